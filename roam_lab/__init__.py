@@ -1,0 +1,1 @@
+"""roam-lab: profile and optimize the memory of PyTorch training."""

@@ -1,0 +1,32 @@
+"""Pure data, no torch: graphs, lifetimes, layouts, the one peak function, the check, and their files."""
+
+from roam_lab.ir.check import check_layout, check_order
+from roam_lab.ir.files import read_json, write_bytes, write_text
+from roam_lab.ir.graph import Graph, Op, Storage
+from roam_lab.ir.graph_json import fingerprint, graph_from_data, graph_to_data, load_graph, save_graph
+from roam_lab.ir.layout import Layout
+from roam_lab.ir.memory import Lifetime, Order, Peak, captured_order, lifetimes, live_curve, live_peak
+
+__all__ = [
+    "Graph",
+    "Layout",
+    "Lifetime",
+    "Op",
+    "Order",
+    "Peak",
+    "Storage",
+    "captured_order",
+    "check_layout",
+    "check_order",
+    "fingerprint",
+    "graph_from_data",
+    "graph_to_data",
+    "lifetimes",
+    "live_curve",
+    "live_peak",
+    "load_graph",
+    "read_json",
+    "save_graph",
+    "write_bytes",
+    "write_text",
+]

@@ -1,0 +1,70 @@
+"""Files on disk: read text (gzipped or not), write so that nothing half-written ever stays."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from roam_lab.errors import FormatError, InputError, OutputError
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parse one JSON object from `path`; gzip is told by its content, not by its name."""
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        value = json.loads(data)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such file; check the path") from None
+    except OSError as error:
+        if isinstance(error, gzip.BadGzipFile):
+            raise FormatError(f"{path}: damaged gzip data; write the file again") from None
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except EOFError:
+        raise FormatError(f"{path}: the gzip data ends too early (truncated); write the file again") from None
+    except json.JSONDecodeError as error:
+        raise FormatError(
+            f"{path}:{error.lineno}:{error.colno}: not valid JSON ({error.msg}); the file is truncated or not ours"
+        ) from None
+    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise FormatError(f"{path}: not a JSON text ({type(error).__name__}); give a roam file") from None
+    except Exception as error:
+        # zlib.error has no public base; a damaged stream must not show a traceback
+        raise FormatError(f"{path}: damaged data ({error}); write the file again") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}: holds a JSON {type(value).__name__}, not an object; give a roam file")
+    return value
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write beside `path`, flush to disk, then rename over it. Raises OutputError and leaves nothing behind."""
+    path = Path(path)
+    temporary: str | None = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(handle.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}); choose another place with -o"
+        ) from None
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """`write_bytes` of UTF-8 text; gzipped (without a time stamp) when the name ends in .gz."""
+    data = text.encode()
+    write_bytes(path, gzip.compress(data, compresslevel=6, mtime=0) if str(path).endswith(".gz") else data)

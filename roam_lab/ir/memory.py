@@ -1,0 +1,75 @@
+"""Lifetimes and live bytes of an order: the one place where peak memory is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.ir.graph import Graph
+
+Order = tuple[int, ...]
+"""Op indices in the sequence in which they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lifetime:
+    """Storage `storage` of `bytes` bytes lives in the half-open steps [start, end)."""
+
+    storage: int
+    start: int
+    end: int
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """The most bytes live at once, and the first step at which they are."""
+
+    bytes: int
+    step: int
+
+
+def captured_order(graph: Graph) -> Order:
+    """The order in which eager PyTorch ran the ops."""
+    return tuple(range(len(graph.ops)))
+
+
+def lifetimes(graph: Graph, order: Sequence[int]) -> tuple[Lifetime, ...]:
+    """Lifetimes of every created storage that has bytes, by storage index."""
+    start: dict[int, int] = {}
+    end: dict[int, int] = {}
+    for step, index in enumerate(order):
+        op = graph.ops[index]
+        for storage in op.creates:
+            start[storage] = step
+            end[storage] = step + 1
+        for storage in op.touches:
+            end[storage] = step + 1
+    steps = len(order)
+    return tuple(
+        Lifetime(storage, start[storage], steps if info.output else end[storage], info.bytes)
+        for storage, info in enumerate(graph.storages)
+        if info.bytes and storage in start
+    )
+
+
+def live_curve(graph: Graph, order: Sequence[int]) -> NDArray[np.int64]:
+    """Live bytes while each step of `order` runs, shape (steps,), unaligned, without resident bytes."""
+    change = np.zeros(len(order) + 1, dtype=np.int64)
+    for life in lifetimes(graph, order):
+        change[life.start] += life.bytes
+        change[life.end] -= life.bytes
+    curve: NDArray[np.int64] = np.cumsum(change[:-1])
+    return curve
+
+
+def live_peak(graph: Graph, order: Sequence[int]) -> Peak:
+    """The peak of `live_curve`: the figure that every plan, bound and strategy is compared by."""
+    curve = live_curve(graph, order)
+    if not len(curve):
+        return Peak(0, 0)
+    step = int(curve.argmax())
+    return Peak(int(curve[step]), step)
