@@ -40,7 +40,8 @@ class Parameter:
             )
         if self.choices and value not in self.choices:
             raise ParameterError(f"{strategy}: {self.name} is {value!r}; choose one of {', '.join(self.choices)}")
-        if (self.low is not None and value < self.low) or (self.high is not None and value > self.high):
+        number: Any = value
+        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
             low, high = ("…" if end is None else f"{end:g}" for end in (self.low, self.high))
             raise ParameterError(f"{strategy}: {self.name} is {value}, outside its range {low} to {high}")
         return value

@@ -1,0 +1,83 @@
+"""What one training step is: the user's own function, or one built from a model's loss."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from roam_lab.errors import CaptureError
+
+LossFunction = Callable[[torch.nn.Module, Any], torch.Tensor]
+StepFunction = Callable[[torch.nn.Module, torch.optim.Optimizer, Any], torch.Tensor]
+
+
+def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
+    """The loss of `model` on `batch`: the output's `.loss` (as in transformers), its `["loss"]`, or the output itself.
+
+    A mapping is passed as keyword arguments, a list or tuple as positional ones, anything else as the one argument.
+    """
+    if isinstance(batch, Mapping):
+        output = model(**batch)
+    elif isinstance(batch, Sequence) and not isinstance(batch, str):
+        output = model(*batch)
+    else:
+        output = model(batch)
+    if isinstance(output, Mapping) and "loss" in output:
+        output = output["loss"]
+    else:
+        output = getattr(output, "loss", output)
+    if not isinstance(output, torch.Tensor):
+        raise CaptureError(
+            f"the output of {type(model).__name__} has no .loss ({type(output).__name__}); "
+            "pass labels in the batch, or give loss=, a function of (model, batch)"
+        )
+    return output
+
+
+def criterion_loss(criterion: Callable[[Any, Any], torch.Tensor]) -> LossFunction:
+    """A loss for `(inputs, targets)` batches: `criterion(model(inputs), targets)`."""
+
+    def loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
+        try:
+            inputs, targets = batch
+        except (TypeError, ValueError):
+            raise CaptureError(
+                "a criterion needs a batch of (inputs, targets); give loss=, a function of (model, batch), for others"
+            ) from None
+        return criterion(model(inputs), targets)
+
+    return loss
+
+
+def as_loss(loss: LossFunction | torch.nn.Module | None) -> LossFunction:
+    """None: the model's own loss. A module such as nn.CrossEntropyLoss: a criterion. Else a function of (model, batch)."""
+    if loss is None:
+        return model_loss
+    if isinstance(loss, torch.nn.Module):
+        return criterion_loss(loss)
+    return loss
+
+
+def as_step(
+    loss: LossFunction | torch.nn.Module | None = None, step: StepFunction | None = None
+) -> StepFunction:
+    """The whole training step `(model, optimizer, batch) -> loss`; the default clears gradients when it is done."""
+    if step is not None:
+        if loss is not None:
+            raise CaptureError("give loss= or step=, not both: a step computes its own loss")
+        return step
+    loss_of = as_loss(loss)
+
+    def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> torch.Tensor:
+        value = loss_of(model, batch)
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            found = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
+            raise CaptureError(f"the loss is not a scalar tensor ({found}); reduce it, for example with .mean()")
+        value.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        return value.detach()
+
+    return train_step
