@@ -1,0 +1,126 @@
+"""A plan: the frozen result of planning one graph, with its proof, provenance and file format."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from roam_lab.errors import InputError
+from roam_lab.ir import Graph, Order, graph_to_data, write_text
+
+FORMAT = "roam-plan/1"
+SUFFIX = ".roam.json"
+
+Status = Literal["optimal", "feasible", "timed out"]
+STATUSES: tuple[Status, ...] = ("optimal", "feasible", "timed out")
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """Why no order needs less: every legal order holds at least `bytes` bytes while op `op` runs.
+
+    `storages`: what is held then. `kind` says how it was proven: "forced" (every legal order must hold
+    exactly these storages while the op runs) or "minimum cut" (of all states in which the op can run, the
+    one that holds these storages is the cheapest; found by maximum flow).
+    """
+
+    op: int
+    storages: tuple[int, ...]
+    bytes: int
+    kind: Literal["forced", "minimum cut"] = "forced"
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Plan:
+    """An order and a layout of one graph, judged. Attributes are the keys of `roam-plan/1`; sizes in bytes.
+
+    `peak_bytes` is the live peak of `order`, unaligned; `arena_bytes` what the layout really reserves;
+    `lower_bound_bytes` is proven over all legal orders (`certificate` says why); `optimal` says that the peak
+    meets it. `offsets` maps a storage to its byte offset; storages marked external lie in a region of their
+    own above the arena proper. Two plans are equal if they agree in all but `seconds`.
+    """
+
+    graph_sha256: str
+    order: Order
+    offsets: Mapping[int, int]
+    arena_bytes: int
+    peak_bytes: int
+    lower_bound_bytes: int
+    captured_peak_bytes: int
+    optimal: bool
+    order_strategy: str
+    layout_strategy: str
+    seconds: float = field(compare=False)
+    seed: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    graph: Graph | None = None
+    rewrites: tuple[Any, ...] = ()
+    certificate: Certificate | None = None
+    status: Status = "feasible"
+    format: str = FORMAT
+
+    @property
+    def gap(self) -> float:
+        """How far the peak may lie above the best possible: peak / bound - 1, 0.0 when proven optimal."""
+        if self.peak_bytes <= self.lower_bound_bytes:
+            return 0.0
+        return self.peak_bytes / self.lower_bound_bytes - 1 if self.lower_bound_bytes else math.inf
+
+    def __repr__(self) -> str:
+        name = "a bare plan" if self.graph is None else repr(self.graph.name)
+        proof = "optimal" if self.optimal else f"at most {self.gap:.1%} above the optimum"
+        return (
+            f"Plan({name}: peak {_mib(self.peak_bytes)}, was {_mib(self.captured_peak_bytes)}, {proof}; "
+            f"arena {_mib(self.arena_bytes)}; order {self.order_strategy}, layout {self.layout_strategy})"
+        )
+
+    def save(self, path: str | os.PathLike[str], bare: bool = False) -> None:
+        """Write `roam-plan/1` to `path`, which ends in .roam.json; `bare` leaves the graph out.
+
+        Whole or not at all. Raises InputError for another ending, OutputError when it cannot be written.
+        """
+        if not str(path).endswith(SUFFIX):
+            raise InputError(f"{path}: a plan's file must end in {SUFFIX}; name it so")
+        write_text(path, json.dumps(plan_to_data(self, bare), separators=(",", ":")))
+
+
+def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
+    """Plain data of `roam-plan/1`; `bare` leaves the graph out."""
+    data: dict[str, Any] = {
+        "format": plan.format,
+        "graph_sha256": plan.graph_sha256,
+        "order": list(plan.order),
+        "offsets": {str(storage): offset for storage, offset in sorted(plan.offsets.items())},
+        "arena_bytes": plan.arena_bytes,
+        "peak_bytes": plan.peak_bytes,
+        "lower_bound_bytes": plan.lower_bound_bytes,
+        "captured_peak_bytes": plan.captured_peak_bytes,
+        "optimal": plan.optimal,
+        "status": plan.status,
+        "order_strategy": plan.order_strategy,
+        "layout_strategy": plan.layout_strategy,
+        "seconds": plan.seconds,
+        "seed": plan.seed,
+        "environment": dict(plan.environment),
+    }
+    if plan.rewrites:
+        data["rewrites"] = list(plan.rewrites)
+    if plan.certificate is not None:
+        proof = plan.certificate
+        data["certificate"] = {
+            "op": proof.op,
+            "storages": list(proof.storages),
+            "bytes": proof.bytes,
+            "kind": proof.kind,
+        }
+    if plan.graph is not None and not bare:
+        data["graph"] = graph_to_data(plan.graph)
+    return data
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"
