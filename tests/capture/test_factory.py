@@ -56,7 +56,7 @@ def test_good(file):
         ("mak", "there is no function mak; did you mean make?"),
         ("qqqq", "functions in the file: both, broken"),
         ("count", "count is not a function"),
-        ("broken", ":12: broken() raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
+        ("broken", ":11: broken() raised RuntimeError: mat1 and mat2 shapes cannot be multiplied"),
         ("listed", "returned list, not a dict"),
         ("misspelt", "unknown key 'optimiser'; did you mean 'optimizer'?"),
         ("partial", "the dict has no 'optimizer' and no 'batch'"),
@@ -76,7 +76,7 @@ def test_refusals(file, name, words):
 def test_missing_file_and_bad_spec(tmp_path):
     with pytest.raises(InputError, match="there is no such file"):
         load_factory(f"{tmp_path}/none.py:make")
-    with pytest.raises(InputError, match="not FILE.py:FACTORY"):
+    with pytest.raises(InputError, match=r"not FILE\.py:FACTORY"):
         load_factory("none.py")
 
 
