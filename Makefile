@@ -1,0 +1,49 @@
+# `make demo` and `make test` make their own virtual environment, .venv, from Python 3.11+, make and git alone.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+.PHONY: help venv demo test check format bench picture clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+
+venv: $(STAMP)  ## the virtual environment with everything that the other targets need
+
+# torch first and alone: the pinned build is settled before anything else can ask for another
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "make: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' \
+		|| { echo "make: $(PYTHON) has no venv; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## GPT-2 124M: plan, run and prove one training step, eager against planned
+	$(BIN)/python examples/demo.py
+
+# two workers with one thread each: torch's own threads would fight over the cores
+test: $(STAMP)  ## every test
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+check: $(STAMP)  ## ruff and mypy --strict
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(STAMP)  ## let ruff put imports and simple findings right
+	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)  ## planning of ../shared/graphs, then training: eager against planned
+	$(BIN)/python benchmarks/planning.py
+	$(BIN)/python benchmarks/training.py --device cpu
+
+picture: $(STAMP)  ## the README's picture, made by the demo's real code
+	$(BIN)/roam export demo_output/gpt2_batch1.roam.json -o docs/gpt2_batch1.svg
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache
