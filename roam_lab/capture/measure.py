@@ -1,0 +1,161 @@
+"""One real eager step, its memory recorded operator by operator."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from roam_lab.capture.snapshot import Snapshot
+from roam_lab.capture.step import StepFunction
+from roam_lab.ir.compare_measured import compare
+from roam_lab.ir.measured import MeasuredCurve
+
+__all__ = ["compare", "measure_eager"]
+
+
+def measure_eager(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    step_function: StepFunction,
+    *,
+    device: str | torch.device | None = None,
+) -> MeasuredCurve:
+    """Run one eager step and record the bytes alive after each operator.
+
+    The curve is that of a steady-state step: without optimizer state (and always on CUDA, whose libraries allocate
+    workspaces on first use) one unrecorded step runs first, so that the recorded one finds its state in place. Model,
+    gradients, optimizer, train/eval mode and random state are then put back as they were, also when the step raises;
+    state that was not there before is removed again. Takes one more copy of parameters and state in CPU memory.
+
+    `device` None: that of the first parameter. CPU: storages followed by a dispatch mode, so bytes are exact and
+    allocator overhead and workspaces inside kernels are not seen. CUDA: the caching allocator's own statistics.
+    """
+    if device is None:
+        device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    device = torch.device(device)
+    snapshot = Snapshot(model, optimizer)
+    try:
+        if not optimizer.state or device.type == "cuda":
+            step_function(model, optimizer, batch)
+        if device.type == "cuda":
+            return _on_cuda(model, optimizer, batch, step_function, device)
+        recorder = _StorageRecorder([*model.parameters(), *model.buffers(), *_held_tensors(model, optimizer, batch)])
+        with recorder:
+            loss = step_function(model, optimizer, batch)
+        del loss  # held until here: the caller of a step has its loss
+        return MeasuredCurve(
+            tuple(recorder.labels), tuple(recorder.live), "storages followed by a dispatch mode", str(device)
+        )
+    finally:
+        snapshot.restore()
+
+
+def _held_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[torch.Tensor]:
+    """What exists before the step besides the model: optimizer state, settings, gradients left over, the batch."""
+    parts = [
+        [parameter.grad for parameter in model.parameters()],
+        list(optimizer.state.values()),
+        optimizer.param_groups,
+        batch,
+    ]
+    return [leaf for leaf in tree_leaves(parts) if isinstance(leaf, torch.Tensor)]
+
+
+class _StorageRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Follows every storage from the operator that returns it to its release.
+
+    The value noted for an operator is taken while its arguments are still held, so inputs and outputs count
+    together, as in `live_curve`.
+    """
+
+    def __init__(self, resident: Sequence[torch.Tensor]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.labels: list[str] = []
+        self.live: list[int] = []
+        self._live_bytes = 0
+        self._sizes: dict[int, int] = {}
+        self._foreign = {tensor.untyped_storage()._cdata for tensor in resident}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        label = str(func)
+        if not label.startswith("aten.lift_fresh"):
+            # Not made by any operator of this step, so it was there before: a tensor kept in a closure. What
+            # lift_fresh is given, on the other hand, is a constant that the step has just made.
+            for tensor in _storages(args, kwargs):
+                if tensor._cdata not in self._sizes:
+                    self._foreign.add(tensor._cdata)
+        result = func(*args, **kwargs)
+        for storage in _storages(result):
+            self._note(storage)
+        self.labels.append(label)
+        self.live.append(self._live_bytes)
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key in self._foreign:
+            return
+        if key not in self._sizes:
+            weakref.finalize(storage, self._released, key).atexit = False
+        self._live_bytes += size - self._sizes.get(key, 0)
+        self._sizes[key] = size
+
+    def _released(self, key: int) -> None:
+        self._live_bytes -= self._sizes.pop(key, 0)
+
+
+def _storages(*values: Any) -> Iterator[torch.UntypedStorage]:
+    for leaf in tree_leaves(values):
+        if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided:
+            yield leaf.untyped_storage()
+
+
+class _AllocatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Notes the most bytes that the CUDA caching allocator had handed out during each operator, above `base`."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.labels: list[str] = []
+        self.live: list[int] = []
+        self._device = device
+        self._base = torch.cuda.memory_allocated(device)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        torch.cuda.reset_peak_memory_stats(self._device)
+        result = func(*args, **(kwargs or {}))
+        self.labels.append(str(func))
+        self.live.append(max(0, torch.cuda.max_memory_allocated(self._device) - self._base))
+        return result
+
+
+def _on_cuda(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    step_function: StepFunction,
+    device: torch.device,
+) -> MeasuredCurve:
+    with _single_threaded_backward():
+        torch.cuda.synchronize(device)
+        recorder = _AllocatorRecorder(device)
+        with recorder:
+            loss = step_function(model, optimizer, batch)
+        torch.cuda.synchronize(device)
+        del loss
+    how = "torch.cuda.memory_stats, allocated bytes"
+    return MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
+
+
+@contextmanager
+def _single_threaded_backward() -> Iterator[None]:
+    """Dispatch modes hold for one thread, and CUDA's backward pass runs on another unless told not to."""
+    with torch.autograd.set_multithreading_enabled(False):
+        yield

@@ -1,0 +1,91 @@
+"""Everything a training step changes, copied before it and put back after it."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy
+import torch
+
+
+class Snapshot:
+    """Model, optimizer and random state of one moment; `restore` puts all of it back, in place.
+
+    Holds one copy in CPU memory of every parameter, buffer, gradient and optimizer-state tensor. Tensors that
+    appeared since (optimizer state, gradients) are dropped again; those that were there keep their identity and
+    address. State of the user's own step (a GradScaler, a data loader) is not known here and not put back.
+    """
+
+    def __init__(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        self._model, self._optimizer = model, optimizer
+        self._random = RandomState()
+        self._modes = {module: module.training for module in model.modules()}
+        self._slots = [
+            (slots, dict(slots)) for module in model.modules() for slots in (module._parameters, module._buffers)
+        ]
+        self._state = {key: _shallow(value) for key, value in optimizer.state.items()}
+        self._groups = [dict(group) for group in optimizer.param_groups]
+        parameters = {id(p): p for p in model.parameters()}
+        parameters.update((id(p), p) for group in optimizer.param_groups for p in group["params"])
+        self._gradients = [(p, p.grad) for p in parameters.values()]
+        tensors = [*parameters.values(), *model.buffers(), *(g for _, g in self._gradients if g is not None)]
+        tensors += _tensors([*self._state.values(), *self._groups])
+        unique = {id(tensor): tensor for tensor in tensors}
+        self._values = [(tensor, tensor.detach().to("cpu", copy=True)) for tensor in unique.values()]
+
+    def restore(self) -> None:
+        """Put everything back. May be called more than once."""
+        for tensor, value in self._values:
+            tensor.data.copy_(value)
+        for slots, before in self._slots:
+            slots.clear()
+            slots.update(before)
+        for parameter, gradient in self._gradients:
+            parameter.grad = gradient
+        state = self._optimizer.state
+        state.clear()
+        state.update((key, _shallow(value)) for key, value in self._state.items())
+        for group, settings in zip(self._optimizer.param_groups, self._groups, strict=True):
+            group.clear()
+            group.update(settings)
+        for module, training in self._modes.items():
+            module.training = training
+        self._random.restore()
+
+
+class RandomState:
+    """The random generators a step may draw from: torch (CPU and every CUDA device), Python, NumPy."""
+
+    def __init__(self) -> None:
+        self._python = random.getstate()
+        self._numpy = numpy.random.get_state()
+        self._torch = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+
+    def restore(self) -> None:
+        """Set every generator back to the moment of construction."""
+        random.setstate(self._python)
+        numpy.random.set_state(self._numpy)
+        torch.set_rng_state(self._torch)
+        if self._cuda is not None:
+            torch.cuda.set_rng_state_all(self._cuda)
+
+
+def _shallow(value: Any) -> Any:
+    """A copy of nested dicts and lists around the same tensors."""
+    if isinstance(value, dict):
+        return {key: _shallow(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_shallow(item) for item in value]
+    return value
+
+
+def _tensors(value: Any) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        return [tensor for item in value for tensor in _tensors(item)]
+    return []

@@ -1,0 +1,180 @@
+"""The measured curve: exact on a step whose storages are known by hand, side effects undone, differences explained."""
+
+import random
+
+import numpy
+import pytest
+import torch
+
+from roam_lab.capture.measure import compare, measure_eager
+from roam_lab.capture.step import as_step
+from roam_lab.errors import FormatError
+from roam_lab.ir.measured import MeasuredCurve, measured_from_data
+from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, tiny
+
+MIB = 2**20
+
+
+def state_of(model, optimizer):
+    """Every value and every identity that a step could change."""
+    return {
+        "tensors": [(id(t), t.data_ptr(), t.detach().clone()) for t in [*model.parameters(), *model.buffers()]],
+        "grads": [None if p.grad is None else (id(p.grad), p.grad.clone()) for p in model.parameters()],
+        "state": {
+            key: {k: (id(v), v.clone()) if isinstance(v, torch.Tensor) else v for k, v in value.items()}
+            for key, value in optimizer.state.items()
+        },
+        "groups": [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups],
+        "modes": [module.training for module in model.modules()],
+        "random": (torch.get_rng_state(), random.getstate(), numpy.random.get_state()[1].copy()),
+    }
+
+
+def same(left, right):
+    if isinstance(left, torch.Tensor | numpy.ndarray):
+        return bool((left == right).all())
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return left == right
+
+
+def test_curve_known_by_hand():
+    """a = x * 2 (4,000 bytes); b = a + 1 (4,000); a dies; a view costs nothing; the loss is 4 bytes."""
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    kept = torch.ones(1000)
+
+    def step(model, optimizer, batch):
+        with torch.no_grad():
+            a = batch * 2
+            b = a + kept
+            del a
+            return b.view(10, 100).sum()
+
+    optimizer.state[model.weight] = {"momentum_buffer": torch.zeros(1, 1)}
+    curve = measure_eager(model, optimizer, torch.ones(1000), step)
+    assert curve.labels == ("aten.mul.Tensor", "aten.add.Tensor", "aten.view.default", "aten.sum.default")
+    assert curve.live_bytes == (4000, 8000, 4000, 4004)
+    assert (curve.peak_bytes, curve.peak_step, curve.device) == (8000, 1, "cpu")
+    assert measured_from_data(curve.to_data()) == curve
+
+
+def test_constants_made_in_the_step_count_once():
+    model = torch.nn.Linear(1, 1)
+
+    def step(model, optimizer, batch):
+        constant = torch.tensor([1.0] * 100)
+        return (constant.view(10, 10).t() + constant.view(10, 10)).sum()
+
+    curve = measure_eager(model, torch.optim.SGD(model.parameters()), torch.ones(3), step)
+    assert curve.peak_bytes == 804
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_everything_is_left_as_it_was(name):
+    torch.manual_seed(0)
+    model, batch, loss = MODELS[name]()
+    optimizer = adamw(model.parameters())
+    first = next(model.parameters())
+    first.grad = torch.ones_like(first)
+    next(iter(model.children())).eval()
+    for _ in range(2):  # without optimizer state, then with it
+        before = state_of(model, optimizer)
+        curve = measure_eager(model, optimizer, batch, as_step(loss))
+        assert same(before, state_of(model, optimizer))
+        assert curve.peak_bytes > 0
+        as_step(loss)(model, optimizer, batch)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_optimizers_left_as_they_were_and_in_steady_state(name):
+    torch.manual_seed(0)
+    model, batch, loss = tiny()
+    optimizer = OPTIMIZERS[name](model.parameters())
+    before = state_of(model, optimizer)
+    first = measure_eager(model, optimizer, batch, as_step(loss))
+    assert same(before, state_of(model, optimizer))
+    as_step(loss)(model, optimizer, batch)
+    assert measure_eager(model, optimizer, batch, as_step(loss)) == first
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_user_steps(name):
+    torch.manual_seed(0)
+    model, batch, _ = tiny()
+    optimizer = adamw(model.parameters())
+    before = state_of(model, optimizer)
+    assert measure_eager(model, optimizer, batch, STEPS[name]).peak_bytes > 0
+    assert same(before, state_of(model, optimizer))
+
+
+def test_a_step_that_raises_is_undone_too():
+    torch.manual_seed(0)
+    model, batch, loss = tiny()
+    optimizer = adamw(model.parameters())
+
+    def step(model, optimizer, batch):
+        as_step(loss)(model, optimizer, batch)
+        raise ValueError("after the update")
+
+    before = state_of(model, optimizer)
+    with pytest.raises(ValueError, match="after the update"):
+        measure_eager(model, optimizer, batch, step)
+    assert same(before, state_of(model, optimizer))
+
+
+def curve(*pairs):
+    labels, live = zip(*pairs, strict=True)
+    return MeasuredCurve(labels, live, "made up", "cpu")
+
+
+PREDICTED = [("aten.mm.default", 40 * MIB), ("aten.add.Tensor", 100 * MIB), ("aten.sum.default", MIB)]
+
+
+def told(measured):
+    labels, live = zip(*PREDICTED, strict=True)
+    return compare(measured, live, labels)
+
+
+def test_compare_says_nothing_within_tolerance():
+    assert told(curve(*PREDICTED)) == ()
+    assert told(curve(("aten.mm.default", 104 * MIB))) == ()
+    assert compare(MeasuredCurve((), (), "made up", "cpu"), (), ()) == ()
+
+
+def test_compare_names_both_peaks_and_the_workspace():
+    text = told(curve(PREDICTED[0], ("aten.add.Tensor", 130 * MIB), PREDICTED[2]))
+    assert text[0] == (
+        "measured peak 130.0 MiB at operator 1 (aten.add.Tensor) lies 30% above the predicted 100.0 MiB "
+        "at op 1 (aten.add.Tensor)"
+    )
+    assert "part at operator 1 (aten.add.Tensor)" in text[1]
+    assert "it added 90.0 MiB, the graph says 60.0 MiB: workspace inside the operator" in text[1]
+
+
+def test_compare_names_ops_outside_the_graph():
+    text = told(curve(PREDICTED[0], ("custom.cache.default", 90 * MIB), ("aten.add.Tensor", 150 * MIB), PREDICTED[2]))
+    assert "operators outside the graph allocated 50.0 MiB: custom.cache.default" in text[1]
+    assert "released later than the graph says" in text[2]
+
+
+def test_compare_names_split_multi_tensor_ops():
+    text = told(curve(*PREDICTED[:2], ("aten._foreach_sqrt.default", 180 * MIB), PREDICTED[2]))
+    assert "aten._foreach_sqrt.default ran as one operator over all parameters, holding 80.0 MiB" in text[1]
+
+
+def test_compare_names_what_did_not_run_and_what_stayed():
+    text = told(curve(PREDICTED[0], ("aten.sum.default", 40 * MIB)))
+    assert "did not run were counted with 60.0 MiB: aten.add.Tensor" in text[1]
+    text = told(curve(*PREDICTED[:2], ("aten.sum.default", 120 * MIB)))
+    assert text[-1].startswith("119.0 MiB more than predicted were still held after the last operator")
+    assert "cached workspace" in text[-1]
+
+
+def test_measured_data_is_checked():
+    with pytest.raises(FormatError, match="2 labels and 1 live_bytes"):
+        MeasuredCurve(("a", "b"), (1,), "made up", "cpu")
+    with pytest.raises(FormatError, match="no how"):
+        measured_from_data({"labels": [], "live_bytes": []})
