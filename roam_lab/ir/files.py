@@ -6,37 +6,45 @@ import gzip
 import json
 import os
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
 from roam_lab.errors import FormatError, InputError, OutputError
 
 
-def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Parse one JSON object from `path`; gzip is told by its content, not by its name."""
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of `path`, unpacked if they are gzip (told by its content, not by its name).
+
+    Raises InputError when it cannot be read, FormatError when the gzip data is damaged or truncated.
+    """
     path = Path(path)
     try:
         data = path.read_bytes()
-        if data[:2] == b"\x1f\x8b":
-            data = gzip.decompress(data)
-        value = json.loads(data)
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path") from None
+    except gzip.BadGzipFile:
+        raise FormatError(f"{path}: damaged gzip data; write the file again") from None
     except OSError as error:
-        if isinstance(error, gzip.BadGzipFile):
-            raise FormatError(f"{path}: damaged gzip data; write the file again") from None
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except EOFError:
         raise FormatError(f"{path}: the gzip data ends too early (truncated); write the file again") from None
+    except zlib.error as error:
+        raise FormatError(f"{path}: damaged gzip data ({error}); write the file again") from None
+
+
+def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Parse one JSON object from `path`, gzipped or not. Raises InputError or FormatError."""
+    data = read_bytes(path)
+    try:
+        value = json.loads(data)
     except json.JSONDecodeError as error:
         raise FormatError(
             f"{path}:{error.lineno}:{error.colno}: not valid JSON ({error.msg}); the file is truncated or not ours"
         ) from None
-    except (UnicodeDecodeError, RecursionError, ValueError) as error:
+    except (RecursionError, ValueError) as error:
         raise FormatError(f"{path}: not a JSON text ({type(error).__name__}); give a roam file") from None
-    except Exception as error:
-        # zlib.error has no public base; a damaged stream must not show a traceback
-        raise FormatError(f"{path}: damaged data ({error}); write the file again") from None
     if not isinstance(value, dict):
         raise FormatError(f"{path}: holds a JSON {type(value).__name__}, not an object; give a roam file")
     return value

@@ -1,0 +1,162 @@
+"""What a report says, as plain rows and sentences; `text` and the notebook only draw them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roam_lab.errors import InputError
+from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
+from roam_lab.registry import find
+from roam_lab.report.units import bytes_text, change_text
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan
+    from roam_lab.plan.profile import Profile
+
+WORTHWHILE = 0.01
+"""A gain of less than this part of the captured peak is called nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One figure: its name (indented by `level`), its bytes and what it means."""
+
+    label: str
+    size_bytes: int
+    note: str = ""
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """A storage that is alive at a peak, and where in the user's model it comes from."""
+
+    storage: int
+    size_bytes: int
+    kind: str
+    op: str
+    module: str
+    source: str
+
+
+def graph_of(plan: Plan) -> Graph:
+    """The graph inside a plan. Raises InputError for a bare plan, which has none."""
+    if plan.graph is None:
+        raise InputError("this plan is bare (it has no graph in it), so there is nothing to show; plan without --bare")
+    return plan.graph
+
+
+def eager_reservation_bytes(graph: Graph) -> int:
+    """What PyTorch's CUDA caching allocator would reserve for the captured order, by simulation."""
+    strategy = find("layout", "caching_allocator")
+    layout = strategy.function(lifetimes(graph, captured_order(graph)), **strategy.accept({}))
+    return int(layout.arena_bytes)
+
+
+def resident_rows(resident_bytes: int, resident: Mapping[str, int]) -> list[Row]:
+    """The bytes that are always there, with a row for each kind."""
+    rows = [Row("resident", resident_bytes, "always there, beside the arena")]
+    return rows + [Row(kind, size, level=1) for kind, size in resident.items()]
+
+
+def profile_rows(profile: Profile) -> list[Row]:
+    """The figures of a captured step, predicted and, where there are any, measured."""
+    rows = [
+        *resident_rows(profile.resident_bytes, profile.resident),
+        Row("captured peak", profile.captured_peak_bytes, "predicted, above resident, in eager's order"),
+        Row("eager reservation", eager_reservation_bytes(profile.graph), "simulated caching allocator, eager's order"),
+    ]
+    if profile.measured is not None:
+        peak = max(profile.measured.live_bytes, default=0)
+        change = change_text(peak, profile.captured_peak_bytes)
+        rows.append(Row("measured peak", peak, f"{profile.measured.how}; predicted is {change} beside it"))
+    return rows
+
+
+def plan_rows(plan: Plan, resident: Mapping[str, int] | None = None) -> list[Row]:
+    """The figures of a plan; resident bytes and the simulated eager reservation need its graph."""
+    planned = change_text(plan.captured_peak_bytes, plan.peak_bytes)
+    rows: list[Row] = []
+    if plan.graph is not None:
+        rows += resident_rows(plan.graph.resident_bytes, resident or {})
+    rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, in eager's order"))
+    if plan.graph is not None:
+        rows.append(Row("eager reservation", eager_reservation_bytes(plan.graph), "simulated caching allocator"))
+    rows += [
+        Row("planned peak", plan.peak_bytes, f"{planned} against captured" if planned else ""),
+        Row("lower bound", plan.lower_bound_bytes, "of any order; met: optimal" if plan.optimal else _gap_text(plan)),
+        Row("arena", plan.arena_bytes, f"{change_text(plan.peak_bytes, plan.arena_bytes) or 'nothing'} over the peak"),
+    ]
+    if plan.graph is not None:
+        rows.append(Row("resident + arena", plan.graph.resident_bytes + plan.arena_bytes, "the whole step"))
+    return rows
+
+
+def _gap_text(plan: Plan) -> str:
+    if math.isinf(plan.gap):
+        return "nothing proven"
+    return f"of any order; the peak is at most {100 * plan.gap:.2f} % above the best"
+
+
+def alive_at_peak(graph: Graph, order: Sequence[int], limit: int = 8) -> list[Alive]:
+    """The largest storages alive at the peak of `order`, largest first, at most `limit` of them."""
+    step = live_peak(graph, order).step
+    alive = [life for life in lifetimes(graph, order) if life.start <= step < life.end]
+    alive.sort(key=lambda life: (-life.bytes, life.storage))
+    return [_alive(graph, life.storage) for life in alive[:limit]]
+
+
+def _alive(graph: Graph, storage: int) -> Alive:
+    info, creator = graph.storages[storage], graph.creator[storage]
+    if creator is None:  # cannot be alive: only created storages have lifetimes
+        raise ValueError(f"storage {storage} has no creator")
+    op = graph.ops[creator]
+    return Alive(storage, info.bytes, info.kind or "", op.name, op.module or "", op.source or "")
+
+
+def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
+    """Where the peak of `order` lies: its step, its op and what holds it. `what`: "captured" or "planned"."""
+    if not order:
+        return "The graph has no ops, so it needs no memory."
+    peak = live_peak(graph, order)
+    op = graph.ops[order[peak.step]]
+    place = ", ".join(part for part in (op.phase, op.module, op.source) if part)
+    return (
+        f"The {what} peak of {bytes_text(peak.bytes)} is at step {peak.step + 1:,} of {len(order):,}, "
+        f"op {op.name}{f' ({place})' if place else ''}."
+    )
+
+
+def certificate_sentence(plan: Plan) -> str:
+    """Why no order can need less, in one sentence; names the op when the plan holds its graph."""
+    proof = plan.certificate
+    if proof is None:
+        return f"Bound: no legal order needs less than {bytes_text(plan.lower_bound_bytes)}."
+    op = f"op {proof.op}" if plan.graph is None else f"op {plan.graph.ops[proof.op].name}"
+    how = {
+        "forced": "these must all be alive then",
+        "minimum cut": "of all states in which it can run, the cheapest holds these (a minimum cut)",
+    }[proof.kind]
+    held = f"{len(proof.storages):,} storage{'' if len(proof.storages) == 1 else 's'}"
+    opening = "Proven optimal" if plan.optimal else "Bound"
+    return f"{opening}: every legal order holds at least {bytes_text(proof.bytes)} while {op} runs, in {held}: {how}."
+
+
+def verdict_sentence(plan: Plan) -> str:
+    """What the plan is worth, told plainly, also when it is worth nothing."""
+    before, after = plan.captured_peak_bytes, plan.peak_bytes
+    if before - after >= WORTHWHILE * before > 0:
+        return f"The planned order needs {bytes_text(after)} where eager's needs {bytes_text(before)}."
+    gain = 100 * (before - after) / before if before else 0.0
+    room = "none needs less" if plan.optimal else f"no other could gain more than {_room(plan)} on it"
+    return (
+        f"Order gains nothing here ({gain:.1f} %): {room}. What is alive at the peak decides; "
+        "a smaller batch or recomputing activations (torch.utils.checkpoint) would lower it."
+    )
+
+
+def _room(plan: Plan) -> str:
+    return f"{100 * (1 - plan.lower_bound_bytes / plan.peak_bytes):.1f} %" if plan.peak_bytes else "0.0 %"

@@ -1,0 +1,206 @@
+"""Memory over time as one SVG picture: pure functions, standard library and numpy only.
+
+Colours are Okabe and Ito's, told apart by dashes, too. The picture brings its own background, light or dark as
+the viewer prefers, so it can be read on any page; nothing in it needs an id, so several fit into one page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.report.units import bytes_text, unit_for
+
+if TYPE_CHECKING:
+    from roam_lab.ir.measured import MeasuredCurve
+    from roam_lab.plan import Plan
+
+WIDTH, HEIGHT = 860, 400
+LEFT, RIGHT, TOP, BOTTOM = 76, 22, 104, 52
+COLUMNS = WIDTH - LEFT - RIGHT
+"""One bucket a pixel: of a longer curve each bucket keeps its least and its greatest value."""
+
+STYLE = """
+.roam-svg{font:12px system-ui,sans-serif}
+.roam-svg .paper{fill:#fff}.roam-svg text{fill:#222}.roam-svg .head{font-size:15px;font-weight:600}
+.roam-svg .axis{stroke:#555;fill:none}.roam-svg .grid{stroke:#ddd;fill:none}
+.roam-svg .line{fill:none;stroke-width:1.6;stroke-linejoin:round}.roam-svg .area{stroke:none;opacity:.22}
+.roam-svg .captured{stroke:#d55e00}.roam-svg .planned{stroke:#0072b2}
+.roam-svg .bound{stroke:#009e73}.roam-svg .measured{stroke:#cc79a7}
+.roam-svg .captured.dot{fill:#d55e00}.roam-svg .planned.dot,.roam-svg .planned.area{fill:#0072b2}
+.roam-svg .measured.dot{fill:#cc79a7}
+@media (prefers-color-scheme:dark){
+.roam-svg .paper{fill:#1b1b1b}.roam-svg text{fill:#eee}.roam-svg .axis{stroke:#aaa}.roam-svg .grid{stroke:#3a3a3a}
+.roam-svg .planned{stroke:#56b4e9}.roam-svg .planned.dot,.roam-svg .planned.area{fill:#56b4e9}
+.roam-svg .captured{stroke:#e69f00}.roam-svg .captured.dot{fill:#e69f00}}
+""".strip()
+DASHES = {"captured": "7 4", "planned": "", "bound": "2 4", "measured": "9 3 2 3"}
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """Live bytes over the operators of one run. `role` (captured, planned, measured) sets colour and dashes."""
+
+    role: str
+    label: str
+    live_bytes: NDArray[np.int64]
+
+    @property
+    def peak_bytes(self) -> int:
+        return int(self.live_bytes.max(initial=0))
+
+
+def plan_svg(plan: Plan, measured: MeasuredCurve | None = None) -> str:
+    """The captured and the planned order of `plan`, its bound and, if given, the measured eager step.
+
+    Raises InputError for a bare plan: without its graph there is no curve to draw.
+    """
+    from roam_lab.ir import captured_order, live_curve
+    from roam_lab.report.rows import graph_of
+
+    graph = graph_of(plan)
+    curves = [
+        Curve("captured", "captured order (eager)", live_curve(graph, captured_order(graph))),
+        Curve("planned", f"planned order ({plan.order_strategy})", live_curve(graph, plan.order)),
+        *_measured(measured),
+    ]
+    return memory_svg(graph.name or "training step", curves, plan.lower_bound_bytes)
+
+
+def profile_svg(name: str, captured: NDArray[np.int64], measured: MeasuredCurve | None = None) -> str:
+    """The captured order's live bytes and, if given, the measured eager step's."""
+    return memory_svg(name, [Curve("captured", "captured order (predicted)", captured), *_measured(measured)])
+
+
+def _measured(measured: MeasuredCurve | None) -> list[Curve]:
+    if measured is None or not measured.live_bytes:
+        return []
+    return [Curve("measured", f"measured eager ({measured.device})", np.array(measured.live_bytes, dtype=np.int64))]
+
+
+def memory_svg(name: str, curves: Sequence[Curve], bound_bytes: int | None = None) -> str:
+    """One SVG document: each curve with its peak marked, the bound as a line; under 200 kB whatever the length.
+
+    Curves of different lengths are each stretched over the whole width, and the axis then counts per cent.
+    """
+    steps = {len(curve.live_bytes) for curve in curves}
+    scale = _Scale(
+        top=max([curve.peak_bytes for curve in curves] + [bound_bytes or 0, 1]),
+        steps=steps.pop() if len(steps) == 1 else None,
+    )
+    told = [f"{curve.label}: peak {bytes_text(curve.peak_bytes)}" for curve in curves]
+    if bound_bytes is not None:
+        told.append(f"proven lower bound of any order: {bytes_text(bound_bytes)}")
+    title = f"Memory over one training step of {name}"
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="roam-svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'width="{WIDTH}" height="{HEIGHT}" style="max-width:100%;height:auto" aria-label="{escape(title)}">',
+        f"<title>{escape(title)}</title>",
+        f"<desc>{escape('; '.join(told))}. Resident bytes (parameters, optimizer state, batch) are not counted.</desc>",
+        f"<style>{STYLE}</style>",
+        f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
+        f'<text class="head" x="{LEFT}" y="24">{escape(_short(title))}</text>',
+        *_axes(scale),
+    ]
+    for curve in curves:
+        parts += _draw(curve, scale)
+    if bound_bytes is not None:
+        y = scale.y(bound_bytes)
+        parts.append(f'<path class="line bound" stroke-dasharray="{DASHES["bound"]}" d="M{LEFT} {y:.1f}h{COLUMNS}"/>')
+    parts += _legend([curve.role for curve in curves] + ["bound"] * (bound_bytes is not None), told)
+    return "\n".join([*parts, "</svg>\n"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    top: int
+    steps: int | None
+
+    def x(self, share: float) -> float:
+        return LEFT + share * COLUMNS
+
+    def y(self, size: float) -> float:
+        return HEIGHT - BOTTOM - size / (self.top * 1.06) * (HEIGHT - TOP - BOTTOM)
+
+
+def _short(text: str, limit: int = 96) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _ticks(top: float, wanted: int) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten) from 0 to at most `top`, about `wanted` of them."""
+    raw = max(top, 1e-9) / wanted
+    power = 10.0 ** math.floor(math.log10(raw))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= raw)
+    return [step * number for number in range(int(top / step + 1e-9) + 1)]
+
+
+def _axes(scale: _Scale) -> list[str]:
+    unit_name, unit = unit_for(scale.top)
+    parts: list[str] = []
+    for value in _ticks(scale.top / unit, 5):
+        y = scale.y(value * unit)
+        parts.append(f'<path class="grid" d="M{LEFT} {y:.1f}h{COLUMNS}"/>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{value:,g}</text>')
+    bottom = HEIGHT - BOTTOM
+    parts.append(f'<path class="axis" d="M{LEFT} {TOP - 6}V{bottom}H{WIDTH - RIGHT}"/>')
+    last = 100 if scale.steps is None else max(scale.steps - 1, 1)
+    for value in _ticks(last, 8):
+        x = scale.x(value / last)
+        parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v5"/>')
+        parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{value:,g}</text>')
+    label = "share of the step's operators run, %" if scale.steps is None else "step (operators run)"
+    middle = (TOP + bottom) / 2
+    parts.append(f'<text x="{LEFT + COLUMNS / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(
+        f'<text transform="translate(18 {middle:.0f}) rotate(-90)" text-anchor="middle">'
+        f"live bytes above resident, {unit_name}</text>"
+    )
+    return parts
+
+
+def _sampled(values: NDArray[np.int64]) -> list[tuple[float, int]]:
+    """(share of the way, value): every value of a short curve, each pixel's least and greatest of a long one."""
+    count = len(values)
+    last = max(count - 1, 1)
+    if count <= 2 * COLUMNS:
+        return [(index / last, int(value)) for index, value in enumerate(values)]
+    kept: list[tuple[float, int]] = []
+    for chunk in np.array_split(np.arange(count), COLUMNS):
+        picked = sorted({int(chunk[values[chunk].argmin()]), int(chunk[values[chunk].argmax()])})
+        kept += [(index / last, int(values[index])) for index in picked]
+    return kept
+
+
+def _draw(curve: Curve, scale: _Scale) -> list[str]:
+    points = _sampled(curve.live_bytes)
+    if not points:
+        return []
+    path = f"M{LEFT} {scale.y(points[0][1]):.1f}" + "".join(
+        f"H{scale.x(share):.1f}V{scale.y(value):.1f}" for share, value in points[1:]
+    )
+    parts: list[str] = []
+    if curve.role == "planned":
+        parts.append(f'<path class="planned area" d="{path}V{scale.y(0):.1f}H{LEFT}Z"/>')
+    dashes = f' stroke-dasharray="{DASHES[curve.role]}"' if DASHES[curve.role] else ""
+    parts.append(f'<path class="line {curve.role}"{dashes} d="{path}"/>')
+    x = scale.x(int(curve.live_bytes.argmax()) / max(len(curve.live_bytes) - 1, 1))
+    parts.append(f'<circle class="{curve.role} dot" cx="{x:.1f}" cy="{scale.y(curve.peak_bytes):.1f}" r="3"/>')
+    return parts
+
+
+def _legend(roles: Sequence[str], told: Sequence[str]) -> list[str]:
+    """Two columns above the plot: a stroke of each line, what it is and its figure."""
+    parts: list[str] = []
+    for number, (role, text) in enumerate(zip(roles, told, strict=True)):
+        x, y = LEFT + (number % 2) * (COLUMNS // 2), 46 + (number // 2) * 20
+        dashes = f' stroke-dasharray="{DASHES[role]}"' if DASHES[role] else ""
+        parts.append(f'<path class="line {role}"{dashes} d="M{x} {y}h34"/>')
+        parts.append(f'<text x="{x + 42}" y="{y + 4}">{escape(_short(text, 56))}</text>')
+    return parts

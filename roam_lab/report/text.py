@@ -1,0 +1,93 @@
+"""Reports as plain text: draws the rows and sentences of `rows`, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from roam_lab.ir import Graph, captured_order
+from roam_lab.registry import Strategy
+from roam_lab.report import rows as said
+from roam_lab.report.units import bytes_text, exact_text
+
+if TYPE_CHECKING:
+    from roam_lab.ir import Order
+    from roam_lab.plan import Plan
+    from roam_lab.plan.profile import Profile
+
+
+def table(lines: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -> str:
+    """Cells in aligned columns, two spaces apart; the columns numbered in `right` are aligned right."""
+    cells = [list(line) for line in lines]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))] if cells else []
+    drawn = (
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in cells
+    )
+    return "\n".join(f"  {line}" for line in drawn)
+
+
+def figures(rows: Iterable[said.Row]) -> str:
+    """Rows of bytes: name, readable size, exact size, note."""
+    return table(
+        (("  " * row.level + row.label, bytes_text(row.size_bytes), exact_text(row.size_bytes), row.note)
+         for row in rows),
+        frozenset({1, 2}),
+    )
+
+
+def alive_table(alive: Iterable[said.Alive]) -> str:
+    """What is alive at a peak: bytes, kind, op, module, source line."""
+    return table(
+        ((bytes_text(row.size_bytes), row.kind, row.op, row.module, row.source) for row in alive), frozenset({0})
+    )
+
+
+def profile_text(profile: Profile) -> str:
+    """The whole text report of a profile."""
+    graph = profile.graph
+    parts = [
+        f"{graph.name or 'training step'}: {len(graph.ops):,} ops, {len(graph.storages):,} storages",
+        figures(said.profile_rows(profile)),
+        _at_peak(graph, captured_order(graph), "captured"),
+        *profile.differences,
+    ]
+    return "\n\n".join(parts)
+
+
+def plan_text(plan: Plan, resident: Mapping[str, int] | None = None) -> str:
+    """The whole text report of a plan; `resident`: bytes by kind, where a profile knows them."""
+    name = "a bare plan" if plan.graph is None else plan.graph.name or "training step"
+    parts = [
+        f"{name}: {len(plan.order):,} ops, order {plan.order_strategy}, layout {plan.layout_strategy}, "
+        f"{plan.status}, {plan.seconds:.2f} s, seed {plan.seed}",
+        figures(said.plan_rows(plan, resident)),
+        f"{said.verdict_sentence(plan)}\n{said.certificate_sentence(plan)}",
+    ]
+    if plan.graph is not None:
+        parts.append(_at_peak(plan.graph, plan.order, "planned"))
+    return "\n\n".join(parts)
+
+
+def _at_peak(graph: Graph, order: Order, what: str) -> str:
+    sentence = said.peak_sentence(graph, order, what)
+    alive = said.alive_at_peak(graph, order)
+    return f"{sentence} Largest alive there:\n{alive_table(alive)}" if alive else sentence
+
+
+def strategies_text(strategies: Iterable[Strategy]) -> str:
+    """The registry as a table: room, name, summary; parameters below their strategy."""
+    lines: list[tuple[str, str, str]] = []
+    for strategy in strategies:
+        lines.append((strategy.room, strategy.name, strategy.summary))
+        for parameter in strategy.parameters:
+            span = " | ".join(parameter.choices)
+            if parameter.low is not None or parameter.high is not None:
+                low, high = ("..." if end is None else f"{end:g}" for end in (parameter.low, parameter.high))
+                span = f"{low} to {high}"
+            what = f"{parameter.type.__name__}, {span}, default {parameter.default}".replace(", ,", ",")
+            lines.append(("", f"  {parameter.name}", f"{parameter.help} ({what})"))
+    return table(lines)
