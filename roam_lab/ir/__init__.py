@@ -5,7 +5,17 @@ from roam_lab.ir.files import read_json, write_bytes, write_text
 from roam_lab.ir.graph import Graph, Op, Storage
 from roam_lab.ir.graph_json import fingerprint, graph_from_data, graph_to_data, load_graph, save_graph
 from roam_lab.ir.layout import Layout
-from roam_lab.ir.memory import Lifetime, Order, Peak, captured_order, lifetimes, live_curve, live_peak
+from roam_lab.ir.memory import (
+    Lifetime,
+    Order,
+    Peak,
+    captured_order,
+    lifetimes,
+    lifetimes_curve,
+    live_bytes,
+    live_curve,
+    live_peak,
+)
 
 __all__ = [
     "Graph",
@@ -22,6 +32,8 @@ __all__ = [
     "graph_from_data",
     "graph_to_data",
     "lifetimes",
+    "lifetimes_curve",
+    "live_bytes",
     "live_curve",
     "live_peak",
     "load_graph",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from heapq import heappop, heappush
 
 from roam_lab.errors import JudgementError
 from roam_lab.ir.graph import Graph
@@ -24,7 +26,8 @@ def check_order(graph: Graph, order: Sequence[int]) -> None:
 
 def check_layout(lifetimes: Iterable[Lifetime], layout: Layout) -> None:
     """Raise JudgementError if a storage lies outside the arena, or two that live at once overlap."""
-    active: list[tuple[int, int, int, int]] = []
+    active: list[tuple[int, int, int]] = []  # (low, high, storage) of what is alive, disjoint, by address
+    deaths: list[tuple[int, tuple[int, int, int]]] = []
     for life in sorted(lifetimes, key=lambda life: (life.start, life.storage)):
         offset = layout.offsets.get(life.storage)
         if offset is None:
@@ -34,8 +37,13 @@ def check_layout(lifetimes: Iterable[Lifetime], layout: Layout) -> None:
             raise JudgementError(
                 f"storage {life.storage} at {offset}+{life.bytes} leaves the arena of {layout.arena_bytes} bytes"
             )
-        active = [entry for entry in active if entry[0] > life.start]
-        for _, other_low, other_high, other in active:
+        while deaths and deaths[0][0] <= life.start:
+            del active[bisect_left(active, heappop(deaths)[1])]
+        entry = (offset, high, life.storage)
+        at = bisect_left(active, entry)
+        # Those alive are disjoint, so only the two neighbours can overlap the newcomer.
+        for other_low, other_high, other in active[max(at - 1, 0) : at + 1]:
             if offset < other_high and other_low < high:
                 raise JudgementError(f"storages {other} and {life.storage} overlap in the arena at step {life.start}")
-        active.append((life.end, offset, high, life.storage))
+        active.insert(at, entry)
+        heappush(deaths, (life.end, entry))

@@ -1,5 +1,9 @@
-"""Plans: make, judge, save and load them."""
+"""Plans: make, judge, save and load them; profiles of captured steps."""
 
-from roam_lab.plan.plan import Certificate, Plan
+from roam_lab.order.bound import Certificate
+from roam_lab.plan.plan import Plan
+from roam_lab.plan.plan_json import load_plan, plan_from_data
+from roam_lab.plan.planner import make_plan
+from roam_lab.plan.profile import MeasuredCurve, Profile
 
-__all__ = ["Certificate", "Plan"]
+__all__ = ["Certificate", "MeasuredCurve", "Plan", "Profile", "load_plan", "make_plan", "plan_from_data"]

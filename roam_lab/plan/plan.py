@@ -11,27 +11,13 @@ from typing import Any, Literal
 
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, Order, graph_to_data, write_text
+from roam_lab.order.bound import Certificate
 
 FORMAT = "roam-plan/1"
 SUFFIX = ".roam.json"
 
 Status = Literal["optimal", "feasible", "timed out"]
 STATUSES: tuple[Status, ...] = ("optimal", "feasible", "timed out")
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """Why no order needs less: every legal order holds at least `bytes` bytes while op `op` runs.
-
-    `storages`: what is held then. `kind` says how it was proven: "forced" (every legal order must hold
-    exactly these storages while the op runs) or "minimum cut" (of all states in which the op can run, the
-    one that holds these storages is the cheapest; found by maximum flow).
-    """
-
-    op: int
-    storages: tuple[int, ...]
-    bytes: int
-    kind: Literal["forced", "minimum cut"] = "forced"
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

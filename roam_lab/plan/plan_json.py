@@ -1,0 +1,210 @@
+"""`roam-plan/1` read back: nothing in a file is believed, every claim is derived again."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+from roam_lab.errors import FormatError, JudgementError, MismatchError
+from roam_lab.ir import (
+    Graph,
+    Layout,
+    captured_order,
+    check_layout,
+    check_order,
+    fingerprint,
+    graph_from_data,
+    lifetimes,
+    live_peak,
+    read_json,
+)
+from roam_lab.order.bound import Certificate
+from roam_lab.plan.plan import FORMAT, STATUSES, Plan
+
+_LARGEST = 2**62
+
+
+def load_plan(path: str | os.PathLike[str], graph: Graph | None = None) -> Plan:
+    """Read `roam-plan/1` and check every claim against the embedded graph, or against `graph`.
+
+    A bare plan without `graph` is checked as far as it goes by itself. Unknown keys are ignored.
+    Raises InputError when the file cannot be read, FormatError (file, place, what to do) when it is not a whole
+    plan or claims what is not so, MismatchError when it was made for another graph than `graph`.
+    """
+    return plan_from_data(read_json(path), str(path), graph)
+
+
+def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | None = None) -> Plan:
+    """Plan of plain `roam-plan/1` data; see `load_plan`. `where` names the file in messages."""
+    if data.get("format") != FORMAT:
+        raise FormatError(f"{where}: format is {_short(data.get('format'))}, not {FORMAT!r}; give a plan's file")
+    read = _Reader(data, where)
+    embedded = None
+    if data.get("graph") is not None:
+        embedded = graph_from_data(read.table("graph"), f"{where}: graph")
+    sha = read.text("graph_sha256")
+    if embedded is not None and fingerprint(embedded) != sha:
+        raise FormatError(f"{where}: graph_sha256 is not that of the graph in the file; plan the graph again")
+    if graph is not None and fingerprint(graph) != sha:
+        raise MismatchError(f"{where}: the plan was made for another graph than {graph.name!r}; plan this one")
+    plan = Plan(
+        graph_sha256=sha,
+        order=read.integers("order"),
+        offsets=read.offsets(),
+        arena_bytes=read.integer("arena_bytes"),
+        peak_bytes=read.integer("peak_bytes"),
+        lower_bound_bytes=read.integer("lower_bound_bytes"),
+        captured_peak_bytes=read.integer("captured_peak_bytes"),
+        optimal=read.flag("optimal"),
+        order_strategy=read.text("order_strategy"),
+        layout_strategy=read.text("layout_strategy"),
+        seconds=read.number("seconds"),
+        seed=read.integer("seed", negative=True),
+        environment={key: str(value) for key, value in read.table("environment", {}).items()},
+        graph=embedded if embedded is not None else graph,
+        rewrites=read.rewrites(),
+        certificate=read.certificate(),
+        status=read.status(),
+    )
+    _check_claims(plan, where)
+    return plan
+
+
+def _check_claims(plan: Plan, where: str) -> None:
+    """Derive what the plan claims; the messages name the key that is wrong."""
+    again = "plan the graph again"
+    if sorted(plan.order) != list(range(len(plan.order))):
+        raise FormatError(f"{where}: order is not a permutation of 0..{len(plan.order) - 1}; {again}")
+    if plan.lower_bound_bytes > plan.peak_bytes:
+        raise FormatError(
+            f"{where}: lower_bound_bytes is {plan.lower_bound_bytes}, above peak_bytes {plan.peak_bytes}; {again}"
+        )
+    if plan.optimal != (plan.peak_bytes == plan.lower_bound_bytes):
+        raise FormatError(
+            f"{where}: optimal is {str(plan.optimal).lower()}, but peak_bytes is {plan.peak_bytes} and "
+            f"lower_bound_bytes {plan.lower_bound_bytes}; {again}"
+        )
+    if plan.peak_bytes > plan.arena_bytes:
+        raise FormatError(f"{where}: peak_bytes is {plan.peak_bytes}, above arena_bytes {plan.arena_bytes}; {again}")
+    if plan.graph is not None:
+        _check_against(plan, plan.graph, where, again)
+
+
+def _check_against(plan: Plan, graph: Graph, where: str, again: str) -> None:
+    try:
+        check_order(graph, plan.order)
+        check_layout(lifetimes(graph, plan.order), Layout(plan.offsets, plan.arena_bytes))
+    except JudgementError as error:
+        raise FormatError(f"{where}: {error}; {again}") from None
+    foreign = [storage for storage in plan.offsets if storage >= len(graph.storages)]
+    if foreign:
+        raise FormatError(f"{where}: offsets names storage {foreign[0]}, which the graph has not; {again}")
+    peak = live_peak(graph, plan.order).bytes
+    if plan.peak_bytes != peak:
+        raise FormatError(f"{where}: peak_bytes is {plan.peak_bytes}, but the order's peak is {peak}; {again}")
+    captured = live_peak(graph, captured_order(graph)).bytes
+    if not plan.rewrites and plan.captured_peak_bytes != captured:
+        raise FormatError(
+            f"{where}: captured_peak_bytes is {plan.captured_peak_bytes}, but the graph's is {captured}; {again}"
+        )
+    proof = plan.certificate
+    if proof is None:
+        return
+    if proof.op >= len(graph.ops) or any(storage >= len(graph.storages) for storage in proof.storages):
+        raise FormatError(f"{where}: certificate names an op or a storage that the graph has not; {again}")
+    held = sum(graph.storages[storage].bytes for storage in set(proof.storages))
+    if held != proof.bytes or proof.bytes != plan.lower_bound_bytes:
+        raise FormatError(
+            f"{where}: certificate holds {held} bytes and claims {proof.bytes}, "
+            f"but lower_bound_bytes is {plan.lower_bound_bytes}; {again}"
+        )
+
+
+class _Reader:
+    """Typed access to the keys of one plan; every error names the file, the key and what stands there."""
+
+    def __init__(self, data: dict[str, Any], where: str) -> None:
+        self.data, self.where = data, where
+
+    def _wrong(self, key: str, wanted: str) -> FormatError:
+        if key not in self.data:
+            return FormatError(f"{self.where}: {key} is missing; the file is not a whole {FORMAT}")
+        return FormatError(f"{self.where}: {key} is {_short(self.data[key])}, not {wanted}; check the file's writer")
+
+    def integer(self, key: str, negative: bool = False) -> int:
+        value = self.data.get(key)
+        if type(value) is not int or abs(value) > _LARGEST or (value < 0 and not negative):
+            raise self._wrong(key, "an integer" if negative else "an integer from 0 to 2^62")
+        return value
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        value = self.data.get(key)
+        if not isinstance(value, list) or any(type(entry) is not int or entry < 0 for entry in value):
+            raise self._wrong(key, "a list of integers from 0")
+        return tuple(value)
+
+    def number(self, key: str) -> float:
+        value = self.data.get(key)
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
+            raise self._wrong(key, "a number from 0")
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        value = self.data.get(key)
+        if not isinstance(value, bool):
+            raise self._wrong(key, "true or false")
+        return value
+
+    def text(self, key: str) -> str:
+        value = self.data.get(key)
+        if not isinstance(value, str):
+            raise self._wrong(key, "a text")
+        return value
+
+    def table(self, key: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
+        value = self.data.get(key, default)
+        if not isinstance(value, dict):
+            raise self._wrong(key, "an object")
+        return value
+
+    def rewrites(self) -> tuple[Any, ...]:
+        value = self.data.get("rewrites", [])
+        if not isinstance(value, list):
+            raise self._wrong("rewrites", "a list")
+        return tuple(value)
+
+    def status(self) -> Any:
+        """A file without a status says as much by `optimal`."""
+        value = self.data.get("status", "optimal" if self.data.get("optimal") is True else "feasible")
+        if value not in STATUSES:
+            raise self._wrong("status", f"one of {', '.join(STATUSES)}")
+        return value
+
+    def offsets(self) -> dict[int, int]:
+        offsets: dict[int, int] = {}
+        for key, value in self.table("offsets").items():
+            if not (key.isascii() and key.isdecimal() and len(key) <= 18 and str(int(key)) == key):
+                raise FormatError(f"{self.where}: offsets has the key {_short(key)}, not a storage; {_WRITER}")
+            if type(value) is not int or not 0 <= value <= _LARGEST:
+                raise FormatError(f"{self.where}: offsets of {key} is {_short(value)}, not an integer; {_WRITER}")
+            offsets[int(key)] = value
+        return offsets
+
+    def certificate(self) -> Certificate | None:
+        if self.data.get("certificate") is None:
+            return None
+        inner = _Reader(self.table("certificate"), f"{self.where}: certificate")
+        kind = inner.data.get("kind", "forced")
+        if kind not in ("forced", "minimum cut"):
+            raise inner._wrong("kind", "forced or minimum cut")
+        return Certificate(inner.integer("op"), inner.integers("storages"), inner.integer("bytes"), kind)
+
+
+_WRITER = "check the file's writer"
+
+
+def _short(value: Any) -> str:
+    """What stands there, cut to a length fit for one line."""
+    text = repr(value) if not isinstance(value, (list, dict)) else f"a {type(value).__name__} of {len(value)}"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,163 @@
+"""The planner: runs the strategies asked for, judges every candidate, keeps the best, says how good it is."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from roam_lab.errors import InfeasibleError, JudgementError, ParameterError
+from roam_lab.ir import (
+    Graph,
+    Layout,
+    Order,
+    captured_order,
+    check_layout,
+    check_order,
+    fingerprint,
+    lifetimes,
+    live_peak,
+)
+from roam_lab.order.bound import lower_bound
+from roam_lab.plan.plan import Plan, Status
+from roam_lab.registry import Strategy, find
+
+Progress = Callable[[str, float], None]
+NODE_LIMITS = (8, 1024)
+
+
+def make_plan(
+    graph: Graph,
+    *,
+    order: str = "auto",
+    layout: str = "auto",
+    node_limit: int | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+    alignment: int = 64,
+    budget: int | None = None,
+    environment: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+    order_parameters: Mapping[str, Any] | None = None,
+    layout_parameters: Mapping[str, Any] | None = None,
+) -> Plan:
+    """Plan `graph`: the best judged order and layout, never worse than the captured order, with a proven bound.
+
+    `order`, `layout`: names in the registry. `node_limit` (ops a task), `time_limit` (seconds) and `seed` reach
+    the strategies that declare them; `order_parameters` and `layout_parameters` are theirs alone. Offsets are
+    multiples of `alignment` bytes. `budget`: the most bytes the arena may take (resident bytes come on top).
+    `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
+    the parameters and the seed only, apart from `seconds`.
+
+    Raises UnknownStrategyError, ParameterError, and InfeasibleError when the budget is below what is achieved.
+    """
+    began = time.perf_counter()
+    _check_limits(node_limit, time_limit, alignment, budget)
+    tell = progress or (lambda stage, fraction: None)
+    knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}
+    order_strategy, layout_strategy = find("order", order), find("layout", layout)
+    order_values = _values(order_strategy, knobs, order_parameters)
+    layout_values = _values(layout_strategy, knobs, layout_parameters)
+
+    tell(f"order: {order}", 0.0)
+    eager = captured_order(graph)
+    found: Order = tuple(order_strategy.function(graph, **order_values))
+    check_order(graph, found)
+    runs = [(order, found)] if found == eager else [(order, found), ("captured", eager)]
+    peaks = {name: live_peak(graph, run).bytes for name, run in runs}
+    captured_peak = live_peak(graph, eager).bytes
+    runs = [(name, run) for name, run in runs if peaks[name] <= captured_peak]
+
+    tell(f"layout: {layout}", 0.6)
+    candidates = {name: (run, lay_out(graph, run, layout_strategy, layout_values, alignment)) for name, run in runs}
+    # What a step really takes is its arena; an order is never worse than captured, neither in arena nor in peak.
+    best_name = min(candidates, key=lambda name: (candidates[name][1].arena_bytes, peaks[name]))
+    best_order, best_layout = candidates[best_name]
+
+    tell("bound", 0.9)
+    peak = peaks[best_name]
+    proof = lower_bound(graph, best_order)
+    optimal = proof.bytes == peak
+    if budget is not None and best_layout.arena_bytes > budget:
+        raise InfeasibleError(
+            f"{graph.name}: an arena of {budget} bytes is too small: the least known to do is "
+            f"{best_layout.arena_bytes} bytes, and no order needs less than {proof.bytes}; raise the budget or "
+            "rewrite the graph (recompute, offload)"
+        )
+    seconds = time.perf_counter() - began
+    timed_out = time_limit is not None and seconds >= time_limit
+    status: Status = "optimal" if optimal else "timed out" if timed_out else "feasible"
+    tell("done", 1.0)
+    return Plan(
+        graph_sha256=fingerprint(graph),
+        order=best_order,
+        offsets=dict(best_layout.offsets),
+        arena_bytes=best_layout.arena_bytes,
+        peak_bytes=peak,
+        lower_bound_bytes=proof.bytes,
+        captured_peak_bytes=captured_peak,
+        optimal=optimal,
+        order_strategy=best_name,
+        layout_strategy=layout,
+        seconds=seconds,
+        seed=seed,
+        environment={"python": platform.python_version(), **(environment or {})},
+        graph=graph,
+        certificate=proof if graph.ops else None,
+        status=status,
+    )
+
+
+def lay_out(
+    graph: Graph, order: Order, strategy: Strategy, parameters: Mapping[str, Any], alignment: int = 64
+) -> Layout:
+    """Lay out the storages of `order`: those we place in [0, A), external ones in [A, A + E); judged.
+
+    Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
+    """
+    lives = lifetimes(graph, order)
+    offsets: dict[int, int] = {}
+    arena_bytes = 0
+    for external in (False, True):
+        part = [life for life in lives if graph.storages[life.storage].external is external]
+        if not part:
+            continue
+        base = -(-arena_bytes // alignment) * alignment
+        rounded = tuple(replace(life, bytes=-(-life.bytes // alignment) * alignment) for life in part)
+        placed: Layout = strategy.function(rounded, **parameters)
+        top = max(placed.offsets[life.storage] + life.bytes for life in rounded)
+        if top == placed.arena_bytes:  # unless the strategy reserves more, the last bytes need no rounding
+            top = max(placed.offsets[life.storage] + life.bytes for life in part)
+        else:
+            top = placed.arena_bytes
+        arena_bytes = base + top
+        offsets |= {storage: base + offset for storage, offset in placed.offsets.items()}
+    layout = Layout(offsets, arena_bytes)
+    check_layout(lives, layout)
+    for storage, offset in offsets.items():
+        if offset % alignment:
+            raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
+    return layout
+
+
+def _values(strategy: Strategy, knobs: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What to call `strategy` with: the planner's own knobs where it declares them, then what it was given."""
+    declared = {parameter.name for parameter in strategy.parameters}
+    known = {name: value for name, value in knobs.items() if name in declared and value is not None}
+    return strategy.accept({**known, **(given or {})})
+
+
+def _check_limits(node_limit: int | None, time_limit: float | None, alignment: int, budget: int | None) -> None:
+    low, high = NODE_LIMITS
+    if node_limit is not None and (type(node_limit) is not int or not low <= node_limit <= high):
+        raise ParameterError(f"node_limit is {node_limit!r}, outside its range {low} to {high} (ops a task)")
+    if time_limit is not None and (
+        isinstance(time_limit, bool) or not isinstance(time_limit, (int, float)) or not time_limit > 0
+    ):
+        raise ParameterError(f"time_limit is {time_limit!r}; give a number of seconds above 0")
+    if type(alignment) is not int or alignment < 1:
+        raise ParameterError(f"alignment is {alignment!r}; give a whole number of bytes, 1 or more")
+    if budget is not None and (type(budget) is not int or budget < 0):
+        raise ParameterError(f"budget is {budget!r}; give a whole number of bytes, 0 or more")

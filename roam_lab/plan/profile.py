@@ -1,0 +1,78 @@
+"""A profile: what one captured training step needs, as pure data, beside what was measured."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from roam_lab.ir import Graph, captured_order, live_curve, live_peak, save_graph
+from roam_lab.ir.measured import MeasuredCurve
+from roam_lab.plan.plan import Plan
+from roam_lab.plan.planner import make_plan
+
+__all__ = ["MeasuredCurve", "Profile"]
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Profile:
+    """One captured step: its graph, its resident bytes by kind, and the measured curve if one was taken.
+
+    `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
+    `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
+    """
+
+    graph: Graph
+    resident: Mapping[str, int] = field(default_factory=dict)
+    measured: MeasuredCurve | None = None
+    differences: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def captured_peak_bytes(self) -> int:
+        """Live peak, in bytes, of the order in which eager PyTorch ran the ops (without resident bytes)."""
+        return live_peak(self.graph, captured_order(self.graph)).bytes
+
+    @cached_property
+    def captured_curve(self) -> tuple[int, ...]:
+        """Live bytes while each op runs, in captured order (without resident bytes)."""
+        return tuple(live_curve(self.graph, captured_order(self.graph)).tolist())
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes that are always there: the sum of `resident`."""
+        return sum(self.resident.values())
+
+    def __repr__(self) -> str:
+        resident = ", ".join(f"{kind} {size / 2**20:,.1f}" for kind, size in self.resident.items()) or "none"
+        measured = "not measured" if self.measured is None else f"measured by {self.measured.how}"
+        return (
+            f"Profile({self.graph.name!r}: {len(self.graph.ops)} ops, "
+            f"captured peak {self.captured_peak_bytes / 2**20:,.1f} MiB, resident MiB: {resident}; {measured})"
+        )
+
+    def plan(
+        self,
+        order: str = "auto",
+        layout: str = "auto",
+        node_limit: int | None = None,
+        time_limit: float | None = None,
+        seed: int = 0,
+        **more: Any,
+    ) -> Plan:
+        """Plan this step: `make_plan` (which documents the parameters and errors) with this environment."""
+        return make_plan(
+            self.graph,
+            order=order,
+            layout=layout,
+            node_limit=node_limit,
+            time_limit=time_limit,
+            seed=seed,
+            **{"environment": self.environment, **more},
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the graph as `roam-graph/1`, gzipped when the name ends in .gz; raises OutputError."""
+        save_graph(self.graph, path)
