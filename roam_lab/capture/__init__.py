@@ -1,0 +1,7 @@
+"""Training step -> fx graph -> ir, with the provenance of every op. Imports torch."""
+
+from roam_lab.capture.captured import Captured, capture_step, step_device
+from roam_lab.capture.prime import can_prime, prime_optimizer
+from roam_lab.capture.step import as_step
+
+__all__ = ["Captured", "as_step", "can_prime", "capture_step", "prime_optimizer", "step_device"]

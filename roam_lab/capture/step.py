@@ -24,10 +24,7 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
         output = model(*batch)
     else:
         output = model(batch)
-    if isinstance(output, Mapping) and "loss" in output:
-        output = output["loss"]
-    else:
-        output = getattr(output, "loss", output)
+    output = output["loss"] if isinstance(output, Mapping) and "loss" in output else getattr(output, "loss", output)
     if not isinstance(output, torch.Tensor):
         raise CaptureError(
             f"the output of {type(model).__name__} has no .loss ({type(output).__name__}); "
@@ -52,7 +49,7 @@ def criterion_loss(criterion: Callable[[Any, Any], torch.Tensor]) -> LossFunctio
 
 
 def as_loss(loss: LossFunction | torch.nn.Module | None) -> LossFunction:
-    """None: the model's own loss. A module such as nn.CrossEntropyLoss: a criterion. Else a function of (model, batch)."""
+    """None: the model's own loss. A module (nn.CrossEntropyLoss()): a criterion. Else a function of (model, batch)."""
     if loss is None:
         return model_loss
     if isinstance(loss, torch.nn.Module):
@@ -60,9 +57,7 @@ def as_loss(loss: LossFunction | torch.nn.Module | None) -> LossFunction:
     return loss
 
 
-def as_step(
-    loss: LossFunction | torch.nn.Module | None = None, step: StepFunction | None = None
-) -> StepFunction:
+def as_step(loss: LossFunction | torch.nn.Module | None = None, step: StepFunction | None = None) -> StepFunction:
     """The whole training step `(model, optimizer, batch) -> loss`; the default clears gradients when it is done."""
     if step is not None:
         if loss is not None:

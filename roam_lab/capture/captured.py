@@ -1,0 +1,79 @@
+"""Capture a training step: the one call that the rest of the project uses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from roam_lab.capture.inputs import batch_signature, model_digest
+from roam_lab.capture.multi_tensor import split_multi_tensor
+from roam_lab.capture.step import StepFunction, as_step
+from roam_lab.capture.to_ir import Step, build_step
+from roam_lab.capture.trace import Trace, trace_step
+from roam_lab.ir import Graph
+
+
+@dataclass(frozen=True)
+class Captured:
+    """A captured step: the graph to plan, and what is needed to run it again.
+
+    `batch`: what a batch must look like; `model`: a digest of the model's tensors; `device`: where the step runs ("cpu", "cuda").
+    """
+
+    step: Step
+    trace: Trace
+    batch: str
+    model: str
+    device: str
+
+    @property
+    def graph(self) -> Graph:
+        """The training step as storages and ops."""
+        return self.step.graph
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a plan of this step notes: torch's version, the device, the batch and the model it is for."""
+        return {"torch": torch.__version__, "device": self.device, "batch": self.batch, "model": self.model}
+
+    @property
+    def resident(self) -> dict[str, int]:
+        """Bytes that are always there: parameter, buffer, state, batch, constant."""
+        return self.step.resident_bytes
+
+
+def step_device(model: torch.nn.Module, device: str | torch.device | None = None) -> torch.device:
+    """The device of the model's parameters; `device` (default cpu) where they are on the meta device."""
+    own = next((p.device for p in model.parameters()), torch.device("cpu"))
+    return torch.device(device or "cpu") if own.type == "meta" else own
+
+
+def capture_step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    step: StepFunction | None = None,
+    *,
+    name: str | None = None,
+    device: str | torch.device | None = None,
+) -> Captured:
+    """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
+
+    `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for tensors on the meta
+    device. Raises CaptureError.
+    """
+    where = step_device(model, device)
+    trace = trace_step(model, optimizer, batch, step or as_step(), where)
+    split_multi_tensor(trace.module)
+    placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
+    kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
+    built = build_step(trace.module, name or type(model).__name__, dict(kinds))
+    return Captured(
+        built,
+        trace,
+        batch_signature(batch),
+        model_digest(model),
+        where.type,
+    )

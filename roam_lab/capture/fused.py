@@ -1,0 +1,50 @@
+"""Fused optimizers keep their settings as inputs: their ops take C++ doubles, which would freeze a symbol."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx.experimental.proxy_tensor import fetch_sym_proxy, get_proxy_mode, get_proxy_slot
+from torch.overrides import TorchFunctionMode
+from torch.utils import _pytree as pytree
+
+from roam_lab.capture.provenance import META_KEY, ProvenanceMode
+
+_FUSED = {
+    getattr(torch, name): getattr(torch.ops.aten, name)
+    for name in ("_fused_adam_", "_fused_adamw_", "_fused_sgd_", "_fused_adagrad_")
+    if hasattr(torch, name)
+}
+
+
+class FusedOptimizerMode(TorchFunctionMode):
+    """Writes the call of a fused optimizer op into the traced graph by hand, symbols and all.
+
+    The op only works in place, so on fake tensors there is nothing to compute.
+    """
+
+    def __init__(self, provenance: ProvenanceMode) -> None:
+        super().__init__()
+        self.provenance = provenance
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        mode = get_proxy_mode() if func in _FUSED else None
+        if mode is None:
+            return func(*args, **kwargs)
+        tracer = mode.tracer
+        symbol = fetch_sym_proxy(tracer)
+
+        def proxy(value: Any) -> Any:
+            if isinstance(value, torch.Tensor):
+                slot: Any = get_proxy_slot(value, tracer)
+                return slot.proxy
+            return symbol(value) if isinstance(value, torch.SymFloat) else value
+
+        packet = _FUSED[func]
+        overload = packet.tensor_lr if isinstance(kwargs.get("lr"), torch.Tensor) else packet.default
+        proxied_args, proxied_kwargs = pytree.tree_map(proxy, (tuple(args), dict(kwargs)))
+        made = tracer.create_proxy("call_function", overload, proxied_args, proxied_kwargs)
+        made.node.meta[META_KEY] = self.provenance.current()
+        return None

@@ -1,0 +1,66 @@
+"""Split multi-tensor ops (foreach, fused) into one op a parameter.
+
+One op over all parameters keeps every gradient alive until it runs; the same kernel on lists of one gives the
+same bits and lets each update run when memory wants it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+
+from roam_lab.capture.provenance import META_KEY
+
+
+def split_multi_tensor(module: GraphModule) -> None:
+    """Replace every `_foreach_*` and `_fused_*` node over n tensors by n nodes over one. Works in place."""
+    for node in list(module.graph.nodes):
+        if node.op == "call_function" and is_multi_tensor(node.target):
+            _split(module, node)
+    module.graph.lint()
+
+
+def is_multi_tensor(target: Any) -> bool:
+    """True for ATen's `_foreach_*` ops and `_fused_*` optimizers."""
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    first = target._schema.arguments[0].type if target._schema.arguments else None
+    return target._schema.name.startswith(("aten::_foreach_", "aten::_fused_")) and isinstance(first, torch.ListType)
+
+
+def _split(module: GraphModule, node: Node) -> None:
+    schema = node.target._schema  # type: ignore[union-attr]
+    count = len(node.args[0])  # type: ignore[arg-type]
+    lists = {
+        argument.name
+        for argument in schema.arguments
+        if isinstance(argument.type, torch.ListType)
+        or (
+            isinstance(argument.type, torch.OptionalType) and isinstance(argument.type.getElementType(), torch.ListType)
+        )
+    }
+    names = [argument.name for argument in schema.arguments]
+
+    def pick(name: str, value: Any, index: int) -> Any:
+        return [value[index]] if name in lists and isinstance(value, (list, tuple)) and len(value) == count else value
+
+    parts = []
+    with module.graph.inserting_before(node):
+        for index in range(count):
+            args = tuple(pick(name, value, index) for name, value in zip(names, node.args, strict=False))
+            kwargs = {name: pick(name, value, index) for name, value in node.kwargs.items()}
+            part = module.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
+            part.meta[META_KEY] = node.meta.get(META_KEY)
+            value = node.meta.get("val")
+            if isinstance(value, (list, tuple)):
+                part.meta["val"] = [value[index]]
+            parts.append(part)
+    for user in list(node.users):  # a functional foreach returns a list: only getitem uses it
+        user.args = (parts[int(user.args[1])], 0)  # type: ignore[arg-type]
+    module.graph.erase_node(node)
+    for user in [user for part in parts for user in part.users]:
+        parts_own = user.args[0]
+        if isinstance(parts_own, Node):
+            parts_own.append(user)  # keep topological order: right behind the op it reads

@@ -1,0 +1,89 @@
+"""Optimizer state before the first step: captured steps update state in place, so it has to exist."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+import torch
+
+
+def can_prime(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether the first step's state is there, or can be made without running it.
+
+    Not so for an optimizer of another library whose state is still empty, and for SGD with dampening.
+    """
+    if not _missing(optimizer) or not _has_lazy_state(optimizer):
+        return True
+    if type(optimizer) is torch.optim.SGD:
+        return not any(group["momentum"] != 0 and group["dampening"] != 0 for group in optimizer.param_groups)
+    return type(optimizer).__module__.startswith("torch.optim") and hasattr(optimizer, "_init_group")
+
+
+def prime_optimizer(optimizer: torch.optim.Optimizer, parameters: Collection[torch.Tensor] | None = None) -> bool:
+    """Create the optimizer state that the first eager step would have created, with the same values.
+
+    `parameters`: those that will receive a gradient (default: all that may). No gradient memory is used. Returns
+    `can_prime`; does nothing where that is False.
+    """
+    if not can_prime(optimizer):
+        return False
+    wanted = None if parameters is None else {id(p) for p in parameters}
+    missing = [p for p in _missing(optimizer) if wanted is None or id(p) in wanted]
+    if missing and _has_lazy_state(optimizer):
+        if type(optimizer) is torch.optim.SGD:
+            _prime_sgd(optimizer, missing)
+        else:
+            _prime_through_init_group(optimizer, missing)
+    return True
+
+
+def _missing(optimizer: torch.optim.Optimizer) -> list[torch.nn.Parameter]:
+    return [
+        p for group in optimizer.param_groups for p in group["params"] if p.requires_grad and not optimizer.state.get(p)
+    ]
+
+
+def _has_lazy_state(optimizer: torch.optim.Optimizer) -> bool:
+    if type(optimizer) is torch.optim.SGD:
+        return any(group["momentum"] != 0 for group in optimizer.param_groups)
+    return True
+
+
+def _prime_sgd(optimizer: torch.optim.Optimizer, missing: list[torch.nn.Parameter]) -> None:
+    """SGD's first step sets buffer = grad. From -0.0 the usual update gives just that: m * -0.0 + g == g, all bits."""
+    wanted = {id(p) for p in missing}
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            if group["momentum"] != 0 and id(p) in wanted:
+                optimizer.state[p]["momentum_buffer"] = torch.full_like(
+                    p, -0.0, memory_format=torch.preserve_format
+                ).detach()
+
+
+def _prime_through_init_group(optimizer: torch.optim.Optimizer, missing: list[torch.nn.Parameter]) -> None:
+    """torch.optim's own `_init_group` creates state for every parameter that has a gradient: lend it empty ones."""
+    init_group: Callable[..., object] = optimizer._init_group  # type: ignore[attr-defined]
+    lists = [name for name in inspect.signature(init_group).parameters if name != "group"]
+    wanted = {id(p) for p in missing}
+    lent = [p for p in missing if p.grad is None]
+    try:
+        for p in lent:
+            p.grad = torch.zeros((), dtype=p.dtype, device=p.device).expand(p.shape)
+        for group in optimizer.param_groups:
+            mine = {**group, "params": [p for p in group["params"] if id(p) in wanted]}
+            init_group(mine, *([] for _ in lists))
+    finally:
+        for p in lent:
+            p.grad = None
+
+
+def numeric_settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter group's numbers that a scheduler may change: floats and tuples of floats (lr, betas, eps, ...)."""
+    return {
+        key: value
+        for key, value in group.items()
+        if isinstance(value, float)
+        or (isinstance(value, tuple) and value and all(isinstance(part, float) for part in value))
+    }

@@ -1,0 +1,133 @@
+"""Where an op comes from: its phase, module path and the user's source line, noted while the step is traced."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any
+
+import torch
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
+META_KEY = "roam"
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Phase (forward, backward, update), module path ("" is the model itself) and "file:line" of an op."""
+
+    phase: str
+    module: str
+    source: str | None
+
+
+def is_user_file(filename: str) -> bool:
+    """True for files of the user and of model libraries: not torch, not roam-lab, not generated code."""
+    return not filename.startswith(_NOT_THE_USERS) and not filename.startswith("<")
+
+
+def _short(filename: str) -> str:
+    """Path as people write it: relative to where they stand, or from site-packages on."""
+    for root in (os.getcwd() + os.sep, *(entry + os.sep for entry in sys.path if entry)):
+        if filename.startswith(root):
+            return filename[len(root) :]
+    return filename
+
+
+def user_line(frame: FrameType | None) -> str | None:
+    """ "file:line" of the innermost frame that is the user's."""
+    while frame is not None:
+        if is_user_file(frame.f_code.co_filename):
+            return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+def traceback_user_line(traceback: TracebackType | None) -> str | None:
+    """ "file:line" of the innermost frame of a traceback that is the user's."""
+    found = None
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        if is_user_file(filename):
+            found = f"{_short(filename)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found
+
+
+class ProvenanceMode(TorchDispatchMode):
+    """Stands above make_fx's own mode and stamps every node that an op adds to the traced graph.
+
+    A backward op gets the module and source of the forward op whose autograd node runs it: both share a
+    sequence number.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modules: list[str] = [""]
+        self.in_update = False
+        self._by_sequence: dict[int, Provenance] = {}
+
+    def current(self) -> Provenance:
+        """Provenance of the op that is being dispatched now."""
+        node = torch._C._current_autograd_node()
+        if node is not None and not self.in_update:
+            origin = self._by_sequence.get(node._sequence_nr())
+            return Provenance("backward", origin.module if origin else "", origin.source if origin else None)
+        source = user_line(sys._getframe(1))
+        if self.in_update:
+            return Provenance("update", "", source)
+        here = Provenance("forward", self.modules[-1], source)
+        # the sequence number that the autograd node of this very op has just taken
+        self._by_sequence[torch._C._autograd._get_sequence_nr() - 1] = here
+        return here
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        mode = get_proxy_mode()
+        if mode is None:
+            return func(*args, **(kwargs or {}))
+        graph = mode.tracer.graph
+        before = graph._root.prev
+        here = self.current()
+        result = func(*args, **(kwargs or {}))
+        node = graph._root.prev
+        while node is not before:
+            node.meta.setdefault(META_KEY, here)
+            node = node.prev
+        return result
+
+
+@contextmanager
+def follow(mode: ProvenanceMode, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[ProvenanceMode]:
+    """Keep the mode told of the module whose forward runs, and of optimizer.step; takes all its hooks off again."""
+    handles: list[Any] = []
+    for name, module in model.named_modules():
+
+        def enter(_module: Any, _args: Any, name: str = name) -> None:
+            mode.modules.append(name)
+
+        def leave(_module: Any, _args: Any, _output: Any) -> None:
+            mode.modules.pop()
+
+        handles.append(module.register_forward_pre_hook(enter))
+        handles.append(module.register_forward_hook(leave, always_call=True))
+
+    def start(*_: Any) -> None:
+        mode.in_update = True
+
+    def stop(*_: Any) -> None:
+        mode.in_update = False
+
+    handles.append(optimizer.register_step_pre_hook(start))
+    handles.append(optimizer.register_step_post_hook(stop))
+    try:
+        with mode:
+            yield mode
+    finally:
+        for handle in handles:
+            handle.remove()

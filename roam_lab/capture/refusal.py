@@ -1,0 +1,41 @@
+"""Why a step could not be captured, in one sentence that names the user's line."""
+
+from __future__ import annotations
+
+import torch
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    UnsupportedOperatorException,
+)
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+from roam_lab.capture.provenance import traceback_user_line
+from roam_lab.errors import CaptureError, DataDependentError, RoamError
+
+_VALUES = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
+
+
+def explain(error: Exception) -> RoamError:
+    """The CaptureError that tells what `error`, raised while tracing, means for the user."""
+    if isinstance(error, RoamError):
+        return error
+    line = traceback_user_line(error.__traceback__)
+    where = f"{line}: " if line else ""
+    first = (str(error).strip() or type(error).__name__).splitlines()[0]
+    if isinstance(error, _VALUES):
+        return DataDependentError(
+            f"{where}the step branches on the value or takes a shape from the contents of a tensor, so no single graph "
+            "describes it; use torch.where, or keep that part outside the step"
+        )
+    if isinstance(error, (UnsupportedOperatorException, NotImplementedError)):
+        return CaptureError(
+            f"{where}an op cannot be captured ({first[:160]}); give it a fake (meta) implementation with "
+            "torch.library.register_fake, or keep it outside the step"
+        )
+    if isinstance(error, torch.OutOfMemoryError):
+        return CaptureError(f"{where}memory ran out while the step was captured; build the model on the meta device")
+    return CaptureError(
+        f"{where}the model does not accept this batch, or the step fails ({type(error).__name__}: {first[:160]}); "
+        "run one eager step to see it"
+    )

@@ -1,0 +1,238 @@
+"""A traced step as a graph of storages and ops: who creates, touches and must follow whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torch.utils import _pytree as pytree
+
+from roam_lab.capture.provenance import META_KEY, Provenance
+from roam_lab.capture.writers import find_writer
+from roam_lab.errors import CaptureError, DataDependentError
+from roam_lab.ir import Graph, Op, Storage
+
+_POINTWISE = torch.Tag.pointwise
+_RANDOM = torch.Tag.nondeterministic_seeded
+
+
+@dataclass(frozen=True)
+class Step:
+    """The graph, and beside it the traced node of each of its ops and the storage of each traced tensor.
+
+    `storage_of`: node -> storage indices of its tensor values (None: resident); views and host arithmetic are
+    nodes without an op of their own.
+    """
+
+    graph: Graph
+    nodes: tuple[Node, ...]
+    storage_of: dict[Node, tuple[int | None, ...]]
+    resident_bytes: dict[str, int]
+
+
+def tensors_of(node: Node) -> list[torch.Tensor]:
+    """The fake tensors that a node stands for, in order."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [entry for entry in values if isinstance(entry, torch.Tensor)]
+
+
+def storage_key(tensor: torch.Tensor) -> int:
+    """Identity of the storage that a fake tensor is a view of."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def is_host(node: Node) -> bool:
+    """Arithmetic on Python numbers (settings, `.item()` results), which is written into the ops that use it."""
+    return node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload) and not is_getitem(node)
+
+
+def is_getitem(node: Node) -> bool:
+    """One of several results of an op."""
+    return node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem"
+
+
+def written_arguments(node: Node) -> Iterator[Node]:
+    """The nodes that an op writes in place."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
+        return
+    arguments = target._schema.arguments
+    given = dict(zip((a.name for a in arguments), node.args, strict=False)) | dict(node.kwargs)
+    for argument in arguments:
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            for leaf in pytree.tree_leaves(given.get(argument.name)):
+                if isinstance(leaf, Node):
+                    yield leaf
+
+
+def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
+    """An op that only looks at its arguments' storages in another way."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+        return False
+    own = storage_of[node]
+    seen = {storage for argument in node.all_input_nodes for storage in storage_of[argument]}
+    return bool(own) and all(storage in seen for storage in own)
+
+
+@dataclass
+class _Builder:
+    """Walks the traced nodes once; `key` is the identity of a fake storage."""
+
+    ops: list[Op] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    storages: list[dict[str, Any]] = field(default_factory=list)
+    index_of: dict[int, int | None] = field(default_factory=dict)
+    keys_of: dict[Node, tuple[int, ...]] = field(default_factory=dict)
+    last_writer: dict[int, int] = field(default_factory=dict)
+    readers: dict[int, list[int]] = field(default_factory=dict)
+    last_random: int | None = None
+    host_after: dict[Node, set[int]] = field(default_factory=dict)
+
+    def resident(self, node: Node, tensors: list[torch.Tensor]) -> None:
+        self.keys_of[node] = tuple(storage_key(tensor) for tensor in tensors)
+        for key in self.keys_of[node]:
+            self.index_of.setdefault(key, None)
+
+    def add(self, node: Node) -> None:
+        tensors = tensors_of(node)
+        self.keys_of[node] = keys = tuple(storage_key(tensor) for tensor in tensors)
+        inputs = node.all_input_nodes
+        waits = set().union(*(self.host_after.get(argument, set()) for argument in inputs))
+        if is_host(node):
+            self.host_after[node] = waits
+            return
+        if is_getitem(node) or is_view(node, self.keys_of):
+            return
+        here = len(self.ops)
+        written = {key for argument in written_arguments(node) for key in self.keys_of[argument]}
+        read = {key for argument in inputs for key in self.keys_of[argument]} | (set(keys) & set(self.index_of))
+        created = [key for key in dict.fromkeys(keys) if key not in self.index_of]
+        for key in read:
+            if key in self.last_writer:
+                waits.add(self.last_writer[key])
+        for key in written:
+            waits.update(self.readers.get(key, ()))
+        random = isinstance(node.target, torch._ops.OpOverload) and _RANDOM in node.target.tags
+        if random:
+            if self.last_random is not None:
+                waits.add(self.last_random)
+            self.last_random = here
+        self._create(node, created, tensors, here)
+        for key in [*created, *written]:
+            self.last_writer[key] = here
+            self.readers[key] = []
+        for key in read - written:
+            self.readers.setdefault(key, []).append(here)
+        if not keys:
+            self.host_after[node] = {here}
+        touched = sorted({index for key in read if (index := self.index_of[key]) is not None} - set(self._made))
+        where: Provenance | None = node.meta.get(META_KEY)
+        self.nodes.append(node)
+        self.ops.append(
+            Op(
+                name=node.name,
+                target=str(node.target),
+                after=tuple(sorted(waits - {here})),
+                creates=tuple(self._made),
+                touches=tuple(touched),
+                phase=where.phase if where else None,
+                module=where.module if where else None,
+                source=where.source if where else None,
+                pointwise=(_POINTWISE in node.target.tags) or None,  # type: ignore[union-attr]
+                random=random or None,
+            )
+        )
+
+    def _create(self, node: Node, created: list[int], tensors: list[torch.Tensor], here: int) -> None:
+        external = bool(created) and find_writer(node) is None
+        self._made = []
+        for key in created:
+            tensor = next(tensor for tensor in tensors if storage_key(tensor) == key)
+            self.index_of[key] = len(self.storages)
+            self._made.append(len(self.storages))
+            self.storages.append(
+                {
+                    "bytes": tensor.untyped_storage().nbytes(),
+                    "shape": tuple(int(size) for size in tensor.shape),
+                    "dtype": str(tensor.dtype).removeprefix("torch."),
+                    "external": external,
+                }
+            )
+
+    _made: list[int] = field(default_factory=list)
+
+
+def _refuse_unknown_shapes(node: Node) -> None:
+    for tensor in tensors_of(node):
+        if any(not isinstance(size, int) for size in (*tensor.shape, *tensor.stride())):
+            where: Provenance | None = node.meta.get(META_KEY)
+            line = f"{where.source}: " if where and where.source else ""
+            raise DataDependentError(
+                f"{line}{node.target} makes a tensor whose shape depends on values; pad it to a fixed shape, or keep "
+                "that part outside the step"
+            )
+
+
+def build_step(module: GraphModule, name: str, resident: dict[Node, str]) -> Step:
+    """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch)."""
+    builder = _Builder()
+    resident_bytes: dict[str, int] = {}
+    seen: set[int] = set()
+    result: Node | None = None
+    for node in module.graph.nodes:
+        _refuse_unknown_shapes(node)
+        if node.op in ("placeholder", "get_attr"):
+            tensors = tensors_of(node)
+            if node.op == "get_attr" and not tensors:
+                constant = getattr(module, str(node.target))
+                tensors = [constant] if isinstance(constant, torch.Tensor) else []
+                node.meta["val"] = constant
+            builder.resident(node, tensors)
+            for tensor in tensors:
+                if storage_key(tensor) not in seen:
+                    seen.add(storage_key(tensor))
+                    kind = resident.get(node, "constant")
+                    resident_bytes[kind] = resident_bytes.get(kind, 0) + tensor.untyped_storage().nbytes()
+        elif node.op == "output":
+            result = next(iter(node.all_input_nodes), None)
+        elif node.op == "call_function":
+            builder.add(node)
+        else:
+            raise CaptureError(f"the traced step holds a {node.op} ({node.target}), which has no op; report it")
+    if result is None:
+        raise CaptureError("the step returns no loss; return it")
+    outputs = {builder.index_of[key] for key in builder.keys_of[result]}
+    graph = Graph(
+        name=name,
+        resident_bytes=sum(resident_bytes.values()),
+        storages=tuple(_storages(builder, outputs)),
+        ops=tuple(builder.ops),
+    )
+    storage_of = {node: tuple(builder.index_of[key] for key in keys) for node, keys in builder.keys_of.items()}
+    return Step(graph, tuple(builder.nodes), storage_of, resident_bytes)
+
+
+def _storages(builder: _Builder, outputs: set[int | None]) -> Iterator[Storage]:
+    """Storages with their kinds: what forward leaves to backward is an activation, what backward leaves to update
+    a gradient."""
+    born: dict[int, str | None] = {}
+    phases: dict[int, set[str | None]] = {}
+    for op in builder.ops:
+        for index in op.creates:
+            born[index] = op.phase
+        for index in (*op.creates, *op.touches):
+            phases.setdefault(index, set()).add(op.phase)
+    for index, entry in enumerate(builder.storages):
+        kind = "temporary"
+        if index in outputs:
+            kind = "output"
+        elif born[index] == "forward" and "backward" in phases[index]:
+            kind = "activation"
+        elif born[index] == "backward" and "update" in phases[index]:
+            kind = "gradient"
+        yield Storage(output=index in outputs, kind=kind, **entry)

@@ -1,0 +1,241 @@
+"""One training step -> one fx graph of ATen ops, on fake tensors: nothing is computed, no weight is needed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._dynamo.source import ConstantSource
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils import _pytree as pytree
+
+from roam_lab.capture.fused import FusedOptimizerMode
+from roam_lab.capture.inputs import Fakes, Input, parameter_names, setting_inputs, state_inputs
+from roam_lab.capture.prime import numeric_settings, prime_optimizer
+from roam_lab.capture.provenance import ProvenanceMode, follow
+from roam_lab.capture.refusal import explain
+from roam_lab.capture.step import StepFunction
+from roam_lab.errors import CaptureError
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A traced step: `module`'s placeholders are `inputs`, in order.
+
+    `guards`: sympy conditions on settings (a weight decay that is not zero, ...) under which the trace is right;
+    `symbols` names each setting's symbol. `updated`: names of the parameters that received a gradient.
+    """
+
+    module: torch.fx.GraphModule
+    inputs: tuple[Input, ...]
+    guards: tuple[Any, ...]
+    symbols: Mapping[Any, Input]
+    updated: tuple[str, ...]
+
+
+def trace_step(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    step: StepFunction,
+    device: torch.device | None = None,
+) -> Trace:
+    """Trace `step(model, optimizer, batch)` with make_fx. The model, optimizer and batch are left as they were.
+
+    `device` stands in for tensors on the meta device. Raises CaptureError (DataDependentError when the step
+    branches on values) naming the user's line.
+    """
+    names = parameter_names(model, optimizer)
+    environment = ShapeEnv()
+    mode = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True, static_shapes=True)
+    fakes = Fakes(mode, device)
+    provenance = ProvenanceMode()
+    updated: list[str] = []
+
+    tensors = {name: fakes(value) for name, value in [*model.named_parameters(), *model.named_buffers()]}
+    kinds = dict.fromkeys((name for name, _ in model.named_parameters()), "parameter")
+    leaves, spec = pytree.tree_flatten(_as_tree(batch))
+    inputs: list[Input] = [Input(kinds.get(name, "buffer"), (name,)) for name in tensors]  # type: ignore[arg-type]
+    values: list[Any] = list(tensors.values())
+    for index, leaf in enumerate(leaves):
+        if isinstance(leaf, torch.Tensor):
+            leaves[index] = fakes(leaf)
+            inputs.append(Input("batch", (index,)))
+            values.append(leaves[index])
+    fake_batch = pytree.tree_unflatten(leaves, spec)
+
+    try:
+        with _swapped(optimizer, fakes, names, tensors):
+            fake_names = {id(tensors[name]): name for name in kinds}
+            with mode:
+                prime_optimizer(optimizer)
+            _settle_state(optimizer, fakes)
+            for found, value in state_inputs(optimizer, fake_names):
+                inputs.append(found)
+                values.append(value)
+            symbols = _symbolic_settings(optimizer, environment, inputs, values)
+            before = _host_state(optimizer)
+
+            def traced(*_: Any) -> torch.Tensor:
+                with _reparametrize_module(model, dict(tensors), tie_weights=True):
+                    with _zeroing_noted(model, optimizer) as zeroed, follow(provenance, model, optimizer):
+                        handle = optimizer.register_step_pre_hook(
+                            lambda *_: updated.extend(name for name in kinds if tensors[name].grad is not None)
+                        )
+                        try:
+                            loss = step(model, optimizer, fake_batch)
+                        finally:
+                            handle.remove()
+                    _check_step(loss, [tensors[name] for name in kinds], zeroed)
+                    for name, buffer in model.named_buffers():
+                        if name in tensors and buffer is not tensors[name]:
+                            tensors[name].copy_(buffer)  # the step bound a new tensor to the name
+                return loss.detach()
+
+            with mode, FusedOptimizerMode(provenance):
+                module = make_fx(traced, _allow_non_fake_inputs=True)(*values)
+            if _host_state(optimizer) != before:
+                raise CaptureError(
+                    f"{type(optimizer).__name__} makes state in its first step, or counts in Python numbers, which a "
+                    "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
+                )
+    except Exception as error:
+        raise explain(error) from error
+    module.graph.eliminate_dead_code(lambda node: _has_effect(node))
+    return Trace(
+        module, tuple(inputs), tuple(guard.expr for guard in environment.guards), symbols, tuple(dict.fromkeys(updated))
+    )
+
+
+def _as_tree(batch: Any) -> Any:
+    if hasattr(batch, "keys") and not isinstance(batch, dict):
+        return {key: batch[key] for key in batch}
+    return batch
+
+
+def _has_effect(node: torch.fx.Node) -> bool:
+    """Ops that must stay without users: those that write, draw random numbers, or are inputs and outputs."""
+    if node.op != "call_function":
+        return node.op in ("placeholder", "output")
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    if target.namespace == "profiler":
+        return False
+    return target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags
+
+
+@contextmanager
+def _swapped(
+    optimizer: torch.optim.Optimizer, fakes: Fakes, names: Mapping[int, str], tensors: Mapping[str, torch.Tensor]
+) -> Iterator[None]:
+    """The optimizer with fake parameters, state and tensor settings; restored at the end whatever happens."""
+    groups = [dict(group) for group in optimizer.param_groups]
+    state = optimizer.state
+    called = getattr(optimizer, "_opt_called", None)
+    fake_state: dict[Any, dict[str, Any]] = defaultdict(dict)
+    for p, entries in state.items():
+        if isinstance(p, torch.Tensor) and id(p) in names:
+            fake_state[tensors[names[id(p)]]] = {
+                key: fakes(value) if isinstance(value, torch.Tensor) else value for key, value in entries.items()
+            }
+    try:
+        optimizer.state = fake_state  # type: ignore[assignment]
+        for group in optimizer.param_groups:
+            group["params"] = [tensors[names[id(p)]] for p in group["params"]]
+            for key, value in group.items():
+                if isinstance(value, torch.Tensor):
+                    group[key] = fakes(value)
+        yield
+    finally:
+        optimizer.state = state
+        for group, saved in zip(optimizer.param_groups, groups, strict=True):
+            group.clear()
+            group.update(saved)
+        if called is not None:
+            optimizer._opt_called = called  # type: ignore[attr-defined]
+
+
+def _settle_state(optimizer: torch.optim.Optimizer, fakes: Fakes) -> None:
+    """State made while priming may carry known constants (a step of 0.0); replace it with plain fakes."""
+    for entries in optimizer.state.values():
+        for key, value in entries.items():
+            if isinstance(value, torch.Tensor):
+                entries[key] = fakes(value)
+
+
+def _symbolic_settings(
+    optimizer: torch.optim.Optimizer, environment: ShapeEnv, inputs: list[Input], values: list[Any]
+) -> dict[Any, Input]:
+    """Make every float setting a symbol, so that a scheduler may change it; returns symbol -> input."""
+    symbols: dict[Any, Input] = {}
+    made: dict[tuple[Any, ...], Any] = {}
+    for found, value in list(setting_inputs(optimizer)):
+        if not isinstance(value, torch.Tensor):
+            source = ConstantSource("setting_" + "_".join(str(part) for part in found.path if part is not None))
+            symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
+            value = environment.create_symfloatnode(symbol, hint=value, source=source)
+            symbols[symbol] = found
+            made[found.path] = value
+        inputs.append(found)
+        values.append(value)
+    for index, group in enumerate(optimizer.param_groups):
+        for key, value in numeric_settings(group).items():
+            if isinstance(value, tuple):
+                group[key] = tuple(made[index, key, part] for part in range(len(value)))
+            else:
+                group[key] = made[index, key, None]
+    return symbols
+
+
+def _host_state(optimizer: torch.optim.Optimizer) -> list[Any]:
+    """The Python numbers that the optimizer holds beside its tensors and float settings."""
+    entries = [*optimizer.state.values(), *optimizer.param_groups]
+    return [
+        {
+            key: "tensor" if isinstance(value, torch.Tensor) else value
+            for key, value in entry.items()
+            if isinstance(value, (bool, int, str, type(None), torch.Tensor))
+        }
+        for entry in entries
+    ]
+
+
+@contextmanager
+def _zeroing_noted(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[list[bool]]:
+    """Note whether the step clears gradients itself."""
+    noted: list[bool] = []
+
+    def wrap(original: Callable[..., None]) -> Callable[..., None]:
+        def zero_grad(*args: Any, **kwargs: Any) -> None:
+            noted.append(True)
+            original(*args, **kwargs)
+
+        return zero_grad
+
+    owners: list[Any] = [model, optimizer]
+    for owner in owners:
+        owner.zero_grad = wrap(owner.zero_grad)
+    try:
+        yield noted
+    finally:
+        for owner in owners:
+            del owner.zero_grad
+
+
+def _check_step(loss: Any, parameters: list[torch.Tensor], zeroed: list[bool]) -> None:
+    if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+        found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+        raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
+    if any(p.grad is not None for p in parameters) and not zeroed:
+        raise CaptureError(
+            "gradients stay set after the step and the step never clears them, so the next one would add to them; "
+            "call optimizer.zero_grad() inside the step"
+        )

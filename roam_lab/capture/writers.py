@@ -1,0 +1,222 @@
+"""Writers: how the result of an op is written into tensors that are already there (views of the arena).
+
+An op has a writer when ATen has a native `out=` overload for it, or when it can be put together from ops that
+write in place, bit for bit the same. What has none allocates its own result: an *external* storage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, cast
+
+import torch
+from torch.fx import Node
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """`function` fills given tensors with what the op would have returned.
+
+    With `names` (an `out=` overload) they are passed under these names, after the op's own arguments; without,
+    they are the first argument, a sequence. `function` None: nothing has to be written (`empty`).
+    """
+
+    function: Callable[..., Any] | None
+    names: tuple[str, ...] = ()
+
+
+def find_writer(node: Node) -> Writer | None:
+    """The writer for a traced op, or None when its result cannot be given a place."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+        return None
+    device = _device_type(node)
+    if device is None:
+        return None
+    if target in _EMPTY:
+        return Writer(None)
+    if target in _SPECIAL:
+        return Writer(_SPECIAL[target])
+    if device == "cpu" and target in _CPU_ONLY:
+        return Writer(_CPU_ONLY[target]) if _fits_cpu(node) else None
+    if target._schema.name.startswith("aten::_foreach_"):
+        function = _foreach_writer(target)
+        return None if function is None else Writer(function)
+    overload = out_overload(target, device)
+    if overload is None:
+        return None
+    return Writer(overload, tuple(argument.name for argument in overload._schema.arguments if argument.is_out))
+
+
+def _device_type(node: Node) -> str | None:
+    values = node.meta.get("val")
+    values = values if isinstance(values, (list, tuple)) else [values]
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    return tensors[0].device.type if tensors else None
+
+
+@cache
+def out_overload(target: torch._ops.OpOverload, device: str) -> torch._ops.OpOverload | None:
+    """The overload of the same op that takes `out=`, if the device has a kernel of its own for it.
+
+    Generated ones, which run the op and copy its result, do not count.
+    """
+    key = {"cpu": "CPU", "cuda": "CUDA"}.get(device)
+    if key is None:
+        return None
+    wanted = [(a.name, str(a.type)) for a in target._schema.arguments]
+    packet = target.overloadpacket
+    for name in packet.overloads():
+        overload = getattr(packet, name)
+        outs = [a for a in overload._schema.arguments if a.is_out]
+        given = [(a.name, str(a.type)) for a in overload._schema.arguments if not a.is_out]
+        if not outs or given != wanted or len(outs) != len(target._schema.returns):
+            continue
+        full = f"{overload._schema.name}.{overload._schema.overload_name}"
+        generated = torch.Tag.generated in overload.tags
+        if not generated and torch._C._dispatch_has_kernel_for_dispatch_key(full, key):
+            return cast(torch._ops.OpOverload, overload)
+    return None
+
+
+def _copy(outs: Sequence[torch.Tensor], source: torch.Tensor, *_: Any, **__: Any) -> None:
+    outs[0].copy_(source)
+
+
+def _zero(outs: Sequence[torch.Tensor], *_: Any, **__: Any) -> None:
+    outs[0].zero_()
+
+
+def _one(outs: Sequence[torch.Tensor], *_: Any, **__: Any) -> None:
+    outs[0].fill_(1)
+
+
+def _fill_second(outs: Sequence[torch.Tensor], _like: Any, value: Any, *_: Any, **__: Any) -> None:
+    outs[0].fill_(value)
+
+
+def _fill_third(outs: Sequence[torch.Tensor], _like: Any, _size: Any, value: Any, *_: Any, **__: Any) -> None:
+    outs[0].fill_(value)
+
+
+def _fill_first(outs: Sequence[torch.Tensor], value: Any, *_: Any, **__: Any) -> None:
+    outs[0].fill_(value)
+
+
+def _scalar(function: Callable[..., torch.Tensor]) -> Callable[..., Any]:
+    """`aten.mul.Scalar` wraps its number as a tensor and calls the tensor form, as the Python function does."""
+
+    def write(outs: Sequence[torch.Tensor], source: torch.Tensor, number: Any, alpha: Any = 1) -> None:
+        if alpha == 1:
+            function(source, number, out=outs[0])
+        else:
+            function(source, number, alpha=alpha, out=outs[0])
+
+    return write
+
+
+def _arange(outs: Sequence[torch.Tensor], end: Any, **_: Any) -> None:
+    torch.arange(end, out=outs[0])
+
+
+def _masked_fill(outs: Sequence[torch.Tensor], source: torch.Tensor, mask: torch.Tensor, value: Any) -> None:
+    outs[0].copy_(source).masked_fill_(mask, value)
+
+
+def _slice_backward(
+    outs: Sequence[torch.Tensor], gradient: torch.Tensor, _sizes: Any, dim: int, start: int, end: int, step: int
+) -> None:
+    aten.slice.Tensor(outs[0].zero_(), dim, start, end, step).copy_(gradient)
+
+
+def _select_backward(outs: Sequence[torch.Tensor], gradient: torch.Tensor, _sizes: Any, dim: int, index: int) -> None:
+    outs[0].zero_().select(dim, index).copy_(gradient)
+
+
+def _constant_pad(outs: Sequence[torch.Tensor], source: torch.Tensor, pad: Sequence[int], value: Any = 0) -> None:
+    inner, cut = outs[0].fill_(value), source
+    for pair in range(len(pad) // 2):
+        dim, (low, high) = source.dim() - 1 - pair, pad[2 * pair : 2 * pair + 2]
+        inner = inner.narrow(dim, max(low, 0), inner.shape[dim] - max(low, 0) - max(high, 0))
+        cut = cut.narrow(dim, max(-low, 0), cut.shape[dim] - max(-low, 0) - max(-high, 0))
+    inner.copy_(cut)
+
+
+def _embedding(outs: Sequence[torch.Tensor], weight: torch.Tensor, indices: torch.Tensor, *_: Any) -> None:
+    """ATen's own CPU embedding is an index_select."""
+    width = weight.shape[1]
+    torch.index_select(weight, 0, indices.reshape(-1), out=outs[0].view(-1, width))
+
+
+def _embedding_backward(
+    outs: Sequence[torch.Tensor], gradient: torch.Tensor, indices: torch.Tensor, _rows: int, padding: int, _scale: bool
+) -> None:
+    """Rows are added in index order, as ATen's CPU kernel does, so sums round alike."""
+    out = outs[0].zero_()
+    out.index_add_(0, indices.reshape(-1), gradient.reshape(-1, out.shape[1]))
+    if 0 <= padding < out.shape[0]:
+        out[padding].zero_()
+
+
+def _fits_cpu(node: Node) -> bool:
+    """embedding backward: not with frequency scaling, and indices must be a plain integer tensor."""
+    if node.target is aten.embedding_dense_backward.default:
+        return node.args[4] is False
+    return True
+
+
+@cache
+def _foreach_writer(target: torch._ops.OpOverload) -> Callable[..., Any] | None:
+    """A foreach op over a list of one: copy its first argument, then the same op in place (the same kernel)."""
+    packet = getattr(aten, target._schema.name.removeprefix("aten::") + "_", None)
+    if packet is None or target._overloadname not in packet.overloads():
+        return None
+    in_place = getattr(packet, target._overloadname)
+
+    def write(outs: Sequence[torch.Tensor], first: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        outs[0].copy_(first[0])
+        in_place([outs[0]], *args, **kwargs)
+
+    return write
+
+
+_EMPTY = {
+    aten.empty.memory_format,
+    aten.empty_like.default,
+    aten.empty_strided.default,
+    aten.new_empty.default,
+    aten.new_empty_strided.default,
+}
+_SPECIAL: dict[Any, Callable[..., Any]] = {
+    aten.mul.Scalar: _scalar(torch.mul),
+    aten.div.Scalar: _scalar(torch.div),
+    aten.add.Scalar: _scalar(torch.add),
+    aten.sub.Scalar: _scalar(torch.sub),
+    aten.arange.default: _arange,
+    aten.clone.default: _copy,
+    aten._to_copy.default: _copy,
+    aten.lift_fresh_copy.default: _copy,
+    aten.zeros.default: _zero,
+    aten.zeros_like.default: _zero,
+    aten.new_zeros.default: _zero,
+    aten.ones.default: _one,
+    aten.ones_like.default: _one,
+    aten.new_ones.default: _one,
+    aten.full_like.default: _fill_second,
+    aten.full.default: _fill_second,
+    aten.new_full.default: _fill_third,
+    aten.scalar_tensor.default: _fill_first,
+    aten.masked_fill.Scalar: _masked_fill,
+    aten.masked_fill.Tensor: _masked_fill,
+    aten.slice_backward.default: _slice_backward,
+    aten.select_backward.default: _select_backward,
+    aten.constant_pad_nd.default: _constant_pad,
+}
+_CPU_ONLY: dict[Any, Callable[..., Any]] = {
+    aten.embedding.default: _embedding,
+    aten.embedding_dense_backward.default: _embedding_backward,
+}

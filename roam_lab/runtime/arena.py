@@ -1,0 +1,41 @@
+"""The arena: one block of memory, and the tensors that are views of it at planned offsets."""
+
+from __future__ import annotations
+
+import torch
+
+from roam_lab.errors import RoamError
+from roam_lab.ir import Graph
+from roam_lab.plan.plan import Plan
+
+
+def arena_bytes(plan: Plan, graph: Graph) -> int:
+    """Bytes of the arena proper: the part of `plan.arena_bytes` below the region of external storages."""
+    return max(
+        (plan.offsets[index] + storage.bytes for index, storage in enumerate(graph.storages) if not storage.external
+         and index in plan.offsets),
+        default=0,
+    )  # fmt: skip
+
+
+def allocate(size: int, device: torch.device) -> torch.Tensor:
+    """`size` bytes on `device`, not touched yet."""
+    try:
+        return torch.empty(size, dtype=torch.uint8, device=device)
+    except (RuntimeError, MemoryError) as error:
+        raise RoamError(
+            f"the arena of {size} bytes does not fit on {device} ({str(error).splitlines()[0][:120]}); "
+            "free memory there, or plan a smaller batch"
+        ) from None
+
+
+def view_at(storage: torch.UntypedStorage, byte_offset: int, like: torch.Tensor) -> torch.Tensor:
+    """A tensor of the shape, strides and dtype of `like` (a fake), `byte_offset` into `storage`.
+
+    The offset is absolute: `like`'s own storage offset, counted from the start of its storage, is added to it.
+    """
+    offset = byte_offset // like.element_size() + int(like.storage_offset())
+    with torch.no_grad():
+        return torch.empty(0, dtype=like.dtype, device=storage.device).set_(
+            storage, offset, tuple(like.shape), tuple(like.stride())
+        )
