@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.accumulate import accumulate_in_place
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.step import StepFunction, as_step
@@ -67,6 +68,7 @@ def capture_step(
     where = step_device(model, device)
     trace = trace_step(model, optimizer, batch, step or as_step(), where)
     split_multi_tensor(trace.module)
+    accumulate_in_place(trace.module)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     built = build_step(trace.module, name or type(model).__name__, dict(kinds))

@@ -1,0 +1,84 @@
+"""Add gradients in place where eager's autograd engine does.
+
+The engine adds a second gradient of the same tensor into the first when nobody else holds it. Under tracing
+somebody always does (the proxies), so make_fx records an addition into a new tensor: more memory than eager needs.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.fx import GraphModule, Node
+
+from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.to_ir import storage_key, tensors_of
+
+_ADD = torch.ops.aten.add.Tensor
+
+
+def accumulate_in_place(module: GraphModule) -> None:
+    """Turn `add(a, b)` of the backward pass into `a.add_(b)` (or `b.add_(a)`) where the storage ends there."""
+    nodes = list(module.graph.nodes)
+    position = {node: index for index, node in enumerate(nodes)}
+    holders: dict[int, list[Node]] = {}
+    for node in nodes:
+        for tensor in tensors_of(node):
+            holders.setdefault(storage_key(tensor), []).append(node)
+    for node in nodes:
+        if node.target is _ADD and _phase(node) == "backward" and len(node.args) == 2 and not node.kwargs:
+            first, second = node.args
+            for target, other in ((first, second), (second, first)):
+                if _may_write(node, target, other, holders, position):
+                    _rewrite(module, node, target, other, holders)  # type: ignore[arg-type]
+                    break
+
+
+def _phase(node: Node) -> str | None:
+    where = node.meta.get(META_KEY)
+    return where.phase if where else None
+
+
+def _may_write(
+    node: Node, target: object, other: object, holders: dict[int, list[Node]], position: dict[Node, int]
+) -> bool:
+    """The target is a dense gradient of the result's very shape, and nothing looks at its storage afterwards."""
+    if not isinstance(target, Node) or not isinstance(other, Node) or target is other:
+        return False
+    written, read, result = (tensors_of(value) for value in (target, other, node))
+    if len(written) != 1 or len(read) != 1:
+        return False
+    a, b, out = written[0], read[0], result[0]
+    key = storage_key(a)
+    same = a.shape == out.shape and a.stride() == out.stride() and a.dtype == out.dtype == b.dtype
+    if not same or storage_key(b) == key or a.untyped_storage().nbytes() != a.numel() * a.element_size():
+        return False
+    views = holders[key]
+    makers = [view for view in views if view.op == "call_function" and _phase(view) == "backward"]
+    if len(makers) != len(views):  # an input, or an activation that forward made
+        return False
+    last = max((position.get(user, -1) for view in views for user in view.users), default=-1)
+    return last <= position[node]
+
+
+def _rewrite(module: GraphModule, node: Node, target: Node, other: Node, holders: dict[int, list[Node]]) -> None:
+    """Write the in-place op, and let every value that lay in the result's storage lie in the target's."""
+    written = tensors_of(target)[0]
+    assert isinstance(written, FakeTensor)
+    old, new = storage_key(tensors_of(node)[0]), storage_key(written)
+    with written.fake_mode, torch.no_grad():
+        for holder in holders.pop(old):
+            value = holder.meta["val"]
+            moved = [_view(written, part, old) for part in (value if isinstance(value, (list, tuple)) else [value])]
+            holder.meta["val"] = moved if isinstance(value, (list, tuple)) else moved[0]
+            if holder is not node:
+                holders[new].append(holder)
+    node.target = torch.ops.aten.add_.Tensor
+    node.args = (target, other)
+    node.name = module.graph._graph_namespace.create_name("add_", None)
+    holders[new].append(node)
+
+
+def _view(base: torch.Tensor, like: object, key: int) -> object:
+    if not isinstance(like, torch.Tensor) or storage_key(like) != key:
+        return like
+    return torch.as_strided(base, like.shape, like.stride(), like.storage_offset())
