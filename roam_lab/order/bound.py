@@ -19,17 +19,19 @@ WORK_LIMIT = 4_000_000
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Why no order needs less: every legal order holds at least `bytes` bytes while op `op` runs.
+    """Why no order needs less than `bytes` bytes: what every legal order holds while op `op` runs.
 
     `storages`: what is held then. `kind` says how it was proven: "forced" (every legal order must hold
     exactly these storages while the op runs) or "minimum cut" (of all states in which the op can run, the
-    one that holds these storages is the cheapest; found by maximum flow).
+    one that holds these storages is the cheapest; found by maximum flow). `later`: ops that cannot run before
+    `op`, because an order that runs one of them earlier holds at least `bytes` bytes there.
     """
 
     op: int
     storages: tuple[int, ...]
     bytes: int
     kind: Literal["forced", "minimum cut"] = "forced"
+    later: tuple[int, ...] = ()
 
 
 def lower_bound(
@@ -63,23 +65,25 @@ def bound_of(
     run = np.asarray(order, np.int64)
     promise = np.empty(len(run), np.int64)
     promise[run] = problem.curve(run)
-    peak = promise.max()
+    peak = int(promise.max())
     spent = 0
     while True:
         op = int(promise.argmax())
         if promise[op] <= best.bytes:
             return best
-        state = cuts.cheapest(op)
-        if state.bytes > best.bytes:
+        state = cuts.cheapest_below(op, peak)
+        proven = min(state.bytes, peak) if state.later else state.bytes
+        if proven > best.bytes:
             best = Certificate(
                 problem.op_of[op],
                 tuple(problem.storage_of[storage] for storage in state.storages),
-                state.bytes,
-                "forced" if state.forced else "minimum cut",
+                proven,
+                "forced" if state.forced and not state.later else "minimum cut",
+                tuple(problem.op_of[late] for late in state.later),
             )
-        spent += cuts.work
+        spent += cuts.arcs
         late = time_limit is not None and time.perf_counter() - began >= time_limit
-        if best.bytes >= peak or spent + cuts.work > work_limit or late:
+        if best.bytes >= peak or spent + cuts.arcs > work_limit or late:
             return best
         through = through_state(run, state.done, op)
         promise[through] = np.minimum(promise[through], problem.curve(through))

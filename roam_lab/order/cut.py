@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -14,12 +14,16 @@ from roam_lab.order.problem import Array, Problem
 
 _SOURCE, _SINK, _FREE = 0, 1, 2
 
+SUSPECTS = 6
+"""How many ops of a state are tried as too costly to be in it, before it is taken as it is."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
     """`done` (with `op` the last of them) have run: the cheapest moment, in bytes, at which `op` can run.
 
-    `storages`: what is alive then; `forced`: no other state could avoid any of them.
+    `storages`: what is alive then; `forced`: no other state could avoid any of them. `later`: ops that were kept
+    out of `done`.
     """
 
     op: int
@@ -27,6 +31,7 @@ class State:
     done: tuple[int, ...]
     storages: tuple[int, ...]
     forced: bool
+    later: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,18 +59,20 @@ class Cuts:
                 np.array(problem.kept, bool))  # fmt: skip
 
     @property
-    def work(self) -> int:
-        """Arcs of the network: what one cut costs, roughly."""
+    def arcs(self) -> int:
+        """Arcs of the whole network: what one cut costs, roughly."""
         return len(self._arrays[0]) + 2 * len(self._arrays[2])
 
-    def cheapest(self, op: int, largest: bool = False) -> State:
-        """The cheapest state in which `op` is the last to run: the smallest such set (or the `largest`)."""
+    def cheapest(self, op: int, later: Iterable[int] = ()) -> State:
+        """The cheapest state in which `op` is the last to run and none of `later` has run; the smallest such set."""
         late, early, use_storage, use_op, creator, sizes, given, kept = self._arrays
         used = list(self.problem.uses[op])
         count = len(self.problem)
         label = np.full(count, _FREE, np.int64)
-        label[_reach(self.problem.after, op)] = _SOURCE
-        label[_reach(self.problem.followers, op)] = _SINK
+        label[list(reach(self.problem.after, op))] = _SOURCE
+        for excluded in (op, *later):
+            label[list(reach(self.problem.followers, excluded))] = _SINK
+            label[excluded] = _SINK
         label[op] = _SOURCE
         free = np.flatnonzero(label == _FREE)
         label[free] = np.arange(_FREE, _FREE + len(free))
@@ -88,7 +95,7 @@ class Cuts:
         unlimited = int(sizes.sum()) + 1
         capacities = np.concatenate([sizes[open_], np.full(len(tails) - len(open_), unlimited, np.int64)])
         nodes = _FREE + len(free) + len(open_)
-        inside = _minimum_cut(tails, heads, capacities, nodes, largest)
+        inside = _minimum_cut(tails, heads, capacities, nodes)
         in_state = np.zeros(count, bool)
         in_state[label == _SOURCE] = True
         in_state[free] = inside[label[free]]
@@ -104,10 +111,40 @@ class Cuts:
             done=tuple(np.flatnonzero(in_state).tolist()),
             storages=tuple(np.flatnonzero(alive).tolist()),
             forced=total == base,
+            later=tuple(later),
         )
 
+    def cheapest_below(self, op: int, peak_bytes: int) -> State:
+        """The cheapest state of `op` that an order with a peak below `peak_bytes` could pass through, as far as seen.
 
-def _reach(edges: Sequence[Sequence[int]], start: int) -> list[int]:
+        The cheapest state may hold ops that cannot have run yet: if even their own cheapest state before
+        `op` takes `peak_bytes` or more, every order that stays below runs them after `op`. They are kept out, and the
+        cut is made again. So if `bytes` reaches `peak_bytes`, no order has a lower peak; and in any case none has a
+        peak below the lesser of the two.
+        """
+        before = reach(self.problem.after, op)
+        state = self.cheapest(op)
+        while state.bytes < peak_bytes:
+            for suspect in self._suspects(state, before):
+                if self.cheapest(suspect, (op, *state.later)).bytes >= peak_bytes:
+                    state = self.cheapest(op, (*state.later, suspect))
+                    break
+            else:
+                break
+        return state
+
+    def _suspects(self, state: State, before: set[int]) -> list[int]:
+        """The ops of a state that allocate most and need not be in it: the likeliest to cost too much."""
+        problem = self.problem
+        allocated = {
+            op: sum(problem.sizes[s] for s in problem.uses[op] if not problem.given[s] and problem.users[s][0] == op)
+            for op in state.done
+            if op not in before and op != state.op
+        }
+        return sorted((op for op in allocated if allocated[op]), key=lambda op: (-allocated[op], op))[:SUSPECTS]
+
+
+def reach(edges: Sequence[Sequence[int]], start: int) -> set[int]:
     """Everything that can be reached from `start`, itself excluded."""
     seen, stack = {start}, [start]
     while stack:
@@ -116,11 +153,11 @@ def _reach(edges: Sequence[Sequence[int]], start: int) -> list[int]:
                 seen.add(other)
                 stack.append(other)
     seen.discard(start)
-    return list(seen)
+    return seen
 
 
-def _minimum_cut(tails: Array, heads: Array, capacities: Array, nodes: int, largest: bool) -> NDArray[np.bool_]:
-    """Which nodes lie on the source's side of a minimum cut: the smallest such side, or the largest."""
+def _minimum_cut(tails: Array, heads: Array, capacities: Array, nodes: int) -> NDArray[np.bool_]:
+    """Which nodes lie on the source's side of the minimum cut with the smallest such side."""
     from ortools.graph.python import max_flow  # here: plans that need no cut start faster without it
 
     flow = max_flow.SimpleMaxFlow()
@@ -129,6 +166,6 @@ def _minimum_cut(tails: Array, heads: Array, capacities: Array, nodes: int, larg
     status = flow.solve(_SOURCE, _SINK)
     if status != flow.OPTIMAL:
         raise ArithmeticError(f"maximum flow ended with status {status}")
-    inside = np.full(nodes, largest)
-    inside[flow.get_sink_side_min_cut() if largest else flow.get_source_side_min_cut()] = not largest
+    inside = np.zeros(nodes, bool)
+    inside[flow.get_source_side_min_cut()] = True
     return inside

@@ -102,6 +102,7 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
             "storages": list(proof.storages),
             "bytes": proof.bytes,
             "kind": proof.kind,
+            "later": list(proof.later),
         }
     if plan.graph is not None and not bare:
         data["graph"] = graph_to_data(plan.graph)

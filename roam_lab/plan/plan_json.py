@@ -111,10 +111,11 @@ def _check_against(plan: Plan, graph: Graph, where: str, again: str) -> None:
     proof = plan.certificate
     if proof is None:
         return
-    if proof.op >= len(graph.ops) or any(storage >= len(graph.storages) for storage in proof.storages):
+    ops, storages = (proof.op, *proof.later), proof.storages
+    if max(ops) >= len(graph.ops) or max(storages, default=-1) >= len(graph.storages):
         raise FormatError(f"{where}: certificate names an op or a storage that the graph has not; {again}")
     held = sum(graph.storages[storage].bytes for storage in set(proof.storages))
-    if held != proof.bytes or proof.bytes != plan.lower_bound_bytes:
+    if held < proof.bytes or proof.bytes != plan.lower_bound_bytes:
         raise FormatError(
             f"{where}: certificate holds {held} bytes and claims {proof.bytes}, "
             f"but lower_bound_bytes is {plan.lower_bound_bytes}; {again}"
@@ -198,7 +199,8 @@ class _Reader:
         kind = inner.data.get("kind", "forced")
         if kind not in ("forced", "minimum cut"):
             raise inner._wrong("kind", "forced or minimum cut")
-        return Certificate(inner.integer("op"), inner.integers("storages"), inner.integer("bytes"), kind)
+        later = inner.integers("later") if "later" in inner.data else ()
+        return Certificate(inner.integer("op"), inner.integers("storages"), inner.integer("bytes"), kind, later)
 
 
 _WRITER = "check the file's writer"
