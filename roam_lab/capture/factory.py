@@ -87,11 +87,14 @@ def _place(error: Exception, path: Path) -> str:
     return place
 
 
-def _told(error: Exception) -> str:
-    """The exception as one line: some libraries raise paragraphs."""
+def one_line(error: Exception) -> str:
+    """The exception's text as one line of at most 300 characters: some libraries raise paragraphs."""
     text = " ".join(str(error).split())
-    if len(text) > 300:
-        text = text[:297] + "..."
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+def _told(error: Exception) -> str:
+    text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 

@@ -1,0 +1,122 @@
+"""Bit for bit: every value that a training run leaves behind, as digests, and what differs between two runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+
+Digests = dict[str, str]
+"""Name of a value -> its type, shape and the SHA-256 of its bytes; a Python number's type and exact text."""
+
+
+def named_values(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
+    """Every parameter, buffer, optimizer-state value and group setting, with a name that a user can look up."""
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        yield f"parameter {name}", parameter
+    for name, buffer in model.named_buffers():
+        yield f"buffer {name}", buffer
+    for index, group in enumerate(optimizer.param_groups):
+        for position, parameter in enumerate(group["params"]):
+            owner = names.get(id(parameter), f"group {index} parameter {position}")
+            yield from _leaves(f"optimizer state {owner}", optimizer.state.get(parameter, {}))
+        for key, value in group.items():
+            if key != "params":
+                yield from _leaves(f"optimizer group {index} {key}", value)
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _leaves(f"{name}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from _leaves(f"{name}[{index}]", item)
+    elif isinstance(value, torch.Tensor | int | float | complex | str) or value is None:
+        yield name, value
+
+
+def digest(value: Any) -> str:
+    """Equal for equal bits only: NaNs by their payload, zeros by their sign; strides and devices do not count."""
+    if not isinstance(value, torch.Tensor):
+        return f"{type(value).__name__} {value!r}"
+    data = raw_bytes(value)
+    kind = str(value.dtype).removeprefix("torch.")
+    return f"{kind}{list(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
+
+
+def digests(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Digests:
+    """`digest` of every one of `named_values`; takes a copy of one tensor at a time."""
+    return {name: digest(value) for name, value in named_values(model, optimizer)}
+
+
+def raw_bytes(tensor: torch.Tensor) -> NDArray[numpy.uint8]:
+    """The tensor's elements in logical order, as bytes in CPU memory."""
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    array: NDArray[numpy.uint8] = flat.view(torch.uint8).numpy()
+    return array
+
+
+def first_differences(
+    left: Mapping[str, str],
+    right: Mapping[str, str],
+    amount: Callable[[str], str] | None = None,
+    *,
+    left_name: str = "eager",
+    right_name: str = "planned",
+    most: int = 5,
+) -> tuple[str, ...]:
+    """Sentences on the values that differ, in the left's order; at most `most` and one that counts the others.
+
+    `amount(name)` tells by how much a value of one type and shape on both sides differs; it is asked for the first
+    such value only, as it may have to run both again.
+    """
+    sentences: list[str] = []
+    asked = False
+    names = [*left, *(name for name in right if name not in left)]
+    differing = [name for name in names if left.get(name) != right.get(name)]
+    for name in differing[:most]:
+        if name not in right:
+            sentences.append(f"{name} is there after the {left_name} run only")
+        elif name not in left:
+            sentences.append(f"{name} is there after the {right_name} run only")
+        else:
+            first, second = left[name].rpartition(" ")[0], right[name].rpartition(" ")[0]
+            if not _tensor_digest(left[name]) or not _tensor_digest(right[name]) or first != second:
+                sentences.append(
+                    f"{name} differs: {left_name} {_short(left[name])}, {right_name} {_short(right[name])}"
+                )
+            elif amount is None or asked:
+                sentences.append(f"{name} differs")
+            else:
+                asked = True
+                sentences.append(f"{name} differs {amount(name)}")
+    if len(differing) > most:
+        sentences.append(f"and {len(differing) - most} more of {len(names)} values differ")
+    return tuple(sentences)
+
+
+def told_difference(left: torch.Tensor, right: torch.Tensor) -> str:
+    """By how much two tensors of one type and shape differ, in words."""
+    size = left.element_size()
+    unequal = (raw_bytes(left).reshape(-1, size) != raw_bytes(right).reshape(-1, size)).any(axis=1)
+    count = int(unequal.sum())
+    if not count:
+        return "in no element"
+    wide = torch.complex128 if left.is_complex() else torch.float64
+    apart = (left.detach().cpu().to(wide) - right.detach().cpu().to(wide)).abs().reshape(-1)[torch.from_numpy(unequal)]
+    most = float(torch.nan_to_num(apart, nan=float("inf")).max())
+    return f"in {count:,} of {left.numel():,} elements, at most by {most:.3g}"
+
+
+def _tensor_digest(text: str) -> bool:
+    return len(text.rpartition(" ")[2]) == 64
+
+
+def _short(text: str) -> str:
+    return text.rpartition(" ")[0] if _tensor_digest(text) else text

@@ -1,0 +1,140 @@
+"""A few training steps, timed and measured: the same loop for the eager and for the planned run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from roam_lab.runtime.process_peak import PeakMeter
+
+BoundStep = Callable[[Any], torch.Tensor]
+"""`loss = step(batch)`: one training step of one model and optimizer."""
+
+DECAY = 0.9
+"""What `scheduler=True` multiplies every learning rate by after each step."""
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """What one run of several steps took: bytes and seconds, its losses.
+
+    `base_bytes`: held before the first step, and by the optimizer state that the first step makes: what is there
+    with or without a plan. `peak_above_base_bytes`: the most that the steps held on top. `reserved_bytes`: on
+    CUDA, the most the caching allocator took from the device, base included. `how`: what measured it.
+    """
+
+    base_bytes: int
+    peak_above_base_bytes: int
+    how: str
+    step_seconds: tuple[float, ...]
+    losses: tuple[float, ...]
+    reserved_bytes: int | None = None
+
+    @property
+    def median_step_seconds(self) -> float:
+        """Median over the steps after the first, which warms up."""
+        return median(self.step_seconds[1:] or self.step_seconds)
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain JSON data; `RunFigures.from_data` reads it back."""
+        return {**asdict(self), "median_step_seconds": self.median_step_seconds}
+
+    @classmethod
+    def from_data(cls, data: dict[str, Any]) -> RunFigures:
+        """The inverse of `to_data`."""
+        values = {key: value for key, value in data.items() if key != "median_step_seconds"}
+        values["step_seconds"], values["losses"] = tuple(values["step_seconds"]), tuple(values["losses"])
+        return cls(**values)
+
+
+def measured_run(
+    step: BoundStep,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    *,
+    steps: int,
+    scheduler: bool = False,
+    device: str | torch.device = "cpu",
+) -> tuple[RunFigures, list[torch.Tensor]]:
+    """Run `steps` steps; returns the figures and the losses as tensors (for their bits).
+
+    With `scheduler` every learning rate is multiplied by 0.9 after each step.
+    """
+    device = torch.device(device)
+    before = state_bytes(optimizer)
+    seconds: list[float] = []
+    losses: list[torch.Tensor] = []
+    with PeakMeter(device) as meter:
+        for _ in range(steps):
+            elapsed, loss = timed_step(step, batch, device)
+            seconds.append(elapsed)
+            losses.append(loss)
+            if scheduler:
+                decay_learning_rates(optimizer)
+    base = meter.result.base_bytes + max(0, state_bytes(optimizer) - before)
+    figures = RunFigures(
+        base_bytes=base,
+        peak_above_base_bytes=max(0, meter.result.peak_bytes - base),
+        how=meter.result.how,
+        step_seconds=tuple(seconds),
+        losses=tuple(float(loss) for loss in losses),
+        reserved_bytes=meter.result.reserved_bytes,
+    )
+    return figures, losses
+
+
+def timed_step(step: BoundStep, batch: Any, device: torch.device) -> tuple[float, torch.Tensor]:
+    """Seconds of one step, to the end of its work on the device, and a copy of its loss in CPU memory."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    loss = step(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elapsed = time.perf_counter() - began
+    return elapsed, loss.detach().to("cpu", copy=True)
+
+
+def decay_learning_rates(optimizer: torch.optim.Optimizer, factor: float = DECAY) -> None:
+    """What a scheduler does: change the rate of every group, in place when it is a tensor."""
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].mul_(factor)
+        else:
+            group["lr"] *= factor
+
+
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    """Bytes of the storages that the optimizer's state holds."""
+    storages = {}
+    for leaf in pytree.tree_leaves(list(optimizer.state.values())):
+        if isinstance(leaf, torch.Tensor):
+            storage = leaf.untyped_storage()
+            storages[storage._cdata] = storage.nbytes()
+    return sum(storages.values())
+
+
+def paired_times(
+    eager: BoundStep, planned: BoundStep, batch: Any, *, pairs: int, device: str | torch.device = "cpu"
+) -> list[tuple[float, float]]:
+    """Seconds of (eager, planned) steps run in turn, the first of each pair alternating; one pair warms up unseen.
+
+    Load on the machine changes over seconds; two steps side by side meet the same load.
+    """
+    device = torch.device(device)
+    times = []
+    for index in range(pairs + 1):
+        if index % 2:
+            second = timed_step(planned, batch, device)[0]
+            first = timed_step(eager, batch, device)[0]
+        else:
+            first = timed_step(eager, batch, device)[0]
+            second = timed_step(planned, batch, device)[0]
+        times.append((first, second))
+    return times[1:]

@@ -1,0 +1,80 @@
+"""The result of a verification: is it bit-identical, how much memory and time did each run take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from roam_lab.runtime.measured_run import RunFigures
+
+
+@dataclass(frozen=True, repr=False)
+class Verification:
+    """Eager and planned, from the same seed, step for step.
+
+    `identical`: every loss, parameter, buffer and optimizer-state value agrees bit for bit after `steps` steps;
+    `differences` says what does not, the first value that differs with its amount. `arena_bytes` is what the plan
+    promised (None: not known). `paired_step_ratio`: median of planned / eager step times run in turn (None: not asked).
+    """
+
+    identical: bool
+    differences: tuple[str, ...]
+    steps: int
+    device: str
+    eager: RunFigures
+    planned: RunFigures
+    arena_bytes: int | None = None
+    paired_step_ratio: float | None = None
+
+    @property
+    def memory_ratio(self) -> float:
+        """Planned peak above base / eager peak above base."""
+        return self.planned.peak_above_base_bytes / max(1, self.eager.peak_above_base_bytes)
+
+    @property
+    def time_ratio(self) -> float:
+        """Planned step time / eager step time: of paired steps where they were run, else of the two medians."""
+        if self.paired_step_ratio is not None:
+            return self.paired_step_ratio
+        return self.planned.median_step_seconds / self.eager.median_step_seconds
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain JSON data, for `roam verify --json`."""
+        return {
+            "identical": self.identical,
+            "differences": list(self.differences),
+            "steps": self.steps,
+            "device": self.device,
+            "arena_bytes": self.arena_bytes,
+            "memory_ratio": self.memory_ratio,
+            "time_ratio": self.time_ratio,
+            "paired_step_ratio": self.paired_step_ratio,
+            "eager": self.eager.to_data(),
+            "planned": self.planned.to_data(),
+        }
+
+    def __repr__(self) -> str:
+        return f"Verification({'; '.join(self.lines())})"
+
+    def lines(self) -> list[str]:
+        """The same as text, a line a fact."""
+        arena = "" if self.arena_bytes is None else f", arena {_mib(self.arena_bytes)}"
+        text = [
+            f"bit-identical: {'yes' if self.identical else 'NO'} (loss, parameters, buffers and optimizer state "
+            f"after {self.steps} steps on {self.device})",
+            *self.differences,
+            f"measured peak above base: eager {_mib(self.eager.peak_above_base_bytes)}, planned "
+            f"{_mib(self.planned.peak_above_base_bytes)} ({self.memory_ratio:.2f} x){arena}",
+            f"median step: eager {self.eager.median_step_seconds:.3f} s, planned "
+            f"{self.planned.median_step_seconds:.3f} s ({self.time_ratio:.2f} x"
+            f"{', paired' if self.paired_step_ratio is not None else ''})",
+        ]
+        if self.eager.reserved_bytes is not None and self.planned.reserved_bytes is not None:
+            text.append(
+                f"reserved: eager {_mib(self.eager.reserved_bytes)}, planned {_mib(self.planned.reserved_bytes)}"
+            )
+        return text
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.1f} MiB"

@@ -1,0 +1,221 @@
+"""Is the planned step the eager step, bit for bit, and what does it save: asked of fresh processes, or of copies."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.step import LossFunction, StepFunction
+from roam_lab.errors import InputError, RoamError
+from roam_lab.ir import read_json
+from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
+from roam_lab.runtime.measured_run import RunFigures, measured_run
+from roam_lab.runtime.verification import Verification
+from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device, raise_error
+
+Progress = Callable[[str, float], None]
+
+
+def verify_file(
+    factory: str,
+    plan: Any = None,
+    *,
+    steps: int = 4,
+    seed: int = 0,
+    device: str = "cpu",
+    scheduler: bool = False,
+    pairs: int = 0,
+    plan_options: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Verification:
+    """Run `factory` ("FILE.py:FACTORY") eagerly and planned, each in its own fresh process from the same seed.
+
+    `plan` is a Plan, the path of one, or None: then one is made first, with `plan_options` (arguments of
+    `Profile.plan`), in a process of its own, so that planning's memory is in neither run. `scheduler` multiplies the
+    learning rates by 0.9 after every step. `pairs` > 0 also runs that many pairs of steps in turn, in one more
+    process, for a step-time ratio that load on the machine cannot bend. On CUDA deterministic algorithms are used.
+    `progress(stage, fraction)` is called as stages begin.
+
+    Raises InputError, DeviceError, CaptureError, MismatchError; RoamError when a run raises or dies.
+    """
+    _check_steps(steps)
+    check_device(device)
+    tell = progress or (lambda stage, fraction: None)
+    with tempfile.TemporaryDirectory(prefix="roam-verify-") as folder:
+        request = {
+            "factory": factory,
+            "device": device,
+            "seed": seed,
+            "steps": steps,
+            "scheduler": scheduler,
+            "plan_options": dict(plan_options or {}),
+        }
+        runs = _Children(request, Path(folder))
+        if plan is None:
+            tell("capture and plan", 0.0)
+            runs.request["plan"] = str(Path(folder) / "plan.roam.json")
+            runs.run("plan")
+        elif isinstance(plan, str | os.PathLike):
+            runs.request["plan"] = os.fspath(plan)
+        else:
+            runs.request["plan"] = str(Path(folder) / "plan.roam.json")
+            plan.save(runs.request["plan"])
+        arena = read_json(runs.request["plan"]).get("arena_bytes")
+        tell("eager run", 0.25)
+        eager = runs.run("eager")
+        tell("planned run", 0.5)
+        planned = runs.run("planned")
+        ratio = None
+        if pairs:
+            tell("paired runs", 0.75)
+            ratio = float(runs.run("paired", steps=pairs)["ratio"])
+        differences = first_differences(eager["digests"], planned["digests"], runs.amount)
+        return Verification(
+            identical=not differences,
+            differences=differences,
+            steps=steps,
+            device=device,
+            eager=RunFigures.from_data(eager["figures"]),
+            planned=RunFigures.from_data(planned["figures"]),
+            arena_bytes=arena,
+            paired_step_ratio=ratio,
+        )
+
+
+class _Children:
+    """Runs requests, each in a fresh Python process, with files in `folder` between them."""
+
+    def __init__(self, request: dict[str, Any], folder: Path) -> None:
+        self.request = request
+        self._folder = folder
+
+    def run(self, mode: str, **more: Any) -> dict[str, Any]:
+        """One child; its result. Raises what it raised, as one sentence."""
+        question, answer, log = (self._folder / f"{mode}.{part}" for part in ("request", "result", "log"))
+        answer.unlink(missing_ok=True)
+        question.write_text(json.dumps({**self.request, **more, "mode": mode, "result": str(answer)}))
+        root = str(Path(__file__).resolve().parents[2])
+        environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
+        with log.open("wb") as output:  # what the user's code prints must not mix with ours
+            status = subprocess.run(
+                [sys.executable, "-m", "roam_lab.runtime.verify_child", str(question)],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                check=False,
+            ).returncode
+        if not answer.exists():
+            raise RoamError(f"{self.request['factory']}: the {mode} run {_ending(status)}{_last_line(log)}")
+        result: dict[str, Any] = json.loads(answer.read_text())
+        if "error" in result:
+            raise_error(result["error"], f"{self.request['factory']}: the {mode} run")
+        return result
+
+    def amount(self, name: str) -> str:
+        """By how much the value called `name` differs: both runs once more, this time keeping it."""
+        kept = []
+        for mode in ("eager", "planned"):
+            path = self._folder / f"{mode}.pt"
+            self.run(mode, dump=name, dump_path=str(path))
+            kept.append(torch.load(path, weights_only=True))
+        return told_difference(*kept)
+
+
+def _ending(status: int) -> str:
+    if status == -signal.SIGKILL:
+        return "was killed (signal 9): most likely the machine is out of memory; take a smaller batch"
+    if status < 0:
+        return f"died of signal {-status}"
+    return f"ended with status {status} and no result"
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return f"; its last line was: {lines[-1][:200]}" if lines else ""
+
+
+def verify(
+    plan: Any,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    loss: LossFunction | torch.nn.Module | None = None,
+    step: StepFunction | None = None,
+    steps: int = 4,
+    scheduler: bool = False,
+) -> Verification:
+    """The same inside a notebook: eager and planned on two deep copies, from the present random state.
+
+    Model, optimizer and random state are left as they were. Peaks are those of this process, one run after the other:
+    `verify_file` measures them cleaner. Needs memory for two more copies of model and optimizer.
+    Raises InputError, CaptureError, MismatchError.
+    """
+    _check_steps(steps)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    start = RandomState()
+    found: list[tuple[RunFigures, dict[str, str], dict[str, Any]]] = []
+    try:
+        for planned in (False, True):
+            twin, twin_optimizer = copied(model, optimizer)
+            made = {"model": twin, "optimizer": twin_optimizer, "batch": batch, "loss": loss, "step": step}
+            start.restore()
+            bound = bind_planned(made, plan) if planned else bind_eager(made)
+            figures, losses = measured_run(
+                bound, twin_optimizer, batch, steps=steps, scheduler=scheduler, device=device
+            )
+            values = {f"loss of step {index + 1}": value for index, value in enumerate(losses)}
+            names = {name: digest(value) for name, value in values.items()} | digests(twin, twin_optimizer)
+            found.append((figures, names, values | dict(named_values(twin, twin_optimizer))))
+    finally:
+        start.restore()
+    (eager, left, left_values), (planned_figures, right, right_values) = found
+    differences = first_differences(left, right, lambda name: told_difference(left_values[name], right_values[name]))
+    return Verification(
+        identical=not differences,
+        differences=differences,
+        steps=steps,
+        device=str(device),
+        eager=eager,
+        planned=planned_figures,
+        arena_bytes=_arena_bytes(plan),
+    )
+
+
+def copied(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    """Deep copies of both, the optimizer's bound to the copied parameters. Raises InputError if they have no copy."""
+    memo: dict[int, Any] = {}
+    try:
+        twin, twin_optimizer = copy.deepcopy((model, optimizer), memo)
+        for key, value in vars(optimizer).items():  # Optimizer pickles its groups and state only
+            if key not in vars(twin_optimizer) and key != "step":
+                setattr(twin_optimizer, key, copy.deepcopy(value, memo))
+    except Exception as error:
+        raise InputError(
+            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {str(error)[:200]}); "
+            "verify it from a file: roam verify FILE.py:FACTORY"
+        ) from None
+    return twin, twin_optimizer
+
+
+def _arena_bytes(plan: Any) -> int | None:
+    if isinstance(plan, str | os.PathLike):
+        return read_json(plan).get("arena_bytes")
+    return getattr(plan, "arena_bytes", None)
+
+
+def _check_steps(steps: int) -> None:
+    if steps < 2:
+        raise InputError(f"steps is {steps}; verification needs at least 2: the first makes optimizer state")

@@ -1,0 +1,157 @@
+"""The fresh process of one verification run: `python -m roam_lab.runtime.verify_child REQUEST.json`.
+
+Reads one request, writes one result file beside it. Modes: plan (capture and plan, so that their memory is in
+neither run), eager, planned, paired (both in turn, for step times).
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy
+import torch
+from torch.utils import _pytree as pytree
+
+from roam_lab import errors
+from roam_lab.capture.factory import load_factory, one_line
+from roam_lab.capture.provenance import traceback_user_line
+from roam_lab.capture.step import as_step
+from roam_lab.errors import DeviceError, RoamError
+from roam_lab.runtime.identity import digest, digests, named_values
+from roam_lab.runtime.measured_run import BoundStep, measured_run, paired_times
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, NumPy and torch (all devices)."""
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def check_device(name: str) -> torch.device:
+    """The device called `name`. Raises DeviceError where this machine has none."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"{name}: no such device; use cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"{name}: torch finds no CUDA device on this machine; use --device cpu")
+    return device
+
+
+def make(request: dict[str, Any]) -> dict[str, Any]:
+    """Seed, call the factory and move what it made to the device."""
+    device = check_device(request["device"])
+    if device.type == "cuda":
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.benchmark = False
+    seed_everything(request["seed"])
+    made = load_factory(request["factory"])
+    if device.type != "cpu":
+        _move(made, device)
+    return made
+
+
+def _move(made: dict[str, Any], device: torch.device) -> None:
+    made["model"].to(device)
+    state = made["optimizer"].state
+    for parameter, values in state.items():
+        for key, value in values.items():
+            if isinstance(value, torch.Tensor) and key != "step":  # torch keeps step counters where they are
+                values[key] = value.to(parameter.device)
+    made["batch"] = pytree.tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, made["batch"])
+
+
+def bind_eager(made: dict[str, Any]) -> BoundStep:
+    """The eager `step(batch)`."""
+    train_step = as_step(made.get("loss"), made.get("step"))
+    return lambda batch: train_step(made["model"], made["optimizer"], batch)
+
+
+def bind_planned(made: dict[str, Any], plan: Any) -> BoundStep:
+    """The planned `step(batch)`, captured and ready; a plan that does not fit is an error here, not a fallback."""
+    from roam_lab.runtime.hook import hook
+
+    step = hook(
+        plan, made["model"], made["optimizer"], loss=made.get("loss"), step=made.get("step"), on_mismatch="error"
+    )
+    step.prepare(made["batch"])
+    return step
+
+
+def _plan(request: dict[str, Any]) -> dict[str, Any]:
+    from roam_lab.capture.captured import capture_step
+    from roam_lab.plan.planner import make_plan
+
+    made = make(request)
+    captured = capture_step(
+        made["model"], made["optimizer"], made["batch"], as_step(made.get("loss"), made.get("step"))
+    )
+    environment = {"torch": torch.__version__, "device": captured.device}
+    plan = make_plan(captured.graph, environment=environment, **request["plan_options"])
+    plan.save(request["plan"])
+    return {}
+
+
+def _run(request: dict[str, Any]) -> dict[str, Any]:
+    made = make(request)
+    step = bind_planned(made, request["plan"]) if request["mode"] == "planned" else bind_eager(made)
+    figures, losses = measured_run(
+        step,
+        made["optimizer"],
+        made["batch"],
+        steps=request["steps"],
+        scheduler=request["scheduler"],
+        device=request["device"],
+    )
+    found = {f"loss of step {index + 1}": digest(loss) for index, loss in enumerate(losses)}
+    found.update(digests(made["model"], made["optimizer"]))
+    if request.get("dump"):
+        values = dict(named_values(made["model"], made["optimizer"]))
+        values.update((f"loss of step {index + 1}", loss) for index, loss in enumerate(losses))
+        torch.save(values[request["dump"]].detach().cpu().clone(), request["dump_path"])
+    return {"figures": figures.to_data(), "digests": found}
+
+
+def _paired(request: dict[str, Any]) -> dict[str, Any]:
+    first, second = make(request), make(request)
+    planned = bind_planned(second, request["plan"])
+    times = paired_times(bind_eager(first), planned, first["batch"], pairs=request["steps"], device=request["device"])
+    return {"times": times, "ratio": median(b / a for a, b in times)}
+
+
+def _error_data(error: Exception) -> dict[str, str]:
+    """The exception as data: its class when it is one of ours, and one sentence."""
+    if isinstance(error, RoamError):
+        return {"kind": type(error).__name__, "message": one_line(error)}
+    line = traceback_user_line(error.__traceback__)
+    place = f" at {line}" if line else ""
+    return {"kind": "RoamError", "message": f"raised {type(error).__name__}: {one_line(error)}{place}"}
+
+
+def raise_error(data: dict[str, str], prefix: str) -> None:
+    """Raise again, in the parent, what a child wrote; errors that are not ours get `prefix`."""
+    kind = getattr(errors, data["kind"], RoamError)
+    raise kind(data["message"] if kind is not RoamError else f"{prefix} {data['message']}")
+
+
+def main() -> int:
+    """Serve one request file."""
+    path = Path(sys.argv[1])
+    request = json.loads(path.read_text())
+    serve = {"plan": _plan, "eager": _run, "planned": _run, "paired": _paired}[request["mode"]]
+    try:
+        result = serve(request)
+    except Exception as error:
+        result = {"error": _error_data(error)}
+    Path(request["result"]).write_text(json.dumps(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

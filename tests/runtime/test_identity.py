@@ -1,0 +1,108 @@
+"""The promise: four planned steps leave, bit for bit, what four eager steps leave, with the rate changing every step.
+
+In process and on copies, for speed; `verify_file` proves the same from fresh processes.
+"""
+
+import pytest
+import torch
+
+from roam_lab.capture.captured import capture_step
+from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.step import as_step
+from roam_lab.plan.planner import make_plan
+from roam_lab.runtime.hook import hook
+from roam_lab.runtime.identity import digest, digests, first_differences
+from roam_lab.runtime.measured_run import decay_learning_rates
+from roam_lab.runtime.verify import copied
+from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, adamw_groups, tiny, tiny_checkpointed
+
+COUNT = 4
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    if request.param == "cuda":
+        torch.use_deterministic_algorithms(True)
+    yield request.param
+    torch.use_deterministic_algorithms(False)
+
+
+def on(device, batch):
+    return torch.utils._pytree.tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, batch)
+
+
+def run(step, model, optimizer, batch):
+    """Loss bits of each step and all that is left at the end, the random state among it."""
+    found = {}
+    for index in range(COUNT):
+        found[f"loss {index + 1}"] = digest(step(batch))
+        decay_learning_rates(optimizer)
+    found.update(digests(model, optimizer))
+    found["random state"] = digest(torch.get_rng_state())
+    return found
+
+
+def assert_identical(model, optimizer, batch, loss=None, step=None):
+    plan = make_plan(capture_step(model, optimizer, batch, as_step(loss, step)).graph)
+    start = RandomState()
+    twin, twin_optimizer = copied(model, optimizer)
+    eager = run(lambda batch: as_step(loss, step)(twin, twin_optimizer, batch), twin, twin_optimizer, batch)
+    start.restore()
+    planned_step = hook(plan, model, optimizer, loss=loss, step=step, on_mismatch="error")
+    planned = run(planned_step, model, optimizer, batch)
+    assert first_differences(eager, planned) == ()
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_models(name, device):
+    torch.manual_seed(0)
+    model, batch, loss = MODELS[name]()
+    model.to(device)
+    assert_identical(model, adamw(model.parameters()), on(device, batch), loss)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_optimizers(name, device):
+    torch.manual_seed(0)
+    model, batch, loss = tiny()
+    model.to(device)
+    assert_identical(model, OPTIMIZERS[name](model.parameters()), on(device, batch), loss)
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_optimizers_that_have_run_before(name, device):
+    """State and step counts as after a checkpoint was loaded."""
+    torch.manual_seed(0)
+    model, batch, loss = tiny()
+    model.to(device)
+    optimizer = OPTIMIZERS[name](model.parameters())
+    for _ in range(2):
+        as_step(loss)(model, optimizer, on(device, batch))
+    assert_identical(model, optimizer, on(device, batch), loss)
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+@pytest.mark.parametrize("make_optimizer", [adamw, adamw_groups, OPTIMIZERS["sgd_momentum_single"]])
+def test_user_steps(name, make_optimizer, device):
+    torch.manual_seed(0)
+    model, batch, _ = tiny()
+    model.to(device)
+    assert_identical(model, make_optimizer(model.parameters()), on(device, batch), step=STEPS[name])
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_user_steps_with_checkpointing(name, device):
+    torch.manual_seed(0)
+    model, batch, _ = tiny_checkpointed()
+    model.to(device)
+    assert_identical(model, adamw(model.parameters()), on(device, batch), step=STEPS[name])
+
+
+@pytest.mark.parametrize("name", ["resnet", "densenet", "gpt2"])
+def test_evaluation_mode(name, device):
+    """Frozen statistics and no dropout: fine-tuning as many do it."""
+    torch.manual_seed(0)
+    model, batch, loss = MODELS[name]()
+    model.to(device).eval()
+    assert_identical(model, adamw(model.parameters()), on(device, batch), loss)
