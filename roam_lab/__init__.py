@@ -1,1 +1,88 @@
-"""roam-lab: profile and optimize the memory of PyTorch training."""
+"""roam-lab: profile and optimize the memory of PyTorch training.
+
+    import roam_lab as roam
+
+    profile = roam.profile(model, batch, optimizer)
+    plan = profile.plan()
+    step = roam.hook(plan, model, optimizer)
+    loss = step(batch)
+
+All but the errors are imported on first use, so `import roam_lab` loads neither torch nor a solver.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from roam_lab.errors import (
+    CaptureError,
+    DataDependentError,
+    DeviceError,
+    FormatError,
+    InfeasibleError,
+    InputError,
+    JudgementError,
+    MismatchError,
+    OutputError,
+    ParameterError,
+    RoamError,
+    UnknownStrategyError,
+)
+
+if TYPE_CHECKING:
+    from roam_lab.magic import load_ipython_extension, unload_ipython_extension
+    from roam_lab.plan import Plan, Profile
+    from roam_lab.plan import load_plan as load
+    from roam_lab.runtime import hook
+    from roam_lab.runtime.verify import verify
+    from roam_lab.session import profile
+
+    __version__: str
+
+_HOMES = {
+    "Plan": ("roam_lab.plan", "Plan"),
+    "Profile": ("roam_lab.plan", "Profile"),
+    "hook": ("roam_lab.runtime", "hook"),
+    "load": ("roam_lab.plan", "load_plan"),
+    "load_ipython_extension": ("roam_lab.magic", "load_ipython_extension"),
+    "profile": ("roam_lab.session", "profile"),
+    "unload_ipython_extension": ("roam_lab.magic", "unload_ipython_extension"),
+    "verify": ("roam_lab.runtime.verify", "verify"),
+}
+
+__all__ = [
+    "CaptureError",
+    "DataDependentError",
+    "DeviceError",
+    "FormatError",
+    "InfeasibleError",
+    "InputError",
+    "JudgementError",
+    "MismatchError",
+    "OutputError",
+    "ParameterError",
+    "Plan",
+    "Profile",
+    "RoamError",
+    "UnknownStrategyError",
+    "hook",
+    "load",
+    "load_ipython_extension",
+    "profile",
+    "unload_ipython_extension",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("roam-lab")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'roam_lab' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    return getattr(importlib.import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

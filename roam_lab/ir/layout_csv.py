@@ -28,7 +28,7 @@ class Instance:
 
     @cached_property
     def problem(self) -> tuple[Lifetime, ...]:
-        """What there is to solve: the buffers with bytes, on a time axis without the instants at which nothing changes."""
+        """What there is to solve: the buffers with bytes, their times replaced by ranks, which changes no overlap."""
         sized = [life for life in self.lifetimes if life.bytes]
         times = sorted({life.start for life in sized} | {life.end for life in sized})
         rank = {time: place for place, time in enumerate(times)}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
+from roam_lab.plan.plan import plan_to_data
 from roam_lab.registry import find
 from roam_lab.report.units import bytes_text, change_text
 
@@ -54,6 +55,35 @@ def eager_reservation_bytes(graph: Graph) -> int:
     strategy = find("layout", "caching_allocator")
     layout = strategy.function(lifetimes(graph, captured_order(graph)), **strategy.accept({}))
     return int(layout.arena_bytes)
+
+
+def profile_data(profile: Profile) -> dict[str, Any]:
+    """A profile's figures as plain JSON data, for `roam profile --json`; sizes in bytes."""
+    graph = profile.graph
+    return {
+        "name": graph.name,
+        "ops": len(graph.ops),
+        "storages": len(graph.storages),
+        "resident_bytes": profile.resident_bytes,
+        "resident": dict(profile.resident),
+        "captured_peak_bytes": profile.captured_peak_bytes,
+        "eager_reservation_bytes": eager_reservation_bytes(graph),
+        "measured_peak_bytes": None if profile.measured is None else max(profile.measured.live_bytes, default=0),
+        "differences": list(profile.differences),
+        "alive_at_peak": [asdict(alive) for alive in alive_at_peak(graph, captured_order(graph))],
+        "environment": dict(profile.environment),
+    }
+
+
+def plan_data(plan: Plan) -> dict[str, Any]:
+    """A plan as plain JSON data without its graph, for `roam plan --json`; with the graph's figures beside it."""
+    graph = graph_of(plan)
+    return {
+        **plan_to_data(plan, bare=True),
+        "name": graph.name,
+        "resident_bytes": graph.resident_bytes,
+        "eager_reservation_bytes": eager_reservation_bytes(graph),
+    }
 
 
 def resident_rows(resident_bytes: int, resident: Mapping[str, int]) -> list[Row]:
@@ -126,8 +156,12 @@ def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
     place = ", ".join(part for part in (op.phase, op.module, op.source) if part)
     return (
         f"The {what} peak of {bytes_text(peak.bytes)} is at step {peak.step + 1:,} of {len(order):,}, "
-        f"op {op.name}{f' ({place})' if place else ''}."
+        f"{_op_text(graph, order[peak.step])}{f', {place}' if place else ''}."
     )
+
+
+def _op_text(graph: Graph, index: int) -> str:
+    return f"op {index} ({graph.ops[index].name})"
 
 
 def certificate_sentence(plan: Plan) -> str:
@@ -135,7 +169,7 @@ def certificate_sentence(plan: Plan) -> str:
     proof = plan.certificate
     if proof is None:
         return f"Bound: no legal order needs less than {bytes_text(plan.lower_bound_bytes)}."
-    op = f"op {proof.op}" if plan.graph is None else f"op {plan.graph.ops[proof.op].name}"
+    op = f"op {proof.op}" if plan.graph is None else _op_text(plan.graph, proof.op)
     how = {
         "forced": "these must all be alive then",
         "minimum cut": "of all states in which it can run, the cheapest holds these (a minimum cut)",

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from roam_lab.ir import captured_order, live_curve
+from roam_lab.report.rows import graph_of
 from roam_lab.report.units import bytes_text, unit_for
 
 if TYPE_CHECKING:
     from roam_lab.ir.measured import MeasuredCurve
-    from roam_lab.plan import Plan
+    from roam_lab.plan import Plan, Profile
 
 WIDTH, HEIGHT = 860, 400
 LEFT, RIGHT, TOP, BOTTOM = 76, 22, 104, 52
@@ -61,9 +63,6 @@ def plan_svg(plan: Plan, measured: MeasuredCurve | None = None) -> str:
 
     Raises InputError for a bare plan: without its graph there is no curve to draw.
     """
-    from roam_lab.ir import captured_order, live_curve
-    from roam_lab.report.rows import graph_of
-
     graph = graph_of(plan)
     curves = [
         Curve("captured", "captured order (eager)", live_curve(graph, captured_order(graph))),
@@ -73,9 +72,11 @@ def plan_svg(plan: Plan, measured: MeasuredCurve | None = None) -> str:
     return memory_svg(graph.name or "training step", curves, plan.lower_bound_bytes)
 
 
-def profile_svg(name: str, captured: NDArray[np.int64], measured: MeasuredCurve | None = None) -> str:
-    """The captured order's live bytes and, if given, the measured eager step's."""
-    return memory_svg(name, [Curve("captured", "captured order (predicted)", captured), *_measured(measured)])
+def profile_svg(profile: Profile) -> str:
+    """The captured order's live bytes and, where one was measured, the eager step's."""
+    captured = np.array(profile.captured_curve, dtype=np.int64)
+    curves = [Curve("captured", "captured order (predicted)", captured), *_measured(profile.measured)]
+    return memory_svg(profile.graph.name or "training step", curves)
 
 
 def _measured(measured: MeasuredCurve | None) -> list[Curve]:

@@ -53,8 +53,9 @@ def profile_text(profile: Profile) -> str:
         f"{graph.name or 'training step'}: {len(graph.ops):,} ops, {len(graph.storages):,} storages",
         figures(said.profile_rows(profile)),
         _at_peak(graph, captured_order(graph), "captured"),
-        *profile.differences,
     ]
+    if profile.differences:
+        parts.append("\n".join(f"- {sentence}" for sentence in profile.differences))
     return "\n\n".join(parts)
 
 

@@ -11,9 +11,11 @@ def unit_for(size: int) -> tuple[str, int]:
 
 
 def bytes_text(size: int) -> str:
-    """`size` bytes in the unit that fits: "294.3 MiB", "17 B"."""
+    """`size` bytes in the unit that fits: "7.39 GiB", "294.3 MiB", "17 B"."""
     name, unit = unit_for(size)
-    return f"{size:,} B" if unit == 1 else f"{size / unit:,.1f} {name}"
+    if unit == 1:
+        return f"{size:,} B"
+    return f"{size / unit:,.{2 if name == 'GiB' else 1}f} {name}"
 
 
 def exact_text(size: int) -> str:
@@ -26,4 +28,4 @@ def change_text(before: int, after: int) -> str:
     if not before:
         return ""
     change = 100 * (after - before) / before
-    return "±0.0 %" if abs(change) < 0.05 else f"{change:+.1f} %".replace("-", "−")
+    return "0.0 %" if abs(change) < 0.05 else f"{change:+.1f} %"

@@ -1,0 +1,190 @@
+"""The arguments of every action, declared once: the `roam` command and the `%roam` magic both parse with these."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn
+
+from roam_lab.errors import InputError
+
+Face = Literal["command", "magic"]
+FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
+
+
+class Parser(argparse.ArgumentParser):
+    """An argparse parser whose errors are InputErrors of one line, and that guesses no abbreviations."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{' '.join(message.split())}; see {self.prog} --help")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One action: its name, its help line, and what declares its arguments for each face that offers it."""
+
+    name: str
+    help: str
+    arguments: Callable[[Parser, Face], None]
+    faces: tuple[Face, ...] = ("command",)
+
+
+def size(text: str) -> int:
+    """Bytes: "600000000", or with a binary unit, "512MiB", "1.5GiB"."""
+    units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+    number, unit = next(((text[:-3], units[end]) for end in units if text.endswith(end)), (text, 1))
+    try:
+        value = int(number) if unit == 1 else int(float(number) * unit)
+    except (ValueError, OverflowError):
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; give bytes, or such as 512MiB")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return value
+
+
+def _json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def _planning(parser: Parser) -> None:
+    parser.add_argument("--order", default="auto", metavar="NAME", help="order strategy (see `strategies`)")
+    parser.add_argument("--layout", default="auto", metavar="NAME", help="layout strategy (see `strategies`)")
+    parser.add_argument("--node-limit", type=count, metavar="N", help="most ops a task that is solved exactly")
+    parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same plan (default 0)")
+    parser.add_argument("--budget", type=size, metavar="BYTES", help="most bytes the arena may take; exit 1 above")
+
+
+def _profile(parser: Parser, face: Face) -> None:
+    if face == "command":
+        parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
+        parser.add_argument("-o", "--output", metavar="GRAPH.json.gz", help="write the graph here")
+        _json(parser)
+    else:
+        parser.add_argument("model", help="name of the model, or an expression in quotes")
+        parser.add_argument("batch", help="name of the batch: a dict, a tuple or a tensor")
+        parser.add_argument("--optimizer", metavar="NAME", help="the optimizer (default: AdamW over all parameters)")
+        parser.add_argument("--loss", metavar="NAME", help="loss(model, batch), or a criterion module")
+        parser.add_argument("--step", metavar="NAME", help="your own train_step(model, optimizer, batch) -> loss")
+    parser.add_argument("--name", metavar="TEXT", help="name of the graph")
+    parser.add_argument("--fake", action="store_true", help="hold no weights and measure nothing: capture only")
+    parser.add_argument("--timing", action="store_true", help="time every op, too")
+
+
+def _plan(parser: Parser, face: Face) -> None:
+    if face == "command":
+        parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/1 file, .json or .json.gz")
+        parser.add_argument("-o", "--output", metavar="PLAN.roam.json", help="write the plan here")
+        parser.add_argument("--bare", action="store_true", help="leave the graph out of the plan's file")
+        _json(parser)
+    else:
+        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+    _planning(parser)
+
+
+def _layout(parser: Parser, face: Face) -> None:
+    parser.add_argument("instance", metavar="INSTANCE.csv", help="id,lower,upper,size; it lives in [lower, upper)")
+    parser.add_argument("-o", "--output", metavar="OUT.csv", help="write the buffers with their offsets here")
+    parser.add_argument("--layout", default="auto", metavar="NAME", help="layout strategy (see `strategies`)")
+    parser.add_argument("--capacity", type=size, metavar="N", help="most bytes there are; exit 1 if they do not do")
+    parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
+    _json(parser)
+
+
+def _run(parser: Parser, face: Face) -> None:
+    parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
+    parser.add_argument("--plan", metavar="PLAN.roam.json", help="the plan to run (default: make one)")
+    parser.add_argument("--steps", type=count, default=4, metavar="N", help="how many steps (default 4)")
+    _json(parser)
+
+
+def _verify(parser: Parser, face: Face) -> None:
+    _run(parser, face)
+    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default cpu)")
+
+
+def _export(parser: Parser, face: Face) -> None:
+    parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
+    parser.add_argument(
+        "-o", "--output", metavar="OUT", required=True,
+        help="by its ending: .svg memory over time; .json or .json.gz the graph; .dot or .graphml the graph to "
+        "draw; .csv the buffers with lifetimes and offsets",
+    )  # fmt: skip
+
+
+def _strategies(parser: Parser, face: Face) -> None:
+    if face == "command":
+        _json(parser)
+
+
+def _help(parser: Parser, face: Face) -> None:
+    parser.add_argument("action", nargs="?", choices=[a.name for a in ACTIONS if face in a.faces], metavar="ACTION")
+
+
+BOTH: tuple[Face, ...] = ("command", "magic")
+ACTIONS = (
+    Action("profile", "capture one training step, measure it, show what it needs", _profile, BOTH),
+    Action("plan", "find an order and a layout that need the least memory, with a proof", _plan, BOTH),
+    Action("layout", "place the buffers of a CSV instance", _layout),
+    Action("run", "train some steps by a plan", _run),
+    Action("verify", "eager against planned, each in its own process: same bits, memory, time", _verify),
+    Action("export", "a plan as picture, graph or table", _export),
+    Action("strategies", "list every order and layout strategy with its parameters", _strategies, BOTH),
+    Action("help", "show the help of an action", _help, ("magic",)),
+)
+PROGRAMS: dict[Face, str] = {"command": "roam", "magic": "%roam"}
+
+
+def parser_of(face: Face) -> tuple[Parser, dict[str, Parser]]:
+    """The whole parser of a face, and the parser of each of its actions by name."""
+    parser = Parser(prog=PROGRAMS[face], description="Profile and optimize the memory of PyTorch training.")
+    if face == "command":
+        parser.add_argument("--version", action="store_true", help="print the version and exit")
+    group = parser.add_subparsers(dest="face_action", metavar="ACTION", parser_class=Parser)
+    parsers: dict[str, Parser] = {}
+    for action in ACTIONS:
+        if face in action.faces:
+            parsers[action.name] = group.add_parser(action.name, help=action.help, description=action.help)
+            action.arguments(parsers[action.name], face)
+    return parser, parsers
+
+
+def parse(face: Face, words: Sequence[str]) -> argparse.Namespace:
+    """`words` as a namespace whose `face_action` names the action (None: only a global option was given).
+
+    Raises InputError of one line for wrong usage, SystemExit(0) after --help has printed.
+    """
+    parser, parsers = parser_of(face)
+    if words and not words[0].startswith("-") and words[0] not in parsers:
+        near = difflib.get_close_matches(words[0], parsers, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(parsers)}"
+        raise InputError(f"there is no action {words[0]!r}; {hint}")
+    return parser.parse_args(words)
+
+
+def planning(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The planner's settings among what was parsed, as its keyword arguments."""
+    return {key: getattr(arguments, key) for key in ("order", "layout", "node_limit", "time_limit", "seed", "budget")}

@@ -1,0 +1,187 @@
+"""The `roam` command: parse, let the session do it, show the result. Exit status 0, 1 or 2 as in errors.py."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from roam_lab.arguments import parse, parser_of, planning
+from roam_lab.errors import OutputError, RoamError
+from roam_lab.progress import TerminalProgress
+
+Handler = Callable[[argparse.Namespace, TerminalProgress], int]
+INTERRUPTED, BROKEN_PIPE = 130, 141
+"""What shells report of a process ended by SIGINT and by SIGPIPE."""
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one action; returns the exit status. Whatever goes wrong is one line on standard error."""
+    try:
+        return _act(sys.argv[1:] if words is None else words)
+    except SystemExit as over:  # --help has printed
+        return int(over.code or 0)
+    except RoamError as error:
+        return _refuse(str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _refuse("interrupted", INTERRUPTED)
+    except BrokenPipeError:  # the reader, such as head, has what it wanted
+        return BROKEN_PIPE
+    except Exception as error:
+        if os.environ.get("ROAM_DEBUG"):
+            traceback.print_exc()
+        return _refuse(
+            f"unexpected {type(error).__name__}: {error}; this is a bug in roam-lab: please report it with the "
+            "traceback that ROAM_DEBUG=1 shows",
+            2,
+        )
+
+
+def _act(words: Sequence[str]) -> int:
+    arguments = parse("command", words)
+    if arguments.version:
+        import roam_lab
+
+        _say(f"roam {roam_lab.__version__}")
+        return 0
+    if arguments.face_action is None:
+        _say(parser_of("command")[0].format_help())
+        return 0
+    with TerminalProgress() as progress:
+        return HANDLERS[arguments.face_action](arguments, progress)
+
+
+def _refuse(sentence: str, status: int) -> int:
+    print(f"roam: {' '.join(sentence.split())}", file=sys.stderr)
+    return status
+
+
+def _say(text: str) -> None:
+    """Write to standard output, now. Raises OutputError when it is full, BrokenPipeError when nobody reads on."""
+    try:
+        print(text, flush=True)
+    except OSError as error:
+        # Python's own flush at exit must not stumble over what could not be written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            raise
+        reason = error.strerror or error
+        raise OutputError(f"standard output: cannot be written ({reason}); choose another place") from None
+
+
+def _say_json(data: dict[str, Any]) -> None:
+    _say(json.dumps(data, allow_nan=False))
+
+
+def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.report.text import profile_text
+    from roam_lab.session import Session
+
+    made = Session(progress).capture_factory(
+        arguments.factory, fake=arguments.fake, timing=arguments.timing, name=arguments.name
+    )
+    if arguments.output:
+        made.save(arguments.output)
+    if arguments.json:
+        from roam_lab.report.rows import profile_data
+
+        _say_json(profile_data(made))
+    else:
+        _say(profile_text(made))
+    return 0
+
+
+def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.ir import load_graph
+    from roam_lab.report.text import plan_text
+    from roam_lab.session import Session
+
+    progress(f"reading {arguments.graph}")
+    plan = Session(progress).plan_graph(load_graph(arguments.graph), **planning(arguments))
+    if arguments.output:
+        plan.save(arguments.output, bare=arguments.bare)
+    if arguments.json:
+        from roam_lab.report.rows import plan_data
+
+        _say_json(plan_data(plan))
+    else:
+        _say(plan_text(plan))
+    return 0
+
+
+def _layout(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.session import Session
+
+    placed = Session(progress).lay_out(arguments.instance, arguments.layout, arguments.capacity, arguments.time_limit)
+    if arguments.output:
+        placed.save(arguments.output)
+    if arguments.json:
+        _say_json(placed.to_data())
+    else:
+        _say(placed.text())
+    return 0
+
+
+def _run(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.session import Session
+
+    session = Session(progress)
+    steps = []
+    for step in session.run(arguments.factory, arguments.plan, arguments.steps):
+        steps.append({"loss": step.loss, "seconds": step.seconds})
+        if not arguments.json:
+            _say(f"step {len(steps)}: loss {step.loss:.6g}, {step.seconds:.3f} s")
+    if arguments.json:
+        _say_json({"factory": arguments.factory, "steps": [_finite(step) for step in steps]})
+    return 0
+
+
+def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
+    """A loss that is not a number is null: JSON has no word for it."""
+    return {key: value if abs(value) < float("inf") else None for key, value in numbers.items()}
+
+
+def _verify(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.session import Session
+
+    result = Session(progress).verify(arguments.factory, arguments.plan, arguments.steps, arguments.device)
+    if arguments.json:
+        _say_json(result.to_data())
+    else:
+        _say("\n".join(result.lines()))
+    return 0 if result.identical else 1
+
+
+def _export(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.plan import load_plan
+    from roam_lab.report.export import export
+
+    progress(f"reading {arguments.plan}")
+    export(load_plan(arguments.plan), arguments.output)
+    return 0
+
+
+def _strategies(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.registry import strategies
+    from roam_lab.report.text import strategies_text
+
+    if arguments.json:
+        _say_json({"strategies": [strategy.describe() for strategy in strategies()]})
+    else:
+        _say(strategies_text(strategies()))
+    return 0
+
+
+HANDLERS: dict[str, Handler] = {
+    "profile": _profile,
+    "plan": _plan,
+    "layout": _layout,
+    "run": _run,
+    "verify": _verify,
+    "export": _export,
+    "strategies": _strategies,
+}

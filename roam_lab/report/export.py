@@ -1,0 +1,92 @@
+"""A plan as a file for other eyes: picture, graph or table, told by the file's ending."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from roam_lab.errors import InputError
+from roam_lab.ir import Graph, Layout, lifetimes, save_graph, write_bytes, write_text
+from roam_lab.ir.layout_csv import save_instance
+from roam_lab.report.rows import graph_of
+from roam_lab.report.svg import plan_svg
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan
+
+Writer = Callable[["Plan", str], None]
+
+
+def export(plan: Plan, path: str | os.PathLike[str]) -> None:
+    """Write `plan` to `path`, whole or not at all, as the ending says; see WRITERS.
+
+    Raises InputError for an unknown ending or a bare plan, OutputError when it cannot be written.
+    """
+    path = os.fspath(path)
+    writer = next((write for ending, write in WRITERS.items() if path.endswith(ending)), None)
+    if writer is None:
+        raise InputError(f"{path}: no export has this ending; choose one of {', '.join(WRITERS)}")
+    writer(plan, path)
+
+
+def dependences(plan: Plan) -> Any:
+    """The plan's graph as a networkx.DiGraph: a node an op, with its step and the bytes it creates."""
+    import networkx
+
+    graph = graph_of(plan)
+    drawn = networkx.DiGraph(name=graph.name)
+    step_of = {op: step for step, op in enumerate(plan.order)}
+    for index, op in enumerate(graph.ops):
+        created = sum(graph.storages[storage].bytes for storage in op.creates)
+        known = {key: getattr(op, key) for key in ("phase", "module", "source") if getattr(op, key) is not None}
+        drawn.add_node(index, label=op.name, target=op.target, step=step_of[index], bytes=created, **known)
+        drawn.add_edges_from((before, index) for before in op.after)
+    return drawn
+
+
+def _graphml(plan: Plan, path: str) -> None:
+    import networkx
+
+    text = io.BytesIO()
+    networkx.write_graphml(dependences(plan), text)
+    write_bytes(path, text.getvalue())
+
+
+def _dot(plan: Plan, path: str) -> None:
+    drawn = dependences(plan)
+    lines = [f"digraph {_quoted(drawn.name or 'step')} {{", "  node [shape=box];"]
+    for index, attributes in drawn.nodes(data=True):
+        listed = ", ".join(f"{key}={_quoted(str(value))}" for key, value in attributes.items())
+        lines.append(f"  {index} [{listed}];")
+    lines += [f"  {before} -> {after};" for before, after in drawn.edges()]
+    write_text(path, "\n".join([*lines, "}\n"]))
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _csv(plan: Plan, path: str) -> None:
+    lives = lifetimes(graph_of(plan), plan.order)
+    names = [str(life.storage) for life in lives]
+    save_instance(path, names, lives, Layout(plan.offsets, plan.arena_bytes))
+
+
+def _graph(plan: Plan, path: str) -> None:
+    graph: Graph = graph_of(plan)
+    save_graph(graph, path)
+
+
+WRITERS: dict[str, Writer] = {
+    ".svg": lambda plan, path: write_text(path, plan_svg(plan)),
+    ".roam.json": lambda plan, path: plan.save(path),
+    ".json": _graph,
+    ".json.gz": _graph,
+    ".dot": _dot,
+    ".graphml": _graphml,
+    ".csv": _csv,
+    ".csv.gz": _csv,
+}

@@ -1,0 +1,238 @@
+"""What a user can ask for: the faces parse and show, this does. Torch is imported only where a model is run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from roam_lab.errors import InfeasibleError, InputError
+from roam_lab.ir import Graph, Layout, captured_order, check_layout
+from roam_lab.ir.compare_measured import compare
+from roam_lab.ir.layout_csv import Instance, load_instance, save_instance
+from roam_lab.plan import Plan, Profile, load_plan, make_plan
+from roam_lab.progress import Progress, silent
+from roam_lab.registry import find
+
+if TYPE_CHECKING:
+    import torch
+
+    from roam_lab.capture.step import LossFunction, StepFunction
+    from roam_lab.ir.measured import MeasuredCurve
+    from roam_lab.runtime.verification import Verification
+
+
+def profile(
+    model: torch.nn.Module,
+    batch: Any,
+    optimizer: torch.optim.Optimizer | None = None,
+    loss: LossFunction | torch.nn.Module | None = None,
+    step: StepFunction | None = None,
+    *,
+    fake: bool = False,
+    timing: bool = False,
+    name: str | None = None,
+    progress: Progress | None = None,
+) -> Profile:
+    """Capture one whole training step of `model` on `batch`, and measure one that really runs.
+
+    `optimizer` None: AdamW with its defaults over all parameters. `loss`: a function of (model, batch), or a
+    criterion for (inputs, targets); None: the output's own `.loss`. `step`: your `train_step(model, optimizer,
+    batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the meta device and hold no
+    weights. `timing`: time every op, too. `progress(what, part)` hears what is being done.
+
+    Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
+    step cannot be captured, InputError when it cannot be measured.
+    """
+    import torch
+
+    from roam_lab.capture import as_step, capture_step
+
+    tell = progress or silent
+    if optimizer is None:
+        optimizer = torch.optim.AdamW(model.parameters())
+    train_step = as_step(loss, step)
+    tell("capturing the training step", 0.0)
+    captured = capture_step(model, optimizer, batch, train_step, name=name)
+    measured: MeasuredCurve | None = None
+    differences: tuple[str, ...] = ()
+    if not fake:
+        tell("measuring one eager step", 0.0)
+        measured, differences = _measure(model, optimizer, batch, train_step, captured.graph)
+    return Profile(
+        graph=captured.graph,
+        resident=captured.resident,
+        measured=measured,
+        differences=differences,
+        environment={"torch": torch.__version__, "device": captured.device},
+    )
+
+
+def _measure(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any, train_step: StepFunction, graph: Graph
+) -> tuple[MeasuredCurve | None, tuple[str, ...]]:
+    """The measured curve, and sentences on where it leaves the predicted one; no room for the step is no error."""
+    import torch
+
+    from roam_lab.capture.measure import measure_eager
+    from roam_lab.ir import live_curve
+
+    if any(parameter.is_meta for parameter in model.parameters()):
+        raise InputError("the model is on the meta device and holds no weights to measure with; profile it with fake")
+    try:
+        measured = measure_eager(model, optimizer, batch, train_step)
+    except torch.OutOfMemoryError as error:
+        return None, (f"The eager step ran out of memory, so nothing was measured: {str(error).splitlines()[0]}",)
+    predicted = live_curve(graph, captured_order(graph)).tolist()
+    return measured, compare(measured, predicted, [op.target for op in graph.ops])
+
+
+@dataclass(frozen=True, slots=True)
+class LaidOut:
+    """A judged layout of the instance in the file `path`."""
+
+    path: str
+    instance: Instance
+    layout: Layout
+    strategy: str
+    seconds: float
+
+    def to_data(self) -> dict[str, Any]:
+        """Plain JSON data, for `roam layout --json`; `offsets` by the ids in the file."""
+        return {
+            "instance": self.path,
+            "buffers": len(self.instance.ids),
+            "height_bytes": self.layout.arena_bytes,
+            "lower_bound_bytes": self.instance.peak_bytes,
+            "optimal": self.layout.arena_bytes == self.instance.peak_bytes,
+            "layout_strategy": self.strategy,
+            "seconds": self.seconds,
+            "offsets": {name: self.layout.offsets.get(index, 0) for index, name in enumerate(self.instance.ids)},
+        }
+
+    def text(self) -> str:
+        """The same for people, without the offsets."""
+        height, bound = self.layout.arena_bytes, self.instance.peak_bytes
+        over = "optimal" if height == bound else f"{100 * (height / bound - 1):.2f} % over the live peak"
+        return (
+            f"{self.path}: {len(self.instance.ids):,} buffers, layout {self.strategy}, {self.seconds:.2f} s\n"
+            f"  height     {height:,} bytes, {over}\n"
+            f"  live peak  {bound:,} bytes, no layout is lower"
+        )
+
+    def save(self, path: str) -> None:
+        """Write the instance with its offsets as CSV; raises OutputError."""
+        save_instance(path, self.instance.ids, self.instance.lifetimes, self.layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step that was run: its loss and how long it took."""
+
+    loss: float
+    seconds: float
+
+
+class Session:
+    """The actions behind both faces; remembers the last profile and the last plan, which later actions fall back on."""
+
+    def __init__(self, progress: Progress = silent) -> None:
+        self.progress = progress
+        self.profile: Profile | None = None
+        self.plan: Plan | None = None
+
+    def capture(self, model: Any, batch: Any, **settings: Any) -> Profile:
+        """`profile` of objects at hand; see there for the settings."""
+        self.profile = profile(model, batch, progress=self.progress, **settings)
+        return self.profile
+
+    def capture_factory(
+        self, spec: str, *, fake: bool = False, timing: bool = False, name: str | None = None
+    ) -> Profile:
+        """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights."""
+        self.progress(f"running {spec}", 0.0)
+        with _on_meta(fake):
+            made = _made_by(spec)
+        return self.capture(**made, fake=fake, timing=timing, name=name or spec.rpartition(":")[2])
+
+    def plan_graph(self, graph: Graph | None = None, **settings: Any) -> Plan:
+        """Plan `graph` (None: the last profile's), with the settings of `make_plan`. Raises InputError without any."""
+        environment = None
+        if graph is None:
+            if self.profile is None:
+                raise InputError("there is no profile to plan yet; make one with profile first")
+            graph, environment = self.profile.graph, self.profile.environment
+        self.plan = make_plan(graph, environment=environment, progress=self.progress, **settings)
+        return self.plan
+
+    def lay_out(
+        self, path: str, layout: str = "auto", capacity: int | None = None, time_limit: float | None = None
+    ) -> LaidOut:
+        """Place the buffers of a CSV instance; times in seconds, sizes in bytes.
+
+        Raises InputError, FormatError, UnknownStrategyError, and InfeasibleError when `capacity` does not do.
+        """
+        strategy = find("layout", layout)
+        declared = {parameter.name for parameter in strategy.parameters}
+        wishes = {"capacity": capacity, "time_limit": time_limit}
+        given = {key: value for key, value in wishes.items() if value is not None and key in declared}
+        instance = load_instance(path)
+        self.progress(f"layout: {layout}", 0.0)
+        began = time.perf_counter()
+        placed: Layout = strategy.function(instance.problem, **strategy.accept(given))
+        seconds = time.perf_counter() - began
+        check_layout(instance.problem, placed)
+        if capacity is not None and placed.arena_bytes > capacity:
+            raise InfeasibleError(
+                f"{path}: a capacity of {capacity} bytes is too small: the least known to do is "
+                f"{placed.arena_bytes} bytes, and no layout needs less than {instance.peak_bytes}; raise --capacity"
+            )
+        return LaidOut(path, instance, placed, layout, seconds)
+
+    def run(self, spec: str, plan_path: str | None = None, steps: int = 4) -> Iterator[Step]:
+        """Train `steps` steps of what FILE.py:FACTORY makes by a plan (None: one made here), yielding each."""
+        from roam_lab.runtime import hook
+
+        self.progress(f"running {spec}", 0.0)
+        made = _made_by(spec)
+        if plan_path is None:
+            self.capture(**made, fake=True, name=spec.rpartition(":")[2])
+            plan = self.plan_graph()
+        else:
+            plan = load_plan(plan_path)
+        batch = made.pop("batch")
+        self.progress("building the step", 0.0)
+        train = hook(plan, **made)
+        for number in range(steps):
+            self.progress(f"step {number + 1} of {steps}", number / steps)
+            began = time.perf_counter()
+            loss = float(train(batch))
+            yield Step(loss, time.perf_counter() - began)
+
+    def verify(
+        self, spec: str, plan_path: str | None = None, steps: int = 4, device: str = "cpu"
+    ) -> Verification:
+        """Eager against planned, each in a process of its own; see `verify_file`."""
+        from roam_lab.runtime.verify import verify_file
+
+        return verify_file(spec, plan_path, steps=steps, device=device, progress=self.progress)
+
+
+def _made_by(spec: str) -> dict[str, Any]:
+    from roam_lab.capture.factory import load_factory
+
+    return load_factory(spec)
+
+
+@contextmanager
+def _on_meta(wanted: bool) -> Iterator[None]:
+    """With `wanted`, what is built inside has shapes and no data."""
+    if not wanted:
+        yield
+        return
+    import torch
+
+    with torch.device("meta"):
+        yield
