@@ -21,21 +21,22 @@ SORTINGS: dict[str, Sorting] = {
 }
 
 
-def place(sequence: Sequence[Lifetime], lowest: bool = False) -> Layout:
-    """Place in the given sequence, each in the smallest gap that fits (`lowest`: in the lowest).
+def place(sequence: Sequence[Lifetime], limit_bytes: int | None = None) -> Layout | Lifetime:
+    """Place in the given sequence, each in the smallest gap that fits; the first that would end above the limit stops it.
 
-    Placed storages are kept in columns sorted by offset, so one pass over those alive at the same time
-    finds every gap: O(n) numpy work a storage, 0.1 ms at n = 100,000.
+    Returns the layout, or that storage. What is placed is kept in columns sorted by offset, so one pass over those
+    alive at the same time finds every gap: O(n) numpy work a storage.
     """
     count = len(sequence)
-    # Rows: start, end (as their negative, so that both tests are "less than"), offset, top.
     start, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
     low, high = np.zeros(count, np.int64), np.zeros(count, np.int64)
     offsets: dict[int, int] = {}
     arena_bytes = 0
     for placed, life in enumerate(sequence):
         together = np.flatnonzero((start[:placed] < life.end) & (end[:placed] > life.start))
-        offset = _gap(low[together], np.maximum.accumulate(high[together]), life.bytes, lowest)
+        offset = _gap(low[together], np.maximum.accumulate(high[together]), life.bytes)
+        if limit_bytes is not None and offset + life.bytes > limit_bytes:
+            return life
         at = int(np.searchsorted(low[:placed], offset))
         for column, value in ((start, life.start), (end, life.end), (low, offset), (high, offset + life.bytes)):
             column[at + 1 : placed + 1] = column[at:placed]
@@ -45,7 +46,7 @@ def place(sequence: Sequence[Lifetime], lowest: bool = False) -> Layout:
     return Layout(offsets, arena_bytes)
 
 
-def _gap(low: Array, reach: Array, size: int, lowest: bool) -> int:
+def _gap(low: Array, reach: Array, size: int) -> int:
     """Offset of the chosen gap below each `low`, above all that came before (`reach`); else the top."""
     if not len(low):
         return 0
@@ -54,7 +55,7 @@ def _gap(low: Array, reach: Array, size: int, lowest: bool) -> int:
     fits = np.flatnonzero(gaps >= size)
     if not len(fits):
         return int(reach[-1])
-    chosen = int(fits[0] if lowest else fits[gaps[fits].argmin()])
+    chosen = int(fits[gaps[fits].argmin()])
     return int(reach[chosen - 1]) if chosen else 0
 
 
@@ -65,12 +66,11 @@ def best_fit(lifetimes: tuple[Lifetime, ...]) -> Layout:
     Stops early at the live peak, below which no arena can be; ties go to the earlier sorting.
     """
     floor = int(lifetimes_curve(lifetimes).max(initial=0))
-    best: Layout | None = None
+    best = Layout({}, 0)
     for sorting in SORTINGS.values():
-        layout = place(sorted(lifetimes, key=sorting))
-        if best is None or layout.arena_bytes < best.arena_bytes:
+        layout = place(sorted(lifetimes, key=sorting), best.arena_bytes - 1 if best.offsets else None)
+        if isinstance(layout, Layout):
             best = layout
         if best.arena_bytes == floor:
             break
-    assert best is not None
     return best
