@@ -21,13 +21,15 @@ def can_prime(optimizer: torch.optim.Optimizer) -> bool:
     return type(optimizer).__module__.startswith("torch.optim") and hasattr(optimizer, "_init_group")
 
 
-def prime_optimizer(optimizer: torch.optim.Optimizer, parameters: Collection[torch.Tensor] | None = None) -> bool:
+def prime_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Collection[torch.Tensor] | None = None, *, fake: bool = False
+) -> bool:
     """Create the optimizer state that the first eager step would have created, with the same values.
 
     `parameters`: those that will receive a gradient (default: all that may). No gradient memory is used. Returns
-    `can_prime`; does nothing where that is False.
+    `can_prime`; does nothing where that is False, unless only the state's shapes matter (`fake`).
     """
-    if not can_prime(optimizer):
+    if not can_prime(optimizer) and not (fake and type(optimizer) is torch.optim.SGD):
         return False
     wanted = None if parameters is None else {id(p) for p in parameters}
     missing = [p for p in _missing(optimizer) if wanted is None or id(p) in wanted]

@@ -194,7 +194,8 @@ def build_step(module: GraphModule, name: str, resident: dict[Node, str]) -> Ste
                 node.meta["val"] = constant
             builder.resident(node, tensors)
             for tensor in tensors:
-                if storage_key(tensor) not in seen:
+                unused = resident.get(node) == "state" and not node.users  # of a parameter without gradient
+                if storage_key(tensor) not in seen and not unused:
                     seen.add(storage_key(tensor))
                     kind = resident.get(node, "constant")
                     resident_bytes[kind] = resident_bytes.get(kind, 0) + tensor.untyped_storage().nbytes()

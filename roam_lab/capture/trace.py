@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import inspect
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,7 @@ from roam_lab.capture.inputs import Fakes, Input, parameter_names, setting_input
 from roam_lab.capture.prime import numeric_settings, prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
 from roam_lab.capture.refusal import explain
+from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import CaptureError
 
@@ -75,7 +78,7 @@ def trace_step(
         with _swapped(optimizer, fakes, names, tensors):
             fake_names = {id(tensors[name]): name for name in kinds}
             with mode:
-                prime_optimizer(optimizer)
+                prime_optimizer(optimizer, fake=True)
             _settle_state(optimizer, fakes)
             for found, value in state_inputs(optimizer, fake_names):
                 inputs.append(found)
@@ -99,7 +102,7 @@ def trace_step(
                             tensors[name].copy_(buffer)  # the step bound a new tensor to the name
                 return loss.detach()
 
-            with mode, FusedOptimizerMode(provenance):
+            with mode, FusedOptimizerMode(provenance), _symbolic_min_max(optimizer), rng_as_ops():
                 module = make_fx(traced, _allow_non_fake_inputs=True)(*values)
             if _host_state(optimizer) != before:
                 raise CaptureError(
@@ -193,6 +196,31 @@ def _symbolic_settings(
             else:
                 group[key] = made[index, key, None]
     return symbols
+
+
+@contextmanager
+def _symbolic_min_max(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Let `min` and `max` in the optimizer's own module take symbols (Adafactor clips its step size with them)."""
+    methods = [inspect.unwrap(value) for value in vars(type(optimizer)).values() if inspect.isfunction(value)]
+    spaces = {id(method.__globals__): method.__globals__ for method in methods}
+    symbolic: dict[str, Any] = {"min": torch.sym_min, "max": torch.sym_max}
+
+    def shim(name: str) -> Callable[..., Any]:
+        def choose(*values: Any, **kwargs: Any) -> Any:
+            if len(values) == 2 and any(isinstance(value, torch.SymFloat) for value in values):
+                return symbolic[name](*values)
+            return getattr(builtins, name)(*values, **kwargs)
+
+        return choose
+
+    touched = [(space, name) for space in spaces.values() for name in symbolic if name not in space]
+    for space, name in touched:
+        space[name] = shim(name)
+    try:
+        yield
+    finally:
+        for space, name in touched:
+            del space[name]
 
 
 def _host_state(optimizer: torch.optim.Optimizer) -> list[Any]:

@@ -47,7 +47,7 @@ def find_writer(node: Node) -> Writer | None:
         function = _foreach_writer(target)
         return None if function is None else Writer(function)
     overload = out_overload(target, device)
-    if overload is None:
+    if overload is None or (target in _REDUCING_LOSSES and node.meta["val"].dim() == 0):
         return None
     return Writer(overload, tuple(argument.name for argument in overload._schema.arguments if argument.is_out))
 
@@ -184,6 +184,8 @@ def _foreach_writer(target: torch._ops.OpOverload) -> Callable[..., Any] | None:
     return write
 
 
+_REDUCING_LOSSES = {aten.mse_loss.default, aten.smooth_l1_loss.default, aten.huber_loss.default}
+"""Their `out=` forms resize a scalar output to hold the unreduced loss first, so it would leave its place."""
 _EMPTY = {
     aten.empty.memory_format,
     aten.empty_like.default,

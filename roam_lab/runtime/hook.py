@@ -10,7 +10,7 @@ import torch
 from roam_lab.capture import Captured, as_step, can_prime, capture_step, prime_optimizer
 from roam_lab.capture.inputs import batch_leaves, batch_signature, model_digest, read_setting
 from roam_lab.capture.step import LossFunction, StepFunction
-from roam_lab.errors import CaptureError, InputError, MismatchError, RoamError
+from roam_lab.errors import InputError, MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, load_plan, make_plan
 from roam_lab.runtime.arena import allocate, arena_bytes
@@ -29,13 +29,14 @@ class _Compiled:
         self.captured = captured
         self.plan = plan
         self.optimizer = optimizer
-        self.residents = Residents(model, optimizer, captured.trace.inputs)
         self.program: Program = write_program(captured, plan.order)
         self.arena = allocate(arena_bytes(plan, captured.graph), torch.device(captured.device))
         inputs = captured.trace.inputs
         self.batch_positions = [found.path[0] for found in inputs if found.kind == "batch"]
         placeholders = [node for node in captured.trace.module.graph.nodes if node.op == "placeholder"]
         input_of = dict(zip(placeholders, inputs, strict=True))
+        used = tuple(input_of[node] for node in placeholders if node.users)
+        self.residents = Residents(model, optimizer, used)
         self.settings = [input_of[node].path for node in self.program.arguments if input_of[node].kind == "setting"]
         self.checked: tuple[Any, ...] | None = None
         self.bound: list[int] = []
@@ -47,6 +48,20 @@ class _Compiled:
         places = bind(self.program, self.captured, self.plan, self.captured.graph, tensors, self.arena)
         self.function = self.program.compile(places)
         self.bound = addresses(tensors)
+        self.unproven: dict[str, tuple[torch.Tensor, int]] = {
+            name: (tensor, tensor.data_ptr()) for name, tensor in places.items()
+        }
+
+    def _check_places(self) -> None:
+        """After the first run: an op that gave its output other memory has broken the plan."""
+        for name, (tensor, address) in self.unproven.items():
+            if tensor.data_ptr() != address:
+                node = self.program.places[name].like
+                raise RoamError(
+                    f"an op gave its output of shape {tuple(node.shape)} memory of its own instead of its planned place; "
+                    "report it with the model, and train eagerly"
+                )
+        self.unproven = {}
 
     def accepts_settings(self) -> bool:
         """Whether the step's branches on settings (weight decay or not, ...) still go the way they were captured."""
@@ -69,9 +84,12 @@ class _Compiled:
         arguments += [read_setting(self.optimizer, path) for path in self.settings]
         try:
             with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
-                return self.function(*arguments)
+                loss = self.function(*arguments)
         except RuntimeError as error:
             raise self._named(error) from error
+        if self.unproven:
+            self._check_places()
+        return loss
 
     def _named(self, error: RuntimeError) -> RoamError:
         """The error with the op and the user's line that it comes from."""
@@ -115,16 +133,12 @@ class PlannedStep:
     def prepare(self, batch: Any) -> None:
         """Capture, check and bind for batches like this one, without running; the first call does it otherwise.
 
+        Where the optimizer can make its state only by running its first step, that step has to come first, eagerly.
         Raises MismatchError when the plan was made for another model, optimizer or step.
         """
         key = self._key(batch)
-        if key in self._compiled:
+        if key in self._compiled or not can_prime(self.optimizer):
             return
-        if not can_prime(self.optimizer):
-            raise CaptureError(
-                f"the state of {type(self.optimizer).__name__} does not exist before its first step; run one eager "
-                "step first"
-            )
         captured = capture_step(self.model, self.optimizer, batch, self.eager_step)
         plan = self.plan
         if fingerprint(captured.graph) != plan.graph_sha256:

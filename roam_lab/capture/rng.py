@@ -1,0 +1,78 @@
+"""Reading and setting the random state inside a step (activation checkpointing does it) as ops of the graph.
+
+They stand in the chain of ops that draw random numbers, so the random stream stays that of eager.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+_library = torch.library.Library("roam_lab", "DEF")
+_TAGS = (torch.Tag.nondeterministic_seeded,)
+_library.define("get_rng_state() -> Tensor", tags=_TAGS)
+_library.define("set_rng_state(Tensor state) -> ()", tags=_TAGS)
+_library.define("get_cuda_rng_state(int device) -> Tensor", tags=_TAGS)
+_library.define("set_cuda_rng_state(Tensor state, int device) -> ()", tags=_TAGS)
+
+_get, _set = torch.get_rng_state, torch.set_rng_state
+_get_cuda, _set_cuda = torch.cuda.get_rng_state, torch.cuda.set_rng_state
+_CPU_STATE_BYTES = _get().numel()
+_CUDA_STATE_BYTES = 16
+
+_library.impl("get_rng_state", lambda: _get(), "CompositeExplicitAutograd")
+_library.impl("set_rng_state", lambda state: _set(state), "CompositeExplicitAutograd")
+_library.impl("get_cuda_rng_state", lambda device: _get_cuda(device), "CompositeExplicitAutograd")
+_library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(state, device), "CompositeExplicitAutograd")
+
+
+@torch.library.register_fake("roam_lab::get_rng_state", lib=_library)
+def _fake_get() -> torch.Tensor:
+    return torch.empty(_CPU_STATE_BYTES, dtype=torch.uint8)
+
+
+@torch.library.register_fake("roam_lab::set_rng_state", lib=_library)
+def _fake_set(state: torch.Tensor) -> None:
+    return None
+
+
+@torch.library.register_fake("roam_lab::get_cuda_rng_state", lib=_library)
+def _fake_get_cuda(device: int) -> torch.Tensor:
+    return torch.empty(_CUDA_STATE_BYTES, dtype=torch.uint8)
+
+
+@torch.library.register_fake("roam_lab::set_cuda_rng_state", lib=_library)
+def _fake_set_cuda(state: torch.Tensor, device: int) -> None:
+    return None
+
+
+def _index(device: Any) -> int:
+    found = torch.device("cuda" if device is None else device)
+    return torch.cuda.current_device() if found.index is None else found.index
+
+
+@contextmanager
+def rng_as_ops() -> Iterator[None]:
+    """While a step is traced, `torch.(cuda.)get_rng_state` and `set_rng_state` are the ops above."""
+    ops = torch.ops.roam_lab
+    patches: list[tuple[Any, str, Any]] = [
+        (torch, "get_rng_state", lambda: ops.get_rng_state()),
+        (torch, "set_rng_state", lambda new_state: ops.set_rng_state(new_state)),
+        (torch.cuda, "get_rng_state", lambda device=None: ops.get_cuda_rng_state(_index(device))),
+        (
+            torch.cuda,
+            "set_rng_state",
+            lambda new_state, device=None: ops.set_cuda_rng_state(new_state, _index(device)),
+        ),
+    ]
+    saved = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
+    for owner, name, function in patches:
+        setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        for owner, name, function in saved:
+            setattr(owner, name, function)
