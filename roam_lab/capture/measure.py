@@ -81,7 +81,9 @@ class _StorageRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live: list[int] = []
         self._live_bytes = 0
         self._sizes: dict[int, int] = {}
-        self._foreign = {tensor.untyped_storage()._cdata for tensor in resident}
+        self._foreign: set[int] = set()
+        for storage in _storages(resident):
+            self._set_apart(storage)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -89,15 +91,21 @@ class _StorageRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not label.startswith("aten.lift_fresh"):
             # Not made by any operator of this step, so it was there before: a tensor kept in a closure. What
             # lift_fresh is given, on the other hand, is a constant that the step has just made.
-            for tensor in _storages(args, kwargs):
-                if tensor._cdata not in self._sizes:
-                    self._foreign.add(tensor._cdata)
+            for storage in _storages(args, kwargs):
+                if storage._cdata not in self._sizes:
+                    self._set_apart(storage)
         result = func(*args, **kwargs)
         for storage in _storages(result):
             self._note(storage)
         self.labels.append(label)
         self.live.append(self._live_bytes)
         return result
+
+    def _set_apart(self, storage: torch.UntypedStorage) -> None:
+        """Not to be counted while it lives; a later storage at its address (gradients are replaced) is another."""
+        if storage._cdata not in self._foreign:
+            self._foreign.add(storage._cdata)
+            weakref.finalize(storage, self._foreign.discard, storage._cdata).atexit = False
 
     def _note(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()

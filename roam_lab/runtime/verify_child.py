@@ -75,12 +75,14 @@ def bind_eager(made: dict[str, Any]) -> BoundStep:
 
 def bind_planned(made: dict[str, Any], plan: Any) -> BoundStep:
     """The planned `step(batch)`, captured and ready; a plan that does not fit is an error here, not a fallback."""
+    from roam_lab.capture.prime import can_prime
     from roam_lab.runtime.hook import hook
 
     step = hook(
         plan, made["model"], made["optimizer"], loss=made.get("loss"), step=made.get("step"), on_mismatch="error"
     )
-    step.prepare(made["batch"])
+    if can_prime(made["optimizer"]):  # else the first step runs eagerly and makes the state
+        step.prepare(made["batch"])
     return step
 
 
@@ -92,8 +94,7 @@ def _plan(request: dict[str, Any]) -> dict[str, Any]:
     captured = capture_step(
         made["model"], made["optimizer"], made["batch"], as_step(made.get("loss"), made.get("step"))
     )
-    environment = {"torch": torch.__version__, "device": captured.device}
-    plan = make_plan(captured.graph, environment=environment, **request["plan_options"])
+    plan = make_plan(captured.graph, environment=captured.environment, **request["plan_options"])
     plan.save(request["plan"])
     return {}
 

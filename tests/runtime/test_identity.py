@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from roam_lab.capture.captured import capture_step
+from roam_lab.capture.prime import can_prime
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import as_step
 from roam_lab.plan.planner import make_plan
@@ -44,6 +45,8 @@ def run(step, model, optimizer, batch):
 
 
 def assert_identical(model, optimizer, batch, loss=None, step=None):
+    if not can_prime(optimizer):  # its first step makes the state, and runs eagerly
+        as_step(loss, step)(model, optimizer, batch)
     plan = make_plan(capture_step(model, optimizer, batch, as_step(loss, step)).graph)
     start = RandomState()
     twin, twin_optimizer = copied(model, optimizer)

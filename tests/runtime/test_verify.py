@@ -187,7 +187,7 @@ def test_errors_before_any_process(file):
     ("name", "kind", "words"),
     [
         ("nothing", InputError, "there is no function nothing"),
-        ("raising", RoamError, "two lines"),
+        ("raising", RoamError, "train_file.py:23: "),
         ("dying", RoamError, "ended with status 7 and no result; its last line was: about to die"),
         ("killed", RoamError, "was killed (signal 9)"),
     ],
