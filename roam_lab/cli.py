@@ -13,6 +13,7 @@ from typing import Any
 from roam_lab.arguments import parse, parser_of, planning
 from roam_lab.errors import OutputError, RoamError
 from roam_lab.progress import TerminalProgress
+from roam_lab.report.legal import legal
 
 Handler = Callable[[argparse.Namespace, TerminalProgress], int]
 INTERRUPTED, BROKEN_PIPE = 130, 141
@@ -56,7 +57,7 @@ def _act(words: Sequence[str]) -> int:
 
 
 def _refuse(sentence: str, status: int) -> int:
-    print(f"roam: {' '.join(sentence.split())}", file=sys.stderr)
+    print(legal(f"roam: {' '.join(sentence.split())}"), file=sys.stderr)
     return status
 
 

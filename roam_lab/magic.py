@@ -20,6 +20,7 @@ from roam_lab.arguments import parse, parser_of, planning
 from roam_lab.errors import InputError, RoamError
 from roam_lab.progress import TerminalProgress
 from roam_lab.registry import strategies
+from roam_lab.report.legal import legal
 from roam_lab.report.svg import plan_svg, profile_svg
 from roam_lab.report.text import plan_text, profile_text, strategies_text
 from roam_lab.session import Session
@@ -59,7 +60,7 @@ class RoamMagics(Magics):
         try:
             return self._act(line, {**self.names, **(local_ns or {})})
         except RoamError as error:
-            print(_red(f"roam: {' '.join(str(error).split())}"), file=sys.stderr)
+            print(_red(legal(f"roam: {' '.join(str(error).split())}")), file=sys.stderr)
         except SystemExit:  # --help has printed
             pass
         return None

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch._subclasses.fake_tensor import (
     DataDependentOutputException,
@@ -39,3 +43,15 @@ def explain(error: Exception) -> RoamError:
         f"{where}the model does not accept this batch, or the step fails ({type(error).__name__}: {first[:160]}); "
         "run one eager step to see it"
     )
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Keep torch from logging the traceback of an error that we tell in one sentence."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before

@@ -22,7 +22,7 @@ from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.inputs import Fakes, Input, parameter_names, setting_inputs, state_inputs
 from roam_lab.capture.prime import numeric_settings, prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
-from roam_lab.capture.refusal import explain
+from roam_lab.capture.refusal import explain, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import CaptureError
@@ -102,7 +102,7 @@ def trace_step(
                             tensors[name].copy_(buffer)  # the step bound a new tensor to the name
                 return loss.detach()
 
-            with mode, FusedOptimizerMode(provenance), _symbolic_min_max(optimizer), rng_as_ops():
+            with mode, FusedOptimizerMode(provenance), _symbolic_min_max(optimizer), rng_as_ops(), unlogged():
                 module = make_fx(traced, _allow_non_fake_inputs=True)(*values)
             if _host_state(optimizer) != before:
                 raise CaptureError(

@@ -75,7 +75,7 @@ def load_instance(path: str | os.PathLike[str]) -> Instance:
 
 def _rows(text: str, path: str | os.PathLike[str]) -> Iterator[tuple[int, list[str]]]:
     """(line, the four cells) of every row that is not blank."""
-    reader = csv.reader(io.StringIO(text, newline=""))
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         header = [cell.strip() for cell in next(reader, [])]
         missing = [column for column in COLUMNS if column not in header]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, Layout, lifetimes, save_graph, write_bytes, write_text
 from roam_lab.ir.layout_csv import save_instance
+from roam_lab.report.legal import legal
 from roam_lab.report.rows import graph_of
 from roam_lab.report.svg import plan_svg
 
@@ -36,12 +37,13 @@ def dependences(plan: Plan) -> Any:
     import networkx
 
     graph = graph_of(plan)
-    drawn = networkx.DiGraph(name=graph.name)
+    drawn = networkx.DiGraph(name=legal(graph.name))
     step_of = {op: step for step, op in enumerate(plan.order)}
     for index, op in enumerate(graph.ops):
         created = sum(graph.storages[storage].bytes for storage in op.creates)
-        known = {key: getattr(op, key) for key in ("phase", "module", "source") if getattr(op, key) is not None}
-        drawn.add_node(index, label=op.name, target=op.target, step=step_of[index], bytes=created, **known)
+        known = {key: getattr(op, key) for key in ("name", "target", "phase", "module", "source")}
+        told = {key: legal(value) for key, value in known.items() if value is not None}
+        drawn.add_node(index, step=step_of[index], bytes=created, **told)
         drawn.add_edges_from((before, index) for before in op.after)
     return drawn
 
@@ -58,7 +60,8 @@ def _dot(plan: Plan, path: str) -> None:
     drawn = dependences(plan)
     lines = [f"digraph {_quoted(drawn.name or 'step')} {{", "  node [shape=box];"]
     for index, attributes in drawn.nodes(data=True):
-        listed = ", ".join(f"{key}={_quoted(str(value))}" for key, value in attributes.items())
+        named = {"label": attributes["name"], **attributes}
+        listed = ", ".join(f"{key}={_quoted(str(value))}" for key, value in named.items())
         lines.append(f"  {index} [{listed}];")
     lines += [f"  {before} -> {after};" for before, after in drawn.edges()]
     write_text(path, "\n".join([*lines, "}\n"]))

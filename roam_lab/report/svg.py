@@ -9,13 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.ir import captured_order, live_curve
+from roam_lab.report.legal import xml_text
 from roam_lab.report.rows import graph_of
 from roam_lab.report.units import bytes_text, unit_for
 
@@ -101,12 +101,12 @@ def memory_svg(name: str, curves: Sequence[Curve], bound_bytes: int | None = Non
     title = f"Memory over one training step of {name}"
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="roam-svg" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" '
-        f'width="{WIDTH}" height="{HEIGHT}" style="max-width:100%;height:auto" aria-label="{escape(title)}">',
-        f"<title>{escape(title)}</title>",
-        f"<desc>{escape('; '.join(told))}. Resident bytes (parameters, optimizer state, batch) are not counted.</desc>",
+        f'width="{WIDTH}" height="{HEIGHT}" style="max-width:100%;height:auto" aria-label="{xml_text(title)}">',
+        f"<title>{xml_text(title)}</title>",
+        f"<desc>{xml_text('; '.join(told))}. Resident bytes (parameters, state, batch) are not counted.</desc>",
         f"<style>{STYLE}</style>",
         f'<rect class="paper" width="{WIDTH}" height="{HEIGHT}" rx="6"/>',
-        f'<text class="head" x="{LEFT}" y="24">{escape(_short(title))}</text>',
+        f'<text class="head" x="{LEFT}" y="24">{xml_text(_short(title))}</text>',
         *_axes(scale),
     ]
     for curve in curves:
@@ -158,7 +158,7 @@ def _axes(scale: _Scale) -> list[str]:
         parts.append(f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{value:,g}</text>')
     label = "share of the step's operators run, %" if scale.steps is None else "step (operators run)"
     middle = (TOP + bottom) / 2
-    parts.append(f'<text x="{LEFT + COLUMNS / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{escape(label)}</text>')
+    parts.append(f'<text x="{LEFT + COLUMNS / 2:.0f}" y="{HEIGHT - 12}" text-anchor="middle">{xml_text(label)}</text>')
     parts.append(
         f'<text transform="translate(18 {middle:.0f}) rotate(-90)" text-anchor="middle">'
         f"live bytes above resident, {unit_name}</text>"
@@ -203,5 +203,5 @@ def _legend(roles: Sequence[str], told: Sequence[str]) -> list[str]:
         x, y = LEFT + (number % 2) * (COLUMNS // 2), 46 + (number // 2) * 20
         dashes = f' stroke-dasharray="{DASHES[role]}"' if DASHES[role] else ""
         parts.append(f'<path class="line {role}"{dashes} d="M{x} {y}h34"/>')
-        parts.append(f'<text x="{x + 42}" y="{y + 4}">{escape(_short(text, 56))}</text>')
+        parts.append(f'<text x="{x + 42}" y="{y + 4}">{xml_text(_short(text, 56))}</text>')
     return parts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from roam_lab.ir import Graph, captured_order
 from roam_lab.registry import Strategy
 from roam_lab.report import rows as said
+from roam_lab.report.legal import legal
 from roam_lab.report.units import bytes_text, exact_text
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def profile_text(profile: Profile) -> str:
     ]
     if profile.differences:
         parts.append("\n".join(f"- {sentence}" for sentence in profile.differences))
-    return "\n\n".join(parts)
+    return legal("\n\n".join(parts))
 
 
 def plan_text(plan: Plan, resident: Mapping[str, int] | None = None) -> str:
@@ -70,7 +71,7 @@ def plan_text(plan: Plan, resident: Mapping[str, int] | None = None) -> str:
     ]
     if plan.graph is not None:
         parts.append(_at_peak(plan.graph, plan.order, "planned"))
-    return "\n\n".join(parts)
+    return legal("\n\n".join(parts))
 
 
 def _at_peak(graph: Graph, order: Order, what: str) -> str:

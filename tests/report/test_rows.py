@@ -1,0 +1,99 @@
+"""The figures and sentences of reports; drawing them is tested in test_text."""
+
+import pytest
+
+from roam_lab.errors import InputError
+from roam_lab.ir import captured_order
+from roam_lab.ir.measured import MeasuredCurve
+from roam_lab.plan import Certificate, Profile, make_plan
+from roam_lab.report import rows as said
+from tests.report.graphs import KIB, branches, chain
+
+
+def by_label(rows):
+    return {row.label: row for row in rows}
+
+
+def test_plan_rows_hold_every_figure():
+    plan = make_plan(branches())
+    found = by_label(said.plan_rows(plan, {"parameter": 8 * KIB, "batch": 2 * KIB}))
+    assert found["resident"].size_bytes == 10 * KIB
+    assert (found["parameter"].size_bytes, found["parameter"].level) == (8 * KIB, 1)
+    assert found["captured peak"].size_bytes == 204 * KIB
+    assert found["planned peak"].size_bytes == 105 * KIB
+    assert found["planned peak"].note == "-48.5 % against captured"
+    assert found["lower bound"].size_bytes == 105 * KIB
+    assert found["lower bound"].note == "of any order; met: optimal"
+    assert found["arena"].size_bytes == plan.arena_bytes
+    assert found["resident + arena"].size_bytes == 10 * KIB + plan.arena_bytes
+    # 4 KiB from a 2 MiB segment for small requests, as are both of 100 KiB
+    assert found["eager reservation"].size_bytes == 2 * 2**20
+
+
+def test_a_bare_plan_is_shown_without_what_needs_its_graph():
+    plan = make_plan(branches())
+    bare = type(plan)(**{**{key: getattr(plan, key) for key in plan.__dataclass_fields__}, "graph": None})
+    assert "resident" not in by_label(said.plan_rows(bare))
+    assert "planned peak" in by_label(said.plan_rows(bare))
+    with pytest.raises(InputError, match=r"bare .* plan without --bare"):
+        said.graph_of(bare)
+
+
+def test_alive_at_peak_names_where_it_comes_from():
+    graph = branches()
+    alive = said.alive_at_peak(graph, captured_order(graph))
+    assert [row.storage for row in alive] == [1, 2, 0]
+    assert alive[0] == said.Alive(1, 100 * KIB, "activation", "wide_a", "block.0", "train.py:10")
+    assert said.alive_at_peak(graph, captured_order(graph), limit=1) == alive[:1]
+
+
+def test_sentences():
+    graph = branches()
+    plan = make_plan(graph)
+    assert said.verdict_sentence(plan) == "The planned order needs 105.0 KiB where eager's needs 204.0 KiB."
+    assert said.peak_sentence(graph, captured_order(graph), "captured") == (
+        "The captured peak of 204.0 KiB is at step 3 of 6, op 2 (wide_b), forward, <b>&, train.py:11."
+    )
+    assert said.certificate_sentence(plan).startswith("Proven optimal: every legal order holds at least 105.0 KiB")
+
+
+def test_an_order_that_gains_nothing_says_so():
+    text = said.verdict_sentence(make_plan(chain(5)))
+    assert text.startswith("Order gains nothing here (0.0 %): none needs less.")
+    assert "smaller batch" in text
+
+
+def test_a_bound_that_is_not_met_says_how_far_it_is():
+    plan = make_plan(branches())
+    values = {key: getattr(plan, key) for key in plan.__dataclass_fields__}
+    loose = type(plan)(
+        **{**values, "optimal": False, "lower_bound_bytes": 84 * KIB, "captured_peak_bytes": 105 * KIB,
+           "certificate": Certificate(1, (0, 1), 84 * KIB, "minimum cut"), "status": "feasible"}
+    )  # fmt: skip
+    bound = by_label(said.plan_rows(loose))["lower bound"]
+    assert bound.note == "of any order; the peak is at most 25.00 % above the best"
+    assert "no other could gain more than 20.0 % on it" in said.verdict_sentence(loose)
+    opening = "Bound: every legal order holds at least 84.0 KiB while op 1 (wide_a)"
+    assert said.certificate_sentence(loose).startswith(opening)
+
+
+def test_profile_rows_and_data():
+    graph = branches()
+    measured = MeasuredCurve(("aten.mul.Tensor",), (200 * KIB,), "a tracker", "cpu")
+    profile = Profile(graph=graph, resident={"parameter": 10 * KIB}, measured=measured, differences=("They differ.",))
+    found = by_label(said.profile_rows(profile))
+    assert found["measured peak"].size_bytes == 200 * KIB
+    assert found["measured peak"].note == "a tracker; predicted is +2.0 % beside it"
+    data = said.profile_data(profile)
+    assert data["captured_peak_bytes"] == 204 * KIB
+    assert data["measured_peak_bytes"] == 200 * KIB
+    assert data["alive_at_peak"][0]["source"] == "train.py:10"
+
+
+def test_an_empty_graph_has_a_report():
+    graph = chain(0)
+    plan = make_plan(graph)
+    assert said.alive_at_peak(graph, ()) == []
+    assert said.peak_sentence(graph, (), "captured") == "The graph has no ops, so it needs no memory."
+    assert by_label(said.plan_rows(plan))["arena"].size_bytes == 0
+    assert said.certificate_sentence(plan)

@@ -1,0 +1,191 @@
+"""The `roam` command where all goes well: every action, both ways of printing."""
+
+import gzip
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import networkx
+import pytest
+
+import roam_lab as roam
+from roam_lab.cli import main
+from roam_lab.ir import fingerprint, load_graph, save_graph
+from roam_lab.ir.layout_csv import load_instance
+from roam_lab.registry import strategies
+from tests.report.graphs import KIB, branches
+
+SHARED = Path(__file__).parents[2] / "shared"
+FACTORY = """
+import torch
+
+def make():
+    model = torch.nn.Sequential(torch.nn.Linear(16, 64), torch.nn.ReLU(), torch.nn.Dropout(), torch.nn.Linear(64, 4))
+    batch = (torch.randn(8, 16), torch.randint(0, 4, (8,)))
+    optimizer = torch.optim.AdamW(model.parameters())
+    return {"model": model, "optimizer": optimizer, "batch": batch, "loss": torch.nn.CrossEntropyLoss()}
+"""
+
+
+@pytest.fixture
+def graph_file(tmp_path):
+    path = tmp_path / "branches.json.gz"
+    save_graph(branches(), path)
+    return path
+
+
+@pytest.fixture
+def factory(tmp_path):
+    path = tmp_path / "train_small.py"
+    path.write_text(FACTORY)
+    return f"{path}:make"
+
+
+def run(capsys, *words):
+    """Run in this process; its status is 0, and what it wrote to standard output is returned."""
+    status = main([str(word) for word in words])
+    out, err = capsys.readouterr()
+    assert (status, err) == (0, "")
+    return out
+
+
+def test_plan_prints_a_report_and_writes_a_plan(capsys, graph_file, tmp_path):
+    out = tmp_path / "p.roam.json"
+    text = run(capsys, "plan", graph_file, "-o", out)
+    assert "planned peak       105.0 KiB" in text
+    plan = roam.load(out)
+    assert plan.peak_bytes == 105 * KIB
+    assert plan.graph_sha256 == fingerprint(branches())
+
+
+def test_plan_json_is_one_object(capsys, graph_file):
+    data = json.loads(run(capsys, "plan", graph_file, "--json"))
+    assert data["format"] == "roam-plan/1"
+    assert data["peak_bytes"] == 105 * KIB
+    assert data["resident_bytes"] == 10 * KIB
+    assert "graph" not in data
+
+
+def test_plan_bare_leaves_the_graph_out(capsys, graph_file, tmp_path):
+    out = tmp_path / "p.roam.json"
+    run(capsys, "plan", graph_file, "-o", out, "--bare")
+    assert "graph" not in json.loads(out.read_text())
+
+
+def test_plan_takes_every_setting(capsys, graph_file):
+    words = ["--order", "captured", "--layout", "best_fit", "--node-limit", "64"]
+    words += ["--time-limit", "5", "--seed", "3", "--budget", "1MiB", "--json"]
+    data = json.loads(run(capsys, "plan", graph_file, *words))
+    assert (data["order_strategy"], data["layout_strategy"], data["seed"]) == ("captured", "best_fit", 3)
+    assert data["peak_bytes"] == data["captured_peak_bytes"] == 204 * KIB
+
+
+def test_plan_is_judged_good_and_loads_no_torch(tmp_path):
+    graph, plan = SHARED / "graphs" / "resnet50_batch1_adamw.json.gz", tmp_path / "p.roam.json"
+    code = (
+        "import sys; from roam_lab.cli import main; status = main(sys.argv[1:]); "
+        "assert not {'torch', 'bokeh', 'ipywidgets', 'rich'} & set(sys.modules); sys.exit(status)"
+    )
+    subprocess.run([sys.executable, "-c", code, "plan", graph, "-o", plan], check=True, capture_output=True)
+    judged = subprocess.run([sys.executable, SHARED / "judge.py", graph, plan], capture_output=True, text=True)
+    assert judged.returncode == 0, judged.stdout
+
+
+def test_layout(capsys, tmp_path):
+    out = tmp_path / "placed.csv"
+    text = run(capsys, "layout", SHARED / "layouts" / "somas_resnet50.csv", "-o", out)
+    assert "live peak  1,515,472,556 bytes, no layout is lower" in text
+    assert out.read_text().splitlines()[0] == "id,lower,upper,size,offset"
+    assert load_instance(out).peak_bytes == 1_515_472_556
+
+
+def test_layout_json(capsys):
+    data = json.loads(run(capsys, "layout", SHARED / "layouts" / "A.1048576.csv", "--layout", "best_fit", "--json"))
+    assert data["lower_bound_bytes"] == 1_048_576 <= data["height_bytes"]
+    assert len(data["offsets"]) == data["buffers"] == 154
+
+
+def test_layout_reads_gzip_and_keeps_its_ids(capsys, tmp_path):
+    file = tmp_path / "named.csv.gz"
+    file.write_bytes(gzip.compress(b"size,id,upper,lower\r\n5,weights,10,0\r\n7,x,20,10\r\n0,nothing,3,1\r\n"))
+    data = json.loads(run(capsys, "layout", file, "--json"))
+    assert data["offsets"] == {"weights": 0, "x": 0, "nothing": 0}
+    assert data["optimal"] is True
+
+
+@pytest.mark.parametrize("ending", [".svg", ".json", ".json.gz", ".dot", ".graphml", ".csv", ".roam.json"])
+def test_export(capsys, graph_file, tmp_path, ending):
+    plan, out = tmp_path / "p.roam.json", tmp_path / f"out{ending}"
+    run(capsys, "plan", graph_file, "-o", plan)
+    assert run(capsys, "export", plan, "-o", out) == ""
+    if ending == ".svg":
+        assert "planned order" in "".join(ElementTree.parse(out).getroot().itertext())
+    elif ending == ".graphml":
+        drawn = networkx.read_graphml(out)
+        assert (len(drawn), drawn.number_of_edges()) == (6, 6)
+        assert drawn.nodes["2"]["module"] == "<b>&"
+    elif ending == ".dot":
+        text = out.read_text()
+        assert text.startswith('digraph "branches" {')
+        assert text.count(" -> ") == 6
+    elif ending == ".csv":
+        assert load_instance(out).peak_bytes == 105 * KIB
+    elif ending == ".roam.json":
+        assert roam.load(out) == roam.load(plan)
+    else:
+        assert load_graph(out) == branches()
+
+
+def test_strategies(capsys):
+    data = json.loads(run(capsys, "strategies", "--json"))
+    assert [(entry["room"], entry["name"]) for entry in data["strategies"]] == [
+        (entry.room, entry.name) for entry in strategies()
+    ]
+    assert "List scheduling" in run(capsys, "strategies")
+
+
+def test_profile_then_plan_then_run(capsys, factory, tmp_path):
+    graph, plan = tmp_path / "g.json.gz", tmp_path / "p.roam.json"
+    text = run(capsys, "profile", factory, "-o", graph, "--name", "small")
+    assert text.startswith("small: ")
+    assert "measured peak" in text
+    run(capsys, "plan", graph, "-o", plan)
+    lines = run(capsys, "run", factory, "--plan", plan, "--steps", "2").splitlines()
+    assert [re.sub(r"loss [\d.]+, [\d.]+ s", "loss L, T s", line) for line in lines] == [
+        "step 1: loss L, T s",
+        "step 2: loss L, T s",
+    ]
+    data = json.loads(run(capsys, "run", factory, "--steps", "1", "--json"))
+    assert len(data["steps"]) == 1
+
+
+def test_profile_fake_holds_no_weights(capsys, factory):
+    data = json.loads(run(capsys, "profile", factory, "--fake", "--json"))
+    assert data["measured_peak_bytes"] is None
+    assert data["resident"]["parameter"] == 4 * (16 * 64 + 64 + 64 * 4 + 4)
+    assert data["name"] == "make"
+
+
+def test_verify(capsys, factory):
+    text = run(capsys, "verify", factory, "--steps", "2")
+    assert "bit-identical: yes" in text
+    data = json.loads(run(capsys, "verify", factory, "--steps", "2", "--json"))
+    assert data["identical"] is True
+
+
+def test_help_and_version(capsys):
+    assert run(capsys, "--version") == f"roam {roam.__version__}\n"
+    overview = run(capsys)
+    for action in ("profile", "plan", "layout", "run", "verify", "export", "strategies"):
+        assert action in overview
+        assert run(capsys, action, "--help").startswith(f"usage: roam {action}")
+
+
+def test_the_console_script_is_installed():
+    script = Path(sys.executable).parent / "roam"
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, env={**os.environ}, check=True)
+    assert done.stdout == f"roam {roam.__version__}\n"
