@@ -73,7 +73,19 @@ def test_optimizers(name, device):
     assert_identical(model, OPTIMIZERS[name](model.parameters()), on(device, batch), loss)
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+AGED = [
+    "adafactor_single",
+    "adam_foreach",
+    "adamw_amsgrad_single",
+    "adamw_fused",
+    "nadam_single",
+    "rmsprop_momentum_centered_single",
+    "sgd_momentum_foreach",
+    "sgd_nesterov_fused",
+]
+
+
+@pytest.mark.parametrize("name", AGED)
 def test_optimizers_that_have_run_before(name, device):
     """State and step counts as after a checkpoint was loaded."""
     torch.manual_seed(0)
