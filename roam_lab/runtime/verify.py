@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
-import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -17,12 +13,13 @@ import torch
 
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import LossFunction, StepFunction
-from roam_lab.errors import InputError, RoamError
+from roam_lab.errors import InputError
 from roam_lab.ir import read_json
 from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
 from roam_lab.runtime.measured_run import RunFigures, measured_run
+from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
-from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device, raise_error
+from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device
 
 Progress = Callable[[str, float], None]
 
@@ -61,7 +58,7 @@ def verify_file(
             "scheduler": scheduler,
             "plan_options": dict(plan_options or {}),
         }
-        runs = _Children(request, Path(folder))
+        runs = FreshProcesses(request, Path(folder))
         if plan is None:
             tell("capture and plan", 0.0)
             runs.request["plan"] = str(Path(folder) / "plan.roam.json")
@@ -91,60 +88,6 @@ def verify_file(
             arena_bytes=arena,
             paired_step_ratio=ratio,
         )
-
-
-class _Children:
-    """Runs requests, each in a fresh Python process, with files in `folder` between them."""
-
-    def __init__(self, request: dict[str, Any], folder: Path) -> None:
-        self.request = request
-        self._folder = folder
-
-    def run(self, mode: str, **more: Any) -> dict[str, Any]:
-        """One child; its result. Raises what it raised, as one sentence."""
-        question, answer, log = (self._folder / f"{mode}.{part}" for part in ("request", "result", "log"))
-        answer.unlink(missing_ok=True)
-        question.write_text(json.dumps({**self.request, **more, "mode": mode, "result": str(answer)}))
-        root = str(Path(__file__).resolve().parents[2])
-        environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        with log.open("wb") as output:  # what the user's code prints must not mix with ours
-            status = subprocess.run(
-                [sys.executable, "-m", "roam_lab.runtime.verify_child", str(question)],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                check=False,
-            ).returncode
-        if not answer.exists():
-            raise RoamError(f"{self.request['factory']}: the {mode} run {_ending(status)}{_last_line(log)}")
-        result: dict[str, Any] = json.loads(answer.read_text())
-        if "error" in result:
-            raise_error(result["error"], f"{self.request['factory']}: the {mode} run")
-        return result
-
-    def amount(self, name: str) -> str:
-        """By how much the value called `name` differs: both runs once more, this time keeping it."""
-        kept = []
-        for mode in ("eager", "planned"):
-            path = self._folder / f"{mode}.pt"
-            self.run(mode, dump=name, dump_path=str(path))
-            kept.append(torch.load(path, weights_only=True))
-        return told_difference(*kept)
-
-
-def _ending(status: int) -> str:
-    if status == -signal.SIGKILL:
-        return "was killed (signal 9): most likely the machine is out of memory; take a smaller batch"
-    if status < 0:
-        return f"died of signal {-status}"
-    return f"ended with status {status} and no result"
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    return f"; its last line was: {lines[-1][:200]}" if lines else ""
 
 
 def verify(

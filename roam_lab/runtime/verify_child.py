@@ -17,7 +17,6 @@ import numpy
 import torch
 from torch.utils import _pytree as pytree
 
-from roam_lab import errors
 from roam_lab.capture.factory import load_factory, one_line
 from roam_lab.capture.provenance import traceback_user_line
 from roam_lab.capture.step import as_step
@@ -133,12 +132,6 @@ def _error_data(error: Exception) -> dict[str, str]:
     line = traceback_user_line(error.__traceback__)
     place = f" at {line}" if line else ""
     return {"kind": "RoamError", "message": f"raised {type(error).__name__}: {one_line(error)}{place}"}
-
-
-def raise_error(data: dict[str, str], prefix: str) -> None:
-    """Raise again, in the parent, what a child wrote; errors that are not ours get `prefix`."""
-    kind = getattr(errors, data["kind"], RoamError)
-    raise kind(data["message"] if kind is not RoamError else f"{prefix} {data['message']}")
 
 
 def main() -> int:
