@@ -8,6 +8,9 @@ from functools import cached_property
 
 from roam_lab.errors import FormatError
 
+MOST_BYTES = 2**60
+"""Of all storages together: sums of sizes stay exact in 64 bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Storage:
@@ -109,6 +112,9 @@ def _check_graph(graph: Graph) -> None:
     for number, storage in enumerate(graph.storages):
         if storage.bytes < 0:
             raise FormatError(f"storage {number}: bytes is {storage.bytes}; sizes are never negative")
+    total = sum(storage.bytes for storage in graph.storages)
+    if total > MOST_BYTES:
+        raise FormatError(f"storages take {total} bytes, more than {MOST_BYTES} together; check the sizes' unit")
     created: set[int] = set()
     for index, op in enumerate(graph.ops):
         _indices(graph, index, "after", op.after, len(graph.ops))

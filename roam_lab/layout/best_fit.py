@@ -22,10 +22,10 @@ SORTINGS: dict[str, Sorting] = {
 
 
 def place(sequence: Sequence[Lifetime], limit_bytes: int | None = None) -> Layout | Lifetime:
-    """Place in the given sequence, each in the smallest gap that fits; the first that would end above the limit stops it.
+    """Place in the given sequence, each in the smallest gap that fits, until one would end above the limit.
 
-    Returns the layout, or that storage. What is placed is kept in columns sorted by offset, so one pass over those
-    alive at the same time finds every gap: O(n) numpy work a storage.
+    Returns the layout, or the storage that does not fit. What is placed is kept in columns sorted by offset, so one
+    pass over those alive at the same time finds every gap: O(n) numpy work a storage.
     """
     count = len(sequence)
     start, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
@@ -63,7 +63,7 @@ def _gap(low: Array, reach: Array, size: int) -> int:
 def best_fit(lifetimes: tuple[Lifetime, ...]) -> Layout:
     """Best fit by decreasing area, size, lifetime and by start; the smallest arena is kept.
 
-    Stops early at the live peak, below which no arena can be; ties go to the earlier sorting.
+    Stops early within 1/4096 of the live peak, below which no arena can be; ties go to the earlier sorting.
     """
     floor = int(lifetimes_curve(lifetimes).max(initial=0))
     best = Layout({}, 0)
@@ -71,6 +71,6 @@ def best_fit(lifetimes: tuple[Lifetime, ...]) -> Layout:
         layout = place(sorted(lifetimes, key=sorting), best.arena_bytes - 1 if best.offsets else None)
         if isinstance(layout, Layout):
             best = layout
-        if best.arena_bytes == floor:
+        if best.arena_bytes <= floor + floor // 4096:
             break
     return best

@@ -13,8 +13,8 @@ from roam_lab.ir import Graph, captured_order
 from roam_lab.order.cut import Cuts
 from roam_lab.order.problem import Array, Problem, problem_of
 
-WORK_LIMIT = 4_000_000
-"""Arcs over all minimum cuts that a bound may take unless told otherwise: about two seconds."""
+WORK_LIMIT = 2_000_000
+"""Arcs over all minimum cuts that a bound may take unless told otherwise: about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,6 @@ def bound_of(
     promise = np.empty(len(run), np.int64)
     promise[run] = problem.curve(run)
     peak = int(promise.max())
-    spent = 0
     while True:
         op = int(promise.argmax())
         if promise[op] <= best.bytes:
@@ -81,9 +80,8 @@ def bound_of(
                 "forced" if state.forced and not state.later else "minimum cut",
                 tuple(problem.op_of[late] for late in state.later),
             )
-        spent += cuts.arcs
         late = time_limit is not None and time.perf_counter() - began >= time_limit
-        if best.bytes >= peak or spent + cuts.arcs > work_limit or late:
+        if best.bytes >= peak or cuts.spent_arcs + cuts.arcs > work_limit or late:
             return best
         through = through_state(run, state.done, op)
         promise[through] = np.minimum(promise[through], problem.curve(through))

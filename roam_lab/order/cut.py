@@ -34,7 +34,7 @@ class State:
     later: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Cuts:
     """Finds the cheapest state of any op of one problem.
 
@@ -45,6 +45,7 @@ class Cuts:
     """
 
     problem: Problem
+    spent_arcs: int = 0
 
     @cached_property
     def _arrays(self) -> tuple[Array, Array, Array, Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -66,6 +67,7 @@ class Cuts:
     def cheapest(self, op: int, later: Iterable[int] = ()) -> State:
         """The cheapest state in which `op` is the last to run and none of `later` has run; the smallest such set."""
         late, early, use_storage, use_op, creator, sizes, given, kept = self._arrays
+        self.spent_arcs += self.arcs
         used = list(self.problem.uses[op])
         count = len(self.problem)
         label = np.full(count, _FREE, np.int64)

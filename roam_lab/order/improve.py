@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from roam_lab.order.cut import Cuts
 from roam_lab.order.list_scheduling import best_pass
@@ -20,14 +20,11 @@ class Budget:
 
     arcs: int
     deadline: float | None = None
-    ran_out: bool = field(default=False)
 
-    def spend(self, arcs: int) -> bool:
-        """Take `arcs` off; false when there is nothing left."""
-        self.arcs -= arcs
-        late = self.deadline is not None and time.perf_counter() >= self.deadline
-        self.ran_out = self.ran_out or late or self.arcs < 0
-        return not self.ran_out
+    @property
+    def left(self) -> bool:
+        """Whether there is anything left to spend."""
+        return self.arcs > 0 and (self.deadline is None or time.perf_counter() < self.deadline)
 
 
 def improved(problem: Problem, order: Sequence[int], budget: Budget) -> list[int]:
@@ -40,21 +37,23 @@ def improved(problem: Problem, order: Sequence[int], budget: Budget) -> list[int
     splitting at the deepest valley; both in DESIGN.)
     """
     best = list(order)
-    while True:
+    while best:
         curve = problem.curve(best)
         peak = int(curve.max())
         better = _split(problem, best[int(curve.argmax())], peak, budget)
-        if better is None or problem.peak(better) >= peak:
-            return best
+        if better is None:
+            break
         best = better
+    return best
 
 
 def _split(problem: Problem, op: int, peak: int, budget: Budget) -> list[int] | None:
     """An order with a peak below `peak` that passes through the cheapest state of `op`, if one is found."""
-    cuts = Cuts(problem)
-    if not budget.spend(8 * cuts.arcs):
+    if not budget.left:
         return None
+    cuts = Cuts(problem)
     state = cuts.cheapest_below(op, peak)
+    budget.arcs -= cuts.spent_arcs
     if state.bytes >= peak or len(state.done) == len(problem):
         return None
     done = set(state.done)

@@ -114,11 +114,14 @@ class Problem:
         )
 
 
-def problem_of(graph: Graph) -> Problem:
-    """The whole graph as a problem; storages without bytes or creator take no part."""
+def problem_of(graph: Graph, external: bool | None = None) -> Problem:
+    """The whole graph as a problem; storages without bytes or creator take no part.
+
+    `external`: only the storages that are external, or only those that are not.
+    """
     number: dict[int, int] = {}
     for storage, info in enumerate(graph.storages):
-        if info.bytes and graph.creator[storage] is not None:
+        if info.bytes and graph.creator[storage] is not None and external in (None, info.external):
             number[storage] = len(number)
     return Problem(
         after=[op.after for op in graph.ops],

@@ -54,7 +54,7 @@ def make_plan(
     Raises UnknownStrategyError, ParameterError, and InfeasibleError when the budget is below what is achieved.
     """
     began = time.perf_counter()
-    _check_limits(node_limit, time_limit, alignment, budget)
+    _check_limits(node_limit, time_limit, seed, alignment, budget)
     tell = progress or (lambda stage, fraction: None)
     knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}
     order_strategy, layout_strategy = find("order", order), find("layout", layout)
@@ -65,20 +65,22 @@ def make_plan(
     eager = captured_order(graph)
     found: Order = tuple(order_strategy.function(graph, **order_values))
     check_order(graph, found)
-    runs = [(order, found)] if found == eager else [(order, found), ("captured", eager)]
-    peaks = {name: live_peak(graph, run).bytes for name, run in runs}
     captured_peak = live_peak(graph, eager).bytes
-    runs = [(name, run) for name, run in runs if peaks[name] <= captured_peak]
 
     tell(f"layout: {layout}", 0.6)
-    candidates = {name: (run, lay_out(graph, run, layout_strategy, layout_values, alignment)) for name, run in runs}
-    # What a step really takes is its arena; an order is never worse than captured, neither in arena nor in peak.
-    best_name = min(candidates, key=lambda name: (candidates[name][1].arena_bytes, peaks[name]))
-    best_order, best_layout = candidates[best_name]
+    # An order is never worse than captured, neither in peak nor in arena; what a step really takes is its arena.
+    runs = {"captured": eager, order: found}
+    candidates: list[tuple[int, Layout, str, Order]] = []
+    for name, run in sorted(runs.items(), key=lambda item: live_peak(graph, item[1]).bytes):
+        peak = live_peak(graph, run).bytes
+        if peak <= captured_peak and all(peak < placed.arena_bytes for _, placed, _, _ in candidates):
+            placed = lay_out(graph, run, layout_strategy, layout_values, alignment)
+            candidates.append((peak, placed, name, run))
+    peak, best_layout, best_name, best_order = min(candidates, key=lambda entry: (entry[1].arena_bytes, entry[0]))
 
     tell("bound", 0.9)
-    peak = peaks[best_name]
-    proof = lower_bound(graph, best_order)
+    left = None if time_limit is None else time_limit - (time.perf_counter() - began)
+    proof = lower_bound(graph, best_order, time_limit=left)
     optimal = proof.bytes == peak
     if budget is not None and best_layout.arena_bytes > budget:
         raise InfeasibleError(
@@ -149,7 +151,9 @@ def _values(strategy: Strategy, knobs: Mapping[str, Any], given: Mapping[str, An
     return strategy.accept({**known, **(given or {})})
 
 
-def _check_limits(node_limit: int | None, time_limit: float | None, alignment: int, budget: int | None) -> None:
+def _check_limits(
+    node_limit: int | None, time_limit: float | None, seed: int, alignment: int, budget: int | None
+) -> None:
     low, high = NODE_LIMITS
     if node_limit is not None and (type(node_limit) is not int or not low <= node_limit <= high):
         raise ParameterError(f"node_limit is {node_limit!r}, outside its range {low} to {high} (ops a task)")
@@ -157,6 +161,8 @@ def _check_limits(node_limit: int | None, time_limit: float | None, alignment: i
         isinstance(time_limit, bool) or not isinstance(time_limit, (int, float)) or not time_limit > 0
     ):
         raise ParameterError(f"time_limit is {time_limit!r}; give a number of seconds above 0")
+    if type(seed) is not int:
+        raise ParameterError(f"seed is {seed!r}; give a whole number")
     if type(alignment) is not int or alignment < 1:
         raise ParameterError(f"alignment is {alignment!r}; give a whole number of bytes, 1 or more")
     if budget is not None and (type(budget) is not int or budget < 0):

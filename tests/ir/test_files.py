@@ -1,0 +1,47 @@
+"""Files are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from roam_lab.errors import OutputError
+from roam_lab.ir import write_text
+
+
+def _full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    path = tmp_path / "plan.roam.json"
+    path.write_text("before")
+    monkeypatch.setattr(os, call, _full)
+    with pytest.raises(OutputError, match=r"plan\.roam\.json: cannot be written \(No space left on device\)"):
+        write_text(path, "after")
+    assert path.read_text() == "before"
+    assert os.listdir(tmp_path) == ["plan.roam.json"]
+
+
+def test_nothing_stays_of_a_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", _full)
+    with pytest.raises(OutputError):
+        write_text(tmp_path / "new.json", "text")
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_such_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="choose another place with -o"):
+        write_text(tmp_path / "none" / "plan.json", "text")
+
+
+def test_a_file_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "plan.json"
+    path.write_text("before")
+    write_text(path, "after")
+    assert path.read_text() == "after"
+    assert os.listdir(tmp_path) == ["plan.json"]
