@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib.util
-import inspect
 import sys
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -69,7 +70,8 @@ def _load_module(path: Path) -> Any:
 def _no_such_function(path: Path, name: str, names: Mapping[str, Any], *, defined: bool) -> str:
     if defined:
         return f"{path}: {name} is not a function; FACTORY must be one that returns a dict"
-    functions = [key for key, value in names.items() if inspect.isfunction(value) and not key.startswith("_")]
+    kinds = (FunctionType, functools.partial)
+    functions = [key for key, value in names.items() if isinstance(value, kinds) and not key.startswith("_")]
     near = difflib.get_close_matches(name, functions, n=1, cutoff=0.5)
     if near:
         return f"{path}: there is no function {name}; did you mean {near[0]}?"
