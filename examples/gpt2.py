@@ -25,9 +25,9 @@ def factory_batch4() -> dict[str, Any]:
 
 
 def _training(batch: int) -> dict[str, Any]:
-    # training keeps no keys and values for generation, and the loss is named to spare a warning
-    config = GPT2Config(use_cache=False, loss_type="ForCausalLM")
+    config = GPT2Config(use_cache=False)  # training keeps no keys and values for generation
     model = GPT2LMHeadModel(config).train()
+    model.loss_type = "ForCausalLM"  # the default, named to spare a warning
     ids = torch.randint(0, config.vocab_size, (batch, TOKENS))
     return {
         "model": model,

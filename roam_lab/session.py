@@ -66,7 +66,7 @@ def profile(
         resident=captured.resident,
         measured=measured,
         differences=differences,
-        environment={"torch": torch.__version__, "device": captured.device},
+        environment=captured.environment,
     )
 
 

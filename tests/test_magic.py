@@ -1,0 +1,136 @@
+"""The `%roam` magic in a real IPython shell: results, reports, and errors without a traceback."""
+
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+from roam_lab.plan import Plan, Profile
+from roam_lab.registry import strategies
+
+SETUP = """
+import torch
+model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
+batch = (torch.randn(4, 8), torch.randint(0, 2, (4,)))
+optimizer = torch.optim.AdamW(model.parameters())
+criterion = torch.nn.CrossEntropyLoss()
+def train_step(model, optimizer, batch):
+    loss = criterion(model(batch[0]), batch[1])
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss
+"""
+PROFILE = "%roam profile model batch --optimizer optimizer --loss criterion --name small"
+
+
+@pytest.fixture
+def shell():
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    shell.run_cell("%load_ext roam_lab")
+    shell.run_cell(SETUP).raise_error()
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def cell(shell, text):
+    """Run a cell; what it displayed, printed and complained of. It never raises."""
+    with capture_output() as caught:
+        shell.run_cell(text).raise_error()
+    assert "Traceback" not in caught.stdout + caught.stderr
+    return caught
+
+
+def test_profile_returns_the_profile_and_shows_text_and_picture(shell):
+    caught = cell(shell, f"p = {PROFILE}")
+    made = shell.user_ns["p"]
+    assert isinstance(made, Profile)
+    assert made.graph.name == "small"
+    assert made.measured is not None
+    (shown,) = caught.outputs
+    assert "captured peak" in shown.data["text/plain"]
+    html = shown.data["text/html"]
+    assert html.startswith("<svg ")
+    assert "measured eager (cpu)" in html
+    ElementTree.fromstring(html[: html.index("</svg>") + len("</svg>")])
+    assert caught.stderr == ""
+
+
+def test_profile_takes_a_step_and_leaves_the_model_as_it_was(shell):
+    before = [parameter.clone() for parameter in shell.user_ns["model"].parameters()]
+    cell(shell, "p = %roam profile model batch --optimizer optimizer --step train_step --fake")
+    assert shell.user_ns["p"].measured is None
+    assert all(map(torch.equal, before, shell.user_ns["model"].parameters()))
+
+
+def test_plan_follows_the_last_profile_or_a_named_one(shell):
+    cell(shell, f"p = {PROFILE}\nq = %roam profile model batch --loss criterion --fake --name other")
+    caught = cell(shell, "a = %roam plan\nb = %roam plan p --order captured --layout best_fit --seed 1")
+    assert isinstance(shell.user_ns["a"], Plan)
+    assert shell.user_ns["a"].graph.name == "other"
+    assert (shell.user_ns["b"].graph.name, shell.user_ns["b"].order_strategy) == ("small", "captured")
+    assert [output.data["text/html"][:5] for output in caught.outputs] == ["<svg "] * 2
+    assert "planned peak" in caught.outputs[0].data["text/plain"]
+
+
+def test_local_names_inside_a_function_are_seen(shell):
+    call = "get_ipython().run_line_magic('roam', 'profile model mine --loss criterion --fake')"
+    cell(shell, f"def inner():\n    mine = batch\n    return {call}\nr = inner()")
+    assert isinstance(shell.user_ns["r"], Profile)
+
+
+def test_expressions_stand_in_quotes(shell):
+    cell(shell, "p = %roam profile model '(batch[0][:2], batch[1][:2])' --loss criterion --fake")
+    assert isinstance(shell.user_ns["p"], Profile)
+
+
+def test_strategies_and_help(shell):
+    text = cell(shell, "%roam strategies").stdout
+    assert all(strategy.name in text for strategy in strategies())
+    assert "--optimizer NAME" in cell(shell, "%roam help profile").stdout
+    assert "usage: %roam" in cell(shell, "%roam help").stdout
+    assert "usage: %roam" in cell(shell, "%roam").stdout
+    assert "--node-limit N" in cell(shell, "%roam plan --help").stdout
+
+
+def test_the_question_mark_shows_the_full_help(shell):
+    text = shell.object_inspect_text("%roam")
+    for action in ("profile", "plan", "strategies", "help"):
+        assert f"usage: %roam {action}" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("%roam plan", "there is no profile to plan yet; make one with profile first"),
+        ("%roam profle model batch", "there is no action 'profle'; did you mean 'profile'?"),
+        ("%roam profile model", "the following arguments are required: batch; see %roam profile --help"),
+        ("%roam profile modl batch", "name 'modl' is not defined; run the cell that defines it first"),
+        ("%roam profile batch model", "batch is a tuple, not a torch Module; see %roam help profile"),
+        ("%roam profile model batch --optimizer criterion", "criterion is a CrossEntropyLoss, not a torch Optimizer"),
+        ("%roam profile model batch", "the model does not accept this batch"),
+        ("%roam profile model 'batch", "close the quotes"),
+        ("%roam profile model '1 +' ", "1 +: SyntaxError"),
+        ("%roam profile model batch --loss criterion --step train_step", "give loss= or step=, not both"),
+        ("%roam plan batch", "batch is a tuple, not a profile"),
+        ("%roam help nothing", "invalid choice: 'nothing'"),
+    ],
+)
+def test_errors_are_one_short_red_message(shell, line, told):
+    caught = cell(shell, f"x = {line}")
+    assert shell.user_ns["x"] is None
+    assert caught.stdout == ""
+    assert caught.stderr.startswith("\x1b[31mroam: ")
+    assert caught.stderr.endswith("\x1b[0m\n")
+    assert caught.stderr.count("\n") == 1
+    assert told in caught.stderr
+
+
+def test_unload_takes_the_magic_away(shell):
+    cell(shell, "%unload_ext roam_lab")
+    assert shell.find_line_magic("roam") is None
+    cell(shell, "%load_ext roam_lab")
+    assert shell.find_line_magic("roam") is not None
