@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
+from roam_lab.layout.shelves import Array, Shelves
 from roam_lab.registry import strategy
 
-Array = NDArray[np.int64]
 Sorting = Callable[[Lifetime], tuple[int, ...]]
 
 SORTINGS: dict[str, Sorting] = {
@@ -24,33 +23,27 @@ SORTINGS: dict[str, Sorting] = {
 def place(sequence: Sequence[Lifetime], limit_bytes: int | None = None) -> Layout | Lifetime:
     """Place in the given sequence, each in the smallest gap that fits, until one would end above the limit.
 
-    Returns the layout, or the storage that does not fit. What is placed is kept in columns sorted by offset, so one
-    pass over those alive at the same time finds every gap: O(n) numpy work a storage.
+    Returns the layout, or the storage that does not fit.
     """
-    count = len(sequence)
-    start, end = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    low, high = np.zeros(count, np.int64), np.zeros(count, np.int64)
+    shelves = Shelves(sequence)
     offsets: dict[int, int] = {}
     arena_bytes = 0
-    for placed, life in enumerate(sequence):
-        together = np.flatnonzero((start[:placed] < life.end) & (end[:placed] > life.start))
-        offset = _gap(low[together], np.maximum.accumulate(high[together]), life.bytes)
+    for life in sequence:
+        offset = smallest_gap(*shelves.taken(life), life.bytes)
         if limit_bytes is not None and offset + life.bytes > limit_bytes:
             return life
-        at = int(np.searchsorted(low[:placed], offset))
-        for column, value in ((start, life.start), (end, life.end), (low, offset), (high, offset + life.bytes)):
-            column[at + 1 : placed + 1] = column[at:placed]
-            column[at] = value
+        shelves.insert(life, offset)
         offsets[life.storage] = offset
         arena_bytes = max(arena_bytes, offset + life.bytes)
     return Layout(offsets, arena_bytes)
 
 
-def _gap(low: Array, reach: Array, size: int) -> int:
-    """Offset of the chosen gap below each `low`, above all that came before (`reach`); else the top."""
-    if not len(low):
+def smallest_gap(lows: Array, highs: Array, size: int) -> int:
+    """Offset of the smallest gap of `size` bytes or more between taken ranges (sorted by low); else above them all."""
+    if not len(lows):
         return 0
-    gaps = low.copy()
+    reach = np.maximum.accumulate(highs)
+    gaps = lows.copy()
     gaps[1:] -= reach[:-1]
     fits = np.flatnonzero(gaps >= size)
     if not len(fits):

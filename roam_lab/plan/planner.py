@@ -69,7 +69,7 @@ def make_plan(
 
     tell(f"layout: {layout}", 0.6)
     # An order is never worse than captured, neither in peak nor in arena; what a step really takes is its arena.
-    runs = {"captured": eager, order: found}
+    runs = {order: found} if found == eager else {order: found, "captured": eager}
     candidates: list[tuple[int, Layout, str, Order]] = []
     for name, run in sorted(runs.items(), key=lambda item: live_peak(graph, item[1]).bytes):
         peak = live_peak(graph, run).bytes

@@ -1,0 +1,26 @@
+"""Large graphs plan in bounded time and memory."""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+
+import pytest
+
+from roam_lab.plan import make_plan
+from tests.plan.training_step import training_step
+
+
+@pytest.mark.parametrize("blocks", [200, pytest.param(2100, marks=pytest.mark.skipif(
+    not os.environ.get("ROAM_SLOW_TESTS"), reason="100,000 ops take up to a minute; set ROAM_SLOW_TESTS=1"))],
+)  # fmt: skip
+def test_a_large_step(blocks: int) -> None:
+    graph = training_step(blocks)
+    began = time.perf_counter()
+    plan = make_plan(graph)
+    assert time.perf_counter() - began < 60
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 * 2**20  # KiB
+    assert plan.peak_bytes < 0.6 * plan.captured_peak_bytes
+    assert plan.gap < 0.01
+    assert plan.arena_bytes <= 1.002 * plan.peak_bytes
