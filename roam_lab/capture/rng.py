@@ -29,24 +29,29 @@ _library.impl("get_cuda_rng_state", lambda device: _get_cuda(device), "Composite
 _library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(state, device), "CompositeExplicitAutograd")
 
 
-@torch.library.register_fake("roam_lab::get_rng_state", lib=_library)
 def _fake_get() -> torch.Tensor:
     return torch.empty(_CPU_STATE_BYTES, dtype=torch.uint8)
 
 
-@torch.library.register_fake("roam_lab::set_rng_state", lib=_library)
 def _fake_set(state: torch.Tensor) -> None:
     return None
 
 
-@torch.library.register_fake("roam_lab::get_cuda_rng_state", lib=_library)
 def _fake_get_cuda(device: int) -> torch.Tensor:
     return torch.empty(_CUDA_STATE_BYTES, dtype=torch.uint8)
 
 
-@torch.library.register_fake("roam_lab::set_cuda_rng_state", lib=_library)
 def _fake_set_cuda(state: torch.Tensor, device: int) -> None:
     return None
+
+
+for _name, _fake in {
+    "get_rng_state": _fake_get,
+    "set_rng_state": _fake_set,
+    "get_cuda_rng_state": _fake_get_cuda,
+    "set_cuda_rng_state": _fake_set_cuda,
+}.items():
+    torch.library.register_fake(f"roam_lab::{_name}", _fake, lib=_library)
 
 
 def _index(device: Any) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import mmap
+
 import torch
 
 from roam_lab.errors import RoamError
 from roam_lab.ir import Graph
 from roam_lab.plan.plan import Plan
+
+HUGE_PAGE = 2 * 2**20
+"""Bytes; also the alignment of an arena made of such pages."""
 
 
 def arena_bytes(plan: Plan, graph: Graph) -> int:
@@ -19,10 +24,19 @@ def arena_bytes(plan: Plan, graph: Graph) -> int:
 
 
 def allocate(size: int, device: torch.device) -> torch.Tensor:
-    """`size` bytes on `device`, not touched yet."""
+    """`size` bytes on `device`, not touched yet; on the CPU in huge pages where the system has them.
+
+    Raises RoamError when they do not fit.
+    """
     try:
+        if device.type == "cpu" and hasattr(mmap, "MADV_HUGEPAGE") and size >= HUGE_PAGE:
+            block = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+            block.madvise(mmap.MADV_HUGEPAGE)
+            whole = torch.frombuffer(block, dtype=torch.uint8)
+            start = -whole.data_ptr() % HUGE_PAGE
+            return whole[start : start + size]
         return torch.empty(size, dtype=torch.uint8, device=device)
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, MemoryError, OSError) as error:
         raise RoamError(
             f"the arena of {size} bytes does not fit on {device} ({str(error).splitlines()[0][:120]}); "
             "free memory there, or plan a smaller batch"

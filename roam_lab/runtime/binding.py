@@ -54,16 +54,16 @@ def bind(
     """A real tensor for every place of the program."""
     placeholders = [node for node in captured.trace.module.graph.nodes if node.op == "placeholder"]
     input_of: dict[Node, Input] = dict(zip(placeholders, captured.trace.inputs, strict=True))
-    arena_storage = arena.untyped_storage()
+    arena_storage, start = arena.untyped_storage(), arena.storage_offset()
     places: dict[str, torch.Tensor] = {}
     for name, place in program.places.items():
         if place.storage is not None:
             offset = plan.offsets.get(place.storage, 0)  # no offset: no bytes
-            places[name] = view_at(arena_storage, offset, place.like)
+            places[name] = view_at(arena_storage, start + offset, place.like)
         elif place.root is not None:
             real = _resident(captured, place.root, input_of, tensors)
             fake: Any = place.root.meta["val"]
-            shift = (real.storage_offset() - int(fake.storage_offset())) * real.element_size()
+            shift = int(real.storage_offset() - fake.storage_offset()) * real.element_size()
             places[name] = view_at(real.untyped_storage(), shift, place.like)
     return places
 

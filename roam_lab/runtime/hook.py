@@ -104,8 +104,8 @@ class _Compiled:
             return RoamError(f"the planned step failed ({first}); run the eager step to compare")
         op = self.captured.graph.ops[index]
         return RoamError(
-            f"op {op.name} ({op.target}, {op.source or 'no source line'}) failed while the plan ran ({first}); parameters "
-            "may be half updated: load a checkpoint, and run the eager step to compare"
+            f"op {op.name} ({op.target}, {op.source or 'no source line'}) failed while the plan ran ({first}); "
+            "parameters may be half updated: load a checkpoint, and run the eager step to compare"
         )
 
 

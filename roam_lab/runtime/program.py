@@ -18,6 +18,7 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.to_ir import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.writers import Writer, find_writer
+from roam_lab.runtime.heap import trim, trim_points
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +235,11 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
+    trims = trim_points(graph, order) if captured.device == "cpu" else set()
     for step, index in enumerate(order):
         start = len(writer.lines)
+        if step in trims:
+            writer.lines.append(f"{writer.constant(trim)}()")
         writer.op(nodes[index])
         dead = [name for storage in ends.get(step, ()) for name in writer.locals_of.get(storage, ())]
         if dead:
