@@ -56,13 +56,19 @@ def profile(
     train_step = as_step(loss, step)
     tell("capturing the training step", 0.0)
     captured = capture_step(model, optimizer, batch, train_step, name=name)
+    graph = captured.graph
+    if timing:
+        from roam_lab.runtime.timing import timed_graph
+
+        tell("timing every op", 0.0)
+        graph = timed_graph(captured, model, optimizer, batch, train_step)
     measured: MeasuredCurve | None = None
     differences: tuple[str, ...] = ()
     if not fake:
         tell("measuring one eager step", 0.0)
-        measured, differences = _measure(model, optimizer, batch, train_step, captured.graph)
+        measured, differences = _measure(model, optimizer, batch, train_step, graph)
     return Profile(
-        graph=captured.graph,
+        graph=graph,
         resident=captured.resident,
         measured=measured,
         differences=differences,

@@ -1,0 +1,45 @@
+"""The timing pass: every op timed, nothing changed."""
+
+import pytest
+import torch
+
+import roam_lab as roam
+from roam_lab.errors import InputError
+from roam_lab.ir import fingerprint, load_graph
+from tests.zoo import MODELS, OPTIMIZERS
+
+
+@pytest.mark.parametrize("name", ["gpt2", "resnet"])
+def test_every_op_is_timed_and_nothing_changes(name, tmp_path):
+    torch.manual_seed(0)
+    model, batch, loss = MODELS[name]()
+    optimizer = torch.optim.AdamW(model.parameters())
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    random = torch.get_rng_state()
+    plain = roam.profile(model, batch, optimizer, loss, fake=True)
+    timed = roam.profile(model, batch, optimizer, loss, fake=True, timing=True)
+    assert all(op.time_us is None for op in plain.graph.ops)
+    assert all(op.time_us is not None and op.time_us > 0 for op in timed.graph.ops)
+    assert fingerprint(timed.graph) == fingerprint(plain.graph)  # the same plan fits both
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert not optimizer.state
+    timed.save(tmp_path / "g.json.gz")
+    assert load_graph(tmp_path / "g.json.gz") == timed.graph
+
+
+def test_split_optimizers_and_tensor_settings_are_timed_too():
+    torch.manual_seed(0)
+    model, batch, loss = MODELS["tiny"]()
+    for make in OPTIMIZERS.values():
+        optimizer = make(model.parameters())
+        timed = roam.profile(model, batch, optimizer, loss, fake=True, timing=True)
+        assert all(op.time_us is not None for op in timed.graph.ops)
+
+
+def test_no_weights_no_times():
+    with torch.device("meta"):
+        model = torch.nn.Linear(4, 1)
+        batch = torch.ones(2, 4)
+    with pytest.raises(InputError, match="on the meta device and holds no weights to run; time it on real ones"):
+        roam.profile(model, batch, loss=lambda model, batch: model(batch).sum(), fake=True, timing=True)
