@@ -66,9 +66,10 @@ def profile(
     differences: tuple[str, ...] = ()
     if not fake:
         tell("measuring one eager step", 0.0)
-        measured, differences = _measure(model, optimizer, batch, train_step, graph)
+        measured, differences = _measure(model, optimizer, batch, train_step, captured.eager_graph)
     return Profile(
         graph=graph,
+        eager_graph=captured.eager_graph,
         resident=captured.resident,
         measured=measured,
         differences=differences,

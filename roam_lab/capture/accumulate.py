@@ -1,10 +1,14 @@
-"""Add gradients in place where eager's autograd engine does.
+"""Add gradients in place: where eager's autograd engine does, and where it could.
 
 The engine adds a second gradient of the same tensor into the first when nobody else holds it. Under tracing
 somebody always does (the proxies), so make_fx records an addition into a new tensor: more memory than eager needs.
+A first gradient that is a view (the transposed one of a tied embedding) eager does not write to, because the view
+holds its base; written to all the same, the bits are those of eager and one gradient's memory is saved.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
@@ -16,21 +20,35 @@ from roam_lab.capture.to_ir import storage_key, tensors_of
 _ADD = torch.ops.aten.add.Tensor
 
 
-def accumulate_in_place(module: GraphModule) -> None:
-    """Turn `add(a, b)` of the backward pass into `a.add_(b)` (or `b.add_(a)`) where the storage ends there."""
+def accumulate_in_place(module: GraphModule, *, as_eager: bool) -> bool:
+    """Turn `add(a, b)` of the backward pass into `a.add_(b)` where a's storage ends there; True if any changed.
+
+    `as_eager`: only where the engine does it. Otherwise also into views, and into b where a cannot be written.
+    """
     nodes = list(module.graph.nodes)
     position = {node: index for index, node in enumerate(nodes)}
     holders: dict[int, list[Node]] = {}
+    changed = False
     for node in nodes:
         for tensor in tensors_of(node):
             holders.setdefault(storage_key(tensor), []).append(node)
     for node in nodes:
         if node.target is _ADD and _phase(node) == "backward" and len(node.args) == 2 and not node.kwargs:
             first, second = node.args
-            for target, other in ((first, second), (second, first)):
+            for target, other in ((first, second), (second, first))[: 1 if as_eager else 2]:
+                if as_eager and isinstance(target, Node) and _is_view(target):
+                    continue
                 if _may_write(node, target, other, holders, position):
-                    _rewrite(module, node, target, other, holders)  # type: ignore[arg-type]
+                    _rewrite(module, node, target, other, holders)
+                    changed = True
                     break
+    return changed
+
+
+def _is_view(node: Node) -> bool:
+    """Made by an op that returns a view of its argument."""
+    schema = getattr(node.target, "_schema", None)
+    return schema is not None and any(r.alias_info is not None for r in schema.returns) and not schema.is_mutable
 
 
 def _phase(node: Node) -> str | None:
@@ -39,7 +57,7 @@ def _phase(node: Node) -> str | None:
 
 
 def _may_write(
-    node: Node, target: object, other: object, holders: dict[int, list[Node]], position: dict[Node, int]
+    node: Node, target: Any, other: Any, holders: dict[int, list[Node]], position: dict[Node, int]
 ) -> bool:
     """The target is a dense gradient of the result's very shape, and nothing looks at its storage afterwards."""
     if not isinstance(target, Node) or not isinstance(other, Node) or target is other:

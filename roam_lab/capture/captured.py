@@ -20,10 +20,12 @@ from roam_lab.ir import Graph
 class Captured:
     """A captured step: the graph to plan, and what is needed to run it again.
 
-    `batch`: what a batch must look like; `model`: a digest of the model's tensors; `device`: where the step runs ("cpu", "cuda").
+    `eager_graph` is the step just as eager PyTorch runs it; `graph` adds gradients in place where eager does not.
+    `batch`: what a batch must look like; `model`: a digest of the model's tensors; `device`: "cpu" or "cuda".
     """
 
     step: Step
+    eager_graph: Graph
     trace: Trace
     batch: str
     model: str
@@ -68,14 +70,11 @@ def capture_step(
     where = step_device(model, device)
     trace = trace_step(model, optimizer, batch, step or as_step(), where)
     split_multi_tensor(trace.module)
-    accumulate_in_place(trace.module)
+    accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     built = build_step(trace.module, name or type(model).__name__, dict(kinds))
-    return Captured(
-        built,
-        trace,
-        batch_signature(batch),
-        model_digest(model),
-        where.type,
-    )
+    eager_graph = built.graph
+    if accumulate_in_place(trace.module, as_eager=False):
+        built = build_step(trace.module, built.graph.name, dict(kinds))
+    return Captured(built, eager_graph, trace, batch_signature(batch), model_digest(model), where.type)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from roam_lab.ir import Graph, captured_order, live_curve, live_peak, save_graph
+from roam_lab.ir import Graph, captured_order, live_curve, save_graph
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.plan.plan import Plan
 from roam_lab.plan.planner import make_plan
@@ -20,11 +20,14 @@ __all__ = ["MeasuredCurve", "Profile"]
 class Profile:
     """One captured step: its graph, its resident bytes by kind, and the measured curve if one was taken.
 
+    `graph` is what is planned. `eager_graph`, where given, is the step just as eager PyTorch runs it (it may add
+    gradients out of place); the captured figures are those of eager.
     `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
     `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
     """
 
     graph: Graph
+    eager_graph: Graph | None = None
     resident: Mapping[str, int] = field(default_factory=dict)
     measured: MeasuredCurve | None = None
     differences: tuple[str, ...] = ()
@@ -33,12 +36,13 @@ class Profile:
     @cached_property
     def captured_peak_bytes(self) -> int:
         """Live peak, in bytes, of the order in which eager PyTorch ran the ops (without resident bytes)."""
-        return live_peak(self.graph, captured_order(self.graph)).bytes
+        return int(max(self.captured_curve, default=0))
 
     @cached_property
     def captured_curve(self) -> tuple[int, ...]:
         """Live bytes while each op runs, in captured order (without resident bytes)."""
-        return tuple(live_curve(self.graph, captured_order(self.graph)).tolist())
+        graph = self.eager_graph or self.graph
+        return tuple(live_curve(graph, captured_order(graph)).tolist())
 
     @property
     def resident_bytes(self) -> int:
