@@ -15,7 +15,7 @@ from roam_lab.capture.factory import load_factory
 from roam_lab.ir import write_text
 from roam_lab.plan import Plan, Profile
 from roam_lab.progress import TerminalProgress
-from roam_lab.report.rows import eager_reservation_bytes
+from roam_lab.report.rows import eager_graph, eager_reservation_bytes
 from roam_lab.report.svg import plan_svg
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
@@ -61,7 +61,7 @@ def demonstrate(batch: int, progress: TerminalProgress) -> tuple[Profile, Plan, 
     plan = profile.plan(progress=progress)
     profile.save(f"{stem}.json.gz")
     plan.save(f"{stem}.roam.json")
-    write_text(f"{stem}.svg", plan_svg(plan, profile.measured))
+    write_text(f"{stem}.svg", plan_svg(plan, profile))
     return profile, plan, verify_file(factory, f"{stem}.roam.json", steps=STEPS, pairs=PAIRS, progress=progress)
 
 
@@ -70,8 +70,8 @@ def column(batch: int, profile: Profile, plan: Plan, result: Verification) -> li
     return [
         ("", f"batch {batch}"),
         ("resident", bytes_text(profile.resident_bytes)),
-        ("captured peak (eager's order)", bytes_text(plan.captured_peak_bytes)),
-        ("simulated eager reservation", bytes_text(eager_reservation_bytes(profile.graph))),
+        ("captured peak (eager's order)", bytes_text(profile.captured_peak_bytes)),
+        ("simulated eager reservation", bytes_text(eager_reservation_bytes(eager_graph(profile)))),
         ("planned peak", bytes_text(plan.peak_bytes)),
         ("lower bound of any order", bytes_text(plan.lower_bound_bytes)),
         ("proven optimal", "yes" if plan.optimal else f"no, at most {plan.gap:.1%} above"),

@@ -95,8 +95,7 @@ class RoamMagics(Magics):
             self.session.profile = given
         made = self.session.plan_graph(**planning(arguments))
         known = self.session.profile
-        resident, measured = (known.resident, known.measured) if known else (None, None)
-        _show(Shown(plan_text(made, resident), plan_svg(made, measured)))
+        _show(Shown(plan_text(made, known.resident if known else None), plan_svg(made, known)))
         return made
 
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:

@@ -50,6 +50,11 @@ def graph_of(plan: Plan) -> Graph:
     return plan.graph
 
 
+def eager_graph(profile: Profile) -> Graph:
+    """The step as eager PyTorch runs it, where capture tells it apart from what is planned."""
+    return profile.eager_graph or profile.graph
+
+
 def eager_reservation_bytes(graph: Graph) -> int:
     """What PyTorch's CUDA caching allocator would reserve for the captured order, by simulation."""
     strategy = find("layout", "caching_allocator")
@@ -59,7 +64,7 @@ def eager_reservation_bytes(graph: Graph) -> int:
 
 def profile_data(profile: Profile) -> dict[str, Any]:
     """A profile's figures as plain JSON data, for `roam profile --json`; sizes in bytes."""
-    graph = profile.graph
+    graph, eager = profile.graph, eager_graph(profile)
     return {
         "name": graph.name,
         "ops": len(graph.ops),
@@ -67,10 +72,10 @@ def profile_data(profile: Profile) -> dict[str, Any]:
         "resident_bytes": profile.resident_bytes,
         "resident": dict(profile.resident),
         "captured_peak_bytes": profile.captured_peak_bytes,
-        "eager_reservation_bytes": eager_reservation_bytes(graph),
+        "eager_reservation_bytes": eager_reservation_bytes(eager),
         "measured_peak_bytes": None if profile.measured is None else max(profile.measured.live_bytes, default=0),
         "differences": list(profile.differences),
-        "alive_at_peak": [asdict(alive) for alive in alive_at_peak(graph, captured_order(graph))],
+        "alive_at_peak": [asdict(alive) for alive in alive_at_peak(eager, captured_order(eager))],
         "environment": dict(profile.environment),
     }
 
@@ -97,7 +102,7 @@ def profile_rows(profile: Profile) -> list[Row]:
     rows = [
         *resident_rows(profile.resident_bytes, profile.resident),
         Row("captured peak", profile.captured_peak_bytes, "predicted, above resident, in eager's order"),
-        Row("eager reservation", eager_reservation_bytes(profile.graph), "simulated caching allocator, eager's order"),
+        Row("eager reservation", eager_reservation_bytes(eager_graph(profile)), "simulated caching allocator"),
     ]
     if profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)

@@ -7,20 +7,19 @@ the viewer prefers, so it can be read on any page; nothing in it needs an id, so
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.ir import captured_order, live_curve
+from roam_lab.ir import Graph, captured_order, live_curve
 from roam_lab.report.legal import xml_text
-from roam_lab.report.rows import graph_of
+from roam_lab.report.rows import eager_graph, graph_of
 from roam_lab.report.units import bytes_text, unit_for
 
 if TYPE_CHECKING:
-    from roam_lab.ir.measured import MeasuredCurve
     from roam_lab.plan import Plan, Profile
 
 WIDTH, HEIGHT = 860, 400
@@ -47,50 +46,67 @@ DASHES = {"captured": "7 4", "planned": "", "bound": "2 4", "measured": "9 3 2 3
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Live bytes over the operators of one run. `role` (captured, planned, measured) sets colour and dashes."""
+    """Live bytes over the operators of one run. `role` (captured, planned, measured) sets colour and dashes.
+
+    `progress`: the share of the step done at each value, from 0 to 1 and never falling; None: evenly spaced.
+    """
 
     role: str
     label: str
     live_bytes: NDArray[np.int64]
+    progress: NDArray[np.float64] | None = None
 
     @property
     def peak_bytes(self) -> int:
+        """The highest point, 0 of an empty curve."""
         return int(self.live_bytes.max(initial=0))
 
+    def share(self, index: int) -> float:
+        """How much of the step is done at value `index`, from 0 to 1."""
+        if self.progress is not None:
+            return float(self.progress[index])
+        return index / max(len(self.live_bytes) - 1, 1)
 
-def plan_svg(plan: Plan, measured: MeasuredCurve | None = None) -> str:
-    """The captured and the planned order of `plan`, its bound and, if given, the measured eager step.
+
+def plan_svg(plan: Plan, profile: Profile | None = None) -> str:
+    """The captured and the planned order of `plan`, its bound and, with a profile, what eager was measured to take.
 
     Raises InputError for a bare plan: without its graph there is no curve to draw.
     """
     graph = graph_of(plan)
-    curves = [
-        Curve("captured", "captured order (eager)", live_curve(graph, captured_order(graph))),
-        Curve("planned", f"planned order ({plan.order_strategy})", live_curve(graph, plan.order)),
-        *_measured(measured),
-    ]
-    return memory_svg(graph.name or "training step", curves, plan.lower_bound_bytes)
+    planned = Curve("planned", f"planned order ({plan.order_strategy})", live_curve(graph, plan.order))
+    eager = [_captured(graph)] if profile is None else [_captured(eager_graph(profile)), *_measured(profile)]
+    return memory_svg(graph.name or "training step", [eager[0], planned, *eager[1:]], plan.lower_bound_bytes)
 
 
 def profile_svg(profile: Profile) -> str:
     """The captured order's live bytes and, where one was measured, the eager step's."""
-    captured = np.array(profile.captured_curve, dtype=np.int64)
-    curves = [Curve("captured", "captured order (predicted)", captured), *_measured(profile.measured)]
-    return memory_svg(profile.graph.name or "training step", curves)
+    return memory_svg(profile.graph.name or "training step", [_captured(eager_graph(profile)), *_measured(profile)])
 
 
-def _measured(measured: MeasuredCurve | None) -> list[Curve]:
+def _captured(graph: Graph) -> Curve:
+    return Curve("captured", "captured order (eager)", live_curve(graph, captured_order(graph)))
+
+
+def _measured(profile: Profile) -> list[Curve]:
+    """The measured curve, its operators lined up with the graph's: those that are no op of it, such as views, take
+    no width."""
+    measured = profile.measured
     if measured is None or not measured.live_bytes:
         return []
-    return [Curve("measured", f"measured eager ({measured.device})", np.array(measured.live_bytes, dtype=np.int64))]
+    targets = {op.target for op in eager_graph(profile).ops}
+    met = np.cumsum([label in targets for label in measured.labels])
+    progress = np.maximum(met - 1, 0) / (met[-1] - 1) if met[-1] > 1 else None
+    values = np.array(measured.live_bytes, dtype=np.int64)
+    return [Curve("measured", f"measured eager ({measured.device})", values, progress)]
 
 
 def memory_svg(name: str, curves: Sequence[Curve], bound_bytes: int | None = None) -> str:
     """One SVG document: each curve with its peak marked, the bound as a line; under 200 kB whatever the length.
 
-    Curves of different lengths are each stretched over the whole width, and the axis then counts per cent.
+    Each curve takes the whole width; where they are of different lengths the axis counts per cent.
     """
-    steps = {len(curve.live_bytes) for curve in curves}
+    steps = {len(curve.live_bytes) for curve in curves if curve.progress is None}
     scale = _Scale(
         top=max([curve.peak_bytes for curve in curves] + [bound_bytes or 0, 1]),
         steps=steps.pop() if len(steps) == 1 else None,
@@ -166,21 +182,18 @@ def _axes(scale: _Scale) -> list[str]:
     return parts
 
 
-def _sampled(values: NDArray[np.int64]) -> list[tuple[float, int]]:
-    """(share of the way, value): every value of a short curve, each pixel's least and greatest of a long one."""
-    count = len(values)
-    last = max(count - 1, 1)
-    if count <= 2 * COLUMNS:
-        return [(index / last, int(value)) for index, value in enumerate(values)]
-    kept: list[tuple[float, int]] = []
-    for chunk in np.array_split(np.arange(count), COLUMNS):
-        picked = sorted({int(chunk[values[chunk].argmin()]), int(chunk[values[chunk].argmax()])})
-        kept += [(index / last, int(values[index])) for index in picked]
-    return kept
+def _sampled(curve: Curve) -> list[tuple[float, int]]:
+    """(share of the step, bytes): every value of a short curve, each pixel's least and greatest of a long one."""
+    values = curve.live_bytes
+    kept: Iterable[int] = range(len(values))
+    if len(values) > 2 * COLUMNS:
+        chunks = np.array_split(np.arange(len(values)), COLUMNS)
+        kept = sorted({int(chunk[at]) for chunk in chunks for at in (values[chunk].argmin(), values[chunk].argmax())})
+    return [(curve.share(index), int(values[index])) for index in kept]
 
 
 def _draw(curve: Curve, scale: _Scale) -> list[str]:
-    points = _sampled(curve.live_bytes)
+    points = _sampled(curve)
     if not points:
         return []
     path = f"M{LEFT} {scale.y(points[0][1]):.1f}" + "".join(
@@ -191,7 +204,7 @@ def _draw(curve: Curve, scale: _Scale) -> list[str]:
         parts.append(f'<path class="planned area" d="{path}V{scale.y(0):.1f}H{LEFT}Z"/>')
     dashes = f' stroke-dasharray="{DASHES[curve.role]}"' if DASHES[curve.role] else ""
     parts.append(f'<path class="line {curve.role}"{dashes} d="{path}"/>')
-    x = scale.x(int(curve.live_bytes.argmax()) / max(len(curve.live_bytes) - 1, 1))
+    x = scale.x(curve.share(int(curve.live_bytes.argmax())))
     parts.append(f'<circle class="{curve.role} dot" cx="{x:.1f}" cy="{scale.y(curve.peak_bytes):.1f}" r="3"/>')
     return parts
 

@@ -49,11 +49,11 @@ def alive_table(alive: Iterable[said.Alive]) -> str:
 
 def profile_text(profile: Profile) -> str:
     """The whole text report of a profile."""
-    graph = profile.graph
+    graph, eager = profile.graph, said.eager_graph(profile)
     parts = [
         f"{graph.name or 'training step'}: {len(graph.ops):,} ops, {len(graph.storages):,} storages",
         figures(said.profile_rows(profile)),
-        _at_peak(graph, captured_order(graph), "captured"),
+        _at_peak(eager, captured_order(eager), "captured"),
     ]
     if profile.differences:
         parts.append("\n".join(f"- {sentence}" for sentence in profile.differences))

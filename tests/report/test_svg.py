@@ -9,6 +9,7 @@ import pytest
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.plan import Profile, make_plan
 from roam_lab.report.svg import Curve, memory_svg, plan_svg, profile_svg
+from roam_lab.report.text import profile_text
 from tests.report.graphs import branches, chain
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
@@ -62,20 +63,38 @@ def test_no_curve_and_no_bytes_are_drawn_too():
     assert parsed(plan_svg(make_plan(chain(0)))) is not None
 
 
-def test_a_measured_curve_of_another_length_is_stretched():
-    profile = Profile(graph=branches(), measured=MeasuredCurve(("a", "b"), (5, 9), "a tracker", "cpu"))
-    svg = profile_svg(profile)
-    assert "measured eager (cpu): peak 9 B" in svg
+def test_a_curve_of_another_length_is_stretched():
+    svg = memory_svg("two", [Curve("captured", "a", np.arange(9)), Curve("planned", "b", np.arange(5))])
     assert "share of the step&#x27;s operators run, %" in svg
-    assert "captured order (predicted)" in svg
-    assert "measured" not in "".join(parsed(profile_svg(Profile(graph=branches()))).itertext()).replace(".measured", "")
+
+
+def test_a_measured_curve_is_lined_up_with_the_graph():
+    graph = branches()
+    labels = [label for op in graph.ops for label in ("aten.view.default", op.target)]
+    measured = MeasuredCurve(tuple(labels), tuple(range(1, 13)), "a tracker", "cpu")
+    svg = profile_svg(Profile(graph=graph, measured=measured))
+    assert "measured eager (cpu): peak 12 B" in svg
+    assert "step (operators run)" in svg  # views take no width, so the steps are the graph's
+    ends = re.findall(r'class="line measured"[^>]* d="M76 [^"]*H([\d.]+)V[\d.]+"', svg)
+    assert ends == [f"{76 + 762:.1f}"]
+    foreign = MeasuredCurve(("a", "b"), (5, 9), "a tracker", "cpu")
+    assert "peak 9 B" in profile_svg(Profile(graph=graph, measured=foreign))
+    told = "".join(parsed(profile_svg(Profile(graph=graph))).itertext())
+    assert "measured eager" not in told
 
 
 def test_lines_differ_by_dashes_as_well_as_by_colour():
-    svg = plan_svg(make_plan(branches()), MeasuredCurve(("a",) * 6, (1,) * 6, "a tracker", "cpu"))
+    measured = MeasuredCurve(("a",) * 6, (1,) * 6, "a tracker", "cpu")
+    svg = plan_svg(make_plan(branches()), Profile(graph=branches(), measured=measured))
     dashes = dict(re.findall(r'class="line (\w+)" stroke-dasharray="([\d ]+)"', svg))
     assert set(dashes) == {"captured", "bound", "measured"}  # the planned one is solid
     assert len(set(dashes.values())) == 3
+
+
+def test_the_captured_figures_are_those_of_eager():
+    profile = Profile(graph=chain(4), eager_graph=branches())
+    assert "captured order (eager): peak 204.0 KiB" in plan_svg(make_plan(chain(4)), profile)
+    assert "op 2 (wide_b)" in profile_text(profile)
 
 
 def test_same_plan_same_picture():
