@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.storage_recorder import StorageRecorder
 from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.measured import MeasuredCurve
 
@@ -46,7 +46,7 @@ def measure_eager(
             step_function(model, optimizer, batch)
         if device.type == "cuda":
             return _on_cuda(model, optimizer, batch, step_function, device)
-        recorder = _StorageRecorder([*model.parameters(), *model.buffers(), *_held_tensors(model, optimizer, batch)])
+        recorder = StorageRecorder([*model.parameters(), *model.buffers(), *_held_tensors(model, optimizer, batch)])
         with recorder:
             loss = step_function(model, optimizer, batch)
         del loss  # held until here: the caller of a step has its loss
@@ -68,65 +68,7 @@ def _held_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batc
     return [leaf for leaf in tree_leaves(parts) if isinstance(leaf, torch.Tensor)]
 
 
-class _StorageRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Follows every storage from the operator that returns it to its release.
-
-    The value noted for an operator is taken while its arguments are still held, so inputs and outputs count
-    together, as in `live_curve`.
-    """
-
-    def __init__(self, resident: Sequence[torch.Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.labels: list[str] = []
-        self.live: list[int] = []
-        self._live_bytes = 0
-        self._sizes: dict[int, int] = {}
-        self._foreign: set[int] = set()
-        for storage in _storages(resident):
-            self._set_apart(storage)
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        label = str(func)
-        if not label.startswith("aten.lift_fresh"):
-            # Not made by any operator of this step, so it was there before: a tensor kept in a closure. What
-            # lift_fresh is given, on the other hand, is a constant that the step has just made.
-            for storage in _storages(args, kwargs):
-                if storage._cdata not in self._sizes:
-                    self._set_apart(storage)
-        result = func(*args, **kwargs)
-        for storage in _storages(result):
-            self._note(storage)
-        self.labels.append(label)
-        self.live.append(self._live_bytes)
-        return result
-
-    def _set_apart(self, storage: torch.UntypedStorage) -> None:
-        """Not to be counted while it lives; a later storage at its address (gradients are replaced) is another."""
-        if storage._cdata not in self._foreign:
-            self._foreign.add(storage._cdata)
-            weakref.finalize(storage, self._foreign.discard, storage._cdata).atexit = False
-
-    def _note(self, storage: torch.UntypedStorage) -> None:
-        key, size = storage._cdata, storage.nbytes()
-        if key in self._foreign:
-            return
-        if key not in self._sizes:
-            weakref.finalize(storage, self._released, key).atexit = False
-        self._live_bytes += size - self._sizes.get(key, 0)
-        self._sizes[key] = size
-
-    def _released(self, key: int) -> None:
-        self._live_bytes -= self._sizes.pop(key, 0)
-
-
-def _storages(*values: Any) -> Iterator[torch.UntypedStorage]:
-    for leaf in tree_leaves(values):
-        if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided:
-            yield leaf.untyped_storage()
-
-
-class _AllocatorRecorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _AllocatorRecorder(TorchDispatchMode):
     """Notes the most bytes that the CUDA caching allocator had handed out during each operator, above `base`."""
 
     def __init__(self, device: torch.device) -> None:
