@@ -167,6 +167,26 @@ def test_no_space_leaves_what_was_there_and_nothing_half_written(capsys, graph_f
     assert sorted(path.name for path in tmp_path.iterdir()) == ["branches.json", "p.roam.json"]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="/dev/full is Linux's")
+def test_a_device_is_written_to_and_never_replaced(capsys, tmp_path):
+    path = tmp_path / "one.csv"
+    path.write_text("id,lower,upper,size\n0,0,5,10\n")
+    line = refused(capsys, "layout", path, "-o", "/dev/full")
+    assert "/dev/full: cannot be written (No space left on device)" in line
+    assert Path("/dev/full").is_char_device()
+    assert "cannot be written (Is a directory)" in refused(capsys, "layout", path, "-o", tmp_path)
+
+
+def test_a_link_is_followed(tmp_path):
+    path, link = tmp_path / "target.svg", tmp_path / "link.svg"
+    path.write_text("old")
+    link.symlink_to(path)
+    make_plan(branches()).save(tmp_path / "p.roam.json")
+    assert main(["export", str(tmp_path / "p.roam.json"), "-o", str(link)]) == 0
+    assert link.is_symlink()
+    assert path.read_text().startswith("<svg ")
+
+
 def test_exports_that_cannot_be(capsys, plan_file, tmp_path):
     line = refused(capsys, "export", plan_file, "-o", tmp_path / "plan.png")
     assert "plan.png: no export has this ending; choose one of .svg" in line

@@ -51,11 +51,17 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write beside `path`, flush to disk, then rename over it. Raises OutputError and leaves nothing behind."""
-    path = Path(path)
+    """Write beside `path`, flush to disk, then rename over it. Raises OutputError and leaves nothing behind.
+
+    A link is followed, and what is no file (a pipe, /dev/stdout) is written to as it is, never replaced.
+    """
     temporary: str | None = None
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        target = Path(os.path.realpath(path))
+        if target.exists() and not target.is_file():
+            target.write_bytes(data)
+            return
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
         with os.fdopen(descriptor, "wb") as handle:
             handle.write(data)
             handle.flush()
@@ -63,7 +69,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(temporary, 0o666 & ~mask)
-        os.replace(temporary, path)
+        os.replace(temporary, target)
     except OSError as error:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)

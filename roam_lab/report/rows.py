@@ -106,8 +106,9 @@ def profile_rows(profile: Profile) -> list[Row]:
     ]
     if profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
-        change = change_text(peak, profile.captured_peak_bytes)
-        rows.append(Row("measured peak", peak, f"{profile.measured.how}; predicted is {change} beside it"))
+        gap = profile.captured_peak_bytes - peak
+        side = f"lies {bytes_text(abs(gap))} {'above' if gap > 0 else 'below'} it" if gap else "is the same"
+        rows.append(Row("measured peak", peak, f"{profile.measured.how}; predicted {side}"))
     return rows
 
 
@@ -117,7 +118,7 @@ def plan_rows(plan: Plan, resident: Mapping[str, int] | None = None) -> list[Row
     rows: list[Row] = []
     if plan.graph is not None:
         rows += resident_rows(plan.graph.resident_bytes, resident or {})
-    rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, in eager's order"))
+    rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, in captured order"))
     if plan.graph is not None:
         rows.append(Row("eager reservation", eager_reservation_bytes(plan.graph), "simulated caching allocator"))
     rows += [
@@ -188,7 +189,7 @@ def verdict_sentence(plan: Plan) -> str:
     """What the plan is worth, told plainly, also when it is worth nothing."""
     before, after = plan.captured_peak_bytes, plan.peak_bytes
     if before - after >= WORTHWHILE * before > 0:
-        return f"The planned order needs {bytes_text(after)} where eager's needs {bytes_text(before)}."
+        return f"The planned order needs {bytes_text(after)} where the captured one needs {bytes_text(before)}."
     gain = 100 * (before - after) / before if before else 0.0
     room = "none needs less" if plan.optimal else f"no other could gain more than {_room(plan)} on it"
     return (

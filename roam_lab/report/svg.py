@@ -75,7 +75,9 @@ def plan_svg(plan: Plan, profile: Profile | None = None) -> str:
     """
     graph = graph_of(plan)
     planned = Curve("planned", f"planned order ({plan.order_strategy})", live_curve(graph, plan.order))
-    eager = [_captured(graph)] if profile is None else [_captured(eager_graph(profile)), *_measured(profile)]
+    eager = [_captured(graph, "captured order")]
+    if profile is not None:
+        eager = [_captured(eager_graph(profile)), *_measured(profile)]
     return memory_svg(graph.name or "training step", [eager[0], planned, *eager[1:]], plan.lower_bound_bytes)
 
 
@@ -84,8 +86,8 @@ def profile_svg(profile: Profile) -> str:
     return memory_svg(profile.graph.name or "training step", [_captured(eager_graph(profile)), *_measured(profile)])
 
 
-def _captured(graph: Graph) -> Curve:
-    return Curve("captured", "captured order (eager)", live_curve(graph, captured_order(graph)))
+def _captured(graph: Graph, label: str = "captured order (eager)") -> Curve:
+    return Curve("captured", label, live_curve(graph, captured_order(graph)))
 
 
 def _measured(profile: Profile) -> list[Curve]:

@@ -50,7 +50,7 @@ def test_alive_at_peak_names_where_it_comes_from():
 def test_sentences():
     graph = branches()
     plan = make_plan(graph)
-    assert said.verdict_sentence(plan) == "The planned order needs 105.0 KiB where eager's needs 204.0 KiB."
+    assert said.verdict_sentence(plan) == "The planned order needs 105.0 KiB where the captured one needs 204.0 KiB."
     assert said.peak_sentence(graph, captured_order(graph), "captured") == (
         "The captured peak of 204.0 KiB is at step 3 of 6, op 2 (wide_b), forward, <b>&, train.py:11."
     )
@@ -83,7 +83,7 @@ def test_profile_rows_and_data():
     profile = Profile(graph=graph, resident={"parameter": 10 * KIB}, measured=measured, differences=("They differ.",))
     found = by_label(said.profile_rows(profile))
     assert found["measured peak"].size_bytes == 200 * KIB
-    assert found["measured peak"].note == "a tracker; predicted is +2.0 % beside it"
+    assert found["measured peak"].note == "a tracker; predicted lies 4.0 KiB above it"
     data = said.profile_data(profile)
     assert data["captured_peak_bytes"] == 204 * KIB
     assert data["measured_peak_bytes"] == 200 * KIB

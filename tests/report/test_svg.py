@@ -25,7 +25,7 @@ def test_plan_svg_tells_every_curve_in_words():
     assert root.attrib["role"] == "img"
     assert root.find(f"{NAMESPACE}title").text == "Memory over one training step of branches"
     told = root.find(f"{NAMESPACE}desc").text
-    assert "captured order (eager): peak 204.0 KiB" in told
+    assert "captured order: peak 204.0 KiB" in told
     assert "proven lower bound of any order: 105.0 KiB" in told
     shown = "".join(root.itertext())
     assert "live bytes above resident, KiB" in shown
