@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +10,16 @@ from typing import Any, Literal
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture.prime import numeric_settings
 from roam_lab.errors import CaptureError
 
 Kind = Literal["parameter", "buffer", "state", "setting", "batch"]
+
+
+_PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +40,46 @@ class Input:
 def batch_leaves(batch: Any) -> list[Any]:
     """The leaves of a batch (tensors and others), in the one order that every part of capture and runtime uses.
 
-    Mappings that pytree does not know (transformers' BatchEncoding) are opened as plain dicts.
+    A mapping that pytree does not know (transformers' BatchEncoding) is opened as a plain dict.
     """
-    if not pytree.is_namedtuple_instance(batch) and hasattr(batch, "keys") and not isinstance(batch, dict):
-        batch = {key: batch[key] for key in batch}
-    return pytree.tree_leaves(batch)
+    return pytree.tree_leaves({key: batch[key] for key in batch} if _is_own_mapping(batch) else batch)
+
+
+def with_leaves(batch: Any, leaves: list[Any]) -> Any:
+    """A batch of the same kind with other leaves."""
+    if not _is_own_mapping(batch):
+        return pytree.tree_unflatten(leaves, pytree.tree_structure(batch))
+    twin = copy.copy(batch)
+    spec = pytree.tree_structure({key: batch[key] for key in batch})
+    for key, value in pytree.tree_unflatten(leaves, spec).items():
+        twin[key] = value
+    return twin
+
+
+def _is_own_mapping(batch: Any) -> bool:
+    return hasattr(batch, "keys") and type(batch) not in pytree.SUPPORTED_NODES
+
+
+def check_leaves(leaves: list[Any]) -> None:
+    """Raises CaptureError for a leaf that may hide data which would be frozen into the graph."""
+    for leaf in leaves:
+        if not isinstance(leaf, _PLAIN):
+            raise CaptureError(
+                f"the batch holds a {type(leaf).__module__}.{type(leaf).__qualname__}, whose contents would be frozen "
+                "into the plan; give tensors in dicts, lists and tuples (torch.as_tensor makes one of an array)"
+            )
 
 
 def batch_signature(batch: Any) -> str:
-    """What must agree for a plan to fit a batch: dtype, shape and device of tensors, anything else as it is."""
+    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, others as they are."""
     return ", ".join(
-        f"{str(value.dtype).removeprefix('torch.')}{list(value.shape)}@{value.device.type}"
-        if isinstance(value, torch.Tensor)
-        else repr(value)[:200]
-        for value in batch_leaves(batch)
+        _tensor_signature(value) if isinstance(value, torch.Tensor) else repr(value) for value in batch_leaves(batch)
     )
+
+
+def _tensor_signature(tensor: torch.Tensor) -> str:
+    strides = "" if tensor.is_contiguous() else f" strides {list(tensor.stride())}"
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}{strides}@{tensor.device.type}"
 
 
 def model_digest(model: torch.nn.Module) -> str:
@@ -57,6 +87,12 @@ def model_digest(model: torch.nn.Module) -> str:
     named = [*model.named_parameters(), *model.named_buffers()]
     lines = [f"{name} {tensor.dtype} {list(tensor.shape)} {tensor.requires_grad}" for name, tensor in named]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def model_modes(model: torch.nn.Module) -> tuple[Any, ...]:
+    """What a user may switch between steps: which modules train, and which parameters."""
+    training = tuple(module.training for module in model.modules())
+    return (training, tuple(parameter.requires_grad for parameter in model.parameters()))
 
 
 def parameter_names(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, str]:
@@ -94,6 +130,19 @@ def setting_inputs(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Input, An
                 yield Input("setting", (index, key, None)), value
 
 
+def fixed_settings(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
+    """What the optimizer's groups fix for a captured step: its flags, whole numbers, and how many parameters."""
+    found = []
+    for group in optimizer.param_groups:
+        kept = {
+            key: value
+            for key, value in group.items()
+            if isinstance(value, bool | int | str | tuple | None) and key != "initial_lr"
+        }
+        found.append((len(group["params"]), {key: kept[key] for key in kept.keys() - numeric_settings(group).keys()}))
+    return tuple(found)
+
+
 def read_setting(optimizer: torch.optim.Optimizer, path: tuple[Any, ...]) -> Any:
     """The present value of a setting input."""
     index, key, part = path
@@ -101,8 +150,23 @@ def read_setting(optimizer: torch.optim.Optimizer, path: tuple[Any, ...]) -> Any
     return value if part is None else value[part]
 
 
+class StepFakeMode(FakeTensorMode):
+    """Fake mode without its cache for ops with several results: that forgets when two of them are one tensor."""
+
+    def __init__(self) -> None:
+        self.settings = ShapeEnv()
+        super().__init__(shape_env=self.settings, allow_non_fake_inputs=True, static_shapes=True)
+
+    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.cache_enabled = len(func._schema.returns) == 1
+        return super().dispatch(func, types, args, kwargs)
+
+
 class Fakes:
-    """Fake twins of real (or meta, or foreign fake) tensors; the same tensor always gets the same twin."""
+    """Fake twins of real (or meta, or foreign fake) tensors; the same tensor always gets the same twin.
+
+    A twin has no gradient yet, and its tensor's gradient hooks.
+    """
 
     def __init__(self, mode: FakeTensorMode, device: torch.device | None) -> None:
         self.mode = mode
@@ -114,6 +178,12 @@ class Fakes:
         twin = self._twins.get(id(tensor))
         if twin is None:
             twin = self._make(tensor)
+            if twin.is_leaf and twin.requires_grad:
+                twin.grad = None
+                for hook in (tensor._backward_hooks or {}).values():
+                    twin.register_hook(hook)
+                for hook in (tensor._post_accumulate_grad_hooks or {}).values():
+                    twin.register_post_accumulate_grad_hook(hook)
             self._twins[id(tensor)] = twin
             self._kept.append(tensor)
         return twin

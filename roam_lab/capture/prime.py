@@ -82,10 +82,11 @@ def _prime_through_init_group(optimizer: torch.optim.Optimizer, missing: list[to
 
 
 def numeric_settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter group's numbers that a scheduler may change: floats and tuples of floats (lr, betas, eps, ...)."""
+    """A parameter group's numbers that a scheduler may change: floats, tuples of floats and the rate."""
     return {
         key: value
         for key, value in group.items()
         if isinstance(value, float)
+        or (key == "lr" and type(value) is int)
         or (isinstance(value, tuple) and value and all(isinstance(part, float) for part in value))
     }

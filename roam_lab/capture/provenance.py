@@ -14,6 +14,8 @@ import torch
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from roam_lab.capture.outside import OutsideTensors
+
 _NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
 META_KEY = "roam"
 
@@ -64,11 +66,12 @@ class ProvenanceMode(TorchDispatchMode):
     """Stands above make_fx's own mode and stamps every node that an op adds to the traced graph.
 
     A backward op gets the module and source of the forward op whose autograd node runs it: both share a
-    sequence number.
+    sequence number. Real tensors among an op's arguments become constants of the graph (`outside`).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outside: OutsideTensors) -> None:
         super().__init__()
+        self.outside = outside
         self.modules: list[str] = [""]
         self.in_update = False
         self._by_sequence: dict[int, Provenance] = {}
@@ -94,7 +97,8 @@ class ProvenanceMode(TorchDispatchMode):
         graph = mode.tracer.graph
         before = graph._root.prev
         here = self.current()
-        result = func(*args, **(kwargs or {}))
+        args, kwargs = self.outside.swap(func, args, kwargs or {})
+        result = func(*args, **kwargs)
         node = graph._root.prev
         while node is not before:
             node.meta.setdefault(META_KEY, here)

@@ -45,6 +45,21 @@ def explain(error: Exception) -> RoamError:
     )
 
 
+def refuse_wrapped(model: torch.nn.Module) -> None:
+    """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices."""
+    for module in model.modules():
+        if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
+            raise CaptureError(
+                f"{type(module).__name__} was compiled by torch.compile, which hides its ops; capture the plain model"
+            )
+        if isinstance(module, torch.jit.ScriptModule):
+            raise CaptureError(f"{type(module).__name__} is TorchScript, which hides its ops; capture the plain module")
+        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+            raise CaptureError(
+                f"the model is wrapped in {type(module).__name__}; capture its .module, on one device"
+            )
+
+
 @contextmanager
 def unlogged() -> Iterator[None]:
     """Keep torch from logging the traceback of an error that we tell in one sentence."""

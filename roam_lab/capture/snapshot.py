@@ -8,6 +8,8 @@ from typing import Any
 import numpy
 import torch
 
+from roam_lab.errors import CaptureError
+
 
 class Snapshot:
     """Model, optimizer and random state of one moment; `restore` puts all of it back, in place.
@@ -62,6 +64,21 @@ class RandomState:
         self._numpy = numpy.random.get_state()
         self._torch = torch.get_rng_state()
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+
+    def check(self) -> None:
+        """Raises CaptureError when Python's or NumPy's generator has moved: a graph cannot draw from them."""
+        moved = {
+            "Python's random module": self._python != random.getstate(),
+            "numpy.random": any(
+                not numpy.array_equal(a, b) for a, b in zip(self._numpy, numpy.random.get_state(), strict=True)
+            ),
+        }
+        for name, drawn in moved.items():
+            if drawn:
+                raise CaptureError(
+                    f"the step draws from {name}, and a captured step would use the same number for ever; "
+                    "draw with torch, or pass the number in the batch"
+                )
 
     def restore(self) -> None:
         """Set every generator back to the moment of construction."""

@@ -12,18 +12,28 @@ from typing import Any
 
 import torch
 from torch._dynamo.source import ConstantSource
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.nn.utils.stateless import _reparametrize_module
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.fused import FusedOptimizerMode
-from roam_lab.capture.inputs import Fakes, Input, parameter_names, setting_inputs, state_inputs
+from roam_lab.capture.inputs import (
+    Fakes,
+    Input,
+    StepFakeMode,
+    batch_leaves,
+    check_leaves,
+    parameter_names,
+    setting_inputs,
+    state_inputs,
+    with_leaves,
+)
+from roam_lab.capture.outside import OutsideTensors, PythonState
 from roam_lab.capture.prime import numeric_settings, prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
-from roam_lab.capture.refusal import explain, unlogged
+from roam_lab.capture.refusal import explain, refuse_wrapped, unlogged
 from roam_lab.capture.rng import rng_as_ops
+from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import CaptureError
 
@@ -33,7 +43,8 @@ class Trace:
     """A traced step: `module`'s placeholders are `inputs`, in order.
 
     `guards`: sympy conditions on settings (a weight decay that is not zero, ...) under which the trace is right;
-    `symbols` names each setting's symbol. `updated`: names of the parameters that received a gradient.
+    `symbols` names each setting's symbol. `updated`: names of the parameters that received a gradient. `held`: the
+    constants that are attributes of modules, as (module, name, tensor).
     """
 
     module: torch.fx.GraphModule
@@ -41,6 +52,7 @@ class Trace:
     guards: tuple[Any, ...]
     symbols: Mapping[Any, Input]
     updated: tuple[str, ...]
+    held: tuple[tuple[torch.nn.Module, str, torch.Tensor], ...]
 
 
 def trace_step(
@@ -56,23 +68,27 @@ def trace_step(
     branches on values) naming the user's line.
     """
     names = parameter_names(model, optimizer)
-    environment = ShapeEnv()
-    mode = FakeTensorMode(shape_env=environment, allow_non_fake_inputs=True, static_shapes=True)
+    refuse_wrapped(model)
+    mode = StepFakeMode()
+    environment = mode.settings
     fakes = Fakes(mode, device)
-    provenance = ProvenanceMode()
+    outside = OutsideTensors(fakes)
+    provenance = ProvenanceMode(outside)
+    random, python = RandomState(), PythonState(model, step)
     updated: list[str] = []
 
     tensors = {name: fakes(value) for name, value in [*model.named_parameters(), *model.named_buffers()]}
     kinds = dict.fromkeys((name for name, _ in model.named_parameters()), "parameter")
-    leaves, spec = pytree.tree_flatten(_as_tree(batch))
+    leaves = batch_leaves(batch)
+    check_leaves(leaves)
     inputs: list[Input] = [Input(kinds.get(name, "buffer"), (name,)) for name in tensors]  # type: ignore[arg-type]
     values: list[Any] = list(tensors.values())
     for index, leaf in enumerate(leaves):
         if isinstance(leaf, torch.Tensor):
-            leaves[index] = fakes(leaf)
+            leaves[index] = fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
             inputs.append(Input("batch", (index,)))
             values.append(leaves[index])
-    fake_batch = pytree.tree_unflatten(leaves, spec)
+    fake_batch = with_leaves(batch, leaves)
 
     try:
         with _swapped(optimizer, fakes, names, tensors):
@@ -109,18 +125,23 @@ def trace_step(
                     f"{type(optimizer).__name__} makes state in its first step, or counts in Python numbers, which a "
                     "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
                 )
+            outside.check_gradients()
+            python.check(outside)
+            random.check()
     except Exception as error:
         raise explain(error) from error
+    finally:
+        python.restore()
+        random.restore()
     module.graph.eliminate_dead_code(lambda node: _has_effect(node))
     return Trace(
-        module, tuple(inputs), tuple(guard.expr for guard in environment.guards), symbols, tuple(dict.fromkeys(updated))
+        module,
+        tuple(inputs),
+        tuple(guard.expr for guard in environment.guards),
+        symbols,
+        tuple(dict.fromkeys(updated)),
+        outside.held(model),
     )
-
-
-def _as_tree(batch: Any) -> Any:
-    if hasattr(batch, "keys") and not isinstance(batch, dict):
-        return {key: batch[key] for key in batch}
-    return batch
 
 
 def _has_effect(node: torch.fx.Node) -> bool:
@@ -183,6 +204,7 @@ def _symbolic_settings(
     for found, value in list(setting_inputs(optimizer)):
         if not isinstance(value, torch.Tensor):
             source = ConstantSource("setting_" + "_".join(str(part) for part in found.path if part is not None))
+            value = float(value)
             symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
             value = environment.create_symfloatnode(symbol, hint=value, source=source)
             symbols[symbol] = found

@@ -50,6 +50,8 @@ def view_at(storage: torch.UntypedStorage, byte_offset: int, like: torch.Tensor)
     """
     offset = byte_offset // like.element_size() + int(like.storage_offset())
     with torch.no_grad():
-        return torch.empty(0, dtype=like.dtype, device=storage.device).set_(
+        view = torch.empty(0, dtype=like.dtype, device=storage.device).set_(
             storage, offset, tuple(like.shape), tuple(like.stride())
         )
+        view = view.conj() if like.is_conj() else view
+        return torch._neg_view(view) if like.is_neg() else view

@@ -27,14 +27,14 @@ class Residents:
     inputs: tuple[Input, ...]
 
     def find(self) -> dict[Input, torch.Tensor]:
-        """The present tensor of every resident input (all but batch and numbers)."""
+        """The present tensor of every resident input (all but batch and numbers). Raises KeyError when one is gone."""
         named = dict([*self.model.named_parameters(), *self.model.named_buffers()])
         found: dict[Input, torch.Tensor] = {}
         for item in self.inputs:
             if item.kind in ("parameter", "buffer"):
                 found[item] = named[item.path[0]]
             elif item.kind == "state":
-                found[item] = self.optimizer.state[named[item.path[0]]][item.path[1]]
+                found[item] = self.optimizer.state.get(named[item.path[0]], {})[item.path[1]]
             elif item.kind == "setting":
                 value = self.optimizer.param_groups[item.path[0]][item.path[1]]
                 if isinstance(value, torch.Tensor):

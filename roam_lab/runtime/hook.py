@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 
-from roam_lab.capture import Captured, as_step, can_prime, capture_step, prime_optimizer
-from roam_lab.capture.inputs import batch_leaves, batch_signature, model_digest, read_setting
+from roam_lab.capture import Captured, as_step, can_prime, capture_step, prime_optimizer, step_device
+from roam_lab.capture.inputs import (
+    Input,
+    batch_leaves,
+    batch_signature,
+    fixed_settings,
+    model_digest,
+    model_modes,
+    read_setting,
+)
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError, MismatchError, RoamError
 from roam_lab.ir import fingerprint
@@ -38,13 +47,22 @@ class _Compiled:
         used = tuple(input_of[node] for node in placeholders if node.users)
         self.residents = Residents(model, optimizer, used)
         self.settings = [input_of[node].path for node in self.program.arguments if input_of[node].kind == "setting"]
+        self.fixed = fixed_settings(optimizer)
         self.checked: tuple[Any, ...] | None = None
         self.bound: list[int] = []
-        self.bind()
+        self.bind(self.residents.find())
 
-    def bind(self) -> None:
+    def current(self) -> dict[Input, torch.Tensor] | None:
+        """The resident tensors of today; None when one is gone, or the model holds another constant than captured."""
+        if any(vars(module).get(name) is not tensor for module, name, tensor in self.captured.trace.held):
+            return None
+        try:
+            return self.residents.find()
+        except KeyError:
+            return None
+
+    def bind(self, tensors: Mapping[Input, torch.Tensor]) -> None:
         """Make every view anew: at first, and when the user replaced a tensor."""
-        tensors = self.residents.find()
         places = bind(self.program, self.captured, self.plan, self.captured.graph, tensors, self.arena)
         self.function = self.program.compile(places)
         self.bound = addresses(tensors)
@@ -65,6 +83,8 @@ class _Compiled:
 
     def accepts_settings(self) -> bool:
         """Whether the step's branches on settings (weight decay or not, ...) still go the way they were captured."""
+        if fixed_settings(self.optimizer) != self.fixed:
+            return False
         values = tuple(read_setting(self.optimizer, path) for path in self.settings)
         if values == self.checked:
             return True
@@ -75,23 +95,23 @@ class _Compiled:
         self.checked = values
         return True
 
-    def run(self, batch: Any) -> torch.Tensor:
-        """One step. Returns the loss, a tensor of its own."""
-        if addresses(self.residents.find()) != self.bound:
-            self.bind()
+    def run(self, batch: Any, tensors: Mapping[Input, torch.Tensor]) -> torch.Tensor:
+        """One step on the resident `tensors`. Returns the loss, a tensor of its own."""
+        if addresses(tensors) != self.bound:
+            self.bind(tensors)
         leaves = batch_leaves(batch)
         arguments = [leaves[index] for index in self.batch_positions]
         arguments += [read_setting(self.optimizer, path) for path in self.settings]
         try:
-            with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+            with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
                 loss = self.function(*arguments)
-        except RuntimeError as error:
+        except Exception as error:
             raise self._named(error) from error
         if self.unproven:
             self._check_places()
         return loss
 
-    def _named(self, error: RuntimeError) -> RoamError:
+    def _named(self, error: Exception) -> RoamError:
         """The error with the op and the user's line that it comes from."""
         traceback, line = error.__traceback__, None
         while traceback is not None:
@@ -113,7 +133,7 @@ class PlannedStep:
     """`loss = step(batch)`: one training step in the planned order and layout, bit-identical to eager.
 
     The model's parameters and buffers and `optimizer.state` are updated in place; gradients are not kept. A batch
-    of other shapes, or settings that take another branch, follow `on_mismatch`.
+    of other shapes, another training mode, or settings that take another branch, follow `on_mismatch`.
     """
 
     def __init__(
@@ -126,6 +146,7 @@ class PlannedStep:
         self.eager_step = step
         self.on_mismatch = on_mismatch
         self._compiled: dict[tuple[Any, ...], _Compiled] = {}
+        self._eager: set[tuple[Any, ...]] = set()
 
     def __repr__(self) -> str:
         return f"PlannedStep({type(self.model).__name__}, {self.plan!r})"
@@ -150,22 +171,29 @@ class PlannedStep:
         self._compiled[key] = _Compiled(captured, plan, self.model, self.optimizer)
 
     def _key(self, batch: Any) -> tuple[Any, ...]:
-        return (self.model.training, batch_signature(batch))
+        device = step_device(self.model).type
+        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        return (batch_signature(batch), model_modes(self.model), autocast)
 
     def __call__(self, batch: Any) -> torch.Tensor:
         """Run one step on `batch` and return its loss (a 0-d tensor, detached)."""
-        compiled = self._compiled.get(self._key(batch))
-        if compiled is None:
-            compiled = self._prepared(batch)
+        key = self._key(batch)
+        compiled = self._compiled.get(key)
+        tensors = compiled.current() if compiled else None
+        if compiled and (tensors is None or (self.on_mismatch == "replan" and not compiled.accepts_settings())):
+            del self._compiled[key]
+            compiled = None
+        if compiled is None and key not in self._eager:
+            compiled = self._prepared(key, batch)
         if compiled is None or not compiled.accepts_settings():
             return self._run_eager(batch)
-        loss = compiled.run(batch)
+        loss = compiled.run(batch, tensors or compiled.residents.find())
         if hasattr(self.optimizer, "_opt_called"):
             self.optimizer._opt_called = True  # learning-rate schedulers warn without it
         return loss
 
-    def _prepared(self, batch: Any) -> _Compiled | None:
-        """The compiled step for a batch seen for the first time; None when it has to run eagerly."""
+    def _prepared(self, key: tuple[Any, ...], batch: Any) -> _Compiled | None:
+        """The compiled step for a batch and a mode seen for the first time; None when it has to run eagerly."""
         planned_for = self.plan.environment.get("batch")
         fits = planned_for in (None, batch_signature(batch))
         if not fits and self.on_mismatch == "eager":
@@ -177,8 +205,14 @@ class PlannedStep:
             )
         if not can_prime(self.optimizer):
             return None  # its first step makes the state; the next one is planned
-        self.prepare(batch)
-        return self._compiled[self._key(batch)]
+        try:
+            self.prepare(batch)
+        except MismatchError:
+            if self.on_mismatch != "eager" or not self._compiled:
+                raise
+            self._eager.add(key)  # the plan is for this model, but not in this mode
+            return None
+        return self._compiled[key]
 
     def _run_eager(self, batch: Any) -> torch.Tensor:
         if self.on_mismatch == "error" and can_prime(self.optimizer):
@@ -198,7 +232,7 @@ def _why(captured: Captured, plan: Plan) -> str:
             return f"the plan was made for another {key}{shown}; profile and plan this step again"
     return (
         f"the plan was made for another training step (graph {plan.graph_sha256[:12]}, this one is "
-        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss or model code); profile and plan this step again"
+        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss, model code or training mode); profile and plan this step again"
     )
 
 

@@ -51,7 +51,7 @@ class Program:
         lines = self.source.splitlines(keepends=True)
         linecache.cache[self.filename] = (len(self.source), None, lines, self.filename)
         exec(compile(self.source, self.filename, "exec"), namespace)
-        function: Callable[..., torch.Tensor] = namespace["step"]
+        function: Callable[..., torch.Tensor] = namespace.pop("step")  # else a cycle keeps the arena alive
         return function
 
 
@@ -122,6 +122,8 @@ class _Writer:
         """Name (or host expression) of a node's value; views of dynamic tensors are made on first need."""
         if node in self.names:
             return self.names[node]
+        if node.op == "get_attr" and not tensors_of(node):  # a torch.Generator
+            return self.constant(getattr(self.captured.trace.module, str(node.target)))
         if is_host(node):
             return self.call(self.constant(node.target), node.args, node.kwargs)
         if self.is_static(node):
