@@ -47,7 +47,7 @@ def run(name: str) -> dict[str, Any]:
     step = as_step(made.get("loss"))
     parts = (made["model"], made["optimizer"], made["batch"])
     measured = measure_eager(*parts, step)
-    graph = capture_step(*parts, step).graph
+    graph = capture_step(*parts, step).eager_graph
     predicted = live_curve(graph, captured_order(graph)).tolist()
     step(*parts)  # makes the optimizer's state, which the allocator must not count
     return {
