@@ -62,13 +62,19 @@ class OutsideTensors:
 
     def check_gradients(self) -> None:
         """Raises CaptureError when backward reached a parameter that is not the model's."""
-        for tensor in self.met.values():
-            if tensor.is_leaf and isinstance(tensor.grad, FakeTensor):
-                tensor.grad = None
-                raise CaptureError(
-                    f"the loss has a gradient for a tensor of shape {tuple(tensor.shape)} outside the model; put it "
-                    "into the model (a module that holds both), or compute that part under torch.no_grad()"
-                )
+        reached = self.drop_gradients()
+        if reached:
+            raise CaptureError(
+                f"the loss has a gradient for a tensor of shape {tuple(reached[0].shape)} outside the model; put it "
+                "into the model (a module that holds both), or compute that part under torch.no_grad()"
+            )
+
+    def drop_gradients(self) -> list[torch.Tensor]:
+        """Take the fake gradients off real tensors again; those that had one."""
+        reached = [t for t in self.met.values() if t.is_leaf and isinstance(t.grad, FakeTensor)]
+        for tensor in reached:
+            tensor.grad = None
+        return reached
 
 
 class PythonState:

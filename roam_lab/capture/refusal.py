@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from torch._subclasses.fake_tensor import (
     UnsupportedOperatorException,
 )
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+from torch.utils import _pytree as pytree
 
-from roam_lab.capture.provenance import traceback_user_line
+from roam_lab.capture.provenance import META_KEY, traceback_user_line
 from roam_lab.errors import CaptureError, DataDependentError, RoamError
 
 _VALUES = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
@@ -32,7 +34,12 @@ def explain(error: Exception) -> RoamError:
             f"{where}the step branches on the value or takes a shape from the contents of a tensor, so no single graph "
             "describes it; use torch.where, or keep that part outside the step"
         )
-    if isinstance(error, (UnsupportedOperatorException, NotImplementedError)):
+    if ".numpy() is not supported" in first:
+        return CaptureError(
+            f"{where}the step takes a tensor to NumPy, where its ops are not seen; use torch's ops, or do that part "
+            "before the step"
+        )
+    if isinstance(error, (UnsupportedOperatorException, NotImplementedError)) or "no fake impl" in first:
         return CaptureError(
             f"{where}an op cannot be captured ({first[:160]}); give it a fake (meta) implementation with "
             "torch.library.register_fake, or keep it outside the step"
@@ -45,6 +52,29 @@ def explain(error: Exception) -> RoamError:
     )
 
 
+def refuse_sparse(module: torch.fx.GraphModule) -> None:
+    """Raises CaptureError for a sparse tensor in a traced step: it has no storage that could be planned."""
+    for node in module.graph.nodes:
+        for value in pytree.tree_leaves(node.meta.get("val")):
+            if isinstance(value, torch.Tensor) and value.layout is not torch.strided:
+                where = node.meta.get(META_KEY)
+                line = f"{where.source}: " if where and where.source else ""
+                raise CaptureError(
+                    f"{line}{node.target} makes a sparse tensor, which cannot be planned; make it dense "
+                    "(sparse=False of an Embedding)"
+                )
+
+
+def refuse_closure(optimizer: torch.optim.Optimizer) -> None:
+    """Raises CaptureError for an optimizer that calls the forward pass itself (LBFGS)."""
+    closure = inspect.signature(type(optimizer).step).parameters.get("closure")
+    if closure is not None and closure.default is inspect.Parameter.empty:
+        raise CaptureError(
+            f"{type(optimizer).__name__}.step needs a closure, which it calls as often as values ask for, so no single "
+            "graph describes it; use another optimizer, or train eagerly"
+        )
+
+
 def refuse_wrapped(model: torch.nn.Module) -> None:
     """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices."""
     for module in model.modules():
@@ -55,9 +85,7 @@ def refuse_wrapped(model: torch.nn.Module) -> None:
         if isinstance(module, torch.jit.ScriptModule):
             raise CaptureError(f"{type(module).__name__} is TorchScript, which hides its ops; capture the plain module")
         if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
-            raise CaptureError(
-                f"the model is wrapped in {type(module).__name__}; capture its .module, on one device"
-            )
+            raise CaptureError(f"the model is wrapped in {type(module).__name__}; capture its .module, on one device")
 
 
 @contextmanager

@@ -31,7 +31,7 @@ from roam_lab.capture.inputs import (
 from roam_lab.capture.outside import OutsideTensors, PythonState
 from roam_lab.capture.prime import numeric_settings, prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
-from roam_lab.capture.refusal import explain, refuse_wrapped, unlogged
+from roam_lab.capture.refusal import explain, refuse_closure, refuse_sparse, refuse_wrapped, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import StepFunction
@@ -69,6 +69,7 @@ def trace_step(
     """
     names = parameter_names(model, optimizer)
     refuse_wrapped(model)
+    refuse_closure(optimizer)
     mode = StepFakeMode()
     environment = mode.settings
     fakes = Fakes(mode, device)
@@ -125,12 +126,14 @@ def trace_step(
                     f"{type(optimizer).__name__} makes state in its first step, or counts in Python numbers, which a "
                     "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
                 )
+            refuse_sparse(module)
             outside.check_gradients()
             python.check(outside)
             random.check()
     except Exception as error:
         raise explain(error) from error
     finally:
+        outside.drop_gradients()
         python.restore()
         random.restore()
     module.graph.eliminate_dead_code(lambda node: _has_effect(node))

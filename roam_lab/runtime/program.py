@@ -21,6 +21,16 @@ from roam_lab.capture.writers import Writer, find_writer
 from roam_lab.runtime.heap import trim, trim_points
 
 
+def _mkldnn_rnn_layer(*args: Any) -> Any:
+    """The op keeps what its backward needs only where gradients are on; no autograd graph is made down here."""
+    with torch.enable_grad():
+        return torch.ops.aten.mkldnn_rnn_layer.default(*args)
+
+
+_OTHERWISE: dict[Any, Callable[..., Any]] = {torch.ops.aten.mkldnn_rnn_layer.default: _mkldnn_rnn_layer}
+"""Ops that the program has to call in a way of their own."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A tensor at a fixed address: a view like `like` (a fake) of arena storage `storage`, or of resident `root`."""
@@ -168,7 +178,7 @@ class _Writer:
 
     def op(self, node: Node) -> None:
         """Append the line(s) of one op."""
-        target = self.constant(node.target)
+        target = self.constant(_OTHERWISE.get(node.target, node.target))
         if not tensors_of(node):  # .item(), or a list written in place
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users:
