@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from typing import Any, cast
 
 import numpy
 import torch
@@ -23,8 +23,10 @@ class Snapshot:
         self._model, self._optimizer = model, optimizer
         self._random = RandomState()
         self._modes = {module: module.training for module in model.modules()}
-        self._slots = [
-            (slots, dict(slots)) for module in model.modules() for slots in (module._parameters, module._buffers)
+        self._slots: list[tuple[dict[str, Any], dict[str, Any]]] = [
+            (slots, dict(slots))
+            for module in model.modules()
+            for slots in (cast("dict[str, Any]", module._parameters), cast("dict[str, Any]", module._buffers))
         ]
         self._state = {key: _shallow(value) for key, value in optimizer.state.items()}
         self._groups = [dict(group) for group in optimizer.param_groups]
