@@ -20,7 +20,8 @@ from roam_lab.ir import Graph
 class Captured:
     """A captured step: the graph to plan, and what is needed to run it again.
 
-    `eager_graph` is the step just as eager PyTorch runs it; `graph` adds gradients in place where eager does not.
+    `eager_graph` is the step just as eager PyTorch runs it, tensors only; `graph` adds gradients in place where eager
+    does not, and counts the memory that ops take for themselves.
     `batch`: what a batch must look like; `model`: a digest of the model's tensors; `device`: "cpu" or "cuda".
     """
 
@@ -73,8 +74,8 @@ def capture_step(
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
-    built = build_step(trace.module, name or type(model).__name__, dict(kinds))
-    eager_graph = built.graph
-    if accumulate_in_place(trace.module, as_eager=False):
-        built = build_step(trace.module, built.graph.name, dict(kinds))
+    name = name or type(model).__name__
+    eager_graph = build_step(trace.module, name, dict(kinds), workspace=False).graph
+    accumulate_in_place(trace.module, as_eager=False)
+    built = build_step(trace.module, name, dict(kinds), workspace=True)
     return Captured(built, eager_graph, trace, batch_signature(batch), model_digest(model), where.type)

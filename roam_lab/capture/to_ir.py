@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture.provenance import META_KEY, Provenance
+from roam_lab.capture.workspace import workspace_bytes
 from roam_lab.capture.writers import find_writer
 from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir import Graph, Op, Storage
@@ -83,6 +84,7 @@ def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
 class _Builder:
     """Walks the traced nodes once; `key` is the identity of a fake storage."""
 
+    with_workspace: bool
     ops: list[Op] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     storages: list[dict[str, Any]] = field(default_factory=list)
@@ -163,6 +165,10 @@ class _Builder:
                     "external": external,
                 }
             )
+        workspace = workspace_bytes(node) if self.with_workspace else 0
+        if workspace:
+            self._made.append(len(self.storages))
+            self.storages.append({"bytes": workspace, "external": True, "kind": "workspace"})
 
     _made: list[int] = field(default_factory=list)
 
@@ -178,9 +184,12 @@ def _refuse_unknown_shapes(node: Node) -> None:
             )
 
 
-def build_step(module: GraphModule, name: str, resident: dict[Node, str]) -> Step:
-    """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch)."""
-    builder = _Builder()
+def build_step(module: GraphModule, name: str, resident: dict[Node, str], *, workspace: bool) -> Step:
+    """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch).
+
+    `workspace`: with the memory that ops take for themselves, as external storages of their own.
+    """
+    builder = _Builder(workspace)
     resident_bytes: dict[str, int] = {}
     seen: set[int] = set()
     result: Node | None = None
@@ -236,4 +245,4 @@ def _storages(builder: _Builder, outputs: set[int | None]) -> Iterator[Storage]:
             kind = "activation"
         elif born[index] == "backward" and "update" in phases[index]:
             kind = "gradient"
-        yield Storage(output=index in outputs, kind=kind, **entry)
+        yield Storage(output=index in outputs, **{"kind": kind, **entry})

@@ -1,57 +1,97 @@
 """What ops allocate themselves on the CPU comes from malloc, which keeps freed memory resident. Give it back in time.
 
-Near the step's peak every free byte that malloc holds counts on top of the plan, so the program trims there: rarely
-enough to cost little (trimmed pages have to be faulted in again), often enough to stay near the planned figure.
+Before an op that allocates, the program tells what it will need; when the process is about to pass what was
+planned, free memory goes back to the system. Elsewhere malloc may keep it, since faulting pages in again costs time.
 """
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
-from functools import cache
 
 from roam_lab.ir import Graph, lifetimes
 
-NEAR_PEAK = 0.75
-"""Trim only where at least this share of the external region is in use; elsewhere there is room to spare."""
-TRIM_EVERY_BYTES = 48 * 2**20
-"""... and only after so many bytes were allocated since the last time."""
+SLACK, SLACK_BYTES = 0.04, 8 * 2**20
+"""How far the process may pass the plan before memory is given back: this share of it and so many bytes."""
+TOLD_BYTES = 2**20
+"""Ops that allocate less are not worth asking about."""
+REUSED = 0.5
+"""Share of malloc's free memory that a new request is taken to find a place in; the rest is in pieces too small."""
 
 
-@cache
+class Heap:
+    """Watches the resident memory of this process; `planned` is arena plus external region, in bytes."""
+
+    def __init__(self, arena: int, planned: int) -> None:
+        self._arena = arena
+        self._limit = planned + int(planned * SLACK) + SLACK_BYTES
+        self._malloc_trim, self._statm = _malloc_trim(), _open_statm()
+        self._base = self._resident()
+
+    @property
+    def works(self) -> bool:
+        """True where both the C library and the system can do it (glibc on Linux)."""
+        return self._malloc_trim is not None and self._statm is not None
+
+    def _resident(self) -> int:
+        if self._statm is None:
+            return 0
+        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE
+
+    def start(self) -> None:
+        """At the start of a step: what the process holds above the plan by now is the user's, not ours."""
+        if self._resident() - self._base > self._limit:
+            self._trim()
+            self._base = max(self._base, self._resident() - self._arena)
+
+    def before(self, need: int, live: int) -> None:
+        """Before an op that allocates `need` bytes while `live` bytes of external storages are alive."""
+        used = self._resident() - self._base
+        free = max(0, used - self._arena - live)
+        if used + need - min(need, free * REUSED) > self._limit:
+            self._trim()
+
+    def _trim(self) -> None:
+        if self._malloc_trim is not None:
+            self._malloc_trim(0)
+
+    def __del__(self) -> None:
+        if self._statm is not None:
+            os.close(self._statm)
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
 def _malloc_trim() -> Callable[[int], int] | None:
     try:
         function: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
-    except (OSError, AttributeError):  # not glibc: nothing to do
+    except (OSError, AttributeError, TypeError):  # not glibc
         return None
     return function
 
 
-def trim() -> None:
-    """Return the C library's free memory to the system, where it can."""
-    function = _malloc_trim()
-    if function is not None:
-        function(0)
+def _open_statm() -> int | None:
+    try:
+        return os.open("/proc/self/statm", os.O_RDONLY)
+    except OSError:  # not Linux
+        return None
 
 
-def trim_points(graph: Graph, order: Sequence[int]) -> set[int]:
-    """Steps of `order` before which to trim."""
-    external = [life for life in lifetimes(graph, order) if graph.storages[life.storage].external]
+def requests(graph: Graph, order: Sequence[int]) -> dict[int, tuple[int, int]]:
+    """Step -> (bytes its op allocates outside the arena, bytes alive there just before), where that is worth telling."""
     change = [0] * (len(order) + 1)
     made = [0] * len(order)
-    for life in external:
-        change[life.start] += life.bytes
-        change[life.end] -= life.bytes
-        made[life.start] += life.bytes
-    live, curve = 0, []
-    for delta in change[:-1]:
-        live += delta
-        curve.append(live)
-    points: set[int] = set()
-    since = TRIM_EVERY_BYTES  # what the step before has left behind
+    for life in lifetimes(graph, order):
+        if graph.storages[life.storage].external:
+            change[life.start] += life.bytes
+            change[life.end] -= life.bytes
+            made[life.start] += life.bytes
+    told: dict[int, tuple[int, int]] = {}
+    live = 0
     for step, size in enumerate(made):
-        since += size
-        if size and since >= TRIM_EVERY_BYTES and curve[step] >= NEAR_PEAK * max(curve) > TRIM_EVERY_BYTES:
-            points.add(step)
-            since = size
-    return points
+        live += change[step]
+        if size >= TOLD_BYTES:
+            told[step] = (size, live - size)
+    return told

@@ -24,6 +24,7 @@ from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, load_plan, make_plan
 from roam_lab.runtime.arena import allocate, arena_bytes
 from roam_lab.runtime.binding import Residents, addresses, bind
+from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.program import Program, write_program
 
 OnMismatch = Literal["eager", "error", "replan"]
@@ -39,7 +40,9 @@ class _Compiled:
         self.plan = plan
         self.optimizer = optimizer
         self.program: Program = write_program(captured, plan.order)
-        self.arena = allocate(arena_bytes(plan, captured.graph), torch.device(captured.device))
+        size = arena_bytes(plan, captured.graph)
+        self.arena = allocate(size, torch.device(captured.device))
+        self.heap = Heap(size, plan.arena_bytes)
         inputs = captured.trace.inputs
         self.batch_positions = [found.path[0] for found in inputs if found.kind == "batch"]
         placeholders = [node for node in captured.trace.module.graph.nodes if node.op == "placeholder"]
@@ -64,7 +67,7 @@ class _Compiled:
     def bind(self, tensors: Mapping[Input, torch.Tensor]) -> None:
         """Make every view anew: at first, and when the user replaced a tensor."""
         places = bind(self.program, self.captured, self.plan, self.captured.graph, tensors, self.arena)
-        self.function = self.program.compile(places)
+        self.function = self.program.compile(places, self.heap.before)
         self.bound = addresses(tensors)
         self.unproven: dict[str, tuple[torch.Tensor, int]] = {
             name: (tensor, tensor.data_ptr()) for name, tensor in places.items()
@@ -102,6 +105,7 @@ class _Compiled:
         leaves = batch_leaves(batch)
         arguments = [leaves[index] for index in self.batch_positions]
         arguments += [read_setting(self.optimizer, path) for path in self.settings]
+        self.heap.start()
         try:
             with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
                 loss = self.function(*arguments)

@@ -18,7 +18,7 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.to_ir import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.writers import Writer, find_writer
-from roam_lab.runtime.heap import trim, trim_points
+from roam_lab.runtime.heap import requests
 
 
 def _mkldnn_rnn_layer(*args: Any) -> Any:
@@ -29,6 +29,10 @@ def _mkldnn_rnn_layer(*args: Any) -> Any:
 
 _OTHERWISE: dict[Any, Callable[..., Any]] = {torch.ops.aten.mkldnn_rnn_layer.default: _mkldnn_rnn_layer}
 """Ops that the program has to call in a way of their own."""
+
+
+BEFORE = "before"
+"""Name under which the program calls `Heap.before`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,11 @@ class Program:
     arguments: tuple[Node, ...]
     filename: str
 
-    def compile(self, places: dict[str, torch.Tensor]) -> Callable[..., torch.Tensor]:
-        """The function, with `places` bound."""
-        namespace: dict[str, Any] = {**self.constants, **places}
+    def compile(
+        self, places: dict[str, torch.Tensor], before: Callable[[int, int], None]
+    ) -> Callable[..., torch.Tensor]:
+        """The function, with `places` bound; `before` hears of ops that allocate much themselves (`Heap.before`)."""
+        namespace: dict[str, Any] = {**self.constants, **places, BEFORE: before}
         lines = self.source.splitlines(keepends=True)
         linecache.cache[self.filename] = (len(self.source), None, lines, self.filename)
         exec(compile(self.source, self.filename, "exec"), namespace)
@@ -247,11 +253,11 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
-    trims = trim_points(graph, order) if captured.device == "cpu" else set()
+    told = requests(graph, order) if captured.device == "cpu" else {}
     for step, index in enumerate(order):
         start = len(writer.lines)
-        if step in trims:
-            writer.lines.append(f"{writer.constant(trim)}()")
+        if step in told:
+            writer.lines.append(f"{BEFORE}({told[step][0]}, {told[step][1]})")
         writer.op(nodes[index])
         dead = [name for storage in ends.get(step, ()) for name in writer.locals_of.get(storage, ())]
         if dead:
