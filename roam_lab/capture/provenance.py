@@ -70,7 +70,7 @@ class ProvenanceMode(TorchDispatchMode):
     """
 
     def __init__(self, outside: OutsideTensors) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.outside = outside
         self.modules: list[str] = [""]
         self.in_update = False

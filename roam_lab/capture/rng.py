@@ -5,7 +5,7 @@ They stand in the chain of ops that draw random numbers, so the random stream st
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,12 +45,13 @@ def _fake_set_cuda(state: torch.Tensor, device: int) -> None:
     return None
 
 
-for _name, _fake in {
+_FAKES: dict[str, Callable[..., Any]] = {
     "get_rng_state": _fake_get,
     "set_rng_state": _fake_set,
     "get_cuda_rng_state": _fake_get_cuda,
     "set_cuda_rng_state": _fake_set_cuda,
-}.items():
+}
+for _name, _fake in _FAKES.items():
     torch.library.register_fake(f"roam_lab::{_name}", _fake, lib=_library)
 
 

@@ -70,7 +70,7 @@ def as_step(loss: LossFunction | torch.nn.Module | None = None, step: StepFuncti
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             found = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
             raise CaptureError(f"the loss is not a scalar tensor ({found}); reduce it, for example with .mean()")
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         return value.detach()

@@ -54,7 +54,7 @@ def bind(
     """A real tensor for every place of the program."""
     placeholders = [node for node in captured.trace.module.graph.nodes if node.op == "placeholder"]
     input_of: dict[Node, Input] = dict(zip(placeholders, captured.trace.inputs, strict=True))
-    arena_storage, start = arena.untyped_storage(), arena.storage_offset()
+    arena_storage, start = arena.untyped_storage(), int(arena.storage_offset())
     places: dict[str, torch.Tensor] = {}
     for name, place in program.places.items():
         if place.storage is not None:

@@ -80,7 +80,7 @@ def _open_statm() -> int | None:
 
 
 def requests(graph: Graph, order: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Step -> (bytes its op allocates outside the arena, bytes alive there just before), where that is worth telling."""
+    """Step -> (bytes its op allocates outside the arena, bytes alive there just before), where worth telling."""
     change = [0] * (len(order) + 1)
     made = [0] * len(order)
     for life in lifetimes(graph, order):

@@ -79,7 +79,7 @@ class _Compiled:
             if tensor.data_ptr() != address:
                 node = self.program.places[name].like
                 raise RoamError(
-                    f"an op gave its output of shape {tuple(node.shape)} memory of its own instead of its planned place; "
+                    f"an op gave its output of shape {tuple(node.shape)} memory of its own, not its planned place; "
                     "report it with the model, and train eagerly"
                 )
         self.unproven = {}
@@ -236,7 +236,8 @@ def _why(captured: Captured, plan: Plan) -> str:
             return f"the plan was made for another {key}{shown}; profile and plan this step again"
     return (
         f"the plan was made for another training step (graph {plan.graph_sha256[:12]}, this one is "
-        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss, model code or training mode); profile and plan this step again"
+        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss, model code or training mode); "
+        "profile and plan this step again"
     )
 
 
