@@ -163,9 +163,9 @@ def _embedding_backward(
 
 
 def _fits_cpu(node: Node) -> bool:
-    """embedding backward: not with frequency scaling, and indices must be a plain integer tensor."""
+    """embedding backward: not with frequency scaling, and not in half precision, where ATen sums in another way."""
     if node.target is aten.embedding_dense_backward.default:
-        return node.args[4] is False
+        return node.args[4] is False and node.meta["val"].dtype in (torch.float32, torch.float64)
     return True
 
 
@@ -184,7 +184,12 @@ def _foreach_writer(target: torch._ops.OpOverload) -> Callable[..., Any] | None:
     return write
 
 
-_REDUCING_LOSSES = {aten.mse_loss.default, aten.smooth_l1_loss.default, aten.huber_loss.default}
+_REDUCING_LOSSES = {
+    aten.binary_cross_entropy.default,
+    aten.huber_loss.default,
+    aten.mse_loss.default,
+    aten.smooth_l1_loss.default,
+}
 """Their `out=` forms resize a scalar output to hold the unreduced loss first, so it would leave its place."""
 _EMPTY = {
     aten.empty.memory_format,

@@ -1,0 +1,343 @@
+"""Writers: bit for bit what the op itself returns, in the place that was given, never resized."""
+
+import math
+import warnings
+from functools import cache
+
+import pytest
+import torch
+
+from roam_lab.capture import writers
+from roam_lab.capture.writers import find_writer, out_overload
+from roam_lab.runtime.identity import digest
+
+aten = torch.ops.aten
+FLOATS = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
+MARGIN = 256
+NASTY = (math.nan, -0.0, 0.0, math.inf, -math.inf, 1e-30, -1.5)
+
+
+def nasty(*shape, dtype=torch.float32):
+    """Random numbers with NaN, both zeros and infinities among them."""
+    made = torch.randn(shape)
+    flat = made.view(-1)
+    count = min(len(NASTY), flat.numel())
+    flat[torch.randperm(flat.numel())[:count]] = torch.tensor(NASTY[:count])
+    return made.to(dtype)
+
+
+def turned(*shape, **kwargs):
+    """Not contiguous."""
+    return nasty(*shape[::-1], **kwargs).permute(*range(len(shape))[::-1])
+
+
+def placed(like):
+    """A place like an op's result inside a larger block full of rubbish, and that block."""
+    block = torch.full((like.untyped_storage().nbytes() + 2 * MARGIN,), 0xA5, dtype=torch.uint8)
+    offset = MARGIN // like.element_size() + like.storage_offset()
+    return torch.empty(0, dtype=like.dtype).set_(block.untyped_storage(), offset, like.shape, like.stride()), block
+
+
+def written(op, *args, **kwargs):
+    """(results of the op, the same by its writer), or None where it has none; fails when an output moves."""
+    torch.manual_seed(7)
+    expected = op(*args, **kwargs)
+    node = torch.fx.Graph().call_function(op, args, kwargs)
+    node.meta["val"] = expected
+    writer = find_writer(node)
+    if writer is None:
+        return None
+    expected = list(expected) if isinstance(expected, list | tuple) else [expected]
+    if writer.function is None:
+        return [], []
+    outs, blocks = zip(*map(placed, expected), strict=True)
+    addresses = [out.data_ptr() for out in outs]
+    torch.manual_seed(7)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("error")  # torch warns when it resizes an output
+        if writer.names:
+            writer.function(*args, **kwargs, **dict(zip(writer.names, outs, strict=True)))
+        else:
+            writer.function(outs, *args, **kwargs)
+    assert [out.data_ptr() for out in outs] == addresses
+    assert [out.shape for out in outs] == [value.shape for value in expected]
+    for block in blocks:
+        assert bool((block[:MARGIN] == 0xA5).all() and (block[-MARGIN:] == 0xA5).all()), "it wrote beyond its place"
+    return expected, outs
+
+
+def assert_same(op, *args, **kwargs):
+    found = written(op, *args, **kwargs)
+    assert found is not None, f"{op} has no writer"
+    assert [digest(value) for value in found[0]] == [digest(value) for value in found[1]], op
+
+
+def ids(*shape, high=7):
+    return torch.randint(0, high, shape)
+
+
+@cache
+def special_cases():
+    """op -> lists of arguments, for all writers that are put together by hand."""
+    sources = [*(nasty(5, 6, dtype=dtype) for dtype in FLOATS), turned(5, 6), nasty(0, 6), nasty(), ids(5, 6)]
+    numbers = (2, -0.0, 2.5, math.inf)
+    pads = ([1, 2], [1, -2], [-1, 0, 2, 3], [0, 0], [-1, -1, -1, -1])
+    mask = torch.rand(5, 6) < 0.4
+    cases = {
+        aten.mul.Scalar: [(x, n) for x in sources for n in numbers],
+        aten.div.Scalar: [(x, n) for x in sources for n in (2, 2.5, math.inf, 0.0)],
+        aten.add.Scalar: [(x, n, *alpha) for x in sources for n in (2, -0.0) for alpha in ((), (3,))],
+        aten.sub.Scalar: [(x, n, *alpha) for x in sources for n in (2, -0.0) for alpha in ((), (3,))],
+        aten.clone.default: [(x,) for x in sources],
+        aten.lift_fresh_copy.default: [(x,) for x in sources],
+        aten._to_copy.default: [(x,) for x in sources],
+        aten.arange.default: [(0,), (7,), (2.5,)],
+        aten.zeros.default: [([3, 4],), ([0, 2],), ([],)],
+        aten.ones.default: [([3, 4],), ([0, 2],), ([],)],
+        aten.full.default: [([3, 4], 2.5), ([3], -0.0), ([], math.nan), ([2], 3)],
+        aten.zeros_like.default: [(x,) for x in sources],
+        aten.ones_like.default: [(x,) for x in sources],
+        aten.full_like.default: [(x, 3) for x in sources],
+        aten.new_zeros.default: [(x, [2, 3]) for x in sources],
+        aten.new_ones.default: [(x, [2, 3]) for x in sources],
+        aten.new_full.default: [(x, [2, 3], 3) for x in sources],
+        aten.scalar_tensor.default: [(2.5,), (math.nan,), (-0.0,), (3,)],
+        aten.masked_fill.Scalar: [(x, mask, n) for x in (sources[0], turned(5, 6)) for n in (-0.0, math.inf, 2)],
+        aten.masked_fill.Tensor: [(nasty(6), mask, torch.tensor(n)) for n in (math.nan, -3.0)],
+        aten.slice_backward.default: [(nasty(2, 6), [5, 6], 0, 1, 5, 2), (turned(5, 3), [5, 6], 1, 3, 2**63 - 1, 1)],
+        aten.select_backward.default: [(nasty(6), [5, 6], 0, -1), (turned(5, 2)[:, 0], [5, 6], 1, 3)],
+        aten.constant_pad_nd.default: [(x, pad, 2.5) for x in (sources[0], turned(5, 6), nasty(0, 6)) for pad in pads[:4]]
+        + [(nasty(5, 6), pads[4])],
+        aten.embedding.default: [
+            (nasty(7, 4, dtype=dtype), index, -1, False, False)
+            for dtype in FLOATS
+            for index in (ids(3, 5), ids(5, 3).T, ids(0, 3), ids(2).int())
+        ]
+        + [(turned(7, 4), ids(3), 2, False, False)],
+        aten.embedding_dense_backward.default: [
+            (make(*index.shape, 4, dtype=dtype), index, 7, padding, False)
+            for dtype in (torch.float32, torch.float64)
+            for make in (nasty, turned)
+            for index in (ids(9, 50), ids(0, 3))
+            for padding in (-1, 3, 9)
+        ],
+    }  # fmt: skip
+    empties = (
+        (aten.empty.memory_format, ([2],)),
+        (aten.empty_like.default, (sources[0],)),
+        (aten.empty_strided.default, ([2], [1])),
+        (aten.new_empty.default, (sources[0], [2])),
+        (aten.new_empty_strided.default, (sources[0], [2], [1])),
+    )
+    cases.update((op, [args]) for op, args in empties)
+    return cases
+
+
+HAND_MADE = {**writers._SPECIAL, **writers._CPU_ONLY, **dict.fromkeys(writers._EMPTY)}
+
+
+@pytest.mark.parametrize("op", HAND_MADE, ids=str)
+def test_hand_made(op):
+    torch.manual_seed(0)
+    for args in special_cases()[op]:
+        assert_same(op, *args)
+
+
+@pytest.mark.parametrize("target", [*FLOATS, torch.int64, torch.bool])
+def test_conversions(target):
+    torch.manual_seed(0)
+    for source in (torch.randn(5, 6), torch.randn(6, 5, dtype=torch.float64).T, ids(4, 3), torch.rand(4) < 0.5):
+        assert_same(aten._to_copy.default, source, dtype=target)
+
+
+def test_ranges_and_fills_of_a_given_dtype():
+    for dtype in (torch.float32, torch.int64, torch.bfloat16):
+        assert_same(aten.arange.default, 9, dtype=dtype)
+        assert_same(aten.full.default, [3], 2.5, dtype=dtype)
+        assert_same(aten.scalar_tensor.default, 2, dtype=dtype)
+
+
+def x(*shape, dtype=torch.float32):
+    return torch.randn(shape, dtype=dtype)
+
+
+def foreach_cases():
+    a, b, c = ([x(3, 4)] for _ in range(3))
+    yield from (
+        (getattr(aten, f"_foreach_{name}").default, (a,)) for name in ("sqrt", "neg", "abs", "exp", "reciprocal")
+    )
+    for name in ("add", "sub", "mul", "div", "maximum", "minimum", "clamp_max"):
+        op = getattr(aten, f"_foreach_{name}")
+        yield from ((op.List, (a, b)), (op.Scalar, (a, 2.5)), (op.ScalarList, (a, [1.5])))
+    yield aten._foreach_add.List, (a, [-a[0]])
+    yield from ((op.Scalar, (a, b, c, 0.5)) for op in (aten._foreach_addcmul, aten._foreach_addcdiv))
+    yield from ((op.ScalarList, (a, b, c, [0.5])) for op in (aten._foreach_addcmul, aten._foreach_addcdiv))
+    yield from ((aten._foreach_lerp.Scalar, (a, b, 0.3)), (aten._foreach_pow.Scalar, (a, 2)))
+    yield aten._foreach_mul.Tensor, (a, torch.tensor(0.5))
+    yield aten._foreach_sign.default, ([nasty(3, 4)],)
+
+
+def test_foreach_lists_of_one():
+    torch.manual_seed(0)
+    for op, args in foreach_cases():
+        assert_same(op, *args)
+
+
+def reductions():
+    y = x(4, 5, 6)
+    for dims, keep in (([1], False), ([0, 2], True), ([-1], True), ([0, 1, 2], False)):
+        yield from ((op.dim_IntList, (y, dims, keep)) for op in (aten.sum,))
+        yield from ((op, (y, dims, keep)) for op in (aten.mean.dim, aten.amax.default, aten.amin.default))
+        yield from ((aten.var.correction, (y, dims)), (aten.logsumexp.default, (y, dims, keep)))
+        yield from ((aten.linalg_vector_norm.default, (y, 2, dims, keep)), (aten.var_mean.correction, (y, dims)))
+    yield from ((op.default, (y,)) for op in (aten.sum, aten.mean, aten.max, aten.prod, aten.any))
+    yield from ((aten.max.dim, (y, 1)), (aten.argmax.default, (y, 1)), (aten.cumsum.default, (y, 1)))
+    yield from ((aten.topk.default, (y, 3)), (aten.sort.default, (y, 1)), (aten.cumprod.default, (y, 1)))
+    yield from (
+        (aten.all.dim, (y > 0, 1)),
+        (aten.sum.dim_IntList, (turned(4, 5), [0])),
+        (aten.mean.dim, (x(0, 3), [1])),
+    )
+
+
+def losses():
+    y, t = x(6, 5), torch.randint(0, 5, (6,))
+    for how in (0, 1, 2):
+        for op in (aten.mse_loss, aten.smooth_l1_loss, aten.huber_loss, aten.soft_margin_loss):
+            yield op.default, (y, x(6, 5), how)
+            yield getattr(aten, f"{op.__name__}_backward").default, (
+                x(6, 5) if how == 0 else x(), y, x(6, 5), how, *([1.0] if op.__name__[0] in "h" else []),
+                *([1.0] if op.__name__.startswith("smooth") else []),
+            )  # fmt: skip
+        yield aten.binary_cross_entropy.default, (torch.rand(6, 5), torch.rand(6, 5), None, how)
+        yield aten.binary_cross_entropy_with_logits.default, (y, torch.rand(6, 5), None, None, how)
+        yield aten.nll_loss_forward.default, (y, t, None, how, -100)
+        yield aten.nll_loss_forward.default, (y, t, torch.rand(5), how, 2)
+        yield aten.multi_margin_loss.default, (y, t, 1, 1, None, how)
+        yield aten.nll_loss2d_forward.default, (x(6, 5, 2, 2), torch.randint(0, 5, (6, 2, 2)), None, how, -100)
+        total = torch.tensor(6.0)
+        grad = x(6) if how == 0 else x()
+        yield aten.nll_loss_backward.default, (grad, y, t, None, how, -100, total)
+        yield aten.kl_div.default, (y, torch.rand(6, 5), how)
+
+
+def pointwise():
+    y, z = x(4, 5), x(4, 5)
+    for name in ("relu", "gelu", "silu", "tanh", "sigmoid", "exp", "log", "sqrt", "rsqrt", "neg", "abs", "erf", "sin",
+                 "cos", "reciprocal", "hardswish", "mish", "softplus", "elu", "leaky_relu", "hardtanh", "sign", "log1p",
+                 "bitwise_not", "logical_not", "isnan", "softshrink", "log_sigmoid_forward"):  # fmt: skip
+        yield getattr(aten, name).default, (ids(4, 5) if name.startswith("bitwise") else y,)
+    for name in ("add", "sub", "mul", "div", "pow", "atan2", "maximum", "minimum", "fmod", "remainder"):
+        packet = getattr(aten, name)
+        overload = {"pow": "Tensor_Tensor", "maximum": "default", "minimum": "default", "atan2": "default"}
+        yield getattr(packet, overload.get(name, "Tensor")), (y.abs(), turned(4, 5) if name in "addmul" else z)
+    for name in ("eq", "ne", "lt", "le", "gt", "ge"):
+        yield from ((getattr(aten, name).Tensor, (y, z)), (getattr(aten, name).Scalar, (y, 0.5)))
+    yield from ((getattr(aten, name).Tensor, (ids(4), ids(4))) for name in ("bitwise_and", "bitwise_or", "bitwise_xor"))
+    yield from ((aten.logical_and.default, (y > 0, z > 0)), (aten.where.self, (y > 0, y, z[:1])))
+    yield from ((aten.pow.Tensor_Scalar, (y, 2)), (aten.pow.Scalar, (2.0, y)), (aten.clamp.default, (y, -0.5, 0.5)))
+    yield from ((aten.lerp.Scalar, (y, z, 0.3)), (aten.addcmul.default, (y, z, z)), (aten.addcdiv.default, (y, z, z)))
+    yield aten.add.Tensor, (x(4, 1), x(5))
+    for name in ("tanh_backward", "sigmoid_backward", "gelu_backward", "silu_backward", "hardswish_backward"):
+        yield getattr(aten, name).default, (y, z)
+    yield from ((aten.threshold_backward.default, (y, z, 0)), (aten.leaky_relu_backward.default, (y, z, 0.1, False)))
+    yield from ((aten.elu_backward.default, (y, 1, 1, 1, False, z)), (aten.softplus_backward.default, (y, z, 1, 20)))
+    yield from ((aten.hardtanh_backward.default, (y, z, -1, 1)), (aten.glu.default, (x(4, 6),)))
+    yield aten.glu_backward.default, (x(4, 3), x(4, 6), 1)
+
+
+def matrices_and_shapes():
+    y = x(4, 5)
+    yield from ((aten.mm.default, (y, x(5, 3))), (aten.addmm.default, (x(3), y, x(5, 3))))
+    yield from (
+        (aten.bmm.default, (x(2, 4, 5), x(2, 5, 3))),
+        (aten.baddbmm.default, (x(2, 4, 3), x(2, 4, 5), x(2, 5, 3))),
+    )
+    yield from ((aten.addmm.default, (x(4, 3), y, x(3, 5).T)), (aten.mm.default, (x(0, 5), x(5, 3))))
+    yield from ((aten.mv.default, (y, x(5))), (aten.dot.default, (x(5), x(5))), (aten.cat.default, ([y, x(2, 5)], 0)))
+    yield from ((aten.cat.default, ([y, y[:, :0], turned(4, 3)], 1)), (aten.stack.default, ([y, y], 1)))
+    yield from ((aten.index.Tensor, (y, [ids(3, high=4)])), (aten.index_select.default, (y, 0, ids(3, high=4))))
+    yield from (
+        (aten.gather.default, (y, 1, ids(4, 2, high=5))),
+        (aten.tril.default, (y,)),
+        (aten.flip.default, (y, [0])),
+    )
+    yield aten.scatter.src, (y, 1, ids(4, 2, high=5), x(4, 2))
+    yield from (
+        (aten.scatter.value, (y, 1, ids(4, 2, high=5), 2)),
+        (aten.scatter_add.default, (y, 1, ids(4, 2, high=5), x(4, 2))),
+    )
+    yield aten.index_add.default, (y, 0, ids(3, high=4), x(3, 5))
+    yield from (
+        (aten.roll.default, (y, [1], [0])),
+        (aten.repeat.default, (y, [2, 1])),
+        (aten.bernoulli.default, (y.abs() % 1,)),
+    )
+    for op in (aten._softmax, aten._log_softmax):
+        yield from ((op.default, (y, 1, False)), (op.default, (x(4, 5, 6), 1, False)))
+        yield getattr(aten, f"{op.__name__}_backward_data").default, (y, x(4, 5), 1, torch.float32)
+
+
+def images():
+    y = x(2, 4, 8, 8)
+    for z in (y, y.contiguous(memory_format=torch.channels_last)):
+        yield from ((aten.max_pool2d_with_indices.default, (z, [2, 2], [2, 2])), (aten.avg_pool2d.default, (z, [2, 2])))
+        yield from ((aten._adaptive_avg_pool2d.default, (z, [3, 3])), (aten.upsample_nearest2d.default, (z, [16, 16])))
+        yield from (
+            (aten.upsample_bilinear2d.default, (z, [16, 16], False)),
+            (aten.reflection_pad2d.default, (z, [1, 1, 1, 1])),
+        )
+        pooled, where = aten.max_pool2d_with_indices(z, [2, 2], [2, 2])
+        yield aten.max_pool2d_with_indices_backward.default, (
+            x(*pooled.shape), z, [2, 2], [2, 2], [0, 0], [1, 1], False, where)  # fmt: skip
+        yield aten.avg_pool2d_backward.default, (x(*pooled.shape), z, [2, 2], [], [0, 0], False, True, None)
+        yield aten._adaptive_avg_pool2d_backward.default, (x(2, 4, 3, 3), z)
+        yield aten.upsample_nearest2d_backward.default, (x(2, 4, 16, 16), [16, 16], [2, 4, 8, 8])
+        yield aten.upsample_bilinear2d_backward.default, (x(2, 4, 16, 16), [16, 16], [2, 4, 8, 8], False)
+        yield aten.native_batch_norm.default, (z, x(4), x(4), None, None, True, 0.1, 1e-5)
+        yield aten.native_group_norm.default, (y, x(4), x(4), 2, 4, 64, 2, 1e-5)
+        yield aten.native_layer_norm.default, (z, [8, 8], x(8, 8), x(8, 8), 1e-5)
+        yield aten.convolution.default, (z, x(3, 4, 3, 3), x(3), [1, 1], [1, 1], [1, 1], False, [0, 0], 1)
+    yield aten.native_dropout.default, (y, 0.3, True)
+
+
+GROUPS = (reductions, losses, pointwise, matrices_and_shapes, images)
+REQUIRED = {
+    "reductions": 24, "losses": 28, "pointwise": 70, "matrices_and_shapes": 23, "images": 18,
+}  # fmt: skip
+"""At least so many cases of each group are written in place: a change that loses writers costs memory."""
+
+
+@pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.__name__)
+def test_common_ops(group):
+    """Where ATen writes by itself, it writes the same bits into the very place, without a resize."""
+    torch.manual_seed(0)
+    differing, count = [], 0
+    for op, args in group():
+        try:
+            found = written(op, *args)
+        except (UserWarning, AssertionError) as moved:
+            differing.append(f"{op}: {moved}")
+            continue
+        if found is not None:
+            count += 1
+            if [digest(value) for value in found[0]] != [digest(value) for value in found[1]]:
+                differing.append(f"{op} differs")
+    assert differing == []
+    assert count >= REQUIRED[group.__name__]
+
+
+def test_no_writer_for_what_a_place_cannot_hold():
+    node = torch.fx.Graph().call_function(aten.add_.Tensor, (x(2), x(2)))
+    node.meta["val"] = x(2)
+    assert find_writer(node) is None  # writes in place
+    assert out_overload(aten.convolution.default, "cpu") is None  # generated: it would run and copy
+    assert out_overload(aten.mm.default, "cpu") is aten.mm.out
+    assert out_overload(aten.mm.default, "xpu") is None
+    assert written(aten.embedding_dense_backward.default, x(3, 4), ids(3), 7, -1, True) is None  # scaled by frequency
+    half = x(3, 4, dtype=torch.bfloat16)
+    assert written(aten.embedding_dense_backward.default, half, ids(3), 7, -1, False) is None  # sums in another way
+    for op in writers._REDUCING_LOSSES:  # their out= forms resize a scalar
+        values = torch.rand(3), torch.rand(3)
+        assert written(op, *values, *([None] if "cross_entropy" in str(op) else []), 1) is None
+        assert written(op, *values, *([None] if "cross_entropy" in str(op) else []), 0) is not None
