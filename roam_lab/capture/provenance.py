@@ -86,8 +86,8 @@ class ProvenanceMode(TorchDispatchMode):
         if self.in_update:
             return Provenance("update", "", source)
         here = Provenance("forward", self.modules[-1], source)
-        # the sequence number that the autograd node of this very op has just taken
-        self._by_sequence[torch._C._autograd._get_sequence_nr() - 1] = here
+        # the sequence number that the autograd node of this very op has just taken; ops without a node come later
+        self._by_sequence.setdefault(torch._C._autograd._get_sequence_nr() - 1, here)
         return here
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -106,7 +106,7 @@ def special_cases():
         aten.masked_fill.Tensor: [(nasty(6), mask, torch.tensor(n)) for n in (math.nan, -3.0)],
         aten.slice_backward.default: [(nasty(2, 6), [5, 6], 0, 1, 5, 2), (turned(5, 3), [5, 6], 1, 3, 2**63 - 1, 1)],
         aten.select_backward.default: [(nasty(6), [5, 6], 0, -1), (turned(5, 2)[:, 0], [5, 6], 1, 3)],
-        aten.constant_pad_nd.default: [(x, pad, 2.5) for x in (sources[0], turned(5, 6), nasty(0, 6)) for pad in pads[:4]]
+        aten.constant_pad_nd.default: [(x, pad, 2) for x in (sources[0], turned(5, 6), sources[5]) for pad in pads[:4]]
         + [(nasty(5, 6), pads[4])],
         aten.embedding.default: [
             (nasty(7, 4, dtype=dtype), index, -1, False, False)
