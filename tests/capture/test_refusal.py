@@ -1,0 +1,224 @@
+"""Every refusal by its wording: one line, the user's place in it where there is one, and the model still trains."""
+
+import re
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from roam_lab.capture import as_step, capture_step
+from roam_lab.errors import CaptureError, DataDependentError
+
+HERE = r"tests/capture/test_refusal\.py:\d+: "
+
+
+class Model(nn.Module):
+    def __init__(self, act=lambda y: y, layer=None):
+        super().__init__()
+        self.layer = layer or nn.Linear(4, 4)
+        self.act = act
+
+    def forward(self, x):
+        return self.act(self.layer(x))
+
+
+def branch(y):
+    return y if y.sum() > 0 else -y
+
+
+def size(y):
+    return y[: int(y.abs().sum().item()) % 3 + 1]
+
+
+def mask(y):
+    return y[y > 0]
+
+
+def nonzero(y):
+    return y.nonzero().float() * y.sum()
+
+
+def number(y):
+    return y * float(y.detach().sum())
+
+
+def array(y):
+    return y * torch.from_numpy(y.detach().numpy())
+
+
+@torch.library.custom_op("roam_tests::opaque", mutates_args=())
+def opaque(x: torch.Tensor) -> torch.Tensor:
+    return x * 2
+
+
+def custom(y):
+    return y * opaque(y.detach())
+
+
+def mean(model, batch):
+    return model(batch).mean()
+
+
+def sgd(model):
+    return torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def batch():
+    return torch.randn(3, 4)
+
+
+def refused(kind, model, given=None, optimizer=None, step=None):
+    with pytest.raises(CaptureError) as raised:
+        capture_step(model, optimizer or sgd(model), batch() if given is None else given, step or as_step(mean))
+    assert type(raised.value) is kind
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def trains(model, optimizer=None, step=None):
+    before = [p.detach().clone() for p in model.parameters()]
+    (step or as_step(mean))(model, optimizer or sgd(model), batch())
+    assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+    assert not any(isinstance(p.grad, torch._subclasses.FakeTensor) for p in model.parameters())
+
+
+BRANCHES = "the step branches on the value or takes a shape from the contents of a tensor, so no single graph"
+DATA = [
+    (branch, DataDependentError, f"{HERE}{BRANCHES} describes it; use torch.where, or keep that part outside the step"),
+    (size, DataDependentError, HERE + BRANCHES),
+    (number, DataDependentError, HERE + BRANCHES),
+    (mask, DataDependentError, HERE + r"aten\.index\.Tensor makes a tensor whose shape depends on values; pad it to a"),
+    (nonzero, DataDependentError, HERE + r"aten\.nonzero\.default makes a tensor whose shape depends on values"),
+    (array, CaptureError, HERE + r"the step takes a tensor to NumPy, where its ops are not seen; use torch's ops, or"),
+    (custom, CaptureError, HERE + r"an op cannot be captured \(There was no fake impl.*torch\.library\.register_fake"),
+]
+
+
+@pytest.mark.parametrize(("act", "kind", "told"), DATA, ids=lambda value: getattr(value, "__name__", None))
+def test_models_that_no_graph_describes(act, kind, told):
+    model = Model(act)
+    assert re.match(told, refused(kind, model))
+    trains(model)
+
+
+def test_the_line_named_is_the_very_one():
+    lines = Path(__file__).read_text().splitlines()
+    number = 1 + lines.index("    return y if y.sum() > 0 else -y")
+    assert refused(DataDependentError, Model(branch)).startswith(f"tests/capture/test_refusal.py:{number}: ")
+
+
+def test_batches_that_the_model_does_not_accept():
+    model = Model()
+    told = refused(CaptureError, model, torch.randn(3, 7))
+    assert re.match(HERE + r"the model does not accept this batch, or the step fails \(RuntimeError: .*\[3, 7\]", told)
+    assert told.endswith("run one eager step to see it")
+    assert "unexpected keyword argument 'y'" in refused(CaptureError, model, {"y": batch()}, step=as_step())
+    trains(model)
+
+
+def keep(model, optimizer, given, *, value, clear=True, update=True):
+    loss = model(given)
+    loss.mean().backward()
+    if update:
+        optimizer.step()
+    if clear:
+        optimizer.zero_grad()
+    return value(loss)
+
+
+STEPS = [
+    (as_step(lambda model, given: model(given)), r"the loss is not a scalar tensor \(shape \(3, 4\)\); reduce it"),
+    (as_step(), r"the loss is not a scalar tensor \(shape \(3, 4\)\); reduce it"),
+    (as_step(lambda model, given: None), r"the loss is not a scalar tensor \(NoneType\)"),
+    (as_step(lambda model, given: 2.5), r"the loss is not a scalar tensor \(float\)"),
+    (partial(keep, value=lambda loss: loss), r"the step does not return a scalar loss tensor \(shape \(3, 4\)\)"),
+    (partial(keep, value=lambda loss: None), r"the step does not return a scalar loss tensor \(NoneType\)"),
+    (partial(keep, value=lambda loss: loss.sum(), clear=False), "gradients stay set after the step and the step "),
+    (as_step(lambda model, given: given.sum()), r".*does not require grad"),
+    (as_step(nn.MSELoss()), r"a criterion needs a batch of \(inputs, targets\); give loss=, a function of"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("step", "told"), STEPS)
+def test_losses_and_steps(step, told):
+    model = Model()
+    assert re.match(told, refused(CaptureError, model, step=step))
+    trains(model)
+
+
+def test_an_output_without_loss():
+    model = Model(lambda y: (y, y))
+    told = refused(CaptureError, model, step=as_step())
+    assert told == (
+        "the output of Model has no .loss (tuple); pass labels in the batch, or give loss=, "
+        "a function of (model, batch)"
+    )
+
+
+def test_loss_and_step_at_once():
+    with pytest.raises(CaptureError, match="give loss= or step=, not both: a step computes its own loss"):
+        as_step(mean, keep)
+
+
+def test_optimizers_over_other_parameters():
+    model, other = Model(), Model()
+    told = refused(CaptureError, model, optimizer=sgd(other))
+    assert "the optimizer holds 2 parameter(s) that are not the model's, the first of shape (4, 4); build it" in told
+    frozen = Model().requires_grad_(False)
+    assert "no parameter of the optimizer is trainable; set requires_grad_(True)" in refused(CaptureError, frozen)
+    trains(model)
+
+
+class Counting(torch.optim.Optimizer):
+    """Keeps its count as a Python number."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.state[p]["count"] = self.state[p].get("count", 0) + 1
+                p.add_(p.grad, alpha=-group["lr"] / self.state[p]["count"])
+
+
+def test_optimizers_that_no_graph_describes():
+    model = Model()
+    counting = Counting(model.parameters())
+    for _ in range(2):
+        told = refused(CaptureError, model, optimizer=counting)
+        assert told.startswith("Counting makes state in its first step, or counts in Python numbers, which a captured")
+        trains(model, counting)
+    lbfgs = torch.optim.LBFGS(model.parameters())
+    assert refused(CaptureError, model, optimizer=lbfgs).startswith(
+        "LBFGS.step needs a closure, which it calls as often"
+    )
+
+
+def test_sparse_gradients():
+    model = Model(layer=nn.Embedding(7, 4, sparse=True))
+    told = refused(CaptureError, model, torch.tensor([1, 2]))
+    assert re.match(HERE + r"aten\._sparse_coo_\S* makes a sparse tensor, which cannot be planned; make it dense", told)
+
+
+WRAPPED = [
+    (lambda: torch.compile(Model()), "OptimizedModule was compiled by torch.compile, which hides its ops; capture"),
+    (lambda: torch.jit.trace(Model(), batch()), "TopLevelTracedModule is TorchScript, which hides its ops; capture"),
+    (lambda: nn.DataParallel(Model()), "the model is wrapped in DataParallel; capture its .module, on one device"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("wrap", "told"), WRAPPED)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_wrapped_models(wrap, told):
+    assert refused(CaptureError, wrap()).startswith(told)
+
+
+def test_torch_logs_no_traceback(capfd, caplog):
+    refused(DataDependentError, Model(branch))
+    refused(CaptureError, Model(custom))
+    assert capfd.readouterr().err == ""
+    assert "Traceback" not in caplog.text
