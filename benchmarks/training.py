@@ -102,21 +102,28 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=6)
     parser.add_argument("-o", "--output", help="default: benchmarks/results/training_DEVICE.json")
     arguments = parser.parse_args()
+    output = arguments.output or f"{FACTORIES.parent}/results/training_{arguments.device}.json"
+    names = arguments.models.split(",")
+    for name in names:
+        if name not in MODELS:
+            parser.error(f"--models: there is no {name}; of {', '.join(MODELS)}")
     rows: list[dict[str, Any]] = []
+    failed = 0
     try:
         check_device(arguments.device)
-        for name in arguments.models.split(","):
-            if name not in MODELS:
-                parser.error(f"--models: there is no {name}; of {', '.join(MODELS)}")
+        for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            rows += run_model(name, arguments.device, arguments.steps, arguments.pairs, arguments.methods.split(","))
-        output = arguments.output or f"{FACTORIES.parent}/results/training_{arguments.device}.json"
+            try:
+                rows += run_model(name, arguments.device, arguments.steps, arguments.pairs, arguments.methods.split(","))
+            except RoamError as error:  # the other models' figures are worth having
+                print(f"training.py: {error}", file=sys.stderr)
+                failed = error.exit_status
+            write(output, json.dumps({**described(arguments.device), "rows": rows}, indent=1))
         print(table(rows))
-        write(output, json.dumps({**described(arguments.device), "rows": rows}, indent=1))
     except RoamError as error:
         print(f"training.py: {error}", file=sys.stderr)
         return error.exit_status
-    return 0
+    return failed
 
 
 if __name__ == "__main__":
