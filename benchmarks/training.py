@@ -103,7 +103,7 @@ def main() -> int:
     parser.add_argument("-o", "--output", help="default: benchmarks/results/training_DEVICE.json")
     arguments = parser.parse_args()
     output = arguments.output or f"{FACTORIES.parent}/results/training_{arguments.device}.json"
-    names = arguments.models.split(",")
+    names, methods = arguments.models.split(","), arguments.methods.split(",")
     for name in names:
         if name not in MODELS:
             parser.error(f"--models: there is no {name}; of {', '.join(MODELS)}")
@@ -114,7 +114,7 @@ def main() -> int:
         for name in names:
             print(f"{name} ...", file=sys.stderr, flush=True)
             try:
-                rows += run_model(name, arguments.device, arguments.steps, arguments.pairs, arguments.methods.split(","))
+                rows += run_model(name, arguments.device, arguments.steps, arguments.pairs, methods)
             except RoamError as error:  # the other models' figures are worth having
                 print(f"training.py: {error}", file=sys.stderr)
                 failed = error.exit_status
