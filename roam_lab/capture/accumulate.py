@@ -56,9 +56,7 @@ def _phase(node: Node) -> str | None:
     return where.phase if where else None
 
 
-def _may_write(
-    node: Node, target: Any, other: Any, holders: dict[int, list[Node]], position: dict[Node, int]
-) -> bool:
+def _may_write(node: Node, target: Any, other: Any, holders: dict[int, list[Node]], position: dict[Node, int]) -> bool:
     """The target is a dense gradient of the result's very shape, and nothing looks at its storage afterwards."""
     if not isinstance(target, Node) or not isinstance(other, Node) or target is other:
         return False

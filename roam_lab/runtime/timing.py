@@ -51,9 +51,7 @@ def timed_graph(
     return replace(captured.graph, ops=tuple(ops))
 
 
-def _arguments(
-    captured: Captured, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any
-) -> list[Any]:
+def _arguments(captured: Captured, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[Any]:
     """The value of every input of the step, in order."""
     tensors = Residents(model, optimizer, captured.trace.inputs).find()
     # the steps that are timed must not write into the user's batch

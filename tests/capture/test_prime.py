@@ -94,7 +94,7 @@ def test_optimizers_that_need_their_first_step():
 
 
 def test_numbers_that_a_scheduler_may_change():
-    group = {"params": [], "lr": 1, "betas": (0.9, 0.99), "eps": 1e-8, "momentum": 0, "nesterov": False, "mix": (0, 0.9),
-             "empty": (), "maximize": True, "foreach": None}  # fmt: skip
+    group = {"params": [], "lr": 1, "betas": (0.9, 0.99), "eps": 1e-8, "momentum": 0, "nesterov": False,
+             "mix": (0, 0.9), "empty": (), "maximize": True, "foreach": None}  # fmt: skip
     assert numeric_settings(group) == {"lr": 1, "betas": (0.9, 0.99), "eps": 1e-8}
     assert "lr" not in numeric_settings({"lr": torch.tensor(0.1)})
