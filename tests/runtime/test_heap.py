@@ -1,0 +1,89 @@
+"""What malloc keeps goes back to the system when the plan is about to be passed, and only then."""
+
+import pytest
+
+from roam_lab.ir import Graph, Op, Storage, captured_order
+from roam_lab.runtime.heap import SLACK_BYTES, TOLD_BYTES, Heap, requests
+
+MIB = 2**20
+
+
+class Watched(Heap):
+    """A process of which the resident memory is what we say."""
+
+    def __init__(self, arena, planned):
+        self.resident, self.trimmed = 1000 * MIB, 0
+        super().__init__(arena, planned)
+
+    def _resident(self):
+        return self.resident
+
+    def _trim(self):
+        self.trimmed += 1
+        self.resident = min(self.resident, 1100 * MIB)
+
+
+def test_trims_before_the_plan_is_passed():
+    heap = Watched(100 * MIB, 200 * MIB)
+    heap.before(50 * MIB, 0)
+    assert heap.trimmed == 0
+    heap.resident += 190 * MIB  # the arena, and 90 MiB alive or kept by malloc
+    heap.before(10 * MIB, 90 * MIB)
+    assert heap.trimmed == 0
+    heap.before(50 * MIB, 90 * MIB)  # nothing free: 240 MiB, over 200 and the slack
+    assert heap.trimmed == 1
+
+
+def test_what_malloc_has_free_counts_as_room():
+    heap = Watched(100 * MIB, 200 * MIB)
+    heap.resident += 190 * MIB
+    heap.before(40 * MIB, 0)  # 90 MiB are free: a place is found in there
+    assert heap.trimmed == 0
+
+
+def test_memory_of_the_users_own_moves_the_base():
+    heap = Watched(100 * MIB, 200 * MIB)
+    heap.resident += 5000 * MIB
+    heap.start()
+    assert heap.trimmed == 1
+    heap.resident = 6000 * MIB
+    heap.start()
+    heap.before(10 * MIB, 0)
+    heap.before(10 * MIB, 0)
+    assert heap.trimmed >= 2
+    trimmed = heap.trimmed
+    heap.start()
+    assert heap.trimmed <= trimmed + 1
+
+
+def test_the_real_one_gives_memory_back():
+    heap = Heap(0, 0)
+    if not heap.works:
+        pytest.skip("no glibc, or no /proc")
+    blocks = [bytearray(100_000) for _ in range(400)]  # below malloc's mmap threshold
+    keep = blocks[::100]
+    full = heap._resident()
+    del blocks
+    heap.before(SLACK_BYTES * 100, 0)
+    assert full - heap._resident() > 20 * MIB
+    assert len(keep) == 4
+
+
+def test_which_ops_are_told():
+    storages = [
+        Storage(4 * TOLD_BYTES, external=True),
+        Storage(8 * TOLD_BYTES),  # in the arena: not malloc's
+        Storage(TOLD_BYTES - 1, external=True),
+        Storage(2 * TOLD_BYTES, external=True),
+    ]
+    ops = [
+        Op("a", "t", creates=(0,)),
+        Op("b", "t", after=(0,), creates=(1,), touches=(0,)),
+        Op("c", "t", after=(1,), creates=(2,), touches=(1, 0)),
+        Op("d", "t", after=(2,), creates=(3,), touches=(2,)),
+    ]
+    graph = Graph("told", tuple(storages), tuple(ops))
+    assert requests(graph, captured_order(graph)) == {
+        0: (4 * TOLD_BYTES, 0),
+        3: (2 * TOLD_BYTES, TOLD_BYTES - 1),
+    }
