@@ -93,7 +93,8 @@ def _measure(
     except torch.OutOfMemoryError as error:
         return None, (f"The eager step ran out of memory, so nothing was measured: {str(error).splitlines()[0]}",)
     predicted = live_curve(graph, captured_order(graph)).tolist()
-    return measured, compare(measured, predicted, [op.target for op in graph.ops])
+    phases = [op.phase for op in graph.ops]
+    return measured, compare(measured, predicted, [op.target for op in graph.ops], phases)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,23 +118,3 @@ def state_bytes(optimizer: torch.optim.Optimizer) -> int:
             storage = leaf.untyped_storage()
             storages[storage._cdata] = storage.nbytes()
     return sum(storages.values())
-
-
-def paired_times(
-    eager: BoundStep, planned: BoundStep, batch: Any, *, pairs: int, device: str | torch.device = "cpu"
-) -> list[tuple[float, float]]:
-    """Seconds of (eager, planned) steps run in turn, the first of each pair alternating; one pair warms up unseen.
-
-    Load on the machine changes over seconds; two steps side by side meet the same load.
-    """
-    device = torch.device(device)
-    times = []
-    for index in range(pairs + 1):
-        if index % 2:
-            second = timed_step(planned, batch, device)[0]
-            first = timed_step(eager, batch, device)[0]
-        else:
-            first = timed_step(eager, batch, device)[0]
-            second = timed_step(planned, batch, device)[0]
-        times.append((first, second))
-    return times[1:]

@@ -22,7 +22,8 @@ from roam_lab.capture.provenance import traceback_user_line
 from roam_lab.capture.step import as_step
 from roam_lab.errors import DeviceError, RoamError
 from roam_lab.runtime.identity import digest, digests, named_values
-from roam_lab.runtime.measured_run import BoundStep, measured_run, paired_times
+from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
+from roam_lab.runtime.paired import TimedStep, in_own_process, paired_times
 
 
 def seed_everything(seed: int) -> None:
@@ -118,10 +119,19 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     return {"figures": figures.to_data(), "digests": found}
 
 
+def _timed(request: dict[str, Any]) -> TimedStep:
+    """One step of `request["side"]` (eager, planned), timed."""
+    made = make(request)
+    step = bind_planned(made, request["plan"]) if request["side"] == "planned" else bind_eager(made)
+    return lambda: timed_step(step, made["batch"], torch.device(request["device"]))[0]
+
+
 def _paired(request: dict[str, Any]) -> dict[str, Any]:
-    first, second = make(request), make(request)
-    planned = bind_planned(second, request["plan"])
-    times = paired_times(bind_eager(first), planned, first["batch"], pairs=request["steps"], device=request["device"])
+    with (
+        in_own_process(_timed, {**request, "side": "eager"}) as eager,
+        in_own_process(_timed, {**request, "side": "planned"}) as planned,
+    ):
+        times = paired_times(eager, planned, request["steps"])
     return {"times": times, "ratio": median(b / a for a, b in times)}
 
 

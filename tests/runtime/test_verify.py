@@ -12,7 +12,8 @@ from roam_lab.capture.measure import measure_eager
 from roam_lab.capture.step import as_step
 from roam_lab.errors import DeviceError, InputError, RoamError
 from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
-from roam_lab.runtime.measured_run import decay_learning_rates, paired_times, state_bytes
+from roam_lab.runtime.measured_run import decay_learning_rates, state_bytes
+from roam_lab.runtime.paired import in_own_process, paired_times
 from roam_lab.runtime.verify import copied, verify_file
 from tests.zoo import adamw_groups, tiny
 
@@ -168,9 +169,26 @@ def test_state_bytes_counts_each_storage_once():
 
 def test_pairs_alternate_and_warm_up():
     calls = []
-    steps = [lambda batch, name=name: calls.append(name) or torch.tensor(0.0) for name in "ep"]
-    assert len(paired_times(*steps, None, pairs=2)) == 2
-    assert "".join(calls) == "eppeep"
+    steps = [lambda name=name: calls.append(name) or float(len(calls)) for name in "ep"]
+    assert paired_times(*steps, pairs=2) == [(5.0, 6.0), (8.0, 7.0)]
+    assert "".join(calls) == "eppeeppe"
+
+
+def counted(start):
+    """A step for a process of its own: counts on from `start`, refuses a negative one, fails beyond 11."""
+    if start < 0:
+        raise InputError("start is negative")
+    values = iter(range(start, 12))
+    return lambda: float(next(values))
+
+
+def test_a_step_in_its_own_process_and_its_errors_here():
+    with in_own_process(counted, 10) as step:
+        assert [step(), step()] == [10.0, 11.0]
+        with pytest.raises(StopIteration):
+            step()
+    with pytest.raises(InputError, match="start is negative"), in_own_process(counted, -1):
+        pass
 
 
 def test_errors_before_any_process(file):
