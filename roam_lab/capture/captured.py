@@ -78,4 +78,4 @@ def capture_step(
     eager_graph = build_step(trace.module, name, dict(kinds), workspace=False).graph
     accumulate_in_place(trace.module, as_eager=False)
     built = build_step(trace.module, name, dict(kinds), workspace=True)
-    return Captured(built, eager_graph, trace, batch_signature(batch), model_digest(model), where.type)
+    return Captured(built, eager_graph, trace, batch_signature(batch, where.type), model_digest(model), where.type)

@@ -70,16 +70,21 @@ def check_leaves(leaves: list[Any]) -> None:
             )
 
 
-def batch_signature(batch: Any) -> str:
-    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, others as they are."""
+def batch_signature(batch: Any, meta_device: str = "meta") -> str:
+    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, others as they are.
+
+    `meta_device`: where tensors on the meta device will lie when the step is run.
+    """
     return ", ".join(
-        _tensor_signature(value) if isinstance(value, torch.Tensor) else repr(value) for value in batch_leaves(batch)
+        _tensor_signature(value, meta_device) if isinstance(value, torch.Tensor) else repr(value)
+        for value in batch_leaves(batch)
     )
 
 
-def _tensor_signature(tensor: torch.Tensor) -> str:
+def _tensor_signature(tensor: torch.Tensor, meta_device: str) -> str:
     strides = "" if tensor.is_contiguous() else f" strides {list(tensor.stride())}"
-    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}{strides}@{tensor.device.type}"
+    device = meta_device if tensor.is_meta else tensor.device.type
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}{strides}@{device}"
 
 
 def model_digest(model: torch.nn.Module) -> str:
