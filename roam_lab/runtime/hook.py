@@ -27,6 +27,8 @@ from roam_lab.runtime.binding import Residents, addresses, bind
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.program import Program, write_program
 
+ALIGNMENT = 64
+"""Bytes: that of PyTorch's own CPU allocator."""
 OnMismatch = Literal["eager", "error", "replan"]
 
 
@@ -260,6 +262,11 @@ def hook(
     plan = plan if isinstance(plan, Plan) else load_plan(plan)
     if plan.rewrites:
         raise MismatchError("the plan rewrites the graph, which this version does not run; plan without rewrites")
+    if any(offset % ALIGNMENT for offset in plan.offsets.values()):
+        raise MismatchError(
+            f"the plan places tensors at addresses that are no multiples of {ALIGNMENT} bytes, where some ops round "
+            "otherwise than eagerly; plan with the default alignment"
+        )
     made_for = plan.environment.get("model")
     if made_for is not None and made_for != model_digest(model) and on_mismatch != "replan":
         raise MismatchError(

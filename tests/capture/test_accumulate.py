@@ -112,7 +112,7 @@ def test_not_across_types():
 
         @staticmethod
         def backward(ctx, gradient):
-            return (gradient.double() * 2 + gradient * 3).float() + gradient.bfloat16() * 2
+            return (gradient * 3 + gradient.double() / 3).float() + gradient.bfloat16() * 2
 
     model, batch = Square(lambda w, x: Mixed.apply((x @ w).tanh())), torch.randn(3, 4)
     step = step_of(lambda m, b: m(b) * b)

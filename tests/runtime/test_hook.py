@@ -102,6 +102,13 @@ def test_arguments_that_cannot_be_right():
         roam.hook(pair.plan, pair.models[0], pair.optimizers[0], loss=mean_square, step=pair.eager)
 
 
+def test_a_plan_that_would_round_otherwise():
+    pair = Pair()
+    loose = make_plan(pair.plan.graph, alignment=4)
+    with pytest.raises(MismatchError, match="no multiples of 64 bytes, where some ops round otherwise than eagerly"):
+        roam.hook(loose, pair.models[0], pair.optimizers[0], loss=mean_square)
+
+
 def test_another_model_is_refused_at_once_and_another_step_at_its_first_call():
     pair = Pair()
     other = nn.Linear(4, 4)
@@ -221,7 +228,9 @@ def test_a_group_of_parameters_added_later():
     pair = Pair(model, make=lambda model: torch.optim.AdamW(model[0].parameters()))
     pair.step()
     pair.both(lambda model, _: model.zero_grad())  # eager has kept gradients that the optimizer did not clear
-    pair.both(lambda model, optimizer: optimizer.add_param_group({"params": list(model[3].parameters())}))
+    pair.both(lambda model, optimizer: optimizer.param_groups[0]["params"].append(model[3].bias))
+    pair.step(planned=False)
+    pair.both(lambda model, optimizer: optimizer.add_param_group({"params": [model[3].weight]}))
     pair.step(planned=False)
 
 
