@@ -60,7 +60,3 @@ def _split(module: GraphModule, node: Node) -> None:
     for user in list(node.users):  # a functional foreach returns a list: only getitem uses it
         user.args = (parts[int(user.args[1])], 0)  # type: ignore[arg-type]
     module.graph.erase_node(node)
-    for user in [user for part in parts for user in part.users]:
-        parts_own = user.args[0]
-        if isinstance(parts_own, Node):
-            parts_own.append(user)  # keep topological order: right behind the op it reads

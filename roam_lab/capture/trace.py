@@ -166,7 +166,7 @@ def _swapped(
     """The optimizer with fake parameters, state and tensor settings; restored at the end whatever happens."""
     groups = [dict(group) for group in optimizer.param_groups]
     state = optimizer.state
-    called = getattr(optimizer, "_opt_called", None)
+    called = vars(optimizer).get("_opt_called")
     fake_state: dict[Any, dict[str, Any]] = defaultdict(dict)
     for p, entries in state.items():
         if isinstance(p, torch.Tensor) and id(p) in names:
@@ -186,6 +186,7 @@ def _swapped(
         for group, saved in zip(optimizer.param_groups, groups, strict=True):
             group.clear()
             group.update(saved)
+        vars(optimizer).pop("_opt_called", None)
         if called is not None:
             optimizer._opt_called = called  # type: ignore[attr-defined]
 

@@ -194,8 +194,7 @@ class PlannedStep:
         if compiled is None or not compiled.accepts_settings():
             return self._run_eager(batch)
         loss = compiled.run(batch, tensors or compiled.residents.find())
-        if hasattr(self.optimizer, "_opt_called"):
-            self.optimizer._opt_called = True  # learning-rate schedulers warn without it
+        self.optimizer._opt_called = True  # type: ignore[attr-defined]  # learning-rate schedulers warn without it
         return loss
 
     def _prepared(self, key: tuple[Any, ...], batch: Any) -> _Compiled | None:

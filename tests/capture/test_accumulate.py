@@ -116,6 +116,7 @@ def test_not_across_types():
 
     model, batch = Square(lambda w, x: Mixed.apply((x @ w).tanh())), torch.randn(3, 4)
     step = step_of(lambda m, b: m(b) * b)
+    assert additions(model, batch, step) == [ADDED_NEW, ADDED_NEW]
     identical(model, batch, step)
 
 

@@ -79,7 +79,7 @@ def everything(model, optimizer, batch):
     return {
         **state_of(model, optimizer),
         "hooks": [hooks, len(optimizer._optimizer_step_pre_hooks), len(optimizer._optimizer_step_post_hooks)],
-        "attributes": [attributes, [k for k in vars(optimizer) if k != "_opt_called"], "zero_grad" in vars(model)],
+        "attributes": [attributes, list(vars(optimizer)), "zero_grad" in vars(model)],
         "requires_grad": [p.requires_grad for p in model.parameters()],
         "batch": [(id(t), t._version, t.clone()) for t in batch.values()],
         "state_class": type(optimizer.state),

@@ -12,7 +12,7 @@ class Watched(Heap):
     """A process of which the resident memory is what we say."""
 
     def __init__(self, arena, planned):
-        self.resident, self.trimmed = 1000 * MIB, 0
+        self.resident, self.users, self.trimmed = 1000 * MIB, 1100 * MIB, 0
         super().__init__(arena, planned)
 
     def _resident(self):
@@ -20,7 +20,7 @@ class Watched(Heap):
 
     def _trim(self):
         self.trimmed += 1
-        self.resident = min(self.resident, 1100 * MIB)
+        self.resident = min(self.resident, self.users)
 
 
 def test_trims_before_the_plan_is_passed():
@@ -43,17 +43,15 @@ def test_what_malloc_has_free_counts_as_room():
 
 def test_memory_of_the_users_own_moves_the_base():
     heap = Watched(100 * MIB, 200 * MIB)
-    heap.resident += 5000 * MIB
+    heap.resident = heap.users = 6000 * MIB
     heap.start()
     assert heap.trimmed == 1
-    heap.resident = 6000 * MIB
-    heap.start()
-    heap.before(10 * MIB, 0)
-    heap.before(10 * MIB, 0)
-    assert heap.trimmed >= 2
-    trimmed = heap.trimmed
-    heap.start()
-    assert heap.trimmed <= trimmed + 1
+    for _ in range(3):
+        heap.start()
+        heap.before(90 * MIB, 0)
+    assert heap.trimmed == 1
+    heap.before(190 * MIB, 0)
+    assert heap.trimmed == 2
 
 
 def test_the_real_one_gives_memory_back():
