@@ -33,10 +33,12 @@ test: $(STAMP)  ## every test
 
 check: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-format: $(STAMP)  ## let ruff put imports and simple findings right
+format: $(STAMP)  ## let ruff put layout, imports and simple findings right
 	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## planning of ../shared/graphs, then training: eager against planned
 	$(BIN)/python benchmarks/planning.py

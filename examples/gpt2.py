@@ -1,7 +1,7 @@
 """GPT-2 124M as transformers configures it: random weights, dropout on, tied embeddings, AdamW, 128 tokens.
 
-    roam profile examples/gpt2.py:factory_batch1 -o gpt2.json.gz
-    roam verify examples/gpt2.py:factory_batch4
+roam profile examples/gpt2.py:factory_batch1 -o gpt2.json.gz
+roam verify examples/gpt2.py:factory_batch4
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """GPT2-XL (1.56 billion parameters) from its config alone: captured and planned with no weights in memory.
 
-    python examples/gpt2_xl.py
-    roam profile examples/gpt2_xl.py:factory --fake -o gpt2_xl.json.gz
+python examples/gpt2_xl.py
+roam profile examples/gpt2_xl.py:factory --fake -o gpt2_xl.json.gz
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """ResNet-50 (He et al., arXiv 1512.03385) on random images: convolutions, and buffers that BatchNorm updates in place.
 
-    roam verify examples/resnet50.py:factory_batch8
+roam verify examples/resnet50.py:factory_batch8
 """
 
 from __future__ import annotations

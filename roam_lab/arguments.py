@@ -75,6 +75,9 @@ def _planning(parser: Parser) -> None:
     parser.add_argument("--node-limit", type=count, metavar="N", help="most ops a task that is solved exactly")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same plan (default 0)")
+    parser.add_argument(
+        "--alignment", type=count, metavar="N", help="offsets are multiples (default: CPU 64, CUDA 512)"
+    )
     parser.add_argument("--budget", type=size, metavar="BYTES", help="most bytes the arena may take; exit 1 above")
 
 
@@ -187,4 +190,5 @@ def parse(face: Face, words: Sequence[str]) -> argparse.Namespace:
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
     """The planner's settings among what was parsed, as its keyword arguments."""
-    return {key: getattr(arguments, key) for key in ("order", "layout", "node_limit", "time_limit", "seed", "budget")}
+    keys = ("order", "layout", "node_limit", "time_limit", "seed", "alignment", "budget")
+    return {key: getattr(arguments, key) for key in keys}

@@ -1,8 +1,8 @@
 """The `%roam` magic: the session's actions in a notebook cell, on objects by name. Needs IPython only.
 
-    %load_ext roam_lab
-    p = %roam profile model batch --optimizer optimizer
-    plan = %roam plan
+%load_ext roam_lab
+p = %roam profile model batch --optimizer optimizer
+plan = %roam plan
 """
 
 from __future__ import annotations

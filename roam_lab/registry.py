@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -118,8 +119,10 @@ def strategy(room: Room, name: str, *, source: str, parameters: tuple[Parameter,
 @cache
 def _load() -> None:
     """Import our own strategies, then those that other packages offer through entry points."""
-    importlib.import_module("roam_lab.order")
-    importlib.import_module("roam_lab.layout")
+    for room in ("order", "layout"):
+        package = importlib.import_module(f"roam_lab.{room}")
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
         entry.load()
 

@@ -219,9 +219,7 @@ class Session:
             loss = float(train(batch))
             yield Step(loss, time.perf_counter() - began)
 
-    def verify(
-        self, spec: str, plan_path: str | None = None, steps: int = 4, device: str = "cpu"
-    ) -> Verification:
+    def verify(self, spec: str, plan_path: str | None = None, steps: int = 4, device: str = "cpu") -> Verification:
         """Eager against planned, each in a process of its own; see `verify_file`."""
         from roam_lab.runtime.verify import verify_file
 

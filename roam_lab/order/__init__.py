@@ -1,5 +1,1 @@
-"""Orders: one strategy a file, each a pure function of a graph."""
-
-from roam_lab.order import auto, captured, list_scheduling
-
-__all__ = ["auto", "captured", "list_scheduling"]
+"""Orders: one strategy a file, each a pure function of a graph; the registry imports every file here."""

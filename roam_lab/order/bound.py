@@ -21,16 +21,17 @@ WORK_LIMIT = 2_000_000
 class Certificate:
     """Why no order needs less than `bytes` bytes: what every legal order holds while op `op` runs.
 
-    `storages`: what is held then. `kind` says how it was proven: "forced" (every legal order must hold
-    exactly these storages while the op runs) or "minimum cut" (of all states in which the op can run, the
-    one that holds these storages is the cheapest; found by maximum flow). `later`: ops that cannot run before
-    `op`, because an order that runs one of them earlier holds at least `bytes` bytes there.
+    `storages`: what is held then. `kind` says how it was proven: "forced" (every legal order must hold exactly these
+    storages while the op runs), "minimum cut" (of all states in which the op can run, the one that holds these
+    storages is the cheapest; found by maximum flow) or "search" (a strategy ruled out every better order by
+    exhaustive search; `op` and `storages` are then the peak of the best order found). `later`: ops that cannot run
+    before `op`, because an order that runs one of them earlier holds at least `bytes` bytes there.
     """
 
     op: int
     storages: tuple[int, ...]
     bytes: int
-    kind: Literal["forced", "minimum cut"] = "forced"
+    kind: Literal["forced", "minimum cut", "search"] = "forced"
     later: tuple[int, ...] = ()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, Order, graph_to_data, write_text
 from roam_lab.order.bound import Certificate
+from roam_lab.order.tasks import Task
 
 FORMAT = "roam-plan/1"
 SUFFIX = ".roam.json"
@@ -27,7 +28,8 @@ class Plan:
     `peak_bytes` is the live peak of `order`, unaligned; `arena_bytes` what the layout really reserves;
     `lower_bound_bytes` is proven over all legal orders (`certificate` says why); `optimal` says that the peak
     meets it. `offsets` maps a storage to its byte offset; storages marked external lie in a region of their
-    own above the arena proper. Two plans are equal if they agree in all but `seconds`.
+    own above the arena proper. `tasks`: ROAM's tree, where the order strategy made one; files do not keep it. Two
+    plans are equal if they agree in all but `seconds` and `tasks`.
     """
 
     graph_sha256: str
@@ -47,6 +49,7 @@ class Plan:
     rewrites: tuple[Any, ...] = ()
     certificate: Certificate | None = None
     status: Status = "feasible"
+    tasks: Task | None = field(default=None, compare=False)
     format: str = FORMAT
 
     @property

@@ -197,8 +197,8 @@ class _Reader:
             return None
         inner = _Reader(self.table("certificate"), f"{self.where}: certificate")
         kind = inner.data.get("kind", "forced")
-        if kind not in ("forced", "minimum cut"):
-            raise inner._wrong("kind", "forced or minimum cut")
+        if kind not in ("forced", "minimum cut", "search"):
+            raise inner._wrong("kind", "forced, minimum cut or search")
         later = inner.integers("later") if "later" in inner.data else ()
         return Certificate(inner.integer("op"), inner.integers("storages"), inner.integer("bytes"), kind, later)
 

@@ -20,12 +20,17 @@ from roam_lab.ir import (
     lifetimes,
     live_peak,
 )
-from roam_lab.order.bound import lower_bound
+from roam_lab.order.bound import Certificate, lower_bound
+from roam_lab.order.outcome import Outcome, run
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 
 Progress = Callable[[str, float], None]
 NODE_LIMITS = (8, 1024)
+ALIGNMENTS = {"cpu": 64, "cuda": 512}
+"""Bytes; what PyTorch's own allocators align to."""
+LEAST_SECONDS = 0.5
+"""What a layout is given when the order has used up the time."""
 
 
 def make_plan(
@@ -36,7 +41,7 @@ def make_plan(
     node_limit: int | None = None,
     time_limit: float | None = None,
     seed: int = 0,
-    alignment: int = 64,
+    alignment: int | None = None,
     budget: int | None = None,
     environment: Mapping[str, str] | None = None,
     progress: Progress | None = None,
@@ -46,41 +51,48 @@ def make_plan(
     """Plan `graph`: the best judged order and layout, never worse than the captured order, with a proven bound.
 
     `order`, `layout`: names in the registry. `node_limit` (ops a task), `time_limit` (seconds) and `seed` reach
-    the strategies that declare them; `order_parameters` and `layout_parameters` are theirs alone. Offsets are
-    multiples of `alignment` bytes. `budget`: the most bytes the arena may take (resident bytes come on top).
+    the strategies that declare them; `order_parameters` and `layout_parameters` are theirs alone. The layout gets the
+    time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the environment's device is CUDA,
+    else 64). `budget`: the most bytes the arena may take (resident bytes come on top).
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
     Raises UnknownStrategyError, ParameterError, and InfeasibleError when the budget is below what is achieved.
     """
     began = time.perf_counter()
+    if alignment is None:
+        alignment = ALIGNMENTS["cuda" if (environment or {}).get("device", "").startswith("cuda") else "cpu"]
     _check_limits(node_limit, time_limit, seed, alignment, budget)
     tell = progress or (lambda stage, fraction: None)
     knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}
     order_strategy, layout_strategy = find("order", order), find("layout", layout)
     order_values = _values(order_strategy, knobs, order_parameters)
-    layout_values = _values(layout_strategy, knobs, layout_parameters)
+    _values(layout_strategy, knobs, layout_parameters)  # wrong ones are refused before any work
 
     tell(f"order: {order}", 0.0)
     eager = captured_order(graph)
-    found: Order = tuple(order_strategy.function(graph, **order_values))
+    outcome = run(order_strategy, graph, order_values)
+    found = outcome.order
     check_order(graph, found)
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
+    if time_limit is not None:
+        knobs["time_limit"] = max(time_limit - (time.perf_counter() - began), LEAST_SECONDS)
+    layout_values = _values(layout_strategy, knobs, layout_parameters)
     # An order is never worse than captured, neither in peak nor in arena; what a step really takes is its arena.
     runs = {order: found} if found == eager else {order: found, "captured": eager}
     candidates: list[tuple[int, Layout, str, Order]] = []
-    for name, run in sorted(runs.items(), key=lambda item: live_peak(graph, item[1]).bytes):
-        peak = live_peak(graph, run).bytes
+    for name, order_run in sorted(runs.items(), key=lambda item: live_peak(graph, item[1]).bytes):
+        peak = live_peak(graph, order_run).bytes
         if peak <= captured_peak and all(peak < placed.arena_bytes for _, placed, _, _ in candidates):
-            placed = lay_out(graph, run, layout_strategy, layout_values, alignment)
-            candidates.append((peak, placed, name, run))
+            placed = lay_out(graph, order_run, layout_strategy, layout_values, alignment)
+            candidates.append((peak, placed, name, order_run))
     peak, best_layout, best_name, best_order = min(candidates, key=lambda entry: (entry[1].arena_bytes, entry[0]))
 
     tell("bound", 0.9)
     left = None if time_limit is None else time_limit - (time.perf_counter() - began)
-    proof = lower_bound(graph, best_order, time_limit=left)
+    proof = _proof(graph, best_order, outcome, left)
     optimal = proof.bytes == peak
     if budget is not None and best_layout.arena_bytes > budget:
         raise InfeasibleError(
@@ -89,7 +101,7 @@ def make_plan(
             "rewrite the graph (recompute, offload)"
         )
     seconds = time.perf_counter() - began
-    timed_out = time_limit is not None and seconds >= time_limit
+    timed_out = outcome.timed_out or (time_limit is not None and seconds >= time_limit)
     status: Status = "optimal" if optimal else "timed out" if timed_out else "feasible"
     tell("done", 1.0)
     return Plan(
@@ -109,7 +121,20 @@ def make_plan(
         graph=graph,
         certificate=proof if graph.ops else None,
         status=status,
+        tasks=outcome.tasks if best_order == found else None,
     )
+
+
+def _proof(graph: Graph, order: Order, outcome: Outcome, time_limit: float | None) -> Certificate:
+    """The cut's certificate, or the strategy's own search where that proved more."""
+    if outcome.lower_bound_bytes:
+        peak = live_peak(graph, order)
+        if outcome.lower_bound_bytes >= peak.bytes:
+            alive = (life.storage for life in lifetimes(graph, order) if life.start <= peak.step < life.end)
+            search = Certificate(order[peak.step], tuple(alive), peak.bytes, "search")
+            cut = lower_bound(graph, order, time_limit=time_limit)
+            return cut if cut.bytes >= search.bytes else search
+    return lower_bound(graph, order, time_limit=time_limit)
 
 
 def lay_out(

@@ -179,6 +179,7 @@ def certificate_sentence(plan: Plan) -> str:
     how = {
         "forced": "these must all be alive then",
         "minimum cut": "of all states in which it can run, the cheapest holds these (a minimum cut)",
+        "search": "the least peak of all orders, by exhaustive search",
     }[proof.kind]
     held = f"{len(proof.storages):,} storage{'' if len(proof.storages) == 1 else 's'}"
     opening = "Proven optimal" if plan.optimal else "Bound"

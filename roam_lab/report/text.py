@@ -34,8 +34,10 @@ def table(lines: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -
 def figures(rows: Iterable[said.Row]) -> str:
     """Rows of bytes: name, readable size, exact size, note."""
     return table(
-        (("  " * row.level + row.label, bytes_text(row.size_bytes), exact_text(row.size_bytes), row.note)
-         for row in rows),
+        (
+            ("  " * row.level + row.label, bytes_text(row.size_bytes), exact_text(row.size_bytes), row.note)
+            for row in rows
+        ),
         frozenset({1, 2}),
     )
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from roam_lab.ir import captured_order, check_order, live_peak
 from roam_lab.order.bound import lower_bound
+from roam_lab.order.outcome import run
 from roam_lab.registry import Strategy, strategies
 from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph, two_halves
 from tests.plan.training_step import training_step
@@ -25,10 +26,9 @@ def defaults(strategy: Strategy) -> dict[str, object]:
 @pytest.mark.parametrize("name", SMALL)
 def test_every_order_is_legal_and_repeatable(strategy: Strategy, name: str) -> None:
     graph = SMALL[name]
-    order = strategy.function(graph, **defaults(strategy))
-    assert isinstance(order, tuple)
+    order = run(strategy, graph, defaults(strategy)).order
     check_order(graph, order)
-    assert strategy.function(graph, **defaults(strategy)) == order
+    assert run(strategy, graph, defaults(strategy)).order == order
     assert live_peak(graph, order).bytes >= lower_bound(graph).bytes
 
 
@@ -37,7 +37,7 @@ def test_every_order_is_legal_and_repeatable(strategy: Strategy, name: str) -> N
 @given(seed=SEEDS)
 def test_no_order_beats_brute_force(strategy: Strategy, seed: int) -> None:
     graph = random_graph(seed)
-    order = strategy.function(graph, **defaults(strategy))
+    order = run(strategy, graph, defaults(strategy)).order
     check_order(graph, order)
     assert live_peak(graph, order).bytes >= best_peak(graph)
 
@@ -49,7 +49,7 @@ def test_the_bound_is_never_above_the_optimum(seed: int) -> None:
     best = best_peak(graph)
     assert lower_bound(graph).bytes <= best
     named = {entry.name: entry for entry in ORDERS}["auto"]
-    order = named.function(graph, **defaults(named))
+    order = run(named, graph, defaults(named)).order
     assert lower_bound(graph, order).bytes <= best
 
 
@@ -57,7 +57,7 @@ def test_auto_is_nearly_always_best_on_small_graphs() -> None:
     auto = {entry.name: entry for entry in ORDERS}["auto"]
     missed = 0
     for graph in map(random_graph, range(100)):
-        missed += live_peak(graph, auto.function(graph, **defaults(auto))).bytes > best_peak(graph)
+        missed += live_peak(graph, run(auto, graph, defaults(auto)).order).bytes > best_peak(graph)
     assert missed <= 1
 
 
@@ -66,14 +66,14 @@ def test_known_optima(name: str) -> None:
     strategy = {entry.name: entry for entry in ORDERS}[name]
     for graph, peak in ((pumpkin(5), 124), (two_halves(), 140)):
         assert best_peak(graph) == peak if len(graph.ops) < 9 else True
-        order = strategy.function(graph, **defaults(strategy))
+        order = run(strategy, graph, defaults(strategy)).order
         assert live_peak(graph, order).bytes == peak
 
 
 def test_a_training_step_is_proven_optimal() -> None:
     graph = training_step(6)
     auto = {entry.name: entry for entry in ORDERS}["auto"]
-    order = auto.function(graph, **defaults(auto))
+    order = run(auto, graph, defaults(auto)).order
     peak = live_peak(graph, order).bytes
     assert peak < 0.6 * live_peak(graph, captured_order(graph)).bytes
     assert lower_bound(graph, order).bytes == peak

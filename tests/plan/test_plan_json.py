@@ -66,7 +66,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "certificate": ({"certificate": {"op": 1, "storages": [0], "bytes": 112}}, "certificate holds 8 bytes"),
     "certificate op": ({"certificate": {"op": 99, "storages": [], "bytes": 0}}, "that the graph has not"),
     "certificate type": ({"certificate": 5}, "certificate is 5, not an object"),
-    "certificate kind": ({"certificate": {"kind": []}}, "kind is a list of 0, not forced or minimum cut"),
+    "certificate kind": ({"certificate": {"kind": []}}, "kind is a list of 0, not forced, minimum cut or search"),
     "status": ({"status": {}}, "status is a dict of 0, not one of optimal, feasible, timed out"),
     "seconds": ({"seconds": float("nan")}, "seconds is nan, not a number from 0"),
     "seed": ({"seed": None}, "seed is None, not an integer"),

@@ -1,0 +1,33 @@
+"""What an order strategy found: a bare order, or the order with what else the strategy knows about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from roam_lab.ir import Graph, Order
+from roam_lab.order.tasks import Task
+from roam_lab.registry import Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a strategy may return in place of a bare order.
+
+    `lower_bound_bytes`: no legal order has a lower live peak, proven by the strategy's own exhaustive search (0:
+    nothing proven). `timed_out`: it stopped at its time limit (or its limit of size) with the best found. `note`: one
+    sentence on what limited it. `tasks`: ROAM's tree.
+    """
+
+    order: Order
+    lower_bound_bytes: int = 0
+    timed_out: bool = False
+    note: str = ""
+    tasks: Task | None = None
+
+
+def run(strategy: Strategy, graph: Graph, values: Mapping[str, Any]) -> Outcome:
+    """Call an order strategy; a bare order becomes an outcome that says no more."""
+    found = strategy.function(graph, **values)
+    return found if isinstance(found, Outcome) else Outcome(tuple(found))
