@@ -25,7 +25,8 @@ class Certificate:
     storages while the op runs), "minimum cut" (of all states in which the op can run, the one that holds these
     storages is the cheapest; found by maximum flow) or "search" (a strategy ruled out every better order by
     exhaustive search; `op` and `storages` are then the peak of the best order found). `later`: ops that cannot run
-    before `op`, because an order that runs one of them earlier holds at least `bytes` bytes there.
+    before `op`, because an order that runs one of them earlier holds at least `bytes` bytes there; `earlier`: ops that
+    cannot run after it, likewise.
     """
 
     op: int
@@ -33,6 +34,7 @@ class Certificate:
     bytes: int
     kind: Literal["forced", "minimum cut", "search"] = "forced"
     later: tuple[int, ...] = ()
+    earlier: tuple[int, ...] = ()
 
 
 def lower_bound(
@@ -72,14 +74,16 @@ def bound_of(
         if promise[op] <= best.bytes:
             return best
         state = cuts.cheapest_below(op, peak)
-        proven = min(state.bytes, peak) if state.later else state.bytes
+        by_cases = bool(state.later or state.earlier)
+        proven = min(state.bytes, peak) if by_cases else state.bytes
         if proven > best.bytes:
             best = Certificate(
                 problem.op_of[op],
                 tuple(problem.storage_of[storage] for storage in state.storages),
                 proven,
-                "forced" if state.forced and not state.later else "minimum cut",
+                "forced" if state.forced and not by_cases else "minimum cut",
                 tuple(problem.op_of[late] for late in state.later),
+                tuple(problem.op_of[early] for early in state.earlier),
             )
         late = time_limit is not None and time.perf_counter() - began >= time_limit
         if best.bytes >= peak or cuts.spent_arcs + cuts.arcs > work_limit or late:

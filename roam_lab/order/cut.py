@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -23,7 +23,7 @@ class State:
     """`done` (with `op` the last of them) have run: the cheapest moment, in bytes, at which `op` can run.
 
     `storages`: what is alive then; `forced`: no other state could avoid any of them. `later`: ops that were kept
-    out of `done`.
+    out of `done`; `earlier`: ops that were put into it.
     """
 
     op: int
@@ -32,6 +32,7 @@ class State:
     storages: tuple[int, ...]
     forced: bool
     later: tuple[int, ...] = ()
+    earlier: tuple[int, ...] = ()
 
 
 @dataclass(eq=False)
@@ -64,14 +65,19 @@ class Cuts:
         """Arcs of the whole network: what one cut costs, roughly."""
         return len(self._arrays[0]) + 2 * len(self._arrays[2])
 
-    def cheapest(self, op: int, later: Iterable[int] = ()) -> State:
-        """The cheapest state in which `op` is the last to run and none of `later` has run; the smallest such set."""
+    def cheapest(self, op: int, later: Sequence[int] = (), earlier: Sequence[int] = ()) -> State:
+        """The cheapest state in which `op` runs last, none of `later` has run and all of `earlier` have.
+
+        The smallest such set. `later` and `earlier` must leave one: no op of `later` comes before `op` or `earlier`.
+        """
         late, early, use_storage, use_op, creator, sizes, given, kept = self._arrays
         self.spent_arcs += self.arcs
         used = list(self.problem.uses[op])
         count = len(self.problem)
         label = np.full(count, _FREE, np.int64)
-        label[list(reach(self.problem.after, op))] = _SOURCE
+        for included in (op, *earlier):
+            label[list(reach(self.problem.after, included))] = _SOURCE
+            label[included] = _SOURCE
         for excluded in (op, *later):
             label[list(reach(self.problem.followers, excluded))] = _SINK
             label[excluded] = _SINK
@@ -114,34 +120,47 @@ class Cuts:
             storages=tuple(np.flatnonzero(alive).tolist()),
             forced=total == base,
             later=tuple(later),
+            earlier=tuple(earlier),
         )
 
     def cheapest_below(self, op: int, peak_bytes: int) -> State:
         """The cheapest state of `op` that an order with a peak below `peak_bytes` could pass through, as far as seen.
 
-        The cheapest state may hold ops that cannot have run yet: if even their own cheapest state before
-        `op` takes `peak_bytes` or more, every order that stays below runs them after `op`. They are kept out, and the
-        cut is made again. So if `bytes` reaches `peak_bytes`, no order has a lower peak; and in any case none has a
-        peak below the lesser of the two.
+        The cheapest state of all may hold ops that cannot have run yet, or miss ops that must have: if the cheapest
+        state of such an op on the wrong side of `op` takes `peak_bytes` or more, every order that stays below runs
+        it on the other side. It is put there, and the cut is made again. So if `bytes` reaches `peak_bytes`, no
+        order has a lower peak; and in any case none has a peak below the lesser of the two.
         """
-        before = reach(self.problem.after, op)
-        state = self.cheapest(op)
-        while state.bytes < peak_bytes:
-            for suspect in self._suspects(state, before):
-                if self.cheapest(suspect, (op, *state.later)).bytes >= peak_bytes:
-                    state = self.cheapest(op, (*state.later, suspect))
-                    break
-            else:
-                break
-        return state
+        before, behind = reach(self.problem.after, op), reach(self.problem.followers, op)
+        state: State | None = self.cheapest(op)
+        while state is not None:
+            last = state
+            for early in last.earlier:
+                before |= {early, *reach(self.problem.after, early)}
+            for late in last.later:
+                behind |= {late, *reach(self.problem.followers, late)}
+            state = self._corrected(last, before, behind, peak_bytes) if last.bytes < peak_bytes else None
+        return last
 
-    def _suspects(self, state: State, before: set[int]) -> list[int]:
-        """The ops of a state that allocate most and need not be in it: the likeliest to cost too much."""
+    def _corrected(self, state: State, before: set[int], behind: set[int], peak_bytes: int) -> State | None:
+        """The cheapest state with one more op put on the side of `state.op` where it must run; None: none is found."""
+        op, later, earlier = state.op, state.later, state.earlier
+        inside = set(state.done)
+        for suspect in self._suspects(inside - before - {op}):
+            # Were it to run before `op`, it would run before all of `later`, too.
+            if self.cheapest(suspect, (op, *later)).bytes >= peak_bytes:
+                return self.cheapest(op, (*later, suspect), earlier)
+        for suspect in self._suspects(set(range(len(self.problem))) - inside - behind):
+            if self.cheapest(suspect, (), (op, *earlier)).bytes >= peak_bytes:
+                return self.cheapest(op, later, (*earlier, suspect))
+        return None
+
+    def _suspects(self, ops: Collection[int]) -> list[int]:
+        """Of `ops`, those that allocate most: the likeliest to cost too much."""
         problem = self.problem
         allocated = {
             op: sum(problem.sizes[s] for s in problem.uses[op] if not problem.given[s] and problem.users[s][0] == op)
-            for op in state.done
-            if op not in before and op != state.op
+            for op in ops
         }
         return sorted((op for op in allocated if allocated[op]), key=lambda op: (-allocated[op], op))[:SUSPECTS]
 

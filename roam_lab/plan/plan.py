@@ -106,6 +106,7 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
             "bytes": proof.bytes,
             "kind": proof.kind,
             "later": list(proof.later),
+            "earlier": list(proof.earlier),
         }
     if plan.graph is not None and not bare:
         data["graph"] = graph_to_data(plan.graph)

@@ -111,7 +111,7 @@ def _check_against(plan: Plan, graph: Graph, where: str, again: str) -> None:
     proof = plan.certificate
     if proof is None:
         return
-    ops, storages = (proof.op, *proof.later), proof.storages
+    ops, storages = (proof.op, *proof.later, *proof.earlier), proof.storages
     if max(ops) >= len(graph.ops) or max(storages, default=-1) >= len(graph.storages):
         raise FormatError(f"{where}: certificate names an op or a storage that the graph has not; {again}")
     held = sum(graph.storages[storage].bytes for storage in set(proof.storages))
@@ -199,8 +199,9 @@ class _Reader:
         kind = inner.data.get("kind", "forced")
         if kind not in ("forced", "minimum cut", "search"):
             raise inner._wrong("kind", "forced, minimum cut or search")
-        later = inner.integers("later") if "later" in inner.data else ()
-        return Certificate(inner.integer("op"), inner.integers("storages"), inner.integer("bytes"), kind, later)
+        later, earlier = (inner.integers(key) if key in inner.data else () for key in ("later", "earlier"))
+        op, held = inner.integer("op"), inner.integers("storages")
+        return Certificate(op, held, inner.integer("bytes"), kind, later, earlier)
 
 
 _WRITER = "check the file's writer"
