@@ -1,0 +1,128 @@
+"""Planning beside the kernel: one request at a time in a process of its own, so that it can be cancelled at once."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from roam_lab.errors import RoamError
+
+if TYPE_CHECKING:
+    from roam_lab.ir import Graph
+    from roam_lab.plan import Plan
+
+DEBOUNCE_SECONDS = 0.25
+"""A slider that is dragged asks many times; only the last one is planned."""
+
+
+def plan_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Plan:
+    """What the other process runs."""
+    from roam_lab.plan import make_plan
+
+    return make_plan(graph, **settings)
+
+
+class Background:
+    """Plans graphs off the event loop. A new request replaces one that waits or runs.
+
+    `done(plan)` and `failed(sentence)` are called in the event loop that was running when this was made (without one:
+    in a thread of the executor). `cancel` kills the process, whatever it is doing; the next request starts another.
+    """
+
+    def __init__(
+        self,
+        done: Callable[[Plan], None],
+        failed: Callable[[str], None],
+        debounce_seconds: float = DEBOUNCE_SECONDS,
+    ) -> None:
+        self._done, self._failed, self._debounce = done, failed, debounce_seconds
+        self._executor: Any = None
+        self._timer: threading.Timer | None = None
+        self._running: Future[Plan] | None = None
+        self._asked = 0
+        self._lock = threading.RLock()
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request waits or runs."""
+        with self._lock:
+            return self._timer is not None or self._running is not None
+
+    def ask(self, graph: Graph, settings: Mapping[str, Any]) -> None:
+        """Plan `graph` with the settings of `make_plan`, once nothing else was asked for a moment."""
+        with self._lock:
+            self.cancel()
+            number = self._asked
+            self._timer = threading.Timer(self._debounce, self._start, (number, graph, dict(settings)))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def cancel(self) -> bool:
+        """Forget what waits, kill what runs; whether there was anything. Neither callback hears of it."""
+        with self._lock:
+            had = self.busy
+            self._asked += 1
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+            if self._running is not None:
+                self._running = None
+                self._drop_executor()
+            return had
+
+    def close(self) -> None:
+        """Cancel, and end the process that waits for work."""
+        with self._lock:
+            self.cancel()
+            self._drop_executor()
+
+    def _drop_executor(self) -> None:
+        executor, self._executor = self._executor, None
+        if executor is not None:
+            executor.shutdown(wait=False, kill_workers=True)
+
+    def _start(self, number: int, graph: Graph, settings: dict[str, Any]) -> None:
+        with self._lock:
+            if number != self._asked:
+                return
+            self._timer = None
+            if self._executor is None:
+                from loky import ProcessPoolExecutor
+
+                self._executor = ProcessPoolExecutor(max_workers=1)
+            future = self._executor.submit(plan_elsewhere, graph, settings)
+            self._running = future
+        future.add_done_callback(lambda ended: self._tell(number, ended))
+
+    def _tell(self, number: int, future: Future[Plan]) -> None:
+        with self._lock:
+            if number != self._asked:
+                return
+            self._running = None
+        error = future.exception()
+        if error is None:
+            self._call(number, self._done, future.result())
+        elif isinstance(error, RoamError):
+            self._call(number, self._failed, str(error))
+        else:
+            self._drop_executor()  # the process has died, of memory, say; the next request gets a new one
+            self._call(
+                number, self._failed, f"planning ended unexpectedly ({type(error).__name__}: {error}); try again"
+            )
+
+    def _call(self, number: int, function: Callable[[Any], None], value: Any) -> None:
+        def still_wanted() -> None:
+            if number == self._asked:
+                function(value)
+
+        if self._loop is None:
+            still_wanted()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(still_wanted)
