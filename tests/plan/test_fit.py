@@ -1,0 +1,59 @@
+"""Fitting: lines through captured sizes, and the largest batch by trying every one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roam_lab.plan.fit import DEVICES, RUNS, Device, Fit, Point
+
+TEN = Device("ten", 10_000, overhead_bytes=1000)
+
+
+def test_captured_sizes_are_met_exactly() -> None:
+    fit = Fit("f", (Point(1, 100, 50, 20), Point(4, 100, 110, 80), Point(8, 100, 300, 120)))
+    for point in fit.points:
+        for run in RUNS:
+            assert fit.need(point.batch, run) == point.need(run)
+            assert fit.captured(point.batch)
+    assert fit.need(2, "eager") == 100 + 70
+    assert fit.need(12, "planned") == 100 + 160
+    assert not fit.captured(12)
+
+
+def test_one_size_alone_scales_what_is_above_resident() -> None:
+    fit = Fit("f", (Point(2, 1000, 400, 200),))
+    assert [fit.need(batch, "eager") for batch in (1, 2, 4)] == [1200, 1400, 1800]
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.integers(0, 9000), st.integers(1, 3000), st.integers(0, 3000), st.integers(2, 9))
+def test_the_largest_batch_by_trying(resident: int, first: int, more: int, size: int) -> None:
+    fit = Fit("f", (Point(1, resident, first, first // 2), Point(size, resident, first + more, first // 2 + more)))
+    for run in RUNS:
+        room = TEN.memory_bytes - TEN.overhead_bytes
+        largest = fit.largest_batch(TEN, run)
+        if largest == 0:
+            assert fit.need(1, run) > room
+            assert not fit.fits(TEN, 1, run)
+        else:
+            assert fit.need(largest, run) <= room
+            assert largest > 10**6 - 1 or not fit.fits(TEN, largest + 1, run)
+
+
+@pytest.mark.parametrize("sizes", [(), (2, 1), (1, 1), (0, 1)])
+def test_sizes_must_ascend(sizes: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="ascend"):
+        Fit("f", tuple(Point(size, 1, 1, 1) for size in sizes))
+
+
+def test_data() -> None:
+    data = Fit("f", (Point(1, 100, 50, 20),), (TEN,)).to_data()
+    assert data["points"] == [{"batch": 1, "resident_bytes": 100, "eager_bytes": 150, "planned_bytes": 120}]
+    (device,) = data["devices"]
+    assert device["largest_batch_planned"] > device["largest_batch_eager"] > 0
+
+
+def test_devices_leave_room() -> None:
+    assert all(device.memory_bytes > device.overhead_bytes for device in DEVICES)
