@@ -4,12 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
-.PHONY: help venv demo test check format bench picture clean
+.PHONY: help venv demo test check format docs bench bench-planning bench-training picture clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1: /p' Makefile
 
 venv: $(STAMP)  ## the virtual environment with everything that the other targets need
 
@@ -40,8 +41,16 @@ format: $(STAMP)  ## let ruff put layout, imports and simple findings right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP)  ## planning of ../shared/graphs, then training: eager against planned
-	$(BIN)/python benchmarks/planning.py
+docs: $(STAMP)  ## docs/strategies.md, from the registry
+	$(BIN)/python -m roam_lab.report.strategy_page docs/strategies.md
+
+bench: bench-planning bench-training  ## every benchmark
+
+bench-planning: $(STAMP)  ## every strategy on ../shared/graphs and ../shared/layouts, and how cost grows: docs/planning.md
+	$(BIN)/python benchmarks/planning.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/scaling.py
+
+bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu
 
 picture: demo  ## the README's picture, as the demo draws it

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from roam_lab.magic import load_ipython_extension, unload_ipython_extension
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan import load_plan as load
+    from roam_lab.report.explanation import explain
     from roam_lab.runtime import hook
     from roam_lab.runtime.verify import verify
     from roam_lab.session import profile
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Plan": ("roam_lab.plan", "Plan"),
     "Profile": ("roam_lab.plan", "Profile"),
+    "explain": ("roam_lab.report.explanation", "explain"),
     "hook": ("roam_lab.runtime", "hook"),
     "load": ("roam_lab.plan", "load_plan"),
     "load_ipython_extension": ("roam_lab.magic", "load_ipython_extension"),
@@ -66,6 +68,7 @@ __all__ = [
     "Profile",
     "RoamError",
     "UnknownStrategyError",
+    "explain",
     "hook",
     "load",
     "load_ipython_extension",

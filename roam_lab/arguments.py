@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
 from roam_lab.errors import InputError
+from roam_lab.registry import Room, find
 
 Face = Literal["command", "magic"]
+ROOMS: tuple[Room, ...] = ("order", "layout")
 FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
 
 
@@ -65,6 +67,23 @@ def seconds(text: str) -> float:
     return value
 
 
+def setting(text: str) -> tuple[Room, str, str]:
+    """ROOM.NAME=VALUE: one parameter of the order or of the layout, as (room, name, value)."""
+    where, equals, value = text.partition("=")
+    for room in ROOMS:
+        name = where.removeprefix(f"{room}.")
+        if equals and name and name != where:
+            return room, name, value
+    raise argparse.ArgumentTypeError(f"{text!r} is not ROOM.NAME=VALUE, such as order.node_limit=64")
+
+
+def _settings(parser: Parser, rooms: str, example: str) -> None:
+    what = f"a parameter of the {rooms}, as `strategies` lists them, such as {example}; may be repeated"
+    parser.add_argument(
+        "--set", type=setting, action="append", default=[], metavar="ROOM.NAME=VALUE", dest="settings", help=what
+    )
+
+
 def _json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -74,11 +93,12 @@ def _planning(parser: Parser) -> None:
     parser.add_argument("--layout", default="auto", metavar="NAME", help="layout strategy (see `strategies`)")
     parser.add_argument("--node-limit", type=count, metavar="N", help="most ops a task that is solved exactly")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same plan (default 0)")
+    parser.add_argument("--seed", type=int, metavar="N", help="same seed, same plan (default 0)")
     parser.add_argument(
         "--alignment", type=count, metavar="N", help="offsets are multiples (default: CPU 64, CUDA 512)"
     )
     parser.add_argument("--budget", type=size, metavar="BYTES", help="most bytes the arena may take; exit 1 above")
+    _settings(parser, "order or layout", "order.node_limit=64")
 
 
 def _profile(parser: Parser, face: Face) -> None:
@@ -114,6 +134,7 @@ def _layout(parser: Parser, face: Face) -> None:
     parser.add_argument("--layout", default="auto", metavar="NAME", help="layout strategy (see `strategies`)")
     parser.add_argument("--capacity", type=size, metavar="N", help="most bytes there are; exit 1 if they do not do")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
+    _settings(parser, "layout", "layout.tries=500")
     _json(parser)
 
 
@@ -138,6 +159,15 @@ def _export(parser: Parser, face: Face) -> None:
     )  # fmt: skip
 
 
+def _explain(parser: Parser, face: Face) -> None:
+    if face == "command":
+        parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
+        _json(parser)
+    else:
+        parser.add_argument("plan", nargs="?", help="name of a plan (default: the last one made here)")
+    parser.add_argument("--limit", type=count, default=8, metavar="N", help="list the N largest storages (default 8)")
+
+
 def _strategies(parser: Parser, face: Face) -> None:
     if face == "command":
         _json(parser)
@@ -154,6 +184,9 @@ ACTIONS = (
     Action("layout", "place the buffers of a CSV instance", _layout),
     Action("run", "train some steps by a plan", _run),
     Action("verify", "eager against planned, each in its own process: same bits, memory, time", _verify),
+    Action(
+        "explain", "what is alive at a plan's peak, and why no order is lower or what one might win", _explain, BOTH
+    ),
     Action("export", "a plan as picture, graph or table", _export),
     Action("strategies", "list every order and layout strategy with its parameters", _strategies, BOTH),
     Action("help", "show the help of an action", _help, ("magic",)),
@@ -189,6 +222,30 @@ def parse(face: Face, words: Sequence[str]) -> argparse.Namespace:
 
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The planner's settings among what was parsed, as its keyword arguments."""
-    keys = ("order", "layout", "node_limit", "time_limit", "seed", "alignment", "budget")
-    return {key: getattr(arguments, key) for key in keys}
+    """The planner's settings among what was parsed, as its keyword arguments; `--set` values are read and checked."""
+    keys = ("order", "layout", "node_limit", "time_limit", "alignment", "budget")
+    chosen = {key: getattr(arguments, key) for key in keys}
+    own = {f"{room}_parameters": parameters(arguments, room) for room in ROOMS}
+    return {**chosen, "seed": arguments.seed or 0, **own}
+
+
+def parameters(arguments: argparse.Namespace, room: Room) -> dict[str, Any]:
+    """What `--set ROOM.NAME=VALUE` gives the chosen strategy of `room`; the last of the same name counts.
+
+    Raises UnknownStrategyError, and ParameterError for a name or a value that the strategy does not take.
+    """
+    strategy = find(room, getattr(arguments, room))
+    given = {name: text for asked, name, text in arguments.settings if asked == room}
+    return {name: strategy.parameter(name).read(strategy.name, text) for name, text in given.items()}
+
+
+def unused(arguments: argparse.Namespace) -> str | None:
+    """A sentence on the options of `plan` that neither chosen strategy takes, None where each is of use."""
+    chosen = [find(room, getattr(arguments, room)) for room in ROOMS]
+    taken = {parameter.name for strategy in chosen for parameter in strategy.parameters}
+    idle = [key for key in ("node_limit", "seed") if getattr(arguments, key) is not None and key not in taken]
+    if not idle:
+        return None
+    options = " and ".join(f"--{key.replace('_', '-')}" for key in idle)
+    names = " and ".join(f"{strategy.room} {strategy.name!r}" for strategy in chosen)
+    return f"note: {names} take no {options}; the plan is the same without"

@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from roam_lab.arguments import parse, parser_of, planning
-from roam_lab.errors import OutputError, RoamError
+from roam_lab.arguments import parameters, parse, parser_of, planning, unused
+from roam_lab.errors import InputError, OutputError, RoamError
 from roam_lab.progress import TerminalProgress
+from roam_lab.registry import one_line_warnings
 from roam_lab.report.legal import legal
 
 Handler = Callable[[argparse.Namespace, TerminalProgress], int]
@@ -23,7 +24,8 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 def main(words: Sequence[str] | None = None) -> int:
     """Run one action; returns the exit status. Whatever goes wrong is one line on standard error."""
     try:
-        return _act(sys.argv[1:] if words is None else words)
+        with one_line_warnings(_remark):
+            return _act(sys.argv[1:] if words is None else words)
     except SystemExit as over:  # --help has printed
         return int(over.code or 0)
     except RoamError as error:
@@ -57,8 +59,13 @@ def _act(words: Sequence[str]) -> int:
 
 
 def _refuse(sentence: str, status: int) -> int:
-    print(legal(f"roam: {' '.join(sentence.split())}"), file=sys.stderr)
+    _remark(sentence)
     return status
+
+
+def _remark(sentence: str) -> None:
+    """One line on standard error."""
+    print(legal(f"roam: {' '.join(sentence.split())}"), file=sys.stderr)
 
 
 def _say(text: str) -> None:
@@ -101,23 +108,32 @@ def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.report.text import plan_text
     from roam_lab.session import Session
 
+    settings = planning(arguments)
     progress(f"reading {arguments.graph}")
-    plan = Session(progress).plan_graph(load_graph(arguments.graph), **planning(arguments))
+    plan = Session(progress).plan_graph(load_graph(arguments.graph), **settings)
     if arguments.output:
         plan.save(arguments.output, bare=arguments.bare)
     if arguments.json:
+        from roam_lab.report.explanation import explain
         from roam_lab.report.rows import plan_data
 
-        _say_json(plan_data(plan))
+        _say_json({**plan_data(plan), "explanation": explain(plan).to_data()})
     else:
         _say(plan_text(plan))
+    if note := unused(arguments):
+        _remark(note)
     return 0
 
 
 def _layout(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.session import Session
 
-    placed = Session(progress).lay_out(arguments.instance, arguments.layout, arguments.capacity, arguments.time_limit)
+    settings = parameters(arguments, "layout")
+    if any(room == "order" for room, _, _ in arguments.settings):
+        raise InputError("--set order.NAME=VALUE: `roam layout` orders nothing; set layout.NAME=VALUE")
+    placed = Session(progress).lay_out(
+        arguments.instance, arguments.layout, arguments.capacity, arguments.time_limit, settings
+    )
     if arguments.output:
         placed.save(arguments.output)
     if arguments.json:
@@ -166,6 +182,19 @@ def _export(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return 0
 
 
+def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.plan import load_plan
+    from roam_lab.report.explanation import explain
+
+    progress(f"reading {arguments.plan}")
+    explanation = explain(load_plan(arguments.plan))
+    if arguments.json:
+        _say_json(explanation.to_data(arguments.limit))
+    else:
+        _say(explanation.text(arguments.limit))
+    return 0
+
+
 def _strategies(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.registry import strategies
     from roam_lab.report.text import strategies_text
@@ -183,6 +212,7 @@ HANDLERS: dict[str, Handler] = {
     "layout": _layout,
     "run": _run,
     "verify": _verify,
+    "explain": _explain,
     "export": _export,
     "strategies": _strategies,
 }

@@ -16,10 +16,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
 from IPython.display import display
 
-from roam_lab.arguments import parse, parser_of, planning
+from roam_lab.arguments import parse, parser_of, planning, unused
 from roam_lab.errors import InputError, RoamError
 from roam_lab.progress import TerminalProgress
-from roam_lab.registry import strategies
+from roam_lab.registry import one_line_warnings, strategies
 from roam_lab.report.legal import legal
 from roam_lab.report.svg import plan_svg, profile_svg
 from roam_lab.report.text import plan_text, profile_text, strategies_text
@@ -58,9 +58,10 @@ class RoamMagics(Magics):
     def roam(self, line: str, local_ns: dict[str, Any] | None = None) -> Any:
         """Profile and optimize the memory of PyTorch training (help is put here from the parsers)."""
         try:
-            return self._act(line, {**self.names, **(local_ns or {})})
+            with one_line_warnings(_remark):
+                return self._act(line, {**self.names, **(local_ns or {})})
         except RoamError as error:
-            print(_red(legal(f"roam: {' '.join(str(error).split())}")), file=sys.stderr)
+            _remark(str(error))
         except SystemExit:  # --help has printed
             pass
         return None
@@ -96,6 +97,21 @@ class RoamMagics(Magics):
         made = self.session.plan_graph(**planning(arguments))
         known = self.session.profile
         _show(Shown(plan_text(made, known.resident if known else None), plan_svg(made, known)))
+        if note := unused(arguments):
+            _remark(note)
+        return made
+
+    def _explain(self, arguments: Any, names: dict[str, Any]) -> Any:
+        from roam_lab.plan import Plan
+        from roam_lab.report.explanation import explain
+
+        plan = self.session.plan if arguments.plan is None else self._value(arguments.plan, names)
+        if plan is None:
+            raise InputError("there is no plan to explain yet; make one with %roam plan first")
+        if not isinstance(plan, Plan):
+            raise InputError(f"{arguments.plan} is a {type(plan).__name__}, not a plan; name one, or none")
+        made = explain(plan)
+        print(made.text(arguments.limit))
         return made
 
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:
@@ -127,8 +143,10 @@ def _check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
             raise InputError(f"{chosen[key]} is a {found}, not a torch {kind.__name__}; see %roam help profile")
 
 
-def _red(text: str) -> str:
-    return f"\x1b[31m{text}\x1b[0m"
+def _remark(sentence: str) -> None:
+    """One red line on standard error."""
+    line = legal(f"roam: {' '.join(sentence.split())}")
+    print(f"\x1b[31m{line}\x1b[0m", file=sys.stderr)
 
 
 def full_help() -> str:

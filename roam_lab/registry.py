@@ -5,13 +5,15 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Literal, TypeVar
 
-from roam_lab.errors import ParameterError, UnknownStrategyError
+from roam_lab.errors import JudgementError, ParameterError, UnknownStrategyError
 
 Room = Literal["order", "layout"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -47,6 +49,35 @@ class Parameter:
             raise ParameterError(f"{strategy}: {self.name} is {value}, outside its range {low} to {high}")
         return value
 
+    def read(self, strategy: str, text: str) -> Any:
+        """The checked value of `text` as typed on a command line: "0.5", "300", "yes", "cbc"."""
+        value: Any = text
+        if self.type is bool:
+            value = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}.get(text.lower())
+        elif self.type is not str:
+            try:
+                value = self.type(text)
+            except ValueError:
+                value = None
+        if value is None or value != value:  # a nan is in no range
+            wanted = {bool: "yes or no", int: "a whole number", float: "a number"}.get(self.type, "given")
+            raise ParameterError(f"{strategy}: {self.name} must be {wanted}, not {text!r}")
+        return self.check(strategy, value)
+
+    def range(self) -> str:
+        """The values that it takes, in a few words: "8 to 1024", "0 or more", "highs | cbc"; "" if any."""
+        if self.choices:
+            return " | ".join(self.choices)
+        if self.low is not None and self.high is not None:
+            return f"{self.low:g} to {self.high:g}"
+        if self.low is not None:
+            return f"{self.low:g} or more"
+        return "" if self.high is None else f"at most {self.high:g}"
+
+    def described(self) -> str:
+        """Type, range and default: "int, 8 to 1024; default 64"."""
+        return f"{', '.join(filter(None, (self.type.__name__, self.range())))}; default {self.default}"
+
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
@@ -61,15 +92,35 @@ class Strategy:
 
     def accept(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Defaults overlaid with `given`, each checked; raises ParameterError for an undeclared name."""
-        declared = {parameter.name: parameter for parameter in self.parameters}
         for name in given:
-            if name not in declared:
-                has = f"it has {', '.join(declared)}" if declared else "it has none"
-                raise ParameterError(f"{self.room} {self.name!r} has no parameter {name!r}; {has}")
+            self.parameter(name)
         return {
-            name: parameter.check(self.name, given[name]) if name in given else parameter.default
-            for name, parameter in declared.items()
+            parameter.name: parameter.check(self.name, given[parameter.name])
+            if parameter.name in given
+            else parameter.default
+            for parameter in self.parameters
         }
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name; raises ParameterError with the nearest name where there is none."""
+        declared = {parameter.name: parameter for parameter in self.parameters}
+        if name in declared:
+            return declared[name]
+        near = difflib.get_close_matches(name, declared, n=1)
+        hint = f"it has {', '.join(declared)}" if declared else "it has none"
+        if near:
+            hint = f"did you mean {near[0]!r}?"
+        raise ParameterError(f"{self.room} {self.name!r} has no parameter {name!r}; {hint}")
+
+    @contextmanager
+    def judged(self) -> Iterator[None]:
+        """What the judge refuses inside is told as this strategy's fault. Raises JudgementError."""
+        try:
+            yield
+        except JudgementError as error:
+            raise JudgementError(
+                f"{self.room} {self.name!r} broke a rule: {error}; choose another and tell its author"
+            ) from None
 
     def describe(self) -> dict[str, Any]:
         """Plain data for `roam strategies --json` and the docs."""
@@ -91,6 +142,26 @@ class Strategy:
                 for parameter in self.parameters
             ],
         }
+
+
+class PluginWarning(UserWarning):
+    """A package that offers strategies cannot be loaded; its strategies are missing, all others are there."""
+
+
+@contextmanager
+def one_line_warnings(tell: Callable[[str], None]) -> Iterator[None]:
+    """Inside, a PluginWarning is told as a sentence, without the line of code; other warnings look as ever."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            if issubclass(category, PluginWarning):
+                tell(f"warning: {message}")
+            else:
+                show(message, category, *where, **more)
+
+        warnings.showwarning = told
+        yield
 
 
 @dataclass(slots=True)
@@ -119,12 +190,20 @@ def strategy(room: Room, name: str, *, source: str, parameters: tuple[Parameter,
 @cache
 def _load() -> None:
     """Import our own strategies, then those that other packages offer through entry points."""
-    for room in ("order", "layout"):
-        package = importlib.import_module(f"roam_lab.{room}")
+    for name in ("order", "layout"):
+        package = importlib.import_module(f"roam_lab.{name}")
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        entry.load()
+        before = dict(_REGISTRY.entries)
+        try:
+            entry.load()
+        except (Exception, SystemExit) as error:
+            _REGISTRY.entries = before
+            owner = "" if entry.dist is None else f" of package {entry.dist.name}"
+            reason = f"{type(error).__name__}: {error}".splitlines()[0]
+            message = f"strategies {entry.name!r}{owner} ({entry.value}) cannot be loaded, so they are left out"
+            warnings.warn(f"{message} ({reason}); repair or uninstall the package", PluginWarning, stacklevel=2)
 
 
 def strategies(room: Room | None = None) -> tuple[Strategy, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -176,22 +176,30 @@ class Session:
         return self.plan
 
     def lay_out(
-        self, path: str, layout: str = "auto", capacity: int | None = None, time_limit: float | None = None
+        self,
+        path: str,
+        layout: str = "auto",
+        capacity: int | None = None,
+        time_limit: float | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> LaidOut:
-        """Place the buffers of a CSV instance; times in seconds, sizes in bytes.
+        """Place the buffers of a CSV instance; times in seconds, sizes in bytes; `parameters` are the strategy's own.
 
-        Raises InputError, FormatError, UnknownStrategyError, and InfeasibleError when `capacity` does not do.
+        Raises InputError, FormatError, UnknownStrategyError, ParameterError, InfeasibleError when `capacity` does not
+        do, and JudgementError when the strategy breaks a rule.
         """
         strategy = find("layout", layout)
         declared = {parameter.name for parameter in strategy.parameters}
         wishes = {"capacity": capacity, "time_limit": time_limit}
         given = {key: value for key, value in wishes.items() if value is not None and key in declared}
+        values = strategy.accept({**given, **(parameters or {})})
         instance = load_instance(path)
         self.progress(f"layout: {layout}", 0.0)
         began = time.perf_counter()
-        placed: Layout = strategy.function(instance.problem, **strategy.accept(given))
+        placed: Layout = strategy.function(instance.problem, **values)
         seconds = time.perf_counter() - began
-        check_layout(instance.problem, placed)
+        with strategy.judged():
+            check_layout(instance.problem, placed)
         if capacity is not None and placed.arena_bytes > capacity:
             raise InfeasibleError(
                 f"{path}: a capacity of {capacity} bytes is too small: the least known to do is "

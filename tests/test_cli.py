@@ -13,10 +13,12 @@ import networkx
 import pytest
 
 import roam_lab as roam
+from roam_lab import registry
 from roam_lab.cli import main
-from roam_lab.ir import fingerprint, load_graph, save_graph
+from roam_lab.ir import captured_order, fingerprint, load_graph, save_graph
 from roam_lab.ir.layout_csv import load_instance
-from roam_lab.registry import strategies
+from roam_lab.registry import Parameter, Strategy, strategies
+from roam_lab.report.explanation import explain
 from tests.report.graphs import KIB, branches
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -47,10 +49,15 @@ def factory(tmp_path):
 
 def run(capsys, *words):
     """Run in this process; its status is 0, and what it wrote to standard output is returned."""
-    status = main([str(word) for word in words])
-    out, err = capsys.readouterr()
-    assert (status, err) == (0, "")
+    out, err = run_with_notes(capsys, *words)
+    assert err == ""
     return out
+
+
+def run_with_notes(capsys, *words):
+    """The same of a command that may remark something on standard error: both are returned."""
+    assert main([str(word) for word in words]) == 0
+    return capsys.readouterr()
 
 
 def test_plan_prints_a_report_and_writes_a_plan(capsys, graph_file, tmp_path):
@@ -79,9 +86,45 @@ def test_plan_bare_leaves_the_graph_out(capsys, graph_file, tmp_path):
 def test_plan_takes_every_setting(capsys, graph_file):
     words = ["--order", "captured", "--layout", "best_fit", "--node-limit", "64"]
     words += ["--time-limit", "5", "--seed", "3", "--budget", "1MiB", "--json"]
-    data = json.loads(run(capsys, "plan", graph_file, *words))
+    out, err = run_with_notes(capsys, "plan", graph_file, *words)
+    data = json.loads(out)
     assert (data["order_strategy"], data["layout_strategy"], data["seed"]) == ("captured", "best_fit", 3)
     assert data["peak_bytes"] == data["captured_peak_bytes"] == 204 * KIB
+    assert err == (
+        "roam: note: order 'captured' and layout 'best_fit' take no --node-limit and --seed; "
+        "the plan is the same without\n"
+    )
+
+
+def test_set_reaches_the_strategy(capsys, graph_file, monkeypatch):
+    given = {}
+
+    def seen(graph, **values):
+        given.update(values)
+        return captured_order(graph)
+
+    own = (Parameter("tries", int, 3, "tries", low=1), Parameter("half", float, None, "half"))
+    own += (Parameter("deep", bool, False, "deep"), Parameter("how", str, "a", "how", choices=("a", "b")))
+    entry = Strategy("order", "captured", seen, "Seen.", "a test", own)
+    strategies()
+    monkeypatch.setitem(registry._REGISTRY.entries, ("order", "captured"), entry)
+    words = ["--order", "captured"]
+    for setting in ("tries=9", "tries=4", "half=1", "deep=yes", "how=b"):
+        words += ["--set", f"order.{setting}"]
+    run(capsys, "plan", graph_file, *words)
+    assert given == {"tries": 4, "half": 1.0, "deep": True, "how": "b"}
+
+
+def test_explain(capsys, graph_file, tmp_path):
+    out = tmp_path / "p.roam.json"
+    planned = json.loads(run(capsys, "plan", graph_file, "-o", out, "--json"))
+    text = run(capsys, "explain", out)
+    assert text == explain(roam.load(out)).text() + "\n"
+    data = json.loads(run(capsys, "explain", out, "--json"))
+    assert data == planned["explanation"]
+    short = json.loads(run(capsys, "explain", out, "--json", "--limit", "1"))
+    assert len(short["at_peak"]["largest"]) == 1
+    assert short["at_peak"]["rest_count"] == data["at_peak"]["count"] - 1
 
 
 def test_plan_is_judged_good_and_loads_no_torch(tmp_path):
@@ -180,7 +223,7 @@ def test_verify(capsys, factory):
 def test_help_and_version(capsys):
     assert run(capsys, "--version") == f"roam {roam.__version__}\n"
     overview = run(capsys)
-    for action in ("profile", "plan", "layout", "run", "verify", "export", "strategies"):
+    for action in ("profile", "plan", "layout", "run", "verify", "explain", "export", "strategies"):
         assert action in overview
         assert run(capsys, action, "--help").startswith(f"usage: roam {action}")
 

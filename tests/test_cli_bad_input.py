@@ -18,6 +18,7 @@ from roam_lab import cli
 from roam_lab.cli import main
 from roam_lab.ir import graph_to_data, save_graph
 from roam_lab.plan import make_plan
+from roam_lab.registry import strategies
 from tests.report.graphs import KIB, branches
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -62,6 +63,13 @@ def plan_file(tmp_path):
         (["plan", "g.json", "--budget=nanGiB"], "argument --budget: 'nanGiB' is not a size"),
         (["plan", "g.json", "--node-limit", "0"], "argument --node-limit: '0' is not a whole number of at least 1"),
         (["plan", "g.json", "--time-limit", "nan"], "argument --time-limit: 'nan' is not a positive number of seconds"),
+        (["plan", "g.json", "--time-limit", "0"], "argument --time-limit: '0' is not a positive number of seconds"),
+        (["layout", "a.csv", "--time-limit", "0"], "argument --time-limit: '0' is not a positive number of seconds"),
+        (["plan", "g.json", "--set", "effort=3"], "'effort=3' is not ROOM.NAME=VALUE, such as order.node_limit=64"),
+        (["plan", "g.json", "--set", "order.=3"], "'order.=3' is not ROOM.NAME=VALUE"),
+        (["plan", "g.json", "--set", "order.x"], "'order.x' is not ROOM.NAME=VALUE"),
+        (["layout", "a.csv", "--set", "order.x=1"], "`roam layout` orders nothing; set layout.NAME=VALUE"),
+        (["explain", "p.roam.json", "--limit", "0"], "argument --limit: '0' is not a whole number of at least 1"),
         (["plan", "g.json", "--time-limit=-1"], "'-1' is not a positive number of seconds"),
         (["run", "f.py:make", "--steps", "0"], "argument --steps: '0' is not a whole number of at least 1"),
         (["export", "p.roam.json"], "the following arguments are required: -o/--output; see roam export --help"),
@@ -131,10 +139,41 @@ def test_unknown_strategies_suggest_the_nearest(capsys, graph_file):
     line = refused(capsys, "plan", graph_file, "--layout", "best-fit")
     assert "there is no layout strategy 'best-fit'; did you mean 'best_fit'?" in line
 
+    line = refused(capsys, "plan", graph_file, "--order", "zzz")
+    assert f"choose one of {', '.join(entry.name for entry in strategies('order'))}" in line
 
-def test_node_limit_names_its_range(capsys, graph_file):
-    line = refused(capsys, "plan", graph_file, "--node-limit", "4096")
-    assert "node_limit is 4096, outside its range 8 to 1024" in line
+
+def test_unknown_layouts_of_instances(capsys, tmp_path):
+    path = tmp_path / "two.csv"
+    path.write_text("id,lower,upper,size\n0,0,5,10\n1,0,5,20\n")
+    line = refused(capsys, "layout", path, "--layout", "bestfit")
+    assert "there is no layout strategy 'bestfit'; did you mean 'best_fit'?" in line
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("order.tim_limit=1", "order 'auto' has no parameter 'tim_limit'; did you mean 'time_limit'?"),
+        ("order.zzz=1", "order 'auto' has no parameter 'zzz'; it has time_limit"),
+        ("order.time_limit=soon", "auto: time_limit must be a number, not 'soon'"),
+        ("order.time_limit=nan", "auto: time_limit must be a number, not 'nan'"),
+        ("order.time_limit=-1", "auto: time_limit is -1.0, outside its range 0 to …"),
+    ],
+)
+def test_settings_that_a_strategy_does_not_take(capsys, graph_file, setting, told):
+    assert told in refused(capsys, "plan", graph_file, "--set", setting)
+
+
+@pytest.mark.parametrize("limit", [7, 1025, 4096])
+def test_node_limit_names_its_range(capsys, graph_file, limit):
+    line = refused(capsys, "plan", graph_file, "--node-limit", limit)
+    assert f"node_limit is {limit}, outside its range 8 to 1024" in line
+
+
+def test_a_bare_plan_cannot_be_explained(capsys, tmp_path):
+    bare = tmp_path / "bare.roam.json"
+    make_plan(branches()).save(bare, bare=True)
+    assert "this plan is bare" in refused(capsys, "explain", bare)
 
 
 def test_a_budget_too_small_says_the_least_that_does(capsys, graph_file, tmp_path):

@@ -9,6 +9,7 @@ from IPython.utils.capture import capture_output
 
 from roam_lab.plan import Plan, Profile
 from roam_lab.registry import strategies
+from roam_lab.report.explanation import explain
 
 SETUP = """
 import torch
@@ -76,6 +77,20 @@ def test_plan_follows_the_last_profile_or_a_named_one(shell):
     assert "planned peak" in caught.outputs[0].data["text/plain"]
 
 
+def test_explain_follows_the_last_plan_or_a_named_one(shell):
+    cell(shell, f"p = {PROFILE}\na = %roam plan --order captured\nb = %roam plan")
+    last, named = cell(shell, "e = %roam explain"), cell(shell, "e = %roam explain a --limit 2")
+    assert last.stdout == f"{explain(shell.user_ns['b']).text()}\n"
+    assert named.stdout == f"{explain(shell.user_ns['a']).text(2)}\n"
+    assert shell.user_ns["e"] == explain(shell.user_ns["a"])
+
+
+def test_an_option_without_effect_is_remarked_upon(shell):
+    cell(shell, PROFILE)
+    caught = cell(shell, "a = %roam plan --order captured --layout best_fit --node-limit 64")
+    assert "order 'captured' and layout 'best_fit' take no --node-limit" in caught.stderr
+
+
 def test_local_names_inside_a_function_are_seen(shell):
     call = "get_ipython().run_line_magic('roam', 'profile model mine --loss criterion --fake')"
     cell(shell, f"def inner():\n    mine = batch\n    return {call}\nr = inner()")
@@ -98,7 +113,7 @@ def test_strategies_and_help(shell):
 
 def test_the_question_mark_shows_the_full_help(shell):
     text = shell.object_inspect_text("%roam")
-    for action in ("profile", "plan", "strategies", "help"):
+    for action in ("profile", "plan", "explain", "strategies", "help"):
         assert f"usage: %roam {action}" in text
 
 
@@ -115,6 +130,8 @@ def test_the_question_mark_shows_the_full_help(shell):
         ("%roam profile model 'batch", "close the quotes"),
         ("%roam profile model '1 +' ", "1 +: SyntaxError"),
         ("%roam profile model batch --loss criterion --step train_step", "give loss= or step=, not both"),
+        ("%roam explain", "there is no plan to explain yet; make one with %roam plan first"),
+        ("%roam explain batch", "batch is a tuple, not a plan"),
         ("%roam plan batch", "batch is a tuple, not a profile"),
         ("%roam help nothing", "invalid choice: 'nothing'"),
     ],
@@ -126,6 +143,23 @@ def test_errors_are_one_short_red_message(shell, line, told):
     assert caught.stderr.startswith("\x1b[31mroam: ")
     assert caught.stderr.endswith("\x1b[0m\n")
     assert caught.stderr.count("\n") == 1
+    assert told in caught.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--order lisst", "there is no order strategy 'lisst'; did you mean 'list'?"),
+        ("--layout best-fit", "there is no layout strategy 'best-fit'; did you mean 'best_fit'?"),
+        ("--node-limit 7", "node_limit is 7, outside its range 8 to 1024"),
+        ("--set order.tim_limit=1", "order 'auto' has no parameter 'tim_limit'; did you mean 'time_limit'?"),
+        ("--budget 1", "an arena of 1 bytes is too small: the least known to do is"),
+    ],
+)
+def test_settings_that_cannot_be_met(shell, options, told):
+    cell(shell, f"{PROFILE} --fake")
+    caught = cell(shell, f"x = %roam plan {options}")
+    assert shell.user_ns["x"] is None
     assert told in caught.stderr
 
 

@@ -41,6 +41,7 @@ class Alive:
     op: str
     module: str
     source: str
+    phase: str = ""
 
 
 def graph_of(plan: Plan) -> Graph:
@@ -142,15 +143,16 @@ def alive_at_peak(graph: Graph, order: Sequence[int], limit: int = 8) -> list[Al
     step = live_peak(graph, order).step
     alive = [life for life in lifetimes(graph, order) if life.start <= step < life.end]
     alive.sort(key=lambda life: (-life.bytes, life.storage))
-    return [_alive(graph, life.storage) for life in alive[:limit]]
+    return [alive_of(graph, life.storage) for life in alive[:limit]]
 
 
-def _alive(graph: Graph, storage: int) -> Alive:
+def alive_of(graph: Graph, storage: int) -> Alive:
+    """A created storage with what its creator knows about it."""
     info, creator = graph.storages[storage], graph.creator[storage]
     if creator is None:  # cannot be alive: only created storages have lifetimes
         raise ValueError(f"storage {storage} has no creator")
     op = graph.ops[creator]
-    return Alive(storage, info.bytes, info.kind or "", op.name, op.module or "", op.source or "")
+    return Alive(storage, info.bytes, info.kind or "", op.name, op.module or "", op.source or "", op.phase or "")
 
 
 def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
@@ -162,28 +164,49 @@ def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
     place = ", ".join(part for part in (op.phase, op.module, op.source) if part)
     return (
         f"The {what} peak of {bytes_text(peak.bytes)} is at step {peak.step + 1:,} of {len(order):,}, "
-        f"{_op_text(graph, order[peak.step])}{f', {place}' if place else ''}."
+        f"{op_text(order[peak.step], op.name)}{f', {place}' if place else ''}."
     )
 
 
-def _op_text(graph: Graph, index: int) -> str:
-    return f"op {index} ({graph.ops[index].name})"
+def op_text(index: int, name: str | None = None) -> str:
+    """An op by its number and, where it is known, its name."""
+    return f"op {index}" if name is None else f"op {index} ({name})"
 
 
 def certificate_sentence(plan: Plan) -> str:
-    """Why no order can need less, in one sentence; names the op when the plan holds its graph."""
+    """Why no order can need less, in plain words; names the op when the plan holds its graph."""
     proof = plan.certificate
-    if proof is None:
-        return f"Bound: no legal order needs less than {bytes_text(plan.lower_bound_bytes)}."
-    op = f"op {proof.op}" if plan.graph is None else _op_text(plan.graph, proof.op)
-    how = {
-        "forced": "these must all be alive then",
-        "minimum cut": "of all states in which it can run, the cheapest holds these (a minimum cut)",
-        "search": "the least peak of all orders, by exhaustive search",
-    }[proof.kind]
-    held = f"{len(proof.storages):,} storage{'' if len(proof.storages) == 1 else 's'}"
     opening = "Proven optimal" if plan.optimal else "Bound"
-    return f"{opening}: every legal order holds at least {bytes_text(proof.bytes)} while {op} runs, in {held}: {how}."
+    if proof is None or (not proof.storages and proof.kind != "search"):
+        return f"{opening}: no legal order needs less than {bytes_text(plan.lower_bound_bytes)}."
+    if proof.kind == "search":
+        return f"{opening}: no legal order has a lower peak: an exhaustive search ruled out every one."
+    op = op_text(proof.op, None if plan.graph is None else plan.graph.ops[proof.op].name)
+    size, held = bytes_text(proof.bytes), f"{len(proof.storages):,} storage{'' if len(proof.storages) == 1 else 's'}"
+    if proof.kind == "forced":
+        return (
+            f"{opening}: every legal order holds at least {size} while {op} runs, in {held}: "
+            "each made by it or before it and needed by it or after it, whatever the order."
+        )
+    cases = []
+    if proof.later:
+        cases.append(f"{_ops(proof.later)} still to come")
+    if proof.earlier:
+        cases.append(f"{_ops(proof.earlier)} already run")
+    if not cases:
+        return (
+            f"{opening}: every legal order holds at least {size} while {op} runs: of all states in which it can run, "
+            f"the cheapest holds {held} (a minimum cut)."
+        )
+    return (
+        f"{opening}: every legal order holds at least {size} at some time: with {' and '.join(cases)}, the cheapest "
+        f"state in which {op} can run holds {held} (a minimum cut), and an order that does otherwise holds as much "
+        "when one of those ops runs."
+    )
+
+
+def _ops(ops: Sequence[int]) -> str:
+    return f"{len(ops):,} op{'' if len(ops) == 1 else 's'}"
 
 
 def verdict_sentence(plan: Plan) -> str:

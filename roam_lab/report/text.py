@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from roam_lab.ir import Graph, captured_order
 from roam_lab.registry import Strategy
 from roam_lab.report import rows as said
 from roam_lab.report.legal import legal
+from roam_lab.report.tasks import tasks_text
 from roam_lab.report.units import bytes_text, exact_text
 
 if TYPE_CHECKING:
@@ -43,10 +45,10 @@ def figures(rows: Iterable[said.Row]) -> str:
 
 
 def alive_table(alive: Iterable[said.Alive]) -> str:
-    """What is alive at a peak: bytes, kind, op, module, source line."""
-    return table(
-        ((bytes_text(row.size_bytes), row.kind, row.op, row.module, row.source) for row in alive), frozenset({0})
-    )
+    """What is alive at a peak: bytes, kind, phase, op, module, source line; a column that says nothing is left out."""
+    lines = [(bytes_text(row.size_bytes), row.kind, row.phase, row.op, row.module, row.source) for row in alive]
+    told = [column for column in zip(*lines, strict=True) if any(column)]
+    return table(zip(*told, strict=True), frozenset({0}))
 
 
 def profile_text(profile: Profile) -> str:
@@ -71,6 +73,8 @@ def plan_text(plan: Plan, resident: Mapping[str, int] | None = None) -> str:
         figures(said.plan_rows(plan, resident)),
         f"{said.verdict_sentence(plan)}\n{said.certificate_sentence(plan)}",
     ]
+    if plan.tasks is not None:
+        parts.append(tasks_text(plan.tasks))
     if plan.graph is not None:
         parts.append(_at_peak(plan.graph, plan.order, "planned"))
     return legal("\n\n".join(parts))
@@ -82,16 +86,20 @@ def _at_peak(graph: Graph, order: Order, what: str) -> str:
     return f"{sentence} Largest alive there:\n{alive_table(alive)}" if alive else sentence
 
 
-def strategies_text(strategies: Iterable[Strategy]) -> str:
-    """The registry as a table: room, name, summary; parameters below their strategy."""
-    lines: list[tuple[str, str, str]] = []
+def strategies_text(strategies: Iterable[Strategy], width: int = 100) -> str:
+    """The registry for people, at most `width` columns wide: what each strategy is, where from, and its parameters."""
+    parts = []
     for strategy in strategies:
-        lines.append((strategy.room, strategy.name, strategy.summary))
+        title = f"{strategy.room} {strategy.name}"
+        told = [strategy.summary, f"Source: {strategy.source}"]
+        lines = [title, *(line for text in told for line in _wrapped(text, width, "    "))]
         for parameter in strategy.parameters:
-            span = " | ".join(parameter.choices)
-            if parameter.low is not None or parameter.high is not None:
-                low, high = ("..." if end is None else f"{end:g}" for end in (parameter.low, parameter.high))
-                span = f"{low} to {high}"
-            what = f"{parameter.type.__name__}, {span}, default {parameter.default}".replace(", ,", ",")
-            lines.append(("", f"  {parameter.name}", f"{parameter.help} ({what})"))
-    return table(lines)
+            lines += _wrapped(f"{parameter.name}: {parameter.help} ({parameter.described()})", width, "      ")
+        parts.append("\n".join(lines))
+    return legal("\n".join(parts))
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    wrapper = textwrap.TextWrapper(width, initial_indent=indent, subsequent_indent=f"{indent}  ")
+    wrapper.break_long_words = wrapper.break_on_hyphens = False
+    return wrapper.wrap(text)

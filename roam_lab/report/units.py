@@ -29,3 +29,8 @@ def change_text(before: int, after: int) -> str:
         return ""
     change = 100 * (after - before) / before
     return "0.0 %" if abs(change) < 0.05 else f"{change:+.1f} %"
+
+
+def share_text(part: int, whole: int) -> str:
+    """`part` of `whole` in percent: "2.50 %"."""
+    return f"{100 * part / whole:.2f} %" if whole else "0.00 %"

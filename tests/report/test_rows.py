@@ -1,5 +1,7 @@
 """The figures and sentences of reports; drawing them is tested in test_text."""
 
+import dataclasses
+
 import pytest
 
 from roam_lab.errors import InputError
@@ -43,7 +45,7 @@ def test_alive_at_peak_names_where_it_comes_from():
     graph = branches()
     alive = said.alive_at_peak(graph, captured_order(graph))
     assert [row.storage for row in alive] == [1, 2, 0]
-    assert alive[0] == said.Alive(1, 100 * KIB, "activation", "wide_a", "block.0", "train.py:10")
+    assert alive[0] == said.Alive(1, 100 * KIB, "activation", "wide_a", "block.0", "train.py:10", "forward")
     assert said.alive_at_peak(graph, captured_order(graph), limit=1) == alive[:1]
 
 
@@ -55,6 +57,39 @@ def test_sentences():
         "The captured peak of 204.0 KiB is at step 3 of 6, op 2 (wide_b), forward, <b>&, train.py:11."
     )
     assert said.certificate_sentence(plan).startswith("Proven optimal: every legal order holds at least 105.0 KiB")
+
+
+def proven(plan, kind, later=(), earlier=(), optimal=True):
+    proof = Certificate(2, (0, 2, 3), 105 * KIB, kind, later, earlier)
+    return dataclasses.replace(plan, certificate=proof, optimal=optimal)
+
+
+def test_each_kind_of_proof_has_its_own_wording():
+    plan = make_plan(branches())
+    told = said.certificate_sentence
+    assert told(proven(plan, "forced")) == (
+        "Proven optimal: every legal order holds at least 105.0 KiB while op 2 (wide_b) runs, in 3 storages: "
+        "each made by it or before it and needed by it or after it, whatever the order."
+    )
+    assert told(proven(plan, "minimum cut", optimal=False)) == (
+        "Bound: every legal order holds at least 105.0 KiB while op 2 (wide_b) runs: of all states in which it can "
+        "run, the cheapest holds 3 storages (a minimum cut)."
+    )
+    assert told(proven(plan, "minimum cut", later=(4,))) == (
+        "Proven optimal: every legal order holds at least 105.0 KiB at some time: with 1 op still to come, the "
+        "cheapest state in which op 2 (wide_b) can run holds 3 storages (a minimum cut), and an order that does "
+        "otherwise holds as much when one of those ops runs."
+    )
+    assert "with 1 op still to come and 2 ops already run, the" in told(proven(plan, "minimum cut", (4,), (1, 3)))
+    assert "at some time: with 1 op already run, the" in told(proven(plan, "minimum cut", earlier=(1,)))
+    assert told(proven(plan, "search")) == (
+        "Proven optimal: no legal order has a lower peak: an exhaustive search ruled out every one."
+    )
+    bare = dataclasses.replace(proven(plan, "forced"), graph=None)
+    assert "while op 2 runs" in told(bare)
+    assert told(dataclasses.replace(plan, certificate=None, optimal=False)) == (
+        "Bound: no legal order needs less than 105.0 KiB."
+    )
 
 
 def test_an_order_that_gains_nothing_says_so():

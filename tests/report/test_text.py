@@ -1,10 +1,15 @@
 """Text reports draw the rows: aligned, complete, the same each time."""
 
+import dataclasses
+
 import pytest
 
+from roam_lab.order.tasks import Moved, Task
 from roam_lab.plan import Profile, make_plan
-from roam_lab.registry import strategies
-from roam_lab.report.text import plan_text, profile_text, strategies_text, table
+from roam_lab.registry import Parameter, strategies
+from roam_lab.report.rows import Alive
+from roam_lab.report.tasks import tasks_text
+from roam_lab.report.text import alive_table, plan_text, profile_text, strategies_text, table
 from roam_lab.report.units import bytes_text, change_text, exact_text
 from tests.report.graphs import KIB, branches, chain
 
@@ -55,8 +60,46 @@ def test_reports_of_empty_and_nameless_graphs():
 
 def test_strategies_text_lists_the_registry():
     text = strategies_text(strategies())
+    flat = " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 100
     for strategy in strategies():
-        assert strategy.name in text
-        assert strategy.summary in text
+        assert f"{strategy.room} {strategy.name}\n" in text
+        assert " ".join(strategy.summary.split()) in flat
+        assert f"Source: {' '.join(strategy.source.split())}" in flat
         for parameter in strategy.parameters:
-            assert parameter.help in text
+            assert f"{parameter.name}: {' '.join(parameter.help.split())} ({parameter.described()})" in flat
+
+
+@pytest.mark.parametrize(
+    ("parameter", "text"),
+    [
+        (Parameter("a", int, 3, ""), "int; default 3"),
+        (Parameter("a", float, None, "", low=0), "float, 0 or more; default None"),
+        (Parameter("a", int, 9, "", high=10), "int, at most 10; default 9"),
+        (Parameter("a", int, 9, "", low=8, high=1024), "int, 8 to 1024; default 9"),
+        (Parameter("a", str, "x", "", choices=("x", "y")), "str, x | y; default x"),
+    ],
+)
+def test_parameters_are_described_in_a_few_words(parameter, text):
+    assert parameter.described() == text
+
+
+def test_tasks_are_summed_up():
+    leaves = [Task("leaf", (0, 1), 5, "optimal", "ilp", 0.25), Task("leaf", (2,), 7, "timed out", "ilp", 3.0)]
+    pair = Task("segment", (0, 1, 2), 7, pair=0, children=tuple(leaves))
+    other = Task("segment", (3,), 4, "optimal", "bound", pair=0)
+    tree = Task("step", (0, 1, 2, 3), 7, children=(pair, other), moved=(Moved(0, 0, 1), Moved(1, 1, 1)))
+    text = (
+        "Split into 2 segments (1 pair of forward and backward), solved as 3 leaves: 2 optimal, 1 timed out.\n"
+        "The slowest leaf took 3.00 s (1 op, ilp).\n"
+        "Of 2 update ops, 1 wait for a later segment than their own."
+    )
+    assert tasks_text(tree) == text
+    plan = make_plan(branches())
+    assert text not in plan_text(plan)
+    assert text in plan_text(dataclasses.replace(plan, tasks=tree))
+
+
+def test_a_column_without_words_is_left_out():
+    table_of = alive_table([Alive(0, 1024, "", "mm", "", ""), Alive(1, 17, "", "add", "", "")])
+    assert table_of == "  1.0 KiB  mm\n     17 B  add"
