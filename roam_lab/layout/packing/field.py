@@ -1,0 +1,123 @@
+"""Lifetimes as arrays, so that compiled loops find the gaps open to a newcomer, also among 100,000 storages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.compiled import compiled
+from roam_lab.ir import Layout, Lifetime
+
+Array = NDArray[np.int64]
+
+UNPLACED = -1
+_STRIDE = 32
+_MOST_CROSSING = 4_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """Storages numbered by start. `crossing[first[c]:first[c + 1]]`: who begins before storage `stride * c` and lives
+    on when it begins. Who lives with storage i are then found among the crossing ones of its checkpoint and those
+    from there to `last[i]`, the first that begins when i has ended."""
+
+    storages: Array
+    starts: Array
+    ends: Array
+    sizes: Array
+    last: Array
+    stride: int
+    first: Array
+    crossing: Array
+
+    @classmethod
+    def of(cls, lifetimes: Sequence[Lifetime]) -> Field:
+        """The field of these lifetimes; its memory is bounded by about 16 bytes x 4,000,000."""
+        lives = sorted(lifetimes, key=lambda life: (life.start, life.storage))
+        rows = np.array([(life.storage, life.start, life.end, life.bytes) for life in lives], np.int64).reshape(-1, 4)
+        storages, starts, ends, sizes = (np.ascontiguousarray(column) for column in rows.T)
+        alive = np.arange(len(lives)) - np.searchsorted(np.sort(ends), starts, "right")
+        stride = _STRIDE
+        while alive[::stride].sum() > _MOST_CROSSING:
+            stride *= 2
+        first = np.zeros(len(alive[::stride]) + 1, np.int64)
+        crossing = np.empty(int(alive[::stride].sum()), np.int64)
+        if len(lives):
+            _cross(starts, ends, stride, first, crossing)
+        return cls(storages, starts, ends, sizes, np.searchsorted(starts, ends, "left"), stride, first, crossing)
+
+    def place(self, sequence: Array, offsets: Array, first_fit: bool) -> None:
+        """Place `sequence` one by one into `offsets`, among what is placed there already (-1: not yet).
+
+        Each goes into the smallest gap that fits, or with `first_fit` into the lowest; else above all.
+        """
+        _place(sequence, offsets, first_fit, self.starts, self.ends, self.sizes, self.last, *self._crossings)
+
+    @property
+    def _crossings(self) -> tuple[int, Array, Array]:
+        return self.stride, self.first, self.crossing
+
+    def layout(self, offsets: Array) -> Layout:
+        """The layout of complete `offsets`."""
+        arena_bytes = int((offsets + self.sizes).max(initial=0))
+        return Layout(dict(zip(self.storages.tolist(), offsets.tolist(), strict=True)), arena_bytes)
+
+
+@compiled
+def _cross(starts: Array, ends: Array, stride: int, first: Array, crossing: Array) -> None:
+    """Fill `first` and `crossing`: a checkpoint keeps who lives on of those at the one before, and since."""
+    kept = 0
+    for checkpoint in range(1, len(first) - 1):
+        begin = checkpoint * stride
+        now = starts[begin]
+        for k in range(first[checkpoint - 1], first[checkpoint]):
+            if ends[crossing[k]] > now:
+                crossing[kept] = crossing[k]
+                kept += 1
+        for j in range(begin - stride, begin):
+            if ends[j] > now:
+                crossing[kept] = j
+                kept += 1
+        first[checkpoint + 1] = kept
+
+
+@compiled
+def _place(
+    sequence: Array,
+    offsets: Array,
+    first_fit: bool,
+    starts: Array,
+    ends: Array,
+    sizes: Array,
+    last: Array,
+    stride: int,
+    first: Array,
+    crossing: Array,
+) -> None:
+    found = np.empty(len(starts), np.int64)
+    lows = np.empty(len(starts), np.int64)
+    for newcomer in sequence:
+        begin, size = starts[newcomer], sizes[newcomer]
+        checkpoint = newcomer // stride
+        count = 0
+        for k in range(first[checkpoint], first[checkpoint + 1]):
+            other = crossing[k]
+            if offsets[other] >= 0 and ends[other] > begin:
+                found[count], lows[count] = other, offsets[other]
+                count += 1
+        for other in range(checkpoint * stride, last[newcomer]):
+            if offsets[other] >= 0 and ends[other] > begin:
+                found[count], lows[count] = other, offsets[other]
+                count += 1
+        reach, chosen, smallest = 0, -1, 0
+        for k in np.argsort(lows[:count]):
+            gap = lows[k] - reach
+            if gap >= size and (chosen < 0 or gap < smallest):
+                chosen, smallest = reach, gap
+                if first_fit or gap == size:
+                    break
+            reach = max(reach, lows[k] + sizes[found[k]])
+        offsets[newcomer] = reach if chosen < 0 else chosen

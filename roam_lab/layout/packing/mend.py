@@ -1,0 +1,127 @@
+"""Mend a layout: place all storages again and again, sooner what ended too high the last time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.ir import Layout, Lifetime, lifetimes_curve, live_bytes
+from roam_lab.layout.packing.field import UNPLACED, Array, Field
+
+_AT_ONCE = 256
+"""Storages placed between two looks at the clock."""
+_FRONT_ROUNDS = 3
+_FEW = 1 / 16
+_WALK = 60
+_REACH = 0.1
+
+
+def mended(
+    lifetimes: Sequence[Lifetime],
+    layout: Layout,
+    effort: int,
+    deadline: float | None = None,
+    seed: int = 0,
+    target_bytes: int = 0,
+) -> Layout:
+    """A smaller layout than `layout` if one is found, else `layout`. Made for very many storages.
+
+    It begins with sequences of which half place a *pyramid* first: all that live at a moment of the peak, longest
+    lifetime lowest, so that nothing is lost where there is nothing to lose; the others fill its flanks. Where few
+    end above the live peak, those go to the front (behind the pyramid) and all are placed again. Then, sequence
+    by sequence, each storage that ends no lower than the best arena moves forward by a random part of a tenth of
+    the sequence, and all are placed again. (Squeaky-wheel optimization, Joslin and Clements 1999.)
+
+    `effort`: how many single placements may be spent (20-40 microseconds each, compiled); counted, so that the
+    result does not depend on the machine. `deadline`: when to stop whatever the count (time.perf_counter; None: no
+    limit). `target_bytes`: stop at an arena of this many bytes or fewer; it always stops at the live peak.
+    """
+    target = max(target_bytes, int(lifetimes_curve(lifetimes).max(initial=0)))
+    if layout.arena_bytes <= target:
+        return layout
+    bench = _Bench(Field.of(lifetimes), target, layout.arena_bytes, effort, deadline)
+    random = np.random.default_rng(seed)
+    walks = []
+    for first_fit in (True, False):
+        for sequence, pyramid in _sequences(bench.field):
+            bench.mend_at_front(sequence, pyramid, first_fit)
+            walks.append((sequence, first_fit))
+    while bench.open:
+        walks = [(bench.walk(sequence, first_fit, random), first_fit) for sequence, first_fit in walks]
+    return layout if bench.best is None else bench.field.layout(bench.best)
+
+
+def _sequences(field: Field) -> Iterator[tuple[Array, int]]:
+    """Where to begin: by decreasing size, area and lifetime, after the pyramid and without; and its length."""
+    lengths = field.ends - field.starts
+    for rank in (field.sizes, field.sizes.astype(float) * lengths, lengths):
+        for base in (_at_the_peak(field), np.zeros(len(lengths), bool)):
+            keys = (field.storages, field.starts, -lengths, np.where(base, -lengths, -rank), ~base)
+            yield np.lexsort(keys), int(base.sum())
+
+
+def _at_the_peak(field: Field) -> NDArray[np.bool_]:
+    """Which storages live at a moment at which the most bytes do."""
+    curve = live_bytes(field.starts, field.ends, field.sizes, int(field.ends.max(initial=0)))
+    peaks = np.concatenate([[0], np.cumsum(curve == curve.max(initial=0))])
+    return np.asarray(peaks[field.ends] > peaks[field.starts])
+
+
+@dataclass(slots=True)
+class _Bench:
+    """Where sequences are tried: the field, the best offsets so far, and what may still be spent."""
+
+    field: Field
+    target: int
+    best_bytes: int
+    effort: int
+    deadline: float | None
+    best: Array | None = None
+
+    @property
+    def open(self) -> bool:
+        """Whether there is something to gain, and effort and time to gain it."""
+        in_time = self.deadline is None or time.perf_counter() < self.deadline
+        return in_time and self.effort > 0 and self.best_bytes > self.target
+
+    def highs(self, sequence: Array, first_fit: bool) -> Array | None:
+        """Where each storage ends when `sequence` is placed, the best kept; None if stopped on the way."""
+        offsets = np.full(len(sequence), UNPLACED)
+        for begin in range(0, len(sequence), _AT_ONCE):
+            if not self.open:
+                return None
+            part = sequence[begin : begin + _AT_ONCE]
+            self.field.place(part, offsets, first_fit)
+            self.effort -= len(part)
+        highs: Array = offsets + self.field.sizes
+        if highs.max() < self.best_bytes:
+            self.best, self.best_bytes = offsets, int(highs.max())
+        return highs
+
+    def mend_at_front(self, sequence: Array, pyramid: int, first_fit: bool) -> None:
+        """Place; while only few end above the target, place those sooner: first after the `pyramid` first ones."""
+        for _ in range(_FRONT_ROUNDS):
+            highs = self.highs(sequence, first_fit)
+            if highs is None:
+                return
+            late = (highs > self.target)[sequence]
+            if late.sum() > _FEW * len(late):
+                return
+            late[:pyramid] = True
+            sequence = np.concatenate([sequence[late], sequence[~late]])
+
+    def walk(self, sequence: Array, first_fit: bool, random: np.random.Generator) -> Array:
+        """Place and promote what ends too high, some times over; the sequence where the walk ends."""
+        for _ in range(_WALK):
+            highs = self.highs(sequence, first_fit)
+            if highs is None:
+                break
+            late = (highs >= self.best_bytes)[sequence]
+            ranks = np.arange(len(late), dtype=float)
+            ranks[late] -= random.random(int(late.sum())) * np.minimum(_REACH * len(late), ranks[late] + 1)
+            sequence = sequence[np.argsort(ranks, kind="stable")]
+        return sequence
