@@ -1,0 +1,89 @@
+"""The exact search against trying every order, and its limits."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roam_lab.ir import Graph
+from roam_lab.order.list_scheduling import best_pass
+from roam_lab.order.problem import problem_of
+from roam_lab.order.search.ready_sets import exact_order
+from tests.order.search.graphs import narrow_graph, parallel
+from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph
+from tests.plan.training_step import training_step
+
+ABOVE_ALL = 10**9
+SEEDS = st.integers(0, 10**6)
+
+
+def check_against_all_orders(graph: Graph, backwards: bool = False) -> None:
+    problem = problem_of(graph).reversed() if backwards else problem_of(graph)
+    best = best_peak(graph)
+    found = exact_order(problem, ABOVE_ALL)
+    assert found.complete
+    assert found.lower_bound_bytes == best or not graph.ops
+    if found.order is not None:
+        assert sorted(found.order) == list(range(len(problem)))
+        position = {op: step for step, op in enumerate(found.order)}
+        assert all(position[other] < position[op] for op in position for other in problem.after[op])
+        assert problem.peak(found.order) == best
+    proof = exact_order(problem, best)
+    assert (proof.order, proof.complete, proof.lower_bound_bytes) == (None, True, best)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_graphs(name: str) -> None:
+    check_against_all_orders(SMALL[name])
+
+
+@settings(max_examples=120, deadline=None, derandomize=True)
+@given(seed=SEEDS, backwards=st.booleans())
+def test_random_graphs(seed: int, backwards: bool) -> None:
+    check_against_all_orders(random_graph(seed, external=True), backwards)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(seed=SEEDS, shape=st.sampled_from([(2, 3), (3, 2), (6, 1)]), backwards=st.booleans())
+def test_chains_alike(seed: int, shape: tuple[int, int], backwards: bool) -> None:
+    check_against_all_orders(parallel(seed, *shape), backwards)
+
+
+def test_chains_alike_do_not_multiply() -> None:
+    found = exact_order(problem_of(pumpkin(30)), ABOVE_ALL)
+    assert (found.complete, found.lower_bound_bytes) == (True, 8 + 29 * 4 + 100)
+    assert found.states < 1000
+
+
+def test_segments_add_up() -> None:
+    one, eight = (exact_order(problem_of(training_step(blocks)), ABOVE_ALL).states for blocks in (1, 8))
+    assert eight < 40 * one
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_part_of_an_order(seed: int) -> None:
+    problem = problem_of(narrow_graph(seed))
+    order = best_pass(problem)
+    part = problem.part(sorted(order[10:35]), order[:10])
+    found = exact_order(part, ABOVE_ALL)
+    assert found.order is not None
+    assert part.peak(found.order) == found.lower_bound_bytes <= part.peak(best_pass(part))
+
+
+def test_limits() -> None:
+    problem = problem_of(narrow_graph(2))
+    least = exact_order(problem, ABOVE_ALL).lower_bound_bytes
+    few = exact_order(problem, ABOVE_ALL, states=20)
+    assert (few.order, few.complete) == (None, False)
+    assert 20 <= few.states < 40
+    assert 0 < few.lower_bound_bytes <= least
+    late = exact_order(problem, ABOVE_ALL, deadline=time.perf_counter())
+    assert (late.order, late.complete) == (None, False)
+    assert 0 < late.lower_bound_bytes <= least
+
+
+def test_bounds_that_meet_need_no_search() -> None:
+    assert exact_order(problem_of(narrow_graph(2)), 1500, 1500).states == 0
