@@ -87,5 +87,10 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where JupyterLab's `develop` command finds the built front end."""
+    return [{"src": "labextension", "dest": "roam-lab"}]
+
+
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

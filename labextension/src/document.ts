@@ -1,0 +1,113 @@
+/** `*.roam.json` as a document: the file is weighed before it is read, so that a huge one never reaches the page. */
+
+import { ABCWidgetFactory, DocumentModel, DocumentRegistry, DocumentWidget, TextModelFactory } from '@jupyterlab/docregistry';
+import { Contents } from '@jupyterlab/services';
+import { Widget } from '@lumino/widgets';
+
+import { element } from './element';
+import { MODEL } from './names';
+import { LARGEST_FILE_BYTES, PlanError, readPlan, tooLarge } from './planfile';
+import { PlanView } from './planview';
+
+/** The text of the plan file at `path`. Raises PlanError before reading when it is too large. */
+export async function fetchText(
+  contents: Contents.IManager,
+  path: string,
+  largest = LARGEST_FILE_BYTES
+): Promise<string> {
+  const { size } = await contents.get(path, { content: false });
+  if ((size ?? 0) > largest) {
+    throw new PlanError(tooLarge(size ?? 0));
+  }
+  const { content } = await contents.get(path, { content: true, type: 'file', format: 'text' });
+  return String(content);
+}
+
+/** A model that JupyterLab itself does not fill; it holds the text once the viewer has read it, so "save as" is whole. */
+class PlanModel extends DocumentModel {
+  text: string | null = null;
+
+  toString(): string {
+    if (this.text === null) {
+      throw new PlanError('The plan has not been read, so it cannot be saved under another name; copy the file.');
+    }
+    return this.text;
+  }
+}
+
+/** Asks for the file without its content (`fileFormat` null): see `fetchText`. */
+export class PlanModelFactory extends TextModelFactory {
+  get name(): string {
+    return MODEL;
+  }
+
+  get fileFormat(): Contents.FileFormat {
+    return null;
+  }
+
+  createNew(options: DocumentRegistry.IModelOptions = {}): PlanModel {
+    return new PlanModel({ languagePreference: options.languagePreference });
+  }
+}
+
+class PlanContent extends Widget {
+  constructor(context: DocumentRegistry.Context, contents: Contents.IManager) {
+    super();
+    this._context = context;
+    this._contents = contents;
+    this.addClass('roam-document');
+    this.node.append(element('p', { class: 'roam-note' }, 'Reading the plan …'));
+    void context.ready.then(() => this._read());
+    context.fileChanged.connect(() => void this._read());
+  }
+
+  dispose(): void {
+    this._view?.dispose();
+    super.dispose();
+  }
+
+  /** Read the file if it is another than the one shown. */
+  private async _read(): Promise<void> {
+    const modified = this._context.contentsModel?.last_modified;
+    if (!this._context.isReady || this.isDisposed || modified === this._modified) {
+      return;
+    }
+    this._modified = modified;
+    let text: string | PlanError;
+    try {
+      text = await fetchText(this._contents, this._context.path);
+      (this._context.model as PlanModel).text = text;
+    } catch (reason) {
+      text = reason instanceof PlanError ? reason : new PlanError(`The file cannot be read: ${String(reason)}`);
+    }
+    if (this.isDisposed) {
+      return;
+    }
+    this._view?.dispose();
+    this._view = new PlanView(() => {
+      if (text instanceof PlanError) {
+        throw text;
+      }
+      return readPlan(text);
+    });
+    this.node.replaceChildren(this._view.node);
+  }
+
+  private readonly _context: DocumentRegistry.Context;
+  private readonly _contents: Contents.IManager;
+  private _modified: string | undefined = '';
+  private _view: PlanView | null = null;
+}
+
+export class PlanWidgetFactory extends ABCWidgetFactory<DocumentWidget> {
+  constructor(options: DocumentRegistry.IWidgetFactoryOptions, contents: Contents.IManager) {
+    super(options);
+    this._contents = contents;
+  }
+
+  protected createNewWidget(context: DocumentRegistry.Context): DocumentWidget {
+    return new DocumentWidget({ context, content: new PlanContent(context, this._contents) });
+  }
+
+  private readonly _contents: Contents.IManager;
+}

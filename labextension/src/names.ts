@@ -1,0 +1,14 @@
+/** Names that several parts must agree on. */
+
+export const MIME_TYPE = 'application/vnd.roam.plan+json';
+export const FILE_TYPE = 'roam-plan';
+export const SUFFIX = '.roam.json';
+export const FACTORY = 'ROAM plan';
+export const MODEL = 'roam-plan-model';
+
+export const COMMANDS = {
+  open: 'roam:open-plan',
+  compare: 'roam:compare-plans',
+  notebook: 'roam:new-notebook',
+  hook: 'roam:insert-hook-code'
+} as const;

@@ -1,0 +1,65 @@
+/** What a plan file says, once it has been checked; the nouns of FORMATS.md. Sizes are bytes, steps are half-open. */
+
+export interface IStorage {
+  readonly bytes: number;
+  readonly output: boolean;
+  readonly external: boolean;
+  readonly kind: string;
+  readonly shape: string;
+  readonly dtype: string;
+}
+
+export interface IOp {
+  readonly name: string;
+  readonly target: string;
+  readonly phase: string;
+  readonly module: string;
+  readonly source: string;
+  readonly after: ReadonlyArray<number>;
+  readonly creates: ReadonlyArray<number>;
+  readonly touches: ReadonlyArray<number>;
+}
+
+export interface IGraph {
+  readonly name: string;
+  readonly residentBytes: number;
+  readonly storages: ReadonlyArray<IStorage>;
+  readonly ops: ReadonlyArray<IOp>;
+}
+
+export interface IPlan {
+  readonly graphSha256: string;
+  readonly order: ReadonlyArray<number>;
+  readonly offsets: ReadonlyMap<number, number>;
+  readonly arenaBytes: number;
+  readonly peakBytes: number;
+  readonly lowerBoundBytes: number;
+  readonly capturedPeakBytes: number;
+  readonly optimal: boolean;
+  readonly status: string;
+  readonly orderStrategy: string;
+  readonly layoutStrategy: string;
+  readonly seconds: number;
+  readonly seed: number;
+  readonly rewrites: number;
+  readonly environment: ReadonlyArray<readonly [string, string]>;
+  /** Null in a bare plan. */
+  readonly graph: IGraph | null;
+}
+
+/** How far the peak may lie above the best possible: peak / bound - 1; 0 when optimal, infinite without a bound. */
+export function gapOf(plan: IPlan): number {
+  if (plan.peakBytes <= plan.lowerBoundBytes) {
+    return 0;
+  }
+  return plan.lowerBoundBytes ? plan.peakBytes / plan.lowerBoundBytes - 1 : Infinity;
+}
+
+/** 'optimal', or how near it is proven to be. */
+export function proofText(plan: IPlan): string {
+  if (plan.optimal) {
+    return 'proven optimal';
+  }
+  const gap = gapOf(plan);
+  return isFinite(gap) ? `at most ${(100 * gap).toFixed(2)} % above the optimum` : 'nothing proven';
+}

@@ -1,0 +1,70 @@
+/** The figures of a plan at a glance, and how it was made. */
+
+import { element } from './element';
+import { IPlan, proofText } from './plan';
+import { bytesText, changeText, exactText, grouped } from './units';
+
+/** Tiles of the plan's sizes, the verdict in a sentence, and a list of its provenance. */
+export function summary(plan: IPlan): HTMLElement {
+  const { graph } = plan;
+  const change = changeText(plan.capturedPeakBytes, plan.peakBytes);
+  const tiles = [
+    tile('captured', plan.capturedPeakBytes, 'peak in eager’s order, predicted'),
+    tile('planned', plan.peakBytes, change ? `${change} against captured` : 'peak of the planned order'),
+    tile('bound', plan.lowerBoundBytes, plan.optimal ? 'met: proven optimal' : proofText(plan)),
+    tile('arena', plan.arenaBytes, `${changeText(plan.peakBytes, plan.arenaBytes) || 'nothing'} over the peak`)
+  ];
+  if (graph) {
+    tiles.push(tile('resident', graph.residentBytes, 'parameters, state, batch'));
+    tiles.push(tile('resident + arena', graph.residentBytes + plan.arenaBytes, 'the whole step'));
+  }
+  return element(
+    'header',
+    { class: 'roam-summary' },
+    element('h2', {}, graph ? graph.name || 'Plan' : 'Bare plan'),
+    element('p', { class: 'roam-verdict' }, verdict(plan)),
+    element('dl', { class: 'roam-tiles' }, ...tiles),
+    element('details', { class: 'roam-twin' }, element('summary', {}, 'How it was planned'), provenance(plan))
+  );
+}
+
+function tile(name: string, bytes: number, note: string): HTMLElement {
+  return element(
+    'div',
+    { class: 'roam-tile', 'data-figure': name },
+    element('dt', {}, name),
+    element('dd', { class: 'roam-tile-size' }, bytesText(bytes)),
+    element('dd', { class: 'roam-tile-exact' }, exactText(bytes)),
+    element('dd', { class: 'roam-tile-note' }, note)
+  );
+}
+
+function verdict(plan: IPlan): string {
+  const [before, after] = [plan.capturedPeakBytes, plan.peakBytes];
+  const proof = plan.optimal ? 'no legal order needs less' : proofText(plan);
+  if (before > 0 && before - after >= 0.01 * before) {
+    return `The planned order needs ${bytesText(after)} where the captured one needs ${bytesText(before)}; ${proof}.`;
+  }
+  return `Order gains nothing here (${changeText(before, after) || '0.0 %'}): what is alive at the peak decides; ${proof}.`;
+}
+
+function provenance(plan: IPlan): HTMLElement {
+  const { graph } = plan;
+  const facts: Array<readonly [string, string]> = [
+    ['status', plan.status],
+    ['gap', proofText(plan)],
+    ['order strategy', plan.orderStrategy],
+    ['layout strategy', plan.layoutStrategy],
+    ['planning', isNaN(plan.seconds) ? 'not recorded' : `${plan.seconds.toFixed(2)} s, seed ${plan.seed}`],
+    ['ops', grouped(plan.order.length)],
+    ['storages', graph ? grouped(graph.storages.length) : 'unknown'],
+    ['rewrites', plan.rewrites ? String(plan.rewrites) : 'none'],
+    ['graph', plan.graphSha256],
+    ...plan.environment
+  ];
+  return element(
+    'dl',
+    { class: 'roam-facts' },
+    ...facts.flatMap(([name, text]) => [element('dt', {}, name), element('dd', {}, text)])
+  );
+}
