@@ -8,6 +8,7 @@ sdist installs with the panel where there is no node.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,10 +65,10 @@ def build(source: Path) -> None:
     """Fetch what the lock file names and compile. Raises FrontendError."""
     if shutil.which("node") is None:
         raise FrontendError("node is not on PATH; install Node.js 20 or newer, or set ROAM_LAB_FRONTEND=skip.")
-    python = [sys.executable, "-m"]
-    _run(source, "its packages cannot be fetched", [*python, "jupyter_builder.jlpm", "install", "--immutable"])
-    _run(source, "its TypeScript does not compile", [*python, "jupyter_builder.jlpm", "tsc"])
-    _run(source, "it cannot be bundled", [*python, "jupyter_builder.main", "build", "."])
+    jlpm = [sys.executable, "-c", "from jupyter_builder.jlpm import main; main()"]
+    _run(source, "its packages cannot be fetched", [*jlpm, "install", "--immutable"])
+    _run(source, "its TypeScript does not compile", [*jlpm, "tsc"])
+    _run(source, "it cannot be bundled", [sys.executable, "-m", "jupyter_builder.main", "build", "."])
 
 
 def _run(source: Path, failure: str, command: list[str]) -> None:
@@ -80,5 +81,6 @@ def _run(source: Path, failure: str, command: list[str]) -> None:
         raise FrontendError(f"{failure} within {SECONDS} s; try again, or set ROAM_LAB_FRONTEND=skip.") from None
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-        errors = [line for line in lines if "error" in line.lower()] or lines[-1:] or [f"exit status {done.returncode}"]
-        raise FrontendError(f"{failure} ({errors[0].strip()}); repair that, or set ROAM_LAB_FRONTEND=skip.")
+        errors = [line for line in lines if re.search(r"\berror\b|Error:", line)] or lines[-1:]
+        reason = errors[0].strip() if errors else f"exit status {done.returncode}"
+        raise FrontendError(f"{failure} ({reason}); repair that, or set ROAM_LAB_FRONTEND=skip.")
