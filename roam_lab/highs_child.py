@@ -1,0 +1,47 @@
+"""HiGHS in a process of its own: a model file in, an answer out. Run by roam_lab.ilp, not imported.
+
+Apart, because highspy and OR-tools each bring a shared library of HiGHS under one name, of different versions:
+whichever is loaded second fails.
+
+    python highs_child.py MODEL.mps OPTIONS.json     OPTIONS: {"options": {...}, "start": {name: value}}
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import highspy
+import numpy as np
+
+
+def main(model_path: str, options_path: str) -> dict[str, Any]:
+    """Solve the model: how it ended, the objective, the proven bound, the values by name."""
+    with open(options_path, encoding="utf-8") as handle:
+        asked = json.load(handle)
+    highs = highspy.Highs()  # type: ignore[no-untyped-call]
+    highs.setOptionValue("output_flag", False)
+    for name, value in asked["options"].items():
+        highs.setOptionValue(name, value)
+    highs.readModel(model_path)
+    names = highs.getLp().col_names_
+    known = [(column, asked["start"][name]) for column, name in enumerate(names) if name in asked["start"]]
+    if known:
+        columns, levels = zip(*known, strict=True)
+        highs.setSolution(len(known), np.array(columns, np.int32), np.array(levels, np.float64))
+    highs.run()
+    info, status = highs.getInfo(), highs.getModelStatus()
+    solved = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
+    none = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
+    return {
+        "optimal": status == highspy.HighsModelStatus.kOptimal,
+        "infeasible": status in none,
+        "objective": info.objective_function_value if solved else None,
+        "bound": info.mip_dual_bound if abs(info.mip_dual_bound) < highspy.kHighsInf else None,
+        "values": dict(zip(names, highs.getSolution().col_value, strict=True)) if solved else {},
+    }
+
+
+if __name__ == "__main__":
+    json.dump(main(*sys.argv[1:]), sys.stdout)

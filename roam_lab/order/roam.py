@@ -1,0 +1,76 @@
+"""ROAM: a tree of small tasks, each solved by itself, joined to one order."""
+
+from __future__ import annotations
+
+import time
+
+from roam_lab.ilp import SOLVERS
+from roam_lab.ir import Graph
+from roam_lab.order.outcome import Outcome
+from roam_lab.order.problem import problem_of
+from roam_lab.order.task_tree.blocks import blocks_of
+from roam_lab.order.task_tree.first_order import first_order
+from roam_lab.order.task_tree.grow import grown, moves
+from roam_lab.order.task_tree.leaf import Limits
+from roam_lab.order.task_tree.split import problems_of, tree_of
+from roam_lab.order.task_tree.workers import processors, solve_leaves
+from roam_lab.registry import Parameter, strategy
+
+PARAMETERS = (
+    Parameter("node_limit", int, 128, "most ops that one leaf of the tree runs", low=8, high=1024),
+    Parameter("solver", str, "highs", "what solves the leaves' integer programs", choices=SOLVERS),
+    Parameter("time_limit", float, None, "seconds for all of it (None: limits of effort only)", low=0),
+    Parameter("leaf_nodes", int, 200, "search nodes that the solver may take for one leaf", low=0),
+    Parameter("leaf_seconds", float, 10.0, "seconds for one leaf: the backstop of leaf_nodes", low=0),
+    Parameter("leaves", str, "needed", "solve by integer program: where needed, or all", choices=("needed", "all")),
+    Parameter("workers", int, 0, "processes that solve leaves (0: one for each processor)", low=0, high=1024),
+)
+
+
+@strategy("order", "roam", source="ROAM (Shu et al., arXiv 2310.19295), as DESIGN reads it", parameters=PARAMETERS)
+def roam(
+    graph: Graph,
+    node_limit: int = 128,
+    solver: str = "highs",
+    time_limit: float | None = None,
+    leaf_nodes: int = 200,
+    leaf_seconds: float = 10.0,
+    leaves: str = "needed",
+    workers: int = 0,
+) -> Outcome:
+    """A tree of small tasks: segments between ops whose place is fixed, updates put back by memory, leaves by ILP.
+
+    | step                                           | where                                                    |
+    |------------------------------------------------|----------------------------------------------------------|
+    | join ops where that costs no order a byte      | task_tree/blocks.py (ours; a fifth of the ops is left)   |
+    | take weight updates out, find segments         | task_tree/segments.py (and ours: floating branches)      |
+    | put updates back, op by op, by memory          | task_tree/updates.py                                     |
+    | split until each leaf runs `node_limit` or less | task_tree/split.py: at local cut points or cheap states |
+    | solve leaves, side by side                     | task_tree/leaf.py: certificates, cuts, integer program   |
+
+    Where ROAM's order lies above the proven bound it is led through the cheapest states of its peak first
+    (order/improve.py). Counts live bytes of all storages, external ones too. Never worse than captured. Depends on the
+    graph and the parameters only, unless `time_limit` or `leaf_seconds` strikes.
+    """
+    ends = None if time_limit is None else time.perf_counter() + time_limit
+    deadline = None if time_limit is None else time.time() + time_limit
+    whole = problem_of(graph)
+    blocks = blocks_of(whole)
+    known = [number for number, ops in enumerate(blocks.ops) if all(graph.ops[op].phase == "update" for op in ops)]
+    first = first_order(blocks.problem, known, ends)
+    weights = [len(ops) for ops in blocks.expand([block] for block in first.run)][: len(first.run)]
+    step = tree_of(blocks.problem, first.run, weights, first.bounds, node_limit)
+    nodes = step.leaves()
+    limits = Limits(solver, leaf_nodes, leaf_seconds, deadline, leaves == "all")
+    problems = problems_of(blocks.problem, first.run, [0, *(node.high for node in nodes)])
+    solved = solve_leaves(problems, first.floor_bytes, limits, workers or processors())
+    groups = [[first.run[node.low + op] for op in leaf.order] for node, leaf in zip(nodes, solved, strict=True)]
+    ops = blocks.expand(groups)
+    moved = moves(blocks, first.updates, step, first.run)
+    tasks = grown(step, ops, solved, whole, moved, node_limit)
+    return Outcome(
+        order=tasks.ops,
+        lower_bound_bytes=solved[0].bound_bytes if len(solved) == 1 and solved[0].solver == "ilp" else 0,
+        timed_out=first.timed_out or tasks.status == "timed out",
+        tasks=tasks,
+    )

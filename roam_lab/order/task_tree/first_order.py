@@ -1,0 +1,62 @@
+"""The run that the tree splits: the backbone as list scheduling runs it, the rest put back by memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from roam_lab.order.bound import bound_of
+from roam_lab.order.improve import Budget, improved
+from roam_lab.order.list_scheduling import passes
+from roam_lab.order.problem import Problem
+from roam_lab.order.task_tree.segments import backbone, floating, insensitive
+from roam_lab.order.task_tree.updates import put_back
+
+WORK = 2_000_000
+"""Arcs of cut networks that the bound of the whole, and its splits, may each take: about a second."""
+
+
+@dataclass(frozen=True)
+class FirstOrder:
+    """A legal run of all ops; `bounds`: steps at which an independent segment ends and the next begins.
+
+    `updates`: what hangs off the backbone. `floor_bytes`: what every order of the whole must hold.
+    """
+
+    run: list[int]
+    bounds: list[int]
+    updates: list[int]
+    floor_bytes: int
+    timed_out: bool = False
+
+
+def first_order(problem: Problem, updates: Collection[int], ends: float | None) -> FirstOrder:
+    """The best of the captured order, list scheduling, and its backbone with the rest put back by memory.
+
+    Ties go to the last, which is ROAM's. Above the bound it is led through the cheapest states of its peak. `updates`:
+    ops known to be weight updates; `ends`: when to stop (time.perf_counter).
+    """
+    best = list(range(len(problem)))
+    peak = problem.peak(best)
+    for tried in passes(problem):
+        if problem.peak(tried) < peak:
+            best, peak = tried, problem.peak(tried)
+        if ends is not None and time.perf_counter() >= ends:
+            return FirstOrder(best, [], [], 0, True)
+    floor = bound_of(problem, best, WORK, None if ends is None else ends - time.perf_counter()).bytes
+    inside = backbone(problem, updates)
+    floats = set(floating(problem, inside))
+    core, spine = set(inside), set(inside) - floats
+    hanging = [op for op in range(len(problem)) if op not in core]
+    run = [op for op in best if op in spine]
+    # Mirrored, what floats towards backward hangs off it: an op then runs as late as there is room.
+    late = put_back(problem.reversed(), run[::-1], sorted(floats, reverse=True), floor)[::-1]
+    tried = put_back(problem, late, hanging, floor)
+    if problem.peak(tried) <= peak:
+        best, peak = tried, problem.peak(tried)
+    if peak > floor:
+        best = improved(problem, best, Budget(WORK, ends))
+    fixed = {run[step] for step in insensitive(problem, run)}
+    bounds = [step for step, op in enumerate(best) if op in fixed]
+    return FirstOrder(best, bounds, hanging, floor, ends is not None and time.perf_counter() >= ends)

@@ -1,0 +1,134 @@
+"""The tree of tasks, grown from its skeleton and what solving the leaves gave: plain data for plans and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from roam_lab.order.problem import Array, Problem
+from roam_lab.order.task_tree.blocks import Blocks
+from roam_lab.order.task_tree.leaf import Leaf
+from roam_lab.order.task_tree.split import Node
+from roam_lab.order.tasks import Kind, Moved, Solution, Task
+
+_WORSE: tuple[Solution, ...] = ("optimal", "feasible", "timed out")
+
+
+def grown(
+    step: Node, ops: Sequence[Sequence[int]], leaves: Sequence[Leaf], whole: Problem, moved: Sequence[Moved], limit: int
+) -> Task:
+    """The step's task; `ops` holds what each leaf runs, in the sequence in which `leaves` stand.
+
+    Ops that were joined to one block and are more than `limit` have their sequence fixed: as many leaves as it takes.
+    """
+    curve = whole.curve([op for group in ops for op in group])
+    numbers = iter(range(len(leaves)))
+    begin = 0
+
+    def task(node: Node) -> Task:
+        nonlocal begin
+        if not node.children:
+            number = next(numbers)
+            begin += len(ops[number])
+            return _leaf(ops[number], leaves[number], curve[begin - len(ops[number]) : begin], limit)
+        children = tuple(task(child) for child in node.children)
+        return _parent(node.kind, children)
+
+    root = task(step)
+    segments = [child.ops for child in root.children]
+    numbered = tuple(
+        replace(child, pair=pair) for child, pair in zip(root.children, pairs(whole, segments), strict=True)
+    )
+    return replace(root, children=numbered, moved=tuple(moved))
+
+
+def _parent(kind: Kind, children: tuple[Task, ...]) -> Task:
+    return Task(
+        kind=kind,
+        ops=tuple(op for child in children for op in child.ops),
+        peak_bytes=max(child.peak_bytes for child in children),
+        status=max((child.status for child in children), key=_WORSE.index),
+        solve_seconds=sum(child.solve_seconds for child in children),
+        children=children,
+    )
+
+
+def _leaf(ops: Sequence[int], leaf: Leaf, curve: Array, limit: int) -> Task:
+    chunks = [
+        Task(
+            kind="leaf",
+            ops=tuple(ops[low : low + limit]),
+            peak_bytes=int(curve[low : low + limit].max(initial=0)),
+            status=leaf.status,
+            solver=leaf.solver,
+            solve_seconds=0.0 if low else leaf.seconds,
+        )
+        for low in range(0, max(len(ops), 1), limit)
+    ]
+    return chunks[0] if len(chunks) == 1 else _parent("part", tuple(chunks))
+
+
+def pairs(whole: Problem, segments: Sequence[Sequence[int]]) -> list[int | None]:
+    """Each segment's pair number: a forward and a backward segment share one, counted from the outermost.
+
+    A forward segment belongs to the backward segment in which the most bytes of what it made die, across the waist: the
+    moment between two segments that most bytes cross. Of all these the heaviest set that nests like brackets is kept.
+    """
+    segment_of = [0] * len(whole)
+    for number, ops in enumerate(segments):
+        for op in ops:
+            segment_of[op] = number
+    count = len(segments)
+    bytes_of: dict[tuple[int, int], int] = {}
+    crossing = np.zeros(count + 1, np.int64)
+    for storage, users in enumerate(whole.users):
+        found = [segment_of[op] for op in users]
+        first, last = min(found), max(found)
+        if first < last and not whole.kept[storage]:
+            bytes_of[first, last] = bytes_of.get((first, last), 0) + whole.sizes[storage]
+            crossing[first + 1] += whole.sizes[storage]
+            crossing[last + 1] -= whole.sizes[storage]
+    waist = int(np.cumsum(crossing)[:count].argmax()) if count else 0
+    heaviest: dict[int, tuple[int, int]] = {}
+    for (first, last), size in sorted(bytes_of.items()):
+        if first < waist <= last and size > heaviest.get(first, (0, 0))[0]:
+            heaviest[first] = (size, last)
+    return _brackets(heaviest, count)
+
+
+def _brackets(heaviest: dict[int, tuple[int, int]], count: int) -> list[int | None]:
+    """The heaviest chain of brackets, each inside the one before: its pair numbers by segment."""
+    firsts = sorted(heaviest)
+    best = np.zeros(count + 1, np.int64)  # by backward segment: the heaviest chain that ends there
+    through: list[tuple[int, int]] = []  # (forward segment, chain before it) of every chain
+    chain_at = [-1] * (count + 1)
+    for first in firsts:
+        size, last = heaviest[first]
+        outer = last + 1 + int(best[last + 1 :].argmax())
+        if best[outer] + size > best[last]:
+            through.append((first, chain_at[outer] if best[outer] else -1))
+            best[last] = best[outer] + size
+            chain_at[last] = len(through) - 1
+    found: list[int | None] = [None] * count
+    at = chain_at[int(best.argmax())]
+    chain = []
+    while at >= 0:
+        first, at = through[at]
+        chain.append(first)
+    for number, first in enumerate(reversed(chain)):
+        found[first] = found[heaviest[first][1]] = number
+    return found
+
+
+def moves(blocks: Blocks, updates: Sequence[int], step: Node, run: Sequence[int]) -> list[Moved]:
+    """The segment in which each op of `updates` (blocks) could have run at once, and that in which it was put."""
+    segment_of = [0] * len(blocks.problem)
+    for number, segment in enumerate(step.children):
+        for block in run[segment.low : segment.high]:
+            segment_of[block] = number
+    home: dict[int, int] = {}
+    for block in updates:
+        home[block] = max((home.get(b, segment_of[b]) for b in blocks.problem.after[block]), default=0)
+    return [Moved(op, home[block], segment_of[block]) for block in updates for op in blocks.ops[block]]
