@@ -1,0 +1,91 @@
+"""Bokeh figures of plans, pure functions of the views in `report/views`; importing this imports bokeh.
+
+    figures = linked(plan, profile)  # "selected", "memory", "graph", "arena", "alive" and, with a tree, "tasks"
+    html = page("GPT-2", figures, views_of(plan, profile).tables())
+
+Each figure function takes a view and `theme` ("auto" reads on light and dark pages, "light", "dark") and gives a bokeh
+figure named "roam-KEY", with its alt text as label for screen readers and as `alt_text(figure)`.
+
+**Selection.** The figures of one `linked` call share one selected storage, in a ColumnDataSource named
+"roam-selection" with data {"storage": [number]}, -1 for none. The link is JavaScript in the page: it works in static
+HTML and needs no kernel. Bokeh allows a model in one document only, so show linked figures together (`page`,
+`bokeh.layouts.column`, one BokehModel), not one by one. From Python, beside a page with a kernel behind it:
+`selection_of(model)` gives that source, `on_select(model, listener)` calls `listener(storage | None)` at every
+change, `select(model, storage)` selects from outside, before it is shown (`linked(..., selected=7)`) or after.
+Figures made one by one (not by `linked`) each have a selection of their own, unless given one as
+`selection=new_selection()`.
+
+Sources by name: "roam-arena" (columns storage, count, left, right, bottom, top), "roam-alive"
+(storage, bytes, ...), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
+"roam-tasks", "roam-pareto", "roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from roam_lab.report.figures.alive import alive_figure
+from roam_lab.report.figures.arena import arena_figure
+from roam_lab.report.figures.graph import graph_figure
+from roam_lab.report.figures.memory import memory_figure
+from roam_lab.report.figures.page import page, resources
+from roam_lab.report.figures.pareto import pareto_figure
+from roam_lab.report.figures.selection import card, describing, new_selection, on_select, select, selection_of
+from roam_lab.report.figures.tasks import tasks_figure
+from roam_lab.report.figures.theme import Theme, alt_text, ink_of
+from roam_lab.report.views import views_of
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan, Profile
+    from roam_lab.report.views.axis import Clock
+
+__all__ = [
+    "Theme",
+    "alive_figure",
+    "alt_text",
+    "arena_figure",
+    "graph_figure",
+    "linked",
+    "memory_figure",
+    "new_selection",
+    "on_select",
+    "page",
+    "pareto_figure",
+    "resources",
+    "select",
+    "selection_of",
+    "tasks_figure",
+]
+
+
+def linked(
+    plan: Plan,
+    profile: Profile | None = None,
+    *,
+    theme: Theme = "auto",
+    clock: Clock = "auto",
+    resident: bool = False,
+    selected: int | None = None,
+) -> dict[str, Any]:
+    """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
+
+    Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", and "tasks" where the
+    plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
+    Raises InputError for a bare plan, or a clock without figures.
+    """
+    views = views_of(plan, profile, clock=clock, resident=resident)
+    selection = new_selection(-1 if selected is None else selected)
+    described = describing(views.tensors)
+    memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection)
+    figures = {
+        "selected": card(selection, views.tensors, ink_of(theme), described),
+        "memory": memory,
+        "graph": graph_figure(views.graph, theme=theme, selection=selection),
+        "arena": arena_figure(
+            views.arena, theme=theme, selection=selection, described=described, x_range=memory.x_range
+        ),
+        "alive": alive_figure(views.alive, theme=theme, selection=selection),
+    }
+    if views.tasks is not None:
+        figures["tasks"] = tasks_figure(views.tasks, theme=theme, selection=selection)
+    return figures

@@ -1,0 +1,85 @@
+"""Live-at-peak bars in bokeh: the captured side above the planned one, on one scale."""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.selection import connect, new_selection
+from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain
+from roam_lab.report.units import bytes_text, exact_text, unit_for
+from roam_lab.report.views.alive import AliveView
+from roam_lab.report.views.look import RESIDENT, kind_looks
+from roam_lab.report.views.table import short
+
+ROW_HEIGHT = 21
+"""Pixels a bar."""
+
+
+def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
+    """The bars of `view`, largest first, each with its size and name behind it; a click selects the storage."""
+    ink = ink_of(theme)
+    widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])
+    unit_name, unit = unit_for(widest)
+    lines = sum(len(side.bars) + 2 for side in view.sides)
+    drawn = empty(
+        "alive",
+        view,
+        ink,
+        lines * ROW_HEIGHT + 100,
+        "tap,save",
+        x_axis_label=f"bytes, {unit_name} (predicted)",
+        x_range=Range1d(0, widest / unit * 1.9),
+        y_range=Range1d(-lines + 0.5, 0.8),
+    )
+    drawn.yaxis.visible = False
+    drawn.ygrid.visible = False
+    looks = kind_looks(bar.kind for side in view.sides for bar in side.bars if bar.storage >= 0)
+    columns: dict[str, list[object]] = {
+        name: [] for name in ("storage", "y", "right", "fill", "hatch", "label", "bytes", "what", "kind", "source")
+    }
+    heads: dict[str, list[object]] = {"x": [], "y": [], "text": []}
+    y = 0.0
+    for side in view.sides:
+        heads["x"].append(0)
+        heads["y"].append(y)
+        heads["text"].append(plain(f"{side.label}: {bytes_text(side.peak_bytes)} {side.at}"))
+        for bar in side.bars:
+            y -= 1
+            look = looks.get(bar.kind, RESIDENT)
+            columns["storage"].append(bar.storage if side.selectable else -1)
+            columns["y"].append(y)
+            columns["right"].append(bar.bytes / unit)
+            columns["fill"].append(ink.of(look))
+            columns["hatch"].append(look.hatch)
+            columns["label"].append(plain(f"{bytes_text(bar.bytes)}  {short(bar.label, 64)}"))
+            columns["bytes"].append(exact_text(bar.bytes))
+            columns["what"].append(plain(bar.label))
+            columns["kind"].append(plain(bar.kind))
+            columns["source"].append(plain(bar.source))
+        y -= 2
+    source = ColumnDataSource(data=columns, name="roam-alive")
+    bars = drawn.hbar(
+        y="y",
+        right="right",
+        height=0.78,
+        source=source,
+        **filled(ink, "fill", "hatch"),
+        fill_alpha=0.75,
+        selection_line_color=ink.text,
+        selection_line_width=3,
+        nonselection_fill_alpha=0.4,
+        nonselection_line_alpha=0.4,
+    )
+    words = {"text_color": ink.text, "text_baseline": "middle", "text_font_size": "11px"}
+    drawn.text(x="right", y="y", text="label", x_offset=6, source=source, **words, nonselection_text_alpha=0.7)
+    drawn.text(
+        x="x", y="y", text="text", source=ColumnDataSource(data=heads), **{**words, "text_font_size": "12px"}
+    ).glyph.text_font_style = "bold"
+    key_of_looks(drawn, ink, looks)
+    rows = [("", "@what"), ("kind", "@kind"), ("bytes", "@bytes"), ("line", "@source")]
+    hover(drawn, [bars], rows, point_policy="follow_mouse")
+    connect(selection or new_selection(), source)
+    return drawn

@@ -1,0 +1,91 @@
+"""The arena map in bokeh: all rectangles in one glyph renderer on a canvas, so that ten thousand stay smooth."""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, CustomJSHover, Range1d, Span
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.selection import DESCRIBE, connect, describing, new_selection
+from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks
+from roam_lab.report.views.arena import ArenaView
+from roam_lab.report.views.look import kind_looks
+
+HEIGHT = 460
+HATCHED = 1 / 60
+"""A rectangle is hatched if it is at least this part of the arena high: lower ones would only show a smear."""
+_HOVER = """
+const row = special_vars.index
+const s = source.data.storage[row]
+return s < 0 ? source.data.count[row] + " storages of less than a pixel, drawn together" : describe(s)
+"""
+
+
+def arena_figure(
+    view: ArenaView,
+    *,
+    theme: Theme = "auto",
+    selection: ColumnDataSource | None = None,
+    described: dict[str, Any] | None = None,
+    x_range: Any = None,
+) -> figure:
+    """Every storage of `view` as a rectangle; a click selects it. `described`: what `describing` made, to be shared."""
+    ink = ink_of(theme)
+    unit_name, unit = view.unit
+    drawn = empty(
+        "arena",
+        view,
+        ink,
+        HEIGHT,
+        "xpan,box_zoom,wheel_zoom,tap,reset,save",
+        x_axis_label=view.axis.label,
+        y_axis_label=f"address in the arena, {unit_name}",
+        x_range=x_range or Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
+        y_range=Range1d(0, max(view.arena_bytes, 1) / unit * 1.03),
+    )
+    looks = kind_looks(view.kind)
+    high = (view.top - view.bottom) >= HATCHED * max(view.arena_bytes, 1)
+    source = ColumnDataSource(
+        data={
+            "left": view.left,
+            "right": view.right,
+            "bottom": view.bottom / unit,
+            "top": view.top / unit,
+            "storage": view.storage.astype(np.int32),
+            "count": view.count.astype(np.int32),
+            "fill": [ink.of(looks[kind]) for kind in view.kind],
+            "hatch": [looks[kind].hatch if tall else " " for kind, tall in zip(view.kind, high, strict=True)],
+        },
+        name="roam-arena",
+    )
+    boxes = drawn.quad(
+        left="left",
+        right="right",
+        bottom="bottom",
+        top="top",
+        source=source,
+        **filled(ink, "fill", "hatch"),
+        fill_alpha=0.6,
+        line_width=0.5,
+        selection_fill_alpha=1.0,
+        selection_line_color=ink.text,
+        selection_line_width=2,
+        nonselection_fill_alpha=0.22,
+        nonselection_line_alpha=0.4,
+        nonselection_hatch_alpha=0.12,
+    )
+    drawn.add_layout(Span(location=view.arena_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dashed"))
+    if view.external_bytes is not None:
+        drawn.add_layout(
+            Span(location=view.external_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dotted")
+        )
+    key_of_looks(drawn, ink, looks)
+    described = described or describing(view.tensors)
+    told = CustomJSHover(args={"source": source, **described}, code=DESCRIBE + _HOVER)
+    hover(drawn, [boxes], [("", "@storage{custom}")], formatters={"@storage": told}, point_policy="follow_mouse")
+    connect(selection or new_selection(), source, view.row_of)
+    return drawn

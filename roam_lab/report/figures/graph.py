@@ -1,0 +1,134 @@
+"""The folded computation graph in bokeh; a click on a module opens it, a click on the bar beside it folds it again.
+
+Opening happens in the page (`fold.js`), so it works without a kernel, too. What is open stands in the source named
+"roam-opened", column "node".
+"""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+
+from bokeh.models import ColumnDataSource, CustomJS, Range1d
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.graph_columns import graph_columns, tree_data
+from roam_lab.report.figures.selection import new_selection
+from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of
+from roam_lab.report.views.graph import BRACKET, COLUMNS, GraphView
+
+ROW_HEIGHT = 50
+MARGIN = 84
+FOLD = files(__package__).joinpath("fold.js").read_text("utf-8")
+_DRAW = """
+const laid = foldColumns(JSON.parse(words.tags[0]), words.data.node, selection.data.storage[0])
+for (const [name, source] of Object.entries({cells, bands, brackets, flow})) {
+  source.selected.indices = []
+  source.data = laid[name]
+}
+x.start = -bracket * laid.deep - 0.06
+y.start = -laid.rows - 0.1
+fig.height = Math.max(laid.rows, 2) * row_height + margin
+"""
+_OPEN = """
+const at = cb_obj.indices[0]
+if (at === undefined) return
+const tree = JSON.parse(words.tags[0])
+const node = source.data.node ? source.data.node[at] : -1
+const storage = source.data.storage ? source.data.storage[at] : -1
+cb_obj.indices = []
+if (node >= 0 && tree.children[node].length) words.data = {node: foldToggled(tree, words.data.node, node)}
+else if (storage >= 0) selection.data = {storage: [selection.data.storage[0] === storage ? -1 : storage]}
+"""
+
+
+def graph_figure(view: GraphView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
+    """`view` as a U: forward down the left, backward up beside it, update at the right; bands are kept bytes."""
+    ink = ink_of(theme)
+    selection = selection or new_selection()
+    deep = max((bar.level for bar in view.brackets), default=-1) + 1
+    drawn = empty(
+        "graph",
+        view,
+        ink,
+        max(len(view.rows), 2) * ROW_HEIGHT + MARGIN,
+        "tap,save",
+        x_range=Range1d(-BRACKET * deep - 0.06, COLUMNS[2][1] + 0.04),
+        y_range=Range1d(-len(view.rows) - 0.1, 1.0),
+    )
+    drawn.axis.visible = False
+    drawn.grid.visible = False
+    columns = graph_columns(view, ink, int(selection.data["storage"][0]))
+    sources = {name: ColumnDataSource(data=data, name=f"roam-graph-{name}") for name, data in columns.items()}
+    _glyphs(drawn, sources, ink)
+    words = ColumnDataSource(
+        data={"node": list(view.opened)},
+        name="roam-opened",
+        tags=[json.dumps(tree_data(view, ink), separators=(",", ":"), ensure_ascii=False)],
+    )
+    given = {"words": words, "selection": selection}
+    laid = {
+        **given,
+        **sources,
+        "x": drawn.x_range,
+        "y": drawn.y_range,
+        "fig": drawn,
+        "bracket": BRACKET,
+        "row_height": ROW_HEIGHT,
+        "margin": MARGIN,
+    }
+    redraw = CustomJS(args=laid, code=FOLD + _DRAW)
+    words.js_on_change("data", redraw)
+    selection.js_on_change("data", redraw)
+    for name in ("cells", "bands", "brackets"):
+        code = CustomJS(args={**given, "source": sources[name]}, code=FOLD + _OPEN)
+        sources[name].selected.js_on_change("indices", code)
+    return drawn
+
+
+def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> None:
+    """Bands lie under the cells, words on top."""
+    shown = []
+    flow, bands, cells, brackets = (sources[name] for name in ("flow", "bands", "cells", "brackets"))
+    drawn.multi_line("xs", "ys", source=flow, line_color=ink.axis, line_width=1.2, line_alpha=0.8)
+    drawn.scatter("x", "y", source=flow, marker="marker", size=6, color=ink.axis)
+    band = drawn.patches(
+        "xs", "ys", source=bands, fill_color="fill", fill_alpha=0.42, line_color="fill", line_width=0.7
+    )
+    hover(drawn, [band], [("", "@text"), ("bytes", "@bytes{0,0}")], point_policy="follow_mouse")
+    for source, fill in ((cells, "fill"), (brackets, ink.axis)):
+        shown.append(
+            drawn.quad(
+                left="left",
+                right="right",
+                bottom="bottom",
+                top="top",
+                source=source,
+                fill_color=fill,
+                fill_alpha=0.16,
+                line_color="line" if source is cells else ink.axis,
+                line_width="width" if source is cells else 0.6,
+                hatch_pattern="hatch" if source is cells else " ",
+                hatch_color=fill,
+                hatch_alpha=0.12,
+                hatch_scale=9,
+            )
+        )
+    hover(drawn, shown[:1], [("", "@label"), ("", "@sub"), ("", "@mark"), ("", "@hint")], point_policy="follow_mouse")
+    hover(drawn, shown[1:], [("", "@label"), ("", "click to fold it")], point_policy="follow_mouse")
+    middle = {"text_align": "center", "text_baseline": "middle", "text_color": ink.text}
+    upper = drawn.text("middle", "upper", text="short", source=cells, text_font_size="12px", **middle)
+    lower = drawn.text("middle", "lower", text="sub", source=cells, text_font_size="10px", **middle)
+    peak = drawn.text("right", "top", text="mark", source=cells, y_offset=-2, text_font_size="10px", **middle)
+    peak.glyph.text_align, peak.glyph.text_baseline = "right", "bottom"
+    side = drawn.text("middle", "centre", text="short", source=brackets, angle=1.5708, text_font_size="11px", **middle)
+    for words in (upper, lower, peak, side):
+        words.nonselection_glyph = words.selection_glyph = None
+    heads = {
+        "x": [sum(column) / 2 for column in COLUMNS],
+        "y": [0.74] * 3,
+        "text": ["forward ↓", "backward ↑", "update"],
+    }
+    drawn.text("x", "y", text="text", source=ColumnDataSource(data=heads), text_font_size="12px", **middle)

@@ -1,0 +1,186 @@
+"""Memory over time in bokeh: curves as steps, the stack by kind beneath, the bound, each peak named."""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+import numpy as np
+from bokeh.models import BoxAnnotation, ColumnDataSource, CustomJS, LabelSet, Range1d, Span
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.selection import new_selection
+from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, empty, hover, ink_of, legend, plain
+from roam_lab.report.units import bytes_text
+from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
+from roam_lab.report.views.memory import Curve, MemoryView
+from roam_lab.report.views.table import short
+from roam_lab.report.views.tensors import Tensors
+
+HEIGHT = 420
+_SPAN = """
+const now = selection.data.storage[0]
+const alive = now >= 0 && start[now] >= 0
+if (alive) { box.left = edges[start[now]]; box.right = Math.max(edges[end[now]], box.left + hair) }
+box.visible = alive
+"""
+
+
+def memory_figure(
+    view: MemoryView,
+    *,
+    theme: Theme = "auto",
+    known: Tensors | None = None,
+    selection: ColumnDataSource | None = None,
+) -> figure:
+    """The curves of `view` over its stack; a click on a legend's entry hides it.
+
+    With `known`, the tensors of the plan that `view` shows, the lifetime of the selected storage is shaded.
+    """
+    ink = ink_of(theme)
+    unit_name, unit = view.unit
+    drawn = empty(
+        "memory",
+        view,
+        ink,
+        HEIGHT,
+        "xpan,xwheel_zoom,box_zoom,reset,save",
+        x_axis_label=view.axis.label,
+        y_axis_label=f"{view.counted}, {unit_name}",
+        x_range=Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
+        y_range=Range1d(0, view.top_bytes / unit * 1.08),
+    )
+    items = _stack(drawn, view, ink, unit)
+    for curve in view.curves:
+        items.append(_line(drawn, view, curve, ink, unit))
+    if view.bound_bytes is not None:
+        height = (view.bound_bytes + view.base_bytes) / unit
+        look = ROLES["bound"]
+        line = drawn.line(
+            [0, view.axis.end], [height, height], color=ink.of(look), line_width=2, line_dash=list(look.dash)
+        )
+        items.append((f"proven lower bound {bytes_text(view.bound_bytes)}", [line]))
+    _peaks(drawn, view, ink, unit)
+    legend(drawn, ink, items, columns=2)
+    if known is not None:
+        _span(drawn, view, known, ink, selection or new_selection())
+    return drawn
+
+
+def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[str, list[object]]]:
+    """Areas from the resident bytes up, one renderer a kind; the last value holds to the axis' end."""
+    items: list[tuple[str, list[object]]] = []
+    if view.base_bytes:
+        band = drawn.quad(
+            left=[0],
+            right=[view.axis.end],
+            bottom=[0],
+            top=[view.base_bytes / unit],
+            fill_color=ink.of(RESIDENT),
+            fill_alpha=0.25,
+            line_alpha=0,
+            hatch_pattern=RESIDENT.hatch,
+            hatch_color=ink.of(RESIDENT),
+            hatch_alpha=HATCH_ALPHA,
+        )
+        items.append((f"resident {bytes_text(view.base_bytes)}", [band]))
+    if not len(view.stack_x):
+        return items
+    x = np.append(view.stack_x, view.axis.end)
+    looks = kind_looks(layer.kind for layer in view.stack)
+    below = np.full(len(x), view.base_bytes / unit)
+    source = ColumnDataSource(data={"x": x, "y_0": below}, name="roam-stack")
+    for number, layer in enumerate(view.stack):
+        below = below + np.append(layer.size_bytes, layer.size_bytes[-1]) / unit
+        source.add(below, f"y_{number + 1}")
+        look = looks[layer.kind]
+        area = drawn.varea_step(
+            x="x",
+            y1=f"y_{number}",
+            y2=f"y_{number + 1}",
+            step_mode="after",
+            source=source,
+            fill_color=ink.of(look),
+            fill_alpha=0.38,
+            hatch_pattern=look.hatch,
+            hatch_color=ink.of(look),
+            hatch_alpha=HATCH_ALPHA,
+            hatch_scale=9,
+        )
+        items.append((f"{view.stacked}: {layer.kind}, at most {bytes_text(layer.peak_bytes)}", [area]))
+    return items
+
+
+def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) -> tuple[str, list[object]]:
+    look = ROLES[curve.role]
+    values = np.append(curve.size_bytes, curve.size_bytes[-1:]) + view.base_bytes
+    x = np.append(curve.x, view.axis.end) if len(curve.x) else curve.x
+    source = ColumnDataSource(
+        data={"x": x, "y": values / unit, "bytes": values.astype(np.float64)}, name=f"roam-{curve.role}"
+    )
+    line = drawn.step(
+        "x",
+        "y",
+        source=source,
+        mode="after",
+        color=ink.of(look),
+        line_width=2 if curve.role == "planned" else 1.6,
+        line_dash=list(look.dash),
+    )
+    rows = [("", plain(curve.label)), ("at", "@x{0,0.[0]}"), ("bytes", "@bytes{0,0}"), ("", curve.basis)]
+    hover(drawn, [line], rows, mode="mouse", line_policy="prev")
+    return f"{curve.label}: {bytes_text(curve.peak_bytes)} ({curve.basis})", [line]
+
+
+def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
+    """A triangle and a name at each curve's peak, on the side with more room."""
+    shown = [curve for curve in view.curves if curve.peak_bytes]
+    left = [curve.peak_at < view.axis.end * 0.6 for curve in shown]
+    source = ColumnDataSource(
+        data={
+            "x": [curve.peak_at for curve in shown],
+            "y": [(curve.peak_bytes + view.base_bytes) / unit for curve in shown],
+            "text": [plain(short(curve.peak_name, 52)) for curve in shown],
+            "align": ["left" if side else "right" for side in left],
+            "shift": [8 if side else -8 for side in left],
+            "color": [ink.of(ROLES[curve.role]) for curve in shown],
+        },
+        name="roam-peaks",
+    )
+    drawn.scatter("x", "y", source=source, marker="inverted_triangle", size=9, color="color")
+    drawn.add_layout(
+        LabelSet(
+            x="x",
+            y="y",
+            text="text",
+            text_align="align",
+            x_offset="shift",
+            y_offset=5,
+            source=source,
+            text_color=ink.text,
+            text_font_size="11px",
+        )
+    )
+
+
+def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:
+    """Shade when the selected storage lives."""
+    box = BoxAnnotation(
+        left=0, right=0, fill_color=ink.axis, fill_alpha=0.22, line_color=ink.text, line_dash="dotted", visible=False
+    )
+    now = int(selection.data["storage"][0])
+    hair = view.axis.end / 800
+    if now >= 0 and known.start[now] >= 0:
+        box.left = float(view.axis.edges[known.start[now]])
+        box.right = max(float(view.axis.edges[known.end[now]]), box.left + hair)
+        box.visible = True
+    drawn.add_layout(box)
+    given = {
+        "selection": selection,
+        "box": box,
+        "edges": view.axis.edges,
+        "start": known.start.astype(np.int32),
+        "end": known.end.astype(np.int32),
+        "hair": hair,
+    }
+    selection.js_on_change("data", CustomJS(args=given, code=_SPAN))
+    drawn.add_layout(Span(location=0, dimension="width", line_color=ink.axis, line_alpha=0.6))

@@ -1,0 +1,58 @@
+"""One HTML page that holds figures and all they need: it opens offline, with the tables beneath the pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from roam_lab.report.figures.theme import alt_text
+from roam_lab.report.legal import xml_text
+from roam_lab.report.views.table import Table
+
+STYLE = """
+:root{color-scheme:light dark}
+body{font:14px/1.5 system-ui,sans-serif;margin:1.5rem auto;max-width:72rem;padding:0 1rem;background:#fff;color:#222}
+figure{margin:1.5rem 0}figure>div{min-height:2rem}
+details{margin:.3rem 0 2rem}summary{cursor:pointer}
+.roam-table{border-collapse:collapse;font-size:12px;display:block;overflow-x:auto}
+.roam-table caption{text-align:left;font-weight:600;padding:.3rem 0}
+.roam-table th,.roam-table td{padding:.15rem .6rem;border-bottom:1px solid #8884;text-align:left}
+@media (prefers-color-scheme:dark){body{background:#1b1b1b;color:#eee}}
+""".strip()
+
+
+def resources() -> Resources:
+    """BokehJS written into the page, without the parts that these figures do not use (widgets come with Div)."""
+    return Resources(mode="inline", components=["bokeh"])
+
+
+def page(
+    title: str,
+    figures: Mapping[str, Any] | Sequence[Any],
+    tables: Mapping[str, Table] | None = None,
+    dark: bool | None = None,
+) -> str:
+    """A self-contained HTML document of `figures`, in their order, linked as they were made; no request leaves it.
+
+    `tables`: the table twin of the figure of the same key, folded up beneath it. `dark`: the page's own colours;
+    None: as the viewer prefers. Names are escaped.
+    """
+    named = dict(figures) if isinstance(figures, Mapping) else {str(at): one for at, one in enumerate(figures)}
+    script, divs = components(named) if named else ("", {})
+    parts = []
+    for key, div in divs.items():
+        alt = alt_text(named[key])
+        label = f' role="group" aria-label="{xml_text(alt)}"' if alt else ""
+        twin = (tables or {}).get(key)
+        table = f"<details><summary>Table</summary>\n{twin.html()}</details>" if twin else ""
+        parts.append(f"<figure{label}>{div}</figure>\n{table}")
+    forced = {None: "", True: "body{background:#1b1b1b;color:#eee}", False: "body{background:#fff;color:#222}"}[dark]
+    return (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{xml_text(title)}</title>\n'
+        f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'
+        f'<link rel="icon" href="data:,">\n<style>{STYLE}{forced}</style>\n{resources().render()}\n</head>\n'
+        f"<body><h1>{xml_text(title)}</h1>\n{''.join(parts)}\n{script}\n</body></html>\n"
+    )

@@ -1,0 +1,96 @@
+"""ROAM's tree in bokeh: an icicle, the whole step above, its leaves at the bottom."""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+import numpy as np
+from bokeh.models import ColumnDataSource, Range1d
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.selection import connect, new_selection
+from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain
+from roam_lab.report.units import bytes_text, exact_text
+from roam_lab.report.views.look import STATUSES
+from roam_lab.report.views.tasks import TasksView
+
+ROW_HEIGHT = 44
+NAMED = 0.07
+"""A cell at least this part of the width wide has its name in it."""
+
+
+def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
+    """The cells of `view`, as wide as their ops; a selected storage marks the leaf that runs its creator."""
+    ink = ink_of(theme)
+    cells = view.cells
+    drawn = empty(
+        "tasks",
+        view,
+        ink,
+        view.depth * ROW_HEIGHT + 130,
+        "xpan,xwheel_zoom,tap,reset,save",
+        x_axis_label="op, in the sequence of the tree",
+        x_range=Range1d(0, max(view.ops, 1), bounds=(0, max(view.ops, 1))),
+        y_range=Range1d(-view.depth, 0.1),
+    )
+    drawn.yaxis.visible = False
+    drawn.grid.visible = False
+    wide = [cell.right - cell.left >= NAMED * max(view.ops, 1) for cell in cells]
+    source = ColumnDataSource(
+        data={
+            "left": [cell.left for cell in cells],
+            "right": [cell.right for cell in cells],
+            "middle": [(cell.left + cell.right) / 2 for cell in cells],
+            "top": [-cell.depth for cell in cells],
+            "bottom": [-cell.depth - 0.92 for cell in cells],
+            "centre": [-cell.depth - 0.46 for cell in cells],
+            "fill": [ink.of(STATUSES[cell.status]) for cell in cells],
+            "hatch": [STATUSES[cell.status].hatch if cell.leaf else " " for cell in cells],
+            "alpha": [0.65 if cell.leaf else 0.2 for cell in cells],
+            "text": [plain(cell.label) if named else "" for cell, named in zip(cells, wide, strict=True)],
+            "label": [plain(cell.label) for cell in cells],
+            "ops": [cell.right - cell.left for cell in cells],
+            "status": [cell.status for cell in cells],
+            "solver": [plain(cell.solver or "(none of its own)") for cell in cells],
+            "seconds": [cell.seconds for cell in cells],
+            "peak": [f"{bytes_text(cell.peak_bytes)} ({exact_text(cell.peak_bytes)})" for cell in cells],
+            "storage": np.full(len(cells), -1, np.int32),
+        },
+        name="roam-tasks",
+    )
+    boxes = drawn.quad(
+        left="left",
+        right="right",
+        bottom="bottom",
+        top="top",
+        source=source,
+        **filled(ink, "fill", "hatch"),
+        fill_alpha="alpha",
+        line_width=0.6,
+        selection_line_color=ink.text,
+        selection_line_width=3,
+        nonselection_line_alpha=0.5,
+    )
+    words = drawn.text(
+        x="middle",
+        y="centre",
+        text="text",
+        source=source,
+        text_align="center",
+        text_baseline="middle",
+        text_color=ink.text,
+        text_font_size="11px",
+    )
+    words.nonselection_glyph = words.selection_glyph = None
+    key_of_looks(drawn, ink, STATUSES)
+    rows = [
+        ("", "@label"),
+        ("ops", "@ops{0,0}"),
+        ("peak, predicted", "@peak"),
+        ("status", "@status"),
+        ("solver", "@solver"),
+        ("seconds, measured", "@seconds{0.000}"),
+    ]
+    hover(drawn, [boxes], rows, point_policy="follow_mouse")
+    connect(selection or new_selection(), source, view.row_of)
+    return drawn

@@ -1,0 +1,162 @@
+"""What all bokeh figures share: ink for light and dark pages, an empty figure with alt text, plain strings.
+
+Figures bring no background of their own, so that they lie on any page. In theme "auto" axes and words are of a grey
+that reads on white and on near-black; "light" and "dark" have more contrast.
+"""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bokeh.core.properties import value
+from bokeh.models import HoverTool, Legend, LegendItem, Title
+from bokeh.plotting import figure
+
+from roam_lab.errors import InputError
+from roam_lab.report.legal import legal
+from roam_lab.report.views.look import Look
+from roam_lab.report.views.table import View
+
+Theme = Literal["auto", "light", "dark"]
+WIDTH = 860
+"""Pixels; figures take the width that they are given, from LEAST_WIDTH on."""
+LEAST_WIDTH = 320
+HATCH_ALPHA = 0.45
+HATCH_SCALE = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Ink:
+    """Colours of words, axes and grid, and of what stands behind words on a filled place."""
+
+    theme: Theme
+    text: str
+    axis: str
+    grid: str
+    grid_alpha: float
+
+    def of(self, look: Look) -> str:
+        """The look's colour in this theme."""
+        return look.colour(self.theme)
+
+
+INKS = {
+    "auto": Ink("auto", "#7d7d7d", "#8a8a8a", "#8a8a8a", 0.25),
+    "light": Ink("light", "#222222", "#555555", "#555555", 0.18),
+    "dark": Ink("dark", "#eeeeee", "#aaaaaa", "#aaaaaa", 0.22),
+}
+
+
+def ink_of(theme: str) -> Ink:
+    """The ink of `theme`. Raises InputError for another name than auto, light or dark."""
+    if theme not in INKS:
+        raise InputError(f"no theme is named {theme!r}; choose one of {', '.join(INKS)}")
+    return INKS[theme]
+
+
+def plain(text: str) -> str:
+    """`text` as bokeh shows it letter by letter: names come from files, and what bokeh takes for a formula it typesets
+    with a library from the network."""
+    text = legal(text)
+    for sign in ("$$", "\\[", "\\]", "\\(", "\\)"):
+        text = text.replace(sign, f"{sign[0]}\u2060{sign[1]}")
+    return text
+
+
+def empty(key: str, view: View, ink: Ink, height: int, tools: str, **more: Any) -> figure:
+    """A figure without glyphs: transparent, titled, named "roam-KEY", with the view's words as its alt text."""
+    drawn = figure(
+        name=f"roam-{key}",
+        title=Title(text=plain(view.title), text_color=ink.text, text_font_size="14px"),
+        height=height,
+        width=WIDTH,
+        min_width=LEAST_WIDTH,
+        sizing_mode="stretch_width",
+        tools=tools,
+        output_backend="canvas",
+        background_fill_alpha=0,
+        border_fill_alpha=0,
+        outline_line_alpha=0,
+        **more,
+    )
+    label_for_all(drawn, view.alt)
+    drawn.toolbar.logo = None
+    drawn.toolbar.autohide = True
+    for line in (drawn.xaxis, drawn.yaxis):
+        line.axis_label_text_color = line.major_label_text_color = ink.text
+        line.axis_label_text_font_style = "normal"
+        line.axis_line_color = line.major_tick_line_color = ink.axis
+        line.minor_tick_line_color = None
+    drawn.grid.grid_line_color = ink.grid
+    drawn.grid.grid_line_alpha = ink.grid_alpha
+    return drawn
+
+
+def label_for_all(model: Any, alt: str) -> None:
+    """Alt text: read out by screen readers as the label of one picture, kept as the model's tag for Python."""
+    model.html_attributes = {"role": "img", "aria-label": plain(alt)}
+    model.tags = [plain(alt)]
+
+
+def alt_text(model: Any) -> str:
+    """The alt text of a figure made here, "" of any other model."""
+    return str(model.tags[0]) if model.tags else ""
+
+
+def legend(
+    drawn: figure, ink: Ink, items: Sequence[tuple[str, Sequence[Any]]], columns: int, hides: bool = True
+) -> None:
+    """A legend above the plot in `columns` columns; a click hides what an item stands for."""
+    if not items:
+        return
+    entries = [LegendItem(label=value(plain(text)), renderers=list(renderers)) for text, renderers in items]
+    drawn.add_layout(
+        Legend(
+            items=entries,
+            ncols=columns,
+            click_policy="hide" if hides else "none",
+            background_fill_alpha=0,
+            border_line_alpha=0,
+            label_text_color=ink.text,
+            label_text_font_size="11px",
+            inactive_fill_alpha=0.3,
+            inactive_fill_color=ink.grid,
+            spacing=2,
+            padding=2,
+            margin=2,
+            location="top_left",
+        ),
+        "above",
+    )
+
+
+def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6) -> None:
+    """A legend of what fill and hatch mean, by patches that are in no one's way."""
+    items = []
+    for name, look in looks.items():
+        patch = drawn.quad(left=[0], right=[0], bottom=[0], top=[0], **filled(ink, ink.of(look), look.hatch))
+        items.append((name, [patch]))
+    legend(drawn, ink, items, columns, hides=False)
+
+
+def filled(ink: Ink, colour: str, hatch: str) -> dict[str, Any]:
+    """Fill, outline and hatch of an area; `colour` and `hatch` may name columns."""
+    return {
+        "fill_color": colour,
+        "line_color": colour,
+        "hatch_pattern": hatch,
+        "hatch_color": ink.text,
+        "hatch_alpha": HATCH_ALPHA,
+        "hatch_scale": HATCH_SCALE,
+    }
+
+
+def hover(drawn: figure, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], **more: Any) -> HoverTool:
+    """A tooltip of `rows` over `renderers`; bokeh escapes what the fields hold."""
+    tool = HoverTool(renderers=list(renderers), tooltips=list(rows), **more)
+    drawn.add_tools(tool)
+    return tool

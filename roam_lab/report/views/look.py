@@ -1,0 +1,79 @@
+"""How a kind, a role or a status looks in every figure: Okabe and Ito's colours, each with its hatch or dash.
+
+`light` reads on white, `dark` on near-black. `hatch` is bokeh's one-letter name of a pattern, which the SVG pictures
+know, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+OKABE_ITO = {
+    "black": "#000000",
+    "orange": "#e69f00",
+    "sky": "#56b4e9",
+    "green": "#009e73",
+    "yellow": "#f0e442",
+    "blue": "#0072b2",
+    "vermilion": "#d55e00",
+    "purple": "#cc79a7",
+    "grey": "#999999",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One colour a theme, a hatch for areas (" ": none) and a dash for lines (empty: solid)."""
+
+    light: str
+    dark: str
+    hatch: str = " "
+    dash: tuple[int, ...] = ()
+
+    def colour(self, theme: str) -> str:
+        """The colour in `theme` ("light" or "dark"); any other theme has to do with the light one."""
+        return self.dark if theme == "dark" else self.light
+
+
+def _same(name: str, hatch: str) -> Look:
+    return Look(OKABE_ITO[name], OKABE_ITO[name], hatch)
+
+
+RESIDENT = _same("grey", "-")
+KINDS = {
+    "activation": _same("sky", " "),
+    "gradient": _same("orange", "/"),
+    "temporary": _same("green", "."),
+    "workspace": _same("purple", "x"),
+    "output": _same("vermilion", "|"),
+    "unknown": _same("grey", "\\"),
+}
+SPARE = (_same("yellow", "+"), _same("blue", "o"), _same("vermilion", "`"), _same("purple", "v"))
+"""For kinds that are not ours: a graph's file may name any."""
+
+ROLES = {
+    "captured": Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"], dash=(7, 4)),
+    "planned": Look(OKABE_ITO["blue"], OKABE_ITO["sky"]),
+    "bound": Look(OKABE_ITO["green"], OKABE_ITO["green"], dash=(2, 4)),
+    "measured": Look(OKABE_ITO["purple"], OKABE_ITO["purple"], dash=(9, 3, 2, 3)),
+}
+PHASES = {
+    "forward": Look(OKABE_ITO["blue"], OKABE_ITO["sky"], " "),
+    "backward": Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"], "/"),
+    "update": Look(OKABE_ITO["green"], OKABE_ITO["green"], "."),
+}
+STATUSES = {
+    "optimal": _same("green", " "),
+    "feasible": _same("orange", "/"),
+    "timed out": _same("vermilion", "x"),
+}
+PEAK = Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"])
+
+
+def kind_looks(kinds: Iterable[str]) -> dict[str, Look]:
+    """A look for each of `kinds`, ours first and in our order, others after them by name."""
+    present = set(kinds)
+    strangers = sorted(present - KINDS.keys())
+    ours = {kind: look for kind, look in KINDS.items() if kind in present}
+    return ours | {kind: SPARE[index % len(SPARE)] for index, kind in enumerate(strangers)}

@@ -1,0 +1,90 @@
+"""Memory against time over several plans: which of them are worth choosing from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from roam_lab.errors import InputError
+from roam_lab.report.units import bytes_text, unit_for
+from roam_lab.report.views.table import Table, listed
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One plan: arena bytes against seconds; `best`: no other plan is at least as good in both and better in one."""
+
+    name: str
+    arena_bytes: int
+    seconds: float
+    strategy: str
+    best: bool
+
+
+@dataclass(frozen=True)
+class ParetoView:
+    """Points by name given; `time` says which seconds they are, `basis` how they are known."""
+
+    points: tuple[Point, ...]
+    time: str
+    basis: str
+
+    @property
+    def title(self) -> str:
+        return f"Memory against {self.time} of {len(self.points):,} plan{'' if len(self.points) == 1 else 's'}"
+
+    @property
+    def unit(self) -> tuple[str, int]:
+        """Unit of the memory axis and its bytes."""
+        return unit_for(max([point.arena_bytes for point in self.points] + [1]))
+
+    @property
+    def front(self) -> tuple[Point, ...]:
+        """The non-dominated points, the fastest first."""
+        best = [point for point in self.points if point.best]
+        return tuple(sorted(best, key=lambda point: (point.seconds, point.arena_bytes)))
+
+    @property
+    def alt(self) -> str:
+        told = [f"{point.name}: {bytes_text(point.arena_bytes)}, {point.seconds:.3g} s" for point in self.points]
+        front = listed([point.name for point in self.front], 12)
+        return f"{self.title}; {self.basis}. {'; '.join(told)}. Not beaten in both: {front or 'none'}."
+
+    @property
+    def table(self) -> Table:
+        columns = ("plan", "arena, bytes", "arena", f"{self.time}, s", "strategies", "not beaten")
+        rows = tuple(
+            (p.name, p.arena_bytes, bytes_text(p.arena_bytes), p.seconds, p.strategy, "yes" if p.best else "")
+            for p in self.points
+        )
+        return Table(f"{self.title}; {self.basis}", columns, rows)
+
+
+def pareto_view(
+    plans: Mapping[str, Plan], step_seconds: Mapping[str, float] | None = None, measured_on: str = ""
+) -> ParetoView:
+    """Arena bytes of named plans against the time to plan them or, with `step_seconds`, to run their step.
+
+    Plans without a step time are left out then. `measured_on`: the device. Raises InputError when nothing is left.
+    """
+    shown = {name: plan for name, plan in plans.items() if step_seconds is None or name in step_seconds}
+    if not shown:
+        raise InputError("there is no plan to compare by step time; run a plan first, or compare planning times")
+    cost = {name: (plan.seconds if step_seconds is None else step_seconds[name]) for name, plan in shown.items()}
+    points = []
+    for name, plan in shown.items():
+        beaten = any(
+            (other.arena_bytes <= plan.arena_bytes and cost[rival] <= cost[name])
+            and (other.arena_bytes < plan.arena_bytes or cost[rival] < cost[name])
+            for rival, other in shown.items()
+        )
+        strategy = f"{plan.order_strategy}, {plan.layout_strategy}"
+        points.append(Point(name, plan.arena_bytes, cost[name], strategy, not beaten))
+    if step_seconds is None:
+        return ParetoView(tuple(points), "planning time", "memory predicted, planning time measured")
+    where = f" on {measured_on}" if measured_on else ""
+    return ParetoView(tuple(points), "step time", f"memory predicted, step time measured{where}")

@@ -1,0 +1,93 @@
+"""Where each op belongs, its phase and its module, filled in where a graph does not say."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from roam_lab.ir import Graph
+
+PHASES = ("forward", "backward", "update")
+CHUNKS = 12
+"""Parts into which the forward ops of a graph without modules are cut, and each part again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """For each op a phase (its index in PHASES) and a module path, parts split by dots, "" for the model itself.
+
+    `guessed` says in words what was filled in for the whole graph, "" when the graph said it itself.
+    """
+
+    phase: tuple[int, ...]
+    module: tuple[str, ...]
+    guessed: str
+
+
+def places(graph: Graph) -> Places:
+    """Phase and module of every op of `graph`.
+
+    An op of backward or update without a module gets that of what it works on: the largest storage that it touches,
+    made by an op whose module is known; an update's op that touches none, that of an op which needs it. A graph
+    without phases is split by the names of its operators, one without modules into even parts of its forward ops.
+    """
+    guessed = []
+    if any(op.phase in PHASES for op in graph.ops):
+        phase = _told_phases(graph)
+    else:
+        phase = _phases_by_name(graph)
+        guessed.append("phases guessed from the operators' names")
+    if any(op.module for op in graph.ops):
+        module: list[str | None] = [op.module or (None if phase[index] else "") for index, op in enumerate(graph.ops)]
+    else:
+        module = _modules_by_position(phase)
+        guessed.append("no modules captured: forward ops cut into even parts")
+    _follow_storages(graph, module)
+    return Places(tuple(phase), tuple(path or "" for path in module), "; ".join(guessed) if graph.ops else "")
+
+
+def _told_phases(graph: Graph) -> list[int]:
+    """As told; an op without one of ours belongs with the op before it."""
+    phases, current = [], 0
+    for op in graph.ops:
+        current = PHASES.index(op.phase) if op.phase in PHASES else current
+        phases.append(current)
+    return phases
+
+
+def _phases_by_name(graph: Graph) -> list[int]:
+    named = [index for index, op in enumerate(graph.ops) if "backward" in op.target]
+    first, last = (named[0], named[-1]) if named else (len(graph.ops), len(graph.ops))
+    return [0 if index < first else 1 if index <= last else 2 for index in range(len(graph.ops))]
+
+
+def _modules_by_position(phase: list[int]) -> list[str | None]:
+    forward = [index for index, number in enumerate(phase) if number == 0]
+    module: list[str | None] = [None] * len(phase)
+    size = max(math.ceil(len(forward) / CHUNKS), 1)
+    small = max(math.ceil(size / CHUNKS), 1)
+    for position, index in enumerate(forward):
+        outer, inner = position // size * size, position // small * small
+        inner = max(inner, outer)
+        outer_end = min(outer + size, len(forward)) - 1
+        inner_end = min(position // small * small + small - 1, outer_end)
+        module[index] = f"ops {forward[outer]}–{forward[outer_end]}.ops {forward[inner]}–{forward[inner_end]}"
+    return module
+
+
+def _follow_storages(graph: Graph, module: list[str | None]) -> None:
+    """Fill in what is None, first from what each op touches, then from what needs it, then from what it needs."""
+    for index, op in enumerate(graph.ops):
+        if module[index] is None:
+            known = [
+                (graph.storages[storage].bytes, -maker, found)
+                for storage in op.touches
+                if (maker := graph.creator[storage]) is not None and (found := module[maker])
+            ]
+            module[index] = max(known)[2] if known else None
+    for index in reversed(range(len(graph.ops))):
+        if module[index] is None:
+            module[index] = next((found for after in graph.followers[index] if (found := module[after])), None)
+    for index, op in enumerate(graph.ops):
+        if module[index] is None:
+            module[index] = next((found for before in reversed(op.after) if (found := module[before])), None)
