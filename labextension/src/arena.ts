@@ -1,14 +1,14 @@
 /** The arena map: every storage a rectangle, its lifetime across and its addresses upwards. */
 
 import { element } from './element';
-import { IKindStyle, kindStyle, legendEntry, patternFill, Theme } from './palette';
+import { IKindStyle, kindEntry, kindStyle, patternFill, Theme } from './palette';
 import { Plot } from './plot';
 import { IRow } from './rows';
 import { Selection } from './selection';
 import { bytesText } from './units';
 
-/** Smaller rectangles get the plain colour: a pattern would not be seen there. */
-const PATTERN_PIXELS = 6;
+/** Left free between neighbours, so that they do not run together. */
+const SEAM_PIXELS = 0.7;
 const ZOOM = 1.4;
 
 export class ArenaPlot extends Plot {
@@ -29,7 +29,7 @@ export class ArenaPlot extends Plot {
         'time (left, right) or by size (up, down); plus, minus and 0 zoom; Escape chooses none. The same as a table below.'
     );
     const kinds = [...new Set(rows.map(row => row.kind))].sort().slice(0, 8);
-    this.legend.append(...kinds.map(kind => kindEntry(kind || 'kind not recorded', kindStyle(kind))), this._buttons());
+    this.setLegend(kinds.map(kind => kindEntry(kind || 'kind not recorded', kindStyle(kind))), this._buttons());
     this._byTime = [...rows].sort((one, other) => one.start - other.start || one.storage - other.storage);
     this._bySize = [...rows].sort((one, other) => other.bytes - one.bytes || one.storage - other.storage);
     this._listen();
@@ -60,18 +60,10 @@ export class ArenaPlot extends Plot {
       }
       const style = kindStyle(row.kind);
       const [width, height] = [box.right - box.left, box.bottom - box.top];
-      if (width > PATTERN_PIXELS && height > PATTERN_PIXELS) {
-        const fill = fills.get(style) ?? patternFill(context, style);
-        fills.set(style, fill);
-        context.fillStyle = fill;
-        context.fillRect(box.left, box.top, width, height);
-        context.strokeStyle = theme.back;
-        context.lineWidth = 0.5;
-        context.strokeRect(box.left, box.top, width, height);
-      } else {
-        context.fillStyle = style.colour;
-        context.fillRect(box.left, box.top, Math.max(width, 1), Math.max(height, 1));
-      }
+      const fill = fills.get(style) ?? patternFill(context, style);
+      fills.set(style, fill);
+      context.fillStyle = fill;
+      context.fillRect(box.left, box.top, Math.max(width, 1), Math.max(height > 2 ? height - SEAM_PIXELS : height, 1));
     }
     const chosen = this._byStorage.get(this._selection.storage ?? -1);
     if (chosen) {
@@ -228,11 +220,4 @@ export class ArenaPlot extends Plot {
   private readonly _arenaBytes: number;
   private readonly _selection: Selection;
   private _isFolded = false;
-}
-
-function kindEntry(name: string, style: IKindStyle): HTMLElement {
-  return legendEntry(name, (context, width, height) => {
-    context.fillStyle = patternFill(context, style);
-    context.fillRect(0, 0, width, height);
-  });
 }

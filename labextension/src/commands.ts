@@ -66,7 +66,8 @@ export function addCommands(app: JupyterFrontEnd, palette: ICommandPalette, pane
       if (notebook === null) {
         return showErrorMessage('No notebook', 'Open a notebook and choose the cell to insert after, then try again.');
       }
-      const plan = panel.ticked[panel.ticked.length - 1] ?? (await findPlans(contents)).plans[0]?.path;
+      const { plans } = await findPlans(contents);
+      const plan = panel.ticked[panel.ticked.length - 1] ?? (plans.length === 1 ? plans[0].path : undefined);
       await commands.execute('notebook:insert-cell-below');
       await commands.execute('notebook:replace-selection', { text: hookCode(plan ?? `plan${SUFFIX}`, notebook) });
     }

@@ -49,11 +49,9 @@ export class Comparison extends Widget {
     );
     const curves = curvesOf(first.plan, second.plan, same);
     if (curves.length) {
-      const levels = [boundOf(first.plan, same ? 'bound, any order' : 'A bound')];
-      if (!same || first.plan.lowerBoundBytes !== second.plan.lowerBoundBytes) {
-        levels.push(boundOf(second.plan, 'B bound', LINES.otherBound));
-      }
-      this._curve = new CurvePlot(curves, levels);
+      const both = [boundOf(first.plan, same ? undefined : 'A bound'), boundOf(second.plan, 'B bound', LINES.otherBound)];
+      const higher = { ...both[0], bytes: Math.max(...both.map(level => level.bytes)) }; // both hold for the same graph
+      this._curve = new CurvePlot(curves, same ? [higher] : both);
       view.append(this._curve.node);
     }
     if (!first.plan.graph || !second.plan.graph) {

@@ -1,7 +1,7 @@
 /** Memory over time: live bytes of one or more orders, and the bound below which no order gets. */
 
 import { element, textTable } from './element';
-import { ILineStyle, legendEntry, Theme } from './palette';
+import { ILineStyle, lineEntry, Theme } from './palette';
 import { peakOf } from './memory';
 import { Plot } from './plot';
 import { bytesText, exactText, grouped } from './units';
@@ -29,8 +29,9 @@ export class CurvePlot extends Plot {
     this._curves = curves;
     this._levels = levels;
     this.yTitle = 'live bytes';
-    const peaks = curves.map(({ name, bytes }) => ({ name, ...peakOf(bytes) }));
-    this.y.high = Math.max(1, ...peaks.map(peak => peak.bytes), ...levels.map(level => level.bytes)) * 1.05;
+    this._peaks = curves.map(({ bytes }) => peakOf(bytes));
+    const peaks = this._peaks.map((peak, index) => ({ name: curves[index].name, ...peak }));
+    this.y.high = Math.max(1, ...peaks.map(peak => peak.bytes), ...levels.map(level => level.bytes)) * 1.14;
     this._setRange();
     this.canvas.setAttribute('role', 'img');
     this.canvas.setAttribute(
@@ -40,10 +41,7 @@ export class CurvePlot extends Plot {
         ...levels.map(({ name, bytes }) => `${name}: ${bytesText(bytes)}`)
       ].join('; ') + '. The same as a table below.'
     );
-    this.legend.append(
-      ...curves.map(({ name, style }) => lineEntry(name, style)),
-      ...levels.map(({ name, style }) => lineEntry(name, style))
-    );
+    this.setLegend([...curves, ...levels].map(({ name, style }) => lineEntry(name, style)));
     const twin = element('details', { class: 'roam-twin' }, element('summary', {}, 'This curve as a table'));
     twin.addEventListener('toggle', () => twin.open && twin.childElementCount === 1 && twin.append(this._table()));
     this.node.append(twin);
@@ -85,6 +83,42 @@ export class CurvePlot extends Plot {
     }
     this._curves.forEach(curve => this._line(context, theme, curve));
     context.setLineDash([]);
+    const taken: Array<readonly [number, number]> = [];
+    this._curves.forEach((curve, index) => this._peak(context, theme, curve, this._peaks[index], taken));
+  }
+
+  /** A triangle on the peak and its size beside it, where there is room: below labels already `taken`. */
+  private _peak(
+    context: CanvasRenderingContext2D,
+    theme: Theme,
+    curve: ICurve,
+    { bytes, step }: { bytes: number; step: number },
+    taken: Array<readonly [number, number]>
+  ): void {
+    if (!bytes) {
+      return;
+    }
+    const [x, y] = [this.x.at(this._position(curve, step)), this.y.at(bytes)];
+    context.fillStyle = theme.line(curve.style);
+    context.beginPath();
+    context.moveTo(x, y - 1);
+    context.lineTo(x - 5, y - 9);
+    context.lineTo(x + 5, y - 9);
+    context.fill();
+    const left = x > (this.x.from + this.x.to) / 2;
+    let line = y - 6;
+    while (taken.some(([other, down]) => Math.abs(other - x) < 220 && Math.abs(down - line) < 13)) {
+      line += 13;
+    }
+    taken.push([x, line]);
+    context.fillStyle = theme.text;
+    context.textAlign = left ? 'right' : 'left';
+    const text = `${curve.name} peak ${bytesText(bytes)}`;
+    const across = left ? x - 9 : x + 9;
+    context.strokeStyle = theme.back;
+    context.lineWidth = 3;
+    context.strokeText(text, across, line);
+    context.fillText(text, across, line);
   }
 
   /** A staircase; where several steps share a pixel, their least and most, so that no spike is lost. */
@@ -149,6 +183,7 @@ export class CurvePlot extends Plot {
 
   private readonly _curves: ReadonlyArray<ICurve>;
   private readonly _levels: ReadonlyArray<ILevel>;
+  private readonly _peaks: ReadonlyArray<{ bytes: number; step: number }>;
   private _span: { start: number; end: number } | null = null;
   private _isFolded = false;
 }
@@ -158,15 +193,4 @@ function stroke(context: CanvasRenderingContext2D, theme: Theme, style: ILineSty
   context.lineWidth = style.width;
   context.setLineDash([...style.dash]);
   context.beginPath();
-}
-
-function lineEntry(name: string, style: ILineStyle): HTMLElement {
-  return legendEntry(name, (context, width, height) => {
-    context.strokeStyle = document.body.dataset.jpThemeLight === 'false' ? style.dark : style.light;
-    context.lineWidth = style.width;
-    context.setLineDash([...style.dash]);
-    context.moveTo(0, height / 2);
-    context.lineTo(width, height / 2);
-    context.stroke();
-  });
 }

@@ -27,6 +27,11 @@ export async function fetchText(
 class PlanModel extends DocumentModel {
   text: string | null = null;
 
+  /** Says that others write the file, so that JupyterLab neither saves it nor copies it to a checkpoint on opening. */
+  get collaborative(): boolean {
+    return true;
+  }
+
   toString(): string {
     if (this.text === null) {
       throw new PlanError('The plan has not been read, so it cannot be saved under another name; copy the file.');

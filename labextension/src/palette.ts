@@ -101,15 +101,45 @@ export function patternFill(context: CanvasRenderingContext2D, style: IKindStyle
   return context.createPattern(tile, 'repeat') ?? style.colour;
 }
 
-/** A legend's entry: a swatch drawn by `paint`, and its name. */
-export function legendEntry(
+/** A legend's entry: its name, and a swatch to be drawn on. */
+export interface ILegendEntry {
+  readonly node: HTMLElement;
+  readonly paint: (theme: Theme) => void;
+}
+
+/** An entry for a line of that style. */
+export function lineEntry(name: string, style: ILineStyle): ILegendEntry {
+  return legendEntry(name, (context, theme, width, height) => {
+    context.strokeStyle = theme.line(style);
+    context.lineWidth = style.width;
+    context.setLineDash([...style.dash]);
+    context.beginPath();
+    context.moveTo(0, height / 2);
+    context.lineTo(width, height / 2);
+    context.stroke();
+  });
+}
+
+/** An entry for storages of that style. */
+export function kindEntry(name: string, style: IKindStyle): ILegendEntry {
+  return legendEntry(name, (context, _, width, height) => {
+    context.fillStyle = patternFill(context, style);
+    context.fillRect(0, 0, width, height);
+  });
+}
+
+function legendEntry(
   name: string,
-  paint: (context: CanvasRenderingContext2D, width: number, height: number) => void
-): HTMLElement {
-  const swatch = element('canvas', { width: 30, height: 12, 'aria-hidden': 'true' });
+  draw: (context: CanvasRenderingContext2D, theme: Theme, width: number, height: number) => void
+): ILegendEntry {
+  const [width, height] = [30, 12];
+  const swatch = element('canvas', { width, height, 'aria-hidden': 'true' });
   const context = swatch.getContext('2d');
-  if (context) {
-    paint(context, 30, 12);
-  }
-  return element('span', { class: 'roam-legend-entry' }, swatch, name);
+  return {
+    node: element('span', { class: 'roam-legend-entry' }, swatch, name),
+    paint: theme => {
+      context?.clearRect(0, 0, width, height);
+      context && draw(context, theme, width, height);
+    }
+  };
 }

@@ -1,5 +1,7 @@
 /** What a plan file says, once it has been checked; the nouns of FORMATS.md. Sizes are bytes, steps are half-open. */
 
+import { grouped } from './units';
+
 export interface IStorage {
   readonly bytes: number;
   readonly output: boolean;
@@ -61,5 +63,5 @@ export function proofText(plan: IPlan): string {
     return 'proven optimal';
   }
   const gap = gapOf(plan);
-  return isFinite(gap) ? `at most ${(100 * gap).toFixed(2)} % above the optimum` : 'nothing proven';
+  return isFinite(gap) ? `at most ${grouped(100 * gap, 2)} % above the optimum` : 'nothing proven';
 }

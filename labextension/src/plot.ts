@@ -1,7 +1,7 @@
 /** What both plots share: a canvas as wide as its place, two axes, and a redraw when size or theme change. */
 
 import { element } from './element';
-import { Theme } from './palette';
+import { ILegendEntry, Theme } from './palette';
 import { unitFor } from './units';
 
 /** A range of values drawn over a range of pixels. */
@@ -46,12 +46,12 @@ export abstract class Plot {
     this.xTitle = xTitle;
     this.canvas = element('canvas', { class: 'roam-plot-canvas', tabindex: 0 });
     this.canvas.style.height = `${height}px`;
-    this.legend = element('div', { class: 'roam-legend' });
+    this._legend = element('div', { class: 'roam-legend' });
     this.node = element(
       'figure',
       { class: 'roam-plot', 'aria-label': title },
       element('figcaption', {}, title),
-      this.legend,
+      this._legend,
       this.canvas
     );
     this._resize = new ResizeObserver(() => this.draw());
@@ -74,6 +74,12 @@ export abstract class Plot {
     cancelAnimationFrame(this._asked);
     this._resize.disconnect();
     this._theme.disconnect();
+  }
+
+  /** Show `entries`, then `tools`, above the canvas. */
+  protected setLegend(entries: ReadonlyArray<ILegendEntry>, ...tools: ReadonlyArray<Node>): void {
+    this._entries = entries;
+    this._legend.replaceChildren(...entries.map(entry => entry.node), ...tools);
   }
 
   /** Where a mouse event lies on the canvas, in CSS pixels. */
@@ -105,6 +111,7 @@ export abstract class Plot {
     context.clip();
     this.paint(context, theme);
     context.restore();
+    this._entries.forEach(entry => entry.paint(theme));
     this.canvas.dataset.drawMilliseconds = (performance.now() - began).toFixed(1);
   }
 
@@ -140,12 +147,13 @@ export abstract class Plot {
 
   readonly node: HTMLElement;
   readonly canvas: HTMLCanvasElement;
-  protected readonly legend: HTMLElement;
   protected readonly height: number;
   protected xTitle: string;
   protected yTitle = '';
   protected readonly x = new Scale(0, 1);
   protected readonly y = new Scale(0, 1);
+  private readonly _legend: HTMLElement;
+  private _entries: ReadonlyArray<ILegendEntry> = [];
   private readonly _resize: ResizeObserver;
   private readonly _theme: MutationObserver;
   private _asked = 0;

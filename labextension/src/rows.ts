@@ -2,6 +2,7 @@
 
 import { lifetimes } from './memory';
 import { IPlan } from './plan';
+import { grouped } from './units';
 
 export interface IRow {
   readonly storage: number;
@@ -66,8 +67,8 @@ export function rowText(row: IRow, size: (bytes: number) => string): string {
     row.op && `created by ${row.op}`,
     row.module,
     row.source,
-    isNaN(row.start) ? '' : `lives in steps ${row.start + 1} to ${row.end}`,
-    `at offset ${row.offset}`
+    isNaN(row.start) ? '' : `lives in steps ${grouped(row.start + 1)} to ${grouped(row.end)}`,
+    `at offset ${grouped(row.offset)}`
   ]
     .filter(Boolean)
     .join(', ');

@@ -18,27 +18,27 @@ interface IColumn {
 
 const number = (value: number) => (isNaN(value) ? '' : grouped(value));
 const COLUMNS: ReadonlyArray<IColumn> = [
-  { key: 'storage', title: 'storage', width: '72px', numeric: true, text: row => String(row.storage) },
-  { key: 'bytes', title: 'bytes', width: '112px', numeric: true, text: row => number(row.bytes) },
+  { key: 'storage', title: 'storage', width: '64px', numeric: true, text: row => String(row.storage) },
+  { key: 'bytes', title: 'bytes', width: '100px', numeric: true, text: row => number(row.bytes) },
   {
     key: 'kind',
     title: 'kind',
-    width: '104px',
+    width: '100px',
     text: row => row.kind + (row.external ? ' (external)' : '')
   },
-  { key: 'tensor', title: 'shape, dtype', width: '160px', text: row => row.tensor },
-  { key: 'op', title: 'op', width: '170px', text: row => row.op },
-  { key: 'module', title: 'module', width: 'minmax(120px, 1fr)', text: row => row.module },
-  { key: 'source', title: 'source', width: 'minmax(120px, 1fr)', text: row => row.source },
+  { key: 'tensor', title: 'shape, dtype', width: '140px', text: row => row.tensor },
+  { key: 'op', title: 'op', width: '140px', text: row => row.op },
+  { key: 'module', title: 'module', width: 'minmax(90px, 1fr)', text: row => row.module },
+  { key: 'source', title: 'source', width: 'minmax(90px, 1fr)', text: row => row.source },
   {
     key: 'start',
     title: 'start',
-    width: '72px',
+    width: '62px',
     numeric: true,
     text: row => (isNaN(row.start) ? '' : grouped(row.start + 1))
   },
-  { key: 'end', title: 'end', width: '72px', numeric: true, text: row => number(row.end) },
-  { key: 'offset', title: 'offset', width: '112px', numeric: true, text: row => number(row.offset) }
+  { key: 'end', title: 'end', width: '62px', numeric: true, text: row => number(row.end) },
+  { key: 'offset', title: 'offset', width: '100px', numeric: true, text: row => number(row.offset) }
 ];
 const TEMPLATE = COLUMNS.map(column => column.width).join(' ');
 
