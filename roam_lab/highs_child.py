@@ -3,7 +3,8 @@
 Apart, because highspy and OR-tools each bring a shared library of HiGHS under one name, of different versions:
 whichever is loaded second fails.
 
-    python highs_child.py MODEL.mps OPTIONS.json     OPTIONS: {"options": {...}, "start": {name: value}}
+Reads one request a line, ["MODEL.mps", "OPTIONS.json"], and answers in one line of JSON; ends with its input.
+OPTIONS.json holds {"options": {...}, "start": {name: value}}.
 """
 
 from __future__ import annotations
@@ -44,4 +45,5 @@ def main(model_path: str, options_path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    json.dump(main(*sys.argv[1:]), sys.stdout)
+    for line in sys.stdin:
+        print(json.dumps(main(*json.loads(line))), flush=True)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import atexit
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 SOLVERS = ("highs", "cbc")
 Answer = Literal["optimal", "feasible", "infeasible", "unknown"]
+
+_ONE_AT_A_TIME = threading.Lock()
 
 GRACE_SECONDS = 1.0
 """How long after its time limit a solver may still answer."""
@@ -71,22 +77,59 @@ def _highs(
         model, asked = Path(folder, "model.mps"), Path(folder, "options.json")
         program.writeMPS(str(model))
         asked.write_text(json.dumps({"options": options, "start": dict(start or {})}), encoding="utf-8")
-        command = [sys.executable, str(Path(__file__).with_name("highs_child.py")), str(model), str(asked)]
-        late = None if time_limit is None else time_limit + GRACE_SECONDS
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=late)
-        except subprocess.TimeoutExpired:
-            return Solved("unknown", None, None, {})
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-        raise RuntimeError(f"HiGHS failed on {program.name} ({reason}); install highspy anew or choose solver cbc")
-    found = json.loads(done.stdout)
+        with _ONE_AT_A_TIME:
+            found = _ask(str(model), str(asked), None if time_limit is None else time_limit + GRACE_SECONDS)
+    if found is None:
+        return Solved("unknown", None, None, {})
     if found["infeasible"]:
         return Solved("infeasible", None, None, {})
     if found["objective"] is None:
         return Solved("unknown", None, found["bound"], {})
     answer: Answer = "optimal" if found["optimal"] else "feasible"
     return Solved(answer, found["objective"], found["bound"], found["values"])
+
+
+@cache
+def _child(of_process: int) -> subprocess.Popen[str]:
+    """The process that holds HiGHS; it ends with this one, as its input does."""
+    command = [sys.executable, str(Path(__file__).with_name("highs_child.py"))]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    atexit.register(child.kill)
+    return child
+
+
+def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | None:
+    """The child's answer; None if it gave none in time. Raises RuntimeError if it fails."""
+    child = _child(os.getpid())  # a forked process needs one of its own
+    assert child.stdin is not None
+    assert child.stdout is not None
+    late = threading.Event()
+
+    def stop() -> None:
+        late.set()
+        child.kill()
+
+    timer = threading.Timer(seconds, stop) if seconds is not None else None
+    if timer:
+        timer.start()
+    try:
+        child.stdin.write(json.dumps([model, options]) + "\n")
+        child.stdin.flush()
+        answer = child.stdout.readline()
+    except BrokenPipeError:
+        answer = ""
+    finally:
+        if timer:
+            timer.cancel()
+    if answer:
+        found: dict[str, Any] = json.loads(answer)
+        return found
+    child.kill()
+    child.communicate()
+    _child.cache_clear()
+    if late.is_set():
+        return None
+    raise RuntimeError(f"HiGHS ended with status {child.returncode}; install highspy anew or choose the solver cbc")
 
 
 def _cbc(

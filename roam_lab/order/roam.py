@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from roam_lab.ilp import SOLVERS
-from roam_lab.ir import Graph
+from roam_lab.ir import Graph, captured_order
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.problem import problem_of
 from roam_lab.order.task_tree.blocks import blocks_of
@@ -55,9 +55,16 @@ def roam(
     ends = None if time_limit is None else time.perf_counter() + time_limit
     deadline = None if time_limit is None else time.time() + time_limit
     whole = problem_of(graph)
-    blocks = blocks_of(whole)
+    if ends is not None and time.perf_counter() >= ends:
+        return Outcome(
+            captured_order(graph), timed_out=True, note=f"{time_limit:g} s were over before any search began"
+        )
+    blocks = blocks_of(whole, ends)
     known = [number for number, ops in enumerate(blocks.ops) if all(graph.ops[op].phase == "update" for op in ops)]
     first = first_order(blocks.problem, known, ends)
+    if first.timed_out:
+        order = tuple(op for group in blocks.expand([first.run]) for op in group)
+        return Outcome(order, timed_out=True, note=f"no tree of tasks: {time_limit:g} s were over before it was grown")
     weights = [len(ops) for ops in blocks.expand([block] for block in first.run)][: len(first.run)]
     step = tree_of(blocks.problem, first.run, weights, first.bounds, node_limit)
     nodes = step.leaves()

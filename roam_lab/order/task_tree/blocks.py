@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +10,9 @@ from roam_lab.order.problem import Problem
 
 NEAR = 64
 """How many blocks are looked through to learn whether one precedes another; if it does not show, they stay apart."""
+
+SECONDS_AN_OP = 1e-4
+"""What joining takes, generously: where less time is left, it is left out."""
 
 EXTRA_EDGES = 8
 """How many more dependences taking an op out may cost than it saves."""
@@ -169,14 +173,18 @@ def _all_near(edges: Sequence[set[int]], start: int, wanted: set[int], farthest:
     return not missing
 
 
-def blocks_of(problem: Problem) -> Blocks:
+def blocks_of(problem: Problem, ends: float | None = None) -> Blocks:
     """Join ops into blocks where that costs no order a byte; `problem`'s ops stand in a legal order.
+
+    Nothing is joined where `ends` (time.perf_counter) leaves too little time for it.
 
     - An op that creates nothing runs right after the last op that it follows, if that one is the same in every order.
     - The mirror image: an op that is never the last user of a storage runs right before the first that follows it.
     - An op without storages runs anywhere.
     The optimum of the joined problem is that of the whole.
     """
+    if ends is not None and len(problem) * SECONDS_AN_OP > ends - time.perf_counter():
+        return Blocks(problem, problem, [[op] for op in range(len(problem))])
     count = len(problem)
     weaver = _Weaver(
         before=[set(group) for group in problem.after],

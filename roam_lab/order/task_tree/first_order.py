@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from roam_lab.order.bound import bound_of
 from roam_lab.order.improve import Budget, improved
-from roam_lab.order.list_scheduling import passes
+from roam_lab.order.list_scheduling import KEYS, passes
 from roam_lab.order.problem import Problem
 from roam_lab.order.task_tree.segments import backbone, floating, insensitive
 from roam_lab.order.task_tree.updates import put_back
+
+PASSES = 2 * len(KEYS)
+SECONDS_AN_OP = 2e-5
+"""What a pass of list scheduling takes, generously."""
 
 WORK = 2_000_000
 """Arcs of cut networks that the bound of the whole, and its splits, may each take: about a second."""
@@ -39,11 +43,17 @@ def first_order(problem: Problem, updates: Collection[int], ends: float | None) 
     """
     best = list(range(len(problem)))
     peak = problem.peak(best)
-    for tried in passes(problem):
+    began, tries = time.perf_counter(), passes(problem)
+    for done in range(PASSES):
+        # A pass cannot be stopped, so none begins that may end too late.
+        each = len(problem) * SECONDS_AN_OP if not done else (time.perf_counter() - began) / done
+        if ends is not None and time.perf_counter() + each > ends:
+            return FirstOrder(best, [], [], 0, True)
+        tried = next(tries)
         if problem.peak(tried) < peak:
             best, peak = tried, problem.peak(tried)
-        if ends is not None and time.perf_counter() >= ends:
-            return FirstOrder(best, [], [], 0, True)
+    if ends is not None and time.perf_counter() + 2 * (time.perf_counter() - began) > ends:
+        return FirstOrder(best, [], [], 0, True)
     floor = bound_of(problem, best, WORK, None if ends is None else ends - time.perf_counter()).bytes
     inside = backbone(problem, updates)
     floats = set(floating(problem, inside))

@@ -53,15 +53,6 @@ class Leaf:
     seconds: float = field(default=0.0, compare=False)
 
 
-def settled(problem: Problem, floor_bytes: int, limits: Limits) -> Leaf | None:
-    """The leaf as it stands, if nothing can be gained: one op, or a peak that the whole step reaches anyway."""
-    began = time.perf_counter()
-    if len(problem) > 1 and (limits.every or problem.peak(range(len(problem))) > floor_bytes):
-        return None
-    order = tuple(range(len(problem)))
-    return Leaf(order, "optimal", "bound", seconds=time.perf_counter() - began)
-
-
 def solve_leaf(problem: Problem, floor_bytes: int, limits: Limits) -> Leaf:
     """The leaf's best order found, from the one in which its ops stand; below `floor_bytes` there is nothing to gain.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from roam_lab.order.problem import Problem
-from roam_lab.order.task_tree.leaf import Leaf, Limits, settled, solve_leaf
+from roam_lab.order.task_tree.leaf import Leaf, Limits, solve_leaf
 
 GRACE_SECONDS = 0.5
 """How long after the deadline a worker may still answer."""
@@ -23,11 +23,17 @@ def processors() -> int:
 
 
 def solve_leaves(problems: Sequence[Problem], floor_bytes: int, limits: Limits, workers: int) -> list[Leaf]:
-    """Each problem's leaf; what is not solved by the deadline keeps the order in which its ops stand.
+    """Each problem's leaf, from the order in which its ops stand; what is not solved by the deadline keeps that.
 
-    Only leaves that no certificate settles at once go to processes: most plans need none.
+    Nothing can be gained, so nothing is solved, where a leaf has one op or its peak is no higher than `floor_bytes`,
+    which the whole step must hold anyway. Most plans need no process.
     """
-    leaves = [settled(problem, floor_bytes, limits) for problem in problems]
+    leaves: list[Leaf | None] = [
+        Leaf(tuple(range(len(problem))), "optimal", "bound")
+        if len(problem) < 2 or (not limits.every and problem.peak(range(len(problem))) <= floor_bytes)
+        else None
+        for problem in problems
+    ]
     open_ = [number for number, leaf in enumerate(leaves) if leaf is None]
     found: list[Leaf] | None = None
     if min(workers, len(open_)) > 1:
