@@ -101,7 +101,9 @@ class LabPage:
     def outside_requests(self) -> list[str]:
         """What this page has asked of any machine but this one."""
         home = urlsplit(self.lab.url).netloc
-        return [url for url in self.asked if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).netloc != home]
+        return [
+            url for url in self.asked if urlsplit(url).scheme not in ("data", "blob") and urlsplit(url).netloc != home
+        ]
 
     def assert_no_outside_requests(self) -> None:
         """Fail if this page asked anything of another machine; or asked nothing at all, which proves nothing."""

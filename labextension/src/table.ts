@@ -190,8 +190,7 @@ export class StorageTable {
     if (event.target === this._scroller && event.key in steps && this._shown.length) {
       event.preventDefault();
       event.stopPropagation();
-      const now = this._place();
-      const next = now < 0 ? 0 : Math.min(this._shown.length - 1, Math.max(0, now + steps[event.key]));
+      const next = Math.min(this._shown.length - 1, Math.max(0, this._place() + steps[event.key]));
       this._selection.choose(this._shown[next].storage);
     }
   }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roam_lab.ir import Graph, Op
+from roam_lab.ir import Graph, Op, Storage, captured_order, fingerprint, live_peak
 from roam_lab.plan import Plan, make_plan
 from tests.plan.training_step import training_step
 
@@ -33,3 +33,29 @@ def step_plan(blocks: int, order: str = "auto", layout: str = "best_fit") -> Pla
 
 def _kind(op: Op) -> str:
     return KINDS[op.phase or "forward"]
+
+
+def many_storages_plan(count: int) -> Plan:
+    """`count` storages of one KiB, 100 alive at once, in captured order: quick to make, much to draw."""
+    ops = tuple(
+        Op(f"op_{index}", "t", (index - 1,) if index else (), (index,), (index - 99,) if index >= 99 else ())
+        for index in range(count)
+    )
+    graph = Graph("many", tuple(Storage(1024, kind="activation") for _ in ops), ops)
+    order = captured_order(graph)
+    peak = live_peak(graph, order).bytes
+    return Plan(
+        graph_sha256=fingerprint(graph),
+        order=order,
+        offsets={index: 1024 * (index % 100) for index in range(count)},
+        arena_bytes=100 * 1024,
+        peak_bytes=peak,
+        lower_bound_bytes=peak,
+        captured_peak_bytes=peak,
+        optimal=True,
+        order_strategy="captured",
+        layout_strategy="none",
+        seconds=0.0,
+        graph=graph,
+        status="optimal",
+    )

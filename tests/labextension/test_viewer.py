@@ -1,0 +1,237 @@
+"""A plan file opened in real JupyterLab: its figures, plots and table, against what Python says of the same plan."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from roam_lab.ir import Lifetime, captured_order, lifetimes, live_curve, live_peak
+from roam_lab.plan import Plan
+from roam_lab.report.units import bytes_text, exact_text
+from tests.browser import LabPage
+
+LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 36
+"""Pixels round a plot, as in labextension/src/plot.ts."""
+
+
+def view(page: LabPage, path: str = "auto.roam.json") -> Any:
+    """The viewer of `path`, drawn."""
+    page.open(path)
+    shown = page.locator(".roam-document:visible")
+    shown.locator("canvas[data-draw-milliseconds]").nth(1).wait_for()
+    return shown
+
+
+def lives_by_size(plan: Plan) -> list[Lifetime]:
+    assert plan.graph is not None
+    return sorted(lifetimes(plan.graph, plan.order), key=lambda life: (-life.bytes, life.storage))
+
+
+def chosen(shown: Any) -> int:
+    """The storage of the selected row, which must be in sight."""
+    row = shown.locator(".roam-grid-row[aria-selected=true]")
+    row.wait_for()
+    return int(row.get_attribute("data-storage"))
+
+
+def click_storage(plan: Plan, shown: Any, life: Lifetime) -> None:
+    """Click on the middle of a storage's rectangle."""
+    canvas = shown.locator(".roam-plot-canvas").nth(1)
+    box = canvas.bounding_box()
+    width, height = box["width"] - LEFT - RIGHT, box["height"] - TOP - BOTTOM
+    across = (life.start + life.end) / 2 / len(plan.order)
+    up = (plan.offsets[life.storage] + life.bytes / 2) / plan.arena_bytes
+    canvas.click(position={"x": LEFT + across * width, "y": TOP + (1 - up) * height})
+
+
+def test_figures(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    graph = plan.graph
+    assert graph is not None
+    figures = {
+        "captured": plan.captured_peak_bytes,
+        "planned": plan.peak_bytes,
+        "bound": plan.lower_bound_bytes,
+        "arena": plan.arena_bytes,
+        "resident": graph.resident_bytes,
+        "resident + arena": graph.resident_bytes + plan.arena_bytes,
+    }
+    assert shown.locator("h2").inner_text() == graph.name
+    for name, size in figures.items():
+        tile = shown.locator(f'[data-figure="{name}"]')
+        assert tile.locator(".roam-tile-size").inner_text() == bytes_text(size)
+        assert tile.locator(".roam-tile-exact").inner_text() == exact_text(size)
+    assert "proven optimal" in shown.locator('[data-figure="bound"]').inner_text()
+    shown.get_by_text("How it was planned").click()
+    facts = shown.locator(".roam-facts").inner_text()
+    assert "best_fit" in facts
+    assert plan.graph_sha256 in facts
+
+
+def test_curve_equals_pythons(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    assert plan.graph is not None
+    planned, captured = live_curve(plan.graph, plan.order), live_curve(plan.graph, captured_order(plan.graph))
+    shown.get_by_text("This curve as a table").click()
+    rows = [line.split("\t") for line in shown.locator(".roam-plot .roam-texttable tbody").inner_text().splitlines()]
+    steps = [int(row[0]) - 1 for row in rows]
+    assert {int(planned.argmax()), int(captured.argmax()), 0, len(plan.order) - 1} <= set(steps)
+    assert [row[1] for row in rows] == [exact_text(int(captured[step])) for step in steps]
+    assert [row[2] for row in rows] == [exact_text(int(planned[step])) for step in steps]
+    label = shown.locator(".roam-plot-canvas").first.get_attribute("aria-label")
+    assert f"planned: peak {bytes_text(plan.peak_bytes)}" in label
+
+
+def test_click_on_the_map_selects_the_row(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    for life in (lives_by_size(plan)[0], lives_by_size(plan)[20]):
+        click_storage(plan, shown, life)
+        assert chosen(shown) == life.storage
+        assert (
+            shown.locator(".roam-chosen").inner_text().startswith(f"Storage {life.storage}, {bytes_text(life.bytes)}")
+        )
+
+
+def test_click_on_a_row_and_on_the_curve(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    before = shown.locator("canvas.roam-plot-canvas").nth(1).evaluate("canvas => canvas.toDataURL()")
+    shown.locator(".roam-grid-row").nth(3).click()
+    assert chosen(shown) == lives_by_size(plan)[3].storage
+    page.page.wait_for_function(
+        "before => document.querySelectorAll('.roam-plot-canvas')[1].toDataURL() !== before", arg=before
+    )
+    assert plan.graph is not None
+    step = live_peak(plan.graph, plan.order).step
+    canvas = shown.locator(".roam-plot-canvas").first
+    width = canvas.bounding_box()["width"] - LEFT - RIGHT
+    canvas.click(position={"x": LEFT + (step + 0.5) / len(plan.order) * width, "y": 60})
+    assert chosen(shown) == next(life.storage for life in lives_by_size(plan) if life.start <= step < life.end)
+
+
+def test_keyboard(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    by_size = [life.storage for life in lives_by_size(plan)]
+    shown.locator(".roam-plot-canvas").nth(1).focus()
+    page.page.keyboard.press("ArrowDown")
+    page.page.keyboard.press("ArrowDown")
+    assert chosen(shown) == by_size[1]
+    shown.locator(".roam-grid").focus()
+    page.page.keyboard.press("End")
+    assert chosen(shown) == by_size[-1]
+    active = shown.locator(".roam-grid").get_attribute("aria-activedescendant")
+    assert shown.locator(f"#{active}").get_attribute("data-storage") == str(by_size[-1])
+    shown.locator(".roam-plot-canvas").nth(1).focus()
+    page.page.keyboard.press("Escape")
+    shown.locator(".roam-grid-row[aria-selected=true]").wait_for(state="detached")
+
+
+def test_sort_and_search(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    lives = lives_by_size(plan)
+
+    def first(count: int) -> list[int]:
+        rows = shown.locator(".roam-grid-row")
+        return [int(rows.nth(index).get_attribute("data-storage")) for index in range(count)]
+
+    assert first(5) == [life.storage for life in lives[:5]]
+    shown.get_by_role("columnheader", name="start").get_by_role("button").click()
+    assert first(5) == [life.storage for life in sorted(lives, key=lambda life: (life.start, life.storage))[:5]]
+    shown.get_by_role("columnheader", name="start").get_by_role("button").click()
+    assert first(5) == [life.storage for life in sorted(lives, key=lambda life: (-life.start, life.storage))[:5]]
+    assert shown.get_by_role("columnheader", name="start").get_attribute("aria-sort") == "descending"
+    assert plan.graph is not None
+    hits = [op for op in plan.graph.ops if op.creates and op.name.startswith("gelu_backward")]
+    shown.get_by_role("searchbox").fill("GELU_backward gradient")
+    shown.get_by_text(re.compile(f"^{len(hits)} of {len(lives)} storages")).wait_for()
+    assert shown.locator(".roam-grid-row").count() == len(hits)
+    assert all("gelu_backward" in text for text in shown.locator(".roam-grid-row").all_inner_texts())
+
+
+def test_both_themes_redraw(page: LabPage, pictures: Path) -> None:
+    shown = view(page)
+    shown.locator(".roam-grid-row").nth(3).click()
+    drawn = {}
+    for theme in ("light", "dark"):
+        page.theme(dark=theme == "dark")
+        page.page.wait_for_timeout(300)
+        page.screenshot(pictures / f"viewer_{theme}.png")
+        drawn[theme] = [canvas.evaluate("canvas => canvas.toDataURL()") for canvas in shown.locator("canvas").all()]
+    page.theme(dark=False)
+    plots = [index for index, canvas in enumerate(shown.locator("canvas").all()) if canvas.get_attribute("tabindex")]
+    assert len(plots) == 2
+    assert all(drawn["light"][index] != drawn["dark"][index] for index in plots)
+    assert drawn["light"][0] != drawn["dark"][0]  # a line's swatch in the legend
+
+
+def test_folding_leaves_out_idle_steps(page: LabPage) -> None:
+    shown = view(page)
+    arena = shown.locator(".roam-plot-canvas").nth(1)
+    before = arena.evaluate("canvas => canvas.toDataURL()")
+    shown.get_by_label("Leave out steps").check()
+    page.page.wait_for_function(
+        "before => document.querySelectorAll('.roam-plot-canvas')[1].toDataURL() !== before", arg=before
+    )
+
+
+def test_ten_thousand_storages(page: LabPage) -> None:
+    shown = view(page, "many.roam.json")
+    assert shown.locator(".roam-count").inner_text().startswith("10,000 of 10,000 storages")
+    assert shown.locator(".roam-grid-row").count() < 60  # only rows in sight are in the page
+    shown.get_by_title("Zoom in").click()
+    page.page.wait_for_timeout(200)
+    assert float(shown.locator(".roam-plot-canvas").nth(1).get_attribute("data-draw-milliseconds")) < 1_000
+    shown.locator(".roam-grid").focus()
+    page.page.keyboard.press("End")
+    assert chosen(shown) == 9_999
+
+
+def test_bare_plan_says_what_is_missing(page: LabPage, plan: Plan) -> None:
+    page.open("bare.roam.json")
+    shown = page.locator(".roam-document:visible")
+    shown.get_by_text("This plan is bare").wait_for()
+    assert shown.locator('[data-figure="planned"] .roam-tile-exact').inner_text() == exact_text(plan.peak_bytes)
+    assert shown.locator(".roam-plot-canvas").count() == 0
+    assert shown.locator(".roam-count").inner_text().startswith(f"{len(plan.offsets)} of ")
+
+
+def test_viewing_writes_nothing(page: LabPage) -> None:
+    before = (page.lab.root / "auto.roam.json").read_bytes()
+    view(page)
+    page.page.keyboard.press("Control+s")
+    page.page.wait_for_timeout(300)
+    dismiss = page.locator(".jp-Dialog button.jp-mod-accept")
+    if dismiss.count():
+        dismiss.first.click()
+    assert (page.lab.root / "auto.roam.json").read_bytes() == before
+    assert not list(page.lab.root.glob(".ipynb_checkpoints/auto*"))
+
+
+def test_a_file_written_anew_is_shown_anew(page: LabPage, plan: Plan) -> None:
+    path = page.lab.root / "changing.roam.json"
+    plan.save(path)
+    try:
+        shown = view(page, path.name)
+        plan.save(path, bare=True)
+        page.execute("docmanager:reload")
+        shown.get_by_text("This plan is bare").wait_for()
+    finally:
+        path.unlink()
+
+
+def test_output_of_a_cell(page: LabPage, plan: Plan) -> None:
+    page.open("output.ipynb")
+    output = page.locator(".roam-output").first
+    assert output.locator('[data-figure="planned"] .roam-tile-exact').inner_text() == exact_text(plan.peak_bytes)
+    click_storage(plan, output, lives_by_size(plan)[0])
+    assert chosen(output) == lives_by_size(plan)[0].storage
+    problem = page.locator(".roam-output .roam-problem")
+    assert 'format is "<b>none</b>"' in problem.inner_text()
+    assert problem.locator("b").count() == 0
+
+
+def test_a_reload_keeps_the_tab(page: LabPage) -> None:
+    view(page)
+    page.page.wait_for_timeout(1_500)  # JupyterLab saves its layout a moment later
+    page.load(reset=False)
+    page.locator(".roam-document:visible [data-figure=planned]").wait_for()
