@@ -31,7 +31,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
         lines * ROW_HEIGHT + 100,
         "tap,save",
         x_axis_label=f"bytes, {unit_name} (predicted)",
-        x_range=Range1d(0, widest / unit * 1.9),
+        x_range=Range1d(0, widest / unit * 1.5),
         y_range=Range1d(-lines + 0.5, 0.8),
     )
     drawn.yaxis.visible = False
@@ -54,7 +54,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
             columns["right"].append(bar.bytes / unit)
             columns["fill"].append(ink.of(look))
             columns["hatch"].append(look.hatch)
-            columns["label"].append(plain(f"{bytes_text(bar.bytes)}  {short(bar.label, 64)}"))
+            columns["label"].append(plain(f"{bytes_text(bar.bytes)}  {short(bar.label, 100)}"))
             columns["bytes"].append(exact_text(bar.bytes))
             columns["what"].append(plain(bar.label))
             columns["kind"].append(plain(bar.kind))

@@ -139,7 +139,7 @@ def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
         data={
             "x": [curve.peak_at for curve in shown],
             "y": [(curve.peak_bytes + view.base_bytes) / unit for curve in shown],
-            "text": [plain(short(curve.peak_name, 52)) for curve in shown],
+            "text": [plain(short(curve.peak_name, 80)) for curve in shown],
             "align": ["left" if side else "right" for side in left],
             "shift": [8 if side else -8 for side in left],
             "color": [ink.of(ROLES[curve.role]) for curve in shown],

@@ -29,7 +29,7 @@ def pareto_figure(view: ParetoView, *, theme: Theme = "auto") -> figure:
         ink,
         HEIGHT,
         "pan,wheel_zoom,reset,save",
-        x_axis_label=f"{view.time}, s ({view.basis.split(', ')[-1]})",
+        x_axis_label=f"{view.time}, s ({view.measured})",
         y_axis_label=f"arena, {unit_name} (predicted)",
         x_range=Range1d(0, (max(seconds) or 1.0) * 1.3),
         y_range=Range1d(max(min(sizes) - margin, 0), max(sizes) + margin),

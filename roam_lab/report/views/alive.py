@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
 from roam_lab.report.rows import eager_graph, graph_of
 from roam_lab.report.units import bytes_text
-from roam_lab.report.views.places import places
+from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value, listed
 
 if TYPE_CHECKING:
@@ -99,14 +99,17 @@ def _side(role: str, label: str, graph: Graph, order: Sequence[int], shown: int,
     op = graph.ops[order[peak.step]]
     alive = [life.storage for life in lifetimes(graph, order) if life.start <= peak.step < life.end]
     alive.sort(key=lambda storage: (-graph.storages[storage].bytes, storage))
-    module = places(graph).module
+    known = places(graph)
+    told = kinds(graph, known)
     bars = []
     for storage in alive[:shown]:
         maker = graph.creator[storage]
         made = graph.ops[maker] if maker is not None else None
-        name = " · ".join(part for part in (made.name, module[maker or 0]) if part) if made else f"storage {storage}"
+        name = (
+            " · ".join(part for part in (made.name, known.module[maker or 0]) if part) if made else f"storage {storage}"
+        )
         info = graph.storages[storage]
-        bars.append(Bar(storage, info.bytes, info.kind or "unknown", name, (made.source or "") if made else ""))
+        bars.append(Bar(storage, info.bytes, told[storage], name, (made.source or "") if made else ""))
     rest = alive[shown:]
     if rest:
         total = sum(graph.storages[storage].bytes for storage in rest)

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.errors import InputError
-from roam_lab.ir import Graph, captured_order, live_bytes, live_curve
+from roam_lab.ir import Graph, captured_order, lifetimes, live_bytes, live_curve
 from roam_lab.report.rows import eager_graph, graph_of
 from roam_lab.report.units import bytes_text, unit_for
 from roam_lab.report.views.axis import Axis, Clock, axis
 from roam_lab.report.views.look import kind_looks
+from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Layer:
 class MemoryView:
     """What the memory figure shows. `base_bytes`: resident bytes under every curve, 0 where they are left out.
 
-    `stack_x` and `stack` belong to the run named by `stacked` ("planned" or "captured").
+    `stack_x` and `stack` belong to the run named by `stacked` ("planned" or "captured"). `guessed`: see Places.
     """
 
     name: str
@@ -73,6 +74,7 @@ class MemoryView:
     stacked: str
     stack_x: Floats
     stack: tuple[Layer, ...]
+    guessed: str = ""
 
     @property
     def title(self) -> str:
@@ -104,8 +106,9 @@ class MemoryView:
             told.append(f"Proven lower bound of any order: {bytes_text(self.bound_bytes)}")
         if self.stack:
             largest = sorted(self.stack, key=lambda layer: -layer.peak_bytes)
-            kinds = ", ".join(f"{layer.kind} {bytes_text(layer.peak_bytes)}" for layer in largest)
-            told.append(f"The {self.stacked} run by kind, each at its own highest: {kinds}")
+            layers = ", ".join(f"{layer.kind} {bytes_text(layer.peak_bytes)}" for layer in largest)
+            guess = f" ({self.guessed})" if self.guessed else ""
+            told.append(f"The {self.stacked} run by kind, each at its own highest{guess}: {layers}")
         told.append(f"Resident bytes (parameters, state, batch): {bytes_text(self.resident_bytes)}, always there")
         return f"{self.title}. {'. '.join(told)}."
 
@@ -168,7 +171,18 @@ def _view(
     stack_x, stack = _stack(graph, order, time)
     base = graph.resident_bytes if resident else 0
     name = graph.name or "a training step"
-    return MemoryView(name, time, tuple(curves), bound_bytes, graph.resident_bytes, base, stacked, stack_x, stack)
+    return MemoryView(
+        name,
+        time,
+        tuple(curves),
+        bound_bytes,
+        graph.resident_bytes,
+        base,
+        stacked,
+        stack_x,
+        stack,
+        places(graph).guessed,
+    )
 
 
 def _captured(graph: Graph, time: Axis) -> Curve:
@@ -260,12 +274,10 @@ def _stack(graph: Graph, order: Sequence[int], time: Axis) -> tuple[Floats, tupl
 
 def kind_curves(graph: Graph, order: Sequence[int]) -> Mapping[str, Sizes]:
     """Live bytes in each step of `order`, by kind of storage; together they are `live_curve`."""
-    from roam_lab.ir import lifetimes
-
+    told = kinds(graph, places(graph))
     lives: dict[str, list[tuple[int, int, int]]] = {}
     for life in lifetimes(graph, order):
-        kind = graph.storages[life.storage].kind or "unknown"
-        lives.setdefault(kind, []).append((life.start, life.end, life.bytes))
+        lives.setdefault(told[life.storage], []).append((life.start, life.end, life.bytes))
     curves = {}
     for kind in kind_looks(lives):
         rows = np.array(lives[kind], np.int64)

@@ -27,11 +27,15 @@ class Point:
 
 @dataclass(frozen=True)
 class ParetoView:
-    """Points by name given; `time` says which seconds they are, `basis` how they are known."""
+    """Points by name given; `time` says which seconds they are, `measured` how they are known ("measured on cuda")."""
 
     points: tuple[Point, ...]
     time: str
-    basis: str
+    measured: str = "measured"
+
+    @property
+    def basis(self) -> str:
+        return f"memory predicted, {self.time} {self.measured}"
 
     @property
     def title(self) -> str:
@@ -85,6 +89,6 @@ def pareto_view(
         strategy = f"{plan.order_strategy}, {plan.layout_strategy}"
         points.append(Point(name, plan.arena_bytes, cost[name], strategy, not beaten))
     if step_seconds is None:
-        return ParetoView(tuple(points), "planning time", "memory predicted, planning time measured")
+        return ParetoView(tuple(points), "planning time")
     where = f" on {measured_on}" if measured_on else ""
-    return ParetoView(tuple(points), "step time", f"memory predicted, step time measured{where}")
+    return ParetoView(tuple(points), "step time", f"measured{where}")

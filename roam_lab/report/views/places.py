@@ -42,8 +42,29 @@ def places(graph: Graph) -> Places:
     else:
         module = _modules_by_position(phase)
         guessed.append("no modules captured: forward ops cut into even parts")
+    if graph.storages and not any(storage.kind for storage in graph.storages):
+        guessed.append("kinds of storages inferred from phases")
     _follow_storages(graph, module)
     return Places(tuple(phase), tuple(path or "" for path in module), "; ".join(guessed) if graph.ops else "")
+
+
+def kinds(graph: Graph, known: Places) -> tuple[str, ...]:
+    """Kind of each storage; of a graph that tells none, by phases: what forward leaves to backward is an activation,
+    what backward leaves to update a gradient, "output" what outlives the step, the rest temporary."""
+    if any(storage.kind for storage in graph.storages):
+        return tuple(storage.kind or "unknown" for storage in graph.storages)
+    found = []
+    for number, storage in enumerate(graph.storages):
+        maker = graph.creator[number]
+        born = None if maker is None else known.phase[maker]
+        met = {known.phase[user] for user in graph.users[number]}
+        if storage.output:
+            found.append("output")
+        elif born == 0 and 1 in met:
+            found.append("activation")
+        else:
+            found.append("gradient" if born == 1 and 2 in met else "temporary")
+    return tuple(found)
 
 
 def _told_phases(graph: Graph) -> list[int]:

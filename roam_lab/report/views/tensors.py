@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from roam_lab.ir import Graph, lifetimes
 from roam_lab.report.rows import graph_of
 from roam_lab.report.units import bytes_text, exact_text
-from roam_lab.report.views.places import Places, places
+from roam_lab.report.views.places import Places, kinds, places
 from roam_lab.report.views.table import Table
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ class Tensors:
 
     @cached_property
     def kind(self) -> tuple[str, ...]:
-        """Kind of each storage, "unknown" where the graph does not say."""
-        return tuple(storage.kind or "unknown" for storage in self.graph.storages)
+        """Kind of each storage, inferred where the graph tells none, "unknown" where it tells only others'."""
+        return kinds(self.graph, self.places)
 
     def op(self, storage: int) -> str:
         """Name and operator of the op that creates it: "addmm_3 (aten.addmm.default)"; "" if none does."""

@@ -1,0 +1,52 @@
+"""SVG twins of the figures: static, without scripts or ids, light or dark as the viewer prefers, each under 200 kB.
+
+pictures(plan, profile)["arena"]     # an SVG document; keys as those of figures.linked, without "selected"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from roam_lab.report.pictures.alive import alive_picture
+from roam_lab.report.pictures.arena import arena_picture
+from roam_lab.report.pictures.graph import graph_picture
+from roam_lab.report.pictures.memory import memory_picture
+from roam_lab.report.pictures.pareto import pareto_picture
+from roam_lab.report.pictures.tasks import tasks_picture
+from roam_lab.report.views import Views, views_of
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan, Profile
+    from roam_lab.report.views.axis import Clock
+
+__all__ = [
+    "alive_picture",
+    "arena_picture",
+    "graph_picture",
+    "memory_picture",
+    "pareto_picture",
+    "pictures",
+    "pictures_of",
+    "tasks_picture",
+]
+
+
+def pictures(
+    plan: Plan, profile: Profile | None = None, *, clock: Clock = "auto", resident: bool = False
+) -> dict[str, str]:
+    """All pictures of one plan by key: memory, graph, arena, alive and, where the plan has a tree, tasks.
+
+    Raises InputError for a bare plan, or a clock that the graph has no figures for.
+    """
+    return pictures_of(views_of(plan, profile, clock=clock, resident=resident))
+
+
+def pictures_of(views: Views) -> dict[str, str]:
+    """The same of views at hand."""
+    drawn = {
+        "memory": memory_picture(views.memory),
+        "graph": graph_picture(views.graph),
+        "arena": arena_picture(views.arena),
+        "alive": alive_picture(views.alive),
+    }
+    return drawn if views.tasks is None else drawn | {"tasks": tasks_picture(views.tasks)}
