@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from roam_lab.ir import Layout, Lifetime
 Array = NDArray[np.int64]
 
 UNPLACED = -1
+_AT_ONCE = 256
+"""Storages placed between two looks at the clock."""
 _STRIDE = 32
 _MOST_CROSSING = 4_000_000
 
@@ -55,6 +58,15 @@ class Field:
         Each goes into the smallest gap that fits, or with `first_fit` into the lowest; else above all.
         """
         _place(sequence, offsets, first_fit, self.starts, self.ends, self.sizes, self.last, *self._crossings)
+
+    def place_all(self, sequence: Array, first_fit: bool, deadline: float | None = None) -> Array | None:
+        """Offsets of all, placed in this sequence; None if `deadline` (time.perf_counter) passed on the way."""
+        offsets = np.full(len(sequence), UNPLACED)
+        for begin in range(0, len(sequence), _AT_ONCE):
+            if deadline is not None and time.perf_counter() >= deadline:
+                return None
+            self.place(sequence[begin : begin + _AT_ONCE], offsets, first_fit)
+        return offsets
 
     @property
     def _crossings(self) -> tuple[int, Array, Array]:

@@ -10,14 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve, live_bytes
-from roam_lab.layout.packing.field import UNPLACED, Array, Field
+from roam_lab.layout.packing.climb import climbed
+from roam_lab.layout.packing.field import Array, Field
 
-_AT_ONCE = 256
-"""Storages placed between two looks at the clock."""
 _FRONT_ROUNDS = 3
 _FEW = 1 / 16
-_WALK = 60
-_REACH = 0.1
 
 
 def mended(
@@ -32,11 +29,10 @@ def mended(
 
     It begins with sequences of which half place a *pyramid* first: all that live at a moment of the peak, longest
     lifetime lowest, so that nothing is lost where there is nothing to lose; the others fill its flanks. Where few
-    end above the live peak, those go to the front (behind the pyramid) and all are placed again. Then, sequence
-    by sequence, each storage that ends no lower than the best arena moves forward by a random part of a tenth of
-    the sequence, and all are placed again. (Squeaky-wheel optimization, Joslin and Clements 1999.)
+    end above the live peak, those go to the front (behind the pyramid) and all are placed again. (Squeaky-wheel
+    optimization, Joslin and Clements 1999.) What effort is left goes into climbing from skyline to skyline.
 
-    `effort`: how many single placements may be spent (20-40 microseconds each, compiled); counted, so that the
+    `effort`: how many single placements may be spent (1 to 40 microseconds each, compiled); counted, so that the
     result does not depend on the machine. `deadline`: when to stop whatever the count (time.perf_counter; None: no
     limit). `target_bytes`: stop at an arena of this many bytes or fewer; it always stops at the live peak.
     """
@@ -44,15 +40,12 @@ def mended(
     if layout.arena_bytes <= target:
         return layout
     bench = _Bench(Field.of(lifetimes), target, layout.arena_bytes, effort, deadline)
-    random = np.random.default_rng(seed)
-    walks = []
     for first_fit in (True, False):
         for sequence, pyramid in _sequences(bench.field):
             bench.mend_at_front(sequence, pyramid, first_fit)
-            walks.append((sequence, first_fit))
-    while bench.open:
-        walks = [(bench.walk(sequence, first_fit, random), first_fit) for sequence, first_fit in walks]
-    return layout if bench.best is None else bench.field.layout(bench.best)
+    if bench.best is not None:
+        layout = bench.field.layout(bench.best)
+    return climbed(lifetimes, layout, bench.effort, deadline, seed, target_bytes) if bench.open else layout
 
 
 def _sequences(field: Field) -> Iterator[tuple[Array, int]]:
@@ -89,14 +82,13 @@ class _Bench:
         return in_time and self.effort > 0 and self.best_bytes > self.target
 
     def highs(self, sequence: Array, first_fit: bool) -> Array | None:
-        """Where each storage ends when `sequence` is placed, the best kept; None if stopped on the way."""
-        offsets = np.full(len(sequence), UNPLACED)
-        for begin in range(0, len(sequence), _AT_ONCE):
-            if not self.open:
-                return None
-            part = sequence[begin : begin + _AT_ONCE]
-            self.field.place(part, offsets, first_fit)
-            self.effort -= len(part)
+        """Where each storage ends when `sequence` is placed, the best kept; None if stopped before its end."""
+        if not self.open:
+            return None
+        self.effort -= len(sequence)
+        offsets = self.field.place_all(sequence, first_fit, self.deadline)
+        if offsets is None:
+            return None
         highs: Array = offsets + self.field.sizes
         if highs.max() < self.best_bytes:
             self.best, self.best_bytes = offsets, int(highs.max())
@@ -113,15 +105,3 @@ class _Bench:
                 return
             late[:pyramid] = True
             sequence = np.concatenate([sequence[late], sequence[~late]])
-
-    def walk(self, sequence: Array, first_fit: bool, random: np.random.Generator) -> Array:
-        """Place and promote what ends too high, some times over; the sequence where the walk ends."""
-        for _ in range(_WALK):
-            highs = self.highs(sequence, first_fit)
-            if highs is None:
-                break
-            late = (highs >= self.best_bytes)[sequence]
-            ranks = np.arange(len(late), dtype=float)
-            ranks[late] -= random.random(int(late.sum())) * np.minimum(_REACH * len(late), ranks[late] + 1)
-            sequence = sequence[np.argsort(ranks, kind="stable")]
-        return sequence

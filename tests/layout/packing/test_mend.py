@@ -14,7 +14,7 @@ from roam_lab.layout.best_fit import SORTINGS, place
 from roam_lab.layout.packing import mend
 from roam_lab.layout.packing.field import Field
 from roam_lab.layout.packing.mend import _Bench, _sequences, mended
-from tests.layout.packing.lives import random_lives
+from tests.layout.packing.lives import dense_lives, random_lives
 from tests.plan.training_step import training_step
 
 TALL = Layout({}, 1 << 60)
@@ -50,15 +50,18 @@ def test_effort_is_counted_and_buys_less_waste() -> None:
             mended(random_lives(seed), first_layout(random_lives(seed)), effort).arena_bytes for seed in range(40)
         )
 
-    assert waste(0) > waste(500) > waste(50_000)
-    lives = random_lives(2)
-    assert mended(lives, first_layout(lives), 0) == first_layout(lives)
+    assert waste(0) > waste(60) > waste(50_000)
+    lives = dense_lives(1)
+    first = first_layout(lives)
+    assert mended(lives, first, 0) == first
+    few, many = (mended(lives, TALL, effort, seed=3) for effort in (4_000, 60_000))
+    check_layout(lives, many)
+    assert floor_bytes(lives) < many.arena_bytes < few.arena_bytes
+    assert many == mended(lives, TALL, 60_000, seed=3) != mended(lives, TALL, 60_000, seed=4)
 
 
 def test_it_stops_at_the_deadline_and_at_the_target() -> None:
-    lives = next(  # one that stays above its live peak
-        lives for lives in map(random_lives, range(99)) if mended(lives, TALL, 20_000).arena_bytes > floor_bytes(lives)
-    )
+    lives = dense_lives(0)
     first = first_layout(lives)
     assert mended(lives, first, 10**9, deadline=time.perf_counter()) == first
     began = time.perf_counter()
