@@ -1,0 +1,121 @@
+"""Which part of a graph sets the peak of an order, and what another order of that part alone would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
+from typing import Literal
+
+from roam_lab.ir import Graph
+from roam_lab.order.dominance.contract import Section
+from roam_lab.order.dominance.fold import with_eager
+from roam_lab.order.dominance.profile import ops_of
+from roam_lab.order.dominance.search import Effort
+from roam_lab.order.dominance.solve import Contracted, contracted, solved
+from roam_lab.order.problem import Problem, problem_of
+
+Shape = Literal["chain", "pumpkin", "series-parallel", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Bottleneck:
+    """The part that sets an order's peak.
+
+    `ops`: in captured order. `peak_bytes`: the order's peak, `op` runs there. `shape`: "pumpkin" (chains side by side
+    between two ends), "series-parallel", "chain" (no other order of anything around the peak) or "other".
+    `order`: the same order with this part alone in a dominant schedule, whose peak is `reordered_bytes`.
+    """
+
+    ops: tuple[int, ...]
+    op: int
+    peak_bytes: int
+    shape: Shape
+    order: tuple[int, ...]
+    reordered_bytes: int
+
+
+def bottleneck(graph: Graph, order: Sequence[int], effort: int = 300_000) -> Bottleneck:
+    """The part of `graph` around the peak of `order` whose order alone lowers it most; the smallest such part.
+
+    Parts are series-parallel, found by contraction; where none holds the peak's op, the part is everything that
+    contraction could not solve. `effort`: steps that searching may try. The order must be legal.
+    """
+    return bottleneck_of(problem_of(graph), order, Effort(effort))
+
+
+def bottleneck_of(problem: Problem, order: Sequence[int], effort: Effort) -> Bottleneck:
+    """`bottleneck` of a problem; raises OutOfTimeError at the effort's deadline."""
+    run = list(order)
+    if not run:
+        return Bottleneck((), -1, problem.base_bytes, "chain", (), problem.base_bytes)
+    curve = problem.curve(run)
+    step = int(curve.argmax())
+    peak = int(curve[step])
+    left = contracted(problem, effort)
+    around = _around(left, run[: step + 1])
+    low, high = 0, len(around) - 1  # parts nest: what the smaller one gains, the larger one gains too
+    shape: Shape
+    ops, other, shape = [run[step]], run, "chain"
+    if around:
+        ops, other, shape = _tried(left, run, around[-1])
+        least = problem.peak(other)
+        while low < high:
+            middle = (low + high) // 2
+            tried = _tried(left, run, around[middle])
+            if problem.peak(tried[1]) <= least:
+                (ops, other, shape), high = tried, middle
+            else:
+                low = middle + 1
+    if not left.exact and problem.peak(other) >= peak:
+        ops, shape = list(range(len(problem))), "other"
+        best, _ = solved(problem, effort)
+        other = best if problem.peak(best) < peak else run
+    return Bottleneck(tuple(sorted(ops)), run[step], peak, shape, tuple(other), problem.peak(other))
+
+
+def _tried(left: Contracted, order: Sequence[int], section: Section) -> tuple[list[int], list[int], Shape]:
+    ops = _with_eager(left.problem, ops_of(section.chain), left.eager)
+    return ops, reordered(left.problem, order, ops), section.shape
+
+
+def _around(left: Contracted, until: Sequence[int]) -> list[Section]:
+    """The sections that hold the last op of `until`, or the last before it that was not taken out; smallest first."""
+    peak_op = next((op for op in reversed(until) if op not in left.eager), None)
+    held = [(section, set(ops_of(section.chain))) for section in left.sections]
+    sections = [(len(ops), number, section) for number, (section, ops) in enumerate(held) if peak_op in ops]
+    return [section for _, _, section in sorted(sections, key=lambda entry: entry[:2])]
+
+
+def _with_eager(problem: Problem, ops: list[int], eager: set[int]) -> list[int]:
+    """The part's ops in turn, each followed by the ops that only free and wait for nothing else in the part."""
+    part, stack = set(ops), list(ops)
+    while stack:
+        for follower in problem.followers[stack.pop()]:
+            if follower in eager and follower not in part:
+                part.add(follower)
+                stack.append(follower)
+    numbers = sorted(part)
+    place = {op: number for number, op in enumerate(numbers)}
+    inner = problem.part(numbers, ())
+    full = with_eager(inner, [place[op] for op in ops], {place[op] for op in part & eager})
+    return [numbers[number] for number in full]
+
+
+def reordered(problem: Problem, order: Sequence[int], ops: Sequence[int]) -> list[int]:
+    """`order` with `ops` in this sequence, in the places that they had; what would run too early then waits."""
+    part = set(ops)
+    turn = iter(ops)
+    rank = {next(turn) if op in part else op: step for step, op in enumerate(order)}
+    waiting = [len(before) for before in problem.after]
+    heap = [(rank[op], op) for op in range(len(problem)) if not waiting[op]]
+    heapify(heap)
+    result: list[int] = []
+    while heap:
+        _, op = heappop(heap)
+        result.append(op)
+        for follower in problem.followers[op]:
+            waiting[follower] -= 1
+            if not waiting[follower]:
+                heappush(heap, (rank[follower], follower))
+    return result
