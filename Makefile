@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help venv demo test check format docs bench bench-planning bench-training picture clean
+.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals picture clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -49,6 +49,10 @@ bench: bench-planning bench-training  ## every benchmark
 bench-planning: $(STAMP)  ## every strategy on ../shared/graphs and ../shared/layouts, and how cost grows: docs/planning.md
 	$(BIN)/python benchmarks/planning.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/scaling.py
+
+rivals: $(STAMP)  ## other projects' planners for bench-planning, in a folder of their own (~/.cache/roam-lab-rivals)
+	$(BIN)/python -m pip install --quiet --no-deps --target $(HOME)/.cache/roam-lab-rivals \
+		executorch==1.5.1 flatbuffers ruamel.yaml tabulate
 
 bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu

@@ -14,7 +14,7 @@ from typing import Any
 
 from roam_lab.ir import write_text
 
-PACKAGES = ("roam-lab", "torch", "transformers", "diffusers", "ortools", "numpy")
+PACKAGES = ("roam-lab", "torch", "transformers", "diffusers", "ortools", "highspy", "pulp", "numba", "numpy")
 
 
 def described(device: str = "cpu") -> dict[str, Any]:
@@ -22,7 +22,7 @@ def described(device: str = "cpu") -> dict[str, Any]:
     return {
         "command": shlex.join(["python", *sys.argv]),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "commit": _commit(),
+        "commit": commit(),
         "machine": {
             "system": platform.platform(),
             "processor": _processor(),
@@ -39,11 +39,12 @@ def mib(size: int | None) -> str:
     return "" if size is None else f"{size / 2**20:,.1f}"
 
 
-def write(path: str, text: str) -> None:
+def write(path: str, text: str, quiet: bool = False) -> None:
     """Write a result file, making its folder. Raises OutputError."""
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     write_text(path, text + "\n")
-    print(f"wrote {path}", file=sys.stderr)
+    if not quiet:
+        print(f"wrote {path}", file=sys.stderr)
 
 
 def _version(package: str) -> tuple[str, str] | None:
@@ -53,7 +54,8 @@ def _version(package: str) -> tuple[str, str] | None:
         return None
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
+    """The commit that is measured, marked dirty where files differ from it."""
     found = subprocess.run(
         ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
         capture_output=True,

@@ -1,122 +1,114 @@
-"""Planning of captured graphs: every graph with every strategy, each as its own `roam plan` process.
+"""Every order and layout on every graph and layout instance, ours and the real rivals: peaks, arenas, seconds, memory.
 
-    python benchmarks/planning.py [GRAPH ...] [--orders auto,list] [--layouts auto] [-o FILE.json]
+    python benchmarks/planning.py [--graphs resnet50,...] [--instances A,...] [--orders auto,...] [--layouts auto,...]
+                                  [--time-limit 30] [--workers 1] [--keep | --fresh] [--page-only]
 
-Default graphs: all of ../shared/graphs. Default strategies: every registered order with the auto layout, and every
-registered layout with the auto order. Columns: peak, proven bound, arena (MiB), seconds of planning and of the whole
-process, and the process's peak resident memory. Writes JSON and, beside it, the table as markdown.
+Graphs of ../shared/graphs: each order with the auto layout, each layout with the auto order, and the pairs that stand
+for a published planner (PAIRS). Instances of ../shared/layouts: each layout. Each run has a process of its own. Rows
+go to benchmarks/results/planning.json as they come; a second run does only what is not there yet, unless the planning
+code has changed since (--keep keeps such rows, too; --fresh keeps none). At the end docs/planning.md is written.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from machine import described, mib, write
+import rivals
+from planning_page import PAGE, page
+from runner import ROOT, Job, Results, run_all
 
 from roam_lab.errors import RoamError
-from roam_lab.ir import read_json
+from roam_lab.ir import write_text
 from roam_lab.registry import strategies
 
-ROOT = Path(__file__).resolve().parents[1]
-GRAPHS = ROOT.parent / "shared" / "graphs"
-JUDGE = ROOT.parent / "shared" / "judge.py"
-ROAM = "import sys; from roam_lab.cli import main; sys.exit(main())"
+SHARED = ROOT.parent / "shared"
+OUTPUT = ROOT / "benchmarks" / "results" / "planning.json"
+PAIRS = (("captured", "caching_allocator"), ("lescea", "llfb"), ("model_ilp", "model_ilp"), ("roam", "roam"))
+"""Eager PyTorch, ROAM's heuristic rival, its ILP rival, and ROAM."""
 
 
-def run(graph: Path, order: str, layout: str, time_limit: float | None, judged: bool) -> dict[str, Any]:
-    """One `roam plan` process; its row, or what it said on failing."""
-    row: dict[str, Any] = {
-        "graph": graph.name.removesuffix(".gz").removesuffix(".json"),
-        "order": order,
-        "layout": layout,
-    }
-    with tempfile.TemporaryDirectory(prefix="roam-bench-") as folder:
-        plan = str(Path(folder) / "plan.roam.json")
-        command = [sys.executable, "-c", ROAM, "plan", str(graph), "-o", plan, "--order", order, "--layout", layout]
-        command += ["--json"] + (["--time-limit", str(time_limit)] if time_limit else [])
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-        began = time.perf_counter()
-        with tempfile.TemporaryFile() as log:
-            child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=log, env=environment)
-            _, status, usage = os.wait4(child.pid, 0)
-            child.returncode = os.waitstatus_to_exitcode(status)
-            log.seek(0)
-            said = log.read().decode(errors="replace").strip().splitlines()
-        row["process_seconds"] = round(time.perf_counter() - began, 3)
-        row["peak_resident_bytes"] = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        if child.returncode:
-            row["error"] = said[-1] if said else f"exit status {child.returncode}"
-            return row
-        data = read_json(plan)
-        for key in ("peak_bytes", "lower_bound_bytes", "arena_bytes", "captured_peak_bytes", "optimal", "seconds"):
-            row[key] = data[key]
-        if judged and JUDGE.exists():
-            verdict = subprocess.run([sys.executable, JUDGE, graph, plan], capture_output=True, text=True, check=False)
-            row["judged"] = "accepted" if verdict.returncode == 0 else (verdict.stderr or verdict.stdout).strip()[-300:]
-    return row
+def files(folder: str, wanted: str | None) -> dict[str, str]:
+    """Name -> path of the files in a folder of ../shared whose name begins with one of the `wanted`."""
+    found = {path.name.split(".")[0]: path for path in sorted((SHARED / folder).iterdir())}
+    if SHARED.joinpath(folder, "somas_pangu_2.6B.csv.gz") in found.values():
+        found = {name.replace("somas_pangu_2", "somas_pangu_2.6B"): path for name, path in found.items()}
+    starts = None if wanted is None else tuple(filter(None, wanted.split(",")))
+    return {name: str(path) for name, path in found.items() if starts is None or (starts and name.startswith(starts))}
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The rows as a markdown table."""
-    lines = [
-        "| graph | order | layout | captured | peak | bound | optimal | arena | plan s | process s | RSS MiB | judge |",
-        "|---|---|---|---:|---:|---:|---|---:|---:|---:|---:|---|",
+def chosen(room: str, asked: str | None) -> list[str]:
+    """The names asked for, all of the registry (the rivals of this benchmark included) unless some are."""
+    known = [entry.name for entry in strategies("order" if room == "order" else "layout")]
+    names = known if asked is None else [name for name in asked.split(",") if name]
+    for name in names:
+        if name not in known:
+            raise RoamError(f"--{room}s: there is no {name!r}; of {', '.join(known)}")
+    return names
+
+
+def all_jobs(arguments: argparse.Namespace) -> list[Job]:
+    """What there is to run; a filter on orders alone leaves the layouts out, and the other way round."""
+    orders = chosen("order", arguments.orders if arguments.layouts is None else arguments.orders or "")
+    layouts = chosen("layout", arguments.layouts if arguments.orders is None else arguments.layouts or "")
+    pairs = [(order, "auto") for order in orders] + [("auto", layout) for layout in layouts]
+    everything = arguments.orders is None and arguments.layouts is None
+    known = {(entry.room, entry.name) for entry in strategies()}
+    pairs += [(o, x) for o, x in PAIRS if everything and ("order", o) in known and ("layout", x) in known]
+    jobs = [
+        Job("graph", name, file, order, layout, arguments.time_limit)
+        for name, file in files("graphs", arguments.graphs).items()
+        for order, layout in dict.fromkeys(pairs)
     ]
-    for row in rows:
-        start = f"| {row['graph']} | {row['order']} | {row['layout']} "
-        end = f"{row['process_seconds']:.2f} | {mib(row['peak_resident_bytes'])} | {row.get('judged', '')} |"
-        if "error" in row:
-            lines.append(f"{start}| {row['error']} | | | | | | {end}")
-            continue
-        sizes = " | ".join(mib(row[f"{key}_bytes"]) for key in ("captured_peak", "peak", "lower_bound"))
-        proof = "yes" if row["optimal"] else "no"
-        lines.append(f"{start}| {sizes} | {proof} | {mib(row['arena_bytes'])} | {row['seconds']:.2f} | {end}")
-    return "\n".join(lines)
+    return jobs + [
+        Job("instance", name, file, None, layout, arguments.time_limit)
+        for name, file in files("layouts", arguments.instances).items()
+        for layout in layouts
+    ]
+
+
+def told(row: dict[str, Any]) -> None:
+    """One line on standard error."""
+    what = f"{row['name']} {row['order'] or ''} {row['layout']}"
+    figures = row.get("error") or f"peak {row['peak_bytes']:,} arena {row['arena_bytes']:,} {row['judged']}"
+    print(f"{what}: {figures} ({row['process_seconds']:.1f} s)", file=sys.stderr, flush=True)
 
 
 def main() -> int:
-    """Run, print the table, write JSON and markdown."""
+    """Run what is missing, write the page; exit status 1 when a judge refused something or a process failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("graphs", nargs="*", type=Path)
-    parser.add_argument("--orders", help="comma-separated; default: all")
-    parser.add_argument("--layouts", help="comma-separated; default: all")
-    parser.add_argument("--time-limit", type=float)
-    parser.add_argument("--no-judge", action="store_true")
-    parser.add_argument("-o", "--output", default=str(ROOT / "benchmarks" / "results" / "planning.json"))
+    for name in ("graphs", "instances", "orders", "layouts"):
+        parser.add_argument(f"--{name}", metavar="NAME,...", help="default: all; an empty text: none")
+    parser.add_argument("--time-limit", type=float, default=30.0, metavar="SECONDS")
+    parser.add_argument("--workers", type=int, default=1, choices=(1, 2), help="processes at a time")
+    parser.add_argument("--keep", action="store_true", help="keep rows of older planning code")
+    parser.add_argument("--fresh", action="store_true", help="measure everything anew")
+    parser.add_argument("--page-only", action="store_true", help="write the page of what is there")
+    parser.add_argument("-o", "--output", default=str(OUTPUT))
+    parser.add_argument("--page", default=str(PAGE))
     arguments = parser.parse_args()
-    graphs = arguments.graphs or sorted(GRAPHS.glob("*.json*"))
-    if not graphs:
-        parser.error(f"no graphs in {GRAPHS}; name some")
-    orders = arguments.orders.split(",") if arguments.orders else [found.name for found in strategies("order")]
-    layouts = arguments.layouts.split(",") if arguments.layouts else [found.name for found in strategies("layout")]
-    # auto with auto first; then each order under the auto layout, each layout under the auto order
-    pairs = dict.fromkeys(
-        [(order, "auto") for order in sorted(orders, key="auto".__ne__)] + [("auto", x) for x in layouts]
-    )
-    if arguments.orders and arguments.layouts:
-        pairs = dict.fromkeys((order, layout) for order in orders for layout in layouts)
-    rows = []
-    for graph in graphs:
-        for order, layout in pairs:
-            row = run(graph, order, layout, arguments.time_limit, not arguments.no_judge)
-            rows.append(row)
-            print(table([row]).splitlines()[-1], file=sys.stderr, flush=True)
+    if not SHARED.is_dir():
+        parser.error(f"{SHARED} with graphs and layouts is not here")
+    if arguments.fresh and Path(arguments.output).exists():
+        os.unlink(arguments.output)
+    results = Results(arguments.output, arguments.keep or arguments.page_only)
     try:
-        print(table(rows))
-        write(arguments.output, json.dumps({**described(), "rows": rows}, indent=1))
-        write(str(Path(arguments.output).with_suffix(".md")), table(rows))
+        jobs = [] if arguments.page_only else all_jobs(arguments)
+        absent = rivals.missing()
+        for name, reason in absent.items():
+            print(f"{name} is left out: {reason}", file=sys.stderr)
+        run_all([job for job in jobs if not {job.order, job.layout} & set(absent)], results, arguments.workers, told)
+        write_text(arguments.page, page(arguments.output))
     except RoamError as error:
         print(f"planning.py: {error}", file=sys.stderr)
         return error.exit_status
-    return int(any("error" in row for row in rows))
+    failed = [row["key"] for row in results.rows.values() if row.get("judged") != "accepted"]
+    for key in failed:
+        print(f"not accepted: {key}: {results.rows[key].get('error') or results.rows[key]['judged']}", file=sys.stderr)
+    return int(bool(failed))
 
 
 if __name__ == "__main__":
