@@ -221,7 +221,7 @@ def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft) ->
             children[parent].append(number)
     nodes = tuple(
         Module(
-            _label(draft, drafts[parent][0] if parent >= 0 else None),
+            _label(draft),
             draft.path,
             parent,
             tuple(children[number]),
@@ -240,10 +240,10 @@ def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft) ->
     )
 
 
-def _label(draft: _Draft, parent: _Draft | None) -> str:
+def _label(draft: _Draft) -> str:
     """A number alone says little: with the name of what it numbers; own ops with the name of whose they are."""
     if draft.label == OWN:
-        return f"{parent.label.split('.')[-1] if parent and parent.path else 'model'} {OWN}"
+        return f"{draft.path.rpartition('.')[2] or 'model'} {OWN}"
     if not draft.label[:1].isdigit():
         return draft.label
     return _joined(draft.home.rpartition(".")[2], draft.label)
