@@ -174,7 +174,7 @@ def _published(graphs: list[Row], instances: list[Row]) -> str:
         if not both:
             return "not run"
         mean = statistics.fmean(mine[name]["arena_bytes"] / others[name]["arena_bytes"] - 1 for name in both)
-        return f"{100 * mean:+.1f} % ({len(both)} graphs)"
+        return f"{100 * mean:+.1f} % ({_graphs(both)})"
 
     def faster(ours: tuple[str, str]) -> str:
         mine, others = arenas(*ours), arenas("model_ilp", "model_ilp")
@@ -182,7 +182,7 @@ def _published(graphs: list[Row], instances: list[Row]) -> str:
         if not both:
             return "not run"
         ratio = statistics.median(_seconds(others[name]) / _seconds(mine[name]) for name in both)
-        return f"{ratio:,.1f} x (median of {len(both)} graphs; the ILP stops at its limit)"
+        return f"{ratio:,.1f} x (median of {_graphs(both)}; the ILP stops at its limit)"
 
     pangu = {row["layout"]: row for row in instances if row["name"] == "somas_pangu_2.6B"}
     eager, lescea, ilp = ("captured", "caching_allocator"), ("lescea", "llfb"), ("model_ilp", "model_ilp")
@@ -201,6 +201,10 @@ def _published(graphs: list[Row], instances: list[Row]) -> str:
         "machine, from the abstract; MODeL with Gurobi took 1,813 s, its time limit, on 2,043 ops. Means over the "
         f"graphs above, where both were run.\n\n{table(lines)}"
     )
+
+
+def _graphs(names: list[str]) -> str:
+    return f"{len(names)} graph{'' if len(names) == 1 else 's'}"
 
 
 def _seconds(row: Row) -> float:

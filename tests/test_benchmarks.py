@@ -1,0 +1,150 @@
+"""The planning benchmark: its processes, what it keeps between runs, its page and its pictures."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from roam_lab.ir import save_graph
+from tests.plan.graphs import pumpkin
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(autouse=True)
+def benchmarks(monkeypatch):
+    """The benchmark's files find each other as they do when one of them is run."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+
+def one_run(**job):
+    words = [sys.executable, ROOT / "benchmarks" / "one_run.py", json.dumps(job)]
+    done = subprocess.run(
+        words, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)}, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def graph_file(tmp_path):
+    save_graph(pumpkin(), tmp_path / "g.json")
+    return str(tmp_path / "g.json")
+
+
+def test_a_run_on_a_graph_is_raw_and_judged(graph_file):
+    row = one_run(kind="graph", file=graph_file, order="captured", layout="best_fit")
+    assert row["peak_bytes"] == row["captured_peak_bytes"] == 308
+    assert row["judged"] == ("accepted" if SHARED.exists() else "")
+    better = one_run(kind="graph", file=graph_file, order="auto", layout="auto")
+    assert better["lower_bound_bytes"] == better["peak_bytes"] == 116
+
+
+def test_a_run_on_an_instance_is_judged(tmp_path):
+    file = tmp_path / "two.csv"
+    file.write_text("id,lower,upper,size\na,0,2,100\nb,1,3,50\nc,3,4,10\nd,0,1,20\n")
+    row = one_run(kind="instance", file=str(file), order=None, layout="best_fit")
+    assert (row["peak_bytes"], row["arena_bytes"], row["buffers"]) == (150, 150, 4)
+    assert row["judged"] == ("accepted" if SHARED.exists() else "")
+
+
+def test_a_failing_run_is_a_row(graph_file):
+    row = one_run(kind="graph", file=graph_file, order="lisst", layout="auto")
+    assert row == {"error": "there is no order strategy 'lisst'; did you mean 'list'?"}
+
+
+def test_inductor_itself_runs(graph_file):
+    row = one_run(kind="graph", file=graph_file, order="inductor", layout="best_fit")
+    if "error" in row:
+        pytest.skip(row["error"])
+    assert row["peak_bytes"] == 116
+
+
+def test_what_is_not_installed_says_so(graph_file, monkeypatch, tmp_path):
+    monkeypatch.setenv("ROAM_RIVALS", str(tmp_path / "none"))
+    row = one_run(kind="graph", file=graph_file, order="list", layout="executorch_greedy")
+    assert row["error"].startswith("executorch_greedy is not here: executorch is not in ")
+    assert row["error"].endswith("run `make rivals`")
+
+
+def test_rows_are_kept_while_the_planning_code_is_the_same(tmp_path, monkeypatch, graph_file):
+    import runner
+
+    job = runner.Job("graph", "pumpkin", graph_file, "list", "best_fit", 5.0)
+    path, seen = str(tmp_path / "rows.json"), []
+    for _ in range(2):
+        runner.run_all([job], runner.Results(path), 1, seen.append)
+    assert len(seen) == 1
+    assert seen[0]["peak_bytes"] == 116
+    assert seen[0]["peak_resident_bytes"] > 2**20
+    other = dataclasses.replace(job, time_limit=6.0)
+    assert other.key != job.key
+    monkeypatch.setattr(runner, "sources", lambda: "other")
+    assert runner.Results(path).rows == {}
+    assert set(runner.Results(path, keep=True).rows) == {job.key}
+
+
+def test_a_process_that_does_not_end_is_killed(monkeypatch, graph_file):
+    import runner
+
+    monkeypatch.setattr(runner, "SPARE_SECONDS", 0.01)
+    row = runner.run_job(runner.Job("graph", "pumpkin", graph_file, "list", "best_fit", 0.001))
+    assert row["error"].startswith("killed after 0 s")
+
+
+def row_of(name, order, layout, peak, **more):
+    return {
+        "key": f"{name}/{order}/{layout}", "kind": "graph", "name": name, "order": order, "layout": layout, "ops": 7,
+        "time_limit": 30.0, "node_limit": None, "captured_peak_bytes": 300, "peak_bytes": peak, "arena_bytes": peak,
+        "lower_bound_bytes": 0, "order_seconds": 2.0, "layout_seconds": 1.0, "timed_out": False, "leaves": None,
+        "peak_resident_bytes": 2**20, "judged": "accepted", **more,
+    }  # fmt: skip
+
+
+def test_the_page_says_gaps_means_and_failures(tmp_path, monkeypatch):
+    import planning_page
+
+    rows = [
+        row_of("g_adamw", "auto", "auto", 100, lower_bound_bytes=100),
+        row_of("g_adamw", "model_ilp", "auto", 150, timed_out=True),
+        row_of("g_adamw", "captured", "caching_allocator", 200),
+        row_of("g_adamw", "model_ilp", "model_ilp", 125, order_seconds=29.0),
+        {"key": "bad", "time_limit": None, "kind": "graph", "name": "g", "error": "killed after 9 s"},
+        row_of("A", None, "boxing", 1_048_576, kind="instance", arena_bytes=2 * 1_048_576),
+    ]
+    machine = {"processor": "cpu", "cores": 2}
+    data = {"rows": rows, "machine": machine, "date": "2026-01-01T", "commit": "c", "versions": {"python": "3"}}
+    (tmp_path / "planning.json").write_text(json.dumps(data))
+    monkeypatch.setattr(planning_page, "SCALING", tmp_path / "none.json")
+    page = planning_page.page(str(tmp_path / "planning.json"))
+    assert "| auto | **0** |" in page
+    assert "| model_ilp | 50.00* |" in page
+    assert "| boxing | 100.00 |" in page
+    assert (
+        "| arena against eager PyTorch (captured order, caching allocator) | -35.7 % | not run | -50.0 % (1 graph) |"
+        in page
+    )
+    assert "10.0 x (median of 1 graph;" in page
+    assert "- bad: killed after 9 s" in page
+    assert "The judge accepted every one." in page
+    rows[0]["judged"] = "REJECTED: something"
+    (tmp_path / "planning.json").write_text(json.dumps(data))
+    assert "REFUSED by the judge: g_adamw/auto/auto." in planning_page.page(str(tmp_path / "planning.json"))
+
+
+def test_the_chart_is_a_picture():
+    from line_chart import line_chart
+
+    svg = line_chart("A <b>", "x", "y", {"one & two": [(1000, 0.5), (100_000, 60)], "flat": [(1000, 1), (2000, 1)]})
+    drawn = ElementTree.fromstring(svg)
+    assert "one & two" in "".join(drawn.itertext())
+    circles = [element for element in drawn.iter() if element.tag.endswith("circle")]
+    assert len(circles) == 4
+    assert all(0 < float(circle.get("cx")) < 760 and 0 < float(circle.get("cy")) < 420 for circle in circles)
+    heights = [float(circle.get("cy")) for circle in circles]
+    assert heights[0] > heights[1]  # more is higher
