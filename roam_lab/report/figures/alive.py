@@ -7,7 +7,7 @@ from __future__ import annotations
 from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.selection import connect, new_selection
+from roam_lab.report.figures.selection import carry, connect, new_selection
 from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain
 from roam_lab.report.units import bytes_text, exact_text, unit_for
 from roam_lab.report.views.alive import AliveView
@@ -81,5 +81,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     key_of_looks(drawn, ink, looks)
     rows = [("", "@what"), ("kind", "@kind"), ("bytes", "@bytes"), ("line", "@source")]
     hover(drawn, [bars], rows, point_policy="follow_mouse")
-    connect(selection or new_selection(), source)
+    selection = selection or new_selection()
+    carry(drawn, selection)
+    connect(selection, source)
     return drawn

@@ -10,7 +10,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSHover, Range1d, Span
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.selection import DESCRIBE, connect, describing, new_selection
+from roam_lab.report.figures.selection import DESCRIBE, carry, connect, describing, new_selection
 from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks
 from roam_lab.report.views.arena import ArenaView
 from roam_lab.report.views.look import kind_looks
@@ -87,5 +87,7 @@ def arena_figure(
     described = described or describing(view.tensors)
     told = CustomJSHover(args={"source": source, **described}, code=DESCRIBE + _HOVER)
     hover(drawn, [boxes], [("", "@storage{custom}")], formatters={"@storage": told}, point_policy="follow_mouse")
-    connect(selection or new_selection(), source, view.row_of)
+    selection = selection or new_selection()
+    carry(drawn, selection)
+    connect(selection, source, view.row_of)
     return drawn

@@ -15,7 +15,7 @@ from bokeh.models import ColumnDataSource, CustomJS, Range1d
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
-from roam_lab.report.figures.selection import new_selection
+from roam_lab.report.figures.selection import carry, new_selection
 from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of
 from roam_lab.report.views.graph import BRACKET, COLUMNS, GraphView
 
@@ -58,6 +58,7 @@ def graph_figure(view: GraphView, *, theme: Theme = "auto", selection: ColumnDat
         x_range=Range1d(-BRACKET * deep - 0.06, COLUMNS[2][1] + 0.04),
         y_range=Range1d(-len(view.rows) - 0.1, 1.0),
     )
+    carry(drawn, selection)
     drawn.axis.visible = False
     drawn.grid.visible = False
     columns = graph_columns(view, ink, int(selection.data["storage"][0]))

@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.models import BoxAnnotation, ColumnDataSource, CustomJS, LabelSet, Range1d, Span
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.selection import new_selection
+from roam_lab.report.figures.selection import carry, new_selection
 from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, empty, hover, ink_of, legend, plain
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
@@ -62,7 +62,9 @@ def memory_figure(
     _peaks(drawn, view, ink, unit)
     legend(drawn, ink, items, columns=2)
     if known is not None:
-        _span(drawn, view, known, ink, selection or new_selection())
+        selection = selection or new_selection()
+        carry(drawn, selection)
+        _span(drawn, view, known, ink, selection)
     return drawn
 
 

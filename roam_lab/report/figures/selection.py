@@ -68,6 +68,11 @@ def new_selection(storage: int = NONE) -> ColumnDataSource:
     return ColumnDataSource(data={"storage": [storage]}, name=NAME)
 
 
+def carry(model: Any, selection: ColumnDataSource) -> None:
+    """Let `model` bring the selection along wherever it is shown, and be found by `selection_of`."""
+    model.tags = [*model.tags, selection]
+
+
 def connect(selection: ColumnDataSource, source: ColumnDataSource, row_of: NDArray[np.int64] | None = None) -> None:
     """Select in `source`, which has a column "storage", what is selected, and the other way round.
 
@@ -125,12 +130,14 @@ def card(selection: ColumnDataSource, known: Tensors, ink: Ink, described: dict[
     told = Text(content=nothing if now < 0 else plain(known.card(now)))
     given = {"selection": selection, "card": told, "nothing": nothing, **described}
     selection.js_on_change("data", CustomJS(args=given, code=DESCRIBE + _CARD))
-    return Pane(
+    drawn = Pane(
         elements=[told],
         name="roam-selected",
         styles={"color": ink.text, "font": "12px system-ui, sans-serif", "min-height": "2.6em", "display": "block"},
         html_attributes={"role": "status", "aria-live": "polite"},
     )
+    carry(drawn, selection)
+    return drawn
 
 
 def selection_of(model: Any) -> ColumnDataSource | None:

@@ -8,7 +8,7 @@ import numpy as np
 from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.selection import connect, new_selection
+from roam_lab.report.figures.selection import carry, connect, new_selection
 from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.look import STATUSES
@@ -92,5 +92,7 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
         ("seconds, measured", "@seconds{0.000}"),
     ]
     hover(drawn, [boxes], rows, point_policy="follow_mouse")
-    connect(selection or new_selection(), source, view.row_of)
+    selection = selection or new_selection()
+    carry(drawn, selection)
+    connect(selection, source, view.row_of)
     return drawn

@@ -104,7 +104,7 @@ def label_for_all(model: Any, alt: str) -> None:
 
 def alt_text(model: Any) -> str:
     """The alt text of a figure made here, "" of any other model."""
-    return str(model.tags[0]) if model.tags else ""
+    return next((tag for tag in model.tags if isinstance(tag, str)), "")
 
 
 def legend(

@@ -13,7 +13,8 @@ MOST = 3500
 """Rectangles that are drawn, the largest ones: smaller ones would be specks, and the file over 200 kB."""
 HATCHED = 7.0
 """Pixels of height from which on a rectangle is hatched."""
-MOST_HATCHED = 150
+MOST_HATCHING = 30_000
+"""Letters of all hatching."""
 
 
 def arena_picture(view: ArenaView) -> str:
@@ -25,20 +26,20 @@ def arena_picture(view: ArenaView) -> str:
     area = (view.right - view.left) * (view.top - view.bottom).astype(float)
     rows = np.argsort(-area, kind="stable")[:MOST].tolist()
     paths: dict[str, list[str]] = {kind: [] for kind in looks}
-    lines: list[str] = []
+    lines = ""
     for row in rows:
         x, y = frame.x(float(view.left[row])), frame.y(float(view.top[row]) / unit)
         width = max(frame.x(float(view.right[row])) - x, 0.5)
         height = max(frame.y(float(view.bottom[row]) / unit) - y, 0.4)
         paths[view.kind[row]].append(f"M{x:.1f} {y:.1f}h{width:.1f}v{height:.1f}h-{width:.1f}z")
-        if height >= HATCHED and len(lines) < MOST_HATCHED:
-            lines.append(hatch(x, y, width, height, looks[view.kind[row]].hatch))
+        if height >= HATCHED and len(lines) < MOST_HATCHING:
+            lines += hatch(x, y, width, height, looks[view.kind[row]].hatch)[:MOST_HATCHING]
     for kind, found in paths.items():
         colour = looks[kind].light
         parts.append(
             f'<path fill="{colour}" fill-opacity=".6" stroke="{colour}" stroke-width=".4" d="{"".join(found)}"/>'
         )
-    parts.append(f'<path class="hatch" stroke-width=".8" d="{"".join(lines)}"/>')
+    parts.append(f'<path class="hatch" stroke-width=".8" d="{lines}"/>')
     for level, dash in ((view.arena_bytes, "6 4"), (view.external_bytes, "2 3")):
         if level is not None:
             y = frame.y(level / unit)

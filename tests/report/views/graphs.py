@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from roam_lab.ir import Graph, Op, Storage
+from itertools import accumulate, pairwise
+
+from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
 from roam_lab.order.tasks import Task
+from roam_lab.plan import Plan
 
 KIB = 1024
 HOSTILE = '</script><script>document.title="owned"</script><b>$$x^2$$'
@@ -31,7 +34,15 @@ def blocks(count: int, width: int = 4, name: str = "blocks", hostile: bool = Fal
             child = "attn" if part < width // 2 else "mlp"
             before = chain[-1:]
             chain.append(
-                add("aten.mm.default", "forward", f"{names[block]}.{child}", KIB * (1 + part), "activation", before, before)
+                add(
+                    "aten.mm.default",
+                    "forward",
+                    f"{names[block]}.{child}",
+                    KIB * (1 + part),
+                    "activation",
+                    before,
+                    before,
+                )
             )
     loss = add("aten.nll_loss.default", "forward", "", 4, "output", chain[-1:], chain[-1:])
     last, gradients = loss, []
@@ -68,11 +79,39 @@ def tree_of(order: tuple[int, ...], leaves: int = 4) -> Task:
     statuses = ("optimal", "feasible", "timed out")
     made = [
         Task("leaf", order[a:b], 1000 * (b - a), statuses[number % 3], "ilp" if number % 2 else "bound", 0.25)
-        for number, (a, b) in enumerate(zip(cuts, cuts[1:], strict=False))
+        for number, (a, b) in enumerate(pairwise(cuts))
     ]
     half = leaves // 2
     segments = tuple(
-        Task("segment", tuple(op for leaf in part for op in leaf.ops), 5000, "feasible", pair=number, children=tuple(part))
+        Task(
+            "segment",
+            tuple(op for leaf in part for op in leaf.ops),
+            5000,
+            "feasible",
+            pair=number,
+            children=tuple(part),
+        )
         for number, part in enumerate((made[:half], made[half:]))
     )
     return Task("step", order, 9000, "feasible", children=segments)
+
+
+def stacked_plan(graph: Graph) -> Plan:
+    """The captured order, every storage above the one before it: a plan of a long step that takes no time to make."""
+    order = captured_order(graph)
+    tops = [0, *accumulate(storage.bytes for storage in graph.storages)]
+    peak = live_peak(graph, order).bytes
+    return Plan(
+        graph_sha256="",
+        order=order,
+        offsets={number: tops[number] for number, storage in enumerate(graph.storages) if storage.bytes},
+        arena_bytes=tops[-1],
+        peak_bytes=peak,
+        lower_bound_bytes=peak,
+        captured_peak_bytes=peak,
+        optimal=True,
+        order_strategy="captured",
+        layout_strategy="stacked",
+        seconds=0.0,
+        graph=graph,
+    )

@@ -1,4 +1,4 @@
-"""Memory over time: curves and stack agree with the one live curve, sampling loses no spike, axes fold what is empty."""
+"""Memory over time: curves and stack agree with the one live curve, sampling loses no spike, axes fold the empty."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from roam_lab.report.views.axis import CLOCKS, axis, clocks_of, ticks
 from roam_lab.report.views.memory import BUCKETS, kind_curves, memory_view, profile_memory_view, sampled
 from tests.plan.graphs import empty, random_graph
 from tests.report.graphs import branches, chain
-from tests.report.views.graphs import KIB, bare_of_places, blocks, scalars
+from tests.report.views.graphs import KIB, bare_of_places, blocks, scalars, stacked_plan
 
 
 @pytest.mark.parametrize("graph", [branches(), blocks(5), bare_of_places(blocks(5)), random_graph(3, 20)])
@@ -45,12 +45,12 @@ def test_on_top_of_resident_bytes():
 
 
 def test_a_spike_is_named():
-    view = memory_view(make_plan(chain(2000), order="captured"))
+    view = memory_view(stacked_plan(chain(2000)))
     assert "broad" in view.curves[1].peak_note
     spike = Storage(10**6)
     graph = chain(2000)
     ops = (*graph.ops, Op("spike", "aten.sqrt.default", (0,), (2000,), (), "update", "wte", "adamw.py:1"))
-    view = memory_view(make_plan(Graph("spike", (*graph.storages, spike), ops), order="captured"))
+    view = memory_view(stacked_plan(Graph("spike", (*graph.storages, spike), ops)))
     note = view.curves[1].peak_note
     assert "one short spike, at step 2,001 of 2,001: spike (aten.sqrt.default), update, wte, adamw.py:1" in note
     assert "outside it never more than 2.0 KiB" in note

@@ -20,7 +20,14 @@ def named(found, label):
 
 @pytest.mark.parametrize(
     "graph",
-    [blocks(1), blocks(12), blocks(40), bare_of_places(blocks(12)), empty(), *(random_graph(seed, 20) for seed in range(8))],
+    [
+        blocks(1),
+        blocks(12),
+        blocks(40),
+        bare_of_places(blocks(12)),
+        empty(),
+        *(random_graph(seed, 20) for seed in range(8)),
+    ],
     ids=lambda graph: f"{graph.name}{len(graph.ops)}",
 )
 def test_sums_agree_with_the_graph(graph):

@@ -1,6 +1,7 @@
 """Arena, bars, tree, Pareto and the table twins: what they say agrees with the plan."""
 
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,7 +21,7 @@ from roam_lab.report.views.tasks import tasks_view
 from roam_lab.report.views.tensors import tensors
 from tests.plan.graphs import empty, random_graph
 from tests.report.graphs import branches, chain
-from tests.report.views.graphs import HOSTILE, bare_of_places, blocks, tree_of
+from tests.report.views.graphs import HOSTILE, bare_of_places, blocks, stacked_plan, tree_of
 
 
 @pytest.mark.parametrize("graph", [branches(), blocks(6), chain(50), random_graph(2, 30)], ids=lambda g: g.name)
@@ -43,7 +44,7 @@ def test_every_placed_storage_lies_in_its_rectangle(graph):
 
 def test_tiny_storages_are_drawn_together_and_still_found():
     graph = blocks(300, width=8)
-    plan = make_plan(graph, order="captured")
+    plan = stacked_plan(graph)
     view = arena_view(plan)
     grouped = view.storage < 0
     assert grouped.any()
@@ -132,8 +133,8 @@ def test_the_icicle_is_as_wide_as_its_ops():
     view = tasks_view(plan)
     assert (view.ops, view.depth) == (len(graph.ops), 3)
     leaves = [cell for cell in view.cells if cell.leaf]
-    assert [(cell.left, cell.right) for cell in leaves][0][0] == 0
-    assert all(one.right == other.left for one, other in zip(leaves, leaves[1:], strict=False))
+    assert leaves[0].left == 0
+    assert all(one.right == other.left for one, other in pairwise(leaves))
     for storage, creator in enumerate(graph.creator):
         cell = view.cells[view.row_of[storage]]
         assert cell.leaf

@@ -1,0 +1,215 @@
+"""Bokeh models: what each figure draws agrees with its view; alt text, palette, plain names, one selection."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Label, Legend
+
+from roam_lab.errors import InputError
+from roam_lab.ir.measured import MeasuredCurve
+from roam_lab.plan import Profile, make_plan
+from roam_lab.report.figures import (
+    alt_text,
+    arena_figure,
+    linked,
+    memory_figure,
+    on_select,
+    page,
+    pareto_figure,
+    select,
+    selection_of,
+    tasks_figure,
+)
+from roam_lab.report.figures.theme import INKS, plain
+from roam_lab.report.views import views_of
+from roam_lab.report.views.arena import arena_view
+from roam_lab.report.views.look import KINDS, OKABE_ITO
+from roam_lab.report.views.memory import memory_view
+from roam_lab.report.views.pareto import pareto_view
+from tests.plan.graphs import empty, random_graph
+from tests.report.graphs import branches, chain
+from tests.report.views.graphs import HOSTILE, bare_of_places, blocks, stacked_plan, tree_of
+
+
+def planned(graph, **settings):
+    plan = make_plan(graph, **settings)
+    return replace(plan, tasks=tree_of(plan.order)) if len(plan.order) >= 4 else plan
+
+
+def source(model, name):
+    (found,) = [one for one in model.references() if isinstance(one, ColumnDataSource) and one.name == f"roam-{name}"]
+    return found
+
+
+@pytest.mark.parametrize("theme", sorted(INKS))
+@pytest.mark.parametrize(
+    "graph", [empty(), chain(1), branches(), bare_of_places(blocks(3)), random_graph(4, 20)], ids=lambda g: g.name
+)
+def test_every_figure_of_every_graph(graph, theme):
+    plan = planned(graph)
+    figures = linked(plan, theme=theme)
+    assert set(figures) == {"selected", "memory", "graph", "arena", "alive"} | ({"tasks"} if plan.tasks else set())
+    for key, drawn in figures.items():
+        if key == "selected":
+            continue
+        assert drawn.name == f"roam-{key}"
+        assert drawn.html_attributes["role"] == "img"
+        assert alt_text(drawn) == drawn.html_attributes["aria-label"]
+        assert len(alt_text(drawn)) > 40
+        assert drawn.background_fill_alpha == drawn.border_fill_alpha == 0
+        assert drawn.title.text_color == INKS[theme].text
+        assert drawn.output_backend == "canvas"
+    assert len({id(selection_of(drawn)) for drawn in figures.values()}) == 1
+
+
+def test_an_unknown_theme_is_refused():
+    with pytest.raises(InputError, match="choose one of auto, light, dark"):
+        linked(planned(branches()), theme="pink")
+
+
+def test_memory_lines_are_the_views_curves():
+    plan = planned(branches())
+    measured = MeasuredCurve(("a",) * 6, (7,) * 6, "a tracker", "cpu")
+    profile = Profile(graph=branches(), measured=measured)
+    view = memory_view(plan, profile)
+    drawn = memory_figure(view)
+    for curve in view.curves:
+        data = source(drawn, curve.role).data
+        assert max(data["bytes"]) == curve.peak_bytes
+        assert data["x"][-1] == view.axis.end
+    stack = source(drawn, "stack").data
+    assert stack[f"y_{len(view.stack)}"].max() * 1024 == pytest.approx(plan.peak_bytes)
+    (key,) = drawn.select(Legend)
+    words = [item.label.value for item in key.items]
+    assert any("measured on cpu by a tracker" in told for told in words)
+    assert any(told == "proven lower bound 105.0 KiB" for told in words)
+    assert drawn.y_range.end >= plan.captured_peak_bytes / 1024
+    assert "KiB" in drawn.yaxis[0].axis_label
+    assert len(drawn.select(HoverTool)) == len(view.curves)
+    assert not drawn.select(Label)
+
+
+def test_resident_bytes_lie_beneath():
+    plan = planned(branches())
+    base = linked(plan, resident=True)["memory"]
+    assert min(source(base, "stack").data["y_0"]) == 10
+    assert max(source(base, "captured").data["bytes"]) == plan.captured_peak_bytes + 10 * 1024
+
+
+def test_memory_and_arena_share_their_time():
+    figures = linked(planned(blocks(3)))
+    assert figures["memory"].x_range is figures["arena"].x_range
+
+
+def test_arena_is_one_renderer_in_the_palette():
+    plan = planned(blocks(5))
+    view = views_of(plan).arena
+    drawn = arena_figure(view)
+    data = source(drawn, "arena").data
+    assert len(data["left"]) == len(view.left)
+    assert set(data["fill"]) <= {look.light for look in KINDS.values()} <= set(OKABE_ITO.values())
+    assert sum(one.data_source is source(drawn, "arena") for one in drawn.renderers) == 1
+    assert (
+        data["hatch"][int(np.argmax(view.top - view.bottom))]
+        == KINDS[view.kind[int(np.argmax(view.top - view.bottom))]].hatch
+    )
+
+
+def test_ten_thousand_rectangles_are_one_source():
+    graph = chain(10_000)
+    view = arena_view(stacked_plan(graph))
+    assert view.count.sum() == 10_000
+    drawn = arena_figure(view)
+    assert len(source(drawn, "arena").data["left"]) == len(view.left) < 10_000
+    assert len(drawn.renderers) <= 1 + len(KINDS)
+
+
+def test_selection_finds_its_row_in_each_figure():
+    graph = blocks(4)
+    plan = planned(graph)
+    storage = 5
+    figures = linked(plan, selected=storage)
+    known = views_of(plan)
+    arena, alive, tasks = (source(figures[key], key) for key in ("arena", "alive", "tasks"))
+    assert [arena.data["storage"][row] for row in arena.selected.indices] in ([storage], [-1])
+    assert arena.selected.indices == [int(known.arena.row_of[storage])]
+    assert tasks.selected.indices == [int(known.tasks.row_of[storage])]
+    assert {alive.data["storage"][row] for row in alive.selected.indices} <= {storage}
+    cells = source(figures["graph"], "graph-cells").data
+    marked = [at for at, width in enumerate(cells["width"]) if width == 4]
+    assert len(marked) == 1
+    leaf = int(known.graph.tree.cell_of_storage[storage]) // 3
+    ancestors = {leaf}
+    while leaf > 0:
+        leaf = known.graph.tree.nodes[leaf].parent
+        ancestors.add(leaf)
+    assert cells["node"][marked[0]] in ancestors
+    told = figures["selected"].elements[0].content
+    assert told == plain(known.tensors.card(storage))
+    (box,) = [one for one in figures["memory"].center if isinstance(one, BoxAnnotation)]
+    assert box.visible
+    assert box.left == known.memory.axis.edges[known.tensors.start[storage]]
+
+
+def test_python_hears_and_sets_the_selection():
+    figures = linked(planned(branches()))
+    heard = []
+    on_select(figures["arena"], heard.append)
+    select(figures["memory"], 2)
+    assert selection_of(figures["graph"]).data == {"storage": [2]}
+    select(figures["alive"], None)
+    assert heard == [2, None]
+    assert selection_of(pareto_figure(pareto_view({"a": make_plan(branches())}))) is None
+
+
+def test_pareto_joins_what_nothing_beats():
+    plan = make_plan(branches())
+    plans = {"a": replace(plan, arena_bytes=100, seconds=1.0), "b": replace(plan, arena_bytes=200, seconds=2.0)}
+    drawn = pareto_figure(pareto_view(plans))
+    assert source(drawn, "pareto").data["marker"] == ["circle", "diamond"]
+    assert "s (measured)" in drawn.xaxis[0].axis_label
+
+
+def test_tasks_show_status_by_colour_and_hatch():
+    plan = planned(blocks(4))
+    drawn = tasks_figure(views_of(plan).tasks)
+    data = source(drawn, "tasks").data
+    assert len(data["left"]) == 7
+    leaves = [at for at, status in enumerate(data["alpha"]) if status == 0.65]
+    assert len({data["hatch"][at] for at in leaves}) == 3
+    assert len({data["fill"][at] for at in leaves}) == 3
+
+
+def test_names_are_no_formulas():
+    assert "$$" not in plain(HOSTILE)
+    assert "\\(" not in plain(r"\(x\)")
+    assert plain("a\x00b") == "a\ufffdb"
+
+
+def test_page_is_one_file_that_asks_for_nothing():
+    plan = planned(blocks(2, hostile=True))
+    views = views_of(plan)
+    document = page(HOSTILE, linked(plan), views.tables())
+    outside = re.sub(r"<script.*?</script>", "", document, flags=re.S)
+    assert "<b>$$" not in outside
+    assert "<title>&lt;/script&gt;" in outside
+    assert not re.search(r'(src|href)="https?:', outside)
+    assert "bokeh-gl" not in document
+    assert "bokeh-widgets" not in document
+    assert document.count("<figure") == 6
+    assert document.count("roam-table") >= 5
+    scripts = re.findall(r"<script[^>]*>", document)
+    assert len(scripts) == document.count("</script>")  # no name closes a script
+    assert len(document.encode()) < 2_500_000
+    assert "<figure" not in page("nothing", {})
+
+
+def test_the_whole_tree_travels_with_the_graph():
+    plan = planned(blocks(12))
+    tree = views_of(plan).graph.tree
+    told = json.loads(source(linked(plan)["graph"], "opened").tags[0])
+    assert len(told["parent"]) == len(tree.nodes)
+    assert sum(kept[4] for kept in told["kept"]) == sum(kept.bytes for kept in tree.kept)
