@@ -1,0 +1,130 @@
+"""The search for the least capacity: many short searches of each part, at the goal and at limits above it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count
+
+from roam_lab import compiled
+from roam_lab.ir import Layout, Lifetime, lifetimes_curve
+from roam_lab.layout.canonical_search import kernel
+from roam_lab.layout.canonical_search.instance import FIXED, Part, parts
+from roam_lab.layout.canonical_search.tree import Tree
+
+MOST_BUFFERS = 5_000
+"""A part of more is left as it is: one descent alone would take minutes."""
+
+DIVE = 4
+"""The shortest search visits this many nodes a buffer."""
+
+PYTHON_SLOWER = 200
+"""Without numba the same work takes this many times as long."""
+
+FIXED_LONGER = 32
+"""A search from a fixed ranking visits this many times as many."""
+
+GOAL_SEARCHES, RUNG_SEARCHES = 16, 4
+"""How many searches one round makes at the goal, and at each of the rungs above."""
+
+RUNGS = (1 / 16, 1 / 4, 1 / 2)
+"""Limits tried beside the goal, as parts of the way from there up to the best known."""
+
+
+@dataclass(slots=True)
+class Effort:
+    """What may still be spent: nodes, work (sections of buffers looked at), and the time on the clock."""
+
+    nodes: int
+    work: int
+    deadline: float | None = None
+
+    def spent(self) -> bool:
+        late = self.deadline is not None and time.perf_counter() >= self.deadline
+        return late or self.nodes <= 0 or self.work <= 0
+
+
+def luby(index: int) -> int:
+    """1 1 2 1 1 2 4 ...: lengths of restarts that lose little whatever is the best length (Luby et al. 1993)."""
+    index += 1
+    while True:
+        size = index.bit_length()
+        if index == (1 << size) - 1:
+            return 1 << (size - 1)
+        index -= (1 << (size - 1)) - 1
+
+
+class Descent:
+    """Brings one part down from `offsets` towards `goal`, both in bytes; its state between turns."""
+
+    def __init__(self, lives: Sequence[Lifetime], known: Layout, seed: int) -> None:
+        self.part = Part(tuple(lives))
+        self.offsets = {life.storage: known.offsets[life.storage] for life in lives}
+        self.height = max(self.offsets[life.storage] + life.bytes for life in lives)
+        self.floor = int(lifetimes_curve(lives).max())
+        self.seed = seed
+        self.searched: dict[int, int] = {}
+
+    def turn(self, goal: int, effort: Effort, rungs: bool) -> None:
+        """One round of searches; `height` or `floor` may have moved after it. `rungs`: also above the goal."""
+        goal = max(goal, self.floor)
+        self._search(goal, FIXED_LONGER = 32
+"""A search from a fixed ranking visits this many times as many."""
+
+GOAL_SEARCHES, effort)
+        for rung in RUNGS if rungs else ():
+            lowest = max(goal, self.floor)
+            if lowest < self.height and not effort.spent():
+                self._search(lowest + int((self.height - 1 - lowest) * rung), RUNG_SEARCHES, effort)
+
+    def _search(self, limit: int, searches: int, effort: Effort) -> None:
+        """The next few searches for a layout of at most `limit` bytes."""
+        unit = self.part.unit
+        for _ in range(searches):
+            if effort.spent():
+                return
+            number = self.searched.get(limit // unit, 0)
+            self.searched[limit // unit] = number + 1
+            tree = Tree(self.part, *self.part.ranking(number, self.seed), limit // unit)
+            longer = FIXED_LONGER if number < FIXED else luby(number - FIXED)
+            nodes = max(1000, DIVE * len(self.part.lives)) * longer
+            status = tree.explore(min(nodes, effort.nodes), effort.work, effort.deadline)
+            effort.nodes -= tree.nodes
+            effort.work -= tree.work
+            if status == kernel.FOUND:
+                lives = self.part.lives
+                self.offsets = {life.storage: int(at) * unit for life, at in zip(lives, tree.found(), strict=True)}
+                self.height = max(self.offsets[life.storage] + life.bytes for life in lives)
+                return
+            if status == kernel.IMPOSSIBLE:
+                self.floor = max(self.floor, (limit // unit + 1) * unit)
+                return
+
+
+def lowered(lives: tuple[Lifetime, ...], known: Layout, goal: int, effort: Effort, seed: int, rungs: bool) -> Layout:
+    """A layout of at most `goal` bytes if one is found, else the lowest found, `known` at worst.
+
+    `goal` in bytes. `rungs`: when the goal is not met at once, approach it from above as well. The part that is highest
+    has the next turn. Stops when a part is proved to be as low as it can be above the goal.
+    """
+    if not compiled.available():
+        effort.nodes //= PYTHON_SLOWER
+        effort.work //= PYTHON_SLOWER
+    descents = [Descent(part, known, seed) for part in parts(lives)]
+    for descent in _turns(descents, goal, effort):
+        descent.turn(goal, effort, rungs)
+    offsets = {storage: offset for descent in descents for storage, offset in descent.offsets.items()}
+    height = max((descent.height for descent in descents), default=0)
+    return Layout(offsets, height) if height < known.arena_bytes else known
+
+
+def _turns(descents: Sequence[Descent], goal: int, effort: Effort) -> Iterator[Descent]:
+    """Whichever part is the highest, until the goal is met or cannot be, or the effort is spent."""
+    for _ in count():
+        highest = max(descents, key=lambda descent: descent.height, default=None)
+        if highest is None or effort.spent() or highest.height <= max(goal, highest.floor):
+            return
+        if len(highest.part.lives) > MOST_BUFFERS:
+            return
+        yield highest

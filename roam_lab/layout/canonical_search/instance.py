@@ -1,0 +1,109 @@
+"""What the search works on: parts that share no moment, their sections, and rankings of their buffers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from math import gcd
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.ir import Lifetime
+
+Array = NDArray[np.int64]
+
+FIXED = 5
+"""Rankings 0 to 4 are the ones that solve most instances; from there on they are drawn."""
+
+
+def parts(lives: Sequence[Lifetime]) -> list[list[Lifetime]]:
+    """Groups of buffers that share no moment with one another, by time: each is laid out for itself."""
+    found: list[list[Lifetime]] = []
+    end = -1
+    for life in sorted(lives, key=lambda life: (life.start, life.storage)):
+        if life.start >= end:
+            found.append([])
+        found[-1].append(life)
+        end = max(end, life.end)
+    return found
+
+
+def sections(lives: Sequence[Lifetime]) -> list[int]:
+    """Moments, ascending, at which a maximal set of buffers lives: two buffers overlap if and only if they share one.
+
+    Such a moment is a start that is followed by an end before the next start.
+    """
+    events = sorted({(life.end, 0) for life in lives} | {(life.start, 1) for life in lives})
+    return [time for (time, starts), (_, next_starts) in pairwise(events) if starts > next_starts]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One group of buffers as arrays; sizes in units of their greatest common divisor."""
+
+    lives: tuple[Lifetime, ...]
+
+    @cached_property
+    def unit(self) -> int:
+        """Bytes that every size is a multiple of."""
+        return gcd(*(life.bytes for life in self.lives))
+
+    @cached_property
+    def sizes(self) -> Array:
+        return np.array([life.bytes // self.unit for life in self.lives], np.int64)
+
+    @cached_property
+    def spans(self) -> tuple[Array, Array]:
+        """First section of each buffer, and the one after its last."""
+        moments = sections(self.lives)
+        lows = np.searchsorted(moments, [life.start for life in self.lives])
+        highs = np.searchsorted(moments, [life.end for life in self.lives])
+        return lows.astype(np.int64), highs.astype(np.int64)
+
+    @cached_property
+    def totals(self) -> Array:
+        """Units that live in each section."""
+        lows, highs = self.spans
+        change = np.zeros(int(highs.max()) + 1, np.int64)
+        np.add.at(change, lows, self.sizes)
+        np.subtract.at(change, highs, self.sizes)
+        curve: Array = np.cumsum(change[:-1])
+        return curve
+
+    @cached_property
+    def fullest(self) -> Array:
+        """Units in the fullest section of each buffer."""
+        lows, highs = self.spans
+        return np.array([self.totals[low:high].max() for low, high in zip(lows, highs, strict=True)], np.int64)
+
+    def ranking(self, number: int, seed: int) -> tuple[Array, bool]:
+        """Buffers in the sequence in which ranking `number` prefers them; True if fuller sections always come first.
+
+        The criteria are MiniMalloc's: fullest section, length of life, size. From `FIXED` on, the weights of a product
+        of the three are drawn, and sometimes noise: many short searches from different rankings find what no long one
+        does.
+        """
+        lows, highs = self.spans
+        steps = np.array([life.end - life.start for life in self.lives], np.int64)
+        width, size, full = highs - lows, self.sizes, self.fullest
+        if number < FIXED:
+            keys = (
+                (size, width, full),
+                (width, width * size.astype(float), full),
+                (size, steps, full),
+                (full, size, width),
+                (full, size, steps),
+            )[number]
+            return np.lexsort([-key for key in keys]), number < 3
+        draw = random.Random(seed * 1_000_003 + number)
+        fuller_first = draw.random() < 0.6
+        by_full = 1000.0 if fuller_first else draw.choice((0.0, 1.0, 4.0))
+        by_length, by_size, noise = 2 * draw.random(), 2 * draw.random(), draw.choice((0.0, 0.1, 0.3))
+        length = draw.choice((width, steps))
+        weight = by_full * np.log(full) + by_length * np.log(length) + by_size * np.log(size)
+        weight += noise * np.array([draw.gauss(0, 1) for _ in self.lives])
+        return np.argsort(-weight, kind="stable"), by_full > 0
