@@ -69,10 +69,7 @@ class Descent:
     def turn(self, goal: int, effort: Effort, rungs: bool) -> None:
         """One round of searches; `height` or `floor` may have moved after it. `rungs`: also above the goal."""
         goal = max(goal, self.floor)
-        self._search(goal, FIXED_LONGER = 32
-"""A search from a fixed ranking visits this many times as many."""
-
-GOAL_SEARCHES, effort)
+        self._search(goal, GOAL_SEARCHES, effort)
         for rung in RUNGS if rungs else ():
             lowest = max(goal, self.floor)
             if lowest < self.height and not effort.spent():
