@@ -40,7 +40,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
 START_SECONDS = 90
-STEP_MILLISECONDS = 30_000
+STEP_MILLISECONDS = 15_000
 SETTINGS = {
     "@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/docmanager-extension:plugin": {"autosave": False},
@@ -82,6 +82,17 @@ class LabPage:
     def open(self, path: str, factory: str | None = None) -> None:
         """Open a file of the root folder, as a double click does."""
         self.execute("docmanager:open", {"path": path, **({"factory": factory} if factory else {})})
+
+    def close_all(self) -> None:
+        """Close every tab; what was changed in it and not saved is lost."""
+        self.page.evaluate(
+            """async () => {
+                for (const widget of [...window.jupyterapp.shell.widgets('main')]) {
+                    if (widget.context) { widget.context.model.dirty = false; }
+                    widget.close();
+                }
+            }"""
+        )
 
     def theme(self, dark: bool) -> None:
         """Change to JupyterLab's dark or light theme and wait for it."""

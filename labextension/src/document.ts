@@ -1,6 +1,12 @@
 /** `*.roam.json` as a document: the file is weighed before it is read, so that a huge one never reaches the page. */
 
-import { ABCWidgetFactory, DocumentModel, DocumentRegistry, DocumentWidget, TextModelFactory } from '@jupyterlab/docregistry';
+import { showErrorMessage } from '@jupyterlab/apputils';
+import {
+  ABCWidgetFactory,
+  DocumentRegistry,
+  DocumentWidget,
+  TextModelFactory
+} from '@jupyterlab/docregistry';
 import { Contents } from '@jupyterlab/services';
 import { Widget } from '@lumino/widgets';
 
@@ -23,24 +29,7 @@ export async function fetchText(
   return String(content);
 }
 
-/** A model that JupyterLab itself does not fill; it holds the text once the viewer has read it, so "save as" is whole. */
-class PlanModel extends DocumentModel {
-  text: string | null = null;
-
-  /** Says that others write the file, so that JupyterLab neither saves it nor copies it to a checkpoint on opening. */
-  get collaborative(): boolean {
-    return true;
-  }
-
-  toString(): string {
-    if (this.text === null) {
-      throw new PlanError('The plan has not been read, so it cannot be saved under another name; copy the file.');
-    }
-    return this.text;
-  }
-}
-
-/** Asks for the file without its content (`fileFormat` null): see `fetchText`. */
+/** Asks for the file without its content (`fileFormat` null), so that the model stays empty: see `fetchText`. */
 export class PlanModelFactory extends TextModelFactory {
   get name(): string {
     return MODEL;
@@ -49,10 +38,16 @@ export class PlanModelFactory extends TextModelFactory {
   get fileFormat(): Contents.FileFormat {
     return null;
   }
+}
 
-  createNew(options: DocumentRegistry.IModelOptions = {}): PlanModel {
-    return new PlanModel({ languagePreference: options.languagePreference });
-  }
+/** Nothing changes here: the empty model must never reach the file, nor opening leave a copy of it on disk. */
+function makeReadOnly(context: DocumentRegistry.Context): void {
+  context.save = async () => undefined;
+  context.createCheckpoint = async () => ({ id: '', last_modified: '' });
+  context.saveAs = async () => {
+    await showErrorMessage('Plans are only shown here', 'Copy the file in the file browser instead.');
+    return false;
+  };
 }
 
 class PlanContent extends Widget {
@@ -81,7 +76,6 @@ class PlanContent extends Widget {
     let text: string | PlanError;
     try {
       text = await fetchText(this._contents, this._context.path);
-      (this._context.model as PlanModel).text = text;
     } catch (reason) {
       text = reason instanceof PlanError ? reason : new PlanError(`The file cannot be read: ${String(reason)}`);
     }
@@ -111,6 +105,7 @@ export class PlanWidgetFactory extends ABCWidgetFactory<DocumentWidget> {
   }
 
   protected createNewWidget(context: DocumentRegistry.Context): DocumentWidget {
+    makeReadOnly(context);
     return new DocumentWidget({ context, content: new PlanContent(context, this._contents) });
   }
 

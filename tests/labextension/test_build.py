@@ -1,4 +1,4 @@
-"""The front end's build: with node, without, and what an install then has; nothing here needs a network or a browser."""
+"""The front end's build: with node, without, and what is then installed; no network and no browser are needed."""
 
 from __future__ import annotations
 

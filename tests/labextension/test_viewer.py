@@ -232,6 +232,9 @@ def test_output_of_a_cell(page: LabPage, plan: Plan) -> None:
 
 def test_a_reload_keeps_the_tab(page: LabPage) -> None:
     view(page)
-    page.page.wait_for_timeout(1_500)  # JupyterLab saves its layout a moment later
+    page.page.wait_for_function(  # JupyterLab saves its layout a moment later
+        "async name => (await (await fetch('/lab/api/workspaces/default')).text()).includes(name)",
+        arg='"roam-plans:auto.roam.json"]',
+    )
     page.load(reset=False)
     page.locator(".roam-document:visible [data-figure=planned]").wait_for()
