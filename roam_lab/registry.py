@@ -45,7 +45,7 @@ class Parameter:
             raise ParameterError(f"{strategy}: {self.name} is {value!r}; choose one of {', '.join(self.choices)}")
         number: Any = value
         if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
-            low, high = ("…" if end is None else f"{end:g}" for end in (self.low, self.high))
+            low, high = ("…" if end is None else _number(end) for end in (self.low, self.high))
             raise ParameterError(f"{strategy}: {self.name} is {value}, outside its range {low} to {high}")
         return value
 
@@ -69,14 +69,19 @@ class Parameter:
         if self.choices:
             return " | ".join(self.choices)
         if self.low is not None and self.high is not None:
-            return f"{self.low:g} to {self.high:g}"
+            return f"{_number(self.low)} to {_number(self.high)}"
         if self.low is not None:
-            return f"{self.low:g} or more"
-        return "" if self.high is None else f"at most {self.high:g}"
+            return f"{_number(self.low)} or more"
+        return "" if self.high is None else f"at most {_number(self.high)}"
 
     def described(self) -> str:
         """Type, range and default: "int, 8 to 1024; default 64"."""
         return f"{', '.join(filter(None, (self.type.__name__, self.range())))}; default {self.default}"
+
+
+def _number(value: float) -> str:
+    """With every digit where it is whole: 2147483647, 0.5."""
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)

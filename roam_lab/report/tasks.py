@@ -22,9 +22,10 @@ def tasks_text(tree: Task) -> str:
         f"solved as {_count(len(leaves), 'leaf', 'leaves')}: {told}.",
         f"The slowest leaf took {slowest.solve_seconds:.2f} s ({_count(len(slowest.ops), 'op')}{solver}).",
     ]
-    late = sum(move.placed != move.home for move in tree.moved)
     if tree.moved:
-        lines.append(f"Of {_count(len(tree.moved), 'update op')}, {late:,} wait for a later segment than their own.")
+        late = sum(move.placed != move.home for move in tree.moved)
+        told = f"{late:,} wait{'s' if late == 1 else ''} for a later segment than their own"
+        lines.append(f"Of {_count(len(tree.moved), 'update op')}, {told}.")
     return "\n".join(lines)
 
 

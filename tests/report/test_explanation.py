@@ -79,6 +79,14 @@ def test_a_proof_by_search_names_no_forced_set():
     assert text.endswith("no legal order has a lower peak: an exhaustive search ruled out every one.")
 
 
+def test_the_same_storages_are_listed_once():
+    explained = roam.explain(make_plan(chain(3)))
+    assert explained.forced == explained.at_peak
+    text = explained.text()
+    assert text.endswith(" The storages are those that are alive at the peak, listed above.")
+    assert text.count(" op_1\n") == 1
+
+
 def test_ops_that_the_proof_places_are_named():
     plan = make_plan(branches())
     proof = Certificate(2, (0, 2), plan.peak_bytes, "minimum cut", (3, 4), (1,))

@@ -77,6 +77,8 @@ def test_strategies_text_lists_the_registry():
         (Parameter("a", float, None, "", low=0), "float, 0 or more; default None"),
         (Parameter("a", int, 9, "", high=10), "int, at most 10; default 9"),
         (Parameter("a", int, 9, "", low=8, high=1024), "int, 8 to 1024; default 9"),
+        (Parameter("a", int, 0, "", low=0, high=2**31 - 1), "int, 0 to 2147483647; default 0"),
+        (Parameter("a", float, 1.0, "", low=0.25), "float, 0.25 or more; default 1.0"),
         (Parameter("a", str, "x", "", choices=("x", "y")), "str, x | y; default x"),
     ],
 )
@@ -88,11 +90,11 @@ def test_tasks_are_summed_up():
     leaves = [Task("leaf", (0, 1), 5, "optimal", "ilp", 0.25), Task("leaf", (2,), 7, "timed out", "ilp", 3.0)]
     pair = Task("segment", (0, 1, 2), 7, pair=0, children=tuple(leaves))
     other = Task("segment", (3,), 4, "optimal", "bound", pair=0)
-    tree = Task("step", (0, 1, 2, 3), 7, children=(pair, other), moved=(Moved(0, 0, 1), Moved(1, 1, 1)))
+    tree = Task("step", (0, 1, 2, 3), 7, children=(pair, other), moved=(Moved(0, 0, 1), Moved(1, 1, 1), Moved(2, 1, 1)))
     text = (
         "Split into 2 segments (1 pair of forward and backward), solved as 3 leaves: 2 optimal, 1 timed out.\n"
         "The slowest leaf took 3.00 s (1 op, ilp).\n"
-        "Of 2 update ops, 1 wait for a later segment than their own."
+        "Of 3 update ops, 1 waits for a later segment than their own."
     )
     assert tasks_text(tree) == text
     plan = make_plan(branches())
