@@ -2,22 +2,73 @@
 
 from __future__ import annotations
 
-from roam_lab.ir import Layout, Lifetime
-from roam_lab.layout.best_fit import best_fit
+import time
+
+from roam_lab import compiled
+from roam_lab.ir import Layout, Lifetime, lifetimes_curve
+from roam_lab.layout.best_fit import SORTINGS, best_fit, place
+from roam_lab.layout.canonical_search.capacity import Effort, lowered
+from roam_lab.layout.packing.mend import mended
 from roam_lab.layout.squeeze import squeezed
-from roam_lab.registry import strategy
+from roam_lab.registry import Parameter, strategy
 
-PLACEMENTS = 60_000
-"""Single placements that squeezing may spend: about a second and a half."""
+CLOSE = 2048
+"""An arena that is less than one part in so many above the live peak is not worth more time."""
+
+PLACEMENTS = 8_000
+"""Single placements that squeezing may spend: a fifth of a second."""
+
+MENDING, WORK, NODES = 2_000_000, 20_000_000_000, 50_000_000
+"""What a hard instance may cost: placements of mending (some 3 s), sections and nodes of the search (some 30 s)."""
+
+MANY = 10_000
+"""Of so many buffers best fit takes seconds: under a time limit only its first sorting is tried."""
 
 
-@strategy("layout", "auto", source="best fit lands within 0.2 % of the live peak on training steps (DESIGN, measured)")
-def auto(lifetimes: tuple[Lifetime, ...]) -> Layout:
-    """Best fit; while it lies above the live peak, squeezed by placing first what did not fit.
+@strategy(
+    "layout",
+    "auto",
+    source="best fit is within 0.2 % of the live peak on training steps (DESIGN); packing/ and canonical for the rest",
+    parameters=(
+        Parameter("capacity", int, None, "bytes that the arena may take; none: as few as can be", low=0),
+        Parameter("time_limit", float, None, "seconds; none: until the effort is spent", low=0),
+        Parameter("seed", int, 0, "of the random draws", low=0),
+    ),
+)
+def auto(
+    lifetimes: tuple[Lifetime, ...], capacity: int | None = None, time_limit: float | None = None, seed: int = 0
+) -> Layout:
+    """Best fit; what it leaves too high is squeezed, then mended, then searched exactly.
 
-    | the arena of best fit is above the live peak by | what happens                                 |
-    |-------------------------------------------------|----------------------------------------------|
-    | less than 1/2048                                | it is kept                                   |
-    | more                                            | limits from 1/2048 to 1/32 above are tried   |
+    | the arena so far is above the live peak by | what happens next                                              |
+    |--------------------------------------------|----------------------------------------------------------------|
+    | less than 1/2048 (or within `capacity`)    | it is kept                                                     |
+    | more, after best fit                       | squeezed: what does not fit under a limit is placed first      |
+    | more, after squeezing                      | mended: placed again and again, then climbed (packing/)        |
+    | more, after mending                        | `canonical`: aimed at `capacity`, or at the live peak and the  |
+    |                                            | limits above; about 30 s, parts of up to 5,000 buffers         |
+
+    Sizes in bytes, `time_limit` in seconds. Without a limit the effort is counted: the same result everywhere. A step
+    never makes the arena larger, so no result is worse than best fit's.
     """
-    return squeezed(lifetimes, best_fit(lifetimes), PLACEMENTS)
+    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    peak = int(lifetimes_curve(lifetimes).max(initial=0))
+    asked = capacity is not None and capacity >= peak
+    goal, close = (capacity, capacity) if capacity is not None and asked else (peak, peak + peak // CLOSE)
+    hurried = deadline is not None and len(lifetimes) > MANY
+    quick = place(sorted(lifetimes, key=SORTINGS["decreasing area"])) if hurried else best_fit(lifetimes)
+    assert isinstance(quick, Layout)  # there was no limit
+    layout = quick
+    if layout.arena_bytes > close and not hurried:
+        layout = squeezed(lifetimes, layout, PLACEMENTS)
+    if layout.arena_bytes > close and not _late(deadline):
+        effort = MENDING if compiled.available() else MENDING // 100
+        half = None if deadline is None else (time.perf_counter() + deadline) / 2
+        layout = mended(lifetimes, layout, effort, half, seed, goal)
+    if layout.arena_bytes > close and not _late(deadline):
+        layout = lowered(lifetimes, layout, goal, Effort(NODES, WORK, deadline), seed, rungs=not asked)
+    return layout
+
+
+def _late(deadline: float | None) -> bool:
+    return deadline is not None and time.perf_counter() >= deadline

@@ -25,7 +25,11 @@ SEED = Parameter("seed", int, 0, "draws the rankings after the fixed ones")
     parameters=(CAPACITY, TIME_LIMIT, NODES, SEED),
 )
 def canonical(
-    lifetimes: tuple[Lifetime, ...], capacity: int | None, time_limit: float | None, nodes: int, seed: int
+    lifetimes: tuple[Lifetime, ...],
+    capacity: int | None = None,
+    time_limit: float | None = None,
+    nodes: int = 50_000_000,
+    seed: int = 0,
 ) -> Layout:
     """Exact depth-first search for a layout within `capacity` bytes, or for the lowest; best fit where it finds none.
 
