@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
+from roam_lab.argument_types import ROOMS, count, counts, names, seconds, setting, size
 from roam_lab.errors import InputError
 from roam_lab.registry import Room, find
 
 Face = Literal["command", "magic"]
-ROOMS: tuple[Room, ...] = ("order", "layout")
 FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
 
 
@@ -34,47 +34,6 @@ class Action:
     help: str
     arguments: Callable[[Parser, Face], None]
     faces: tuple[Face, ...] = ("command",)
-
-
-def size(text: str) -> int:
-    """Bytes: "600000000", or with a binary unit, "512MiB", "1.5GiB"."""
-    units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-    number, unit = next(((text[:-3], units[end]) for end in units if text.endswith(end)), (text, 1))
-    try:
-        value = int(number) if unit == 1 else int(float(number) * unit)
-    except (ValueError, OverflowError):
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; give bytes, or such as 512MiB")
-    return value
-
-
-def count(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
-
-
-def seconds(text: str) -> float:
-    """A positive number of seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
-    return value
-
-
-def setting(text: str) -> tuple[Room, str, str]:
-    """ROOM.NAME=VALUE: one parameter of the order or of the layout, as (room, name, value)."""
-    where, equals, value = text.partition("=")
-    for room in ROOMS:
-        name = where.removeprefix(f"{room}.")
-        if equals and name and name != where:
-            return room, name, value
-    raise argparse.ArgumentTypeError(f"{text!r} is not ROOM.NAME=VALUE, such as order.node_limit=64")
 
 
 def _settings(parser: Parser, rooms: str, example: str) -> None:
@@ -125,6 +84,7 @@ def _plan(parser: Parser, face: Face) -> None:
         _json(parser)
     else:
         parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+        parser.add_argument("--name", metavar="TEXT", help="name of the plan, for compare and export")
     _planning(parser)
 
 
@@ -138,25 +98,84 @@ def _layout(parser: Parser, face: Face) -> None:
     _json(parser)
 
 
-def _run(parser: Parser, face: Face) -> None:
-    parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
-    parser.add_argument("--plan", metavar="PLAN.roam.json", help="the plan to run (default: make one)")
+def _steps(parser: Parser, face: Face) -> None:
+    if face == "command":
+        parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
+        parser.add_argument("--plan", metavar="PLAN.roam.json", help="the plan to run (default: make one)")
+        _json(parser)
+    else:
+        _chosen_plan(parser)
     parser.add_argument("--steps", type=count, default=4, metavar="N", help="how many steps (default 4)")
-    _json(parser)
 
 
 def _verify(parser: Parser, face: Face) -> None:
-    _run(parser, face)
-    parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default cpu)")
+    _steps(parser, face)
+    if face == "command":
+        parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default cpu)")
+
+
+def _chosen_plan(parser: Parser) -> None:
+    parser.add_argument("plan", nargs="?", help="name of a plan (default: the last one made here)")
+
+
+def _written(parser: Parser, face: Face, what: str, target: str) -> None:
+    if face == "command":
+        parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
+        parser.add_argument("-o", "--output", metavar=target, required=True, help=what)
+    else:
+        parser.add_argument("output", metavar=target, help=what)
+        parser.add_argument("--plan", metavar="NAME", help="name of a plan (default: the last one made here)")
+    parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
 def _export(parser: Parser, face: Face) -> None:
-    parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
+    endings = (
+        "by its ending: .roam.json the plan; .svg or .png memory over time; .json or .json.gz the graph; .dot or "
+        ".graphml the graph to draw; .csv the buffers with lifetimes and offsets; .pickle a snapshot for PyTorch's "
+        "memory_viz; .trace.json a trace for Perfetto"
+    )
+    _written(parser, face, endings, "OUT")
+
+
+def _report(parser: Parser, face: Face) -> None:
+    _written(parser, face, "one HTML page that needs no network", "OUT.html")
+
+
+def _compare(parser: Parser, face: Face) -> None:
+    if face == "command":
+        parser.add_argument("plans", nargs="+", metavar="PLAN.roam.json", help="plans; the first is the baseline")
+        _json(parser)
+    else:
+        parser.add_argument("plans", nargs="*", metavar="NAME", help="names of plans, baseline first (default: all)")
+
+
+def _fit(parser: Parser, face: Face) -> None:
+    if face == "command":
+        parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
+        _json(parser)
+    else:
+        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
     parser.add_argument(
-        "-o", "--output", metavar="OUT", required=True,
-        help="by its ending: .svg memory over time; .json or .json.gz the graph; .dot or .graphml the graph to "
-        "draw; .csv the buffers with lifetimes and offsets",
-    )  # fmt: skip
+        "--batch-sizes", type=counts, metavar="N,N", help="sizes to capture (default: 1, 4, 16 and 32 times the batch)"
+    )
+
+
+def _bench(parser: Parser, face: Face) -> None:
+    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="roam-graph/1 files, .json or .json.gz")
+    parser.add_argument("--orders", type=names, metavar="A,B", help="order strategies (default: all), with layout auto")
+    parser.add_argument(
+        "--layouts", type=names, metavar="A,B", help="layout strategies (default: all), with order auto"
+    )
+    parser.add_argument("--time-limit", type=seconds, default=10.0, metavar="SECONDS", help="each plan's (default 10)")
+    _json(parser)
+
+
+def _lab(parser: Parser, face: Face) -> None:
+    parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+
+
+def _view(parser: Parser, face: Face) -> None:
+    _chosen_plan(parser)
 
 
 def _explain(parser: Parser, face: Face) -> None:
@@ -164,7 +183,7 @@ def _explain(parser: Parser, face: Face) -> None:
         parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
         _json(parser)
     else:
-        parser.add_argument("plan", nargs="?", help="name of a plan (default: the last one made here)")
+        _chosen_plan(parser)
     parser.add_argument("--limit", type=count, default=8, metavar="N", help="list the N largest storages (default 8)")
 
 
@@ -178,18 +197,26 @@ def _help(parser: Parser, face: Face) -> None:
 
 
 BOTH: tuple[Face, ...] = ("command", "magic")
+MAGIC: tuple[Face, ...] = ("magic",)
 ACTIONS = (
     Action("profile", "capture one training step, measure it, show what it needs", _profile, BOTH),
     Action("plan", "find an order and a layout that need the least memory, with a proof", _plan, BOTH),
+    Action("lab", "the panel: try strategies, see the figures, compare what-ifs", _lab, MAGIC),
+    Action("compare", "plans side by side against the first", _compare, BOTH),
+    Action("view", "one plan in JupyterLab's own viewer", _view, MAGIC),
     Action("layout", "place the buffers of a CSV instance", _layout),
-    Action("run", "train some steps by a plan", _run),
-    Action("verify", "eager against planned, each in its own process: same bits, memory, time", _verify),
+    Action("run", "run some steps by a plan; in a notebook on copies, to measure them", _steps, BOTH),
+    Action("verify", "eager against planned: same bits, memory, time", _verify, BOTH),
     Action(
         "explain", "what is alive at a plan's peak, and why no order is lower or what one might win", _explain, BOTH
     ),
-    Action("export", "a plan as picture, graph or table", _export),
+    Action("fit", "which GPU holds which batch size, eager and planned", _fit, BOTH),
+    Action("export", "a plan as file for other tools", _export, BOTH),
+    Action("report", "a plan as one HTML page for those who decide", _report, BOTH),
+    Action("bench", "every strategy on some graphs", _bench),
     Action("strategies", "list every order and layout strategy with its parameters", _strategies, BOTH),
-    Action("help", "show the help of an action", _help, ("magic",)),
+    Action("doctor", "what is installed here, what is missing, and what to do", _strategies, BOTH),
+    Action("help", "show the help of an action", _help, MAGIC),
 )
 PROGRAMS: dict[Face, str] = {"command": "roam", "magic": "%roam"}
 

@@ -178,7 +178,72 @@ def _export(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.report.export import export
 
     progress(f"reading {arguments.plan}")
-    export(load_plan(arguments.plan), arguments.output)
+    export(load_plan(arguments.plan), arguments.output, arguments.force)
+    return 0
+
+
+def _report(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.plan import load_plan
+    from roam_lab.report.brief import write_brief
+
+    progress(f"reading {arguments.plan}")
+    write_brief(arguments.output, load_plan(arguments.plan), force=arguments.force)
+    return 0
+
+
+def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.plan import load_plan
+    from roam_lab.report.whatifs import WhatIfs
+
+    rows = WhatIfs()
+    for path in arguments.plans:
+        progress(f"reading {path}")
+        rows.add(load_plan(path), path)
+    if arguments.json:
+        _say_json({"plans": rows.to_data()})
+    else:
+        _say(rows.text())
+    return 0
+
+
+def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.session import made_by
+    from roam_lab.workbench import Made, Workbench
+
+    bench = Workbench(progress)
+    name = arguments.factory.rpartition(":")[2]
+    bench.capture_named(name, Made(**made_by(arguments.factory)), fake=True, default_plan=False)
+    found = bench.fit(name, arguments.batch_sizes)
+    if arguments.json:
+        _say_json(found.to_data())
+    else:
+        from roam_lab.report.fit import fit_text
+
+        _say(fit_text(found))
+    return 0
+
+
+def _bench(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.bench import bench, bench_text
+    from roam_lab.ir import load_graph
+
+    graphs = [load_graph(path) for path in arguments.graphs]
+    limits = (arguments.orders, arguments.layouts, arguments.time_limit)
+    rows = [row for graph in graphs for row in bench(graph, *limits, progress)]
+    if arguments.json:
+        _say_json({"rows": rows})
+    else:
+        _say(bench_text(rows))
+    return 0
+
+
+def _doctor(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.doctor import doctor_data, doctor_text
+
+    if arguments.json:
+        _say_json(doctor_data())
+    else:
+        _say(doctor_text())
     return 0
 
 
@@ -214,5 +279,10 @@ HANDLERS: dict[str, Handler] = {
     "verify": _verify,
     "explain": _explain,
     "export": _export,
+    "report": _report,
+    "compare": _compare,
+    "fit": _fit,
+    "bench": _bench,
+    "doctor": _doctor,
     "strategies": _strategies,
 }

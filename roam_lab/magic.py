@@ -7,41 +7,36 @@ plan = %roam plan
 
 from __future__ import annotations
 
+import ast
 import shlex
 import sys
-from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import Magics, line_magic, magics_class, needs_local_scope
-from IPython.display import display
+from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope
 
 from roam_lab.arguments import parse, parser_of, planning, unused
+from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
-from roam_lab.progress import TerminalProgress
+from roam_lab.lab.completion import matcher_of
+from roam_lab.lab.progress import notebook_progress
+from roam_lab.lab.shown import Place, PlanView, compare_shown, plan_shown, profile_shown, run_text
+from roam_lab.plan import Plan, Profile, load_plan
+from roam_lab.plan.plan import SUFFIX
 from roam_lab.registry import one_line_warnings, strategies
+from roam_lab.report.brief import write_brief
+from roam_lab.report.explanation import Explanation, explain
+from roam_lab.report.export import export
+from roam_lab.report.fit import fit_text
 from roam_lab.report.legal import legal
-from roam_lab.report.svg import plan_svg, profile_svg
-from roam_lab.report.text import plan_text, profile_text, strategies_text
-from roam_lab.session import Session
+from roam_lab.report.text import profile_text, strategies_text
+from roam_lab.report.whatifs import WhatIf, WhatIfs
+from roam_lab.workbench import Made, Workbench
 
-
-class Shown:
-    """A report in the notebook: plain text, and the same below its picture as HTML. Its repr is the text."""
-
-    def __init__(self, text: str, svg: str) -> None:
-        self.text = text
-        self.svg = svg
-
-    def __repr__(self) -> str:
-        return self.text
-
-    def _repr_html_(self) -> str:
-        return f'{self.svg}<pre style="font-size:12px;line-height:1.35">{escape(self.text)}</pre>'
-
-
-def _show(report: Shown) -> None:
-    display(report)  # type: ignore[no-untyped-call]
+if TYPE_CHECKING:
+    from roam_lab.plan.fit import Fit
+    from roam_lab.runtime.measured_run import RunFigures
+    from roam_lab.runtime.verification import Verification
 
 
 @magics_class
@@ -51,17 +46,24 @@ class RoamMagics(Magics):
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell)
         self.names = shell.user_ns
-        self.session = Session()
+        self.bench = Workbench()
+        self.fits: Fit | None = None
+        self.verifications: dict[str, Verification] = {}
 
     @needs_local_scope
-    @line_magic
-    def roam(self, line: str, local_ns: dict[str, Any] | None = None) -> Any:
+    @line_cell_magic
+    def roam(self, line: str, cell: str | None = None, local_ns: dict[str, Any] | None = None) -> Any:
         """Profile and optimize the memory of PyTorch training (help is put here from the parsers)."""
         try:
             with one_line_warnings(_remark):
-                return self._act(line, {**self.names, **(local_ns or {})})
+                names = {**self.names, **(local_ns or {})}
+                if cell is not None:
+                    line, names = self._with_step(line, cell, names)
+                return self._act(line, names)
         except RoamError as error:
             _remark(str(error))
+        except KeyboardInterrupt:
+            _remark("interrupted; model, optimizer and batch are as they were, and earlier results are kept")
         except SystemExit:  # --help has printed
             pass
         return None
@@ -73,66 +75,152 @@ class RoamMagics(Magics):
             raise InputError(f"%roam {line}: {error}; close the quotes") from None
         arguments = parse("magic", words)
         action = arguments.face_action or "help"
-        with TerminalProgress() as progress:
-            self.session.progress = progress
+        with notebook_progress() as progress:
+            self.bench.progress = progress
             return getattr(self, f"_{action}")(arguments, names)
 
-    def _profile(self, arguments: Any, names: dict[str, Any]) -> Any:
+    def _with_step(self, line: str, cell: str, names: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Run a cell of `%%roam`; the last function it defines is the train step."""
+        try:
+            found = [node.name for node in ast.parse(cell).body if isinstance(node, ast.FunctionDef)]
+        except SyntaxError as error:
+            raise InputError(f"%%roam: line {error.lineno} of the cell is no Python ({error.msg})") from None
+        if not found:
+            raise InputError("%%roam: the cell defines no function; write def train_step(model, optimizer, batch): ...")
+        assert self.shell is not None
+        self.shell.run_cell(cell).raise_error()  # type: ignore[no-untyped-call]
+        words = line.split()
+        action = [] if words[:1] and words[0] in parser_of("magic")[1] else ["profile"]
+        return shlex.join([*action, *shlex.split(line), "--step", found[-1]]), {**names, **self.names}
+
+    def _profile(self, arguments: Any, names: dict[str, Any]) -> Profile:
         chosen = {key: getattr(arguments, key) for key in ("model", "batch", "optimizer", "loss", "step")}
-        objects = {key: self._value(text, names) for key, text in chosen.items() if text is not None}
-        _check_kinds(objects, chosen)
-        settings = {"fake": arguments.fake, "timing": arguments.timing, "name": arguments.name}
-        made = self.session.capture(**objects, **settings)
-        _show(Shown(profile_text(made), profile_svg(made)))
+        objects = {key: value_of(text, names) for key, text in chosen.items() if text is not None}
+        check_kinds(objects, chosen)
+        place = Place()
+        settings = {"fake": arguments.fake, "timing": arguments.timing}
+        name, made = self.bench.capture_named(
+            arguments.name, Made(**objects), lambda early: place.show(profile_shown(early)), **settings
+        )
+        place.show(plan_shown(self.bench.what_if(name).plan, made, profile_text(made)))
         return made
 
-    def _plan(self, arguments: Any, names: dict[str, Any]) -> Any:
-        from roam_lab.plan import Profile
-
-        if arguments.profile is not None:
-            given = self._value(arguments.profile, names)
-            if not isinstance(given, Profile):
-                raise InputError(f"{arguments.profile} is a {type(given).__name__}, not a profile; name one, or none")
-            self.session.profile = given
-        made = self.session.plan_graph(**planning(arguments))
-        known = self.session.profile
-        _show(Shown(plan_text(made, known.resident if known else None), plan_svg(made, known)))
+    def _plan(self, arguments: Any, names: dict[str, Any]) -> Plan:
+        of = self._profile_name(arguments.profile, names)
+        row = self.bench.plan_named(arguments.name, of, **planning(arguments))
+        Place().show(plan_shown(row.plan, self.bench.profile_named(of)))
         if note := unused(arguments):
             _remark(note)
-        return made
+        return row.plan
 
-    def _explain(self, arguments: Any, names: dict[str, Any]) -> Any:
-        from roam_lab.plan import Plan
-        from roam_lab.report.explanation import explain
+    def _lab(self, arguments: Any, names: dict[str, Any]) -> Any:
+        self.bench.profile_named(self._profile_name(arguments.profile, names))
+        from roam_lab.lab.panel import Lab
 
-        plan = self.session.plan if arguments.plan is None else self._value(arguments.plan, names)
-        if plan is None:
-            raise InputError("there is no plan to explain yet; make one with %roam plan first")
-        if not isinstance(plan, Plan):
-            raise InputError(f"{arguments.plan} is a {type(plan).__name__}, not a plan; name one, or none")
-        made = explain(plan)
+        panel = Lab(self.bench, self._profile_name(arguments.profile, names))
+        Place().show(panel)
+        return panel
+
+    def _compare(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
+        rows = [self._what_if(name, names) for name in arguments.plans] or list(self.bench.what_ifs)
+        if not rows:
+            raise InputError("there are no plans to compare yet; make one with %roam profile first")
+        chosen = WhatIfs()
+        for row in rows:
+            chosen.put(row)
+        Place().show(compare_shown(chosen))
+        return chosen
+
+    def _view(self, arguments: Any, names: dict[str, Any]) -> PlanView:
+        shown = PlanView(self._what_if(arguments.plan, names).plan)
+        Place().show(shown)
+        return shown
+
+    def _run(self, arguments: Any, names: dict[str, Any]) -> RunFigures:
+        row, figures = self.bench.measure(self._what_if(arguments.plan, names).name, arguments.steps)
+        print(run_text(row, figures))
+        return figures
+
+    def _verify(self, arguments: Any, names: dict[str, Any]) -> Verification:
+        row, found = self.bench.verify_named(self._what_if(arguments.plan, names).name, arguments.steps)
+        self.verifications[row.name] = found
+        print("\n".join(found.lines()))
+        return found
+
+    def _explain(self, arguments: Any, names: dict[str, Any]) -> Explanation:
+        made = explain(self._what_if(arguments.plan, names).plan)
         print(made.text(arguments.limit))
         return made
 
+    def _fit(self, arguments: Any, names: dict[str, Any]) -> Fit:
+        self.fits = self.bench.fit(self._profile_name(arguments.profile, names), arguments.batch_sizes)
+        print(fit_text(self.fits))
+        return self.fits
+
+    def _export(self, arguments: Any, names: dict[str, Any]) -> str:
+        plan = self._what_if(arguments.plan, names).plan
+        export(plan, arguments.output, arguments.force)
+        print(f"wrote {arguments.output}")
+        return str(arguments.output)
+
+    def _report(self, arguments: Any, names: dict[str, Any]) -> str:
+        row = self._what_if(arguments.plan, names)
+        profile = self.bench.profiles.get(self.bench.of.get(row.name, ""))
+        batch = None if profile is None else self.bench.batch_size(row.name)
+        parts = {"profile": profile, "fit": self.fits, "batch": batch, "verification": self.verifications.get(row.name)}
+        write_brief(arguments.output, row.plan, force=arguments.force, **parts)
+        print(f"wrote {arguments.output}")
+        return str(arguments.output)
+
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:
         print(strategies_text(strategies()))
+
+    def _doctor(self, arguments: Any, names: dict[str, Any]) -> None:
+        print(doctor_text())
 
     def _help(self, arguments: Any, names: dict[str, Any]) -> None:
         parser, parsers = parser_of("magic")
         chosen = getattr(arguments, "action", None)
         print((parsers[chosen] if chosen else parser).format_help())
 
-    def _value(self, text: str, names: dict[str, Any]) -> Any:
-        """The object that `text`, a name or an expression, stands for in the notebook."""
-        try:
-            return eval(text, names)
-        except NameError as error:
-            raise InputError(f"{error}; run the cell that defines it first") from None
-        except Exception as error:
-            raise InputError(f"{text}: {type(error).__name__}: {error}; give a name or an expression") from None
+    def _profile_name(self, text: str | None, names: dict[str, Any]) -> str | None:
+        """The name of a profile that was named by it, or by a variable that holds it."""
+        if text is None or text in self.bench.profiles:
+            return text
+        given = names.get(text)
+        if isinstance(given, Profile):
+            return self.bench.adopt(text, given)
+        if text in names:
+            raise InputError(f"{text} is a {type(given).__name__}, not a profile; name one, or none")
+        self.bench.profile_named(text)  # refuses it, and says what there is
+        return text
+
+    def _what_if(self, text: str | None, names: dict[str, Any]) -> WhatIf:
+        """The what-if named by its name, by a variable that holds a plan, or by a plan's file."""
+        if text is None or text in (row.name for row in self.bench.what_ifs):
+            return self.bench.what_if(text)
+        if text.endswith(SUFFIX):
+            return self.bench.what_ifs.add(load_plan(text), text)
+        given = names.get(text)
+        if isinstance(given, Plan):
+            same = (row for row in self.bench.what_ifs if row.plan is given)
+            return next(same, None) or self.bench.what_ifs.add(given, text)
+        if text in names:
+            raise InputError(f"{text} is a {type(given).__name__}, not a plan; name one, or none")
+        return self.bench.what_if(text)
 
 
-def _check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
+def value_of(text: str, names: dict[str, Any]) -> Any:
+    """The object that `text`, a name or an expression, stands for in the notebook. Raises InputError."""
+    try:
+        return eval(text, names)
+    except NameError as error:
+        raise InputError(f"{error}; run the cell that defines it first") from None
+    except Exception as error:
+        raise InputError(f"{text}: {type(error).__name__}: {error}; give a name or an expression") from None
+
+
+def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
     """What capture takes for granted; a swapped model and batch is the usual slip."""
     import torch
 
@@ -160,10 +248,17 @@ RoamMagics.roam.__doc__ = full_help()
 
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext roam_lab`."""
-    shell.register_magics(RoamMagics)
+    magics = RoamMagics(shell)
+    shell.register_magics(magics)
+    matchers = getattr(shell.Completer, "custom_matchers", None)
+    if matchers is not None:
+        matchers.append(matcher_of(magics.bench, shell.user_ns))
 
 
 def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext roam_lab`: the magic is gone, the results stay."""
-    shell.magics_manager.magics["line"].pop("roam", None)
+    for kind in ("line", "cell"):
+        shell.magics_manager.magics[kind].pop("roam", None)
     shell.magics_manager.registry.pop("RoamMagics", None)
+    matchers = getattr(shell.Completer, "custom_matchers", [])
+    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "__name__", "") != "roam_matcher"]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InfeasibleError, InputError
@@ -35,13 +35,15 @@ def profile(
     timing: bool = False,
     name: str | None = None,
     progress: Progress | None = None,
+    seen: Callable[[Profile], None] | None = None,
 ) -> Profile:
     """Capture one whole training step of `model` on `batch`, and measure one that really runs.
 
     `optimizer` None: AdamW with its defaults over all parameters. `loss`: a function of (model, batch), or a
     criterion for (inputs, targets); None: the output's own `.loss`. `step`: your `train_step(model, optimizer,
     batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the meta device and hold no
-    weights. `timing`: time every op, too. `progress(what, part)` hears what is being done.
+    weights. `timing`: time every op, too. `progress(what, part)` hears what is being done; `seen` hears
+    of the profile once it is captured, before anything is measured.
 
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
     step cannot be captured, InputError when it cannot be measured.
@@ -62,19 +64,16 @@ def profile(
 
         tell("timing every op", 0.0)
         graph = timed_graph(captured, model, optimizer, batch, train_step)
-    measured: MeasuredCurve | None = None
-    differences: tuple[str, ...] = ()
-    if not fake:
-        tell("measuring one eager step", 0.0)
-        measured, differences = _measure(model, optimizer, batch, train_step, captured.eager_graph)
-    return Profile(
-        graph=graph,
-        eager_graph=captured.eager_graph,
-        resident=captured.resident,
-        measured=measured,
-        differences=differences,
-        environment=captured.environment,
+    made = Profile(
+        graph=graph, eager_graph=captured.eager_graph, resident=captured.resident, environment=captured.environment
     )
+    if seen is not None:
+        seen(made)
+    if fake:
+        return made
+    tell("measuring one eager step", 0.0)
+    measured, differences = _measure(model, optimizer, batch, train_step, captured.eager_graph)
+    return replace(made, measured=measured, differences=differences)
 
 
 def _measure(
@@ -162,7 +161,7 @@ class Session:
         """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights."""
         self.progress(f"running {spec}", 0.0)
         with _on_meta(fake):
-            made = _made_by(spec)
+            made = made_by(spec)
         return self.capture(**made, fake=fake, timing=timing, name=name or spec.rpartition(":")[2])
 
     def plan_graph(self, graph: Graph | None = None, **settings: Any) -> Plan:
@@ -212,7 +211,7 @@ class Session:
         from roam_lab.runtime import hook
 
         self.progress(f"running {spec}", 0.0)
-        made = _made_by(spec)
+        made = made_by(spec)
         if plan_path is None:
             self.capture(**made, fake=True, name=spec.rpartition(":")[2])
             plan = self.plan_graph()
@@ -234,7 +233,8 @@ class Session:
         return verify_file(spec, plan_path, steps=steps, device=device, progress=self.progress)
 
 
-def _made_by(spec: str) -> dict[str, Any]:
+def made_by(spec: str) -> dict[str, Any]:
+    """What FILE.py:FACTORY makes: model, batch and the rest by name. Raises InputError."""
     from roam_lab.capture.factory import load_factory
 
     return load_factory(spec)

@@ -51,7 +51,8 @@ def test_profile_returns_the_profile_and_shows_text_and_picture(shell):
     assert isinstance(made, Profile)
     assert made.graph.name == "small"
     assert made.measured is not None
-    (shown,) = caught.outputs
+    early, shown = caught.outputs
+    assert "measured peak" not in early.data["text/plain"]
     assert "captured peak" in shown.data["text/plain"]
     html = shown.data["text/html"]
     assert html.startswith("<svg ")
@@ -120,7 +121,7 @@ def test_the_question_mark_shows_the_full_help(shell):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("%roam plan", "there is no profile to plan yet; make one with profile first"),
+        ("%roam plan", "there is no profile yet; make one with profile first"),
         ("%roam profle model batch", "there is no action 'profle'; did you mean 'profile'?"),
         ("%roam profile model", "the following arguments are required: batch; see %roam profile --help"),
         ("%roam profile modl batch", "name 'modl' is not defined; run the cell that defines it first"),
@@ -130,7 +131,7 @@ def test_the_question_mark_shows_the_full_help(shell):
         ("%roam profile model 'batch", "close the quotes"),
         ("%roam profile model '1 +' ", "1 +: SyntaxError"),
         ("%roam profile model batch --loss criterion --step train_step", "give loss= or step=, not both"),
-        ("%roam explain", "there is no plan to explain yet; make one with %roam plan first"),
+        ("%roam explain", "there is no plan yet; make one with profile or plan first"),
         ("%roam explain batch", "batch is a tuple, not a plan"),
         ("%roam plan batch", "batch is a tuple, not a profile"),
         ("%roam help nothing", "invalid choice: 'nothing'"),

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from roam_lab.errors import InputError
+from roam_lab.errors import InputError, OutputError
 from roam_lab.ir import Graph, Layout, lifetimes, save_graph, write_bytes, write_text
 from roam_lab.ir.layout_csv import save_instance
 from roam_lab.report.legal import legal
+from roam_lab.report.memory_viz import memory_viz_pickle
 from roam_lab.report.rows import graph_of
 from roam_lab.report.svg import plan_svg
+from roam_lab.report.trace_events import trace_events
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
@@ -20,16 +23,24 @@ if TYPE_CHECKING:
 Writer = Callable[["Plan", str], None]
 
 
-def export(plan: Plan, path: str | os.PathLike[str]) -> None:
+def export(plan: Plan, path: str | os.PathLike[str], force: bool = False) -> None:
     """Write `plan` to `path`, whole or not at all, as the ending says; see WRITERS.
 
-    Raises InputError for an unknown ending or a bare plan, OutputError when it cannot be written.
+    Raises InputError for an unknown ending or a bare plan, OutputError when it cannot be written, or when the file is
+    there already and `force` is false.
     """
     path = os.fspath(path)
     writer = next((write for ending, write in WRITERS.items() if path.endswith(ending)), None)
     if writer is None:
         raise InputError(f"{path}: no export has this ending; choose one of {', '.join(WRITERS)}")
+    check_free(path, force)
     writer(plan, path)
+
+
+def check_free(path: str | os.PathLike[str], force: bool) -> None:
+    """Raise OutputError if a file lies at `path` and may not be written over."""
+    if not force and os.path.lexists(path):
+        raise OutputError(f"{os.fspath(path)}: is there already; add --force to write over it, or choose another name")
 
 
 def dependences(plan: Plan) -> Any:
@@ -83,13 +94,28 @@ def _graph(plan: Plan, path: str) -> None:
     save_graph(graph, path)
 
 
+def _png(plan: Plan, path: str) -> None:
+    try:
+        import resvg_py
+    except ImportError:
+        raise InputError(f"{path}: PNG needs resvg-py; run pip install resvg-py, or export .svg") from None
+    write_bytes(path, bytes(resvg_py.svg_to_bytes(svg_string=plan_svg(plan), zoom=2)))
+
+
+def _trace(plan: Plan, path: str) -> None:
+    write_text(path, json.dumps(trace_events(plan), allow_nan=False, separators=(",", ":")))
+
+
 WRITERS: dict[str, Writer] = {
     ".svg": lambda plan, path: write_text(path, plan_svg(plan)),
+    ".png": _png,
     ".roam.json": lambda plan, path: plan.save(path),
+    ".trace.json": _trace,
     ".json": _graph,
     ".json.gz": _graph,
     ".dot": _dot,
     ".graphml": _graphml,
     ".csv": _csv,
     ".csv.gz": _csv,
+    ".pickle": lambda plan, path: write_bytes(path, memory_viz_pickle(plan)),
 }

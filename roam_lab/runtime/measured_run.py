@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from roam_lab.progress import Progress, silent
 from roam_lab.runtime.process_peak import PeakMeter
 
 BoundStep = Callable[[Any], torch.Tensor]
@@ -61,17 +62,20 @@ def measured_run(
     steps: int,
     scheduler: bool = False,
     device: str | torch.device = "cpu",
+    progress: Progress = silent,
 ) -> tuple[RunFigures, list[torch.Tensor]]:
     """Run `steps` steps; returns the figures and the losses as tensors (for their bits).
 
-    With `scheduler` every learning rate is multiplied by 0.9 after each step.
+    With `scheduler` every learning rate is multiplied by 0.9 after each step. `progress` hears of each step before it
+    runs; what it raises ends the run.
     """
     device = torch.device(device)
     before = state_bytes(optimizer)
     seconds: list[float] = []
     losses: list[torch.Tensor] = []
     with PeakMeter(device) as meter:
-        for _ in range(steps):
+        for number in range(steps):
+            progress(f"step {number + 1} of {steps}", number / steps)
             elapsed, loss = timed_step(step, batch, device)
             seconds.append(elapsed)
             losses.append(loss)

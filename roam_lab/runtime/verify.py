@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,12 @@ from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError
 from roam_lab.ir import read_json
+from roam_lab.progress import Progress, silent
 from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
 from roam_lab.runtime.measured_run import RunFigures, measured_run
 from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
 from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device
-
-Progress = Callable[[str, float], None]
 
 
 def verify_file(
@@ -99,6 +98,7 @@ def verify(
     step: StepFunction | None = None,
     steps: int = 4,
     scheduler: bool = False,
+    progress: Progress = silent,
 ) -> Verification:
     """The same inside a notebook: eager and planned on two deep copies, from the present random state.
 
@@ -117,7 +117,7 @@ def verify(
             start.restore()
             bound = bind_planned(made, plan) if planned else bind_eager(made)
             figures, losses = measured_run(
-                bound, twin_optimizer, batch, steps=steps, scheduler=scheduler, device=device
+                bound, twin_optimizer, batch, steps=steps, scheduler=scheduler, device=device, progress=progress
             )
             values = {f"loss of step {index + 1}": value for index, value in enumerate(losses)}
             names = {name: digest(value) for name, value in values.items()} | digests(twin, twin_optimizer)
@@ -135,6 +135,32 @@ def verify(
         planned=planned_figures,
         arena_bytes=_arena_bytes(plan),
     )
+
+
+def measure_plan(
+    plan: Any,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    loss: LossFunction | torch.nn.Module | None = None,
+    step: StepFunction | None = None,
+    steps: int = 4,
+    progress: Progress = silent,
+) -> RunFigures:
+    """What `steps` planned steps take, on deep copies; model, optimizer and random state are left as they were.
+
+    Raises InputError, CaptureError, MismatchError.
+    """
+    _check_steps(steps)
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    start = RandomState()
+    try:
+        twin, twin_optimizer = copied(model, optimizer)
+        made = {"model": twin, "optimizer": twin_optimizer, "batch": batch, "loss": loss, "step": step}
+        bound = bind_planned(made, plan)
+        return measured_run(bound, twin_optimizer, batch, steps=steps, device=device, progress=progress)[0]
+    finally:
+        start.restore()
 
 
 def copied(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:

@@ -1,5 +1,5 @@
 """The report for those who decide: one offline HTML page that says what fits where, and what that is worth."""
 
-from roam_lab.report.brief.page import brief_html
+from roam_lab.report.brief.page import brief_html, write_brief
 
-__all__ = ["brief_html"]
+__all__ = ["brief_html", "write_brief"]

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from roam_lab.errors import InputError
+from roam_lab.ir import write_text
 from roam_lab.report.brief import sections
+from roam_lab.report.export import check_free
 from roam_lab.report.legal import xml_text
 from roam_lab.report.rows import graph_of
+from roam_lab.report.svg import plan_svg
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.fit import Fit
     from roam_lab.runtime.verification import Verification
+
+
+def write_brief(path: str | os.PathLike[str], plan: Plan, *, force: bool = False, **parts: Any) -> None:
+    """Write `brief_html(plan, **parts)` to `path`, with the memory curve unless pictures are given.
+
+    Raises InputError for a bare plan or another ending than .html, OutputError if it is there already and not `force`.
+    """
+    if not os.fspath(path).endswith((".html", ".htm")):
+        raise InputError(f"{os.fspath(path)}: a report's file must end in .html; name it so")
+    check_free(path, force)
+    pictures = parts.pop("pictures", None) or [("Memory over time, predicted", plan_svg(plan, parts.get("profile")))]
+    write_text(path, brief_html(plan, pictures=pictures, **parts))
 
 
 def brief_html(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
+from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
@@ -63,6 +64,11 @@ class WhatIfs:
             self._baseline = name
         return self._rows[name]
 
+    def put(self, row: WhatIf) -> None:
+        """Take over a row of another list as it is."""
+        self._rows[row.name] = row
+        self._baseline = self._baseline or row.name
+
     def pin(self, name: str) -> None:
         """Make `name` the baseline. Raises InputError if it is not there."""
         self._baseline = self[name].name
@@ -84,6 +90,32 @@ class WhatIfs:
     def table(self) -> list[tuple[str, ...]]:
         """The rows as text under COLUMNS; Δ is the arena's change against the baseline's."""
         return [self._line(row) for row in self]
+
+    def text(self) -> str:
+        """The table as text, headings first."""
+        return table([COLUMNS, *self.table()], right=frozenset(range(3, 11)))
+
+    def to_data(self) -> list[dict[str, Any]]:
+        """Plain JSON data, a row for each; sizes in bytes."""
+        return [
+            {
+                "name": row.name,
+                "baseline": row is self.baseline,
+                "order": row.plan.order_strategy,
+                "layout": row.plan.layout_strategy,
+                "node_limit": row.node_limit,
+                "peak_bytes": row.plan.peak_bytes,
+                "lower_bound_bytes": row.plan.lower_bound_bytes,
+                "captured_peak_bytes": row.plan.captured_peak_bytes,
+                "optimal": row.plan.optimal,
+                "arena_bytes": row.plan.arena_bytes,
+                "seconds": row.plan.seconds,
+                "measured_peak_bytes": row.measured_peak_bytes,
+                "time_ratio": row.time_ratio,
+                "identical": row.identical,
+            }
+            for row in self
+        ]
 
     def _line(self, row: WhatIf) -> tuple[str, ...]:
         plan, base = row.plan, self.baseline

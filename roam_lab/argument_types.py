@@ -1,0 +1,63 @@
+"""What stands behind an option, read from its text: sizes, counts, seconds, settings of strategies."""
+
+from __future__ import annotations
+
+import argparse
+
+from roam_lab.registry import Room
+
+ROOMS: tuple[Room, ...] = ("order", "layout")
+
+
+def size(text: str) -> int:
+    """Bytes: "600000000", or with a binary unit, "512MiB", "1.5GiB"."""
+    units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+    number, unit = next(((text[:-3], units[end]) for end in units if text.endswith(end)), (text, 1))
+    try:
+        value = int(number) if unit == 1 else int(float(number) * unit)
+    except (ValueError, OverflowError):
+        value = -1
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a size; give bytes, or such as 512MiB")
+    return value
+
+
+def count(text: str) -> int:
+    """A whole number of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A positive number of seconds."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return value
+
+
+def setting(text: str) -> tuple[Room, str, str]:
+    """ROOM.NAME=VALUE: one parameter of the order or of the layout, as (room, name, value)."""
+    where, equals, value = text.partition("=")
+    for room in ROOMS:
+        name = where.removeprefix(f"{room}.")
+        if equals and name and name != where:
+            return room, name, value
+    raise argparse.ArgumentTypeError(f"{text!r} is not ROOM.NAME=VALUE, such as order.node_limit=64")
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Whole numbers of at least 1 with commas between them: "1,8,32"."""
+    return tuple(count(part.strip()) for part in text.split(","))
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names with commas between them: "auto,roam"."""
+    found = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing; give names with commas between them")
+    return found

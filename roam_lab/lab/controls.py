@@ -1,0 +1,144 @@
+"""Widgets for every setting of the planner, drawn from the registry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets as widgets
+
+from roam_lab.plan.planner import NODE_LIMITS
+from roam_lab.registry import Parameter, Room, Strategy, find, strategies
+
+OWN = ("node_limit", "time_limit", "seed", "capacity")
+"""Parameters that the planner feeds: they have widgets of their own, or none."""
+GRAIN = tuple(limit for limit in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
+              if NODE_LIMITS[0] <= limit <= NODE_LIMITS[1])  # fmt: skip
+LABEL = {"description_width": "initial"}
+
+
+class Controls(widgets.VBox):  # type: ignore[misc]
+    """Order, layout, granularity, limits, seed, and the parameters of the chosen strategies."""
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+        self.order = self._choice("order")
+        self.layout_name = self._choice("layout")
+        self.node_limit = widgets.SelectionSlider(
+            options=GRAIN, value=64, description="granularity", style=LABEL, continuous_update=False
+        )
+        self.time_limit = _number("time limit, s", "", "seconds; empty: by effort, the same plan every time")
+        self.alignment = widgets.Dropdown(
+            options=[("by device", None), ("64", 64), ("256", 256), ("512", 512)], description="alignment", style=LABEL
+        )
+        self.seed = widgets.IntText(value=0, description="seed", style=LABEL, layout={"width": "130px"})
+        self.own: dict[Room, dict[str, Any]] = {"order": {}, "layout": {}}
+        self.notes: dict[Room, Any] = {"order": widgets.HTML(), "layout": widgets.HTML()}
+        self._boxes: dict[Room, Any] = {"order": _wrapped(), "layout": _wrapped()}
+        for widget in (self.node_limit, self.time_limit, self.alignment, self.seed):
+            widget.observe(self._tell, "value")
+        for room, widget in self._rooms().items():
+            widget.observe(lambda change, room=room: self._strategy_chosen(room), "value")
+            self._draw(room)
+        super().__init__(
+            [
+                _wrapped([self.order, self.layout_name, self.node_limit]),
+                _wrapped([self.time_limit, self.alignment, self.seed]),
+                *(part for room in self._rooms() for part in (self.notes[room], self._boxes[room])),
+            ]
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """As keyword arguments of `make_plan`. Raises ParameterError for a value that cannot be read."""
+        order, layout = find("order", self.order.value), find("layout", self.layout_name.value)
+        chosen: dict[str, Any] = {
+            "order": order.name,
+            "layout": layout.name,
+            "alignment": self.alignment.value,
+            "seed": self.seed.value,
+        }
+        if _uses(order, "node_limit"):
+            chosen["node_limit"] = self.node_limit.value
+        if self.time_limit.value.strip():
+            chosen["time_limit"] = Parameter("time_limit", float, None, "", low=0).read(
+                "planner", self.time_limit.value
+            )
+        for room, strategy in (("order", order), ("layout", layout)):
+            given = self.own[room]  # type: ignore[index]
+            chosen[f"{room}_parameters"] = {
+                name: _value(strategy.parameter(name), strategy.name, widget)
+                for name, widget in given.items()
+                if not _is_default(strategy.parameter(name), widget)
+            }
+        return chosen
+
+    def _rooms(self) -> dict[Room, Any]:
+        return {"order": self.order, "layout": self.layout_name}
+
+    def _choice(self, room: Room) -> Any:
+        names = [strategy.name for strategy in strategies(room)]
+        return widgets.Dropdown(options=names, value="auto", description=room, style=LABEL)
+
+    def _tell(self, change: Any) -> None:
+        self._changed()
+
+    def _strategy_chosen(self, room: Room) -> None:
+        self._draw(room)
+        self._changed()
+
+    def _draw(self, room: Room) -> None:
+        """What the chosen strategy is, and a widget for each parameter of its own."""
+        strategy = find(room, self._rooms()[room].value)
+        self.own[room] = {entry.name: _widget(entry) for entry in strategy.parameters if entry.name not in OWN}
+        for widget in self.own[room].values():
+            widget.observe(self._tell, "value")
+        self.notes[room].value = f"<small><b>{room} {strategy.name}</b>: {_plain(strategy.summary)}</small>"
+        self._boxes[room].children = tuple(self.own[room].values())
+        if room == "order":
+            self.node_limit.disabled = not _uses(strategy, "node_limit")
+
+
+def _uses(strategy: Strategy, name: str) -> bool:
+    return any(parameter.name == name for parameter in strategy.parameters)
+
+
+def _widget(parameter: Parameter) -> Any:
+    """A widget that offers what the parameter takes; None, where it is the default, is an empty text."""
+    label = parameter.name.replace("_", " ")
+    told = {"description": label, "style": LABEL, "tooltip": parameter.help}
+    if parameter.choices:
+        return widgets.Dropdown(options=list(parameter.choices), value=parameter.default, **told)
+    if parameter.type is bool:
+        return widgets.Checkbox(value=parameter.default, **told)
+    default = "" if parameter.default is None else f"{parameter.default}"
+    return _number(label, default, parameter.help)
+
+
+def _number(description: str, value: str, tooltip: str) -> Any:
+    return widgets.Text(
+        value=value,
+        description=description,
+        tooltip=tooltip,
+        style=LABEL,
+        continuous_update=False,
+        layout={"width": "210px"},
+    )
+
+
+def _is_default(parameter: Parameter, widget: Any) -> bool:
+    default = "" if parameter.default is None else f"{parameter.default}"
+    return widget.value == parameter.default or (isinstance(widget.value, str) and widget.value.strip() == default)
+
+
+def _value(parameter: Parameter, strategy: str, widget: Any) -> Any:
+    if isinstance(widget.value, str) and not parameter.choices:
+        return parameter.read(strategy, widget.value.strip())
+    return parameter.check(strategy, widget.value)
+
+
+def _wrapped(children: list[Any] | None = None) -> Any:
+    return widgets.HBox(children or [], layout={"flex_flow": "row wrap"})
+
+
+def _plain(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")

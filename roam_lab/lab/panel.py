@@ -1,0 +1,202 @@
+"""`%roam lab`: try strategies and granularity, see the figures, compare what-ifs, run, verify, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from roam_lab.errors import RoamError
+from roam_lab.lab.background import Background
+from roam_lab.lab.controls import Controls
+from roam_lab.lab.figure_area import FigureArea
+from roam_lab.lab.host import host
+from roam_lab.lab.table import WhatIfTable
+from roam_lab.lab.thread_task import ThreadTask
+from roam_lab.progress import Progress
+from roam_lab.report.export import export
+from roam_lab.report.legal import xml_text
+from roam_lab.report.rows import certificate_sentence
+from roam_lab.report.units import bytes_text, change_text
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan
+    from roam_lab.workbench import Workbench
+
+
+class Lab(widgets.VBox):  # type: ignore[misc]
+    """The panel over one profile of a workbench. `chosen` names the what-if that the figures show."""
+
+    def __init__(self, bench: Workbench, profile: str | None = None) -> None:
+        self.bench = bench
+        self.profile = bench.profile_named(profile)
+        self.chosen: str | None = bench.latest
+        self.background = Background(self._planned, self._failed)
+        self.task: ThreadTask | None = None
+        self.controls = Controls(self.ask)
+        self.figures = FigureArea(host(), lambda storage: None)
+        self.table = WhatIfTable(self.open, self.pin, self.remove)
+        self.cards = widgets.HTML()
+        self.status = widgets.HTML()
+        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "visibility": "hidden"})
+        self.cancel_button = self._button("Cancel", self.cancel, "stop what runs")
+        self.path = widgets.Text(
+            value="plan.roam.json", placeholder="plan.roam.json, .svg, .csv, ...", layout={"width": "200px"}
+        )
+        self.force = widgets.Checkbox(value=False, description="overwrite", indent=False, layout={"width": "100px"})
+        actions = [
+            self._button("Plan", self.ask, "plan with these settings"),
+            self._button("Run", self.run, "run four planned steps on copies, and measure them"),
+            self._button("Verify", self.verify, "eager against planned, bit for bit, on copies"),
+            self.cancel_button,
+            self.bar,
+            self.path,
+            self.force,
+            self._button("Export", self.export, "write the shown plan; the ending decides the form"),
+        ]
+        bar = widgets.HBox(actions, layout={"flex_flow": "row wrap", "align_items": "center"})
+        super().__init__([self.cards, self.controls, bar, self.status, self.figures, self.table])
+        self._idle()
+        if self.chosen is None:
+            self.ask()
+        else:
+            self._show()
+
+    def ask(self, *_: Any) -> None:
+        """Plan with the present settings, beside the kernel."""
+        try:
+            settings = self.controls.settings()
+        except RoamError as error:
+            self._failed(str(error))
+            return
+        self._working(f"planning with order {settings['order']}, layout {settings['layout']}")
+        self._limit = settings.get("node_limit")
+        self.background.ask(self.profile.graph, {**settings, "environment": dict(self.profile.environment)})
+
+    def cancel(self, *_: Any) -> None:
+        """Stop planning at once, a run after its present step."""
+        self.background.cancel()
+        if self.task is not None:
+            self.task.cancel()
+            self.task = None
+        self._idle("cancelled; what was there before still is")
+
+    def open(self, name: str) -> None:
+        """Show another what-if in the figures."""
+        self.chosen = name
+        self._show()
+
+    def pin(self, name: str) -> None:
+        """Compare all others with this one."""
+        self.bench.what_ifs.pin(name)
+        self._show_table()
+
+    def remove(self, name: str) -> None:
+        """Take a what-if out of the table."""
+        self.bench.what_ifs.remove(name)
+        if self.chosen == name:
+            self.chosen = next((row.name for row in self.bench.what_ifs), None)
+            self._show()
+        self._show_table()
+
+    def run(self, *_: Any) -> None:
+        """Run the shown plan on copies, and note what it took."""
+        self._in_thread(lambda name: self.bench.measure(name))
+
+    def verify(self, *_: Any) -> None:
+        """Eager against the shown plan on copies, and note what came out."""
+        self._in_thread(lambda name: self.bench.verify_named(name))
+
+    def export(self, *_: Any) -> None:
+        """Write the shown plan to the path beside the button."""
+        if self.chosen is None:
+            return self._failed("there is no plan to export yet; press Plan first")
+        try:
+            export(self.bench.what_ifs[self.chosen].plan, self.path.value, self.force.value)
+        except RoamError as error:
+            return self._failed(str(error))
+        return self._idle(f"wrote {self.path.value}")
+
+    def close(self) -> None:
+        """End the process that plans."""
+        self.cancel()
+        self.background.close()
+        super().close()
+
+    def _in_thread(self, act: Callable[[str], tuple[Any, Any]]) -> None:
+        if self.chosen is None or self.task is not None:
+            return
+        name = self.chosen
+
+        def work(progress: Progress) -> tuple[Any, Any]:
+            self.bench.progress = progress
+            return act(name)
+
+        self._working(f"{name}: copying model and optimizer")
+        self.task = ThreadTask(work, self._measured, self._failed, self._working)
+
+    def _measured(self, result: tuple[Any, Any]) -> None:
+        row, found = result
+        self.task = None
+        lines = found.lines() if hasattr(found, "lines") else []
+        self._idle("; ".join(lines[:1]) or f"{row.name}: {bytes_text(row.measured_peak_bytes)} above base, measured")
+        self._show_table()
+
+    def _planned(self, plan: Plan) -> None:
+        self.chosen = self.bench.keep(plan, None, self.profile, self._limit).name
+        self._idle()
+        self._show()
+
+    def _failed(self, sentence: str) -> None:
+        self.task = None
+        self._idle()
+        self.status.value = f'<span style="color:#c0392b" role="alert">roam: {xml_text(sentence)}</span>'
+
+    def _working(self, what: str, part: float = 0.0) -> None:
+        self.bar.layout.visibility = "visible"
+        self.bar.value = part or 0.05
+        self.cancel_button.disabled = False
+        self.status.value = f'<span role="status">{xml_text(what)} ...</span>'
+
+    def _idle(self, told: str = "") -> None:
+        self.bar.layout.visibility = "hidden"
+        self.cancel_button.disabled = True
+        self.status.value = f'<span role="status">{xml_text(told)}</span>'
+
+    def _show(self) -> None:
+        if self.chosen is not None:
+            plan = self.bench.what_ifs[self.chosen].plan
+            self.cards.value = _cards(plan)
+            self.figures.show(plan, self.profile)
+        self._show_table()
+
+    def _show_table(self) -> None:
+        self.table.show(self.bench.what_ifs, self.chosen)
+
+    def _button(self, text: str, pressed: Callable[[Any], None], tooltip: str) -> Any:
+        button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
+        button.on_click(pressed)
+        return button
+
+
+def _cards(plan: Plan) -> str:
+    """The figures at the head of the panel."""
+    graph = plan.graph
+    proof = "proven optimal ✓" if plan.optimal else f"at most {100 * plan.gap:.2f} % above"
+    shown = [
+        ("captured, predicted", bytes_text(plan.captured_peak_bytes), "peak in eager's order"),
+        ("planned, predicted", bytes_text(plan.peak_bytes), change_text(plan.captured_peak_bytes, plan.peak_bytes)),
+        ("bound", bytes_text(plan.lower_bound_bytes), proof),
+        ("arena", bytes_text(plan.arena_bytes), f"{plan.arena_bytes:,} bytes"),
+        ("resident", bytes_text(graph.resident_bytes if graph else 0), "weights, state, batch"),
+    ]
+    parts = "".join(
+        f'<div style="margin-right:34px"><small>{xml_text(title)}</small><br><b style="font-size:20px">'
+        f"{xml_text(figure)}</b><br><small>{xml_text(note)}</small></div>"
+        for title, figure, note in shown
+    )
+    name = xml_text(graph.name if graph else "a bare plan")
+    why = xml_text(certificate_sentence(plan))
+    row = f'<div style="display:flex;flex-wrap:wrap">{parts}</div>'
+    return f'<h3 style="margin:4px 0">{name}</h3>{row}<small>{why}</small>'

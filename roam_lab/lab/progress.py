@@ -1,0 +1,79 @@
+"""Progress in a notebook: a bar below the cell once something takes longer than a second, gone when it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from html import escape
+from types import TracebackType
+from typing import Any
+
+from IPython.display import display
+
+from roam_lab.lab.host import host
+from roam_lab.progress import TerminalProgress
+
+DELAY_SECONDS = 1.0
+REDRAW_SECONDS = 0.3
+
+
+class NotebookProgress:
+    """A context manager and a `Progress`. Interrupting the kernel cancels what runs."""
+
+    def __init__(self, delay_seconds: float = DELAY_SECONDS) -> None:
+        self._delay = delay_seconds
+        self._began = time.monotonic()
+        self._drawn = 0.0
+        self._handle: Any = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> NotebookProgress:
+        self._began = time.monotonic()
+        return self
+
+    def __call__(self, what: str, part: float = 0.0) -> None:
+        now = time.monotonic()
+        with self._lock:
+            if now - self._began < self._delay or now - self._drawn < REDRAW_SECONDS:
+                return
+            self._drawn = now
+            bar = _Bar(what, part, now - self._began)
+            if self._handle is None:
+                self._handle = display(bar, display_id=True)  # type: ignore[no-untyped-call]
+            else:
+                self._handle.update(bar)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._lock:
+            if self._handle is not None:
+                self._handle.update(_Gone())
+
+
+class _Bar:
+    def __init__(self, what: str, part: float, seconds: float) -> None:
+        self.what, self.part, self.seconds = what, part, seconds
+
+    def __repr__(self) -> str:
+        return f"{self.what} ({self.seconds:.0f} s)"
+
+    def _repr_html_(self) -> str:
+        value = f' value="{self.part:.3f}"' if self.part else ""
+        return (
+            f'<div role="status"><progress max="1"{value}></progress> {escape(self.what)} ({self.seconds:.0f} s); '
+            "interrupt the kernel (&#9632;) to cancel</div>"
+        )
+
+
+class _Gone:
+    def __repr__(self) -> str:
+        return ""
+
+    def _repr_html_(self) -> str:
+        return ""
+
+
+def notebook_progress() -> NotebookProgress | TerminalProgress:
+    """What suits the front end of this kernel."""
+    return TerminalProgress() if host().name in ("terminal", "none") else NotebookProgress()

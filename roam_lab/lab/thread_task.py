@@ -1,0 +1,66 @@
+"""Work that needs the kernel's own objects, in a thread: the event loop stays free, Cancel ends it between steps."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from roam_lab.errors import RoamError
+from roam_lab.progress import Progress
+
+
+class _CancelledError(Exception):
+    """Raised inside the work where it tells its progress."""
+
+
+class ThreadTask:
+    """Runs `work(progress)`; `done(result)`, `failed(sentence)` and `told(what, part)` are called in the event loop."""
+
+    def __init__(
+        self,
+        work: Callable[[Progress], Any],
+        done: Callable[[Any], None],
+        failed: Callable[[str], None],
+        told: Callable[[str, float], None],
+    ) -> None:
+        self._work, self._done, self._failed, self._told = work, done, failed, told
+        self._cancelled = threading.Event()
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
+        self.thread = threading.Thread(target=self._run, name="roam-lab task", daemon=True)
+        self.thread.start()
+
+    def cancel(self) -> None:
+        """End the work when it next tells its progress; no callback hears of it."""
+        self._cancelled.set()
+
+    def _run(self) -> None:
+        try:
+            result = self._work(self._progress)
+        except _CancelledError:
+            return
+        except RoamError as error:
+            self._call(self._failed, str(error))
+        except Exception as error:
+            self._call(self._failed, f"{type(error).__name__}: {error}")
+        else:
+            self._call(self._done, result)
+
+    def _progress(self, what: str, part: float = 0.0) -> None:
+        if self._cancelled.is_set():
+            raise _CancelledError
+        self._call(self._told, what, part)
+
+    def _call(self, function: Callable[..., None], *values: Any) -> None:
+        def still_wanted() -> None:
+            if not self._cancelled.is_set():
+                function(*values)
+
+        if self._loop is None:
+            still_wanted()
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(still_wanted)

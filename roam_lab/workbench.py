@@ -1,0 +1,185 @@
+"""The session of a notebook: profiles and plans by name, the models they were made of, what-ifs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from roam_lab.errors import InputError
+from roam_lab.plan import Plan, Profile, make_plan
+from roam_lab.plan.fit import Fit, Point
+from roam_lab.progress import Progress, silent
+from roam_lab.report.rows import eager_graph, eager_reservation_bytes
+from roam_lab.report.whatifs import WhatIf, WhatIfs
+from roam_lab.session import Session, profile
+
+if TYPE_CHECKING:
+    from roam_lab.runtime.measured_run import RunFigures
+    from roam_lab.runtime.verification import Verification
+
+FACTORS = (1, 4, 16, 32)
+"""Batch sizes that `fit` captures, as multiples of the batch at hand: far enough out for activations to decide."""
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a profile was made of: the user's own objects, never copied, never changed here."""
+
+    model: Any
+    batch: Any
+    optimizer: Any = None
+    loss: Any = None
+    step: Any = None
+
+    def step_arguments(self) -> dict[str, Any]:
+        """As keyword arguments of `profile`, `hook` and `verify`."""
+        return {key: getattr(self, key) for key in ("optimizer", "loss", "step") if getattr(self, key) is not None}
+
+
+class Workbench(Session):
+    """Named results of one notebook. Actions take the latest unless another is named."""
+
+    def __init__(self, progress: Progress = silent) -> None:
+        super().__init__(progress)
+        self.profiles: dict[str, Profile] = {}
+        self.made: dict[str, Made] = {}
+        self.what_ifs = WhatIfs()
+        self.latest: str | None = None
+        self.of: dict[str, str] = {}
+        """What-if -> the profile that it is a plan of."""
+
+    def capture_named(
+        self,
+        name: str | None,
+        made: Made,
+        seen: Callable[[Profile], None] | None = None,
+        default_plan: bool = True,
+        **settings: Any,
+    ) -> tuple[str, Profile]:
+        """Profile `made` under `name` (None: the model's class), and make the default plan under the same name.
+
+        `seen` hears of the profile as soon as it is captured, before anything is measured or planned.
+        """
+        name = name or type(made.model).__name__
+        self.profile = profile(
+            made.model, made.batch, **made.step_arguments(), name=name, progress=self.progress, seen=seen, **settings
+        )
+        self.profiles[name] = self.profile
+        self.made[name] = made
+        if default_plan:
+            self.plan_named(name)
+        return name, self.profile
+
+    def plan_named(self, name: str | None = None, of: str | None = None, **settings: Any) -> WhatIf:
+        """Plan the profile `of` (None: the latest) under `name` (None: after its strategies).
+
+        Raises InputError for an unknown profile, and all that `make_plan` raises.
+        """
+        known = self.profile_named(of)
+        self.plan = make_plan(known.graph, environment=known.environment, progress=self.progress, **settings)
+        return self.keep(self.plan, name, known, settings.get("node_limit"))
+
+    def keep(self, plan: Plan, name: str | None, of: Profile, node_limit: int | None = None) -> WhatIf:
+        """Put a plan that was made elsewhere among the what-ifs."""
+        row = self.what_ifs.add(plan, name, node_limit)
+        self.plan, self.latest = plan, row.name
+        self.of[row.name] = next((known for known, profile in self.profiles.items() if profile is of), "")
+        return row
+
+    def adopt(self, name: str, given: Profile) -> str:
+        """A profile that was made by `roam_lab.profile`, under the name of its variable."""
+        self.profiles[name] = self.profile = given
+        return name
+
+    def batch_size(self, name: str) -> int | None:
+        """The batch size that a what-if was captured at; None where it has none, or the batch is not known."""
+        from roam_lab.capture.batch_size import batch_size_of
+
+        made = self.made.get(self.of.get(name, ""))
+        try:
+            return None if made is None else batch_size_of(made.batch)
+        except InputError:
+            return None
+
+    def profile_named(self, name: str | None = None) -> Profile:
+        """The profile of that name (None: the latest). Raises InputError."""
+        if name is None and self.profile is not None:
+            return self.profile
+        if name is None or name not in self.profiles:
+            known = ", ".join(self.profiles)
+            hint = f"there are: {known}" if known else "make one with profile first"
+            raise InputError(f"there is no profile{' yet' if name is None else f' {name!r}'}; {hint}")
+        return self.profiles[name]
+
+    def what_if(self, name: str | None = None) -> WhatIf:
+        """The what-if of that name (None: the latest plan). Raises InputError."""
+        if name is None and self.latest is None:
+            raise InputError("there is no plan yet; make one with profile or plan first")
+        return self.what_ifs[name or self.latest or ""]
+
+    def made_of(self, row: WhatIf) -> Made:
+        """The model and the rest that a what-if is a plan of. Raises InputError where they are not known."""
+        made = self.made.get(self.of.get(row.name, ""))
+        if made is None:
+            raise InputError(f"the model that {row.name!r} is a plan of is not known here; profile it first")
+        return made
+
+    def measure(self, name: str | None = None, steps: int = 4) -> tuple[WhatIf, RunFigures]:
+        """Run some steps by a plan on copies of model and optimizer, and note what they took.
+
+        Raises InputError, MismatchError, CaptureError.
+        """
+        from roam_lab.runtime.verify import measure_plan
+
+        row = self.what_if(name)
+        made = self.made_of(row)
+        self.progress(f"running {steps} planned steps", 0.0)
+        own = (made.model, _optimizer(made), made.batch, made.loss, made.step)
+        figures = measure_plan(row.plan, *own, steps=steps, progress=self.progress)
+        return self.what_ifs.measured(row.name, figures.peak_above_base_bytes), figures
+
+    def verify_named(self, name: str | None = None, steps: int = 4) -> tuple[WhatIf, Verification]:
+        """Eager against planned on copies of model and optimizer, and note the result; see `roam_lab.verify`."""
+        from roam_lab.runtime.verify import verify
+
+        row = self.what_if(name)
+        made = self.made_of(row)
+        self.progress("eager and planned steps, in turn", 0.0)
+        own = (made.model, _optimizer(made), made.batch, made.loss, made.step)
+        found = verify(row.plan, *own, steps=steps, progress=self.progress)
+        noted = self.what_ifs.measured(row.name, found.planned.peak_above_base_bytes, found.time_ratio, found.identical)
+        return noted, found
+
+    def fit(self, name: str | None = None, sizes: Sequence[int] | None = None) -> Fit:
+        """Capture and plan the step at several batch sizes (without running it): what fits where.
+
+        `sizes` None: the batch at hand and FACTORS times it. Raises InputError for a batch without a size.
+        """
+        from roam_lab.capture.batch_size import batch_size_of, resized
+
+        known = self.profile_named(name)
+        label = next(title for title, profile in self.profiles.items() if profile is known)
+        made = self.made[label]
+        present = batch_size_of(made.batch)
+        wanted = sorted(set(sizes or [present * factor for factor in FACTORS]))
+        points = []
+        for number, size in enumerate(wanted):
+            self.progress(f"capturing batch size {size}", number / len(wanted))
+            at_size = known
+            if size != present:
+                batch = resized(made.batch, size)
+                at_size = profile(made.model, batch, **made.step_arguments(), fake=True, name=f"{label}, batch {size}")
+            plan = make_plan(at_size.graph, environment=at_size.environment)
+            eager = eager_reservation_bytes(eager_graph(at_size))
+            points.append(Point(size, at_size.resident_bytes, eager, plan.arena_bytes))
+        return Fit(label, tuple(points))
+
+
+def _optimizer(made: Made) -> Any:
+    """The user's optimizer; where none was given, the one that the profile took for granted."""
+    if made.optimizer is not None:
+        return made.optimizer
+    import torch
+
+    return torch.optim.AdamW(made.model.parameters())
