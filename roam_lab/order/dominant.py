@@ -26,6 +26,10 @@ PARAMETERS = (
 )
 
 
+TIMED_OUT = "the time limit struck first; a larger time_limit may give a lower peak or a proof"
+SPENT = "searching what is not series-parallel took all the effort; a larger effort may give a lower peak or a proof"
+
+
 @strategy(
     "order",
     "dominant",
@@ -55,14 +59,15 @@ def dominant(
     problem = problem_of(graph)
     captured = captured_order(graph)
     budget = Effort(effort, deadline)
-    try:
-        if only == "bottleneck":
-            return Outcome(bottleneck_of(problem, captured, budget).order, timed_out=budget.late)
-        order, exact = solved(problem, budget)
-    except OutOfTimeError:
-        return Outcome(captured, timed_out=True, note="the time limit struck before the dependences were traced")
-    peak = problem.peak(order)
-    if problem.peak(captured) <= peak:  # ties too: a plan that changes nothing is the better one
-        order = list(captured)
-    note = "" if exact else "not series-parallel, and searching what is left took more than the effort or time given"
-    return Outcome(tuple(order), peak if exact else 0, budget.late, note)
+    if only == "bottleneck":
+        try:
+            return Outcome(bottleneck_of(problem, captured, budget).order)
+        except OutOfTimeError:
+            return Outcome(captured, timed_out=True, note=TIMED_OUT)
+    found = solved(problem, budget)
+    peak = problem.peak(found.order)
+    # Ties go to the captured order: a plan that changes nothing is the better one.
+    order = captured if problem.peak(captured) <= peak else tuple(found.order)
+    if found.exact:
+        return Outcome(order, lower_bound_bytes=problem.peak(order))
+    return Outcome(order, timed_out=found.timed_out, note=TIMED_OUT if found.timed_out else SPENT)

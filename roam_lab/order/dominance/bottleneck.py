@@ -10,7 +10,7 @@ from typing import Literal
 from roam_lab.ir import Graph
 from roam_lab.order.dominance.contract import Section
 from roam_lab.order.dominance.fold import with_eager
-from roam_lab.order.dominance.profile import ops_of
+from roam_lab.order.dominance.profile import Job, ops_of
 from roam_lab.order.dominance.search import Effort
 from roam_lab.order.dominance.solve import Contracted, contracted, solved
 from roam_lab.order.problem import Problem, problem_of
@@ -60,31 +60,51 @@ def bottleneck_of(problem: Problem, order: Sequence[int], effort: Effort) -> Bot
     if around:
         ops, other, shape = _tried(left, run, around[-1])
         least = problem.peak(other)
-        while low < high:
+        while low < high and not effort.late:
             middle = (low + high) // 2
             tried = _tried(left, run, around[middle])
             if problem.peak(tried[1]) <= least:
                 (ops, other, shape), high = tried, middle
             else:
                 low = middle + 1
-    if not left.exact and problem.peak(other) >= peak:
+    if not left.exact and problem.peak(other) >= peak and not effort.late:
         ops, shape = list(range(len(problem))), "other"
-        best, _ = solved(problem, effort)
+        best = solved(problem, effort).order
         other = best if problem.peak(best) < peak else run
     return Bottleneck(tuple(sorted(ops)), run[step], peak, shape, tuple(other), problem.peak(other))
 
 
 def _tried(left: Contracted, order: Sequence[int], section: Section) -> tuple[list[int], list[int], Shape]:
     ops = _with_eager(left.problem, ops_of(section.chain), left.eager)
-    return ops, reordered(left.problem, order, ops), section.shape
+    other = reordered(left.problem, order, ops)
+    return ops, other if left.problem.peak(other) < left.problem.peak(order) else list(order), section.shape
 
 
 def _around(left: Contracted, until: Sequence[int]) -> list[Section]:
     """The sections that hold the last op of `until`, or the last before it that was not taken out; smallest first."""
     peak_op = next((op for op in reversed(until) if op not in left.eager), None)
-    held = [(section, set(ops_of(section.chain))) for section in left.sections]
-    sections = [(len(ops), number, section) for number, (section, ops) in enumerate(held) if peak_op in ops]
+    seen: dict[int, tuple[int, bool]] = {}
+    sections = []
+    for number, section in enumerate(left.sections):
+        inside = [_size(job, peak_op, seen) for job in section.chain]
+        if any(here for _, here in inside):
+            sections.append((sum(size for size, _ in inside), number, section))
     return [section for _, _, section in sorted(sections, key=lambda entry: entry[:2])]
+
+
+def _size(job: Job, op: int | None, seen: dict[int, tuple[int, bool]]) -> tuple[int, bool]:
+    """How many ops a job holds, and whether `op` is one; `seen` remembers both by the job's id, as jobs share parts."""
+    stack = [job]
+    while stack:
+        current = stack[-1]
+        inner = [part for part in current.parts if isinstance(part, Job) and id(part) not in seen]
+        if inner and id(current) not in seen:
+            stack += inner
+            continue
+        stack.pop()
+        counted = [seen[id(part)] if isinstance(part, Job) else (1, part == op) for part in current.parts]
+        seen[id(current)] = sum(size for size, _ in counted), any(here for _, here in counted)
+    return seen[id(job)]
 
 
 def _with_eager(problem: Problem, ops: list[int], eager: set[int]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from roam_lab.order.dominance.block import Block
 from roam_lab.order.dominance.merge import merged
+from roam_lab.order.dominance.precedence import check
 from roam_lab.order.dominance.profile import Job, canonical
 from roam_lab.order.dominance.search import Effort, SpentError, dominant_run
 from roam_lab.order.dominance.series_parallel import Quotient
@@ -65,7 +66,7 @@ class Contraction:
             self.parts[number] = Part([number], [number], [number], Counter(job.shares))
 
     def run(self) -> Block:
-        """Contract all there is; what is left as one block, its jobs in a legal order."""
+        """Contract all there is; what is left as one block, its jobs in a legal order. Raises OutOfTimeError."""
         self.quotient.reduce(self._series, self._parallel)
         return self.rest()
 
@@ -107,6 +108,7 @@ class Contraction:
         return Part(numbers, numbers[:1], numbers[-1:], Counter(), True, solved)
 
     def _series(self, nodes: list[int]) -> None:
+        check(self.effort.deadline)
         parts = [self.parts.pop(node) for node in nodes]
         whole = parts[0]
         for part in parts[1:]:
@@ -126,6 +128,7 @@ class Contraction:
         self.parts[nodes[0]] = whole
 
     def _parallel(self, nodes: list[int]) -> None:
+        check(self.effort.deadline)
         parts = [self.parts.pop(node) for node in nodes]
         plain = all(len(part.firsts) == 1 and part.plain for part in parts)
         lines: list[Part] = []

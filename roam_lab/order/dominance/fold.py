@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from roam_lab.order.dominance.block import Block, shared_block
-from roam_lab.order.dominance.precedence import bits
+from roam_lab.order.dominance.precedence import bits, check
 from roam_lab.order.dominance.profile import Job, ops_of
 from roam_lab.order.problem import Problem
 
@@ -39,13 +39,18 @@ class _Fold:
                 self.behind[other].add(number)
         self.groups = {storage: set(bits(group)) for storage, group in block.sharers.items()}
         self.sizes = dict(block.shared_bytes)
+        self.spare = max(self.sizes, default=-1) + 1  # a number for the next shared storage
         self.shares = [set(job.shares) for job in block.jobs]
         self.eager: set[int] = set()
 
     def run(self, deadline: float | None) -> tuple[Block, set[int]]:
         waiting = list(range(len(self.gone)))[::-1]
+        tried = 0
         while waiting:
             number = waiting.pop()
+            tried += 1
+            if not tried & 1023:
+                check(deadline)
             if self.gone[number]:
                 continue
             near = self.before[number] | self.behind[number]
@@ -69,7 +74,7 @@ class _Fold:
         for other in behind:
             self.before[other] |= before
         if self.nets[number] and before:
-            own = max(self.sizes, default=-1) + 1
+            own, self.spare = self.spare, self.spare + 1
             self.sizes[own], self.groups[own] = -self.nets[number], {number}
             self.shares[number].add(own)
         for storage in sorted(self.shares[number]):

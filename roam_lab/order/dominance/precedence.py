@@ -5,12 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 
-CHUNK = 4096
+CHUNK = 16384
 """Ops whose descendants are traced at once: bits of one integer for each op."""
 
 
 class OutOfTimeError(Exception):
-    """The time limit struck before there was anything to return; the strategy falls back on the captured order."""
+    """The time limit struck while there was nothing yet to return."""
+
+
+def check(deadline: float | None) -> None:
+    """Raise OutOfTimeError once the deadline (time.perf_counter; None: no limit) has struck."""
+    if deadline is not None and time.perf_counter() >= deadline:
+        raise OutOfTimeError
 
 
 def reduced(
@@ -32,9 +38,7 @@ def reduced(
                 unclear[member].append(number)
     implied: list[set[int]] = [set() for _ in range(count)]
     for low in range(0, count, CHUNK):
-        if deadline is not None and time.perf_counter() >= deadline:
-            raise OutOfTimeError
-        _trace(low, min(low + CHUNK, count), direct, unclear, implied, last)
+        _trace(low, min(low + CHUNK, count), direct, unclear, implied, last, deadline)
     return [sorted(direct[op] - implied[op]) for op in range(count)], last
 
 
@@ -45,6 +49,7 @@ def _trace(
     unclear: list[list[int]],
     implied: list[set[int]],
     last: list[list[int]],
+    deadline: float | None,
 ) -> None:
     """Follow the ops in [low, high) to all that come after them."""
     reached: list[int] = []  # for each op from `low` on, its ancestors in the chunk
@@ -53,13 +58,21 @@ def _trace(
     for op in range(low, high):
         for storage in unclear[op]:
             users[storage] = users.get(storage, 0) | 1 << op - low
+    final = [0] * len(before)  # the last op that asks for an op's ancestors: then they can go
+    for op, others in enumerate(before):
+        for other in others:
+            final[other] = op
     for op in range(low, len(before)):
+        if not op & 1023:
+            check(deadline)
         direct = through = 0
         for other in before[op]:
             if other >= low:
                 through |= reached[other - low]
                 if other < high:
                     direct |= 1 << other - low
+                if final[other] == op:
+                    reached[other - low] = 0
         implied[op].update(low + bit for bit in bits(direct & through))
         reached.append(direct | through)
         for storage in unclear[op]:

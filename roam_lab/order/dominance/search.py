@@ -62,25 +62,25 @@ class Found:
 
 def reach(
     view: View, done: int, within: int, effort: Effort, floor_bytes: int = 0, cap_bytes: int | None = None
-) -> Found | int | None:
-    """The way from state `done` over the least hill to a state no higher, inside `within`.
+) -> Found | int:
+    """The way from state `done` over the least hill to a state no higher, inside `within`, or to all of `within`.
 
     Hills up to `floor_bytes` above the start count as equal; ways over a hill above `cap_bytes` are not taken, and if
-    that leaves none, the least of those hills is returned (None: there is no such state). States are visited by the
-    hill they took, the lowest first. A job that ends no higher over no higher a hill than was already climbed is run at
-    once: that hurts no order. Raises SpentError.
+    that leaves none, the least of those hills is returned. States are visited by the hill they took, the lowest first.
+    A job that ends no higher over no higher a hill than was already climbed is run at once: that hurts no order. Raises
+    SpentError.
     """
     ready = sum(1 << job for job in bits(within & ~done) if not view.needs[job] & ~done)
     state, held, ready, run = _closed(view, (done, 0, ready), ready, floor_bytes, within, effort)
     parents = {state: (floor_bytes, done, run)}
     heap = [(floor_bytes, held, 0, state, ready)]
-    blocked: int | None = None
+    blocked = 2**62
     visits = 0
     while heap:
         level, held, _, state, ready = heappop(heap)
         if level > parents[state][0]:
             continue
-        if held <= 0 and state != done:
+        if state == within or (held <= 0 and state != done):
             return Found(state, _way(parents, done, state), level)
         visits += 1
         if effort.steps <= 0 or (not visits & 63 and effort.late):
@@ -90,7 +90,7 @@ def reach(
             hill, net = view.step(state, job)
             over = max(level, held + hill)
             if cap_bytes is not None and over > cap_bytes:
-                blocked = over if blocked is None else min(blocked, over)
+                blocked = min(blocked, over)
                 continue
             open_ = _ready(view, state | 1 << job, ready, job, within)
             # What could not be run at once before can be now only if there is more room, or it shares with this job.
@@ -143,7 +143,7 @@ def _closed(
 
 
 def descend(view: View, within: int, effort: Effort, cap_bytes: int | None = None) -> list[int] | int:
-    """Jobs that lead from the start to the state `within`, as low as any state before it or lower; SpentError.
+    """Jobs that lead from the start to the state `within`; raises SpentError.
 
     Always over the least hill to a state no higher than the present one, and on from the lowest state there. With
     `cap_bytes`, over any hill up to that; if all ways are higher, the least hill (above the start) that none avoids.
@@ -156,7 +156,6 @@ def descend(view: View, within: int, effort: Effort, cap_bytes: int | None = Non
         else:
             found = reach(view, done, within, effort, cap_bytes - held, cap_bytes - held)
         if not isinstance(found, Found):
-            assert found is not None  # `within` itself is no higher
             return found + held
         lowest = view.lowest(done, found.done) if len(found.run) > 1 else found.done
         if lowest == done:  # nothing on the way is lower than both ends

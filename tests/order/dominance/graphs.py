@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from heapq import heappop, heappush
+from itertools import pairwise
 
 from roam_lab.ir import Graph, Op, Storage, live_peak
 
@@ -145,10 +147,15 @@ def pumpkin(seed: int, chains: int = 10, count: int = 300, shared: bool = True) 
     return Graph(graph.name, (*graph.storages, Storage(size)), tuple(ops))
 
 
-def least_peak(graph: Graph) -> int:
-    """The least live peak of all legal orders: the least hill on the way through all sets of finished ops."""
+def least_peak(graph: Graph, forced: Sequence[int] = ()) -> int:
+    """The least live peak of all legal orders (that run `forced` in this sequence).
+
+    It is the least hill on the way through all sets of finished ops.
+    """
     count = len(graph.ops)
     need = [sum(1 << other for other in op.after) for op in graph.ops]
+    for first, second in pairwise(forced):
+        need[second] |= 1 << first
     users = [sum(1 << user for user in group) for group in graph.users]
     sizes = [info.bytes for info in graph.storages]
     kept = [info.output for info in graph.storages]
@@ -214,3 +221,46 @@ def liu_tree(graph: Graph) -> int:
         levels.append((level + own, kept))
         profile.append(segments(levels))
     return profile[-1][0][0]
+
+
+def embedded(seed: int) -> tuple[Graph, list[int]]:
+    """A graph of up to 12 ops and an isolated part, which only two ops enter and leave; around it anything goes."""
+    draw = random.Random(seed)
+    size, around = draw.randint(2, 5), draw.randint(1, 4)
+    storages: list[Storage] = []
+    edges: list[set[int]] = []
+    creates: list[list[int]] = []
+    touches: list[list[int]] = []
+
+    def op(before: Sequence[int], reads: Sequence[int]) -> int:
+        edges.append({*before, *(creator for creator, made in enumerate(creates) if set(made) & set(reads))})
+        creates.append([])
+        touches.append(sorted(reads))
+        return len(edges) - 1
+
+    def storage(op: int) -> int:
+        storages.append(Storage(draw.choice(SIZES), output=draw.random() < 0.1))
+        creates[op].append(len(storages) - 1)
+        return len(storages) - 1
+
+    entry = op((), ())
+    inner = [storage(entry) for _ in range(draw.randint(1, 2))]
+    outer = [storage(entry)]
+    part: list[int] = []
+    for _ in range(size):
+        new = op([entry, *(other for other in part if draw.random() < 0.25)], [s for s in inner if draw.random() < 0.4])
+        inner += [storage(new) for _ in range(draw.choice((0, 1, 1, 2)))]
+        part.append(new)
+    leave = op(part, [s for s in inner if draw.random() < 0.3])
+    outer += [storage(leave)]
+    beside: list[int] = []
+    for _ in range(around):
+        ends = [end for end in (entry, leave) if draw.random() < 0.2]
+        reads = [s for s in outer if draw.random() < 0.3 and not (s in creates[leave] and entry in ends)]
+        beside.append(op([*ends, *(other for other in beside if draw.random() < 0.3)], reads))
+        outer += [storage(beside[-1]) for _ in range(draw.choice((0, 1, 2)))]
+    ops = tuple(
+        Op(f"op_{at}", "t", tuple(sorted(before)), tuple(made), tuple(read))
+        for at, (before, made, read) in enumerate(zip(edges, creates, touches, strict=True))
+    )
+    return Graph(f"embedded_{seed}", tuple(storages), ops), part
