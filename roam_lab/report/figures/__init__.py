@@ -15,9 +15,9 @@ change, `select(model, storage)` selects from outside, before it is shown (`link
 Figures made one by one (not by `linked`) each have a selection of their own, unless given one as
 `selection=new_selection()`.
 
-Sources by name: "roam-arena" (columns storage, count, left, right, bottom, top), "roam-alive"
+Sources by name: "roam-arena-data" (columns storage, count, left, right, bottom, top), "roam-alive-data"
 (storage, bytes, ...), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
-"roam-tasks", "roam-pareto", "roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
+"roam-tasks-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
 """
 
 from __future__ import annotations

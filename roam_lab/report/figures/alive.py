@@ -60,7 +60,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
             columns["kind"].append(plain(bar.kind))
             columns["source"].append(plain(bar.source))
         y -= 2
-    source = ColumnDataSource(data=columns, name="roam-alive")
+    source = ColumnDataSource(data=columns, name="roam-alive-data")
     bars = drawn.hbar(
         y="y",
         right="right",

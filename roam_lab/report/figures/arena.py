@@ -60,7 +60,7 @@ def arena_figure(
             "fill": [ink.of(looks[kind]) for kind in view.kind],
             "hatch": [looks[kind].hatch if tall else " " for kind, tall in zip(view.kind, high, strict=True)],
         },
-        name="roam-arena",
+        name="roam-arena-data",
     )
     boxes = drawn.quad(
         left="left",

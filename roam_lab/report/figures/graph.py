@@ -26,11 +26,15 @@ _DRAW = """
 const laid = foldColumns(JSON.parse(words.tags[0]), words.data.node, selection.data.storage[0])
 for (const [name, source] of Object.entries({cells, bands, brackets, flow})) {
   source.selected.indices = []
+  source.inspected.indices = []
   source.data = laid[name]
 }
-x.start = -bracket * laid.deep - 0.06
-y.start = -laid.rows - 0.1
-fig.height = Math.max(laid.rows, 2) * row_height + margin
+// bokeh takes new data in over several turns and paints at once when the height changes: that must wait
+setTimeout(() => {
+  x.start = -bracket * laid.deep - 0.06
+  y.start = -laid.rows - 0.1
+  fig.height = Math.max(laid.rows, 2) * row_height + margin
+}, 0)
 """
 _OPEN = """
 const at = cb_obj.indices[0]

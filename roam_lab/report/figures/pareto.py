@@ -55,7 +55,7 @@ def pareto_figure(view: ParetoView, *, theme: Theme = "auto") -> figure:
             "fill": [1.0 if point.best else 0.0 for point in view.points],
             "marker": ["circle" if point.best else "diamond" for point in view.points],
         },
-        name="roam-pareto",
+        name="roam-pareto-data",
     )
     points = drawn.scatter(
         "x", "y", source=source, marker="marker", size=12, line_color="color", fill_color="color", fill_alpha="fill"

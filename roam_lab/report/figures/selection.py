@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJS
-from bokeh.models.dom import Text
+from bokeh.models.dom import Span, Text
 from bokeh.models.ui import Pane
 from numpy.typing import NDArray
 
@@ -131,7 +131,7 @@ def card(selection: ColumnDataSource, known: Tensors, ink: Ink, described: dict[
     given = {"selection": selection, "card": told, "nothing": nothing, **described}
     selection.js_on_change("data", CustomJS(args=given, code=DESCRIBE + _CARD))
     drawn = Pane(
-        elements=[told],
+        elements=[Span(children=[told])],
         name="roam-selected",
         styles={"color": ink.text, "font": "12px system-ui, sans-serif", "min-height": "2.6em", "display": "block"},
         html_attributes={"role": "status", "aria-live": "polite"},

@@ -56,7 +56,7 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
             "peak": [f"{bytes_text(cell.peak_bytes)} ({exact_text(cell.peak_bytes)})" for cell in cells],
             "storage": np.full(len(cells), -1, np.int32),
         },
-        name="roam-tasks",
+        name="roam-tasks-data",
     )
     boxes = drawn.quad(
         left="left",

@@ -108,10 +108,10 @@ def test_arena_is_one_renderer_in_the_palette():
     plan = planned(blocks(5))
     view = views_of(plan).arena
     drawn = arena_figure(view)
-    data = source(drawn, "arena").data
+    data = source(drawn, "arena-data").data
     assert len(data["left"]) == len(view.left)
     assert set(data["fill"]) <= {look.light for look in KINDS.values()} <= set(OKABE_ITO.values())
-    assert sum(one.data_source is source(drawn, "arena") for one in drawn.renderers) == 1
+    assert sum(one.data_source is source(drawn, "arena-data") for one in drawn.renderers) == 1
     assert (
         data["hatch"][int(np.argmax(view.top - view.bottom))]
         == KINDS[view.kind[int(np.argmax(view.top - view.bottom))]].hatch
@@ -123,7 +123,7 @@ def test_ten_thousand_rectangles_are_one_source():
     view = arena_view(stacked_plan(graph))
     assert view.count.sum() == 10_000
     drawn = arena_figure(view)
-    assert len(source(drawn, "arena").data["left"]) == len(view.left) < 10_000
+    assert len(source(drawn, "arena-data").data["left"]) == len(view.left) < 10_000
     assert len(drawn.renderers) <= 1 + len(KINDS)
 
 
@@ -133,7 +133,7 @@ def test_selection_finds_its_row_in_each_figure():
     storage = 5
     figures = linked(plan, selected=storage)
     known = views_of(plan)
-    arena, alive, tasks = (source(figures[key], key) for key in ("arena", "alive", "tasks"))
+    arena, alive, tasks = (source(figures[key], f"{key}-data") for key in ("arena", "alive", "tasks-data"))
     assert [arena.data["storage"][row] for row in arena.selected.indices] in ([storage], [-1])
     assert arena.selected.indices == [int(known.arena.row_of[storage])]
     assert tasks.selected.indices == [int(known.tasks.row_of[storage])]
@@ -147,7 +147,7 @@ def test_selection_finds_its_row_in_each_figure():
         leaf = known.graph.tree.nodes[leaf].parent
         ancestors.add(leaf)
     assert cells["node"][marked[0]] in ancestors
-    told = figures["selected"].elements[0].content
+    told = figures["selected"].elements[0].children[0].content
     assert told == plain(known.tensors.card(storage))
     (box,) = [one for one in figures["memory"].center if isinstance(one, BoxAnnotation)]
     assert box.visible
@@ -169,14 +169,14 @@ def test_pareto_joins_what_nothing_beats():
     plan = make_plan(branches())
     plans = {"a": replace(plan, arena_bytes=100, seconds=1.0), "b": replace(plan, arena_bytes=200, seconds=2.0)}
     drawn = pareto_figure(pareto_view(plans))
-    assert source(drawn, "pareto").data["marker"] == ["circle", "diamond"]
+    assert source(drawn, "pareto-data").data["marker"] == ["circle", "diamond"]
     assert "s (measured)" in drawn.xaxis[0].axis_label
 
 
 def test_tasks_show_status_by_colour_and_hatch():
     plan = planned(blocks(4))
     drawn = tasks_figure(views_of(plan).tasks)
-    data = source(drawn, "tasks").data
+    data = source(drawn, "tasks-data").data
     assert len(data["left"]) == 7
     leaves = [at for at, status in enumerate(data["alpha"]) if status == 0.65]
     assert len({data["hatch"][at] for at in leaves}) == 3
