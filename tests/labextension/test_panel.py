@@ -32,12 +32,13 @@ def panel(page: LabPage) -> Any:
 def palette(page: LabPage, words: str) -> Any:
     """The command palette's items for `words`."""
     page.execute("apputils:activate-command-palette")
-    page.locator("#command-palette input, .lm-CommandPalette-input").last.fill(words)
+    page.locator(".lm-CommandPalette-input:visible").fill(words)
     return page.locator(".lm-CommandPalette-item:not(.lm-mod-disabled)")
 
 
 def run_from_palette(page: LabPage, label: str) -> None:
-    palette(page, label).filter(has_text=label).first.click()
+    palette(page, label).filter(has_text=label).and_(page.locator(".lm-mod-active")).wait_for()
+    page.page.keyboard.press("Enter")
 
 
 def cells(page: LabPage) -> list[str]:
@@ -162,4 +163,4 @@ def test_insert_hook_code(page: LabPage, panel: Any) -> None:
 def test_insert_hook_code_without_a_notebook(page: LabPage) -> None:
     page.page.evaluate("void window.jupyterapp.commands.execute('roam:insert-hook-code')")
     page.locator(".jp-Dialog").get_by_text("Open a notebook").wait_for()
-    page.locator(".jp-Dialog button.jp-mod-accept").click()
+    page.locator(".jp-Dialog-footer button").click()

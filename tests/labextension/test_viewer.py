@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from roam_lab.ir import Lifetime, captured_order, lifetimes, live_curve, live_peak
 from roam_lab.plan import Plan
 from roam_lab.report.units import bytes_text, exact_text
@@ -200,9 +202,7 @@ def test_viewing_writes_nothing(page: LabPage) -> None:
     view(page)
     page.page.keyboard.press("Control+s")
     page.page.wait_for_timeout(300)
-    dismiss = page.locator(".jp-Dialog button.jp-mod-accept")
-    if dismiss.count():
-        dismiss.first.click()
+    assert page.locator(".jp-Dialog").count() == 0
     assert (page.lab.root / "auto.roam.json").read_bytes() == before
     assert not list(page.lab.root.glob(".ipynb_checkpoints/auto*"))
 
@@ -230,11 +230,22 @@ def test_output_of_a_cell(page: LabPage, plan: Plan) -> None:
     assert problem.locator("b").count() == 0
 
 
-def test_a_reload_keeps_the_tab(page: LabPage) -> None:
-    view(page)
+def test_a_reload_keeps_the_tab(page: LabPage, plan: Plan) -> None:
+    plan.save(page.lab.root / "kept.roam.json")
+    view(page, "kept.roam.json")
     page.page.wait_for_function(  # JupyterLab saves its layout a moment later
         "async name => (await (await fetch('/lab/api/workspaces/default')).text()).includes(name)",
-        arg='"roam-plans:auto.roam.json"]',
+        arg='"roam-plans:kept.roam.json"]',
     )
     page.load(reset=False)
     page.locator(".roam-document:visible [data-figure=planned]").wait_for()
+    (page.lab.root / "kept.roam.json").unlink()
+
+
+def test_the_watch_over_requests_can_fail(page: LabPage) -> None:
+    page.page.route("http://elsewhere.invalid/*", lambda route: route.abort())
+    page.page.evaluate("fetch('http://elsewhere.invalid/plan').catch(() => undefined)")
+    assert page.outside_requests() == ["http://elsewhere.invalid/plan"]
+    with pytest.raises(AssertionError):
+        page.assert_no_outside_requests()
+    page.asked.remove("http://elsewhere.invalid/plan")
