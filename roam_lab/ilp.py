@@ -37,13 +37,24 @@ class Solved:
     values: Mapping[str, float]
 
 
-def variable(program: Any, name: str, low: float | None, high: float | None, cat: str = "Continuous") -> Any:
-    """A new variable of the pulp.LpProblem `program`, in the way that the installed PuLP wants."""
+def modeller() -> Any:
+    """PuLP, imported without highspy, which it would load although HiGHS runs apart (highs_child says why apart)."""
+    if "pulp" not in sys.modules and "highspy" not in sys.modules:
+        sys.modules["highspy"] = None  # type: ignore[assignment]
+        try:
+            import pulp
+        finally:
+            del sys.modules["highspy"]
     import pulp
 
+    return pulp
+
+
+def variable(program: Any, name: str, low: float | None, high: float | None, cat: str = "Continuous") -> Any:
+    """A new variable of the pulp.LpProblem `program`, in the way that the installed PuLP wants."""
     if hasattr(program, "add_variable"):
         return program.add_variable(name, low, high, cat)
-    return pulp.LpVariable(name, low, high, cat)
+    return modeller().LpVariable(name, low, high, cat)
 
 
 def solve(
@@ -135,15 +146,16 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
 def _cbc(
     program: Any, time_limit: float | None, start: Mapping[str, float] | None, seed: int, node_limit: int | None
 ) -> Solved:
-    import pulp
+    pulp = modeller()
 
     for variable in program.variables() if start else ():
         if variable.name in (start or {}):
             variable.setInitialValue((start or {})[variable.name])
     options = [f"randomSeed {seed + 1}"]
     limits = {"timeLimit": time_limit, "threads": 1, "gapRel": 0.0, "maxNodes": node_limit, "options": options}
-    program.solve(pulp.PULP_CBC_CMD(msg=False, warmStart=bool(start), **limits))
-    if program.sol_status == pulp.LpSolutionInfeasible:
+    cbc = getattr(pulp, "PULP_CBC_CMD", pulp.COIN_CMD)  # PuLP 4 has only the second
+    program.solve(cbc(msg=False, warmStart=bool(start), **limits))
+    if pulp.LpStatusInfeasible in (program.status, program.sol_status):
         return Solved("infeasible", None, None, {})
     if program.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
         return Solved("unknown", None, None, {})

@@ -62,11 +62,10 @@ def first_order(problem: Problem, updates: Collection[int], ends: float | None) 
     run = [op for op in best if op in spine]
     # Mirrored, what floats towards backward hangs off it: an op then runs as late as there is room.
     late = put_back(problem.reversed(), run[::-1], sorted(floats, reverse=True), floor)[::-1]
-    tried = put_back(problem, late, hanging, floor)
-    if problem.peak(tried) <= peak:
-        best, peak = tried, problem.peak(tried)
-    if peak > floor:
-        best = improved(problem, best, Budget(WORK, ends))
+    runs = [put_back(problem, late, hanging, floor), best]
+    if min(map(problem.peak, runs)) > floor:
+        runs = [improved(problem, tried, Budget(WORK, ends)) for tried in runs]
+    best = min(runs, key=problem.peak)
     fixed = {run[step] for step in insensitive(problem, run)}
     bounds = [step for step, op in enumerate(best) if op in fixed]
     return FirstOrder(best, bounds, hanging, floor, ends is not None and time.perf_counter() >= ends)

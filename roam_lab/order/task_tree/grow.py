@@ -73,8 +73,8 @@ def _leaf(ops: Sequence[int], leaf: Leaf, curve: Array, limit: int) -> Task:
 def pairs(whole: Problem, segments: Sequence[Sequence[int]]) -> list[int | None]:
     """Each segment's pair number: a forward and a backward segment share one, counted from the outermost.
 
-    A forward segment belongs to the backward segment in which the most bytes of what it made die, across the waist: the
-    moment between two segments that most bytes cross. Of all these the heaviest set that nests like brackets is kept.
+    A forward and a backward segment weigh as a pair what the one makes and the other sees die, across the waist: the
+    moment between two segments that most bytes cross. The heaviest set of pairs that nest like brackets is kept.
     """
     segment_of = [0] * len(whole)
     for number, ops in enumerate(segments):
@@ -91,34 +91,28 @@ def pairs(whole: Problem, segments: Sequence[Sequence[int]]) -> list[int | None]
             crossing[first + 1] += whole.sizes[storage]
             crossing[last + 1] -= whole.sizes[storage]
     waist = int(np.cumsum(crossing)[:count].argmax()) if count else 0
-    heaviest: dict[int, tuple[int, int]] = {}
-    for (first, last), size in sorted(bytes_of.items()):
-        if first < waist <= last and size > heaviest.get(first, (0, 0))[0]:
-            heaviest[first] = (size, last)
-    return _brackets(heaviest, count)
+    crossing_pairs = [(*ends, size) for ends, size in sorted(bytes_of.items()) if ends[0] < waist <= ends[1]]
+    return _brackets(crossing_pairs, count)
 
 
-def _brackets(heaviest: dict[int, tuple[int, int]], count: int) -> list[int | None]:
-    """The heaviest chain of brackets, each inside the one before: its pair numbers by segment."""
-    firsts = sorted(heaviest)
-    best = np.zeros(count + 1, np.int64)  # by backward segment: the heaviest chain that ends there
-    through: list[tuple[int, int]] = []  # (forward segment, chain before it) of every chain
+def _brackets(candidates: Sequence[tuple[int, int, int]], count: int) -> list[int | None]:
+    """Of (forward, backward, bytes), sorted, the heaviest that lie each inside the one before: numbers by segment."""
+    best = np.zeros(count + 1, np.int64)  # by backward segment: the heaviest chain that ends in it
     chain_at = [-1] * (count + 1)
-    for first in firsts:
-        size, last = heaviest[first]
+    links: list[tuple[int, int, int]] = []  # (forward, backward, the link outside it) of every chain
+    for first, last, size in candidates:  # by rising `last`, so that no chain uses `first` twice
         outer = last + 1 + int(best[last + 1 :].argmax())
         if best[outer] + size > best[last]:
-            through.append((first, chain_at[outer] if best[outer] else -1))
+            links.append((first, last, chain_at[outer]))
             best[last] = best[outer] + size
-            chain_at[last] = len(through) - 1
-    found: list[int | None] = [None] * count
-    at = chain_at[int(best.argmax())]
-    chain = []
+            chain_at[last] = len(links) - 1
+    chain, at = [], chain_at[int(best.argmax())]
     while at >= 0:
-        first, at = through[at]
-        chain.append(first)
-    for number, first in enumerate(reversed(chain)):
-        found[first] = found[heaviest[first][1]] = number
+        first, last, at = links[at]
+        chain.append((first, last))
+    found: list[int | None] = [None] * count
+    for number, (first, last) in enumerate(reversed(chain)):
+        found[first] = found[last] = number
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
-from roam_lab.ilp import Solved, solve, variable
+from roam_lab.ilp import Solved, modeller, solve, variable
 from roam_lab.order.cut import reach
 from roam_lab.order.problem import Problem
 
@@ -26,7 +26,7 @@ def solve_leaf_ilp(
     if storage s has been created by t and one of its users had not run by t - 1. The peak is counted in units
     of the sizes' greatest common divisor, above what is alive throughout; it is no lower than `floor_bytes`.
     """
-    import pulp
+    pulp = modeller()
 
     count = len(problem)
     unit = gcd(*problem.sizes) or 1
