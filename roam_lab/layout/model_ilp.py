@@ -8,7 +8,7 @@ from math import gcd
 
 import numpy as np
 
-from roam_lab.ilp import SOLVERS, solve
+from roam_lab.ilp import SOLVERS, modeller, solve, variable
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
 from roam_lab.layout.best_fit import SORTINGS
 from roam_lab.layout.packing.field import Field
@@ -94,12 +94,11 @@ def _solved(
     seed: int,
 ) -> Layout | None:
     """What the solver makes of it within the time, below `start`, and from it if the pyramid lies there as it shall."""
-    import pulp
-
+    pulp = modeller()
     unit = gcd(*(life.bytes for life in lifetimes))
     big = start.arena_bytes // unit
     program = pulp.LpProblem("offsets", pulp.LpMinimize)
-    arena = pulp.LpVariable("arena", -(-target // unit), big, pulp.LpInteger)
+    arena = variable(program, "arena", -(-target // unit), big, "Integer")
     program += arena
     known = {"arena": float(big)}
     floors = dict.fromkeys((life.storage for life in lifetimes), 0)  # what the pyramid leaves to each
@@ -113,8 +112,8 @@ def _solved(
     address = {}
     for life in lifetimes:
         if life not in base:
-            low = address[life.storage] = pulp.LpVariable(
-                f"low{life.storage}", floors[life.storage] // unit, big, pulp.LpInteger
+            low = address[life.storage] = variable(
+                program, f"low{life.storage}", floors[life.storage] // unit, big, "Integer"
             )
             program += low + life.bytes // unit <= arena
             known[low.name] = start.offsets[life.storage] / unit
@@ -122,7 +121,7 @@ def _solved(
         if deadline is not None and time.perf_counter() >= deadline:
             return None
         low, high = address[one.storage], address[other.storage]
-        below = pulp.LpVariable(f"below{one.storage}_{other.storage}", cat=pulp.LpBinary)
+        below = variable(program, f"below{one.storage}_{other.storage}", 0, 1, "Integer")
         program += low + one.bytes // unit <= high + big * (1 - below)
         program += high + other.bytes // unit <= low + big * below
         known[below.name] = float(start.offsets[one.storage] < start.offsets[other.storage])
