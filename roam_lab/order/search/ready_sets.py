@@ -9,7 +9,7 @@ from heapq import heapify, heappop, heappush
 
 from roam_lab.order.problem import Problem
 from roam_lab.order.search.alike import order_alike
-from roam_lab.order.search.runs import Sets, bits, drop_indirect, join_runs, reach_masks, topological
+from roam_lab.order.search.runs import Sets, bits, join_runs, neighbours, reach_masks, topological
 
 STATES = 200_000
 """States that a search may keep unless told otherwise: about ten seconds."""
@@ -65,12 +65,7 @@ class _Search:
         self.problem, self.runs = problem, runs
         count = len(runs)
         run_of = {op: number for number, run in enumerate(runs) for op in run}
-        preds = [{run_of[other] for op in run for other in problem.after[op]} - {n} for n, run in enumerate(runs)]
-        succs = [{run_of[other] for op in run for other in problem.followers[op]} - {n} for n, run in enumerate(runs)]
-        order = topological(preds, succs)
-        beyond, singles = reach_masks(succs, order[::-1]), [1 << run for run in range(count)]
-        for run in range(count):
-            drop_indirect(run, succs, preds, beyond, singles)
+        preds, succs = neighbours(problem, runs)
         for first, second in list(order_alike(problem, runs, preds, succs)):
             succs[first].add(second)
             preds[second].add(first)

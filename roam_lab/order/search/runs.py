@@ -143,3 +143,14 @@ def drop_indirect(
     for other in [other for other in there[run] if indirect & member[other]]:
         there[run].remove(other)
         back[other].remove(run)
+
+
+def neighbours(problem: Problem, runs: Sequence[Sequence[int]]) -> tuple[list[set[int]], list[set[int]]]:
+    """Of each run, the runs that directly precede it, and those that directly follow."""
+    run_of = {op: number for number, run in enumerate(runs) for op in run}
+    preds = [{run_of[other] for op in run for other in problem.after[op]} - {n} for n, run in enumerate(runs)]
+    succs = [{run_of[other] for op in run for other in problem.followers[op]} - {n} for n, run in enumerate(runs)]
+    beyond = reach_masks(succs, topological(preds, succs)[::-1])
+    for run in range(len(runs)):
+        drop_indirect(run, succs, preds, beyond, [1 << other for other in range(len(runs))])
+    return preds, succs

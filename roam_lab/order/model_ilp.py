@@ -1,0 +1,153 @@
+"""The order by integer programming: MODeL (OLLA), the rival that ROAM is measured against."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from roam_lab.ilp import SOLVERS, Solved, solve
+from roam_lab.ir import Graph, captured_order
+from roam_lab.order.bound import bound_of
+from roam_lab.order.list_scheduling import best_pass
+from roam_lab.order.outcome import Outcome
+from roam_lab.order.problem import Problem, problem_of
+from roam_lab.order.search.precedence import Joined, alike_in_sequence, joined, tightened
+from roam_lab.order.search.sequence_program import SequenceProgram
+from roam_lab.order.search.step_program import StepProgram
+from roam_lab.registry import Parameter, strategy
+
+ROWS = 200_000
+"""Rows of a program that is still built in seconds."""
+
+FEW_PAIRS = 60
+"""With fewer open pairs of runs, a program is solved faster than its range of peaks is halved."""
+
+
+@strategy(
+    "order",
+    "model_ilp",
+    source="MODeL / OLLA (Steiner et al.), the integer program that ROAM (arXiv 2310.19295) is measured against",
+    parameters=(
+        Parameter("streams", str, "single", "single: one op a step; multi: any number", choices=("single", "multi")),
+        Parameter("solver", str, "highs", "what solves the programs", choices=SOLVERS),
+        Parameter("rows", int, ROWS, "rows of the largest program that is built", low=1),
+        Parameter("time_limit", float, 60.0, "seconds", low=0),
+        Parameter("seed", int, 0, "the solver's"),
+    ),
+)  # fmt: skip
+def model_ilp(graph: Graph, streams: str, solver: str, rows: int, time_limit: float, seed: int) -> Outcome:
+    """The proven optimum of graphs up to some 60 ops by integer programming; the list schedule where that is too much.
+
+    Begins with the better of the captured order and the list schedule, and with the minimum cut's bound; if they
+    meet, that is the proof. Chains that are alike run in sequence; runs of ops are joined.
+
+    | streams | the program                                                                                     |
+    |---------|-------------------------------------------------------------------------------------------------|
+    | single  | steps named by the op that they run (`SequenceProgram`); the range between bound and best peak  |
+    |         | is narrowed by programs that ask for a peak in its lower third, each with the precedences that  |
+    |         | such a peak enforces                                                                            |
+    | multi   | numbered steps as published (`StepProgram`), one program over the whole range                   |
+
+    Both have the same optimum: ops that share a step hold at once what one after the other would hold in turn. What
+    "multi" finds is put in line by step, then by captured order, and its peak is that of the line. The published
+    form proves little beyond 20 ops; "single" is our own, which is why it is the default.
+    """
+    deadline = time.perf_counter() + time_limit
+    problem = problem_of(graph)
+    start = list(captured_order(graph))
+    if time_limit > 0:
+        start = min(start, best_pass(problem), key=problem.peak)
+    low = bound_of(problem, start, time_limit=time_limit / 4).bytes
+    search = _Search(start, problem.peak(start), low, solver, rows, deadline, seed)
+    if search.open:
+        narrow = alike_in_sequence(problem) if search.in_time else problem
+        (search.by_sequence if streams == "single" else search.by_step)(narrow)
+    if not search.open:
+        return Outcome(tuple(search.order), search.high)
+    note = (
+        f"model_ilp stopped at {search.stopped} with {search.high} bytes, where no order needs less than {search.low}; "
+        "raise time_limit, or use auto"
+    )
+    return Outcome(tuple(search.order), timed_out=True, note=note)
+
+
+@dataclass
+class _Search:
+    """The best order so far, its peak `high`, and `low`, below which no order's peak lies."""
+
+    order: list[int]
+    high: int
+    low: int
+    solver: str
+    rows: int
+    deadline: float
+    seed: int
+    stopped: str = field(default="its time limit")
+
+    @property
+    def open(self) -> bool:
+        return self.low < self.high
+
+    @property
+    def in_time(self) -> bool:
+        return time.perf_counter() < self.deadline
+
+    def by_sequence(self, problem: Problem) -> None:
+        """Ask for a peak in the lower third of the range, or in all of it once few pairs are open; again and again."""
+        pairs = FEW_PAIRS
+        if self._too_large(SequenceProgram.rows(joined(problem))):
+            return
+        while self.open and self.in_time:
+            target = self.high - 1 if pairs < FEW_PAIRS else self.low + (self.high - 1 - self.low) // 3
+            narrow = tightened(problem, target + 1, self.deadline)
+            if narrow is None:
+                self.low = target + 1
+                continue
+            pairs = len(narrow.open_pairs())
+            self._take(problem, best_pass(narrow.problem))
+            if self.high <= target:
+                continue
+            if not self._solve_sequence(narrow, target):
+                return
+
+    def _solve_sequence(self, narrow: Joined, target: int) -> bool:
+        """Search for a peak of at most `target`; False: the solver was stopped."""
+        program = SequenceProgram(narrow, self.low, target)
+        if not program.first:  # one order is left
+            self.low = max(self.low, min(target + 1, narrow.problem.peak(program.order({}))))
+            return True
+        solved = self._solved(program.program)
+        if solved.values:
+            self._take(narrow.problem, program.order(solved.values))
+        if solved.answer == "infeasible":
+            self.low = target + 1
+        elif solved.answer == "optimal":
+            self.low = self.high
+        return solved.answer in ("infeasible", "optimal")
+
+    def by_step(self, problem: Problem) -> None:
+        """One program over the whole range, begun with the best order known."""
+        if self._too_large(StepProgram.rows(problem)):
+            return
+        program = StepProgram(problem, self.low, self.high)
+        solved = self._solved(program.program, program.start(self.order))
+        if solved.values:
+            self._take(problem, program.order(solved.values))
+        if solved.answer == "optimal":
+            self.low = self.high
+
+    def _solved(self, program: object, start: dict[str, float] | None = None) -> Solved:
+        solved = solve(program, self.solver, max(self.deadline - time.perf_counter(), 0.0), start, self.seed)
+        if solved.answer in ("unknown", "feasible") and self.in_time:
+            self.stopped = f"an answer of {self.solver} that settles nothing"
+        return solved
+
+    def _take(self, problem: Problem, order: list[int]) -> None:
+        peak = problem.peak(order)
+        if peak < self.high:
+            self.order, self.high = order, peak
+
+    def _too_large(self, rows: int) -> bool:
+        if rows > self.rows:
+            self.stopped = f"{self.rows} rows, as the program would have {rows},"
+        return rows > self.rows

@@ -1,0 +1,119 @@
+"""The integer programs: the optimum where they finish, honest where they do not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from roam_lab.ir import Graph, Op, Storage, check_order, live_peak
+from roam_lab.order.bound import lower_bound
+from roam_lab.order.list_scheduling import list_scheduling
+from roam_lab.order.outcome import Outcome, run
+from roam_lab.order.problem import problem_of
+from roam_lab.order.search.precedence import tightened
+from roam_lab.order.search.ready_sets import exact_order
+from roam_lab.order.search.step_program import windows
+from roam_lab.plan import make_plan
+from roam_lab.registry import find
+from tests.order.search.graphs import narrow_graph, parallel
+from tests.plan.graphs import best_peak, pumpkin, random_graph
+from tests.plan.training_step import training_step
+
+MODEL = find("order", "model_ilp")
+ABOVE_ALL = 10**9
+
+
+def outcome(graph: Graph, **values: object) -> Outcome:
+    found = run(MODEL, graph, MODEL.accept(values))
+    check_order(graph, found.order)
+    return found
+
+
+def is_proven(graph: Graph, best: int, **values: object) -> bool:
+    found = outcome(graph, **values)
+    return live_peak(graph, found.order).bytes == found.lower_bound_bytes == best and not found.timed_out
+
+
+def optimum(graph: Graph) -> int:
+    return exact_order(problem_of(graph), ABOVE_ALL).lower_bound_bytes
+
+
+def hard_graphs(most_ops: int, count: int) -> list[Graph]:
+    """Graphs on which bound and list schedule do not meet, so that there is something to solve."""
+    graphs = (parallel(seed, 3, 2) if seed % 2 else random_graph(seed, most_ops) for seed in range(500))
+    return [g for g in graphs if live_peak(g, list_scheduling(g)).bytes > lower_bound(g).bytes][:count]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_optimum_of_small_graphs(seed: int) -> None:
+    graph = random_graph(seed, external=True)
+    assert is_proven(graph, best_peak(graph))
+
+
+@pytest.mark.parametrize("streams", ["single", "multi"])
+@pytest.mark.parametrize("solver", ["highs", "cbc"])
+def test_the_optimum_where_the_list_proves_nothing(streams: str, solver: str) -> None:
+    for graph in hard_graphs(10, 2):
+        assert is_proven(graph, optimum(graph), streams=streams, solver=solver)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [pumpkin(20), training_step(1), narrow_graph(1, 40), narrow_graph(2), narrow_graph(5, 50, 10)],
+    ids=lambda graph: graph.name,
+)
+def test_the_optimum_of_graphs_up_to_60_ops(graph: Graph) -> None:
+    assert is_proven(graph, optimum(graph))
+
+
+def test_a_plan_says_that_the_search_proved_it() -> None:
+    plan = make_plan(narrow_graph(1, 40), order="model_ilp")
+    assert plan.optimal
+    assert plan.certificate is not None
+    assert plan.certificate.kind == "search"
+
+
+def test_too_large_is_not_even_built() -> None:
+    graph = narrow_graph(3, 600, 40)
+    began = time.perf_counter()
+    for streams in ("single", "multi"):
+        found = outcome(graph, streams=streams)
+        assert found.timed_out
+        assert "rows" in found.note
+        assert live_peak(graph, found.order).bytes <= live_peak(graph, list_scheduling(graph)).bytes
+    assert time.perf_counter() - began < 60
+
+
+@pytest.mark.parametrize("streams", ["single", "multi"])
+@pytest.mark.parametrize("time_limit", [0.0, 1.0])
+def test_it_stops_at_its_time_limit(streams: str, time_limit: float) -> None:
+    graph = narrow_graph(2, 60, 60)
+    began = time.perf_counter()
+    found = outcome(graph, streams=streams, time_limit=time_limit)
+    assert time.perf_counter() - began < time_limit + 10  # generous: the machine may be busy
+    assert found.timed_out
+    assert "time limit" in found.note
+
+
+def test_odd_graphs() -> None:
+    assert outcome(Graph("empty", (), ())).order == ()
+    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, external=True)), (Op("a", "t", (), (1, 2)),))
+    assert outcome(unused).lower_bound_bytes == 5
+    assert outcome(Graph("bare", (), (Op("a", "t"), Op("b", "t", (0,))))).order == (0, 1)
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_precedences_leave_the_best_order(seed: int) -> None:
+    problem = problem_of(narrow_graph(seed, 25))
+    best = exact_order(problem, ABOVE_ALL).lower_bound_bytes
+    narrow = tightened(problem, best + 1)
+    assert narrow is not None
+    assert exact_order(narrow.problem, ABOVE_ALL).lower_bound_bytes == best
+    below = tightened(problem, best)
+    assert below is None or exact_order(below.problem, best).order is None
+    assert len(narrow.open_pairs()) < 25 * 24 / 2
+
+
+def test_windows_by_hand() -> None:
+    assert windows(problem_of(pumpkin(2))) == ([0, 1, 1, 2, 2, 3], [2, 3, 3, 4, 4, 5])
