@@ -133,7 +133,7 @@ def test_selection_finds_its_row_in_each_figure():
     storage = 5
     figures = linked(plan, selected=storage)
     known = views_of(plan)
-    arena, alive, tasks = (source(figures[key], f"{key}-data") for key in ("arena", "alive", "tasks-data"))
+    arena, alive, tasks = (source(figures[key], f"{key}-data") for key in ("arena", "alive", "tasks"))
     assert [arena.data["storage"][row] for row in arena.selected.indices] in ([storage], [-1])
     assert arena.selected.indices == [int(known.arena.row_of[storage])]
     assert tasks.selected.indices == [int(known.tasks.row_of[storage])]

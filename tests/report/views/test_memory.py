@@ -74,6 +74,10 @@ def test_steps_without_width_keep_their_spike():
     assert 2500 in sampled(edges, values, 2500.0)
 
 
+def two_scalars(first):
+    return tuple(Op(f"scalar_{number}", "t", (), (number,)) for number in (first, first + 1))
+
+
 def test_axes():
     graph = scalars(8)
     order = captured_order(graph)
@@ -83,6 +87,10 @@ def test_axes():
     assert axis(graph, order, "steps").end == 10.0
     assert axis(graph, order, "bytes").edges[-1] == pytest.approx((KIB + 32 + 2 * KIB) / KIB)
     assert "KiB" in axis(graph, order, "bytes").label
+    mostly = Graph("mostly", (*chain(7).storages, Storage(4), Storage(4)), (*chain(7).ops, *two_scalars(7)))
+    assert axis(mostly, captured_order(mostly)).clock == "working"  # two of nine
+    few = Graph("few", (*chain(9).storages, Storage(4), Storage(4)), (*chain(9).ops, *two_scalars(9)))
+    assert axis(few, captured_order(few)).clock == "steps"  # two of eleven
     assert axis(chain(9), captured_order(chain(9))).clock == "steps"
     assert clocks_of(graph) == ("steps", "working", "bytes")
     with pytest.raises(InputError, match="were not timed"):

@@ -114,6 +114,16 @@ def test_an_update_that_touches_nothing_belongs_with_the_op_that_needs_it():
     assert places(whole).module[-2:] == ("net.h.0.attn", "net.h.0.attn")
 
 
+def test_an_op_of_two_modules_belongs_to_the_larger_storage():
+    storages = (Storage(KIB), Storage(8 * KIB), Storage(KIB))
+    ops = (
+        Op("small", "t", (), (0,), (), "forward", "net.small"),
+        Op("large", "t", (), (1,), (), "forward", "net.large"),
+        Op("both", "t", (0, 1), (2,), (0, 1), "backward", ""),
+    )
+    assert places(Graph("two", storages, ops)).module[2] == "net.large"
+
+
 def test_a_graph_without_places_is_cut_into_even_parts_and_says_so():
     graph = bare_of_places(blocks(40))
     known = places(graph)

@@ -152,6 +152,8 @@ def test_pareto_keeps_what_nothing_beats():
     assert [point.name for point in view.front] == ["large fast", "middle", "small slow"]
     assert [row[-1] for row in view.table.rows] == ["yes", "yes", "", "yes"]
     assert "beaten: 300 B, 9.5 s" in view.alt
+    level = {"tie": replace(plan, arena_bytes=50, seconds=1.0), "larger": replace(plan, arena_bytes=60, seconds=1.0)}
+    assert [point.name for point in pareto_view(level).front] == ["tie"]
     twins = pareto_view({"a": plan, "b": plan})
     assert [point.best for point in twins.points] == [True, True]
     measured = pareto_view(plans, {"middle": 0.5}, "cuda")
