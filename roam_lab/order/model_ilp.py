@@ -19,6 +19,9 @@ from roam_lab.registry import Parameter, strategy
 ROWS = 200_000
 """Rows of a program that is still built in seconds."""
 
+ROWS_A_SECOND = 20_000
+"""Built at least, on a busy machine: a program that would not be ready before the time limit is not begun."""
+
 FEW_PAIRS = 60
 """With fewer open pairs of runs, a program is solved faster than its range of peaks is halved."""
 
@@ -111,7 +114,9 @@ class _Search:
                 return
 
     def _solve_sequence(self, narrow: Joined, target: int) -> bool:
-        """Search for a peak of at most `target`; False: the solver was stopped."""
+        """Search for a peak of at most `target`; False: there was no time, or the solver was stopped."""
+        if self._too_late(SequenceProgram.rows(narrow)):
+            return False
         program = SequenceProgram(narrow, self.low, target)
         if not program.first:  # one order is left
             self.low = max(self.low, min(target + 1, narrow.problem.peak(program.order({}))))
@@ -127,7 +132,7 @@ class _Search:
 
     def by_step(self, problem: Problem) -> None:
         """One program over the whole range, begun with the best order known."""
-        if self._too_large(StepProgram.rows(problem)):
+        if self._too_large(rows := StepProgram.rows(problem)) or self._too_late(rows):
             return
         program = StepProgram(problem, self.low, self.high)
         solved = self._solved(program.program, program.start(self.order))
@@ -146,6 +151,9 @@ class _Search:
         peak = problem.peak(order)
         if peak < self.high:
             self.order, self.high = order, peak
+
+    def _too_late(self, rows: int) -> bool:
+        return time.perf_counter() + rows / ROWS_A_SECOND > self.deadline
 
     def _too_large(self, rows: int) -> bool:
         if rows > self.rows:

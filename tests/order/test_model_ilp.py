@@ -68,8 +68,9 @@ def test_the_optimum_of_graphs_up_to_60_ops(graph: Graph) -> None:
 
 
 def test_a_plan_says_that_the_search_proved_it() -> None:
-    plan = make_plan(narrow_graph(1, 40), order="model_ilp")
+    plan = make_plan(pumpkin(8), order="model_ilp")
     assert plan.optimal
+    assert plan.lower_bound_bytes == 8 + 7 * 4 + 100
     assert plan.certificate is not None
     assert plan.certificate.kind == "search"
 

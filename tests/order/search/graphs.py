@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from roam_lab.ir import Graph, Op, Storage
 
@@ -18,6 +19,19 @@ def narrow_graph(seed: int, count: int = 50, reach: int = 20) -> Graph:
         storages.append(Storage(draw.choice((1, 10, 64, 100, 500)), output=draw.random() < 0.03))
         ops.append(Op(f"op_{index}", "t", tuple(sorted(reads)), (index,), tuple(sorted(reads))))
     return Graph(f"narrow_{count}_{reach}_{seed}", tuple(storages), tuple(ops))
+
+
+def in_turn(first: Graph, second: Graph) -> Graph:
+    """`first`, an op that all of it precedes, then `second`."""
+    ops, gate = list(first.ops), len(first.ops)
+    storages = [replace(storage, output=False) for storage in first.storages]
+    ops.append(Op("gate", "t", tuple(range(gate))))
+    offset = len(storages)
+    for op in second.ops:
+        after = (gate, *(other + gate + 1 for other in op.after))
+        ops.append(replace(op, after=after, creates=tuple(s + offset for s in op.creates),
+                           touches=tuple(s + offset for s in op.touches)))  # fmt: skip
+    return Graph(f"{first.name}_then_{second.name}", (*storages, *second.storages), tuple(ops))
 
 
 def parallel(seed: int, chains: int, length: int) -> Graph:

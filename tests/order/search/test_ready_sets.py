@@ -12,9 +12,8 @@ from roam_lab.ir import Graph
 from roam_lab.order.list_scheduling import best_pass
 from roam_lab.order.problem import problem_of
 from roam_lab.order.search.ready_sets import exact_order
-from tests.order.search.graphs import narrow_graph, parallel
+from tests.order.search.graphs import in_turn, narrow_graph, parallel
 from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph
-from tests.plan.training_step import training_step
 
 ABOVE_ALL = 10**9
 SEEDS = st.integers(0, 10**6)
@@ -59,8 +58,12 @@ def test_chains_alike_do_not_multiply() -> None:
 
 
 def test_segments_add_up() -> None:
-    one, eight = (exact_order(problem_of(training_step(blocks)), ABOVE_ALL).states for blocks in (1, 8))
-    assert eight < 40 * one
+    one, other = narrow_graph(2, 30), narrow_graph(0, 30)
+    apart = [exact_order(problem_of(graph), ABOVE_ALL) for graph in (one, other)]
+    found = exact_order(problem_of(in_turn(one, other)), ABOVE_ALL)
+    assert found.lower_bound_bytes == apart[1].lower_bound_bytes > apart[0].lower_bound_bytes
+    # Nothing of the first segment is looked at again when the second needs a higher level.
+    assert found.states <= 1.1 * (apart[0].states + apart[1].states)
 
 
 @pytest.mark.parametrize("seed", range(3))
