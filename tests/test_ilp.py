@@ -74,21 +74,22 @@ def test_it_stops_at_its_time_limit(solver: str) -> None:
 
 
 def test_it_stops_at_its_node_limit() -> None:
-    few, more = (solve(hard(), "highs", node_limit=limit) for limit in (0, 500))
+    few, more = (solve(hard(20), "highs", node_limit=limit) for limit in (1, 100))
     assert few.answer == more.answer == "feasible"
     assert few.objective is not None
     assert more.objective is not None
-    assert more.objective <= few.objective
-    assert solve(hard(), "highs", node_limit=500) == more
+    assert more.objective < few.objective
+    assert solve(hard(20), "highs", node_limit=100) == more
+    assert solve(hard(20), "highs", node_limit=0).answer == "unknown"
 
 
 def test_a_start_is_taken_up() -> None:
-    start = {name: value for name, value in solve(hard(), "highs", node_limit=500).values.items() if name[0] == "x"}
-    begun = solve(hard(), "highs", node_limit=0, start=start)
-    cold = solve(hard(), "highs", node_limit=0)
+    best = solve(hard(20), "highs", node_limit=100)
+    start = {name: value for name, value in best.values.items() if name[0] == "x"}
+    begun = solve(hard(20), "highs", node_limit=1, start=start)
+    assert best.objective is not None
     assert begun.objective is not None
-    assert cold.objective is not None
-    assert begun.objective < cold.objective
+    assert begun.objective <= best.objective + 0.5
 
 
 def test_a_solver_that_hangs_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:

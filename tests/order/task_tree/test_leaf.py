@@ -12,7 +12,7 @@ from roam_lab.order.task_tree import leaf as leaf_module
 from roam_lab.order.task_tree import workers
 from roam_lab.order.task_tree.leaf import Leaf, Limits, solve_leaf
 from roam_lab.order.task_tree.leaf_ilp import solve_leaf_ilp
-from tests.order.task_tree.problems import least_peak, legal, random_problem
+from tests.order.task_tree.problems import least_peak, legal, problem, random_problem
 from tests.plan.graphs import pumpkin, random_graph, two_halves
 
 EVERY = Limits(every=True)
@@ -26,6 +26,14 @@ def test_the_integer_program_finds_the_optimum(solver: str) -> None:
         assert legal(problem, leaf.order)
         assert (leaf.status, leaf.solver) == ("optimal", "ilp")
         assert problem.peak(leaf.order) == least_peak(problem) == leaf.bound_bytes
+
+
+def test_the_integer_program_keeps_dependences_inside_the_windows() -> None:
+    # Each of ops 2 and 3 frees 100 bytes and must follow what makes the other's; ops 4 and 5 leave room to cheat.
+    whole = problem(((), 100, ()), ((), 100, ()), ([1], None, [0]), ([0], None, [1]), ((), 1, ()), ((), 1, ()))
+    leaf = solve_leaf(whole, 0, EVERY)
+    assert legal(whole, leaf.order)
+    assert whole.peak(leaf.order) == least_peak(whole) == 200
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -99,8 +107,8 @@ def test_without_processes_this_one_solves(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_after_the_deadline_leaves_keep_their_order() -> None:
     late = Limits(deadline=time.time() - 1)
-    for leaf, problem in zip(workers.solve_leaves(PROBLEMS, 0, late, 1), PROBLEMS, strict=True):
-        assert leaf == Leaf(tuple(range(len(problem))), "timed out", "")
+    for leaf, given in zip(workers.solve_leaves(PROBLEMS, 0, late, 1), PROBLEMS, strict=True):
+        assert leaf == Leaf(tuple(range(len(given))), "timed out", "")
 
 
 def test_a_worker_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
