@@ -149,7 +149,7 @@ def test_jupyter_lists_it_enabled_and_ok(tmp_path: Path) -> None:
     shutil.copy(ROOT / "labextension" / "install.json", tmp_path / "labextensions" / "roam-lab")
     home = {"JUPYTER_PATH": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path), "JUPYTER_DATA_DIR": str(tmp_path / "d")}
     done = subprocess.run(
-        [sys.executable, "-m", "jupyter", "labextension", "list"],
+        [sys.executable, "-c", "from jupyterlab.labextensions import main; main()", "list"],
         env={**os.environ, **home},
         capture_output=True,
         text=True,
