@@ -11,7 +11,7 @@ from bokeh.models import ColumnDataSource, CustomJSHover, Range1d, Span
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import DESCRIBE, carry, connect, describing, new_selection
-from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks
+from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, tap_only
 from roam_lab.report.views.arena import ArenaView
 from roam_lab.report.views.look import kind_looks
 
@@ -48,7 +48,7 @@ def arena_figure(
         y_range=Range1d(0, max(view.arena_bytes, 1) / unit * 1.03),
     )
     looks = kind_looks(view.kind)
-    high = (view.top - view.bottom) >= HATCHED * max(view.arena_bytes, 1)
+    high = np.flatnonzero(view.top - view.bottom >= HATCHED * max(view.arena_bytes, 1)).tolist()
     source = ColumnDataSource(
         data={
             "left": view.left,
@@ -58,7 +58,6 @@ def arena_figure(
             "storage": view.storage.astype(np.int32),
             "count": view.count.astype(np.int32),
             "fill": [ink.of(looks[kind]) for kind in view.kind],
-            "hatch": [looks[kind].hatch if tall else " " for kind, tall in zip(view.kind, high, strict=True)],
         },
         name="roam-arena-data",
     )
@@ -68,7 +67,8 @@ def arena_figure(
         bottom="bottom",
         top="top",
         source=source,
-        **filled(ink, "fill", "hatch"),
+        fill_color="fill",
+        line_color="fill",
         fill_alpha=0.6,
         line_width=0.5,
         selection_fill_alpha=1.0,
@@ -76,8 +76,10 @@ def arena_figure(
         selection_line_width=2,
         nonselection_fill_alpha=0.22,
         nonselection_line_alpha=0.4,
-        nonselection_hatch_alpha=0.12,
     )
+    edges = {edge: [source.data[edge][row] for row in high] for edge in ("left", "right", "bottom", "top")}
+    hatch_over(drawn, ink, looks, [view.kind[row] for row in high], edges)
+    tap_only(drawn, boxes)
     drawn.add_layout(Span(location=view.arena_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dashed"))
     if view.external_bytes is not None:
         drawn.add_layout(

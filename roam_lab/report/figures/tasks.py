@@ -9,7 +9,7 @@ from bokeh.models import ColumnDataSource, Range1d
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import carry, connect, new_selection
-from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain
+from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, plain, tap_only
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.look import STATUSES
 from roam_lab.report.views.tasks import TasksView
@@ -45,7 +45,6 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
             "bottom": [-cell.depth - 0.92 for cell in cells],
             "centre": [-cell.depth - 0.46 for cell in cells],
             "fill": [ink.of(STATUSES[cell.status]) for cell in cells],
-            "hatch": [STATUSES[cell.status].hatch if cell.leaf else " " for cell in cells],
             "alpha": [0.65 if cell.leaf else 0.2 for cell in cells],
             "text": [plain(cell.label) if named else "" for cell, named in zip(cells, wide, strict=True)],
             "label": [plain(cell.label) for cell in cells],
@@ -64,13 +63,18 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
         bottom="bottom",
         top="top",
         source=source,
-        **filled(ink, "fill", "hatch"),
+        fill_color="fill",
+        line_color="fill",
         fill_alpha="alpha",
         line_width=0.6,
         selection_line_color=ink.text,
         selection_line_width=3,
         nonselection_line_alpha=0.5,
     )
+    leaves = [row for row, cell in enumerate(cells) if cell.leaf]
+    edges = {edge: [source.data[edge][row] for row in leaves] for edge in ("left", "right", "bottom", "top")}
+    hatch_over(drawn, ink, STATUSES, [cells[row].status for row in leaves], edges)
+    tap_only(drawn, boxes)
     words = drawn.text(
         x="middle",
         y="centre",
