@@ -53,7 +53,8 @@ def dominant(
 
     Never above the captured order. Without a time limit the order depends on the graph and the effort alone. That every
     graph has a dominant schedule, and where to split for it, follows here from memory being submodular over
-    sets of finished ops: see `View.lowest`.
+    sets of finished ops: see `View.lowest` and `descend`. Branches that share a storage are searched, not enumerated as
+    in the paper: ten long branches with many valleys each and one large storage may take more than the effort.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     problem = problem_of(graph)

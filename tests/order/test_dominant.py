@@ -39,6 +39,8 @@ def test_any_small_graph_is_solved_and_proven(seed: int) -> None:
     found = dominant(graph)
     check_order(graph, found.order)
     assert live_peak(graph, found.order).bytes == least_peak(graph) == found.lower_bound_bytes
+    if live_peak(graph, captured_order(graph)).bytes == found.lower_bound_bytes:
+        assert found.order == captured_order(graph)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -145,8 +145,10 @@ def _closed(
 def descend(view: View, within: int, effort: Effort, cap_bytes: int | None = None) -> list[int] | int:
     """Jobs that lead from the start to the state `within`; raises SpentError.
 
-    Always over the least hill to a state no higher than the present one, and on from the lowest state there. With
-    `cap_bytes`, over any hill up to that; if all ways are higher, the least hill (above the start) that none avoids.
+    Always over the least hill to a state no higher than the present one, and on from there. That hurts no order: the
+    state found is as low as any between the two, since the way to a lower one would have been visited before (what a
+    set of jobs holds is submodular). With `cap_bytes`, over any hill up to that; if all ways are higher, the least
+    hill (above the start) that none avoids.
     """
     done = held = 0
     run: list[int] = []
@@ -157,14 +159,10 @@ def descend(view: View, within: int, effort: Effort, cap_bytes: int | None = Non
             found = reach(view, done, within, effort, cap_bytes - held, cap_bytes - held)
         if not isinstance(found, Found):
             return found + held
-        lowest = view.lowest(done, found.done) if len(found.run) > 1 else found.done
-        if lowest == done:  # nothing on the way is lower than both ends
-            lowest = found.done
         for job in found.run:
-            if lowest >> job & 1:
-                held += view.step(done, job)[1]
-                done |= 1 << job
-                run.append(job)
+            held += view.step(done, job)[1]
+            done |= 1 << job
+        run += found.run
     return run
 
 

@@ -122,6 +122,21 @@ def test_ops_without_bytes_of_their_own_run_as_soon_as_they_can() -> None:
     assert sum(block.shared_bytes.values()) == 30  # freed by whichever of a and b runs last
 
 
+def test_a_job_that_raises_the_memory_does_not_follow_at_once() -> None:
+    """Two spikes, each with a small result made after it: both spikes come first."""
+    storages = (Storage(100), Storage(5), Storage(100), Storage(5))
+    ops = (
+        Op("spike", "t", (), (0,)),
+        Op("result", "t", (0,), (1,)),
+        Op("other_spike", "t", (), (2,)),
+        Op("other_result", "t", (2,), (3,)),
+        Op("end", "t", (1, 3), (), (1, 3)),
+    )
+    graph = Graph("spikes", storages, ops)
+    block, _ = folded(block_of(problem_of(graph)))
+    assert min(map(block.problem().peak, orders(block))) == least_peak(graph) == 100
+
+
 def test_without_effort_parts_that_share_are_left_as_they_are() -> None:
     graph = pumpkin(3, 6, 60)
     idle, busy = Effort(0), Effort(10**6)
