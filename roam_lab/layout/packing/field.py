@@ -15,7 +15,7 @@ from roam_lab.ir import Layout, Lifetime
 Array = NDArray[np.int64]
 
 UNPLACED = -1
-_AT_ONCE = 256
+_AT_ONCE = 64
 """Storages placed between two looks at the clock."""
 _STRIDE = 32
 _MOST_CROSSING = 4_000_000

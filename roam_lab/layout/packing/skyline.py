@@ -103,7 +103,9 @@ def _lay(
             if ends[at] <= end:
                 rank = ranks[at]
                 if walls:
-                    rank -= count * ((starts[at] == begin) + (ends[at] == end))
+                    rank -= count * (
+                        int(starts[at] == begin) + int(ends[at] == end)
+                    )  # plain Python adds NumPy bools to one
                 if chosen < 0 or rank < best:
                     chosen, best = at, rank
             at += 1
