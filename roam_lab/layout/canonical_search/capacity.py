@@ -7,6 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 
+import numpy as np
+from numpy.typing import NDArray
+
 from roam_lab import compiled
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
 from roam_lab.layout.canonical_search import kernel
@@ -24,6 +27,12 @@ PYTHON_SLOWER = 200
 
 FIXED_LONGER = 32
 """A search from a fixed ranking visits this many times as many."""
+
+BY_FAILURES = 10_000
+"""Nodes of a search whose ranking learns from the failures of those before it."""
+
+FORGETTING = 0.9
+"""What is left of the weight of a failure after each search."""
 
 GOAL_SEARCHES, RUNG_SEARCHES = 16, 4
 """How many searches one round makes at the goal, and at each of the rungs above."""
@@ -65,6 +74,7 @@ class Descent:
         self.floor = int(lifetimes_curve(lives).max())
         self.seed = seed
         self.searched: dict[int, int] = {}
+        self.failures: dict[int, NDArray[np.float64]] = {}
 
     def turn(self, goal: int, effort: Effort, rungs: bool) -> None:
         """One round of searches; `height` or `floor` may have moved after it. `rungs`: also above the goal."""
@@ -81,12 +91,7 @@ class Descent:
         for _ in range(searches):
             if effort.spent():
                 return
-            number = self.searched.get(limit // unit, 0)
-            self.searched[limit // unit] = number + 1
-            tree = Tree(self.part, *self.part.ranking(number, self.seed), limit // unit)
-            longer = FIXED_LONGER if number < FIXED else luby(number - FIXED)
-            nodes = max(1000, DIVE * len(self.part.lives)) * longer
-            status = tree.explore(min(nodes, effort.nodes), effort.work, effort.deadline)
+            status, tree = self._try(limit // unit, effort)
             effort.nodes -= tree.nodes
             effort.work -= tree.work
             if status == kernel.FOUND:
@@ -97,6 +102,27 @@ class Descent:
             if status == kernel.IMPOSSIBLE:
                 self.floor = max(self.floor, (limit // unit + 1) * unit)
                 return
+
+    def _try(self, limit: int, effort: Effort) -> tuple[int, Tree]:
+        """One more search below `limit` units: fixed rankings first, then drawn ones and those by failures in turn."""
+        number = self.searched.get(limit, 0)
+        self.searched[limit] = number + 1
+        failures = self.failures.setdefault(limit, np.ones(len(self.part.totals)))
+        drawn, learns = divmod(number - FIXED, 2)
+        nodes = max(1000, DIVE * len(self.part.lives))
+        if number < FIXED:
+            tree, nodes = Tree(self.part, *self.part.ranking(number, self.seed), limit), nodes * FIXED_LONGER
+        elif learns:
+            tree = Tree(self.part, self.part.ranking_by_failures(drawn, self.seed, failures), False, limit)
+            nodes = BY_FAILURES
+        else:
+            tree = Tree(self.part, *self.part.ranking(FIXED + drawn, self.seed), limit)
+            nodes *= luby(drawn)
+        status = tree.explore(min(nodes, effort.nodes), effort.work, effort.deadline)
+        if number >= FIXED and learns:
+            failed = tree.sections[kernel.FAILED].astype(float)
+            self.failures[limit] = FORGETTING * failures + failed / max(1.0, failed.max())
+        return status, tree
 
 
 def lowered(lives: tuple[Lifetime, ...], known: Layout, goal: int, effort: Effort, seed: int, rungs: bool) -> Layout:

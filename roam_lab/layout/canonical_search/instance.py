@@ -107,3 +107,20 @@ class Part:
         weight = by_full * np.log(full) + by_length * np.log(length) + by_size * np.log(size)
         weight += noise * np.array([draw.gauss(0, 1) for _ in self.lives])
         return np.argsort(-weight, kind="stable"), by_full > 0
+
+    def ranking_by_failures(self, number: int, seed: int, failures: NDArray[np.float64]) -> Array:
+        """A drawn ranking in which buffers of sections that often could not be filled come sooner.
+
+        `failures`: a weight above 0 for each section. (As weighted degrees do for constraints, Boussemart et al. 2004.)
+        """
+        lows, highs = self.spans
+        draw = random.Random(seed * 1_000_003 + number)
+        length = draw.choice((highs - lows, np.array([life.end - life.start for life in self.lives], np.int64)))
+        of_buffer = draw.choice((np.max, np.mean))
+        hard = np.array([of_buffer(failures[low:high]) for low, high in zip(lows, highs, strict=True)])
+        by_length, by_size, noise = 2 * draw.random(), 2 * draw.random(), draw.choice((0.0, 0.1, 0.3))
+        by_failures, by_full = draw.choice((0.3, 1.0, 3.0)), draw.choice((0.0, 1.0, 4.0))
+        weight = by_failures * np.log(hard) + by_full * np.log(self.fullest)
+        weight += by_length * np.log(length) + by_size * np.log(self.sizes)
+        weight += noise * np.array([draw.gauss(0, 1) for _ in self.lives])
+        return np.argsort(-weight, kind="stable")

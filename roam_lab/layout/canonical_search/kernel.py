@@ -14,9 +14,10 @@ FOUND, IMPOSSIBLE, PAUSED = 0, 1, 2
 # Columns of `buffers`. TWIN: the buffer before it of the same sections and size, or -1. FLOOR: the least offset.
 LOW, HIGH, SIZE, TWIN, RANK, FLOOR, PLACED, FOUND_AT = 0, 1, 2, 3, 4, 5, 6, 7
 BUFFER_FIELDS = 8
-# Rows of `sections`: bytes unplaced, unplaced buffers that go on into the next one, top of the stack in `ceiling`.
-UNPLACED, CROSSING, TOP = 0, 1, 2
-SECTION_FIELDS = 3
+# Rows of `sections`: bytes unplaced, unplaced buffers that go on into the next one, top of the stack in `ceiling`, how
+# often that was too high.
+UNPLACED, CROSSING, TOP, FAILED = 0, 1, 2, 3
+SECTION_FIELDS = 4
 # Columns of `frames`, one row a placed buffer. Its component: COUNT buffers from BASE on in `lists`, by floor, in the
 # sections FIRST to LAST. (OFFSET, TIE): the place and rank of the last one tried, BEFORE_*: as they were at first.
 BASE, COUNT, FIRST, LAST, OFFSET, TIE, CHOSEN, TRAIL, KEPT, SCAN = 0, 1, 2, 3, 4, 5, 6, 7, 8, 9
@@ -119,12 +120,8 @@ def ceiling(buffers: Array, sections: Array, lists: Array, frame: Array, registe
     work = frame[LAST] - frame[FIRST] + 8
     for at in range(base, base + count):
         buffer = lists[at]
-        low, high, size, floor = (
-            buffers[buffer, LOW],
-            buffers[buffer, HIGH],
-            buffers[buffer, SIZE],
-            buffers[buffer, FLOOR],
-        )
+        low, high = buffers[buffer, LOW], buffers[buffer, HIGH]
+        size, floor = buffers[buffer, SIZE], buffers[buffer, FLOOR]
         least = min(least, floor + size)
         mixed = (floor ^ (buffer * 668265263)) * 2654435769
         mixed = (mixed ^ (mixed >> 29)) * 3266489917
@@ -134,6 +131,7 @@ def ceiling(buffers: Array, sections: Array, lists: Array, frame: Array, registe
             top = max(sections[TOP, section], floor) + size
             if top > capacity:
                 registers[WORK] += work
+                sections[FAILED, section] += 1
                 return -1
             sections[TOP, section] = top
     registers[WORK] += work
