@@ -60,3 +60,22 @@ def test_without_room_for_lists_components_are_searched_together() -> None:
         tree = Tree(part, *part.ranking(0, 0), 1000 // part.unit)
         tree.lists = tree.lists[:26].copy()
         assert tree.explore(ALL, ALL, None) == kernel.FOUND
+
+
+@pytest.mark.parametrize(
+    ("row", "dead"),
+    [
+        ((5, 9, 3, 1), False),  # that search began higher: it left out more
+        ((5, 9, -1, 1), False),
+        ((5, 7, 3, 2), True),
+        ((5, 8, -1, 2), True),
+        ((5, 8, 4, 1), True),
+        ((5, 8, 6, 1), False),  # ranks above 4 were searched, those up to 6 were not
+        ((5, 8, 4, 2), False),  # ranks of another ranking
+        ((6, 7, 3, 1), False),
+    ],
+)
+def test_a_dead_end_is_known_from_no_later_a_place(row: tuple[int, ...], dead: bool) -> None:
+    frame = np.zeros(kernel.FRAME_FIELDS, np.int64)
+    frame[[kernel.KEY, kernel.OFFSET, kernel.TIE, kernel.RANKING]] = 5, 8, 4, 1
+    assert kernel.known(np.array([row], np.int64), frame) is dead
