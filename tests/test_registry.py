@@ -119,7 +119,6 @@ def test_their_illegal_layout_of_an_instance_is_refused_by_name(site, tmp_path):
     )
 
 
-@pytest.mark.xfail(reason="plan/planner.py does not check inside Strategy.judged() yet")
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -84,6 +84,15 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         self._figures._trait_values["render_bundle"] = self._figures._model_to_traits(self._figures._model)
 
 
+def load_bokeh() -> None:
+    """Put BokehJS into the page, from the notebook itself, without the parts that these figures do not use."""
+    from bokeh.io import output_notebook
+
+    from roam_lab.report.figures import resources
+
+    output_notebook(resources=resources(), hide_banner=True)
+
+
 def _arranged(plan: Plan, profile: Profile | None, listen: Callable[[int | None], None]) -> Any:
     from bokeh.layouts import column, row
 

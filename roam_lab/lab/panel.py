@@ -10,7 +10,7 @@ import ipywidgets as widgets
 from roam_lab.errors import RoamError
 from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
-from roam_lab.lab.figure_area import FigureArea
+from roam_lab.lab.figure_area import FigureArea, load_bokeh
 from roam_lab.lab.host import host
 from roam_lab.lab.table import WhatIfTable
 from roam_lab.lab.thread_task import ThreadTask
@@ -35,8 +35,11 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.background = Background(self._planned, self._failed)
         self.task: ThreadTask | None = None
         self.controls = Controls(self.ask)
-        self.figures = FigureArea(host(), lambda storage: None)
-        self.table = WhatIfTable(self.open, self.pin, self.remove)
+        here = host()
+        if here.bokeh:
+            load_bokeh()
+        self.figures = FigureArea(here, lambda storage: None)
+        self.table = WhatIfTable(self.choose, self.pin, self.remove)
         self.cards = widgets.HTML()
         self.status = widgets.HTML()
         self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "visibility": "hidden"})
@@ -82,7 +85,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.task = None
         self._idle("cancelled; what was there before still is")
 
-    def open(self, name: str) -> None:
+    def choose(self, name: str) -> None:
         """Show another what-if in the figures."""
         self.chosen = name
         self._show()

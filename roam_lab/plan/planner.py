@@ -73,7 +73,8 @@ def make_plan(
     eager = captured_order(graph)
     outcome = run(order_strategy, graph, order_values)
     found = outcome.order
-    check_order(graph, found)
+    with order_strategy.judged():
+        check_order(graph, found)
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
@@ -162,10 +163,11 @@ def lay_out(
         arena_bytes = base + top
         offsets |= {storage: base + offset for storage, offset in placed.offsets.items()}
     layout = Layout(offsets, arena_bytes)
-    check_layout(lives, layout)
-    for storage, offset in offsets.items():
-        if offset % alignment:
-            raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
+    with strategy.judged():
+        check_layout(lives, layout)
+        for storage, offset in offsets.items():
+            if offset % alignment:
+                raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
     return layout
 
 

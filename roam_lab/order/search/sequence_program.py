@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+from roam_lab.ilp import modeller
 from roam_lab.order.search.precedence import Joined
 from roam_lab.order.search.runs import bits, topological
 
@@ -27,7 +28,7 @@ class SequenceProgram:
 
     def __init__(self, joined: Joined, low_bytes: int, high_bytes: int) -> None:
         """The peak is to lie between `low_bytes` and `high_bytes`, both included."""
-        import pulp
+        pulp = modeller()
 
         self.joined, self.problem = joined, joined.problem
         self.unit = math.gcd(self.problem.base_bytes, *self.problem.sizes)
@@ -80,7 +81,7 @@ class SequenceProgram:
 
     def _alive(self, run: int, place: int, op: int) -> tuple[int, list[Term], int]:
         """What is alive while `op` runs, in units: for certain, depending on the sequence, and at most."""
-        import pulp
+        pulp = modeller()
 
         problem, inside = self.problem, self.joined.runs[run]
         always = most = problem.base_bytes // self.unit

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from roam_lab.ilp import modeller
 from roam_lab.order.problem import Problem
 from roam_lab.order.search.runs import topological
 
@@ -22,7 +23,7 @@ class StepProgram:
 
     def __init__(self, problem: Problem, low_bytes: int, high_bytes: int) -> None:
         """The peak is to lie between `low_bytes` and `high_bytes`, both included."""
-        import pulp
+        pulp = modeller()
 
         self.problem, self.unit = problem, math.gcd(problem.base_bytes, *problem.sizes)
         self.soonest, self.latest = windows(problem)
@@ -73,7 +74,7 @@ class StepProgram:
 
     def _preserved(self, storage: int) -> dict[int, Any]:
         """Step -> whether the storage is preserved in it: a variable, or 1; steps where it cannot be are left out."""
-        import pulp
+        pulp = modeller()
 
         problem, program = self.problem, self.program
         users, given, kept = problem.users[storage], problem.given[storage], problem.kept[storage]
