@@ -45,7 +45,8 @@ def canonical(
     or a fixed amount of work, or after `time_limit` seconds. Parts of more than 5,000 buffers stay as best fit leaves
     them.
 
-    Ours are the stacked bound, the memory of dead ends and the drawn rankings; the rest is MiniMalloc's.
+    Ours are the stacked bound, the memory of dead ends, the drawn rankings and those that learn from failures; the rest
+    is MiniMalloc's.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     known = best_fit(lifetimes)
