@@ -20,6 +20,8 @@ from roam_lab.report.views.places import Places, places
 
 OWN = "(own ops)"
 MOST_CHILDREN = 16
+PART = 12
+"""Children of a part, where they are too many."""
 MOST_DEPTH = 32
 """Parts of a module's path that are told apart; deeper ones stay with their ancestor."""
 Three = tuple[int, int, int]
@@ -83,7 +85,7 @@ class _Draft:
         self.children: dict[str, _Draft] = {}
         self.own: list[int] = []
         self.repeats = 1
-        self.targets: tuple[str, ...] = ()
+        self.targets: list[str] = []
 
     @property
     def first(self) -> int:
@@ -100,7 +102,8 @@ def module_tree(graph: Graph, order: Sequence[int], known: Places | None = None)
         for part in path.split(".")[:MOST_DEPTH] if path else ():
             node = node.children.setdefault(part, _Draft(part, node.path, _joined(node.path, part)))
         node.own.append(index)
-        node.targets += (graph.ops[index].target,) if known.phase[index] == 0 else ()
+        if known.phase[index] == 0:
+            node.targets.append(graph.ops[index].target)
     _tidy(root)
     return _measure(graph, order, known, root)
 
@@ -134,7 +137,7 @@ def _grouped(children: list[_Draft]) -> list[_Draft]:
         else:
             runs.append([child])
     found = [_group(run) if len(run) > 1 else run[0] for run in runs]
-    return found if len(found) <= MOST_CHILDREN else _parted(found, MOST_CHILDREN)
+    return _parted(found)
 
 
 def _repeat(one: _Draft, other: _Draft) -> bool:
@@ -151,26 +154,31 @@ def _group(run: list[_Draft]) -> _Draft:
     group = _Draft(f"{first}–{last} ×{len(run)}", run[0].home, run[0].home)
     group.repeats = len(run)
     if len(run) > MOST_CHILDREN:
-        size = math.ceil(len(run) / math.ceil(len(run) / 12))
-        run = [_group(part) if len(part) > 1 else part[0] for part in _slices(run, size)]
+        run = [_group(part) if len(part) > 1 else part[0] for part in _slices(run)]
     group.children = {str(number): child for number, child in enumerate(run)}
     return group
 
 
-def _parted(children: list[_Draft], most: int) -> list[_Draft]:
+def _parted(children: list[_Draft]) -> list[_Draft]:
     """Children that are too many, though no two are alike, under nodes that name the first and the last."""
+    if len(children) <= MOST_CHILDREN:
+        return children
     parts = []
-    for part in _slices(children, math.ceil(len(children) / most)):
+    for part in _slices(children):
         if len(part) == 1:
             parts += part
             continue
         node = _Draft(f"{part[0].label} … {part[-1].label}", part[0].home, part[0].home)
-        node.children = {str(number): child for number, child in enumerate(part)}
+        node.children = {str(number): child for number, child in enumerate(_parted(part))}
         parts.append(node)
     return parts
 
 
-def _slices(values: list[_Draft], size: int) -> list[list[_Draft]]:
+def _slices(values: list[_Draft]) -> list[list[_Draft]]:
+    """Parts of PART, or PART times PART ..., values each, so that there are not too many of them."""
+    size = PART
+    while math.ceil(len(values) / size) > MOST_CHILDREN:
+        size *= PART
     return [values[start : start + size] for start in range(0, len(values), size)]
 
 

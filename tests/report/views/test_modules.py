@@ -76,6 +76,18 @@ def test_long_runs_open_by_parts_and_no_node_has_too_many_children():
     assert max(len(node.children) for node in found.nodes) <= MOST_CHILDREN
 
 
+@pytest.mark.parametrize("count", [17, 200, 1200])
+def test_no_module_opens_into_more_than_a_screenful(count):
+    alike = tree(blocks(count, width=2))
+    ops = tuple(Op(f"op_{n}", "t", (), (), (), "forward", f"net.layer_{n}") for n in range(count))
+    different = tree(Graph("different", (), ops))
+    for found in (alike, different):
+        assert max(len(node.children) for node in found.nodes) <= MOST_CHILDREN
+    assert sum(not node.children for node in different.nodes) == count
+    group = named(alike, f"net.h.0–{count - 1} ×{count}")
+    assert alike.nodes[group].repeats == count
+
+
 def test_modules_that_differ_do_not_fold():
     graph = blocks(3)
     odd = Op("odd", "t", (), (), (), "forward", "net.h.1.extra")
