@@ -69,7 +69,7 @@ export function planOfData(value: unknown): IPlan {
   };
   const fault = checkPlan(plan);
   if (fault) {
-    throw new PlanError(`${fault} Plan the graph again.`);
+    throw new PlanError(fault);
   }
   return plan;
 }

@@ -57,7 +57,8 @@ def page(module_page: LabPage) -> Iterator[LabPage]:
     module_page.errors.clear()
     yield module_page
     module_page.assert_no_outside_requests()
-    assert module_page.errors == []
+    # JupyterLab itself says so when a tab is closed while its kernel still starts
+    assert [error for error in module_page.errors if error != "Disposed"] == []
 
 
 @pytest.fixture

@@ -116,6 +116,28 @@ def test_two_hundred_megabytes_are_never_read(page: LabPage) -> None:
     path.unlink()
 
 
+def test_a_file_that_would_keep_the_page_busy(page: LabPage) -> None:
+    """Every storage alive to the end, each below the one before: the worst for a list sorted by offset."""
+    count = 150_000
+    data = {
+        "format": "roam-plan/1", "graph_sha256": "", "order": list(range(count)), "arena_bytes": count,
+        "offsets": {str(index): count - 1 - index for index in range(count)}, "peak_bytes": count,
+        "captured_peak_bytes": count, "lower_bound_bytes": 0, "optimal": False, "order_strategy": "",
+        "layout_strategy": "",
+        "graph": {
+            "format": "roam-graph/1", "storages": [{"bytes": 1, "output": True}] * count,
+            "ops": [{"creates": [index]} for index in range(count)],
+        },
+    }  # fmt: skip
+    (page.lab.root / "hostile_busy.roam.json").write_text(json.dumps(data))
+    page.open("hostile_busy.roam.json")
+    problem = page.locator(".roam-document:visible .roam-problem")
+    problem.wait_for(timeout=15_000)
+    assert "too many storages live at once" in problem.inner_text()
+    assert nothing_ran(page)
+    (page.lab.root / "hostile_busy.roam.json").unlink()
+
+
 def test_markup_in_names_stays_text(page: LabPage, plan: Plan) -> None:
     def change(data: dict[str, Any]) -> None:
         data["graph"]["name"] = data["order_strategy"] = data["environment"]["torch"] = MARKUP
