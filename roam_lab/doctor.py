@@ -12,7 +12,12 @@ from typing import Any
 
 from roam_lab.lab.host import host, installed
 
-FRONT_END = Path(__file__).with_name("labextension") / "package.json"
+FRONT_ENDS = (
+    Path(__file__).with_name("labextension") / "package.json",
+    Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "roam-lab" / "package.json",
+    Path.home() / ".local" / "share" / "jupyter" / "labextensions" / "roam-lab" / "package.json",
+)
+"""Where a source tree, an installation and one for a single user have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +89,7 @@ def _cuda() -> Finding:
 
 
 def _front_end() -> Finding:
-    if FRONT_END.exists():
+    if any(path.is_file() for path in FRONT_ENDS):
         return Finding("lab extension", "built in")
     return Finding(
         "lab extension",

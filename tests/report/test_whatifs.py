@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from roam_lab.errors import InputError
-from roam_lab.report.whatifs import COLUMNS, WhatIfs
 from roam_lab.plan import Plan, make_plan
+from roam_lab.report.whatifs import COLUMNS, WhatIfs
 from tests.plan.graphs import pumpkin
 from tests.plan.training_step import training_step
 
