@@ -15,8 +15,8 @@ from roam_lab.capture.factory import load_factory
 from roam_lab.ir import write_text
 from roam_lab.plan import Plan, Profile
 from roam_lab.progress import TerminalProgress
+from roam_lab.report.pictures import plan_picture
 from roam_lab.report.rows import eager_graph, eager_reservation_bytes
-from roam_lab.report.svg import plan_svg
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 from roam_lab.runtime.verification import Verification
@@ -61,7 +61,7 @@ def demonstrate(batch: int, progress: TerminalProgress) -> tuple[Profile, Plan, 
     plan = profile.plan(progress=progress)
     profile.save(f"{stem}.json.gz")
     plan.save(f"{stem}.roam.json")
-    write_text(f"{stem}.svg", plan_svg(plan, profile))
+    write_text(f"{stem}.svg", plan_picture(plan, profile))
     return profile, plan, verify_file(factory, f"{stem}.roam.json", steps=STEPS, pairs=PAIRS, progress=progress)
 
 

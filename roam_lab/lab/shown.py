@@ -9,8 +9,8 @@ from IPython.display import display
 
 from roam_lab.plan.plan import plan_to_data
 from roam_lab.report.legal import legal
+from roam_lab.report.pictures import plan_picture, profile_picture
 from roam_lab.report.rows import graph_of
-from roam_lab.report.svg import plan_svg, profile_svg
 from roam_lab.report.text import plan_text, profile_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.whatifs import COLUMNS, WhatIf, WhatIfs
@@ -68,13 +68,13 @@ class Place:
 
 def profile_shown(profile: Profile) -> Shown:
     """A captured step: its curve and figures."""
-    return Shown(profile_text(profile), profile_svg(profile))
+    return Shown(profile_text(profile), profile_picture(profile))
 
 
 def plan_shown(plan: Plan, profile: Profile | None = None, before: str = "") -> Shown:
     """A plan: captured and planned curves and its figures; `before`: text to stand above them."""
     text = plan_text(plan, profile.resident if profile else None)
-    return Shown(f"{before}\n\n{text}" if before else text, plan_svg(plan, profile))
+    return Shown(f"{before}\n\n{text}" if before else text, plan_picture(plan, profile))
 
 
 def compare_shown(rows: WhatIfs) -> Shown:

@@ -13,8 +13,8 @@ from roam_lab.ir import Graph, Layout, lifetimes, save_graph, write_bytes, write
 from roam_lab.ir.layout_csv import save_instance
 from roam_lab.report.legal import legal
 from roam_lab.report.memory_viz import memory_viz_pickle
+from roam_lab.report.pictures import plan_picture
 from roam_lab.report.rows import graph_of
-from roam_lab.report.svg import plan_svg
 from roam_lab.report.trace_events import trace_events
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _png(plan: Plan, path: str) -> None:
         import resvg_py
     except ImportError:
         raise InputError(f"{path}: PNG needs resvg-py; run pip install resvg-py, or export .svg") from None
-    write_bytes(path, bytes(resvg_py.svg_to_bytes(svg_string=plan_svg(plan), zoom=2)))
+    write_bytes(path, bytes(resvg_py.svg_to_bytes(svg_string=plan_picture(plan), zoom=2)))
 
 
 def _trace(plan: Plan, path: str) -> None:
@@ -107,7 +107,7 @@ def _trace(plan: Plan, path: str) -> None:
 
 
 WRITERS: dict[str, Writer] = {
-    ".svg": lambda plan, path: write_text(path, plan_svg(plan)),
+    ".svg": lambda plan, path: write_text(path, plan_picture(plan)),
     ".png": _png,
     ".roam.json": lambda plan, path: plan.save(path),
     ".trace.json": _trace,

@@ -12,7 +12,7 @@ from roam_lab.errors import InputError
 from roam_lab.plan import Plan, make_plan
 from roam_lab.plan.fit import Fit, Point
 from roam_lab.report.brief import brief_html
-from roam_lab.report.svg import plan_svg
+from roam_lab.report.pictures import plan_picture
 from roam_lab.report.units import bytes_text
 from roam_lab.runtime.measured_run import RunFigures
 from roam_lab.runtime.verification import Verification
@@ -62,7 +62,7 @@ def test_the_figures_are_the_plans(plan: Plan) -> None:
 
 
 def test_nothing_is_loaded(plan: Plan) -> None:
-    page = brief_html(plan, pictures=[("curve", plan_svg(plan))])
+    page = brief_html(plan, pictures=[("curve", plan_picture(plan))])
     assert not re.findall(r"(?:src|href)\s*=", page)
     assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", page)
     assert "default-src 'none'" in page
@@ -96,7 +96,7 @@ def test_a_hostile_name_stays_text(plan: Plan) -> None:
     evil = '<script>alert(1)</script>"><img src=x onerror=alert(1)>'
     ops = tuple(replace(op, name=evil, module=evil, source=evil) for op in graph.ops)
     hostile = replace(plan, graph=replace(graph, name=evil, ops=ops), environment={"device": evil, evil: evil})
-    page = brief_html(hostile, pictures=[(evil, plan_svg(hostile))])
+    page = brief_html(hostile, pictures=[(evil, plan_picture(hostile))])
     tags = Tags(page)
     assert len(tags.named("script")) == 1
     assert tags.named("img") == []

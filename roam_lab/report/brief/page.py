@@ -12,13 +12,21 @@ from roam_lab.ir import write_text
 from roam_lab.report.brief import sections
 from roam_lab.report.export import check_free
 from roam_lab.report.legal import xml_text
+from roam_lab.report.pictures import pictures
 from roam_lab.report.rows import graph_of
-from roam_lab.report.svg import plan_svg
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.fit import Fit
     from roam_lab.runtime.verification import Verification
+
+
+CAPTIONS = {
+    "memory": "Memory over the step, above what is always there; predicted unless it says measured.",
+    "arena": "The arena: when and where each tensor lies.",
+    "graph": "The step, folded by module: what forward keeps for backward.",
+    "alive": "The largest tensors alive at the two peaks.",
+}
 
 
 def write_brief(path: str | os.PathLike[str], plan: Plan, *, force: bool = False, **parts: Any) -> None:
@@ -29,8 +37,10 @@ def write_brief(path: str | os.PathLike[str], plan: Plan, *, force: bool = False
     if not os.fspath(path).endswith((".html", ".htm")):
         raise InputError(f"{os.fspath(path)}: a report's file must end in .html; name it so")
     check_free(path, force)
-    pictures = parts.pop("pictures", None) or [("Memory over time, predicted", plan_svg(plan, parts.get("profile")))]
-    write_text(path, brief_html(plan, pictures=pictures, **parts))
+    drawn = parts.pop("pictures", None) or [
+        (CAPTIONS[key], svg) for key, svg in pictures(plan, parts.get("profile")).items() if key in CAPTIONS
+    ]
+    write_text(path, brief_html(plan, pictures=drawn, **parts))
 
 
 def brief_html(

@@ -14,6 +14,7 @@ from roam_lab.report.pictures.memory import memory_picture
 from roam_lab.report.pictures.pareto import pareto_picture
 from roam_lab.report.pictures.tasks import tasks_picture
 from roam_lab.report.views import Views, views_of
+from roam_lab.report.views.memory import memory_view, profile_memory_view
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -27,6 +28,8 @@ __all__ = [
     "pareto_picture",
     "pictures",
     "pictures_of",
+    "plan_picture",
+    "profile_picture",
     "tasks_picture",
 ]
 
@@ -39,6 +42,16 @@ def pictures(
     Raises InputError for a bare plan, or a clock that the graph has no figures for.
     """
     return pictures_of(views_of(plan, profile, clock=clock, resident=resident))
+
+
+def plan_picture(plan: Plan, profile: Profile | None = None) -> str:
+    """Memory over time of a plan: captured, planned, bound, and what `profile` measured. Raises InputError if bare."""
+    return memory_picture(memory_view(plan, profile))
+
+
+def profile_picture(profile: Profile) -> str:
+    """Memory over time of a step that was captured and not yet planned."""
+    return memory_picture(profile_memory_view(profile))
 
 
 def pictures_of(views: Views) -> dict[str, str]:

@@ -4,7 +4,7 @@ from tests.plan.test_light_import import loaded
 
 
 def test_views_and_pictures_are_light() -> None:
-    assert loaded("import roam_lab.report.views, roam_lab.report.pictures, roam_lab.report.svg") == ""
+    assert loaded("import roam_lab.report.views, roam_lab.report.pictures") == ""
 
 
 def test_figures_bring_bokeh_alone() -> None:
