@@ -404,8 +404,11 @@ def roam_process(*words, **settings):
 
 def test_a_real_interruption_leaves_no_traceback():
     graph = SHARED / "graphs" / "gpt2_xl_seq128_batch1_adamw_fused.json.gz"
-    process = roam_process("plan", graph, stdout=subprocess.PIPE)
-    time.sleep(0.6)
+    code = "import sys; from roam_lab.cli import main; print('begun', flush=True); sys.exit(main())"
+    command = [sys.executable, "-c", code, "plan", str(graph)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(0.2)
     process.send_signal(signal.SIGINT)
     err = process.communicate()[1]
     assert "Traceback" not in err
