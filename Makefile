@@ -15,7 +15,10 @@ help:  ## list the targets
 venv: $(STAMP)  ## the virtual environment with everything that the other targets need
 
 # torch first and alone: the pinned build is settled before anything else can ask for another
-$(STAMP): pyproject.toml constraints.txt
+FRONTEND := hatch_build.py $(addprefix labextension/,package.json yarn.lock tsconfig.json) \
+	$(wildcard labextension/src/* labextension/style/*)
+
+$(STAMP): pyproject.toml constraints.txt $(FRONTEND)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "make: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' \
@@ -61,4 +64,5 @@ picture: demo  ## the README's picture, as the demo draws it
 	cp demo_output/gpt2_batch1.svg docs/
 
 clean:  ## remove what the other targets made
+	rm -rf labextension/lib labextension/node_modules roam_lab/labextension
 	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache
