@@ -25,12 +25,18 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self.order = self._choice("order")
         self.layout_name = self._choice("layout")
         self.node_limit = widgets.SelectionSlider(
-            options=GRAIN, value=64, description="granularity", style=LABEL, continuous_update=False
+            options=GRAIN,
+            value=64,
+            description="granularity",
+            style=LABEL,
+            continuous_update=False,
+            layout={"width": "260px"},
         )
         self.time_limit = _number("time limit, s", "", "seconds; empty: by effort, the same plan every time")
         self.alignment = widgets.Dropdown(
-            options=[("by device", None), ("64", 64), ("256", 256), ("512", 512)], description="alignment", style=LABEL
-        )
+            options=[("by device", 0), ("64 bytes", 64), ("256 bytes", 256), ("512 bytes", 512)],
+            description="alignment", style=LABEL, layout={"width": "170px"},
+        )  # fmt: skip
         self.seed = widgets.IntText(value=0, description="seed", style=LABEL, layout={"width": "130px"})
         self.own: dict[Room, dict[str, Any]] = {"order": {}, "layout": {}}
         self.notes: dict[Room, Any] = {"order": widgets.HTML(), "layout": widgets.HTML()}
@@ -42,8 +48,7 @@ class Controls(widgets.VBox):  # type: ignore[misc]
             self._draw(room)
         super().__init__(
             [
-                _wrapped([self.order, self.layout_name, self.node_limit]),
-                _wrapped([self.time_limit, self.alignment, self.seed]),
+                _wrapped([self.order, self.layout_name, self.node_limit, self.time_limit, self.alignment, self.seed]),
                 *(part for room in self._rooms() for part in (self.notes[room], self._boxes[room])),
             ]
         )
@@ -54,7 +59,7 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         chosen: dict[str, Any] = {
             "order": order.name,
             "layout": layout.name,
-            "alignment": self.alignment.value,
+            "alignment": self.alignment.value or None,
             "seed": self.seed.value,
         }
         if _uses(order, "node_limit"):
@@ -77,7 +82,7 @@ class Controls(widgets.VBox):  # type: ignore[misc]
 
     def _choice(self, room: Room) -> Any:
         names = [strategy.name for strategy in strategies(room)]
-        return widgets.Dropdown(options=names, value="auto", description=room, style=LABEL)
+        return widgets.Dropdown(options=names, value="auto", description=room, style=LABEL, layout={"width": "200px"})
 
     def _tell(self, change: Any) -> None:
         self._changed()
@@ -92,7 +97,8 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self.own[room] = {entry.name: _widget(entry) for entry in strategy.parameters if entry.name not in OWN}
         for widget in self.own[room].values():
             widget.observe(self._tell, "value")
-        self.notes[room].value = f"<small><b>{room} {strategy.name}</b>: {_plain(strategy.summary)}</small>"
+        told = f"<small><b>{room} {strategy.name}</b>: {_plain(strategy.summary)}</small>"
+        self.notes[room].value = f'<div style="line-height:1.4">{told}</div>'
         self._boxes[room].children = tuple(self.own[room].values())
         if room == "order":
             self.node_limit.disabled = not _uses(strategy, "node_limit")
@@ -137,7 +143,7 @@ def _value(parameter: Parameter, strategy: str, widget: Any) -> Any:
 
 
 def _wrapped(children: list[Any] | None = None) -> Any:
-    return widgets.HBox(children or [], layout={"flex_flow": "row wrap"})
+    return widgets.HBox(children or [], layout={"flex_flow": "row wrap", "grid_gap": "2px 14px"})
 
 
 def _plain(text: str) -> str:

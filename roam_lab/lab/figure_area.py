@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
 
 KEYS = ("memory", "arena", "graph", "alive", "tasks")
+NARROW, WIDE = "1 1 460px", "2 1 500px"
+"""CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
+WRAPPED = {"flex-wrap": "wrap", "gap": "12px"}
 
 
 class FigureArea(widgets.VBox):  # type: ignore[misc]
@@ -62,26 +65,15 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
 
     def _listen(self, storage: int | None) -> None:
         self._storage = storage
-        self._refresh()
         self._selected(storage)
 
     def _draw(self, model: Any) -> None:
-        from jupyter_bokeh.widgets import BokehModel
+        from roam_lab.lab.live_figures import LiveFigures
 
         if self._figures is None:
-            self._figures = BokehModel(model, combine_events=True)
-            return
-        old = self._figures._document
-        self._figures.update_from_model(model)
-        if old is not None:
-            old.remove_on_change(self._figures)
-
-    def _refresh(self) -> None:
-        """What a page that is loaded again will draw; set past the traits, as the open page is up to date.
-
-        jupyter_bokeh has no public way to do so (pinned below 5 for that).
-        """
-        self._figures._trait_values["render_bundle"] = self._figures._model_to_traits(self._figures._model)
+            self._figures = LiveFigures(model, combine_events=True)
+        else:
+            self._figures.replace(model)
 
 
 def load_bokeh() -> None:
@@ -94,13 +86,19 @@ def load_bokeh() -> None:
 
 
 def _arranged(plan: Plan, profile: Profile | None, listen: Callable[[int | None], None]) -> Any:
+    """The graph at the left, memory above arena at its right, the rest below; all beneath one another in a narrow page.
+
+    Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here.
+    """
     from bokeh.layouts import column, row
 
     from roam_lab.report.figures import linked, on_select
 
     figures = linked(plan, profile)
-    side = [figures["memory"], figures["arena"]]
-    below = [figures[key] for key in ("alive", "tasks") if key in figures]
-    model = column(figures["selected"], row(figures["graph"], column(*side)), row(*below))
-    on_select(model, listen)
+    side = column(figures["memory"], figures["arena"], sizing_mode="stretch_width", styles={"flex": WIDE})
+    figures["graph"].styles = {"flex": NARROW}
+    rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]
+    rows += [figures[key] for key in ("alive", "tasks") if key in figures]
+    model = column(figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})
+    on_select(figures["selected"], listen)  # it carries the selection of all
     return model

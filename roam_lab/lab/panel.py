@@ -42,7 +42,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.table = WhatIfTable(self.choose, self.pin, self.remove)
         self.cards = widgets.HTML()
         self.status = widgets.HTML()
-        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "visibility": "hidden"})
+        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "display": "none"})
         self.cancel_button = self._button("Cancel", self.cancel, "stop what runs")
         self.path = widgets.Text(
             value="plan.roam.json", placeholder="plan.roam.json, .svg, .csv, ...", layout={"width": "200px"}
@@ -53,13 +53,14 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self._button("Run", self.run, "run four planned steps on copies, and measure them"),
             self._button("Verify", self.verify, "eager against planned, bit for bit, on copies"),
             self.cancel_button,
-            self.bar,
             self.path,
             self.force,
             self._button("Export", self.export, "write the shown plan; the ending decides the form"),
         ]
-        bar = widgets.HBox(actions, layout={"flex_flow": "row wrap", "align_items": "center"})
-        super().__init__([self.cards, self.controls, bar, self.status, self.figures, self.table])
+        actions[0].button_style = "primary"
+        bar = widgets.HBox(actions, layout={"flex_flow": "row wrap", "align_items": "center", "margin": "6px 0 0 0"})
+        below = widgets.HBox([self.bar, self.status], layout={"min_height": "28px", "align_items": "center"})
+        super().__init__([self.cards, self.controls, bar, below, self.table, self.figures])
         self._idle()
         if self.chosen is None:
             self.ask()
@@ -157,13 +158,13 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.status.value = f'<span style="color:#c0392b" role="alert">roam: {xml_text(sentence)}</span>'
 
     def _working(self, what: str, part: float = 0.0) -> None:
-        self.bar.layout.visibility = "visible"
+        self.bar.layout.display = None
         self.bar.value = part or 0.05
         self.cancel_button.disabled = False
         self.status.value = f'<span role="status">{xml_text(what)} ...</span>'
 
     def _idle(self, told: str = "") -> None:
-        self.bar.layout.visibility = "hidden"
+        self.bar.layout.display = "none"
         self.cancel_button.disabled = True
         self.status.value = f'<span role="status">{xml_text(told)}</span>'
 
@@ -171,8 +172,10 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         if self.chosen is not None:
             plan = self.bench.what_ifs[self.chosen].plan
             self.cards.value = _cards(plan)
+            self._show_table()
             self.figures.show(plan, self.profile)
-        self._show_table()
+        else:
+            self._show_table()
 
     def _show_table(self) -> None:
         self.table.show(self.bench.what_ifs, self.chosen)

@@ -1,0 +1,155 @@
+"""The panel in a real page: its widgets, what BokehJS holds, and the kernel behind it."""
+
+from __future__ import annotations
+
+import ast
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from tests.browser import LabPage
+
+SETUP = """import time, torch
+torch.manual_seed(0)
+torch.set_num_threads(1)
+layer = lambda: torch.nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True)
+model = torch.nn.Sequential(torch.nn.Embedding(200, 64), layer(), layer(), layer(), torch.nn.Linear(64, 200))
+batch = torch.randint(0, 200, (2, 32))
+optimizer = torch.optim.AdamW(model.parameters())
+loss = lambda outputs: torch.nn.functional.cross_entropy(outputs.flatten(0, 1), batch.flatten())
+def train_step(model, optimizer, batch):
+    value = torch.nn.functional.cross_entropy(model(batch).flatten(0, 1), batch.flatten())
+    value.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return value"""
+CELLS = (
+    "%load_ext roam_lab",
+    SETUP,
+    "p = %roam profile model batch --optimizer optimizer --step train_step --name base",
+    "panel = %roam lab",
+)
+FIND = """name => {
+  for (const found of window.Bokeh?.documents ?? [])
+    for (const model of (found._all_models ?? found.all_models).values()) if (model.name === name) return model
+}"""
+"""The model of that name; a document that was replaced is gone from `Bokeh.documents`."""
+KERNEL = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
+
+
+class Panel:
+    """A notebook with `%roam lab` in its last cell, run in `page`."""
+
+    def __init__(self, page: LabPage, path: Path) -> None:
+        self.page, self.path = page, path
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, path)
+        self._open()
+        page.execute("notebook:run-all-cells")
+        self.wait_for_figures()
+
+    def _open(self) -> None:
+        self.page.open(self.path.name)
+        self.page.page.wait_for_function(f"{KERNEL}?.status === 'idle'", timeout=60_000)
+
+    def reload(self) -> None:
+        """Save the notebook, load the whole page anew, open it again: the kernel has gone on."""
+        self.page.execute("docmanager:save")
+        self.page.load()
+        self._open()
+        self.wait_for_figures()
+
+    def wait_for_figures(self) -> None:
+        self.page.page.wait_for_function(f"({FIND})('roam-arena')", timeout=60_000)
+        self.page.locator(".bk-Figure").first.wait_for()
+
+    def kernel(self, expression: str) -> Any:
+        """What `expression`, plain data, is in the kernel: the kernel must be free to answer."""
+        told = self.page.page.evaluate(
+            f"""async text => {{
+              const sent = {KERNEL}.requestExecute({{code: "", user_expressions: {{told: text}}, store_history: false}})
+              return (await sent.done).content.user_expressions.told
+            }}""",
+            expression,
+        )
+        assert told["status"] == "ok", told
+        return ast.literal_eval(told["data"]["text/plain"])
+
+    def run(self, code: str) -> None:
+        """Run code in the kernel."""
+        done = f"async code => (await {KERNEL}.requestExecute({{code}}).done).content.status"
+        assert self.page.page.evaluate(done, code) == "ok"
+
+    def figure_says(self, words: str) -> bool:
+        """Whether the memory figure's legend has these words: it names the order that is drawn."""
+        return bool(self.page.page.evaluate(LEGEND_HAS, words))
+
+    def wait_for_words(self, words: str) -> float:
+        """Wait until figure and table both show a plan; `words` "ORDER" or "ORDER, NODES". Seconds since the epoch."""
+        order, _, nodes = words.partition(", ")
+        return float(
+            self.page.page.evaluate(
+                f"""async ([order, nodes]) => {{
+                  const figure = {LEGEND_HAS}
+                  const row = () => [...document.querySelectorAll(".widget-gridbox button.mod-info")].some(
+                    button => button.textContent.includes(order) && button.textContent.includes(nodes))
+                  const end = Date.now() + 60000
+                  while (!(figure(`planned order (${{order}})`) && row())) {{
+                    if (Date.now() > end) throw new Error("the page never showed " + order)
+                    await new Promise(requestAnimationFrame)
+                  }}
+                  return Date.now() / 1000
+                }}""",
+                [order, nodes],
+            )
+        )
+
+    def column(self, name: str, key: str) -> list[Any]:
+        """A column of a named data source in the page."""
+        return list(self.page.page.evaluate(f"([name, key]) => Array.from(({FIND})(name).data[key])", [name, key]))
+
+    def click_arena(self, left: float, right: float, bottom: float, top: float) -> None:
+        """Click in the middle of a rectangle of the arena map."""
+        place = self.page.page.evaluate(
+            f"""([x, y]) => {{
+              const model = ({FIND})("roam-arena")
+              const view = Bokeh.index.find_one(model) ?? [...Bokeh.index].map(v => v.find_one?.(model)).find(v => v)
+              view.el.scrollIntoView({{block: "center"}})
+              const frame = view.frame ?? view.plot_view?.frame
+              const box = view.canvas_view.el.getBoundingClientRect()
+              return [box.x + frame.x_scale.compute(x), box.y + frame.y_scale.compute(y)]
+            }}""",
+            [(left + right) / 2, (bottom + top) / 2],
+        )
+        self.page.page.mouse.click(*place)
+
+    def choose(self, label: str, value: str) -> None:
+        """Take an entry of the dropdown with that label."""
+        box = self.page.locator(".widget-dropdown").filter(has=self.page.page.get_by_text(label, exact=True))
+        box.locator("select").select_option(value)
+
+    def press(self, text: str) -> None:
+        """Press the button with that text."""
+        self.page.page.get_by_role("button", name=text, exact=True).first.click()
+
+    def status(self) -> str:
+        """The line below the buttons."""
+        return str(self.page.locator(".widget-html [role=status], .widget-html [role=alert]").first.inner_text())
+
+    def wait_until(self, expression: str, seconds: float = 30) -> Any:
+        """Wait until something in the kernel is true."""
+        end = time.monotonic() + seconds
+        while not (found := self.kernel(expression)):
+            assert time.monotonic() < end, f"{expression} never came true"
+            time.sleep(0.1)
+        return found
+
+
+LEGEND_HAS = f"""(words => {{
+  const drawn = ({FIND})("roam-memory")
+  const legends = (drawn?.above ?? []).filter(one => one.items)
+  return legends.some(one => one.items.some(item => String(item.label?.value ?? "").includes(words)))
+}})"""

@@ -1,0 +1,152 @@
+"""`%roam lab` in real JupyterLab in Chromium: what a user does with it, and what the page and the kernel then hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.browser import open_page, require_browser, running_lab
+from tests.lab.panel_page import Panel
+
+UPDATE_SECONDS = 1.0 if os.environ.get("ROAM_QUIET_MACHINE") else 5.0
+"""From the plan being ready to the page showing it: within 1 s on a machine that does nothing else."""
+
+
+@pytest.fixture(scope="module")
+def panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
+    require_browser()
+    root = tmp_path_factory.mktemp("notebooks")
+    with running_lab(root) as lab, open_page(lab, 1500, 1300) as page:
+        opened = Panel(page, root / "panel.ipynb")
+        opened.run(READY)
+        yield opened
+        page.assert_no_outside_requests()
+        assert page.errors == []
+
+
+READY = """
+import time
+ready = []
+first = panel.background._done
+def note(plan):
+    ready.append(time.time())
+    first(plan)
+panel.background._done = note
+"""
+"""Notes when a plan is ready, before the panel hears of it."""
+
+
+def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None:
+    assert panel.figure_says("planned order (auto)")
+    shown = panel.page.locator(".widget-gridbox").first
+    assert "★ base" in shown.locator("button").all_inner_texts()
+    for label in ("order", "layout", "granularity", "time limit, s", "alignment", "seed"):
+        assert panel.page.page.get_by_text(label, exact=True).first.is_visible(), label
+    labels = panel.page.page.evaluate("""() => {
+        const found = [], walk = root => { for (const one of root.querySelectorAll("*")) {
+            if (one.getAttribute("role") === "img") found.push(one.getAttribute("aria-label"))
+            if (one.shadowRoot) walk(one.shadowRoot) } }
+        walk(document)
+        return found
+    }""")
+    assert len([label for label in labels if label]) >= 4
+
+
+def test_strategy_and_granularity_show_soon_after_the_plan_is_ready(
+    panel: Panel, record_property: pytest.RecordProperty
+) -> None:
+    panel.run("ready.clear()")
+    panel.choose("order", "roam")
+    shown = [panel.wait_for_words("roam, 64")]
+    panel.page.locator(".widget-slider [role=slider]").first.focus()
+    panel.page.page.keyboard.press("ArrowRight")
+    shown.append(panel.wait_for_words("roam, 96"))
+    panel.choose("order", "lescea")
+    shown.append(panel.wait_for_words("lescea"))
+    took = [page - kernel for page, kernel in zip(shown, panel.kernel("ready"), strict=True)]
+    record_property("seconds_from_plan_to_page", took)
+    print("seconds from plan to page:", [round(seconds, 2) for seconds in took])
+    assert max(took) < UPDATE_SECONDS
+
+
+def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> None:
+    columns = {key: panel.column("roam-arena-data", key) for key in ("left", "right", "bottom", "top", "storage")}
+    areas = [
+        (right - left) * (top - bottom) if storage >= 0 else -1.0
+        for left, right, bottom, top, storage in zip(*columns.values(), strict=True)
+    ]
+    row = areas.index(max(areas))
+    storage = columns["storage"][row]
+    before = panel.column("roam-graph-cells", "width")
+    panel.click_arena(*(columns[key][row] for key in ("left", "right", "bottom", "top")))
+    panel.wait_until(f"panel.figures.storage == {storage}")
+    assert panel.column("roam-selection", "storage") == [storage]
+    assert panel.column("roam-graph-cells", "width") != before
+    panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane").get_by_text(f"storage {storage} ·").first.wait_for()
+    panel.reload()
+    assert panel.column("roam-selection", "storage") == [storage]
+
+
+def test_a_reloaded_page_shows_the_present_state(panel: Panel) -> None:
+    panel.choose("order", "captured")
+    panel.wait_for_words("captured")
+    names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
+    panel.reload()
+    panel.wait_for_words("captured")
+    told = " ".join(panel.page.locator(".widget-gridbox").first.locator("button").all_inner_texts())
+    assert [name for name in names if name not in told] == []
+    assert panel.page.locator(".widget-dropdown select").first.input_value() == "captured"
+    panel.choose("order", "dfs")
+    panel.wait_for_words("dfs")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
+    panel.page.theme(dark)
+    panel.page.page.evaluate("document.querySelector('.widget-vbox').scrollIntoView()")
+    path = Path(os.environ.get("ROAM_SCREENSHOTS", tmp_path)) / f"panel_{'dark' if dark else 'light'}.png"
+    panel.page.screenshot(path)
+    ink, paper = panel.page.page.evaluate(
+        """() => [getComputedStyle(document.querySelector('.roam-what-ifs')).color,
+                  getComputedStyle(document.querySelector('.jp-Notebook')).backgroundColor]"""
+    )
+    bright = {name: sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) / 765 for name, colour in
+              (("ink", ink), ("paper", paper))}  # fmt: skip
+    assert (bright["ink"] > 0.6 and bright["paper"] < 0.3) if dark else (bright["ink"] < 0.4 and bright["paper"] > 0.9)
+    panel.page.theme(False)
+
+
+def test_cancel_in_the_middle_while_the_kernel_answers(panel: Panel) -> None:
+    names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
+    panel.choose("order", "model_ilp")
+    panel.wait_until("panel.background._running is not None")
+    assert panel.kernel("6 * 7") == 42
+    assert panel.kernel("panel.background.busy")
+    panel.press("Cancel")
+    panel.wait_until("not panel.background.busy")
+    panel.wait_until("'cancelled' in panel.status.value")
+    assert panel.kernel("[row.name for row in panel.bench.what_ifs]") == names
+    panel.choose("order", "auto")
+    panel.wait_for_words("auto")
+
+
+def test_verify_notes_what_was_measured(panel: Panel) -> None:
+    panel.kernel("panel.choose('base')")
+    panel.press("Verify")
+    panel.wait_until("panel.bench.what_ifs['base'].identical", 90)
+    panel.page.page.wait_for_function(
+        "[...document.querySelectorAll('.roam-what-ifs td')].some(cell => cell.textContent.includes('same bits'))"
+    )
+
+
+def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> None:
+    panel.run("panel.path.value = 'taken.svg'; open('taken.svg', 'w').close()")
+    panel.press("Export")
+    panel.page.locator("[role=alert]").filter(has_text="taken.svg exists").wait_for()
+    panel.run("panel.controls.time_limit.value = 'soon'")
+    panel.page.locator("[role=alert]").filter(has_text="time_limit").wait_for()
+    panel.run("panel.controls.time_limit.value = ''")
+    panel.wait_until("not panel.background.busy")
