@@ -1,4 +1,4 @@
-/** What a plan file says, once it has been checked; the nouns of FORMATS.md. Sizes are bytes, steps are half-open. */
+/** What a plan file says, once it has been checked; the nouns of roam-plan/1. Sizes are bytes, steps are half-open. */
 
 import { grouped } from './units';
 

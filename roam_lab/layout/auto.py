@@ -28,7 +28,7 @@ MANY = 10_000
 @strategy(
     "layout",
     "auto",
-    source="best fit is within 0.2 % of the live peak on training steps (DESIGN); packing/ and canonical for the rest",
+    source="best fit, which suffices on training steps; MiniMalloc (ASPLOS 2023) and idealloc for the rest",
     parameters=(
         Parameter("capacity", int, None, "bytes that the arena may take; none: as few as can be", low=0),
         Parameter("time_limit", float, None, "seconds; none: until the effort is spent", low=0),

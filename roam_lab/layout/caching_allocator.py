@@ -67,7 +67,9 @@ def _segment_bytes(size: int) -> int:
     return -(-size // LARGE_ROUNDING) * LARGE_ROUNDING
 
 
-@strategy("layout", "caching_allocator", source="c10/cuda/CUDACachingAllocator (PEERS: sizes, splits and merges)")
+@strategy(
+    "layout", "caching_allocator", source="c10/cuda/CUDACachingAllocator.cpp, PyTorch: its sizes, splits and merges"
+)
 def caching_allocator(lifetimes: tuple[Lifetime, ...]) -> Layout:
     """PyTorch's CUDA caching allocator simulated: a baseline; its arena is the bytes that would be reserved.
 

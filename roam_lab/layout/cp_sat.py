@@ -20,7 +20,7 @@ _LARGEST = 2**53
 @strategy(
     "layout",
     "cp_sat",
-    source="OR-tools CP-SAT: rectangles that must not overlap (PEERS: solves B, F, K and C; not A, D, E)",
+    source="OR-tools CP-SAT: rectangles that must not overlap (no-overlap-2D and a cumulative constraint)",
     parameters=(
         Parameter("time_limit", float, 30.0, "seconds after which the best found is kept", low=0),
         Parameter("workers", int, 1, "threads; with more than one, runs differ", low=1, high=64),

@@ -15,7 +15,7 @@ PLACEMENTS = 60_000
 """Single placements that a layout without brackets may take: about a second and a half."""
 
 
-@strategy("layout", "roam", source="ROAM (Shu et al., arXiv 2310.19295), as DESIGN reads it: layout across the waist")
+@strategy("layout", "roam", source="ROAM (Shu et al., arXiv 2310.19295), in our reading: layout across the waist")
 def roam(lifetimes: tuple[Lifetime, ...]) -> Layout:
     """Activations stacked like brackets from the low end, each pair on the one outside it; temporaries best-fit around.
 

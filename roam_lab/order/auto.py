@@ -29,7 +29,7 @@ RIVALS: tuple[Callable[[Graph], Order], ...] = (lescea, lpmf, xla_list, dfs, bfs
 @strategy(
     "order",
     "auto",
-    source="list scheduling, splits at minimum cuts (DESIGN: Proof; ROAM, section 4), search over states (serenity)",
+    source="list scheduling, splits at minimum cuts (ROAM, section 4), search over states (serenity)",
     parameters=(
         Parameter("time_limit", float, None, "seconds, spent only while not optimal (None: effort of about 2)", low=0),
     ),

@@ -42,7 +42,7 @@ class Cuts:
     A state is a set of ops closed under predecessors. A storage costs its bytes if it is created (its creator
     is in the set) and not finished with (a user is outside): an arc of its bytes from the creator to the
     storage, and unlimited arcs from there to its users; unlimited arcs from every op to its predecessors keep
-    the set closed. (DESIGN, "Proof"; closure problems: Picard 1976.)
+    the set closed. (Closure problems: Picard 1976.)
     """
 
     problem: Problem

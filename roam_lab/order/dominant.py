@@ -46,15 +46,16 @@ def dominant(
     | any                                | ops whose best moment is known whatever else runs are taken out or     |
     |                                    | joined to a neighbour; series-parallel parts that share no storage     |
     |                                    | with what runs beside them are solved (independent branches by merging |
-    |                                    | hills, branches that share storages by search) and contracted          |
+    |                                    | hills, pumpkins by `pumpkin_run`, others by search) and contracted     |
     | is contracted to one chain         | nothing more: the order is optimal, and that is proven                 |
     | something else is left             | list scheduling of the hills left, then a search for anything better,  |
     |                                    | which is a proof too if it ends within the effort                      |
 
     Never above the captured order. Without a time limit the order depends on the graph and the effort alone. That every
     graph has a dominant schedule, and where to split for it, follows here from memory being submodular over
-    sets of finished ops: see `View.lowest` and `descend`. Branches that share a storage are searched, not enumerated as
-    in the paper: ten long branches with many valleys each and one large storage may take more than the effort.
+    sets of finished ops: see `View.lowest` and `descend`. Pumpkins (chains that share one
+    storage, each with one reader) are solved by branch and bound over where each chain stands when it is freed; other
+    branches that share storages are searched.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     problem = problem_of(graph)

@@ -34,7 +34,7 @@ def improved(problem: Problem, order: Sequence[int], budget: Budget) -> list[int
     problem in two: what has run then, and the rest. Each side is scheduled by itself, and improved in the
     same way if it peaks too high. Stops when no cheaper state exists (the peak is then proven optimal), when
     neither side gets below the present peak, or when the budget is spent. (ROAM, tree of tasks; dominant schedules,
-    splitting at the deepest valley; both in DESIGN.)
+    splitting at the deepest valley.)
     """
     best = list(order)
     while best:

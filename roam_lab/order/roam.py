@@ -27,7 +27,7 @@ PARAMETERS = (
 )
 
 
-@strategy("order", "roam", source="ROAM (Shu et al., arXiv 2310.19295), as DESIGN reads it", parameters=PARAMETERS)
+@strategy("order", "roam", source="ROAM (Shu et al., arXiv 2310.19295), in our reading", parameters=PARAMETERS)
 def roam(
     graph: Graph,
     node_limit: int = 128,

@@ -88,13 +88,15 @@ class Fit:
         return any(point.batch == batch for point in self.points)
 
     def largest_batch(self, device: Device, run: Run) -> int:
-        """The largest batch that fits on `device`; 0: not even one sample does."""
+        """The largest batch that fits on `device`, at most MOST_BATCH; 0: not even one sample does."""
         room = device.memory_bytes - device.overhead_bytes
         if self.need(1, run) > room:
             return 0
         low, high = 1, 2
         while high <= MOST_BATCH and self.need(high, run) <= room:
             low, high = high, 2 * high
+        if low == MOST_BATCH:
+            return MOST_BATCH
         while high - low > 1:
             middle = (low + high) // 2
             low, high = (middle, high) if self.need(middle, run) <= room else (low, middle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roam_lab.plan.fit import RUNS, Fit
+from roam_lab.plan.fit import MOST_BATCH, RUNS, Fit
 from roam_lab.report.legal import legal
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
@@ -29,4 +29,4 @@ def fit_text(fit: Fit) -> str:
 
 
 def _batch(size: int) -> str:
-    return f"{size:,}" if size else "none"
+    return f"over {size:,}" if size == MOST_BATCH else f"{size:,}" if size else "none"

@@ -11,6 +11,7 @@ from roam_lab.order.dominance.block import Block
 from roam_lab.order.dominance.merge import merged
 from roam_lab.order.dominance.precedence import check
 from roam_lab.order.dominance.profile import Job, canonical
+from roam_lab.order.dominance.pumpkin import pumpkin_of, pumpkin_run
 from roam_lab.order.dominance.search import Effort, SpentError, dominant_run
 from roam_lab.order.dominance.series_parallel import Quotient
 
@@ -18,6 +19,10 @@ JOBS_LIMIT = 400
 """Jobs of a part that a search is tried on."""
 STEPS_LIMIT = 20_000
 """Steps that the search of one part may try."""
+SMALL_JOBS = 8
+"""Jobs of a part that is searched at once, whatever its shape."""
+PUMPKIN_STEPS = 500_000
+"""Steps that a larger pumpkin may take."""
 
 
 @dataclass(slots=True)
@@ -168,9 +173,11 @@ class Contraction:
         """An isolated part replaced by its dominant schedule, or left as it is if that takes too much effort."""
         if len(part.jobs) <= JOBS_LIMIT and part.solved and self.effort.left:
             block = self._block(part.jobs)
-            own = self.effort.slice(STEPS_LIMIT)
+            pumpkin = pumpkin_of(block) if len(block) > SMALL_JOBS else None
+            own = self.effort.slice(PUMPKIN_STEPS if pumpkin else STEPS_LIMIT)
             try:
-                return self._line(canonical(unshared(block, dominant_run(block, own))))
+                run = pumpkin_run(pumpkin, own) if pumpkin else dominant_run(block, own)
+                return self._line(canonical(unshared(block, run)))
             except SpentError:
                 pass
             finally:

@@ -62,11 +62,11 @@ def canonical(chain: Sequence[Job]) -> list[Job]:
     before = [(job.hill_bytes, job.net_bytes) for job in chain[:at]]
     behind = [(job.hill_bytes - job.net_bytes, -job.net_bytes) for job in reversed(chain[at:])]
     count = len(chain)
-    bounds = [0, *_descents(before), *(count - end for end in reversed(_descents(behind)[:-1])), count]
+    bounds = [0, *descents(before), *(count - end for end in reversed(descents(behind)[:-1])), count]
     return [join(chain[first:last]) for first, last in pairwise(bounds) if first < last]
 
 
-def _descents(jobs: Sequence[tuple[int, int]]) -> list[int]:
+def descents(jobs: Sequence[tuple[int, int]]) -> list[int]:
     """Where to cut a chain of (hill, net) that ends in its lowest valley: the end of each joined job."""
     joined: list[tuple[int, int, int]] = []  # hill, net, end
     for end, (hill, net) in enumerate(jobs, 1):

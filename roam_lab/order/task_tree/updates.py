@@ -15,8 +15,8 @@ def put_back(problem: Problem, run: Sequence[int], ops: Sequence[int], room_byte
     Op by op: right after the last op that it follows if no step then holds more than `room_bytes`, else after the
     first later op where that is so, else where the most that any step holds is least. An op that leaves more than it
     frees waits for the ops that use what it leaves. (ROAM, weight updates; there whole updates are moved, here their
-    ops: the half that consumes the gradient and the half that needs temporaries want different places; DESIGN, "What
-    list scheduling misses".)
+    ops: the half that consumes the gradient and the half that needs temporaries want different
+    places.)
     """
     if not run:
         return list(ops)
