@@ -48,7 +48,8 @@ def exact_order(
     the search: runs of ops are joined first (`join_runs`); a run that frees at least what it takes is taken at once,
     alone, if it stays within the level; and once an op is reached that every other precedes or follows, all
     states before it are forgotten, so that segments add up and do not multiply. `deadline`: of time.perf_counter.
-    Raises nothing: it stops at the limits. (Source: serenity, arXiv 2003.02369, section 3; dominance: Jin et al., arXiv 2312.13526.)
+    Raises nothing: it stops at the limits. (Sources: serenity, arXiv 2003.02369, section 3;
+    dominance, arXiv 2312.13526.)
     """
     if lower_bytes >= upper_bytes or not len(problem):
         return Searched(None, upper_bytes, True, 0)
