@@ -53,9 +53,9 @@ def dominant(
 
     Never above the captured order. Without a time limit the order depends on the graph and the effort alone. That every
     graph has a dominant schedule, and where to split for it, follows here from memory being submodular over
-    sets of finished ops: see `View.lowest` and `descend`. Pumpkins (chains that share one
-    storage, each with one reader) are solved by branch and bound over where each chain stands when it is freed; other
-    branches that share storages are searched.
+    sets of finished ops: see `View.lowest` and `descend`. Pumpkins (chains that share one storage, with one reader in
+    each) are solved by branch and bound over where each chain stands when it is freed; other branches that share
+    storages are searched.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     problem = problem_of(graph)

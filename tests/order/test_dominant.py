@@ -19,7 +19,16 @@ from roam_lab.order.list_scheduling import list_scheduling
 from roam_lab.order.problem import problem_of
 from roam_lab.plan import make_plan
 from roam_lab.registry import find
-from tests.order.dominance.graphs import embedded, in_tree, least_peak, liu_tree, mirrored, pumpkin, series_parallel
+from tests.order.dominance.graphs import (
+    embedded,
+    hard_pumpkin,
+    in_tree,
+    least_peak,
+    liu_tree,
+    mirrored,
+    pumpkin,
+    series_parallel,
+)
 from tests.plan.graphs import SHARED, random_graph, two_halves
 from tests.plan.training_step import training_step
 
@@ -71,6 +80,20 @@ def test_pumpkins_are_proven(shared: bool) -> None:
         graph = pumpkin(seed, 3, 14, shared)
         found = dominant(graph)
         assert live_peak(graph, found.order).bytes == least_peak(graph) == found.lower_bound_bytes
+
+
+def test_hard_pumpkins_are_proven() -> None:
+    for seed in range(12):
+        graph = hard_pumpkin(seed)
+        found = dominant(graph)
+        check_order(graph, found.order)
+        peak = live_peak(graph, found.order).bytes
+        assert lower_bound(graph, found.order).bytes <= found.lower_bound_bytes == peak, seed
+        assert peak <= live_peak(graph, list_scheduling(graph)).bytes
+    for seed in range(60):
+        graph = hard_pumpkin(seed, 3, 4)
+        found = dominant(graph)
+        assert live_peak(graph, found.order).bytes == least_peak(graph) == found.lower_bound_bytes, seed
 
 
 def legal(graph: Graph, part: list[int], draw: random.Random) -> list[int]:

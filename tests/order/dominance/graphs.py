@@ -147,6 +147,27 @@ def pumpkin(seed: int, chains: int = 10, count: int = 300, shared: bool = True) 
     return Graph(graph.name, (*graph.storages, Storage(size)), tuple(ops))
 
 
+def hard_pumpkin(seed: int, chains: int = 10, length: int = 30) -> Graph:
+    """Chains of many hills and valleys, and a large storage of the source that each reads somewhere."""
+    draw = random.Random(seed)
+    storages = [Storage(draw.randint(100, 3000))]
+    ops = [Op("source", "t", (), (0,))]
+    ends: list[tuple[int, int]] = []
+    for chain in range(chains):
+        reader = draw.choice((0, draw.randrange(length)))
+        last, carried = 0, -1
+        for at in range(length):
+            out = int(abs(at / length - draw.choice((0.3, 0.5, 0.7))) * draw.randint(50, 400)) + draw.randint(1, 60)
+            storages += [Storage(out), Storage(draw.randint(0, 900))]  # what goes on, and workspace
+            reads = {0} if at == reader else set()
+            touches = tuple(sorted(reads | ({carried} if at else set())))
+            ops.append(Op(f"{chain}_{at}", "t", (last,), (len(storages) - 2, len(storages) - 1), touches))
+            last, carried = len(ops) - 1, len(storages) - 2
+        ends.append((last, carried))
+    ops.append(Op("sink", "t", tuple(last for last, _ in ends), (), tuple(carried for _, carried in ends)))
+    return Graph(f"hard_pumpkin_{seed}", tuple(storages), tuple(ops))
+
+
 def least_peak(graph: Graph, forced: Sequence[int] = ()) -> int:
     """The least live peak of all legal orders (that run `forced` in this sequence).
 
