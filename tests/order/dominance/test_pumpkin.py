@@ -57,8 +57,8 @@ def test_several_storages_with_the_same_sharers_are_one() -> None:
     for seed in range(50):
         block = random_pumpkin(seed)
         jobs = [replace(job, shares=(*job.shares, 7)) if 0 in job.shares else job for job in block.jobs]
-        half = Block(jobs, block.before, block.shared_bytes | {7: 5})
-        whole = Block(block.jobs, block.before, block.shared_bytes | {0: block.shared_bytes[0] + 5})
+        half = Block(jobs, block.before, {**block.shared_bytes, 7: 5})
+        whole = Block(block.jobs, block.before, {**block.shared_bytes, 0: block.shared_bytes[0] + 5})
         assert found(half) == found(whole)
 
 
@@ -81,10 +81,9 @@ def test_effort_ends_it() -> None:
     for seed in range(30):
         pumpkin = pumpkin_of(random_pumpkin(seed))
         assert pumpkin is not None
-        try:
-            pumpkin_run(pumpkin, Effort(1))
-        except SpentError:
-            spent += 1
-    assert spent > 20
-    with pytest.raises(SpentError):
-        pumpkin_run(pumpkin, Effort(10**6, deadline=0.0))
+        for effort in (Effort(1), Effort(10**6, deadline=0.0)):
+            try:
+                pumpkin_run(pumpkin, effort)
+            except SpentError:
+                spent += 1
+    assert spent > 40
