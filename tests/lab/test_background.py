@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -57,8 +58,13 @@ def test_only_the_last_request_is_answered(background: Background, told: Queue[A
 
 def workers() -> set[int]:
     """Processes of executors; the one that tracks their resources stays."""
-    found = {child.pid: " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True)}
-    return {pid for pid, line in found.items() if "loky" in line and "tracker" not in line}
+    found = set()
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # it ended just now
+            line = " ".join(child.cmdline())
+            if "loky" in line and "tracker" not in line:
+                found.add(child.pid)
+    return found
 
 
 def test_cancel_kills_what_runs_and_the_next_request_works(background: Background, told: Queue[Any]) -> None:
