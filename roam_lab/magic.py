@@ -19,6 +19,7 @@ from roam_lab.arguments import parse, parser_of, planning, unused
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
 from roam_lab.lab.completion import matcher_of
+from roam_lab.lab.host import host
 from roam_lab.lab.progress import notebook_progress
 from roam_lab.lab.shown import Place, PlanView, compare_shown, plan_shown, profile_shown, run_text
 from roam_lab.plan import Plan, Profile, load_plan
@@ -114,10 +115,16 @@ class RoamMagics(Magics):
         return row.plan
 
     def _lab(self, arguments: Any, names: dict[str, Any]) -> Any:
-        self.bench.profile_named(self._profile_name(arguments.profile, names))
+        name = self._profile_name(arguments.profile, names)
+        known = self.bench.profile_named(name)
+        here = host()
+        if not here.widgets:
+            row = self.bench.latest_of(known) or self.bench.plan_named(None, name)
+            Place().show(plan_shown(row.plan, known, f"no panel here: {here.why}"))
+            return row.plan
         from roam_lab.lab.panel import Lab
 
-        panel = Lab(self.bench, self._profile_name(arguments.profile, names))
+        panel = Lab(self.bench, name)
         Place().show(panel)
         return panel
 

@@ -87,6 +87,11 @@ class Workbench(Session):
         self.of[row.name] = next((known for known, profile in self.profiles.items() if profile is of), "")
         return row
 
+    def latest_of(self, profile: Profile) -> WhatIf | None:
+        """The latest plan of a profile; None where there is none."""
+        own = [row for row in self.what_ifs if self.profiles.get(self.of.get(row.name, "")) is profile]
+        return next((row for row in own if row.name == self.latest), own[-1] if own else None)
+
     def adopt(self, name: str, given: Profile) -> str:
         """A profile that was made by `roam_lab.profile`, under the name of its variable."""
         self.profiles[name] = self.profile = given

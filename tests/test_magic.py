@@ -4,45 +4,17 @@ from xml.etree import ElementTree
 
 import pytest
 import torch
-from IPython.core.interactiveshell import InteractiveShell
-from IPython.utils.capture import capture_output
 
 from roam_lab.plan import Plan, Profile
 from roam_lab.registry import strategies
 from roam_lab.report.explanation import explain
-
-SETUP = """
-import torch
-model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
-batch = (torch.randn(4, 8), torch.randint(0, 2, (4,)))
-optimizer = torch.optim.AdamW(model.parameters())
-criterion = torch.nn.CrossEntropyLoss()
-def train_step(model, optimizer, batch):
-    loss = criterion(model(batch[0]), batch[1])
-    loss.backward()
-    optimizer.step()
-    optimizer.zero_grad()
-    return loss
-"""
-PROFILE = "%roam profile model batch --optimizer optimizer --loss criterion --name small"
+from tests.notebook_shell import PROFILE, cell, open_shell
 
 
 @pytest.fixture
 def shell():
-    InteractiveShell.clear_instance()
-    shell = InteractiveShell.instance()
-    shell.run_cell("%load_ext roam_lab")
-    shell.run_cell(SETUP).raise_error()
-    yield shell
-    InteractiveShell.clear_instance()
-
-
-def cell(shell, text):
-    """Run a cell; what it displayed, printed and complained of. It never raises."""
-    with capture_output() as caught:
-        shell.run_cell(text).raise_error()
-    assert "Traceback" not in caught.stdout + caught.stderr
-    return caught
+    with open_shell() as opened:
+        yield opened
 
 
 def test_profile_returns_the_profile_and_shows_text_and_picture(shell):

@@ -31,11 +31,16 @@ class Provenance:
 
 def is_user_file(filename: str) -> bool:
     """True for files of the user and of model libraries: not torch, not roam-lab, not generated code."""
-    return not filename.startswith(_NOT_THE_USERS) and not filename.startswith("<")
+    if filename.startswith("<"):
+        return filename.startswith("<ipython-input-")
+    return not filename.startswith(_NOT_THE_USERS)
 
 
 def _short(filename: str) -> str:
-    """Path as people write it: relative to where they stand, or from site-packages on."""
+    """Path as people write it: relative to where they stand, or from site-packages on; In[3] for a notebook's cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None and (cell := getattr(shell.compile, "_filename_map", {}).get(filename)) is not None:
+        return f"In[{cell}]"
     for root in (os.getcwd() + os.sep, *(entry + os.sep for entry in sys.path if entry)):
         if filename.startswith(root):
             return filename[len(root) :]

@@ -31,7 +31,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
     def __init__(self, bench: Workbench, profile: str | None = None) -> None:
         self.bench = bench
         self.profile = bench.profile_named(profile)
-        self.chosen: str | None = bench.latest
+        latest = bench.latest_of(self.profile)
+        self.chosen: str | None = latest.name if latest else None
         self.background = Background(self._planned, self._failed)
         self.task: ThreadTask | None = None
         self.controls = Controls(self.ask)
@@ -75,7 +76,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self._failed(str(error))
             return
         self._working(f"planning with order {settings['order']}, layout {settings['layout']}")
-        self._limit = settings.get("node_limit")
+        self._limit, self._asked = settings.get("node_limit"), settings["order"]
         self.background.ask(self.profile.graph, {**settings, "environment": dict(self.profile.environment)})
 
     def cancel(self, *_: Any) -> None:
@@ -119,13 +120,14 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         try:
             export(self.bench.what_ifs[self.chosen].plan, self.path.value, self.force.value)
         except RoamError as error:
-            return self._failed(str(error))
+            return self._failed(str(error).replace("add --force", "tick overwrite"))
         return self._idle(f"wrote {self.path.value}")
 
     def close(self) -> None:
         """End the process that plans."""
         self.cancel()
         self.background.close()
+        self.figures.close()
         super().close()
 
     def _in_thread(self, act: Callable[[str], tuple[Any, Any]]) -> None:
@@ -149,7 +151,10 @@ class Lab(widgets.VBox):  # type: ignore[misc]
 
     def _planned(self, plan: Plan) -> None:
         self.chosen = self.bench.keep(plan, None, self.profile, self._limit).name
-        self._idle()
+        better = plan.order_strategy != self._asked
+        self._idle(
+            f"order {self._asked} is worse than {plan.order_strategy} here, which the plan keeps" if better else ""
+        )
         self._show()
 
     def _failed(self, sentence: str) -> None:
@@ -173,7 +178,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             plan = self.bench.what_ifs[self.chosen].plan
             self.cards.value = _cards(plan)
             self._show_table()
-            self.figures.show(plan, self.profile)
+            self.figures.show(plan, self.bench.profiles.get(self.bench.of.get(self.chosen, "")))
         else:
             self._show_table()
 

@@ -59,7 +59,9 @@ class Fit:
     """The needs at some batch sizes (ascending), and what follows for each device.
 
     Between two captured sizes the need is interpolated, beyond them extrapolated, by straight lines: activations
-    grow with the batch, everything else stays. `ValueError` without points or with a size given twice.
+    grow with the batch, everything else stays. Eager never needs less than the plan, whose peak is at most eager's:
+    what its allocator loses goes up and down with the batch, and a line through two losses would foretell gains.
+    `ValueError` without points or with a size given twice.
     """
 
     name: str
@@ -73,6 +75,10 @@ class Fit:
 
     def need(self, batch: int, run: Run) -> int:
         """Predicted bytes of the whole step at a batch size."""
+        line = self._line(batch, run)
+        return line if run == "planned" else max(line, self._line(batch, "planned"))
+
+    def _line(self, batch: int, run: Run) -> int:
         points = self.points
         if len(points) == 1:
             (only,) = points

@@ -100,7 +100,9 @@ def test_a_reloaded_page_shows_the_present_state(panel: Panel) -> None:
     assert [name for name in names if name not in told] == []
     assert panel.page.locator(".widget-dropdown select").first.input_value() == "captured"
     panel.choose("order", "dfs")
-    panel.wait_for_words("dfs")
+    panel.page.locator("[role=status]").filter(has_text="order dfs is worse than captured here").wait_for()
+    panel.choose("order", "list")
+    panel.wait_for_words("list")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -121,16 +123,19 @@ def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
 
 def test_cancel_in_the_middle_while_the_kernel_answers(panel: Panel) -> None:
     names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
-    panel.choose("order", "model_ilp")
+    panel.run(
+        "panel.controls.layout_name.value = 'hill_climb'; panel.controls.own['layout']['tries'].value = '9999999'"
+    )
     panel.wait_until("panel.background._running is not None")
+    panel.page.page.wait_for_timeout(2000)
     assert panel.kernel("6 * 7") == 42
     assert panel.kernel("panel.background.busy")
     panel.press("Cancel")
     panel.wait_until("not panel.background.busy")
     panel.wait_until("'cancelled' in panel.status.value")
     assert panel.kernel("[row.name for row in panel.bench.what_ifs]") == names
-    panel.choose("order", "auto")
-    panel.wait_for_words("auto")
+    panel.run("panel.controls.layout_name.value = 'auto'")
+    panel.wait_until("not panel.background.busy")
 
 
 def test_verify_notes_what_was_measured(panel: Panel) -> None:
@@ -145,7 +150,7 @@ def test_verify_notes_what_was_measured(panel: Panel) -> None:
 def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> None:
     panel.run("panel.path.value = 'taken.svg'; open('taken.svg', 'w').close()")
     panel.press("Export")
-    panel.page.locator("[role=alert]").filter(has_text="taken.svg exists").wait_for()
+    panel.page.locator("[role=alert]").filter(has_text="taken.svg: is there already; tick overwrite").wait_for()
     panel.run("panel.controls.time_limit.value = 'soon'")
     panel.page.locator("[role=alert]").filter(has_text="time_limit").wait_for()
     panel.run("panel.controls.time_limit.value = ''")

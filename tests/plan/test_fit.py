@@ -27,6 +27,11 @@ def test_one_size_alone_scales_what_is_above_resident() -> None:
     assert [fit.need(batch, "eager") for batch in (1, 2, 4)] == [1200, 1400, 1800]
 
 
+def test_eager_never_needs_less_than_the_plan_however_its_losses_fall() -> None:
+    fit = Fit("gpt2", (Point(16, 1424, 3868, 3788), Point(32, 1424, 7580, 7576)))
+    assert all(fit.need(batch, "eager") >= fit.need(batch, "planned") for batch in range(1, 2000))
+
+
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(st.integers(0, 9000), st.integers(1, 3000), st.integers(0, 3000), st.integers(2, 9))
 def test_the_largest_batch_by_trying(resident: int, first: int, more: int, size: int) -> None:
