@@ -131,7 +131,7 @@ def as_graph(lives: tuple[Lifetime, ...]) -> tuple[Graph, dict[int, int]]:
 
 def _values(strategy: Strategy, job: Mapping[str, Any]) -> dict[str, Any]:
     declared = {parameter.name for parameter in strategy.parameters}
-    knobs = {key: job.get(key) for key in ("time_limit", "node_limit", "seed")}
+    knobs = {key: job.get(key) for key in ("time_limit", "node_limit", "seed", "leaves")}
     return strategy.accept({key: value for key, value in knobs.items() if value is not None and key in declared})
 
 
@@ -141,7 +141,8 @@ def _leaves(tasks: Any) -> dict[str, Any] | None:
         return None
     leaves = list(tasks.leaves())
     ends = {status: sum(leaf.status == status for leaf in leaves) for status in ("optimal", "feasible", "timed out")}
-    return {"count": len(leaves), "slowest_seconds": round(max(leaf.solve_seconds for leaf in leaves), 4), **ends}
+    seconds = [leaf.solve_seconds for leaf in leaves]
+    return {"count": len(leaves), "seconds": round(sum(seconds), 4), "slowest_seconds": round(max(seconds), 4), **ends}
 
 
 def _judged(graph: Graph, order: tuple[int, ...], layout: Layout, peak: int, file: str | None = None) -> str:

@@ -35,11 +35,20 @@ class Job:
     layout: str
     time_limit: float | None = None
     node_limit: int | None = None
+    leaves: str | None = None
 
     @property
     def key(self) -> str:
         """What makes two runs the same measurement."""
-        parts = (self.kind, self.name, self.order, self.layout, self.time_limit, self.node_limit)
+        parts = (
+            self.kind,
+            self.name,
+            self.order,
+            self.layout,
+            self.time_limit,
+            self.node_limit,
+            *filter(None, [self.leaves]),
+        )
         return "/".join("" if part is None else str(part) for part in parts)
 
 
