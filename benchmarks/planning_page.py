@@ -252,8 +252,8 @@ def _scaling(data: Mapping[str, Any]) -> str:
             lines.append([_short(row["name"]), *figures, *told])
         parts.append(
             "## Partition granularity\n\nThe order `roam` with leaves of at most node_limit ops, each solved as an "
-            "integer program (`leaves=all`;\nby default only where no certificate settles it, which is nowhere on these "
-            "graphs). Where leaves time out, the seconds are cut off.\n\n"
+            "integer program (`leaves=all`;\nby default only where no certificate settles it, which is nowhere on "
+            "these graphs). Where leaves time out, the seconds are cut off.\n\n"
             f"![Seconds over node_limit](planning_node_limit.svg)\n\n{table(lines)}"
         )
     return "\n\n".join(parts)
