@@ -1,0 +1,119 @@
+"""The panel without a browser: callbacks, sentences, and what ends with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+
+import pytest
+import torch
+
+from roam_lab.errors import InfeasibleError
+from roam_lab.lab import panel as panel_module
+from roam_lab.lab.host import Host
+from roam_lab.lab.panel import Lab
+from roam_lab.session import profile
+from roam_lab.workbench import Made, Workbench
+
+
+@pytest.fixture
+def bench() -> Workbench:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 2))
+    batch = (torch.randn(4, 8), torch.randint(0, 2, (4,)))
+    made = Made(model, batch, torch.optim.AdamW(model.parameters()), torch.nn.CrossEntropyLoss())
+    bench = Workbench()
+    bench.capture_named("small", made, fake=True)
+    return bench
+
+
+@pytest.fixture
+def panel(bench: Workbench, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
+    monkeypatch.setattr(
+        panel_module, "host", lambda: Host("jupyter", True, getattr(request, "param", False), "as a test has it")
+    )
+    monkeypatch.setattr(panel_module, "load_bokeh", lambda: None)
+    opened = Lab(bench)
+    yield opened
+    opened.close()
+
+
+def wait(true: Any, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("panel", [True, False], ids=["live", "still"], indirect=True)
+def test_a_new_setting_makes_a_what_if_and_shows_it(panel: Lab) -> None:
+    assert panel.chosen == "small"
+    panel.controls.order.value = "lescea"
+    wait(lambda: not panel.background.busy and panel.chosen != "small")
+    assert panel.bench.what_ifs[panel.chosen or ""].plan.order_strategy in panel.cards.value + panel.chosen
+    assert len(panel.table._rows) == 2
+    assert panel.chosen in panel.table._cells.value
+    panel.choose("small")
+    assert panel.chosen == "small"
+    panel.remove("small")
+    assert panel.chosen != "small"
+    assert "small" not in panel.table._rows
+
+
+def test_an_infeasible_plan_is_a_red_sentence(panel: Lab) -> None:
+    panel._failed(str(InfeasibleError("an arena of 1 bytes is <too> small")))
+    assert 'role="alert"' in panel.status.value
+    assert "&lt;too&gt; small" in panel.status.value
+    assert panel.chosen == "small"
+
+
+def test_a_failing_planner_is_a_red_sentence(panel: Lab) -> None:
+    panel.background.ask(panel.profile.graph, {"budget": 1})
+    wait(lambda: not panel.background.busy and "alert" in panel.status.value)
+    assert "an arena of 1 bytes is too small" in panel.status.value
+
+
+def test_without_the_model_run_and_verify_say_so(panel: Lab, bench: Workbench) -> None:
+    model = torch.nn.Linear(4, 1)
+    bench.adopt("found", profile(model, (torch.randn(2, 4), torch.randn(2, 1)), loss=torch.nn.MSELoss(), fake=True))
+    bench.plan_named("bare", "found")
+    adopted = Lab(bench, "found")
+    assert adopted.chosen == "bare"
+    for press in (adopted.run, adopted.verify):
+        press()
+        wait(lambda: "alert" in adopted.status.value)
+        assert "the model that 'bare' is a plan of is not known here" in unescape(adopted.status.value)
+        adopted.status.value = ""
+    adopted.close()
+    assert panel.chosen == "small"
+
+
+def test_closing_ends_the_process_that_plans(panel: Lab) -> None:
+    panel.controls.order.value = "roam"
+    wait(lambda: not panel.background.busy and panel.background._executor is not None)
+    processes = list(panel.background._executor._processes.values())
+    assert processes
+    panel.close()
+    wait(lambda: not any(process.is_alive() for process in processes))
+
+
+def test_two_panels_over_one_workbench(panel: Lab, bench: Workbench) -> None:
+    other = Lab(bench)
+    other.controls.layout_name.value = "best_fit"
+    wait(lambda: not other.background.busy and other.chosen != "small")
+    assert panel.chosen == "small"
+    other.close()
+    panel.controls.order.value = "list"
+    wait(lambda: not panel.background.busy and panel.chosen != "small")
+    assert len(panel.table._rows) == 3
+
+
+def test_a_profile_of_its_own_is_what_a_panel_shows(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel_module, "host", lambda: Host("vscode", True, False, "vscode"))
+    bench.capture_named("later", bench.made["small"], fake=True)
+    first, second = Lab(bench, "small"), Lab(bench, "later")
+    assert (first.chosen, second.chosen) == ("small", "later")
+    first.close()
+    second.close()
