@@ -1,4 +1,4 @@
-"""Run notebooks and save them with their outputs, as they are committed: `python notebooks/refresh.py [NAME.ipynb ...]`.
+"""Run notebooks and save them with their outputs, as committed: `python notebooks/refresh.py [NAME.ipynb ...]`.
 
 What differs from run to run and says nothing is left out: execution times, the state of widgets, progress bars that are
 gone. The output of a cell tagged `live` (the panel: 2.6 MB of script, dead without a kernel) is left out, too.
