@@ -87,23 +87,31 @@ class Panel:
         """Whether the memory figure's legend has these words: it names the order that is drawn."""
         return bool(self.page.page.evaluate(LEGEND_HAS, words))
 
-    def wait_for_words(self, words: str) -> float:
-        """Wait until figure and table both show a plan; `words` "ORDER" or "ORDER, NODES". Seconds since the epoch."""
+    def drawn(self) -> str:
+        """Which figures are drawn: their number in BokehJS."""
+        return str(self.page.page.evaluate(f"({FIND})('roam-arena').id"))
+
+    def wait_for_words(self, words: str, before: str = "") -> float:
+        """Wait until figure and table both show a plan; `words` "ORDER" or "ORDER, NODES". Seconds since the epoch.
+
+        `before`: what `drawn` gave; other figures must have taken their place.
+        """
         order, _, nodes = words.partition(", ")
         return float(
             self.page.page.evaluate(
-                f"""async ([order, nodes]) => {{
+                f"""async ([order, nodes, before]) => {{
                   const figure = {LEGEND_HAS}
                   const row = () => [...document.querySelectorAll(".widget-gridbox button.mod-info")].some(
                     button => button.textContent.includes(order) && button.textContent.includes(nodes))
                   const end = Date.now() + 60000
-                  while (!(figure(`planned order (${{order}})`) && row())) {{
+                  const fresh = () => ({FIND})("roam-arena")?.id !== before
+                  while (!(figure(`planned order (${{order}})`) && row() && fresh())) {{
                     if (Date.now() > end) throw new Error("the page never showed " + order)
                     await new Promise(requestAnimationFrame)
                   }}
                   return Date.now() / 1000
                 }}""",
-                [order, nodes],
+                [order, nodes, before],
             )
         )
 

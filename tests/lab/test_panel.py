@@ -52,8 +52,8 @@ def test_a_new_setting_makes_a_what_if_and_shows_it(panel: Lab) -> None:
     assert panel.chosen == "small"
     panel.controls.order.value = "lescea"
     wait(lambda: not panel.background.busy and panel.chosen != "small")
+    wait(lambda: len(panel.table._rows) == 2)
     assert panel.bench.what_ifs[panel.chosen or ""].plan.order_strategy in panel.cards.value + panel.chosen
-    assert len(panel.table._rows) == 2
     assert panel.chosen in panel.table._cells.value
     panel.choose("small")
     assert panel.chosen == "small"
@@ -106,7 +106,7 @@ def test_two_panels_over_one_workbench(panel: Lab, bench: Workbench) -> None:
     assert panel.chosen == "small"
     other.close()
     panel.controls.order.value = "list"
-    wait(lambda: not panel.background.busy and panel.chosen != "small")
+    wait(lambda: not panel.background.busy and panel.chosen != "small" and len(panel.table._rows) > 1)
     assert len(panel.table._rows) == 3
 
 
