@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals picture clean
+.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -59,6 +59,9 @@ rivals: $(STAMP)  ## other projects' planners for bench-planning, in a folder of
 
 bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu
+
+notebooks: $(STAMP)  ## run the notebooks again and save them with their outputs
+	$(BIN)/python notebooks/refresh.py
 
 picture: demo  ## the README's picture, as the demo draws it
 	cp demo_output/gpt2_batch1.svg docs/

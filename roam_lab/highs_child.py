@@ -10,6 +10,7 @@ OPTIONS.json holds {"options": {...}, "start": {name: value}}.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import Any
 
@@ -45,5 +46,6 @@ def main(model_path: str, options_path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is interrupted, too, and ends this process
     for line in sys.stdin:
         print(json.dumps(main(*json.loads(line))), flush=True)

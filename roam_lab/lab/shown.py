@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.runtime.measured_run import RunFigures
 
+PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
+"""Columns stay columns, also in a notebook that was turned into a page."""
 PLAN_MIME = "application/vnd.roam.plan+json"
 """What JupyterLab's viewer of plans, in labextension/, is asked for."""
 
@@ -34,7 +36,7 @@ class Shown:
         return self.text
 
     def _repr_html_(self) -> str:
-        return f'{self.svg}<pre style="font-size:12px;line-height:1.35">{escape(self.text)}</pre>'
+        return f'{self.svg}<pre style="{PRE}">{escape(self.text)}</pre>'
 
 
 class PlanView:

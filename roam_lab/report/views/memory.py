@@ -240,7 +240,7 @@ def _measured(profile: Profile, time: Axis) -> list[Curve]:
     values = np.array(measured.live_bytes, np.int64)
     kept = sampled(np.append(x, time.end), values, time.end)
     step = int(values.argmax())
-    basis = f"measured on {measured.device} by {measured.how}"
+    basis = f"measured on {measured.device}"
     label = f"measured eager ({measured.device})"
     return [
         Curve("measured", label, basis, x[kept], values[kept], int(values[step]), float(x[step]), measured.labels[step])

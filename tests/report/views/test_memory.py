@@ -125,10 +125,10 @@ def test_measured_is_lined_up_with_the_graph():
     profile = Profile(graph=graph, measured=measured)
     for view in (profile_memory_view(profile, clock="steps"), memory_view(make_plan(graph), profile, clock="steps")):
         curve = view.curves[-1]
-        assert (curve.role, curve.basis) == ("measured", "measured on cpu by a tracker")
+        assert (curve.role, curve.basis) == ("measured", "measured on cpu")
         assert curve.peak_bytes == 12
         assert curve.x[-1] == 5.0  # the last operator begins with the graph's last step
-        assert "measured eager (cpu): peak 12 B, measured on cpu by a tracker" in view.alt
+        assert "measured eager (cpu): peak 12 B, measured on cpu" in view.alt
     foreign = Profile(graph=graph, measured=MeasuredCurve(("a", "b"), (5, 9), "a tracker", "cpu"))
     assert profile_memory_view(foreign).curves[-1].peak_bytes == 9
     assert profile_memory_view(Profile(graph=graph)).bound_bytes is None
