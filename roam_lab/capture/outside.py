@@ -154,7 +154,7 @@ def _reached(step: Callable[..., Any]) -> Iterator[Any]:
         if isinstance(value, MethodType):
             waiting += [value.__self__, value.__func__]
         elif isinstance(value, FunctionType):
-            if not value.__module__.startswith("torch."):
+            if not (value.__module__ or "").startswith("torch."):  # None: code that was made by exec
                 names = inspect.getclosurevars(value)
                 waiting += [*names.nonlocals.values(), *names.globals.values()]
         elif isinstance(value, dict | list | set) or hasattr(value, "__dict__"):

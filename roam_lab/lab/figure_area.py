@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -51,7 +53,8 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             drawn = pictures_of(views)
             self._still.value = "".join(drawn[key] for key in KEYS if key in drawn)
         else:
-            self._draw(_arranged(plan, profile, self._listen))
+            with _no_collection():
+                self._draw(_arranged(plan, profile))
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
 
@@ -63,17 +66,37 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         if self._figures is not None:
             select(self._figures._model, storage)
 
+    def close(self) -> None:
+        """Take the figures out of pages, too."""
+        if self._figures is not None:
+            self._figures.close()
+        super().close()
+
     def _listen(self, storage: int | None) -> None:
         self._storage = storage
         self._selected(storage)
 
     def _draw(self, model: Any) -> None:
         from roam_lab.lab.live_figures import LiveFigures
+        from roam_lab.report.figures import on_select
 
         if self._figures is None:
             self._figures = LiveFigures(model, combine_events=True)
+            on_select(model, self._listen)
         else:
             self._figures.replace(model)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Python's collector waits: in a kernel that holds torch it takes a third of a second, best after the picture."""
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 def load_bokeh() -> None:
@@ -85,20 +108,18 @@ def load_bokeh() -> None:
     output_notebook(resources=resources(), hide_banner=True)
 
 
-def _arranged(plan: Plan, profile: Profile | None, listen: Callable[[int | None], None]) -> Any:
+def _arranged(plan: Plan, profile: Profile | None) -> Any:
     """The graph at the left, memory above arena at its right, the rest below; all beneath one another in a narrow page.
 
     Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here.
     """
     from bokeh.layouts import column, row
 
-    from roam_lab.report.figures import linked, on_select
+    from roam_lab.report.figures import linked
 
-    figures = linked(plan, profile)
+    figures = linked(plan, profile, places=True)
     side = column(figures["memory"], figures["arena"], sizing_mode="stretch_width", styles={"flex": WIDE})
     figures["graph"].styles = {"flex": NARROW}
     rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]
-    rows += [figures[key] for key in ("alive", "tasks") if key in figures]
-    model = column(figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})
-    on_select(figures["selected"], listen)  # it carries the selection of all
-    return model
+    rows += [figures["alive"], figures["tasks"]]
+    return column(figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})

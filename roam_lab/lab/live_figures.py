@@ -2,29 +2,61 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
 from bokeh.document import Document
 from bokeh.embed.elements import div_for_render_item
 from bokeh.embed.util import RenderItem
+from bokeh.protocol import Protocol
 from bokeh.util.serialization import make_globally_unique_css_safe_id, make_globally_unique_id
 from jupyter_bokeh.widgets import BokehModel
 
+from roam_lab.report.figures import renew
+
 
 class LiveFigures(BokehModel):  # type: ignore[misc]
-    """Figures that can be replaced. A page that is loaded again gets them as they are: what is selected and opened.
+    """Figures that can become others. A page that is loaded again gets them as they are: what is selected and opened.
 
     jupyter_bokeh sends what it was made with, and has no public way to renew that (pinned below 5 for what is used
     here): so it is written anew when a page asks for everything, past the traits, as open pages are up to date.
     """
 
+    _held: list[Any] | None = None
+    """Changes that wait to be sent together."""
+
     def replace(self, model: Any) -> None:
-        """Show `model` in place of what stood here."""
-        old = self._document
-        self.update_from_model(model)
-        if old is not None:
-            old.remove_on_change(self)
+        """Make what stands here into `model`, by one message with what differs."""
+        self._held = []
+        try:
+            renew(self._model, model)
+        finally:
+            held, self._held = self._held, None
+            if held:
+                self._patch(held)
+
+    def close(self) -> None:
+        """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""
+        if self.comm is not None:
+            super().close()
+
+    def _document_patched(self, event: Any) -> None:
+        if event.setter is self:
+            return
+        if self._held is None:
+            self._patch([event])
+        else:
+            self._held.append(event)
+
+    def _patch(self, events: list[Any]) -> None:
+        """As jupyter_bokeh's own, for many changes at once."""
+        message = Protocol().create("PATCH-DOC", events)
+        for part in (message.header_json, message.metadata_json, message.content_json):
+            self.send({"msg": "patch", "payload": part})
+        for buffer in message.buffers:
+            self.send({"msg": "patch", "payload": json.dumps(buffer.ref)})
+            self.send({"msg": "patch"}, [buffer.to_bytes()])
 
     @classmethod
     def _model_to_traits(cls, model: Any) -> dict[str, Any]:

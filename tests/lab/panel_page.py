@@ -87,31 +87,42 @@ class Panel:
         """Whether the memory figure's legend has these words: it names the order that is drawn."""
         return bool(self.page.page.evaluate(LEGEND_HAS, words))
 
-    def drawn(self) -> str:
-        """Which figures are drawn: their number in BokehJS."""
-        return str(self.page.page.evaluate(f"({FIND})('roam-arena').id"))
+    def figure_ids(self) -> list[str]:
+        """Which figures BokehJS holds."""
+        names = ("memory", "graph", "arena", "alive", "tasks")
+        return [str(self.page.page.evaluate(f"({FIND})('roam-{name}').id")) for name in names]
 
-    def wait_for_words(self, words: str, before: str = "") -> float:
-        """Wait until figure and table both show a plan; `words` "ORDER" or "ORDER, NODES". Seconds since the epoch.
+    def planned_curve(self) -> list[int]:
+        """The live bytes that the planned curve has, each once."""
+        return sorted(set(map(int, self.column("roam-planned", "bytes"))))
 
-        `before`: what `drawn` gave; other figures must have taken their place.
+    def remember(self) -> None:
+        """Note what the arena map shows, so that `wait_for_words` can tell that it shows something else."""
+        self.page.page.evaluate(f"() => {{ window.roamBefore = ({FIND})('roam-arena-data').data }}")
+
+    def wait_for_words(self, words: str, other: bool = False) -> float:
+        """Wait until figures and table show a plan, and are painted; `words` "ORDER" or "ORDER, NODES". Seconds since
+        the epoch.
+
+        `other`: the arena map must show something else than at `remember`.
         """
         order, _, nodes = words.partition(", ")
         return float(
             self.page.page.evaluate(
-                f"""async ([order, nodes, before]) => {{
+                f"""async ([order, nodes, other]) => {{
                   const figure = {LEGEND_HAS}
                   const row = () => [...document.querySelectorAll(".widget-gridbox button.mod-info")].some(
                     button => button.textContent.includes(order) && button.textContent.includes(nodes))
                   const end = Date.now() + 60000
-                  const fresh = () => ({FIND})("roam-arena")?.id !== before
+                  const fresh = () => !other || ({FIND})("roam-arena-data")?.data !== window.roamBefore
                   while (!(figure(`planned order (${{order}})`) && row() && fresh())) {{
                     if (Date.now() > end) throw new Error("the page never showed " + order)
                     await new Promise(requestAnimationFrame)
                   }}
+                  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame)
                   return Date.now() / 1000
                 }}""",
-                [order, nodes, before],
+                [order, nodes, other],
             )
         )
 

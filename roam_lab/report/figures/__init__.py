@@ -30,10 +30,12 @@ from roam_lab.report.figures.graph import graph_figure
 from roam_lab.report.figures.memory import memory_figure
 from roam_lab.report.figures.page import page, resources
 from roam_lab.report.figures.pareto import pareto_figure
+from roam_lab.report.figures.renew import renew
 from roam_lab.report.figures.selection import card, describing, new_selection, on_select, select, selection_of
 from roam_lab.report.figures.tasks import tasks_figure
 from roam_lab.report.figures.theme import Theme, alt_text, ink_of
 from roam_lab.report.views import views_of
+from roam_lab.report.views.tasks import no_tasks
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -51,6 +53,7 @@ __all__ = [
     "on_select",
     "page",
     "pareto_figure",
+    "renew",
     "resources",
     "select",
     "selection_of",
@@ -66,11 +69,13 @@ def linked(
     clock: Clock = "auto",
     resident: bool = False,
     selected: int | None = None,
+    places: bool = False,
 ) -> dict[str, Any]:
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
     Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", and "tasks" where the
-    plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
+    plan has a tree; with `places` always, so that `renew` finds it: empty and not visible without one. `clock`: the
+    time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
     Raises InputError for a bare plan, or a clock without figures.
     """
     views = views_of(plan, profile, clock=clock, resident=resident)
@@ -86,6 +91,8 @@ def linked(
         ),
         "alive": alive_figure(views.alive, theme=theme, selection=selection),
     }
-    if views.tasks is not None:
-        figures["tasks"] = tasks_figure(views.tasks, theme=theme, selection=selection)
+    if views.tasks is not None or places:
+        figures["tasks"] = tasks_figure(views.tasks or no_tasks(plan), theme=theme, selection=selection)
+        # `visible` would make the page lay out all figures again
+        figures["tasks"].styles = {"display": "" if views.tasks else "none"}
     return figures

@@ -4,11 +4,11 @@
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource, Range1d, Text
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import carry, connect, new_selection
-from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain
+from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain, still
 from roam_lab.report.units import bytes_text, exact_text, unit_for
 from roam_lab.report.views.alive import AliveView
 from roam_lab.report.views.look import RESIDENT, kind_looks
@@ -75,9 +75,8 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     )
     words = {"text_color": ink.text, "text_baseline": "middle", "text_font_size": "11px"}
     drawn.text(x="right", y="y", text="label", x_offset=6, source=source, **words, nonselection_text_alpha=0.7)
-    drawn.text(
-        x="x", y="y", text="text", source=ColumnDataSource(data=heads), **{**words, "text_font_size": "12px"}
-    ).glyph.text_font_style = "bold"
+    bold = {**words, "text_font_size": "12px", "text_font_style": "bold"}
+    still(drawn, Text(x="x", y="y", text="text", **bold), heads)
     key_of_looks(drawn, ink, looks)
     rows = [("", "@what"), ("kind", "@kind"), ("bytes", "@bytes"), ("line", "@source")]
     hover(drawn, [bars], rows, point_policy="follow_mouse")

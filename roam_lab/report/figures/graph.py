@@ -11,12 +11,12 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from bokeh.models import ColumnDataSource, CustomJS, Range1d
+from bokeh.models import ColumnDataSource, CustomJS, MultiLine, Range1d, Scatter, Text
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
 from roam_lab.report.figures.selection import carry, new_selection
-from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of
+from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, still
 from roam_lab.report.views.graph import BRACKET, COLUMNS, GraphView
 
 ROW_HEIGHT = 50
@@ -97,8 +97,8 @@ def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> No
     """Bands lie under the cells, words on top."""
     shown = []
     flow, bands, cells, brackets = (sources[name] for name in ("flow", "bands", "cells", "brackets"))
-    drawn.multi_line("xs", "ys", source=flow, line_color=ink.axis, line_width=1.2, line_alpha=0.8)
-    drawn.scatter("x", "y", source=flow, marker="marker", size=6, color=ink.axis)
+    still(drawn, MultiLine(xs="xs", ys="ys", line_color=ink.axis, line_width=1.2, line_alpha=0.8), flow)
+    still(drawn, Scatter(x="x", y="y", marker="marker", size=6, fill_color=ink.axis, line_color=ink.axis), flow)
     band = drawn.patches(
         "xs", "ys", source=bands, fill_color="fill", fill_alpha=0.42, line_color="fill", line_width=0.7
     )
@@ -123,17 +123,18 @@ def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> No
         )
     hover(drawn, shown[:1], [("", "@label"), ("", "@sub"), ("", "@mark"), ("", "@hint")], point_policy="follow_mouse")
     hover(drawn, shown[1:], [("", "@label"), ("", "click to fold it")], point_policy="follow_mouse")
-    middle = {"text_align": "center", "text_baseline": "middle", "text_color": ink.text}
-    upper = drawn.text("middle", "upper", text="short", source=cells, text_font_size="12px", **middle)
-    lower = drawn.text("middle", "lower", text="sub", source=cells, text_font_size="10px", **middle)
-    peak = drawn.text("right", "top", text="mark", source=cells, y_offset=-2, text_font_size="10px", **middle)
-    peak.glyph.text_align, peak.glyph.text_baseline = "right", "bottom"
-    side = drawn.text("middle", "centre", text="short", source=brackets, angle=1.5708, text_font_size="11px", **middle)
-    for words in (upper, lower, peak, side):
-        words.nonselection_glyph = words.selection_glyph = None
+    centred = {"text_align": "center", "text_baseline": "middle", "text_color": ink.text}
+    upper = Text(x="middle", y="upper", text="short", text_font_size="12px", **centred)
+    lower = Text(x="middle", y="lower", text="sub", text_font_size="10px", **centred)
+    corner = {**centred, "text_align": "right", "text_baseline": "bottom"}
+    peak = Text(x="right", y="top", text="mark", y_offset=-2, text_font_size="10px", **corner)
+    for words in (upper, lower, peak):
+        still(drawn, words, cells)
+    side = Text(x="middle", y="centre", text="short", angle=1.5708, text_font_size="11px", **centred)
+    still(drawn, side, brackets)
     heads = {
         "x": [sum(column) / 2 for column in COLUMNS],
         "y": [0.74] * 3,
         "text": ["forward ↓", "backward ↑", "update"],
     }
-    drawn.text("x", "y", text="text", source=ColumnDataSource(data=heads), text_font_size="12px", **middle)
+    still(drawn, Text(x="x", y="y", text="text", text_font_size="12px", **centred), heads)

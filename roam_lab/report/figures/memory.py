@@ -5,11 +5,23 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import BoxAnnotation, ColumnDataSource, CustomJS, LabelSet, Range1d, Span
+from bokeh.models import (
+    BoxAnnotation,
+    ColumnDataSource,
+    CustomJS,
+    LabelSet,
+    Line,
+    Quad,
+    Range1d,
+    Scatter,
+    Span,
+    Step,
+    VAreaStep,
+)
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import carry, new_selection
-from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, empty, hover, ink_of, legend, plain
+from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, empty, hover, ink_of, legend, plain, still
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
 from roam_lab.report.views.memory import Curve, MemoryView
@@ -55,8 +67,10 @@ def memory_figure(
     if view.bound_bytes is not None:
         height = (view.bound_bytes + view.base_bytes) / unit
         look = ROLES["bound"]
-        line = drawn.line(
-            [0, view.axis.end], [height, height], color=ink.of(look), line_width=2, line_dash=list(look.dash)
+        line = still(
+            drawn,
+            Line(line_color=ink.of(look), line_width=2, line_dash=list(look.dash)),
+            {"x": [0, view.axis.end], "y": [height, height]},
         )
         items.append((f"proven lower bound {bytes_text(view.bound_bytes)}", [line]))
     _peaks(drawn, view, ink, unit)
@@ -72,11 +86,7 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
     """Areas from the resident bytes up, one renderer a kind; the last value holds to the axis' end."""
     items: list[tuple[str, list[object]]] = []
     if view.base_bytes:
-        band = drawn.quad(
-            left=[0],
-            right=[view.axis.end],
-            bottom=[0],
-            top=[view.base_bytes / unit],
+        filled = Quad(
             fill_color=ink.of(RESIDENT),
             fill_alpha=0.25,
             line_alpha=0,
@@ -84,6 +94,8 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
             hatch_color=ink.of(RESIDENT),
             hatch_alpha=HATCH_ALPHA,
         )
+        edges = {"left": [0], "right": [view.axis.end], "bottom": [0], "top": [view.base_bytes / unit]}
+        band = still(drawn, filled, edges)
         items.append((f"resident {bytes_text(view.base_bytes)}", [band]))
     if not len(view.stack_x):
         return items
@@ -95,12 +107,11 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
         below = below + np.append(layer.size_bytes, layer.size_bytes[-1]) / unit
         source.add(below, f"y_{number + 1}")
         look = looks[layer.kind]
-        area = drawn.varea_step(
+        area = VAreaStep(
             x="x",
             y1=f"y_{number}",
             y2=f"y_{number + 1}",
             step_mode="after",
-            source=source,
             fill_color=ink.of(look),
             fill_alpha=0.38,
             hatch_pattern=look.hatch,
@@ -108,7 +119,9 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
             hatch_alpha=HATCH_ALPHA,
             hatch_scale=9,
         )
-        items.append((f"{view.stacked}: {layer.kind}, at most {bytes_text(layer.peak_bytes)}", [area]))
+        items.append(
+            (f"{view.stacked}: {layer.kind}, at most {bytes_text(layer.peak_bytes)}", [still(drawn, area, source)])
+        )
     return items
 
 
@@ -119,15 +132,9 @@ def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) ->
     source = ColumnDataSource(
         data={"x": x, "y": values / unit, "bytes": values.astype(np.float64)}, name=f"roam-{curve.role}"
     )
-    line = drawn.step(
-        "x",
-        "y",
-        source=source,
-        mode="after",
-        color=ink.of(look),
-        line_width=2 if curve.role == "planned" else 1.6,
-        line_dash=list(look.dash),
-    )
+    width = 2 if curve.role == "planned" else 1.6
+    step = Step(x="x", y="y", mode="after", line_color=ink.of(look), line_width=width, line_dash=list(look.dash))
+    line = still(drawn, step, source)
     rows = [("", plain(curve.label)), ("at", "@x{0,0.[0]}"), ("bytes", "@bytes{0,0}"), ("", curve.basis)]
     hover(drawn, [line], rows, mode="mouse", line_policy="prev")
     return f"{curve.label}: {bytes_text(curve.peak_bytes)} ({curve.basis})", [line]
@@ -148,7 +155,8 @@ def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
         },
         name="roam-peaks",
     )
-    drawn.scatter("x", "y", source=source, marker="inverted_triangle", size=9, color="color")
+    peak = Scatter(x="x", y="y", marker="inverted_triangle", size=9, fill_color="color", line_color="color")
+    still(drawn, peak, source)
     drawn.add_layout(
         LabelSet(
             x="x",

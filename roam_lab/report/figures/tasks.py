@@ -5,11 +5,11 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d
+from bokeh.models import ColumnDataSource, Range1d, Text
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import carry, connect, new_selection
-from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, plain, tap_only
+from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, plain, still, tap_only
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.look import STATUSES
 from roam_lab.report.views.tasks import TasksView
@@ -75,17 +75,16 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
     edges = {edge: [source.data[edge][row] for row in leaves] for edge in ("left", "right", "bottom", "top")}
     hatch_over(drawn, ink, STATUSES, [cells[row].status for row in leaves], edges)
     tap_only(drawn, boxes)
-    words = drawn.text(
+    words = Text(
         x="middle",
         y="centre",
         text="text",
-        source=source,
         text_align="center",
         text_baseline="middle",
         text_color=ink.text,
         text_font_size="11px",
     )
-    words.nonselection_glyph = words.selection_glyph = None
+    still(drawn, words, source)
     key_of_looks(drawn, ink, STATUSES)
     rows = [
         ("", "@label"),

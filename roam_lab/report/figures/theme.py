@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bokeh.core.properties import value
-from bokeh.models import HoverTool, Legend, LegendItem, TapTool, Title
+from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem, Quad, TapTool, Title
 from bokeh.plotting import figure
 
 from roam_lab.errors import InputError
@@ -139,8 +139,9 @@ def legend(
 def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6) -> None:
     """A legend of what fill and hatch mean, by patches that are in no one's way."""
     items = []
+    corner = ColumnDataSource(data={edge: [0] for edge in ("left", "right", "bottom", "top")})
     for name, look in looks.items():
-        patch = drawn.quad(left=[0], right=[0], bottom=[0], top=[0], **filled(ink, ink.of(look), look.hatch))
+        patch = still(drawn, Quad(**filled(ink, ink.of(look), look.hatch)), corner)
         items.append((name, [patch]))
     legend(drawn, ink, items, columns, hides=False)
 
@@ -164,11 +165,16 @@ def hatch_over(
     every rectangle, which took seconds for thousands. `edges`: left, right, bottom and top of each of `names`."""
     for name, look in looks.items():
         rows = [row for row, one in enumerate(names) if one == name]
-        if look.hatch != " " and rows:
-            drawn.quad(
-                **{edge: [values[row] for row in rows] for edge, values in edges.items()},
-                **{**filled(ink, look.light, look.hatch), "fill_alpha": 0, "line_alpha": 0},
-            )
+        if look.hatch != " ":
+            hatched = Quad(**filled(ink, look.light, look.hatch), fill_alpha=0, line_alpha=0)
+            still(drawn, hatched, {edge: [values[row] for row in rows] for edge, values in edges.items()})
+
+
+def still(drawn: figure, glyph: Any, data: Mapping[str, Any] | ColumnDataSource) -> Any:
+    """Draw `glyph` the same whatever is selected, hidden or pointed at: bokeh's own methods make it four times over for
+    that, which is most of a figure's cost."""
+    source = data if isinstance(data, ColumnDataSource) else ColumnDataSource(data=dict(data))
+    return drawn.add_glyph(source, glyph, selection_glyph=None, nonselection_glyph=None, muted_glyph=None)
 
 
 def tap_only(drawn: figure, renderer: Any) -> None:

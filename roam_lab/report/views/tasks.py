@@ -91,6 +91,12 @@ def tasks_view(plan: Plan) -> TasksView:
     return TasksView(graph.name or "a training step", cells, ops, max(cell.depth for cell in cells) + 1, row_of)
 
 
+def no_tasks(plan: Plan) -> TasksView:
+    """Nothing, in the place of the tree that `plan` has not."""
+    graph = graph_of(plan)
+    return TasksView(graph.name or "a training step", (), 0, 1, np.full(len(graph.storages), -1, np.int64))
+
+
 def _width(task: Task) -> int:
     return sum(map(_width, task.children)) if task.children else len(task.ops)
 

@@ -1,0 +1,145 @@
+"""Turn figures that are shown into others by changing only what differs: a page then redraws and builds nothing anew.
+
+Figures of two plans of one model are nearly the same models with other data. Building them in the page anew took most
+of the time from a plan to its picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+from bokeh.model import Model
+from bokeh.models import ColumnDataSource, GlyphRenderer
+
+
+def renew(shown: Model, wanted: Model) -> None:
+    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it.
+
+    Models of `shown` keep their identity where `wanted` has one of the same kind in the same place, and with it what
+    listens to them; others are put in or taken out. Selection, zoom and what is hidden become those of `wanted`.
+    """
+    twins = _twins(shown, wanted)
+    changes: list[tuple[Model, str, Any]] = []
+    for model in _all_models(wanted):
+        twin = twins.get(model)
+        if twin is not None:
+            changes += [(twin, *change) for change in _changes(twin, model, twins)]
+            continue
+        for name, value in _own(model).items():
+            meant = _with_twins(value, twins)
+            if meant is not value:
+                setattr(model, name, meant)
+    # what listens to data in the page finds everything else in place
+    changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource))
+    with shown.document.models.freeze() if shown.document else nullcontext():
+        for model, name, value in changes:
+            # bokeh takes its own dicts for another source's
+            setattr(model, name, dict(value) if isinstance(value, dict) else value)
+
+
+def _twins(shown: Model, wanted: Model) -> dict[Model, Model]:
+    """For models of `wanted` the one of `shown` that stands in the same place."""
+    twins: dict[Model, Model] = {}
+    taken: set[Model] = set()
+    waiting = [(shown, wanted)]
+    while waiting:
+        old, new = waiting.pop()
+        if new in twins or old in taken or not _alike(old, new):
+            continue
+        twins[new] = old
+        taken.add(old)
+        before = _own(old)
+        for name, value in _own(new).items():
+            waiting += _pairs(before.get(name), value)
+    return twins
+
+
+def _changes(old: Model, new: Model, twins: dict[Model, Model]) -> Iterator[tuple[str, Any]]:
+    """What to set in `old`."""
+    before, after = _own(old), _own(new)
+    for name, value in after.items():
+        meant = _with_twins(value, twins)
+        if name not in before or not _same(before[name], meant):
+            yield name, meant
+    for name in before.keys() - after.keys():
+        if not old.lookup(name).readonly:
+            yield name, getattr(new, name)
+
+
+def _pairs(old: Any, new: Any) -> Iterator[tuple[Model, Model]]:
+    if isinstance(new, Model) and isinstance(old, Model):
+        yield old, new
+    elif isinstance(new, dict) and isinstance(old, dict):
+        for key in new.keys() & old.keys():
+            yield from _pairs(old[key], new[key])
+    elif _is_list(new) and _is_list(old):
+        before, after = _models(old), _models(new)
+        if len(before) == len(after) and all(map(_alike, before, after)):
+            yield from zip(before, after, strict=True)
+        else:
+            named = {one.name: one for one in before if one.name}
+            yield from ((named[one.name], one) for one in after if one.name in named)
+
+
+def _alike(old: Model, new: Model) -> bool:
+    """Whether one can become the other by its properties: a glyph's kind is fixed for its renderer."""
+    if isinstance(old, GlyphRenderer) and isinstance(new, GlyphRenderer) and type(old.glyph) is not type(new.glyph):
+        return False
+    return type(old) is type(new) and old.name == new.name
+
+
+def _own(model: Model) -> dict[str, Any]:
+    """Properties that were set, or whose default is a model made for it; bokeh's public way to them takes 100 times as
+    long."""
+    return {**model._unstable_default_values, **model._property_values}
+
+
+def _with_twins(value: Any, twins: dict[Model, Model]) -> Any:
+    """`value` with twins in place of their models; itself where it has none."""
+    if isinstance(value, Model):
+        return twins.get(value, value)
+    if isinstance(value, dict):
+        changed = {key: _with_twins(one, twins) for key, one in value.items()}
+        return changed if any(changed[key] is not one for key, one in value.items()) else value
+    if _is_list(value):
+        parts = [_with_twins(one, twins) for one in value]
+        return type(value)(parts) if any(one is not two for one, two in zip(parts, value, strict=True)) else value
+    return value
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, np.ndarray) or isinstance(new, np.ndarray):
+        return type(old) is type(new) and old.dtype == new.dtype and np.array_equal(old, new)
+    if isinstance(old, Model) or isinstance(new, Model):
+        return old is new
+    if isinstance(old, dict) and isinstance(new, dict):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if _is_list(old) and _is_list(new):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return bool(old == new or (old != old and new != new))  # NaN
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _models(value: Any) -> list[Model]:
+    """The models in a property, in sequence."""
+    if isinstance(value, Model):
+        return [value]
+    if isinstance(value, dict):
+        return [model for one in value.values() for model in _models(one)]
+    return [model for one in value for model in _models(one)] if _is_list(value) else []
+
+
+def _all_models(root: Model) -> list[Model]:
+    found = {root: None}
+    waiting = [root]
+    while waiting:
+        new = [one for value in _own(waiting.pop()).values() for one in _models(value) if one not in found]
+        found.update(dict.fromkeys(new))
+        waiting += new
+    return list(found)

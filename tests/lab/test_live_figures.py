@@ -1,0 +1,83 @@
+"""The widget's messages, as a page takes them in: after each the page holds what the kernel holds."""
+
+import json
+from typing import Any
+
+import pytest
+from bokeh.core.serialization import Buffer, Serialized
+from bokeh.document import Document
+
+from roam_lab.lab.figure_area import _arranged
+from roam_lab.lab.live_figures import LiveFigures
+from roam_lab.plan import Plan, make_plan
+from roam_lab.report.figures import select
+from tests.report.figures.alike import told
+from tests.report.views.graphs import blocks
+
+GRAPH = blocks(3)
+
+
+def loaded(figures: LiveFigures) -> Document:
+    """What a page has that is loaded now."""
+    (document,) = json.loads(json.dumps(LiveFigures._model_to_traits(figures._model)["docs_json"])).values()
+    return Document.from_json(document)
+
+
+class Page:
+    """What the front end of jupyter_bokeh does with the widget's messages, in Python."""
+
+    def __init__(self, figures: LiveFigures, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.figures = figures
+        self.parts: list[Any] = []
+        self.messages = 0
+        self.document = loaded(figures)
+        monkeypatch.setattr(figures, "send", self._take)
+
+    def _take(self, content: dict[str, Any], buffers: list[bytes] | None = None) -> None:
+        assert content["msg"] == "patch"
+        self.parts.append(buffers[0] if buffers else json.loads(content["payload"]))
+
+    def take_in(self) -> None:
+        """Apply what has been sent."""
+        while self.parts:
+            self.messages += 1
+            header, _, content, *rest = self.parts
+            number = header.get("num_buffers", 0)
+            pairs = [(rest[2 * at]["id"], rest[2 * at + 1]) for at in range(number)]
+            self.parts = rest[2 * number :]
+            self.document.apply_json_patch(
+                Serialized(content=content, buffers=[Buffer(id=name, data=data) for name, data in pairs])
+            )
+
+
+@pytest.fixture
+def plans() -> list[Plan]:
+    return [make_plan(GRAPH, order=name) for name in ("captured", "roam", "dfs")]
+
+
+def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = LiveFigures(_arranged(plans[0], None), combine_events=True)
+    page = Page(figures, monkeypatch)
+    for number, plan in enumerate(plans[1:], 1):
+        figures.replace(_arranged(plan, None))
+        page.take_in()
+        assert page.messages == number
+        assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
+        assert told(figures._model) == told(_arranged(plan, None))
+    select(figures._model, 3)
+    page.take_in()
+    assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
+    figures.close()
+
+
+def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan]) -> None:
+    figures = LiveFigures(_arranged(plans[0], None), combine_events=True)
+    before = told(loaded(figures).roots[0])
+    figures.replace(_arranged(plans[1], None))
+    after = told(loaded(figures).roots[0])
+    select(figures._model, 3)
+    assert before != after != told(loaded(figures).roots[0])
+    fresh = LiveFigures(_arranged(plans[1], None), combine_events=True)
+    assert after == told(loaded(fresh).roots[0])
+    for one in (figures, fresh):
+        one.close()

@@ -1,0 +1,76 @@
+"""Figures that became those of another plan are what that plan's own figures are."""
+
+from dataclasses import replace
+
+import pytest
+from bokeh.document import Document
+from bokeh.layouts import column
+
+from roam_lab.plan import make_plan
+from roam_lab.report.figures import linked, on_select, renew, select, selection_of
+from tests.plan.graphs import random_graph
+from tests.report.figures.alike import told
+from tests.report.graphs import branches
+from tests.report.views.graphs import blocks, tree_of
+
+
+def shown(plan, **more):
+    return column(*linked(plan, **more).values())
+
+
+def with_tree(plan):
+    return replace(plan, tasks=tree_of(plan.order))
+
+
+BLOCKS = blocks(3)
+PLANS = {
+    "captured": make_plan(BLOCKS, order="captured"),
+    "auto": make_plan(BLOCKS),
+    "tree": with_tree(make_plan(BLOCKS, order="dfs")),
+    "other graph": make_plan(branches()),
+    "no names": make_plan(random_graph(4, 20)),
+}
+
+
+@pytest.mark.parametrize("places", [True, False])
+def test_becomes_what_it_should_be_again_and_again(places):
+    model = shown(PLANS["captured"], places=places)
+    document = Document()
+    document.add_root(model)
+    for name in ("auto", "tree", "other graph", "tree", "captured", "no names", "auto"):
+        renew(model, shown(PLANS[name], places=places))
+        assert told(model) == told(shown(PLANS[name], places=places)), name
+        assert all(one.document is document for one in model.references()), name
+
+
+def test_the_comparison_itself_sees_a_difference():
+    assert told(shown(PLANS["captured"])) != told(shown(PLANS["auto"]))
+    assert told(shown(PLANS["auto"])) != told(shown(PLANS["auto"], selected=2))
+
+
+def test_models_keep_their_identity_and_their_listeners():
+    model = shown(PLANS["captured"], places=True)
+    heard = []
+    on_select(model, heard.append)
+    select(model, 3)
+    names = ("roam-memory", "roam-graph", "roam-arena", "roam-alive", "roam-tasks")
+    before = [model.select_one({"name": name}) for name in names]
+    selection = selection_of(model)
+    renew(model, shown(PLANS["tree"], places=True))
+    assert [model.select_one({"name": name}) for name in names] == before
+    assert selection_of(model) is selection
+    assert selection.data == {"storage": [-1]}  # another plan begins with nothing selected
+    select(model, 5)
+    assert heard == [3, None, 5]
+
+
+def test_only_what_differs_is_told_to_a_page():
+    model = shown(PLANS["auto"], places=True)
+    document = Document()
+    document.add_root(model)
+    told_to_page = []
+    document.on_change(told_to_page.append)
+    renew(model, shown(PLANS["auto"], places=True))
+    assert told_to_page == []
+    renew(model, shown(PLANS["captured"], places=True))
+    assert 0 < len(told_to_page) < 60
