@@ -11,7 +11,7 @@ import ipywidgets as widgets
 
 from roam_lab.lab.host import Host
 from roam_lab.report.pictures import pictures_of
-from roam_lab.report.views import views_of
+from roam_lab.report.views import Views, views_of
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -54,7 +54,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             self._still.value = "".join(drawn[key] for key in KEYS if key in drawn)
         else:
             with _no_collection():
-                self._draw(_arranged(plan, profile))
+                self._draw(_arranged(views))
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
 
@@ -108,16 +108,16 @@ def load_bokeh() -> None:
     output_notebook(resources=resources(), hide_banner=True)
 
 
-def _arranged(plan: Plan, profile: Profile | None) -> Any:
+def _arranged(views: Views) -> Any:
     """The graph at the left, memory above arena at its right, the rest below; all beneath one another in a narrow page.
 
     Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here.
     """
     from bokeh.layouts import column, row
 
-    from roam_lab.report.figures import linked
+    from roam_lab.report.figures import linked_views
 
-    figures = linked(plan, profile, places=True)
+    figures = linked_views(views, places=True)
     side = column(figures["memory"], figures["arena"], sizing_mode="stretch_width", styles={"flex": WIDE})
     figures["graph"].styles = {"flex": NARROW}
     rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]

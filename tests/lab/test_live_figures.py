@@ -11,6 +11,7 @@ from roam_lab.lab.figure_area import _arranged
 from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.figures import select
+from roam_lab.report.views import views_of
 from tests.report.figures.alike import told
 from tests.report.views.graphs import blocks
 
@@ -56,14 +57,14 @@ def plans() -> list[Plan]:
 
 
 def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = LiveFigures(_arranged(plans[0], None), combine_events=True)
+    figures = LiveFigures(_arranged(views_of(plans[0])), combine_events=True)
     page = Page(figures, monkeypatch)
     for number, plan in enumerate(plans[1:], 1):
-        figures.replace(_arranged(plan, None))
+        figures.replace(_arranged(views_of(plan)))
         page.take_in()
         assert page.messages == number
         assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
-        assert told(figures._model) == told(_arranged(plan, None))
+        assert told(figures._model) == told(_arranged(views_of(plan)))
     select(figures._model, 3)
     page.take_in()
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
@@ -71,13 +72,13 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
 
 
 def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan]) -> None:
-    figures = LiveFigures(_arranged(plans[0], None), combine_events=True)
+    figures = LiveFigures(_arranged(views_of(plans[0])), combine_events=True)
     before = told(loaded(figures).roots[0])
-    figures.replace(_arranged(plans[1], None))
+    figures.replace(_arranged(views_of(plans[1])))
     after = told(loaded(figures).roots[0])
     select(figures._model, 3)
     assert before != after != told(loaded(figures).roots[0])
-    fresh = LiveFigures(_arranged(plans[1], None), combine_events=True)
+    fresh = LiveFigures(_arranged(views_of(plans[1])), combine_events=True)
     assert after == told(loaded(fresh).roots[0])
     for one in (figures, fresh):
         one.close()

@@ -34,7 +34,7 @@ from roam_lab.report.figures.renew import renew
 from roam_lab.report.figures.selection import card, describing, new_selection, on_select, select, selection_of
 from roam_lab.report.figures.tasks import tasks_figure
 from roam_lab.report.figures.theme import Theme, alt_text, ink_of
-from roam_lab.report.views import views_of
+from roam_lab.report.views import Views, views_of
 from roam_lab.report.views.tasks import no_tasks
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = [
     "arena_figure",
     "graph_figure",
     "linked",
+    "linked_views",
     "memory_figure",
     "new_selection",
     "on_select",
@@ -69,16 +70,22 @@ def linked(
     clock: Clock = "auto",
     resident: bool = False,
     selected: int | None = None,
-    places: bool = False,
 ) -> dict[str, Any]:
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
     Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", and "tasks" where the
-    plan has a tree; with `places` always, so that `renew` finds it: empty and not visible without one. `clock`: the
-    time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
+    plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
     Raises InputError for a bare plan, or a clock without figures.
     """
     views = views_of(plan, profile, clock=clock, resident=resident)
+    return linked_views(views, theme=theme, selected=selected)
+
+
+def linked_views(
+    views: Views, *, theme: Theme = "auto", selected: int | None = None, places: bool = False
+) -> dict[str, Any]:
+    """As `linked`, of views that were made before. `places`: always with "tasks", empty and not visible without a tree,
+    so that `renew` finds it."""
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
     memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection)
@@ -92,7 +99,7 @@ def linked(
         "alive": alive_figure(views.alive, theme=theme, selection=selection),
     }
     if views.tasks is not None or places:
-        figures["tasks"] = tasks_figure(views.tasks or no_tasks(plan), theme=theme, selection=selection)
+        figures["tasks"] = tasks_figure(views.tasks or no_tasks(views.tensors.graph), theme=theme, selection=selection)
         # `visible` would make the page lay out all figures again
         figures["tasks"].styles = {"display": "" if views.tasks else "none"}
     return figures

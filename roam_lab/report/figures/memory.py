@@ -31,8 +31,9 @@ from roam_lab.report.views.tensors import Tensors
 HEIGHT = 420
 _SPAN = """
 const now = selection.data.storage[0]
-const alive = now >= 0 && start[now] >= 0
-if (alive) { box.left = edges[start[now]]; box.right = Math.max(edges[end[now]], box.left + hair) }
+const {left, right} = lives.data
+const alive = now >= 0 && left[now] >= 0
+if (alive) { box.left = left[now]; box.right = right[now] }
 box.visible = alive
 """
 
@@ -177,20 +178,15 @@ def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: 
     box = BoxAnnotation(
         left=0, right=0, fill_color=ink.axis, fill_alpha=0.22, line_color=ink.text, line_dash="dotted", visible=False
     )
-    now = int(selection.data["storage"][0])
-    hair = view.axis.end / 800
-    if now >= 0 and known.start[now] >= 0:
-        box.left = float(view.axis.edges[known.start[now]])
-        box.right = max(float(view.axis.edges[known.end[now]]), box.left + hair)
-        box.visible = True
-    drawn.add_layout(box)
-    given = {
-        "selection": selection,
-        "box": box,
-        "edges": view.axis.edges,
-        "start": known.start.astype(np.int32),
-        "end": known.end.astype(np.int32),
-        "hair": hair,
+    edges, hair = view.axis.edges, view.axis.end / 800
+    lives = {
+        "left": np.where(known.start >= 0, edges[known.start], -1.0),
+        "right": np.maximum(edges[known.end], edges[known.start] + hair),
     }
+    now = int(selection.data["storage"][0])
+    if now >= 0 and lives["left"][now] >= 0:
+        box.left, box.right, box.visible = float(lives["left"][now]), float(lives["right"][now]), True
+    drawn.add_layout(box)
+    given = {"selection": selection, "box": box, "lives": ColumnDataSource(data=lives, name="roam-lives")}
     selection.js_on_change("data", CustomJS(args=given, code=_SPAN))
     drawn.add_layout(Span(location=0, dimension="width", line_color=ink.axis, line_alpha=0.6))

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 from bokeh.model import Model
-from bokeh.models import ColumnDataSource, GlyphRenderer
+from bokeh.models import ColumnDataSource
+from bokeh.models.renderers import GlyphRenderer
 
 
 def renew(shown: Model, wanted: Model) -> None:
@@ -34,7 +35,8 @@ def renew(shown: Model, wanted: Model) -> None:
                 setattr(model, name, meant)
     # what listens to data in the page finds everything else in place
     changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource))
-    with shown.document.models.freeze() if shown.document else nullcontext():
+    others = any(_models(value) for _, _, value in changes)
+    with shown.document.models.freeze() if shown.document and others else nullcontext():  # it walks through all models
         for model, name, value in changes:
             # bokeh takes its own dicts for another source's
             setattr(model, name, dict(value) if isinstance(value, dict) else value)

@@ -26,12 +26,14 @@ NONE = -1
 _TAKE = """
 const at = source.selected.indices[0]
 const now = selection.data.storage[0]
+const rows = row_of.data.row
 const shown = rows.length ? (rows[now] ?? -1) >= 0 : source.data.storage.includes(now)
 const next = at === undefined ? (shown ? -1 : now) : source.data.storage[at]
 if (next !== now && (next >= 0 || at === undefined)) selection.data = {storage: [next]}
 """
 _SHOW = """
 const now = selection.data.storage[0]
+const rows = row_of.data.row
 let wanted = []
 if (now >= 0 && rows.length) { if (rows[now] >= 0) wanted = [rows[now]] }
 else if (now >= 0) source.data.storage.forEach((one, row) => { if (one === now) wanted.push(row) })
@@ -80,7 +82,8 @@ def connect(selection: ColumnDataSource, source: ColumnDataSource, row_of: NDArr
     storages drawn together) can be shown as selected, but selects nothing.
     """
     rows = np.zeros(0, np.int32) if row_of is None else row_of.astype(np.int32)
-    given = {"selection": selection, "source": source, "rows": rows}
+    # in a source, not as an argument: `renew` then changes data alone
+    given = {"selection": selection, "source": source, "row_of": ColumnDataSource(data={"row": rows})}
     source.selected.js_on_change("indices", CustomJS(args=given, code=_TAKE))
     selection.js_on_change("data", CustomJS(args=given, code=_SHOW))
     now = int(selection.data["storage"][0])

@@ -97,14 +97,13 @@ def empty(key: str, view: View, ink: Ink, height: int, tools: str, **more: Any) 
 
 
 def label_for_all(model: Any, alt: str) -> None:
-    """Alt text: read out by screen readers as the label of one picture, kept as the model's tag for Python."""
+    """Alt text: read out by screen readers as the label of one picture."""
     model.html_attributes = {"role": "img", "aria-label": plain(alt)}
-    model.tags = [plain(alt)]
 
 
 def alt_text(model: Any) -> str:
     """The alt text of a figure made here, "" of any other model."""
-    return next((tag for tag in model.tags if isinstance(tag, str)), "")
+    return str(model.html_attributes.get("aria-label", ""))
 
 
 def legend(
@@ -179,8 +178,9 @@ def still(drawn: figure, glyph: Any, data: Mapping[str, Any] | ColumnDataSource)
 
 def tap_only(drawn: figure, renderer: Any) -> None:
     """Clicks select in `renderer` and pass through everything else."""
-    for tool in drawn.select(TapTool):
-        tool.renderers = [renderer]
+    for tool in drawn.toolbar.tools:
+        if isinstance(tool, TapTool):
+            tool.renderers = [renderer]
 
 
 def hover(drawn: figure, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], **more: Any) -> HoverTool:

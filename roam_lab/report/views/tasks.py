@@ -16,6 +16,7 @@ from roam_lab.report.units import bytes_text
 from roam_lab.report.views.table import Table, Value
 
 if TYPE_CHECKING:
+    from roam_lab.ir import Graph
     from roam_lab.order.tasks import Task
     from roam_lab.plan import Plan
 
@@ -91,9 +92,8 @@ def tasks_view(plan: Plan) -> TasksView:
     return TasksView(graph.name or "a training step", cells, ops, max(cell.depth for cell in cells) + 1, row_of)
 
 
-def no_tasks(plan: Plan) -> TasksView:
-    """Nothing, in the place of the tree that `plan` has not."""
-    graph = graph_of(plan)
+def no_tasks(graph: Graph) -> TasksView:
+    """Nothing, in the place of the tree that a plan of `graph` has not."""
     return TasksView(graph.name or "a training step", (), 0, 1, np.full(len(graph.storages), -1, np.int64))
 
 

@@ -7,7 +7,8 @@ from bokeh.document import Document
 from bokeh.layouts import column
 
 from roam_lab.plan import make_plan
-from roam_lab.report.figures import linked, on_select, renew, select, selection_of
+from roam_lab.report.figures import linked_views, on_select, renew, select, selection_of
+from roam_lab.report.views import views_of
 from tests.plan.graphs import random_graph
 from tests.report.figures.alike import told
 from tests.report.graphs import branches
@@ -15,7 +16,7 @@ from tests.report.views.graphs import blocks, tree_of
 
 
 def shown(plan, **more):
-    return column(*linked(plan, **more).values())
+    return column(*linked_views(views_of(plan), **more).values())
 
 
 def with_tree(plan):
