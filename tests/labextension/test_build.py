@@ -81,6 +81,50 @@ def test_without_node_the_wheel_has_no_panel(project: Path) -> None:
     assert not [name for name in names if "labextension" in name]
 
 
+RUN = """
+import sys, roam_lab, torch
+from IPython.testing.globalipapp import start_ipython
+shell = start_ipython()
+print(roam_lab.__file__)
+model, batch = torch.nn.Linear(4, 2), (torch.randn(3, 4), torch.tensor([0, 1, 1]))
+shell.user_ns.update(model=model, batch=batch, loss=torch.nn.CrossEntropyLoss())
+shell.run_line_magic("load_ext", "roam_lab")
+profile = shell.run_line_magic("roam", "profile model batch --loss loss")
+print(type(profile).__name__, profile.captured_peak_bytes > 0)
+shell.run_line_magic("roam", "doctor")
+"""
+
+
+def test_a_wheel_built_without_node_installs_and_runs(project: Path, tmp_path: Path) -> None:
+    """Into a folder of its own, with the packages that are here; `pip install --no-deps` needs no network."""
+    shutil.rmtree(project / "roam_lab")
+    ignore = shutil.ignore_patterns("labextension", "__pycache__")
+    shutil.copytree(ROOT / "roam_lab", project / "roam_lab", ignore=ignore)
+    assert make(project, "auto").returncode == 0
+    (wheel,) = (project / "out").glob("*.whl")
+    target, home = tmp_path / "installed", tmp_path / "home"
+    home.mkdir()
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(target)]
+    subprocess.run([*pip, str(wheel)], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(target), "HOME": str(home), "IPYTHONDIR": str(home / "ipython")}
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert str(target / "roam_lab" / "__init__.py") in done.stdout
+    assert "Profile True" in done.stdout
+    doctor = subprocess.run(
+        [sys.executable, "-m", "roam_lab", "doctor"],
+        cwd=home,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert re.search(r"^roam-lab +" + re.escape(roam_lab.__version__), doctor.stdout.strip())
+    assert (target / "bin" / "roam").is_file()
+
+
 def test_require_fails_in_one_sentence(project: Path) -> None:
     done = make(project, "require")
     assert done.returncode != 0
