@@ -33,6 +33,13 @@ def test_profile_returns_the_profile_and_shows_text_and_picture(shell):
     assert caught.stderr == ""
 
 
+def test_source_lines_are_the_cells_not_ipythons(shell):
+    cell(shell, f"p = {PROFILE}")
+    sources = {op.source for op in shell.user_ns["p"].graph.ops}
+    assert all(source is None or source.startswith("In[") for source in sources), sources
+    assert any(sources)
+
+
 def test_profile_takes_a_step_and_leaves_the_model_as_it_was(shell):
     before = [parameter.clone() for parameter in shell.user_ns["model"].parameters()]
     cell(shell, "p = %roam profile model batch --optimizer optimizer --step train_step --fake")

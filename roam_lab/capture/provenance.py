@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType, TracebackType
@@ -17,6 +17,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from roam_lab.capture.outside import OutsideTensors
 
 _NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
+_IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
+"""Between a cell and a magic that it calls stand frames of IPython's own."""
 META_KEY = "roam"
 
 
@@ -30,10 +32,10 @@ class Provenance:
 
 
 def is_user_file(filename: str) -> bool:
-    """True for files of the user and of model libraries: not torch, not roam-lab, not generated code."""
+    """True for files of the user and of model libraries: not torch, IPython or roam-lab, not generated code."""
     if filename.startswith("<"):
         return filename.startswith("<ipython-input-")
-    return not filename.startswith(_NOT_THE_USERS)
+    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename
 
 
 def _short(filename: str) -> str:
@@ -71,12 +73,14 @@ class ProvenanceMode(TorchDispatchMode):
     """Stands above make_fx's own mode and stamps every node that an op adds to the traced graph.
 
     A backward op gets the module and source of the forward op whose autograd node runs it: both share a
-    sequence number. Real tensors among an op's arguments become constants of the graph (`outside`).
+    sequence number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is
+    called before each op: what it raises ends the trace.
     """
 
-    def __init__(self, outside: OutsideTensors) -> None:
+    def __init__(self, outside: OutsideTensors, check: Callable[[], None]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outside = outside
+        self._check = check
         self.modules: list[str] = [""]
         self.in_update = False
         self._by_sequence: dict[int, Provenance] = {}
@@ -96,6 +100,7 @@ class ProvenanceMode(TorchDispatchMode):
         return here
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._check()
         mode = get_proxy_mode()
         if mode is None:
             return func(*args, **(kwargs or {}))
