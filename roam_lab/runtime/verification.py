@@ -8,6 +8,10 @@ from typing import Any
 from roam_lab.runtime.measured_run import RunFigures
 
 
+LEAST_BYTES = 2**20
+"""A peak of a process tells no less than this: pages and what the allocator keeps."""
+
+
 @dataclass(frozen=True, repr=False)
 class Verification:
     """Eager and planned, from the same seed, step for step.
@@ -59,12 +63,14 @@ class Verification:
     def lines(self) -> list[str]:
         """The same as text, a line a fact."""
         arena = "" if self.arena_bytes is None else f", arena {_mib(self.arena_bytes)}"
+        small = self.eager.peak_above_base_bytes < LEAST_BYTES
+        ratio = "too little to compare" if small else f"{self.memory_ratio:.2f} x"
         text = [
             f"bit-identical: {'yes' if self.identical else 'NO'} (loss, parameters, buffers and optimizer state "
             f"after {self.steps} steps on {self.device})",
             *self.differences,
             f"measured peak above base: eager {_mib(self.eager.peak_above_base_bytes)}, planned "
-            f"{_mib(self.planned.peak_above_base_bytes)} ({self.memory_ratio:.2f} x){arena}",
+            f"{_mib(self.planned.peak_above_base_bytes)} ({ratio}){arena}",
             f"median step: eager {self.eager.median_step_seconds:.3f} s, planned "
             f"{self.planned.median_step_seconds:.3f} s ({self.time_ratio:.2f} x"
             f"{', paired' if self.paired_step_ratio is not None else ''})",
