@@ -95,7 +95,7 @@ def test_refused_with_a_message(page: LabPage, plan: Plan, name: str) -> None:
     change, message = FILES[name]
     page.open(write(page, plan, name, change))
     problem = page.locator(".roam-document:visible .roam-problem[role=alert]")
-    problem.wait_for(timeout=10_000)
+    problem.wait_for()
     assert message in problem.inner_text()
     assert "The viewer failed" not in problem.inner_text()
     assert nothing_ran(page)
@@ -107,7 +107,7 @@ def test_two_hundred_megabytes_are_never_read(page: LabPage) -> None:
         file.truncate(200 * 2**20)
     page.open(path.name)
     problem = page.locator(".roam-document:visible .roam-problem")
-    problem.wait_for(timeout=10_000)
+    problem.wait_for()
     assert "This file has 200 MiB; the viewer opens at most 64 MiB" in problem.inner_text()
     asked = [url for url in page.asked if path.name in url]
     assert asked
@@ -132,7 +132,7 @@ def test_a_file_that_would_keep_the_page_busy(page: LabPage) -> None:
     (page.lab.root / "hostile_busy.roam.json").write_text(json.dumps(data))
     page.open("hostile_busy.roam.json")
     problem = page.locator(".roam-document:visible .roam-problem")
-    problem.wait_for(timeout=15_000)
+    problem.wait_for()
     assert "too many storages live at once" in problem.inner_text()
     assert nothing_ran(page)
     (page.lab.root / "hostile_busy.roam.json").unlink()
