@@ -70,7 +70,7 @@ def column(batch: int, profile: Profile, plan: Plan, result: Verification) -> li
     return [
         ("", f"batch {batch}"),
         ("resident", bytes_text(profile.resident_bytes)),
-        ("captured peak (eager's order)", bytes_text(profile.captured_peak_bytes)),
+        ("eager peak", bytes_text(profile.captured_peak_bytes)),
         ("simulated eager reservation", bytes_text(eager_reservation_bytes(eager_graph(profile)))),
         ("planned peak", bytes_text(plan.peak_bytes)),
         ("lower bound of any order", bytes_text(plan.lower_bound_bytes)),

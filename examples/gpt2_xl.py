@@ -40,7 +40,7 @@ def main() -> None:
     captured = time.perf_counter()
     plan = profile.plan()
     planned = time.perf_counter()
-    print(plan_text(plan, profile.resident))
+    print(plan_text(plan, profile))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(f"\ncaptured in {captured - began:.1f} s, planned in {planned - captured:.1f} s, peak memory {peak:.2f} GiB")
 

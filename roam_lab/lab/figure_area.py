@@ -100,12 +100,19 @@ def _no_collection() -> Iterator[None]:
 
 
 def load_bokeh() -> None:
-    """Put BokehJS into the page, from the notebook itself, without the parts that these figures do not use."""
-    from bokeh.io import output_notebook
+    """Put BokehJS into this output, without the parts that these figures do not use.
+
+    Once an output: bokeh's own `output_notebook` puts it there twice, in two mime types. Not once a session, though:
+    the page of a saved notebook runs only what its outputs hold, and those of other cells may have been deleted, may
+    come later, or may not be drawn before they are scrolled to, while jupyter_bokeh needs BokehJS at once.
+    """
+    from IPython.display import publish_display_data
 
     from roam_lab.report.figures import resources
 
-    output_notebook(resources=resources(), hide_banner=True)
+    script = "\n".join(resources().js_raw)
+    # BokehJS puts itself into `this`, which is nothing where a front end runs an output's script
+    publish_display_data({"application/javascript": f"(function () {{\n{script}\n}}).call(window)"})  # type: ignore[no-untyped-call]
 
 
 def _arranged(views: Views) -> Any:

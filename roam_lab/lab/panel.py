@@ -17,11 +17,11 @@ from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.progress import Progress
 from roam_lab.report.export import export
 from roam_lab.report.legal import xml_text
-from roam_lab.report.rows import certificate_sentence
+from roam_lab.report.rows import captured_sentence, certificate_sentence
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
-    from roam_lab.plan import Plan
+    from roam_lab.plan import Plan, Profile
     from roam_lab.workbench import Workbench
 
 
@@ -67,6 +67,10 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.ask()
         else:
             self._show()
+
+    def __repr__(self) -> str:
+        """What stands where widgets cannot be shown; they cut it at 110 letters."""
+        return f"roam lab: the panel over {self.profile.graph.name!r}, showing {self.chosen or 'no plan yet'}"
 
     def ask(self, *_: Any) -> None:
         """Plan with the present settings, beside the kernel."""
@@ -176,9 +180,10 @@ class Lab(widgets.VBox):  # type: ignore[misc]
     def _show(self) -> None:
         if self.chosen is not None:
             plan = self.bench.what_ifs[self.chosen].plan
-            self.cards.value = _cards(plan)
+            profile = self.bench.profiles.get(self.bench.of.get(self.chosen, ""))
+            self.cards.value = _cards(plan, profile)
             self._show_table()
-            self.figures.show(plan, self.bench.profiles.get(self.bench.of.get(self.chosen, "")))
+            self.figures.show(plan, profile)
         else:
             self._show_table()
 
@@ -191,12 +196,12 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         return button
 
 
-def _cards(plan: Plan) -> str:
+def _cards(plan: Plan, profile: Profile | None) -> str:
     """The figures at the head of the panel."""
     graph = plan.graph
     proof = "proven optimal ✓" if plan.optimal else f"at most {100 * plan.gap:.2f} % above"
     shown = [
-        ("captured, predicted", bytes_text(plan.captured_peak_bytes), "peak in eager's order"),
+        ("captured, predicted", bytes_text(plan.captured_peak_bytes), "planned graph in eager's order"),
         ("planned, predicted", bytes_text(plan.peak_bytes), change_text(plan.captured_peak_bytes, plan.peak_bytes)),
         ("bound", bytes_text(plan.lower_bound_bytes), proof),
         ("arena", bytes_text(plan.arena_bytes), f"{plan.arena_bytes:,} bytes"),
@@ -208,6 +213,6 @@ def _cards(plan: Plan) -> str:
         for title, figure, note in shown
     )
     name = xml_text(graph.name if graph else "a bare plan")
-    why = xml_text(certificate_sentence(plan))
+    why = xml_text(" ".join(filter(None, (certificate_sentence(plan), captured_sentence(plan, profile)))))
     row = f'<div style="display:flex;flex-wrap:wrap">{parts}</div>'
     return f'<h3 style="margin:4px 0">{name}</h3>{row}<small>{why}</small>'

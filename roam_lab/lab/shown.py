@@ -75,7 +75,7 @@ def profile_shown(profile: Profile) -> Shown:
 
 def plan_shown(plan: Plan, profile: Profile | None = None, before: str = "") -> Shown:
     """A plan: captured and planned curves and its figures; `before`: text to stand above them."""
-    text = plan_text(plan, profile.resident if profile else None)
+    text = plan_text(plan, profile)
     return Shown(f"{before}\n\n{text}" if before else text, plan_picture(plan, profile))
 
 

@@ -21,7 +21,8 @@ class Profile:
     """One captured step: its graph, its resident bytes by kind, and the measured curve if one was taken.
 
     `graph` is what is planned. `eager_graph`, where given, is the step just as eager PyTorch runs it (it may add
-    gradients out of place); the captured figures are those of eager.
+    gradients out of place, and what ops take for themselves is not counted): a profile's captured figures are
+    eager's, those of a plan are of `graph` in the same order. Reports call them "eager" and "captured".
     `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
     `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
     """
@@ -35,7 +36,7 @@ class Profile:
 
     @cached_property
     def captured_peak_bytes(self) -> int:
-        """Live peak, in bytes, of the order in which eager PyTorch ran the ops (without resident bytes)."""
+        """The eager peak: the most live bytes as eager PyTorch runs the ops (without resident bytes)."""
         return int(max(self.captured_curve, default=0))
 
     @cached_property
@@ -54,7 +55,7 @@ class Profile:
         measured = "not measured" if self.measured is None else f"measured by {self.measured.how}"
         return (
             f"Profile({self.graph.name!r}: {len(self.graph.ops)} ops, "
-            f"captured peak {self.captured_peak_bytes / 2**20:,.1f} MiB, resident MiB: {resident}; {measured})"
+            f"eager peak {self.captured_peak_bytes / 2**20:,.1f} MiB, resident MiB: {resident}; {measured})"
         )
 
     def plan(

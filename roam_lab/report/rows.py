@@ -56,6 +56,29 @@ def eager_graph(profile: Profile) -> Graph:
     return profile.eager_graph or profile.graph
 
 
+def captured_name(profile: Profile | None) -> str:
+    """Whose peak and reservation it is that the captured order has: "eager", the step as eager PyTorch runs it, where
+    a profile knows it, or "captured", the planned graph in the same order."""
+    return "captured" if profile is None else "eager"
+
+
+def captured_label(profile: Profile | None) -> str:
+    """The captured order, with the graph that it is of."""
+    return f"captured order ({'planned graph' if profile is None else 'eager'})"
+
+
+def captured_sentence(plan: Plan, profile: Profile | None) -> str:
+    """Why the captured peak of `plan` is not eager's; "" where it is, or where eager's is not known."""
+    eager = "" if profile is None else bytes_text(profile.captured_peak_bytes)
+    captured = bytes_text(plan.captured_peak_bytes)
+    if eager in ("", captured):
+        return ""
+    return (
+        f"Eager itself peaks at {eager}: the planned graph, whose captured peak is {captured}, adds gradients in place "
+        "and counts what ops take for themselves."
+    )
+
+
 def eager_reservation_bytes(graph: Graph) -> int:
     """What PyTorch's CUDA caching allocator would reserve for the captured order, by simulation."""
     strategy = find("layout", "caching_allocator")
@@ -102,7 +125,7 @@ def profile_rows(profile: Profile) -> list[Row]:
     """The figures of a captured step, predicted and, where there are any, measured."""
     rows = [
         *resident_rows(profile.resident_bytes, profile.resident),
-        Row("captured peak", profile.captured_peak_bytes, "predicted, above resident, in eager's order"),
+        Row("eager peak", profile.captured_peak_bytes, "predicted, above resident, as PyTorch runs the step"),
         Row("eager reservation", eager_reservation_bytes(eager_graph(profile)), "simulated caching allocator"),
     ]
     if profile.measured is not None:
@@ -113,15 +136,16 @@ def profile_rows(profile: Profile) -> list[Row]:
     return rows
 
 
-def plan_rows(plan: Plan, resident: Mapping[str, int] | None = None) -> list[Row]:
-    """The figures of a plan; resident bytes and the simulated eager reservation need its graph."""
+def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
+    """The figures of a plan; resident bytes and the simulated reservation need its graph. `profile`: what it is of."""
     planned = change_text(plan.captured_peak_bytes, plan.peak_bytes)
     rows: list[Row] = []
     if plan.graph is not None:
-        rows += resident_rows(plan.graph.resident_bytes, resident or {})
-    rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, in captured order"))
+        rows += resident_rows(plan.graph.resident_bytes, profile.resident if profile else {})
+    rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, planned graph in eager's order"))
     if plan.graph is not None:
-        rows.append(Row("eager reservation", eager_reservation_bytes(plan.graph), "simulated caching allocator"))
+        reserved = eager_reservation_bytes(eager_graph(profile) if profile else plan.graph)
+        rows.append(Row(f"{captured_name(profile)} reservation", reserved, "simulated caching allocator"))
     rows += [
         Row("planned peak", plan.peak_bytes, f"{planned} against captured" if planned else ""),
         Row("lower bound", plan.lower_bound_bytes, "of any order; met: optimal" if plan.optimal else _gap_text(plan)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from roam_lab.ir import Graph, captured_order
@@ -57,21 +57,22 @@ def profile_text(profile: Profile) -> str:
     parts = [
         f"{graph.name or 'training step'}: {len(graph.ops):,} ops, {len(graph.storages):,} storages",
         figures(said.profile_rows(profile)),
-        _at_peak(eager, captured_order(eager), "captured"),
+        _at_peak(eager, captured_order(eager), "eager"),
     ]
     if profile.differences:
         parts.append("\n".join(f"- {sentence}" for sentence in profile.differences))
     return legal("\n\n".join(parts))
 
 
-def plan_text(plan: Plan, resident: Mapping[str, int] | None = None) -> str:
-    """The whole text report of a plan; `resident`: bytes by kind, where a profile knows them."""
+def plan_text(plan: Plan, profile: Profile | None = None) -> str:
+    """The whole text report of a plan. `profile`: what it is a plan of; it knows resident bytes by kind, and eager."""
     name = "a bare plan" if plan.graph is None else plan.graph.name or "training step"
+    sentences = (said.verdict_sentence(plan), said.captured_sentence(plan, profile), said.certificate_sentence(plan))
     parts = [
         f"{name}: {len(plan.order):,} ops, order {plan.order_strategy}, layout {plan.layout_strategy}, "
         f"{plan.status}, {plan.seconds:.2f} s, seed {plan.seed}",
-        figures(said.plan_rows(plan, resident)),
-        f"{said.verdict_sentence(plan)}\n{said.certificate_sentence(plan)}",
+        figures(said.plan_rows(plan, profile)),
+        "\n".join(filter(None, sentences)),
     ]
     if plan.tasks is not None:
         parts.append(tasks_text(plan.tasks))

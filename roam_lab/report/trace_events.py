@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from roam_lab.ir import Graph, Order, captured_order, live_curve
 from roam_lab.report.legal import legal
-from roam_lab.report.rows import graph_of
+from roam_lab.report.rows import captured_label, graph_of
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
@@ -26,7 +26,7 @@ def trace_events(plan: Plan) -> dict[str, Any]:
     events: list[dict[str, Any]] = []
     runs: tuple[tuple[int, str, Order], ...] = (
         (PLANNED, f"planned order ({plan.order_strategy})", plan.order),
-        (CAPTURED, "captured order (eager)", captured_order(graph)),
+        (CAPTURED, captured_label(None), captured_order(graph)),
     )
     for process, name, order in runs:
         events.append({"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": legal(name)}})

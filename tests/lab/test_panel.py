@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import torch
 
 from roam_lab.errors import InfeasibleError, InputError
 from roam_lab.lab import panel as panel_module
+from roam_lab.lab.figure_area import load_bokeh
 from roam_lab.lab.host import Host
 from roam_lab.lab.panel import Lab
 from roam_lab.session import profile
@@ -59,6 +62,31 @@ def test_a_new_setting_makes_a_what_if_and_shows_it(panel: Lab) -> None:
     panel.remove("small")
     assert panel.chosen != "small"
     assert "small" not in panel.table._rows
+
+
+def test_the_cards_tell_eager_and_captured_apart(panel: Lab) -> None:
+    plan, eager = panel.bench.what_ifs["small"].plan, panel.profile.eager_graph
+    assert eager is not None
+    assert "planned graph in eager's order" in html.unescape(panel.cards.value)
+    assert "Eager itself peaks at" not in panel.cards.value  # the same for this model
+    more = replace(eager, storages=tuple(replace(one, bytes=2 * one.bytes) for one in eager.storages))
+    told = panel_module._cards(plan, replace(panel.profile, eager_graph=more))
+    assert told.count("Eager itself peaks at") == 1
+
+
+def test_a_panel_says_what_it_is_where_it_cannot_be_shown(panel: Lab) -> None:
+    told = panel._repr_mimebundle_()["text/plain"]
+    assert told == repr(panel) == "roam lab: the panel over 'small', showing small"
+
+
+def test_bokehjs_is_in_the_output_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[dict[str, str]] = []
+    monkeypatch.setattr("IPython.display.publish_display_data", published.append)
+    load_bokeh()
+    load_bokeh()  # each output has its own: see there
+    assert [list(data) for data in published] == [["application/javascript"]] * 2
+    assert published[0]["application/javascript"].count("BEGIN bokeh") == 1
+    assert len(published[0]["application/javascript"]) < 1_500_000
 
 
 def test_an_infeasible_plan_is_a_red_sentence(panel: Lab) -> None:

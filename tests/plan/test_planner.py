@@ -151,6 +151,5 @@ def test_a_profile_plans_and_saves(tmp_path: Any) -> None:
     profile.save(tmp_path / "g.json.gz")
     assert (tmp_path / "g.json.gz").stat().st_size > 100
     assert repr(profile) == (
-        "Profile('training_step_2': 99 ops, captured peak 4.1 MiB, "
-        "resident MiB: parameters 0.0, batch 0.0; not measured)"
+        "Profile('training_step_2': 99 ops, eager peak 4.1 MiB, resident MiB: parameters 0.0, batch 0.0; not measured)"
     )

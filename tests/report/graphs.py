@@ -1,5 +1,7 @@
 """Small graphs whose figures can be checked in the head."""
 
+from dataclasses import replace
+
 from roam_lab.ir import Graph, Op, Storage
 
 KIB = 1024
@@ -28,6 +30,14 @@ def branches() -> Graph:
         Op("join", "aten.add.Tensor", (3, 4), (5,), (3, 4)),
     )
     return Graph("branches", storages, ops, resident_bytes=10 * KIB)
+
+
+def eager_branches() -> Graph:
+    """The same as eager runs it: 50 KiB more while `wide_b` runs."""
+    graph = branches()
+    ops = list(graph.ops)
+    ops[2] = replace(ops[2], creates=(2, 6))
+    return replace(graph, storages=(*graph.storages, Storage(50 * KIB, kind="gradient")), ops=tuple(ops))
 
 
 def chain(count: int) -> Graph:

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from roam_lab.errors import InputError
-from roam_lab.plan import Plan, make_plan
+from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.fit import Fit, Point
 from roam_lab.report.brief import brief_html
 from roam_lab.report.pictures import plan_picture
@@ -59,6 +59,19 @@ def test_the_figures_are_the_plans(plan: Plan) -> None:
         assert bytes_text(size) in page
     assert "Predicted, not yet measured" in page
     assert "proven: no order needs less" in page
+
+
+def test_eager_and_captured_are_told_apart_once(plan: Plan) -> None:
+    assert plan.graph is not None
+    more = replace(plan.graph.storages[0], bytes=plan.graph.storages[0].bytes + 2**20)
+    eager = replace(plan.graph, storages=(more, *plan.graph.storages[1:]))
+    page = brief_html(plan, profile=Profile(graph=plan.graph, eager_graph=eager))
+    assert page.count("Eager itself peaks at") == 1
+    assert "by simulation: captured order (eager)." in page
+    assert "Alive at the captured peak (planned graph)" in page
+    alone = brief_html(plan)
+    assert "Eager itself peaks at" not in alone
+    assert "by simulation: captured order (planned graph)." in alone
 
 
 def test_nothing_is_loaded(plan: Plan) -> None:

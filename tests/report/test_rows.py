@@ -9,7 +9,7 @@ from roam_lab.ir import captured_order
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.plan import Certificate, Profile, make_plan
 from roam_lab.report import rows as said
-from tests.report.graphs import KIB, branches, chain
+from tests.report.graphs import KIB, branches, chain, eager_branches
 
 
 def by_label(rows):
@@ -18,7 +18,8 @@ def by_label(rows):
 
 def test_plan_rows_hold_every_figure():
     plan = make_plan(branches())
-    found = by_label(said.plan_rows(plan, {"parameter": 8 * KIB, "batch": 2 * KIB}))
+    profile = Profile(graph=branches(), resident={"parameter": 8 * KIB, "batch": 2 * KIB})
+    found = by_label(said.plan_rows(plan, profile))
     assert found["resident"].size_bytes == 10 * KIB
     assert (found["parameter"].size_bytes, found["parameter"].level) == (8 * KIB, 1)
     assert found["captured peak"].size_bytes == 204 * KIB
@@ -30,6 +31,24 @@ def test_plan_rows_hold_every_figure():
     assert found["resident + arena"].size_bytes == 10 * KIB + plan.arena_bytes
     # 4 KiB from a 2 MiB segment for small requests, as are both of 100 KiB
     assert found["eager reservation"].size_bytes == 2 * 2**20
+
+
+def test_eager_and_captured_are_told_apart():
+    """The planned graph in eager's order is "captured"; the step as eager runs it is "eager"."""
+    plan, profile = make_plan(branches()), Profile(graph=branches(), eager_graph=eager_branches())
+    assert by_label(said.profile_rows(profile))["eager peak"].size_bytes == 254 * KIB
+    assert "captured peak" not in by_label(said.profile_rows(profile))
+    found = by_label(said.plan_rows(plan, profile))
+    assert found["captured peak"].size_bytes == 204 * KIB
+    assert found["captured peak"].note == "above resident, planned graph in eager's order"
+    assert "eager reservation" in found
+    assert "captured reservation" in by_label(said.plan_rows(plan))  # of the planned graph: eager's is not known
+    assert said.captured_sentence(plan, profile) == (
+        "Eager itself peaks at 254.0 KiB: the planned graph, whose captured peak is 204.0 KiB, adds gradients in place "
+        "and counts what ops take for themselves."
+    )
+    assert said.captured_sentence(plan, None) == said.captured_sentence(plan, Profile(graph=branches())) == ""
+    assert (said.captured_name(profile), said.captured_name(None)) == ("eager", "captured")
 
 
 def test_a_bare_plan_is_shown_without_what_needs_its_graph():

@@ -11,7 +11,7 @@ from roam_lab.report.rows import Alive
 from roam_lab.report.tasks import tasks_text
 from roam_lab.report.text import alive_table, plan_text, profile_text, strategies_text, table
 from roam_lab.report.units import bytes_text, change_text, exact_text
-from tests.report.graphs import KIB, branches, chain
+from tests.report.graphs import KIB, branches, chain, eager_branches
 
 
 @pytest.mark.parametrize(
@@ -37,19 +37,26 @@ def test_table_aligns_columns():
 
 
 def test_plan_text():
-    text = plan_text(make_plan(branches()), {"parameter": 10 * KIB})
+    plan = make_plan(branches())
+    text = plan_text(plan, Profile(graph=branches(), resident={"parameter": 10 * KIB}))
     lines = text.splitlines()
     assert lines[0].startswith("branches: 6 ops, order ")
-    assert "  captured peak      204.0 KiB    208,896 bytes  above resident, in captured order" in lines
+    row = "  captured peak      204.0 KiB    208,896 bytes  above resident, planned graph in eager's order"
+    assert row in lines
+    assert "Eager itself" not in text
     assert any(line.startswith("    parameter") for line in lines)
     assert "Proven optimal: every legal order holds" in text
     assert "Largest alive there:" in text
+    told = plan_text(plan, Profile(graph=branches(), eager_graph=eager_branches()))
+    assert told.count("Eager itself peaks at 254.0 KiB: the planned graph, whose captured peak is 204.0 KiB,") == 1
 
 
 def test_profile_text():
     text = profile_text(Profile(graph=branches(), resident={"parameter": 10 * KIB}, differences=("One.", "Two.")))
     assert text.startswith("branches: 6 ops, 6 storages\n")
     assert "train.py:10" in text
+    assert "\nThe eager peak of 204.0 KiB is at step 3 of 6" in text
+    assert "captured" not in text
     assert text.endswith("- One.\n- Two.")
 
 

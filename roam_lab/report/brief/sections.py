@@ -104,9 +104,10 @@ def _only_this_step(plan: Plan) -> Fit:
 
 def assumptions(plan: Plan, profile: Profile | None, fit: Fit | None, verification: Verification | None) -> str:
     """What the figures rest on, and how they were got."""
+    order = said.captured_label(profile)
     told = [
         "Sizes without the word measured are predicted from the captured graph: every tensor's bytes and lifetime.",
-        "Without the plan: what PyTorch's CUDA caching allocator would reserve in the captured order, by simulation.",
+        f"Without the plan: what PyTorch's CUDA caching allocator would reserve, by simulation: {order}.",
         "With the plan: the arena, whose addresses are all fixed beforehand; it has no fragmentation beyond that.",
         "Of each GPU, 1 GiB is taken as lost to the driver's context and kernels. Prices are examples, not offers.",
         "Kernels of another device may keep other tensors than those captured here; capture on that device to be sure.",
@@ -136,8 +137,8 @@ def technical(plan: Plan, profile: Profile | None, pictures: Sequence[tuple[str,
     graph = said.graph_of(plan)
     parts = ["<h2>For engineers</h2>"]
     parts += [f"<figure>{svg}<figcaption>{xml_text(caption)}</figcaption></figure>" for caption, svg in pictures]
-    parts.append(f"<pre>{xml_text(plan_text(plan, profile.resident if profile else None))}</pre>")
-    for what, order in (("captured", captured_order(graph)), ("planned", plan.order)):
+    parts.append(f"<pre>{xml_text(plan_text(plan, profile))}</pre>")
+    for what, order in (("captured peak (planned graph)", captured_order(graph)), ("planned peak", plan.order)):
         alive = said.alive_at_peak(graph, order)
         if alive:
             lines = "".join(
@@ -146,7 +147,7 @@ def technical(plan: Plan, profile: Profile | None, pictures: Sequence[tuple[str,
                 for one in alive
             )
             parts += [
-                f"<h2>Alive at the {what} peak</h2>",
+                f"<h2>Alive at the {what}</h2>",
                 '<div class="scroll"><table><tr><th>made by</th><th>size</th><th>bytes</th><th>kind</th><th>module</th>'
                 f"<th>source</th></tr>{lines}</table></div>",
             ]

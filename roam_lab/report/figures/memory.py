@@ -9,7 +9,6 @@ from bokeh.models import (
     BoxAnnotation,
     ColumnDataSource,
     CustomJS,
-    LabelSet,
     Line,
     Quad,
     Range1d,
@@ -21,14 +20,18 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import carry, new_selection
-from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, empty, hover, ink_of, legend, plain, still
+from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, beside, empty, hover, ink_of, legend, plain, still
 from roam_lab.report.units import bytes_text
+from roam_lab.report.views.curves import Curve
+from roam_lab.report.views.labels import Font
 from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
-from roam_lab.report.views.memory import Curve, MemoryView
-from roam_lab.report.views.table import short
+from roam_lab.report.views.memory import MemoryView
 from roam_lab.report.views.tensors import Tensors
 
 HEIGHT = 420
+LEAST_PLOT = (400, 190)
+"""Pixels that the plot has at least, where names are placed so that none meets another in a larger one."""
+FONT = Font(6.0, 13.0)
 _SPAN = """
 const now = selection.data.storage[0]
 const {left, right} = lives.data
@@ -60,7 +63,7 @@ def memory_figure(
         x_axis_label=view.axis.label,
         y_axis_label=f"{view.counted}, {unit_name}",
         x_range=Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
-        y_range=Range1d(0, view.top_bytes / unit * 1.08),
+        y_range=Range1d(0, view.end_bytes / unit),
     )
     items = _stack(drawn, view, ink, unit)
     for curve in view.curves:
@@ -142,35 +145,19 @@ def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) ->
 
 
 def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
-    """A triangle and a name at each curve's peak, on the side with more room."""
-    shown = [curve for curve in view.curves if curve.peak_bytes]
-    left = [curve.peak_at < view.axis.end * 0.6 for curve in shown]
+    """A triangle at each curve's peak, and its name."""
+    shown = view.peaks
     source = ColumnDataSource(
         data={
             "x": [curve.peak_at for curve in shown],
             "y": [(curve.peak_bytes + view.base_bytes) / unit for curve in shown],
-            "text": [plain(short(curve.peak_name, 80)) for curve in shown],
-            "align": ["left" if side else "right" for side in left],
-            "shift": [8 if side else -8 for side in left],
             "color": [ink.of(ROLES[curve.role]) for curve in shown],
         },
         name="roam-peaks",
     )
     peak = Scatter(x="x", y="y", marker="inverted_triangle", size=9, fill_color="color", line_color="color")
     still(drawn, peak, source)
-    drawn.add_layout(
-        LabelSet(
-            x="x",
-            y="y",
-            text="text",
-            text_align="align",
-            x_offset="shift",
-            y_offset=5,
-            source=source,
-            text_color=ink.text,
-            text_font_size="11px",
-        )
-    )
+    beside(drawn, ink, view.labels(*LEAST_PLOT, FONT), (view.axis.end, 0.0, view.end_bytes / unit), "11px")
 
 
 def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:

@@ -20,7 +20,7 @@ details{margin:.3rem 0 2rem}summary{cursor:pointer}
 .roam-table{border-collapse:collapse;font-size:12px;display:block;overflow-x:auto}
 .roam-table caption{text-align:left;font-weight:600;padding:.3rem 0}
 .roam-table th,.roam-table td{padding:.15rem .6rem;border-bottom:1px solid #8884;text-align:left}
-@media (prefers-color-scheme:dark){body{background:#1b1b1b;color:#eee}}
+@media (prefers-color-scheme:dark){body{background:#111;color:#eee}}
 """.strip()
 
 
@@ -49,7 +49,7 @@ def page(
         twin = (tables or {}).get(key)
         table = f"<details><summary>Table</summary>\n{twin.html()}</details>" if twin else ""
         parts.append(f"<figure{label}>{div}</figure>\n{table}")
-    forced = {None: "", True: "body{background:#1b1b1b;color:#eee}", False: "body{background:#fff;color:#222}"}[dark]
+    forced = {None: "", True: "body{background:#111;color:#eee}", False: "body{background:#fff;color:#222}"}[dark]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{xml_text(title)}</title>\n'
         f'<meta name="viewport" content="width=device-width,initial-scale=1">\n'

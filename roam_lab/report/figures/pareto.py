@@ -4,35 +4,40 @@
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
-from bokeh.models import ColumnDataSource, LabelSet, Range1d
+from bokeh.models import ColumnDataSource, Range1d, Segment
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.theme import Theme, empty, hover, ink_of, plain
+from roam_lab.report.figures.theme import Theme, beside, empty, hover, ink_of, plain, still
 from roam_lab.report.units import bytes_text, exact_text
+from roam_lab.report.views.labels import Font, room_for
 from roam_lab.report.views.look import ROLES
 from roam_lab.report.views.pareto import ParetoView
-from roam_lab.report.views.table import short
 
 HEIGHT = 380
+"""Pixels, or what the names of many plans need."""
+AROUND = 80
+"""Of them, title, axis and margins."""
+LEAST_PLOT_WIDTH = 420
+"""Pixels: from this width on no name meets another."""
+FONT = Font(6.6, 14.0)
 
 
 def pareto_figure(view: ParetoView, *, theme: Theme = "auto") -> figure:
     """The points of `view` with their names: full ones are not beaten in both, hollow ones are."""
     ink = ink_of(theme)
     unit_name, unit = view.unit
-    sizes = [point.arena_bytes / unit for point in view.points]
-    seconds = [point.seconds for point in view.points]
-    margin = 0.12 * (max(sizes) - min(sizes)) or 0.1 * max(sizes) or 1.0
+    low, high = (edge / unit for edge in view.edges_bytes)
+    plot_height = max(HEIGHT - AROUND, room_for(len(view.points), FONT))
     drawn = empty(
         "pareto",
         view,
         ink,
-        HEIGHT,
+        round(plot_height) + AROUND,
         "pan,wheel_zoom,reset,save",
         x_axis_label=f"{view.time}, s ({view.measured})",
         y_axis_label=f"arena, {unit_name} (predicted)",
-        x_range=Range1d(0, (max(seconds) or 1.0) * 1.3),
-        y_range=Range1d(max(min(sizes) - margin, 0), max(sizes) + margin),
+        x_range=Range1d(0, view.end_seconds),
+        y_range=Range1d(low, high),
     )
     best, beaten = ROLES["planned"], ROLES["captured"]
     front = view.front
@@ -45,10 +50,9 @@ def pareto_figure(view: ParetoView, *, theme: Theme = "auto") -> figure:
     )
     source = ColumnDataSource(
         data={
-            "x": seconds,
-            "y": sizes,
+            "x": [point.seconds for point in view.points],
+            "y": [point.arena_bytes / unit for point in view.points],
             "name": [plain(point.name) for point in view.points],
-            "text": [plain(short(point.name, 32)) for point in view.points],
             "size": [f"{bytes_text(point.arena_bytes)} ({exact_text(point.arena_bytes)})" for point in view.points],
             "strategy": [plain(point.strategy) for point in view.points],
             "color": [ink.of(best if point.best else beaten) for point in view.points],
@@ -60,18 +64,17 @@ def pareto_figure(view: ParetoView, *, theme: Theme = "auto") -> figure:
     points = drawn.scatter(
         "x", "y", source=source, marker="marker", size=12, line_color="color", fill_color="color", fill_alpha="fill"
     )
-    drawn.add_layout(
-        LabelSet(
-            x="x",
-            y="y",
-            text="text",
-            x_offset=9,
-            y_offset=4,
-            source=source,
-            text_color=ink.text,
-            text_font_size="12px",
-        )
-    )
+    labels = view.labels(LEAST_PLOT_WIDTH, plot_height, FONT)
+    edges = (view.end_seconds, low, high)
+    beside(drawn, ink, labels, edges, "12px")
+    away = [(point, label) for point, label in zip(view.points, labels, strict=True) if label.moved]
+    middle = FONT.line / 2 / plot_height
+    lead = {
+        "x": [point.seconds for point, _ in away],
+        "y": [point.arena_bytes / unit for point, _ in away],
+        "to": [low + (label.y + middle) * (high - low) for _, label in away],
+    }
+    still(drawn, Segment(x0="x", y0="y", x1="x", y1="to", line_color=ink.axis, line_width=0.8), lead)
     rows = [("", "@name"), ("arena", "@size"), (f"{view.time}, s", "@x{0.000}"), ("strategies", "@strategy")]
     hover(drawn, [points], rows)
     return drawn

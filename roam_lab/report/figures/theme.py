@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from bokeh.core.properties import value
-from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem, Quad, TapTool, Title
+from bokeh.models import ColumnDataSource, HoverTool, LabelSet, Legend, LegendItem, Quad, TapTool, Title
 from bokeh.plotting import figure
 
 from roam_lab.errors import InputError
 from roam_lab.report.legal import legal
+from roam_lab.report.views.labels import ASIDE, Label
 from roam_lab.report.views.look import Look
 from roam_lab.report.views.table import View
 
@@ -44,8 +45,10 @@ class Ink:
         return look.colour(self.theme)
 
 
+# No grey has the contrast of 4.5 that small words should have (WCAG 2.2, 1.4.3) both on white and on the #111111 of
+# JupyterLab's dark theme. This one has the most on the worse of them: 4.3. Words on a canvas cannot follow the page.
 INKS = {
-    "auto": Ink("auto", "#7d7d7d", "#8a8a8a", "#8a8a8a", 0.25),
+    "auto": Ink("auto", "#797979", "#8a8a8a", "#8a8a8a", 0.25),
     "light": Ink("light", "#222222", "#555555", "#555555", 0.18),
     "dark": Ink("dark", "#eeeeee", "#aaaaaa", "#aaaaaa", 0.22),
 }
@@ -174,6 +177,28 @@ def still(drawn: figure, glyph: Any, data: Mapping[str, Any] | ColumnDataSource)
     that, which is most of a figure's cost."""
     source = data if isinstance(data, ColumnDataSource) else ColumnDataSource(data=dict(data))
     return drawn.add_glyph(source, glyph, selection_glyph=None, nonselection_glyph=None, muted_glyph=None)
+
+
+def beside(
+    drawn: figure, ink: Ink, labels: Sequence[Label], edges: tuple[float, float, float], size: str
+) -> ColumnDataSource:
+    """Names beside points, where their view placed them, in letters of `size`. `edges`: where the x axis ends, from 0,
+    and where the y axis begins and ends."""
+    x_end, low, high = edges
+    source = ColumnDataSource(
+        data={
+            "x": [label.x * x_end for label in labels],
+            "y": [low + label.y * (high - low) for label in labels],
+            "text": [plain(label.text) for label in labels],
+            "align": ["right" if label.before else "left" for label in labels],
+            "aside": [-ASIDE if label.before else ASIDE for label in labels],
+        },
+        name="roam-labels",
+    )
+    names = LabelSet(x="x", y="y", text="text", text_align="align", x_offset="aside", source=source)
+    names.text_color, names.text_font_size = ink.text, size
+    drawn.add_layout(names)
+    return source
 
 
 def tap_only(drawn: figure, renderer: Any) -> None:

@@ -1,6 +1,8 @@
 """SVG twins of the figures: static, without scripts or ids, light or dark as the viewer prefers, each under 200 kB.
 
-pictures(plan, profile)["arena"]     # an SVG document; keys as those of figures.linked, without "selected"
+pictures(plan, profile)["arena"]     # an SVG document, a str that a notebook shows as a picture, with its alt text
+
+Keys are those of figures.linked, without "selected".
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from roam_lab.report.pictures.alive import alive_picture
 from roam_lab.report.pictures.arena import arena_picture
+from roam_lab.report.pictures.canvas import Picture
 from roam_lab.report.pictures.graph import graph_picture
 from roam_lab.report.pictures.memory import memory_picture
 from roam_lab.report.pictures.pareto import pareto_picture
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from roam_lab.report.views.axis import Clock
 
 __all__ = [
+    "Picture",
     "alive_picture",
     "arena_picture",
     "graph_picture",
@@ -36,7 +40,7 @@ __all__ = [
 
 def pictures(
     plan: Plan, profile: Profile | None = None, *, clock: Clock = "auto", resident: bool = False
-) -> dict[str, str]:
+) -> dict[str, Picture]:
     """All pictures of one plan by key: memory, graph, arena, alive and, where the plan has a tree, tasks.
 
     Raises InputError for a bare plan, or a clock that the graph has no figures for.
@@ -44,17 +48,17 @@ def pictures(
     return pictures_of(views_of(plan, profile, clock=clock, resident=resident))
 
 
-def plan_picture(plan: Plan, profile: Profile | None = None) -> str:
+def plan_picture(plan: Plan, profile: Profile | None = None) -> Picture:
     """Memory over time of a plan: captured, planned, bound, and what `profile` measured. Raises InputError if bare."""
     return memory_picture(memory_view(plan, profile))
 
 
-def profile_picture(profile: Profile) -> str:
+def profile_picture(profile: Profile) -> Picture:
     """Memory over time of a step that was captured and not yet planned."""
     return memory_picture(profile_memory_view(profile))
 
 
-def pictures_of(views: Views) -> dict[str, str]:
+def pictures_of(views: Views) -> dict[str, Picture]:
     """The same of views at hand."""
     drawn = {
         "memory": memory_picture(views.memory),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roam_lab.report.pictures.canvas import RIGHT, WIDTH, Frame, box, cut, document, key, room, text
+from roam_lab.report.pictures.canvas import RIGHT, WIDTH, Frame, Picture, box, cut, document, key, room, text
 from roam_lab.report.units import bytes_text, unit_for
 from roam_lab.report.views.alive import AliveView
 from roam_lab.report.views.look import RESIDENT, kind_looks
@@ -10,7 +10,7 @@ from roam_lab.report.views.look import RESIDENT, kind_looks
 ROW = 19
 
 
-def alive_picture(view: AliveView) -> str:
+def alive_picture(view: AliveView) -> Picture:
     """One SVG document of `view`: the captured side above the planned one, on one scale."""
     looks = kind_looks(bar.kind for side in view.sides for bar in side.bars if bar.storage >= 0)
     widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])

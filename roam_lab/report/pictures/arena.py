@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roam_lab.report.pictures.canvas import Frame, document, hatch, key
+from roam_lab.report.pictures.canvas import Frame, Picture, document, hatch, key
 from roam_lab.report.views.arena import ArenaView
 from roam_lab.report.views.look import kind_looks
 
@@ -17,7 +17,7 @@ MOST_HATCHING = 30_000
 """Letters of all hatching."""
 
 
-def arena_picture(view: ArenaView) -> str:
+def arena_picture(view: ArenaView) -> Picture:
     """One SVG document of `view`."""
     unit_name, unit = view.unit
     frame = Frame(76, 76 + PLOT_HEIGHT, view.axis.end, max(view.arena_bytes, 1) / unit * 1.03)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from roam_lab.report.legal import xml_text
+from roam_lab.report.legal import legal, xml_text
 from roam_lab.report.views.axis import ticks
+from roam_lab.report.views.labels import ASIDE, Font, Label
 from roam_lab.report.views.look import PEAK, PHASES, ROLES, Look
 from roam_lab.report.views.table import View
 
@@ -18,6 +19,9 @@ WIDTH = 860
 LEFT, RIGHT = 76, 22
 LETTER = 6.1
 """About the width of a letter of the usual size, in pixels."""
+FONT = Font(6.6, 14.0)
+"""Of labels beside points; broad letters counted in."""
+SMALL_FONT = Font(5.9, 12.0)
 HATCH_GAP = 9
 
 
@@ -33,7 +37,8 @@ STYLE = f"""
 .roam-pic{{font:12px system-ui,sans-serif}}
 .roam-pic .paper{{fill:#fff}}.roam-pic text{{fill:#222}}.roam-pic .head{{font-size:15px;font-weight:600}}
 .roam-pic .bold{{font-weight:600}}.roam-pic .small{{font-size:10px}}.roam-pic .mid{{text-anchor:middle}}
-.roam-pic .end{{text-anchor:end}}.roam-pic .axis{{stroke:#555;fill:none}}.roam-pic .grid{{stroke:#ddd;fill:none}}
+.roam-pic .end{{text-anchor:end}}.roam-pic .lead{{stroke:#777;stroke-opacity:.7;stroke-width:.8;fill:none}}
+.roam-pic .axis{{stroke:#555;fill:none}}.roam-pic .grid{{stroke:#ddd;fill:none}}
 .roam-pic .line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}.roam-pic .faint{{fill-opacity:.16}}
 .roam-pic .band{{fill-opacity:.42;stroke-width:.7}}.roam-pic .head-of-arrow{{fill:#555}}
 .roam-pic .hatch{{stroke:#222;stroke-opacity:.45;fill:none;stroke-linecap:round}}
@@ -45,10 +50,27 @@ STYLE = f"""
 """.strip()
 
 
-def document(view: View, height: float, parts: Iterable[str]) -> str:
+class Picture(str):
+    """An SVG document that shows itself in a notebook; `alt`, its content in words, is what it is as text."""
+
+    alt: str
+
+    def __new__(cls, svg: str, alt: str) -> Picture:
+        made = super().__new__(cls, svg)
+        made.alt = legal(alt)
+        return made
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def _repr_html_(self) -> str:
+        return str(self)
+
+
+def document(view: View, height: float, parts: Iterable[str]) -> Picture:
     """One SVG document of `parts`, its title above them, its content in words for those who cannot see it."""
     title = xml_text(view.title)
-    return "\n".join(
+    svg = "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="roam-pic" role="img" viewBox="0 0 {WIDTH} {height:.0f}" '
             f'width="{WIDTH}" height="{height:.0f}" style="max-width:100%;height:auto" aria-label="{title}">',
@@ -61,6 +83,7 @@ def document(view: View, height: float, parts: Iterable[str]) -> str:
             "</svg>\n",
         ]
     )
+    return Picture(svg, view.alt)
 
 
 def text(x: float, y: float, words: str, *classes: str, more: str = "") -> str:
@@ -119,6 +142,14 @@ class Frame:
             parts.append(text(x, self.bottom + 18, f"{value:,g}", "mid"))
         parts.append(text((self.left + self.right) / 2, self.bottom + 38, x_label, "mid"))
         return parts
+
+
+def beside(label: Label, frame: Frame, font: Font, *classes: str) -> str:
+    """A label where its view placed it."""
+    x = frame.left + label.x * (frame.right - frame.left)
+    foot = frame.bottom - label.y * (frame.bottom - frame.top)
+    aside, anchor = (-ASIDE, ("end",)) if label.before else (ASIDE, ())
+    return text(x + aside, foot - 0.27 * font.line, label.text, *classes, *anchor)
 
 
 def key(looks: Mapping[str, Look], y: float, x: float = 16) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roam_lab.report.pictures.canvas import WIDTH, cut, document, hatch, room, text
+from roam_lab.report.pictures.canvas import WIDTH, Picture, cut, document, hatch, room, text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.graph import BRACKET, COLUMNS, HALF, Cell, GraphView
 from roam_lab.report.views.look import PHASES as LOOKS
@@ -28,7 +28,7 @@ class _Grid:
         return TOP - value * ROW
 
 
-def graph_picture(view: GraphView) -> str:
+def graph_picture(view: GraphView) -> Picture:
     """One SVG document of what `view` has open."""
     grid = _Grid(view)
     parts = []

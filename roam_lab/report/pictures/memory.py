@@ -7,26 +7,29 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.report.pictures.canvas import WIDTH, Frame, cut, document, hatch, text
+from roam_lab.report.pictures.canvas import SMALL_FONT, WIDTH, Frame, Picture, beside, cut, document, hatch, text
 from roam_lab.report.units import bytes_text
+from roam_lab.report.views.curves import Curve
 from roam_lab.report.views.look import RESIDENT, ROLES, Look, kind_looks
-from roam_lab.report.views.memory import Curve, MemoryView
+from roam_lab.report.views.memory import MemoryView
 
 PLOT_HEIGHT = 260
 LINE = 18
 STACK_CELLS = 380
 
 
-def memory_picture(view: MemoryView) -> str:
+def memory_picture(view: MemoryView) -> Picture:
     """One SVG document of `view`."""
     unit_name, unit = view.unit
     told = _legend(view)
     top = 44 + LINE * ((len(told) + 1) // 2)
-    frame = Frame(top, top + PLOT_HEIGHT, view.axis.end, view.top_bytes / unit * 1.06)
+    frame = Frame(top, top + PLOT_HEIGHT, view.axis.end, view.end_bytes / unit)
     parts = frame.axes(view.axis.label, f"{view.counted}, {unit_name}")
     parts += _stack(view, frame, unit)
     for curve in view.curves:
         parts += _curve(view, curve, frame, unit)
+    labels = view.labels(frame.right - frame.left, PLOT_HEIGHT, SMALL_FONT)
+    parts += [beside(label, frame, SMALL_FONT, "small") for label in labels]
     if view.bound_bytes is not None:
         y = frame.y((view.bound_bytes + view.base_bytes) / unit)
         dash = " ".join(map(str, ROLES["bound"].dash))
@@ -76,12 +79,9 @@ def _curve(view: MemoryView, curve: Curve, frame: Frame, unit: int) -> list[str]
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     points = "".join(_steps(frame, curve.x, heights))
     x, y = frame.x(curve.peak_at), frame.y((curve.peak_bytes + view.base_bytes) / unit)
-    left = curve.peak_at < view.axis.end * 0.6
-    words = text(x + (7 if left else -7), y - 4, cut(curve.peak_name, 72), "small", *(() if left else ("end",)))
     return [
         f'<path class="line {curve.role}"{dashes} d="{points}H{frame.right}"/>',
         f'<path class="{curve.role}-fill" d="M{x:.1f} {y:.1f}l-4 -7h8z"/>',
-        words,
     ]
 
 

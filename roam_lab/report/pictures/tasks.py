@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roam_lab.report.pictures.canvas import Frame, box, cut, document, key, room, text
+from roam_lab.report.pictures.canvas import Frame, Picture, box, cut, document, key, room, text
 from roam_lab.report.views.look import STATUSES, Look
 from roam_lab.report.views.tasks import TasksView
 
@@ -12,7 +12,7 @@ NARROWEST = 0.4
 MOST_HATCHED = 400
 
 
-def tasks_picture(view: TasksView) -> str:
+def tasks_picture(view: TasksView) -> Picture:
     """One SVG document of `view`."""
     frame = Frame(68, 68 + view.depth * ROW, max(view.ops, 1), 1, left=16)
     parts = frame.axes("op, in the sequence of the tree") + key(STATUSES, 50)

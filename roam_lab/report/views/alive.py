@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
-from roam_lab.report.rows import eager_graph, graph_of
+from roam_lab.report.rows import captured_label, eager_graph, graph_of
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value, listed
@@ -78,7 +78,7 @@ def alive_view(plan: Plan, profile: Profile | None = None, shown: int = SHOWN) -
     eager = graph if profile is None else eager_graph(profile)
     same = eager.storages == graph.storages
     sides = (
-        _side("captured", "captured order (eager)", eager, captured_order(eager), shown, same),
+        _side("captured", captured_label(profile), eager, captured_order(eager), shown, same),
         _side("planned", f"planned order ({plan.order_strategy})", graph, plan.order, shown, True),
     )
     return AliveView(graph.name or "a training step", sides)
@@ -88,7 +88,7 @@ def profile_alive_view(profile: Profile, shown: int = SHOWN) -> AliveView:
     """The same for the captured order alone."""
     graph = eager_graph(profile)
     same = graph.storages == profile.graph.storages
-    side = _side("captured", "captured order (eager)", graph, captured_order(graph), shown, same)
+    side = _side("captured", captured_label(profile), graph, captured_order(graph), shown, same)
     return AliveView(graph.name or "a training step", (side,))
 
 

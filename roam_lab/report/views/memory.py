@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from roam_lab.errors import InputError
-from roam_lab.ir import Graph, captured_order, lifetimes, live_bytes, live_curve
-from roam_lab.report.rows import eager_graph, graph_of
+from roam_lab.ir import Graph, captured_order, lifetimes, live_bytes
+from roam_lab.report.rows import captured_label, captured_name, eager_graph, graph_of
 from roam_lab.report.units import bytes_text, unit_for
 from roam_lab.report.views.axis import Axis, Clock, axis
+from roam_lab.report.views.curves import Curve, Floats, Sizes, curve_of, sampled
+from roam_lab.report.views.labels import Font, Label, placed
 from roam_lab.report.views.look import kind_looks
 from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value
@@ -21,32 +22,8 @@ from roam_lab.report.views.table import Table, Value
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
 
-BUCKETS = 800
-"""About a pixel each: of a longer curve every bucket keeps its least and its greatest value."""
-SPIKE = 0.05
-"""A peak is called a spike when memory stays near it (within this part) for less than this part of the axis."""
-
-Floats = NDArray[np.float64]
-Sizes = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Bytes from `x[i]` up to `x[i + 1]` are `size_bytes[i]`; the last value holds to the axis' end.
-
-    `peak_at` is where the peak begins, on the same axis; `peak_name` the op that runs then. `basis`: "predicted" or
-    "measured on ...".
-    """
-
-    role: str
-    label: str
-    basis: str
-    x: Floats
-    size_bytes: Sizes
-    peak_bytes: int
-    peak_at: float
-    peak_name: str = ""
-    peak_note: str = ""
+HEADROOM = 0.1
+"""For each peak the memory axis ends by this part higher than the highest value: their names fit above the curves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +63,28 @@ class MemoryView:
         return max([curve.peak_bytes for curve in self.curves] + [self.bound_bytes or 0, 1 - self.base_bytes]) + (
             self.base_bytes
         )
+
+    @property
+    def end_bytes(self) -> float:
+        """Where the memory axis ends."""
+        return self.top_bytes * (1 + HEADROOM * max(len(self.peaks), 1))
+
+    def labels(self, width: float, height: float, font: Font) -> list[Label]:
+        """The name of each curve's peak, 0 left out, placed in a plot of `width` by `height` pixels."""
+        points = [
+            (
+                curve.peak_at / self.axis.end,
+                (curve.peak_bytes + self.base_bytes) / self.end_bytes,
+                f"{curve.what} peak: {curve.peak_name}",
+            )
+            for curve in self.peaks
+        ]
+        return placed(points, width, height, font)
+
+    @property
+    def peaks(self) -> list[Curve]:
+        """The curves whose peaks are named, in the order of their labels."""
+        return [curve for curve in self.curves if curve.peak_bytes]
 
     @property
     def unit(self) -> tuple[str, int]:
@@ -142,9 +141,10 @@ def memory_view(
     """
     graph = graph_of(plan)
     time = axis(graph, plan.order, clock)
-    planned = _curve("planned", f"planned order ({plan.order_strategy})", graph, plan.order, time, time.end)
-    source = graph if profile is None else eager_graph(profile)
-    curves = [_captured(source, time), planned]
+    planned = curve_of(
+        "planned", "planned", f"planned order ({plan.order_strategy})", graph, plan.order, time, time.end
+    )
+    curves = [_captured(graph, profile, time), planned]
     if profile is not None:
         curves += _measured(profile, time)
     return _view(graph, plan.order, time, curves, "planned", plan.lower_bound_bytes, resident)
@@ -155,7 +155,7 @@ def profile_memory_view(profile: Profile, *, clock: Clock = "auto", resident: bo
     graph = eager_graph(profile)
     order = captured_order(graph)
     time = axis(graph, order, clock)
-    curves = [_captured(graph, time), *_measured(profile, time)]
+    curves = [_captured(graph, profile, time), *_measured(profile, time)]
     return _view(graph, order, time, curves, "captured", None, resident)
 
 
@@ -185,44 +185,15 @@ def _view(
     )
 
 
-def _captured(graph: Graph, time: Axis) -> Curve:
+def _captured(planned: Graph, profile: Profile | None, time: Axis) -> Curve:
+    """Eager where `profile` knows it, else the planned graph in eager's order."""
+    graph = planned if profile is None else eager_graph(profile)
     order = captured_order(graph)
     try:
         own = axis(graph, order, time.clock)
     except InputError:  # the eager twin of a timed graph may hold ops that were not timed
         own = axis(graph, order, "steps")
-    return _curve("captured", "captured order (eager)", graph, order, own, time.end)
-
-
-def _curve(role: str, label: str, graph: Graph, order: Sequence[int], time: Axis, end: float) -> Curve:
-    """`time` is the order's own axis; the curve is stretched to `end`."""
-    values = live_curve(graph, order)
-    step = int(values.argmax()) if len(values) else 0
-    edges = time.edges * (end / time.end)
-    kept = sampled(edges, values, end)
-    name = note = ""
-    if len(values):
-        op = graph.ops[order[step]]
-        name = f"{op.name} · {op.module}" if op.module else op.name
-        note = peak_note(role, graph, order, values, edges)
-    peak = int(values.max(initial=0))
-    return Curve(role, label, "predicted", edges[:-1][kept], values[kept], peak, float(edges[step]), name, note)
-
-
-def peak_note(role: str, graph: Graph, order: Sequence[int], values: Sizes, edges: Floats) -> str:
-    """Where the peak lies, and whether it is one spike; a sentence without its full stop."""
-    step = int(values.argmax())
-    op = graph.ops[order[step]]
-    near = values >= (1 - SPIKE) * values[step]
-    width = float(np.diff(edges)[near].sum()) / max(float(edges[-1]), 1e-12)
-    what = "one short spike" if width < SPIKE else "broad"
-    level = int(values[~near].max(initial=0))
-    where = ", ".join(part for part in (op.phase, op.module, op.source) if part)
-    away = f"; outside it never more than {bytes_text(level)}" if width < SPIKE else ""
-    return (
-        f"The {role} peak is {what}, at step {step + 1:,} of {len(values):,}: {op.name} ({op.target})"
-        f"{f', {where}' if where else ''}{away}"
-    )
+    return curve_of("captured", captured_name(profile), captured_label(profile), graph, order, own, time.end)
 
 
 def _measured(profile: Profile, time: Axis) -> list[Curve]:
@@ -243,23 +214,18 @@ def _measured(profile: Profile, time: Axis) -> list[Curve]:
     basis = f"measured on {measured.device}"
     label = f"measured eager ({measured.device})"
     return [
-        Curve("measured", label, basis, x[kept], values[kept], int(values[step]), float(x[step]), measured.labels[step])
+        Curve(
+            "measured",
+            "measured",
+            label,
+            basis,
+            x[kept],
+            values[kept],
+            int(values[step]),
+            float(x[step]),
+            measured.labels[step],
+        )
     ]
-
-
-def sampled(edges: Floats, values: Sizes, end: float) -> NDArray[np.intp]:
-    """Indices of `values` to draw: of the steps that begin within one bucket, the first, the least, the greatest and
-    the last. Steps without width are kept when they are the peak of their bucket: no spike is lost."""
-    if len(values) <= 2 * BUCKETS:
-        return np.arange(len(values))
-    bucket = np.minimum((edges[:-1] / end * BUCKETS).astype(np.int64), BUCKETS - 1)
-    starts = np.flatnonzero(np.diff(bucket, prepend=-1))
-    ends = np.append(starts[1:], len(values))
-    kept: set[int] = set()
-    for first, last in zip(starts.tolist(), ends.tolist(), strict=True):
-        part = values[first:last]
-        kept |= {first, first + int(part.argmin()), first + int(part.argmax()), last - 1}
-    return np.array(sorted(kept), np.intp)
 
 
 def _stack(graph: Graph, order: Sequence[int], time: Axis) -> tuple[Floats, tuple[Layer, ...]]:

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 
 from roam_lab.errors import InputError
 from roam_lab.report.units import bytes_text, unit_for
-from roam_lab.report.views.table import Table, listed
+from roam_lab.report.views.labels import Font, Label, placed
+from roam_lab.report.views.table import Table, listed, short
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
+
+
+LETTERS = 32
+"""Longer names of plans are cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,27 @@ class ParetoView:
     def unit(self) -> tuple[str, int]:
         """Unit of the memory axis and its bytes."""
         return unit_for(max([point.arena_bytes for point in self.points] + [1]))
+
+    @property
+    def end_seconds(self) -> float:
+        """Where the time axis ends; it begins at 0."""
+        return (max(point.seconds for point in self.points) or 1.0) * 1.3
+
+    @property
+    def edges_bytes(self) -> tuple[float, float]:
+        """Where the memory axis begins and ends."""
+        sizes = [point.arena_bytes for point in self.points]
+        margin = 0.12 * (max(sizes) - min(sizes)) or 0.1 * max(sizes) or 1.0
+        return max(min(sizes) - margin, 0.0), max(sizes) + margin
+
+    def labels(self, width: float, height: float, font: Font) -> list[Label]:
+        """The name of each point, placed in a plot of `width` by `height` pixels."""
+        low, high = self.edges_bytes
+        points = [
+            (point.seconds / self.end_seconds, (point.arena_bytes - low) / (high - low), short(point.name, LETTERS))
+            for point in self.points
+        ]
+        return placed(points, width, height, font)
 
     @property
     def front(self) -> tuple[Point, ...]:

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Label, Legend, TapTool
+from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Label, LabelSet, Legend, TapTool
 
 from roam_lab.errors import InputError
 from roam_lab.ir.measured import MeasuredCurve
@@ -22,6 +22,7 @@ from roam_lab.report.figures import (
     selection_of,
     tasks_figure,
 )
+from roam_lab.report.figures.memory import FONT, LEAST_PLOT
 from roam_lab.report.figures.theme import INKS, plain
 from roam_lab.report.views import views_of
 from roam_lab.report.views.arena import arena_view
@@ -64,6 +65,30 @@ def test_every_figure_of_every_graph(graph, theme):
     assert len({id(selection_of(drawn)) for drawn in figures.values()}) == 1
 
 
+def contrast(one, other):
+    """WCAG 2.2: of relative luminances."""
+    light = []
+    for colour in (one, other):
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        light.append(0.2126 * red + 0.7152 * green + 0.0722 * blue)
+    return (max(light) + 0.05) / (min(light) + 0.05)
+
+
+JUPYTER_DARK = "#111111"
+
+
+def test_words_can_be_read_on_light_and_dark_pages():
+    assert contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert contrast(INKS["light"].text, "#ffffff") > 7
+    assert contrast(INKS["dark"].text, JUPYTER_DARK) > 7
+    greys = [f"#{level:02x}{level:02x}{level:02x}" for level in range(256)]
+    worse = {grey: min(contrast(grey, "#ffffff"), contrast(grey, JUPYTER_DARK)) for grey in greys}
+    assert INKS["auto"].text == max(greys, key=lambda grey: worse[grey])  # no grey has 4.5 on both
+    assert 4.3 < worse[INKS["auto"].text] < 4.5
+    assert min(contrast(INKS["auto"].axis, page) for page in ("#ffffff", JUPYTER_DARK)) > 3  # what lines should have
+
+
 def test_an_unknown_theme_is_refused():
     with pytest.raises(InputError, match="choose one of auto, light, dark"):
         linked(planned(branches()), theme="pink")
@@ -89,6 +114,26 @@ def test_memory_lines_are_the_views_curves():
     assert "KiB" in drawn.yaxis[0].axis_label
     assert len(drawn.select(HoverTool)) == len(view.curves)
     assert not drawn.select(Label)
+
+
+def test_names_stand_where_the_view_puts_them():
+    plan = planned(branches())
+    view = memory_view(plan)
+    drawn = memory_figure(view)
+    labels, told = view.labels(*LEAST_PLOT, FONT), source(drawn, "labels").data
+    assert told["text"] == [label.text for label in labels]
+    assert told["y"] == [pytest.approx(label.y * drawn.y_range.end) for label in labels]
+    assert told["x"] == [pytest.approx(curve.peak_at) for curve in view.curves]
+    (names,) = drawn.select(LabelSet)
+    assert names.source is source(drawn, "labels")
+    assert max(told["y"]) < drawn.y_range.end
+    many = {f"plan {number}": replace(plan, arena_bytes=10**6 + number, seconds=1.0) for number in range(30)}
+    drawn = pareto_figure(pareto_view(many))
+    low, high = drawn.y_range.start, drawn.y_range.end
+    told = source(drawn, "labels").data
+    assert told["text"] == list(many)
+    assert low <= min(told["y"]) < max(told["y"]) < high
+    assert drawn.height > 30 * 14 > pareto_figure(pareto_view({"one": plan})).height
 
 
 def test_resident_bytes_lie_beneath():

@@ -2,17 +2,21 @@
 
 import re
 from dataclasses import replace
+from html import escape
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.plan import Profile, make_plan
-from roam_lab.report.pictures import pareto_picture, pictures, pictures_of
-from roam_lab.report.pictures.canvas import hatch
+from roam_lab.report.pictures import memory_picture, pareto_picture, pictures, pictures_of
+from roam_lab.report.pictures.canvas import FONT, LEFT, RIGHT, SMALL_FONT, WIDTH, hatch
+from roam_lab.report.pictures.memory import PLOT_HEIGHT
 from roam_lab.report.views import views_of
 from roam_lab.report.views.arena import arena_view
+from roam_lab.report.views.labels import room_for
 from roam_lab.report.views.look import KINDS
 from roam_lab.report.views.pareto import pareto_view
 from tests.plan.graphs import empty, random_graph
@@ -115,6 +119,30 @@ def test_resident_bytes_lie_beneath():
     plan = planned(branches())
     assert "resident (10.0 KiB) + live" in pictures(plan, resident=True)["memory"]
     assert pictures(plan)["memory"].count("<rect") < pictures(plan, resident=True)["memory"].count("<rect")
+
+
+def test_names_stand_where_the_view_puts_them():
+    plan = planned(branches())
+    many = {f"plan {number}": replace(plan, arena_bytes=10**6 + number, seconds=1.0) for number in range(30)}
+    view = pareto_view(many)
+    height = room_for(30, FONT)
+    lines = ElementTree.fromstring(pareto_picture(view)).iter(f"{NAMESPACE}text")
+    placed = {node.text: float(node.attrib["y"]) for node in lines if (node.text or "").startswith("plan ")}
+    assert placed.keys() == many.keys()
+    for label in view.labels(WIDTH - LEFT - RIGHT, height, FONT):
+        assert placed[label.text] == pytest.approx(52 + (1 - label.y) * height - 0.27 * FONT.line, abs=0.1)
+    for label in views_of(plan).memory.labels(WIDTH - LEFT - RIGHT, PLOT_HEIGHT, SMALL_FONT):
+        assert f">{escape(label.text)}</text>" in pictures(plan)["memory"]
+
+
+def test_a_picture_shows_itself_in_a_notebook_and_tells_itself_elsewhere():
+    drawn = pictures(planned(blocks(2)))["graph"]
+    data, _ = DisplayFormatter().format(drawn)
+    assert data == {"text/html": str(drawn), "text/plain": views_of(planned(blocks(2))).graph.alt}
+    assert str(drawn).startswith("<svg ")
+    assert f"{drawn}" == "".join([drawn]) == drawn
+    hostile = views_of(planned(blocks(1, hostile=True))).memory
+    assert "\x1b" not in repr(memory_picture(replace(hostile, name="a\x1b[31m")))
 
 
 def test_curves_differ_by_dashes_and_kinds_by_hatches():

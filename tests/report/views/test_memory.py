@@ -7,10 +7,12 @@ from roam_lab.errors import InputError
 from roam_lab.ir import Graph, Op, Storage, captured_order, live_curve
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.plan import Profile, make_plan
+from roam_lab.report.units import bytes_text
 from roam_lab.report.views.axis import CLOCKS, axis, clocks_of, ticks
-from roam_lab.report.views.memory import BUCKETS, kind_curves, memory_view, profile_memory_view, sampled
+from roam_lab.report.views.curves import BUCKETS, sampled
+from roam_lab.report.views.memory import kind_curves, memory_view, profile_memory_view
 from tests.plan.graphs import empty, random_graph
-from tests.report.graphs import branches, chain
+from tests.report.graphs import branches, chain, eager_branches
 from tests.report.views.graphs import KIB, bare_of_places, blocks, scalars, stacked_plan
 
 
@@ -29,10 +31,26 @@ def test_curves_bound_and_their_words():
     assert [curve.role for curve in view.curves] == ["captured", "planned"]
     assert [curve.peak_bytes for curve in view.curves] == [plan.captured_peak_bytes, plan.peak_bytes]
     assert view.bound_bytes == plan.lower_bound_bytes
-    for told in ("captured order (eager): peak 204.0 KiB, predicted", "lower bound of any order: 105.0 KiB", "wide_b"):
+    for told in (
+        "captured order (planned graph): peak 204.0 KiB, predicted",
+        "lower bound of any order: 105.0 KiB",
+        "wide_b",
+    ):
         assert told in view.alt
-    assert view.table.rows[0][:3] == ("captured order (eager)", 204 * KIB, "204.0 KiB")
+    assert view.table.rows[0][:3] == ("captured order (planned graph)", 204 * KIB, "204.0 KiB")
     assert view.table.rows[-1][:2] == ("resident", 10 * KIB)
+
+
+def test_the_captured_curve_says_which_graph_it_is_of():
+    plan, profile = make_plan(branches()), Profile(graph=branches(), eager_graph=eager_branches())
+    for view, label, what, size in (
+        (memory_view(plan), "captured order (planned graph)", "captured", 204 * KIB),
+        (memory_view(plan, profile), "captured order (eager)", "eager", 254 * KIB),
+        (profile_memory_view(profile), "captured order (eager)", "eager", 254 * KIB),
+    ):
+        assert (view.curves[0].label, view.curves[0].what, view.curves[0].peak_bytes) == (label, what, size)
+        assert f"The {what} peak is " in view.alt
+        assert f"{label}: peak {bytes_text(size)}" in view.alt
 
 
 def test_on_top_of_resident_bytes():

@@ -70,6 +70,8 @@ def test_bars_are_largest_first_and_sum_to_the_peak():
     plan = make_plan(branches())
     view = alive_view(plan, shown=2)
     captured, planned = view.sides
+    assert captured.label == "captured order (planned graph)"
+    assert alive_view(plan, Profile(graph=branches())).sides[0].label == "captured order (eager)"
     assert (captured.peak_bytes, planned.peak_bytes) == (plan.captured_peak_bytes, plan.peak_bytes)
     for side in view.sides:
         assert sum(bar.bytes for bar in side.bars) == side.peak_bytes
