@@ -7,7 +7,6 @@ from typing import Any
 
 from roam_lab.runtime.measured_run import RunFigures
 
-
 LEAST_BYTES = 2**20
 """A peak of a process tells no less than this: pages and what the allocator keeps."""
 
