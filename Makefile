@@ -63,8 +63,9 @@ bench-training: $(STAMP)  ## training: eager against planned
 notebooks: $(STAMP)  ## run the notebooks again and save them with their outputs
 	$(BIN)/python notebooks/refresh.py
 
-picture: demo  ## the README's picture, as the demo draws it
+picture: demo  ## the README's pictures: as the demo draws it, and the panel in JupyterLab
 	cp demo_output/gpt2_batch1.svg docs/
+	$(BIN)/python docs/panel_picture.py
 
 clean:  ## remove what the other targets made
 	rm -rf labextension/lib labextension/node_modules roam_lab/labextension
