@@ -72,6 +72,7 @@ def test_outputs_hold_nothing_of_the_machine_and_load_nothing(path):
     for number, text in outputs(path):
         assert "Traceback (most recent call last)" not in text, f"cell {number}"
         assert "\x1b[" not in text, f"cell {number}: terminal codes"
+        assert "<IPython.core.display" not in text, f"cell {number}: an object, not words"
         assert not (found := HERE.search(text)), f"cell {number}: {text[found.start() - 60 : found.end() + 60]}"
         assert not (found := OUTSIDE.search(text)), f"cell {number}: {text[found.start() : found.end() + 60]}"
 

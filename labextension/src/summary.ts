@@ -9,7 +9,7 @@ export function summary(plan: IPlan): HTMLElement {
   const { graph } = plan;
   const change = changeText(plan.capturedPeakBytes, plan.peakBytes);
   const tiles = [
-    tile('captured', plan.capturedPeakBytes, 'peak in eager’s order, predicted'),
+    tile('captured', plan.capturedPeakBytes, 'planned graph in eager’s order, predicted'),
     tile('planned', plan.peakBytes, change ? `${change} against captured` : 'peak of the planned order'),
     tile('bound', plan.lowerBoundBytes, plan.optimal ? 'met: proven optimal' : proofText(plan)),
     tile('arena', plan.arenaBytes, `${changeText(plan.peakBytes, plan.arenaBytes) || 'nothing'} over the peak`)
