@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
 """Columns stay columns, also in a notebook that was turned into a page."""
+WRAP = "white-space:pre-wrap"
 PLAN_MIME = "application/vnd.roam.plan+json"
 """What JupyterLab's viewer of plans, in labextension/, is asked for."""
 
@@ -36,7 +37,13 @@ class Shown:
         return self.text
 
     def _repr_html_(self) -> str:
-        return f'{self.svg}<pre style="{PRE}">{escape(self.text)}</pre>'
+        lines = "\n".join(map(_wrapped, self.text.splitlines()))
+        return f'{self.svg}<pre style="{PRE}">{lines}</pre>'
+
+
+def _wrapped(line: str) -> str:
+    """Rows of columns are indented and stay one line each; sentences break where the page ends."""
+    return escape(line) if line[:1] in ("", " ") else f'<span style="{WRAP}">{escape(line)}</span>'
 
 
 class PlanView:
