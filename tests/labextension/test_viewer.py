@@ -233,10 +233,15 @@ def test_output_of_a_cell(page: LabPage, plan: Plan) -> None:
 def test_a_reload_keeps_the_tab(page: LabPage, plan: Plan) -> None:
     plan.save(page.lab.root / "kept.roam.json")
     view(page, "kept.roam.json")
-    page.page.wait_for_function(  # JupyterLab saves its layout a moment later
-        "async name => (await (await fetch('/lab/api/workspaces/default')).text()).includes(name)",
-        arg='"roam-plans:kept.roam.json"]',
-    )
+    # JupyterLab saves its layout a moment later; wait_for_function takes an unfinished promise for true
+    saved = """async name => {
+      const layout = async () => (await fetch('/lab/api/workspaces/default')).text()
+      for (let tries = 0; !(await layout()).includes(name); tries++) {
+        if (tries > 450) throw new Error("the layout was never saved")
+        await new Promise(done => setTimeout(done, 100))
+      }
+    }"""
+    page.page.evaluate(saved, '"roam-plans:kept.roam.json"]')
     page.load(reset=False)
     page.locator(".roam-document:visible [data-figure=planned]").wait_for()
     (page.lab.root / "kept.roam.json").unlink()
