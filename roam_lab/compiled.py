@@ -32,11 +32,12 @@ class _Compiled(Generic[P, R]):
     def native(self) -> Callable[P, R]:
         """What numba makes of it, or the plain function where numba is missing."""
         if self.machine_code is None:
-            self.machine_code = self.function
+            made = self.function
             if available():
                 import numba
 
-                self.machine_code = numba.njit(cache=True)(_calling_natives(self.function))
+                made = numba.njit(cache=True)(_calling_natives(self.function))
+            self.machine_code = made
         return self.machine_code
 
     def __call__(self, *given: P.args, **named: P.kwargs) -> R:

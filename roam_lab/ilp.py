@@ -10,10 +10,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+from roam_lab.interrupt import deaf_children, held
 
 SOLVERS = ("highs", "cbc")
 Answer = Literal["optimal", "feasible", "infeasible", "unknown"]
@@ -104,7 +107,8 @@ def _highs(
 def _child(of_process: int) -> subprocess.Popen[str]:
     """The process that holds HiGHS; it ends with this one, as its input does."""
     command = [sys.executable, str(Path(__file__).with_name("highs_child.py"))]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with deaf_children():
+        child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(child.kill)
     return child
 
@@ -121,26 +125,35 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
         child.kill()
 
     timer = threading.Timer(seconds, stop) if seconds is not None else None
-    if timer:
-        timer.start()
     try:
+        if timer:
+            timer.start()
         child.stdin.write(json.dumps([model, options]) + "\n")
         child.stdin.flush()
         answer = child.stdout.readline()
     except BrokenPipeError:
         answer = ""
+    except BaseException:  # an interrupt: what the child still answers must not go to whoever asks next
+        _end(child)
+        raise
     finally:
         if timer:
             timer.cancel()
     if answer:
         found: dict[str, Any] = json.loads(answer)
         return found
-    child.kill()
-    child.communicate()
-    _child.cache_clear()
+    _end(child)
     if late.is_set():
         return None
     raise RuntimeError(f"HiGHS ended with status {child.returncode}; install highspy anew or choose the solver cbc")
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Kill the child; the next who asks gets another."""
+    with held():
+        child.kill()
+        child.communicate()
+        _child.cache_clear()
 
 
 def _cbc(
@@ -154,7 +167,11 @@ def _cbc(
     options = [f"randomSeed {seed + 1}"]
     limits = {"timeLimit": time_limit, "threads": 1, "gapRel": 0.0, "maxNodes": node_limit, "options": options}
     cbc = getattr(pulp, "PULP_CBC_CMD", pulp.COIN_CMD)  # PuLP 4 has only the second
-    program.solve(cbc(msg=False, warmStart=bool(start), **limits))
+    try:
+        program.solve(cbc(msg=False, warmStart=bool(start), **limits))
+    except BaseException:  # an interrupt: PuLP leaves CBC to itself
+        _end_cbc()
+        raise
     if pulp.LpStatusInfeasible in (program.status, program.sol_status):
         return Solved("infeasible", None, None, {})
     if program.sol_status not in (pulp.LpSolutionOptimal, pulp.LpSolutionIntegerFeasible):
@@ -163,6 +180,16 @@ def _cbc(
     optimal = program.sol_status == pulp.LpSolutionOptimal
     values = {variable.name: float(variable.varValue or 0.0) for variable in program.variables()}
     return Solved("optimal" if optimal else "feasible", objective, objective if optimal else None, values)
+
+
+def _end_cbc() -> None:
+    """Kill what PuLP has started."""
+    import psutil  # type: ignore[import-untyped]
+
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if "cbc" in child.name():
+                child.kill()
 
 
 _SOLVE = {"highs": _highs, "cbc": _cbc}

@@ -8,8 +8,11 @@ plan = %roam plan
 from __future__ import annotations
 
 import ast
+import gc
 import shlex
 import sys
+from contextlib import suppress
+from traceback import clear_frames
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -18,6 +21,7 @@ from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_loca
 from roam_lab.arguments import parse, parser_of, planning, unused
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
+from roam_lab.interrupt import held
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
 from roam_lab.lab.progress import notebook_progress
@@ -63,8 +67,11 @@ class RoamMagics(Magics):
                 return self._act(line, names)
         except RoamError as error:
             _remark(str(error))
-        except KeyboardInterrupt:
-            _remark("interrupted; model, optimizer and batch are as they were, and earlier results are kept")
+        except KeyboardInterrupt as stop:
+            with suppress(KeyboardInterrupt), held():  # who presses again means the same
+                clear_frames(stop.__traceback__)  # with their fake tensors, as in session.profile
+                gc.collect()
+                _remark("interrupted; model, optimizer and batch are as they were, and earlier results are kept")
         except SystemExit:  # --help has printed
             pass
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InfeasibleError, InputError
+from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph, Layout, captured_order, check_layout
 from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.layout_csv import Instance, load_instance, save_instance
@@ -48,11 +50,32 @@ def profile(
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
     step cannot be captured, InputError when it cannot be measured.
     """
+    with held(PATIENCE_SECONDS) as check:
+        try:
+            return _profile(model, batch, optimizer, loss, step, fake, timing, name, progress or silent, seen, check)
+        finally:
+            gc.collect()  # fake tensors go here and now: an interrupt in one of their callbacks would be lost
+
+
+def _profile(
+    model: torch.nn.Module,
+    batch: Any,
+    optimizer: torch.optim.Optimizer | None,
+    loss: LossFunction | torch.nn.Module | None,
+    step: StepFunction | None,
+    fake: bool,
+    timing: bool,
+    name: str | None,
+    tell: Progress,
+    seen: Callable[[Profile], None] | None,
+    check: Callable[[], None],
+) -> Profile:
+    """`profile`, where interrupts wait for `check`."""
     import torch
 
     from roam_lab.capture import as_step, capture_step
 
-    tell = progress or silent
+    check()
     if optimizer is None:
         optimizer = torch.optim.AdamW(model.parameters())
     train_step = as_step(loss, step)
@@ -71,6 +94,7 @@ def profile(
         seen(made)
     if fake:
         return made
+    check()
     tell("measuring one eager step", 0.0)
     measured, differences = _measure(model, optimizer, batch, train_step, captured.eager_graph)
     return replace(made, measured=measured, differences=differences)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
+from roam_lab.interrupt import held
+from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.fit import Fit, Point
 from roam_lab.progress import Progress, silent
@@ -59,17 +61,19 @@ class Workbench(Session):
     ) -> tuple[str, Profile]:
         """Profile `made` under `name` (None: the model's class), and make the default plan under the same name.
 
-        `seen` hears of the profile as soon as it is captured, before anything is measured or planned.
+        `seen` hears of the profile as soon as it is captured, before anything is measured or planned. An
+        interrupted capture or measurement leaves nothing behind; where planning is interrupted, the profile stays.
         """
         name = name or type(made.model).__name__
-        self.profile = profile(
+        captured = profile(
             made.model, made.batch, **made.step_arguments(), name=name, progress=self.progress, seen=seen, **settings
         )
-        self.profiles[name] = self.profile
-        self.made[name] = made
+        with held():
+            self.adopt(name, captured)
+            self.made[name] = made
         if default_plan:
-            self.plan_named(name)
-        return name, self.profile
+            self.plan_named(name, name)
+        return name, captured
 
     def plan_named(self, name: str | None = None, of: str | None = None, **settings: Any) -> WhatIf:
         """Plan the profile `of` (None: the latest) under `name` (None: after its strategies).
@@ -77,8 +81,8 @@ class Workbench(Session):
         Raises InputError for an unknown profile, and all that `make_plan` raises.
         """
         known = self.profile_named(of)
-        self.plan = make_plan(known.graph, environment=known.environment, progress=self.progress, **settings)
-        return self.keep(self.plan, name, known, settings.get("node_limit"))
+        plan = make_plan(known.graph, environment=known.environment, progress=self.progress, **settings)
+        return self.keep(plan, name, known, settings.get("node_limit"))
 
     def keep(self, plan: Plan, name: str | None, of: Profile, node_limit: int | None = None) -> WhatIf:
         """Put a plan that was made elsewhere among the what-ifs."""
@@ -93,7 +97,16 @@ class Workbench(Session):
         return next((row for row in own if row.name == self.latest), own[-1] if own else None)
 
     def adopt(self, name: str, given: Profile) -> str:
-        """A profile that was made by `roam_lab.profile`, under the name of its variable."""
+        """A profile that was made by `roam_lab.profile`, under the name of its variable.
+
+        Plans of another graph than its own that were made of what stood under the name are no one's any more.
+        """
+        if self.profiles.get(name) is not given:
+            digest = fingerprint(given.graph)
+            for row in self.what_ifs:
+                if self.of.get(row.name) == name and row.plan.graph_sha256 != digest:
+                    del self.of[row.name]
+            self.made.pop(name, None)
         self.profiles[name] = self.profile = given
         return name
 

@@ -13,6 +13,7 @@ from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace, trace_step
+from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 
 
@@ -69,7 +70,8 @@ def capture_step(
     device. Raises CaptureError.
     """
     where = step_device(model, device)
-    trace = trace_step(model, optimizer, batch, step or as_step(), where)
+    with held(PATIENCE_SECONDS) as check:
+        trace = trace_step(model, optimizer, batch, step or as_step(), where, check)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]

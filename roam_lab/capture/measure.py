@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.storage_recorder import StorageRecorder
+from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.measured import MeasuredCurve
 
@@ -40,21 +41,36 @@ def measure_eager(
     if device is None:
         device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
     device = torch.device(device)
-    snapshot = Snapshot(model, optimizer)
-    try:
-        if not optimizer.state or device.type == "cuda":
-            step_function(model, optimizer, batch)
-        if device.type == "cuda":
-            return _on_cuda(model, optimizer, batch, step_function, device)
-        recorder = StorageRecorder([*model.parameters(), *model.buffers(), *_held_tensors(model, optimizer, batch)])
-        with recorder:
-            loss = step_function(model, optimizer, batch)
-        del loss  # held until here: the caller of a step has its loss
-        return MeasuredCurve(
-            tuple(recorder.labels), tuple(recorder.live), "storages followed by a dispatch mode", str(device)
-        )
-    finally:
-        snapshot.restore()
+    with held(PATIENCE_SECONDS) as check:
+        snapshot = Snapshot(model, optimizer)
+        try:
+            if device.type == "cuda":
+                step_function(model, optimizer, batch)
+                return _on_cuda(model, optimizer, batch, step_function, device)
+            if not optimizer.state:
+                _recorded(model, optimizer, batch, step_function, check)
+            recorder = _recorded(model, optimizer, batch, step_function, check)
+            return MeasuredCurve(
+                tuple(recorder.labels), tuple(recorder.live), "storages followed by a dispatch mode", str(device)
+            )
+        finally:
+            snapshot.restore()
+
+
+def _recorded(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    batch: Any,
+    step_function: StepFunction,
+    check: Callable[[], None],
+) -> StorageRecorder:
+    """What a recorder saw of one step; `check` is called before each operator."""
+    before = [*model.parameters(), *model.buffers(), *_held_tensors(model, optimizer, batch)]
+    recorder = StorageRecorder(before, check=check)
+    with recorder:
+        loss = step_function(model, optimizer, batch)
+    del loss  # held until here: the caller of a step has its loss
+    return recorder
 
 
 def _held_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[torch.Tensor]:

@@ -9,6 +9,7 @@ import numpy
 import torch
 
 from roam_lab.errors import CaptureError
+from roam_lab.interrupt import held
 
 
 class Snapshot:
@@ -39,7 +40,11 @@ class Snapshot:
         self._values = [(tensor, tensor.detach().to("cpu", copy=True)) for tensor in unique.values()]
 
     def restore(self) -> None:
-        """Put everything back. May be called more than once."""
+        """Put everything back. May be called more than once; an interrupt waits until that is done."""
+        with held():
+            self._restore()
+
+    def _restore(self) -> None:
         for tensor, value in self._values:
             tensor.data.copy_(value)
         for slots, before in self._slots:
@@ -83,12 +88,13 @@ class RandomState:
                 )
 
     def restore(self) -> None:
-        """Set every generator back to the moment of construction."""
-        random.setstate(self._python)
-        numpy.random.set_state(self._numpy)
-        torch.set_rng_state(self._torch)
-        if self._cuda is not None:
-            torch.cuda.set_rng_state_all(self._cuda)
+        """Set every generator back to the moment of construction; an interrupt waits until that is done."""
+        with held():
+            random.setstate(self._python)
+            numpy.random.set_state(self._numpy)
+            torch.set_rng_state(self._torch)
+            if self._cuda is not None:
+                torch.cuda.set_rng_state_all(self._cuda)
 
 
 def _shallow(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -19,13 +19,21 @@ class StorageRecorder(TorchDispatchMode):
     """Follows every storage from the operator that returns it to its release.
 
     `live[i]` is taken while the arguments of operator i are still held, so inputs and outputs count together, as in
-    `live_curve`. `resident` is not counted. Use it as a context manager around the step, on CPU.
+    `live_curve`. `resident` is not counted. Use it as a context manager around the step, on CPU. `check` is called
+    before each operator: what it raises ends the step.
     """
 
-    def __init__(self, resident: Sequence[torch.Tensor], *, calibrating: bool = False) -> None:
+    def __init__(
+        self,
+        resident: Sequence[torch.Tensor],
+        *,
+        check: Callable[[], None] = lambda: None,
+        calibrating: bool = False,
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.labels: list[str] = []
         self.live: list[int] = []
+        self._check = check
         self._live_bytes = 0
         self._sizes: dict[int, int] = {}
         self._foreign: set[int] = set()
@@ -34,6 +42,7 @@ class StorageRecorder(TorchDispatchMode):
             self._set_apart(storage)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self._check()
         kwargs = kwargs or {}
         if func is _ADD and self._engine_adds_in_place(args, kwargs):
             func = torch.ops.aten.add_.Tensor

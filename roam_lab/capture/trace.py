@@ -36,6 +36,7 @@ from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import CaptureError
+from roam_lab.interrupt import held
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,13 @@ def trace_step(
     optimizer: torch.optim.Optimizer,
     batch: Any,
     step: StepFunction,
-    device: torch.device | None = None,
+    device: torch.device | None,
+    check: Callable[[], None],
 ) -> Trace:
     """Trace `step(model, optimizer, batch)` with make_fx. The model, optimizer and batch are left as they were.
 
-    `device` stands in for tensors on the meta device. Raises CaptureError (DataDependentError when the step
-    branches on values) naming the user's line.
+    `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
+    Raises CaptureError (DataDependentError when the step branches on values) naming the user's line.
     """
     names = parameter_names(model, optimizer)
     refuse_wrapped(model)
@@ -74,7 +76,7 @@ def trace_step(
     environment = mode.settings
     fakes = Fakes(mode, device)
     outside = OutsideTensors(fakes)
-    provenance = ProvenanceMode(outside)
+    provenance = ProvenanceMode(outside, check)
     random, python = RandomState(), PythonState(model, step)
     updated: list[str] = []
 
@@ -133,9 +135,10 @@ def trace_step(
     except Exception as error:
         raise explain(error) from error
     finally:
-        outside.drop_gradients()
-        python.restore()
-        random.restore()
+        with held():
+            outside.drop_gradients()
+            python.restore()
+            random.restore()
     module.graph.eliminate_dead_code(lambda node: _has_effect(node))
     return Trace(
         module,
@@ -182,13 +185,14 @@ def _swapped(
                     group[key] = fakes(value)
         yield
     finally:
-        optimizer.state = state
-        for group, saved in zip(optimizer.param_groups, groups, strict=True):
-            group.clear()
-            group.update(saved)
-        vars(optimizer).pop("_opt_called", None)
-        if called is not None:
-            optimizer._opt_called = called  # type: ignore[attr-defined]
+        with held():
+            optimizer.state = state
+            for group, saved in zip(optimizer.param_groups, groups, strict=True):
+                group.clear()
+                group.update(saved)
+            vars(optimizer).pop("_opt_called", None)
+            if called is not None:
+                optimizer._opt_called = called  # type: ignore[attr-defined]
 
 
 def _settle_state(optimizer: torch.optim.Optimizer, fakes: Fakes) -> None:

@@ -9,6 +9,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import RoamError
+from roam_lab.interrupt import deaf_children
 
 if TYPE_CHECKING:
     from roam_lab.ir import Graph
@@ -97,7 +98,8 @@ class Background:
                 from loky import ProcessPoolExecutor
 
                 self._executor = ProcessPoolExecutor(max_workers=1)
-            future = self._executor.submit(plan_elsewhere, graph, settings)
+            with deaf_children(tracked=True):  # Cancel ends it; the kernel's stop button is for the cell that runs
+                future = self._executor.submit(plan_elsewhere, graph, settings)
             self._running = future
         future.add_done_callback(lambda ended: self._tell(number, ended))
 

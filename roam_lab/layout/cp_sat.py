@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from math import gcd
+from typing import Any
 
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
 from roam_lab.layout.best_fit import best_fit
@@ -99,11 +101,22 @@ class _Model:
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = self.workers
         solver.parameters.random_seed = self.seed
+        solver.parameters.catch_sigint_signal = False  # it would end the search and keep the interrupt to itself
         if seconds is not None:
             solver.parameters.max_time_in_seconds = seconds
-        if solver.solve(model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
+        if _status(solver, model) not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
             return None
         offsets = {life.storage: 0 for life in self.lifetimes}
         for life, low in zip(sized, lows, strict=True):
             offsets[life.storage] = int(solver.value(low)) * self.unit
         return Layout(offsets, max(offsets[life.storage] + life.bytes for life in sized))
+
+
+def _status(solver: Any, model: Any) -> Any:
+    """Solve in a thread, as an interrupt reaches Python only where Python waits."""
+    with ThreadPoolExecutor(1) as thread:
+        try:
+            return thread.submit(solver.solve, model).result()
+        except BaseException:
+            solver.stop_search()
+            raise

@@ -16,6 +16,7 @@ from roam_lab.capture.inputs import batch_leaves, read_setting
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import InputError
+from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 from roam_lab.runtime.binding import Residents
 
@@ -33,17 +34,18 @@ def timed_graph(
     """
     if any(parameter.is_meta for parameter in model.parameters()):
         raise InputError("the model is on the meta device and holds no weights to run; time it on real ones")
-    snapshot = Snapshot(model, optimizer)
-    try:
-        if not prime_optimizer(optimizer, fake=True):  # of the state that is missing only shapes matter here
-            step(model, optimizer, batch)
-        timer = _Timer(captured.trace.module, _clock(captured.device))
-        arguments = _arguments(captured, model, optimizer, batch)
-        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
-            for _ in range(RUNS):
-                timer.run(*arguments)
-    finally:
-        snapshot.restore()
+    with held(PATIENCE_SECONDS) as check:
+        snapshot = Snapshot(model, optimizer)
+        try:
+            if not prime_optimizer(optimizer, fake=True):  # of the state that is missing only shapes matter here
+                step(model, optimizer, batch)
+            timer = _Timer(captured.trace.module, _clock(captured.device), check)
+            arguments = _arguments(captured, model, optimizer, batch)
+            with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+                for _ in range(RUNS):
+                    timer.run(*arguments)
+        finally:
+            snapshot.restore()
     ops = (
         replace(op, time_us=round(1e6 * median(timer.seconds[node]), 3))
         for op, node in zip(captured.graph.ops, captured.step.nodes, strict=True)
@@ -80,15 +82,20 @@ def _clock(device: str) -> Callable[[], float]:
 
 
 class _Timer(Interpreter):
-    """Runs the traced module and notes the seconds of each call, without those of finding its arguments."""
+    """Runs the traced module and notes the seconds of each call, without those of finding its arguments.
 
-    def __init__(self, module: torch.fx.GraphModule, clock: Callable[[], float]) -> None:
+    `check` is called before each: what it raises ends the run.
+    """
+
+    def __init__(self, module: torch.fx.GraphModule, clock: Callable[[], float], check: Callable[[], None]) -> None:
         super().__init__(module)
+        self._check = check
         self.seconds: dict[Node, list[float]] = {}
         self._clock = clock
         self._node: Node | None = None
 
     def run_node(self, node: Node) -> Any:
+        self._check()
         self._node = node
         return super().run_node(node)
 

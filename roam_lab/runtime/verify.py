@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError
+from roam_lab.interrupt import held
 from roam_lab.ir import read_json
 from roam_lab.progress import Progress, silent
 from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
@@ -108,9 +110,8 @@ def verify(
     """
     _check_steps(steps)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    start = RandomState()
     found: list[tuple[RunFigures, dict[str, str], dict[str, Any]]] = []
-    try:
+    with _left_alone() as start:
         for planned in (False, True):
             twin, twin_optimizer = copied(model, optimizer)
             made = {"model": twin, "optimizer": twin_optimizer, "batch": batch, "loss": loss, "step": step}
@@ -122,8 +123,6 @@ def verify(
             values = {f"loss of step {index + 1}": value for index, value in enumerate(losses)}
             names = {name: digest(value) for name, value in values.items()} | digests(twin, twin_optimizer)
             found.append((figures, names, values | dict(named_values(twin, twin_optimizer))))
-    finally:
-        start.restore()
     (eager, left, left_values), (planned_figures, right, right_values) = found
     differences = first_differences(left, right, lambda name: told_difference(left_values[name], right_values[name]))
     return Verification(
@@ -153,14 +152,23 @@ def measure_plan(
     """
     _check_steps(steps)
     device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    start = RandomState()
-    try:
+    with _left_alone():
         twin, twin_optimizer = copied(model, optimizer)
         made = {"model": twin, "optimizer": twin_optimizer, "batch": batch, "loss": loss, "step": step}
         bound = bind_planned(made, plan)
         return measured_run(bound, twin_optimizer, batch, steps=steps, device=device, progress=progress)[0]
+
+
+@contextmanager
+def _left_alone() -> Iterator[RandomState]:
+    """Random state and grad mode are as they were afterwards, also where an interrupt has cut a step short."""
+    start, grad = RandomState(), torch.is_grad_enabled()
+    try:
+        yield start
     finally:
-        start.restore()
+        with held():
+            start.restore()
+            torch.set_grad_enabled(grad)
 
 
 def copied(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -97,6 +99,22 @@ def test_a_process_that_dies_is_told_and_replaced(background: Background, told: 
     assert "try again" in told.get(timeout=PATIENCE)
     background.ask(pumpkin(), {"order": "list"})
     assert isinstance(told.get(timeout=PATIENCE), Plan)
+
+
+def test_the_stop_button_of_the_kernel_is_for_its_cells(background: Background, told: Queue[Any]) -> None:
+    """It interrupts every process of the kernel."""
+    before = workers()
+    background.ask(training_step(200), {"order": "list", "layout": "best_fit"})
+    end = time.monotonic() + PATIENCE
+    while not (begun := workers() - before):
+        assert time.monotonic() < end
+    while told.empty():
+        assert time.monotonic() < end
+        for pid in begun & workers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGINT)
+        time.sleep(0.02)
+    assert isinstance(told.get(), Plan)
 
 
 def test_callbacks_run_in_the_event_loop() -> None:

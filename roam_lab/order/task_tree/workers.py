@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Any
 
+from roam_lab.interrupt import deaf_children, held
 from roam_lab.order.problem import Problem
 from roam_lab.order.task_tree.leaf import Leaf, Limits, solve_leaf
 
@@ -58,17 +60,22 @@ def _in_processes(problems: Sequence[Problem], floor_bytes: int, limits: Limits,
 
     from loky import get_reusable_executor
 
-    executor = get_reusable_executor(max_workers=min(workers, len(problems)), timeout=IDLE_SECONDS)
-    futures = [executor.submit(_or_as_it_stands, problem, floor_bytes, limits) for problem in problems]
+    executor: Any = None
     leaves: list[Leaf] = []
-    late = False
-    for problem, future in zip(problems, futures, strict=True):
-        wait = None if limits.deadline is None else max(0.0, limits.deadline + GRACE_SECONDS - time.time())
-        try:
-            leaves.append(future.result(wait))
-        except (LateError, TimeoutError):
-            late = True
-            leaves.append(Leaf(tuple(range(len(problem))), "timed out", ""))
-    if late:
-        executor.shutdown(wait=True, kill_workers=True)
+    complete = False
+    try:
+        with deaf_children(tracked=True):
+            executor = get_reusable_executor(max_workers=min(workers, len(problems)), timeout=IDLE_SECONDS)
+            futures = [executor.submit(_or_as_it_stands, problem, floor_bytes, limits) for problem in problems]
+        for problem, future in zip(problems, futures, strict=True):
+            wait = None if limits.deadline is None else max(0.0, limits.deadline + GRACE_SECONDS - time.time())
+            try:
+                leaves.append(future.result(wait))
+            except (LateError, TimeoutError):
+                leaves.append(Leaf(tuple(range(len(problem))), "timed out", ""))
+        complete = all(future.done() for future in futures)
+    finally:
+        if executor is not None and not complete:  # late, or interrupted: nothing goes on behind this
+            with held():
+                executor.shutdown(wait=True, kill_workers=True)
     return leaves
