@@ -53,7 +53,7 @@ class RoamMagics(Magics):
         self.names = shell.user_ns
         self.bench = Workbench()
         self.fits: Fit | None = None
-        self.verifications: dict[str, Verification] = {}
+        self.verifications: dict[str, tuple[Plan, Verification]] = {}
 
     @needs_local_scope
     @line_cell_magic
@@ -157,7 +157,7 @@ class RoamMagics(Magics):
 
     def _verify(self, arguments: Any, names: dict[str, Any]) -> Verification:
         row, found = self.bench.verify_named(self._what_if(arguments.plan, names).name, arguments.steps)
-        self.verifications[row.name] = found
+        self.verifications[row.name] = (row.plan, found)
         print("\n".join(found.lines()))
         return found
 
@@ -181,7 +181,13 @@ class RoamMagics(Magics):
         row = self._what_if(arguments.plan, names)
         profile = self.bench.profiles.get(self.bench.of.get(row.name, ""))
         batch = None if profile is None else self.bench.batch_size(row.name)
-        parts = {"profile": profile, "fit": self.fits, "batch": batch, "verification": self.verifications.get(row.name)}
+        verified, verification = self.verifications.get(row.name, (None, None))
+        parts = {
+            "profile": profile,
+            "fit": self.fits if self.fits and self.fits.name == self.bench.of.get(row.name) else None,
+            "batch": batch,
+            "verification": verification if verified is row.plan else None,
+        }
         write_brief(arguments.output, row.plan, force=arguments.force, **parts)
         print(f"wrote {arguments.output}")
         return str(arguments.output)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import difflib
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -124,17 +125,22 @@ class Workbench(Session):
         """The profile of that name (None: the latest). Raises InputError."""
         if name is None and self.profile is not None:
             return self.profile
-        if name is None or name not in self.profiles:
-            known = ", ".join(self.profiles)
-            hint = f"there are: {known}" if known else "make one with profile first"
-            raise InputError(f"there is no profile{' yet' if name is None else f' {name!r}'}; {hint}")
+        if name is None:
+            raise InputError("there is no profile yet; make one with profile first")
+        if name not in self.profiles:
+            raise _unknown("profile", name, self.profiles)
         return self.profiles[name]
 
     def what_if(self, name: str | None = None) -> WhatIf:
-        """The what-if of that name (None: the latest plan). Raises InputError."""
-        if name is None and self.latest is None:
-            raise InputError("there is no plan yet; make one with profile or plan first")
-        return self.what_ifs[name or self.latest or ""]
+        """The what-if of that name (None: the latest plan that is still there). Raises InputError."""
+        rows = {row.name: row for row in self.what_ifs}
+        if name is None:
+            if not rows:
+                raise InputError("there is no plan yet; make one with profile or plan first")
+            return rows.get(self.latest or "") or list(rows.values())[-1]
+        if name not in rows:
+            raise _unknown("what-if", name, rows)
+        return rows[name]
 
     def made_of(self, row: WhatIf) -> Made:
         """The model and the rest that a what-if is a plan of. Raises InputError where they are not known."""
@@ -155,7 +161,8 @@ class Workbench(Session):
         self.progress(f"running {steps} planned steps", 0.0)
         own = (made.model, _optimizer(made), made.batch, made.loss, made.step)
         figures = measure_plan(row.plan, *own, steps=steps, progress=self.progress)
-        return self.what_ifs.measured(row.name, figures.peak_above_base_bytes), figures
+        known = (row.time_ratio, row.identical)  # a run does not unmake what was verified
+        return self.what_ifs.measured(row.name, figures.peak_above_base_bytes, *known), figures
 
     def verify_named(self, name: str | None = None, steps: int = 4) -> tuple[WhatIf, Verification]:
         """Eager against planned on copies of model and optimizer, and note the result; see `roam_lab.verify`."""
@@ -172,12 +179,15 @@ class Workbench(Session):
     def fit(self, name: str | None = None, sizes: Sequence[int] | None = None) -> Fit:
         """Capture and plan the step at several batch sizes (without running it): what fits where.
 
-        `sizes` None: the batch at hand and FACTORS times it. Raises InputError for a batch without a size.
+        `sizes` None: the batch at hand and FACTORS times it. Raises InputError for a batch without a size, and where
+        the model is not known.
         """
         from roam_lab.capture.batch_size import batch_size_of, resized
 
         known = self.profile_named(name)
         label = next(title for title, profile in self.profiles.items() if profile is known)
+        if label not in self.made:
+            raise InputError(f"the model that {label!r} is a profile of is not known here; profile it first")
         made = self.made[label]
         present = batch_size_of(made.batch)
         wanted = sorted(set(sizes or [present * factor for factor in FACTORS]))
@@ -192,6 +202,12 @@ class Workbench(Session):
             eager = eager_reservation_bytes(eager_graph(at_size))
             points.append(Point(size, at_size.resident_bytes, eager, plan.arena_bytes))
         return Fit(label, tuple(points))
+
+
+def _unknown(kind: str, name: str, known: Collection[str]) -> InputError:
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
+    return InputError(f"there is no {kind} {name!r}; {hint if known else 'make one with profile first'}")
 
 
 def _optimizer(made: Made) -> Any:
