@@ -13,6 +13,7 @@ from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace, trace_step
+from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 
@@ -57,7 +58,7 @@ def step_device(model: torch.nn.Module, device: str | torch.device | None = None
 
 def capture_step(
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: OptimizerOrSeveral,
     batch: Any,
     step: StepFunction | None = None,
     *,
@@ -66,12 +67,12 @@ def capture_step(
 ) -> Captured:
     """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
 
-    `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for tensors on the meta
-    device. Raises CaptureError.
+    `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
+    tensors on the meta device. Raises CaptureError.
     """
     where = step_device(model, device)
     with held(PATIENCE_SECONDS) as check:
-        trace = trace_step(model, optimizer, batch, step or as_step(), where, check)
+        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from torch.utils import _pytree as pytree
 from roam_lab.capture.prime import numeric_settings
 from roam_lab.errors import CaptureError
 
+Optimizers = tuple[torch.optim.Optimizer, ...]
 Kind = Literal["parameter", "buffer", "state", "setting", "batch"]
 
 
@@ -26,8 +27,9 @@ _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch
 class Input:
     """One input of the step: where its value is found again in every later step.
 
-    `path`: (name,) of a parameter or buffer; (parameter name, key) of optimizer state; (group index, key, part or
-    None) of a group's setting; (leaf index,) of the batch.
+    `path`: (name,) of a parameter or buffer; (optimizer index, parameter name, key, ...) of optimizer state, further
+    keys where the state nests; (optimizer index, group index, key, part or None) of a group's setting; (leaf index,)
+    of the batch.
     """
 
     kind: Kind
@@ -100,45 +102,67 @@ def model_modes(model: torch.nn.Module) -> tuple[Any, ...]:
     return (training, tuple(parameter.requires_grad for parameter in model.parameters()))
 
 
-def parameter_names(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[int, str]:
-    """id(parameter) -> name. Raises CaptureError when the optimizer holds parameters that the model does not."""
+def parameter_names(model: torch.nn.Module, optimizers: Optimizers) -> dict[int, str]:
+    """id(parameter) -> name. Raises CaptureError when an optimizer holds parameters that the model does not."""
     names = {id(p): name for name, p in model.named_parameters()}
-    foreign = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in names]
+    held = [p for _, _, group in groups_of(optimizers) for p in group["params"]]
+    foreign = [p for p in held if id(p) not in names]
     if foreign:
         raise CaptureError(
             f"the optimizer holds {len(foreign)} parameter(s) that are not the model's, the first of shape "
             f"{tuple(foreign[0].shape)}; build it from this model's parameters() (after any .to() or deepcopy)"
         )
-    if not any(p.requires_grad for group in optimizer.param_groups for p in group["params"]):
+    if not any(p.requires_grad for p in held):
         raise CaptureError("no parameter of the optimizer is trainable; set requires_grad_(True) on some")
     return names
 
 
-def state_inputs(optimizer: torch.optim.Optimizer, names: dict[int, str]) -> Iterator[tuple[Input, torch.Tensor]]:
-    """Every tensor of the optimizer's state."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            for key, value in optimizer.state.get(p, {}).items():
-                if isinstance(value, torch.Tensor):
-                    yield Input("state", (names[id(p)], key)), value
+def state_inputs(optimizers: Optimizers, names: dict[int, str]) -> Iterator[tuple[Input, torch.Tensor]]:
+    """Every tensor of every optimizer's state, in nested dicts, lists and tuples, too."""
+    for number, optimizer in enumerate(optimizers):
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                for keys, value in _tensors_below(optimizer.state.get(p, {})):
+                    yield Input("state", (number, names[id(p)], *keys)), value
 
 
-def setting_inputs(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Input, Any]]:
+def _tensors_below(value: Any) -> Iterator[tuple[tuple[Any, ...], torch.Tensor]]:
+    if isinstance(value, torch.Tensor):
+        yield (), value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from (((key, *keys), tensor) for keys, tensor in _tensors_below(item))
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            yield from (((index, *keys), tensor) for keys, tensor in _tensors_below(item))
+
+
+def groups_of(optimizers: Optimizers) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """(optimizer index, group index, group) of every parameter group; one that two optimizers share only once."""
+    seen: set[int] = set()
+    for number, optimizer in enumerate(optimizers):
+        for index, group in enumerate(optimizer.param_groups):
+            if id(group) not in seen:
+                seen.add(id(group))
+                yield number, index, group
+
+
+def setting_inputs(optimizers: Optimizers) -> Iterator[tuple[Input, Any]]:
     """Every float or tensor setting of every parameter group."""
-    for index, group in enumerate(optimizer.param_groups):
+    for number, index, group in groups_of(optimizers):
         for key, value in numeric_settings(group).items():
             parts = enumerate(value) if isinstance(value, tuple) else [(None, value)]
-            for part, number in parts:
-                yield Input("setting", (index, key, part)), number
+            for part, found in parts:
+                yield Input("setting", (number, index, key, part)), found
         for key, value in group.items():
             if isinstance(value, torch.Tensor):
-                yield Input("setting", (index, key, None)), value
+                yield Input("setting", (number, index, key, None)), value
 
 
-def fixed_settings(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
-    """What the optimizer's groups fix for a captured step: its flags, whole numbers, and how many parameters."""
+def fixed_settings(optimizers: Optimizers) -> tuple[Any, ...]:
+    """What the optimizers' groups fix for a captured step: flags, whole numbers, and how many parameters."""
     found = []
-    for group in optimizer.param_groups:
+    for _, _, group in groups_of(optimizers):
         kept = {
             key: value
             for key, value in group.items()
@@ -148,10 +172,10 @@ def fixed_settings(optimizer: torch.optim.Optimizer) -> tuple[Any, ...]:
     return tuple(found)
 
 
-def read_setting(optimizer: torch.optim.Optimizer, path: tuple[Any, ...]) -> Any:
+def read_setting(optimizers: Optimizers, path: tuple[Any, ...]) -> Any:
     """The present value of a setting input."""
-    index, key, part = path
-    value = optimizer.param_groups[index][key]
+    number, index, key, part = path
+    value = optimizers[number].param_groups[index][key]
     return value if part is None else value[part]
 
 

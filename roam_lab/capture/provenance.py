@@ -118,8 +118,10 @@ class ProvenanceMode(TorchDispatchMode):
 
 
 @contextmanager
-def follow(mode: ProvenanceMode, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[ProvenanceMode]:
-    """Keep the mode told of the module whose forward runs, and of optimizer.step; takes all its hooks off again."""
+def follow(
+    mode: ProvenanceMode, model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]
+) -> Iterator[ProvenanceMode]:
+    """Keep the mode told of the module whose forward runs, and of each optimizer.step; takes its hooks off again."""
     handles: list[Any] = []
     for name, module in model.named_modules():
 
@@ -138,8 +140,9 @@ def follow(mode: ProvenanceMode, model: torch.nn.Module, optimizer: torch.optim.
     def stop(*_: Any) -> None:
         mode.in_update = False
 
-    handles.append(optimizer.register_step_pre_hook(start))
-    handles.append(optimizer.register_step_post_hook(stop))
+    for optimizer in optimizers:
+        handles.append(optimizer.register_step_pre_hook(start))
+        handles.append(optimizer.register_step_post_hook(stop))
     try:
         with mode:
             yield mode

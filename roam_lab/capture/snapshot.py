@@ -8,6 +8,8 @@ from typing import Any, cast
 import numpy
 import torch
 
+from roam_lab.capture.inputs import groups_of
+from roam_lab.capture.training_step import OptimizerOrSeveral, optimizers_of
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
 
@@ -20,8 +22,8 @@ class Snapshot:
     address. State of the user's own step (a GradScaler, a data loader) is not known here and not put back.
     """
 
-    def __init__(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        self._model, self._optimizer = model, optimizer
+    def __init__(self, model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> None:
+        self._model, self._optimizers = model, optimizers_of(optimizer)
         self._random = RandomState()
         self._modes = {module: module.training for module in model.modules()}
         self._slots: list[tuple[dict[str, Any], dict[str, Any]]] = [
@@ -29,13 +31,13 @@ class Snapshot:
             for module in model.modules()
             for slots in (cast("dict[str, Any]", module._parameters), cast("dict[str, Any]", module._buffers))
         ]
-        self._state = {key: _shallow(value) for key, value in optimizer.state.items()}
-        self._groups = [dict(group) for group in optimizer.param_groups]
+        self._state = [{key: _shallow(value) for key, value in each.state.items()} for each in self._optimizers]
+        self._groups = [(group, dict(group)) for _, _, group in groups_of(self._optimizers)]
         parameters = {id(p): p for p in model.parameters()}
-        parameters.update((id(p), p) for group in optimizer.param_groups for p in group["params"])
+        parameters.update((id(p), p) for _, group in self._groups for p in group["params"])
         self._gradients = [(p, p.grad) for p in parameters.values()]
         tensors = [*parameters.values(), *model.buffers(), *(g for _, g in self._gradients if g is not None)]
-        tensors += _tensors([*self._state.values(), *self._groups])
+        tensors += _tensors([*self._state, *(group for _, group in self._groups)])
         unique = {id(tensor): tensor for tensor in tensors}
         self._values = [(tensor, tensor.detach().to("cpu", copy=True)) for tensor in unique.values()]
 
@@ -52,10 +54,10 @@ class Snapshot:
             slots.update(before)
         for parameter, gradient in self._gradients:
             parameter.grad = gradient
-        state = self._optimizer.state
-        state.clear()
-        state.update((key, _shallow(value)) for key, value in self._state.items())
-        for group, settings in zip(self._optimizer.param_groups, self._groups, strict=True):
+        for optimizer, state in zip(self._optimizers, self._state, strict=True):
+            optimizer.state.clear()
+            optimizer.state.update((key, _shallow(value)) for key, value in state.items())
+        for group, settings in self._groups:
             group.clear()
             group.update(settings)
         for module, training in self._modes.items():

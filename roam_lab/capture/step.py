@@ -10,7 +10,8 @@ import torch
 from roam_lab.errors import CaptureError
 
 LossFunction = Callable[[torch.nn.Module, Any], torch.Tensor]
-StepFunction = Callable[[torch.nn.Module, torch.optim.Optimizer, Any], torch.Tensor]
+StepFunction = Callable[[torch.nn.Module, Any, Any], Any]
+"""`step(model, optimizer, batch)`; takes one optimizer or the tuple that was given."""
 
 
 def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
@@ -65,14 +66,17 @@ def as_step(loss: LossFunction | torch.nn.Module | None = None, step: StepFuncti
         return step
     loss_of = as_loss(loss)
 
-    def train_step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> torch.Tensor:
+    def train_step(model: torch.nn.Module, optimizer: Any, batch: Any) -> torch.Tensor:
         value = loss_of(model, batch)
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             found = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
             raise CaptureError(f"the loss is not a scalar tensor ({found}); reduce it, for example with .mean()")
         value.backward()
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+        for each in optimizers:
+            each.step()
+        for each in optimizers:
+            each.zero_grad(set_to_none=True)
         return value.detach()
 
     return train_step

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import inspect
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,14 +16,17 @@ from torch._dynamo.source import ConstantSource
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.nn.utils.stateless import _reparametrize_module
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.inputs import (
     Fakes,
     Input,
+    Optimizers,
     StepFakeMode,
     batch_leaves,
     check_leaves,
+    groups_of,
     parameter_names,
     setting_inputs,
     state_inputs,
@@ -30,11 +34,11 @@ from roam_lab.capture.inputs import (
 )
 from roam_lab.capture.outside import OutsideTensors, PythonState
 from roam_lab.capture.prime import numeric_settings, prime_optimizer
-from roam_lab.capture.provenance import ProvenanceMode, follow
+from roam_lab.capture.provenance import ProvenanceMode, follow, user_line
 from roam_lab.capture.refusal import explain, refuse_closure, refuse_sparse, refuse_wrapped, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
-from roam_lab.capture.step import StepFunction
+from roam_lab.capture.training_step import TrainingStep
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
 
@@ -56,28 +60,23 @@ class Trace:
     held: tuple[tuple[torch.nn.Module, str, torch.Tensor], ...]
 
 
-def trace_step(
-    model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    batch: Any,
-    step: StepFunction,
-    device: torch.device | None,
-    check: Callable[[], None],
-) -> Trace:
-    """Trace `step(model, optimizer, batch)` with make_fx. The model, optimizer and batch are left as they were.
+def trace_step(training: TrainingStep, batch: Any, device: torch.device | None, check: Callable[[], None]) -> Trace:
+    """Trace `training` on `batch` with make_fx. The model, optimizers and batch are left as they were.
 
     `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
     Raises CaptureError (DataDependentError when the step branches on values) naming the user's line.
     """
-    names = parameter_names(model, optimizer)
+    model, optimizers = training.model, training.optimizers
+    names = parameter_names(model, optimizers)
     refuse_wrapped(model)
-    refuse_closure(optimizer)
+    for optimizer in optimizers:
+        refuse_closure(optimizer)
     mode = StepFakeMode()
     environment = mode.settings
     fakes = Fakes(mode, device)
     outside = OutsideTensors(fakes)
     provenance = ProvenanceMode(outside, check)
-    random, python = RandomState(), PythonState(model, step)
+    random, python = RandomState(), PythonState(model, training.function)
     updated: list[str] = []
 
     tensors = {name: fakes(value) for name, value in [*model.named_parameters(), *model.named_buffers()]}
@@ -94,38 +93,41 @@ def trace_step(
     fake_batch = with_leaves(batch, leaves)
 
     try:
-        with _swapped(optimizer, fakes, names, tensors):
+        with _swapped(optimizers, fakes, names, tensors):
             fake_names = {id(tensors[name]): name for name in kinds}
             with mode:
-                prime_optimizer(optimizer, fake=True)
-            _settle_state(optimizer, fakes)
-            for found, value in state_inputs(optimizer, fake_names):
+                for optimizer in optimizers:
+                    prime_optimizer(optimizer, fake=True)
+            _settle_state(optimizers, fakes)
+            for found, value in state_inputs(optimizers, fake_names):
                 inputs.append(found)
                 values.append(value)
-            symbols = _symbolic_settings(optimizer, environment, inputs, values)
-            before = _host_state(optimizer)
+            symbols = _symbolic_settings(optimizers, environment, inputs, values)
+            before = _host_state(optimizers)
+
+            def note_updated() -> None:
+                updated.extend(name for name in kinds if tensors[name].grad is not None)
 
             def traced(*_: Any) -> torch.Tensor:
                 with _reparametrize_module(model, dict(tensors), tie_weights=True):
-                    with _zeroing_noted(model, optimizer) as zeroed, follow(provenance, model, optimizer):
-                        handle = optimizer.register_step_pre_hook(
-                            lambda *_: updated.extend(name for name in kinds if tensors[name].grad is not None)
-                        )
-                        try:
-                            loss = step(model, optimizer, fake_batch)
-                        finally:
-                            handle.remove()
+                    with (
+                        _zeroing_noted(model, optimizers) as zeroed,
+                        follow(provenance, model, optimizers),
+                        _steps_noted(optimizers, note_updated),
+                    ):
+                        loss = training.run(fake_batch)
                     _check_step(loss, [tensors[name] for name in kinds], zeroed)
                     for name, buffer in model.named_buffers():
                         if name in tensors and buffer is not tensors[name]:
                             tensors[name].copy_(buffer)  # the step bound a new tensor to the name
-                return loss.detach()
+                return loss.detach()  # type: ignore[no-any-return]
 
-            with mode, FusedOptimizerMode(provenance), _symbolic_min_max(optimizer), rng_as_ops(), unlogged():
+            with mode, FusedOptimizerMode(provenance), _symbolic_min_max(optimizers), rng_as_ops(), unlogged():
                 module = make_fx(traced, _allow_non_fake_inputs=True)(*values)
-            if _host_state(optimizer) != before:
+            changed = [o for o, a, b in zip(optimizers, before, _host_state(optimizers), strict=True) if a != b]
+            if changed:
                 raise CaptureError(
-                    f"{type(optimizer).__name__} makes state in its first step, or counts in Python numbers, which a "
+                    f"{type(changed[0]).__name__} makes state in its first step, or counts in Python numbers, which a "
                     "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
                 )
             refuse_sparse(module)
@@ -164,21 +166,20 @@ def _has_effect(node: torch.fx.Node) -> bool:
 
 @contextmanager
 def _swapped(
-    optimizer: torch.optim.Optimizer, fakes: Fakes, names: Mapping[int, str], tensors: Mapping[str, torch.Tensor]
+    optimizers: Optimizers, fakes: Fakes, names: Mapping[int, str], tensors: Mapping[str, torch.Tensor]
 ) -> Iterator[None]:
-    """The optimizer with fake parameters, state and tensor settings; restored at the end whatever happens."""
-    groups = [dict(group) for group in optimizer.param_groups]
-    state = optimizer.state
-    called = vars(optimizer).get("_opt_called")
-    fake_state: dict[Any, dict[str, Any]] = defaultdict(dict)
-    for p, entries in state.items():
-        if isinstance(p, torch.Tensor) and id(p) in names:
-            fake_state[tensors[names[id(p)]]] = {
-                key: fakes(value) if isinstance(value, torch.Tensor) else value for key, value in entries.items()
-            }
+    """The optimizers with fake parameters, state and tensor settings; restored at the end whatever happens."""
+    groups = [(group, dict(group)) for _, _, group in groups_of(optimizers)]
+    states = [optimizer.state for optimizer in optimizers]
+    called = [vars(optimizer).get("_opt_called") for optimizer in optimizers]
     try:
-        optimizer.state = fake_state  # type: ignore[assignment]
-        for group in optimizer.param_groups:
+        for optimizer in optimizers:
+            fake_state: dict[Any, dict[str, Any]] = defaultdict(dict)
+            for p, entries in optimizer.state.items():
+                if isinstance(p, torch.Tensor) and id(p) in names:
+                    fake_state[tensors[names[id(p)]]] = _with_fakes(entries, fakes)
+            optimizer.state = fake_state  # type: ignore[assignment]
+        for group, _ in groups:
             group["params"] = [tensors[names[id(p)]] for p in group["params"]]
             for key, value in group.items():
                 if isinstance(value, torch.Tensor):
@@ -186,30 +187,61 @@ def _swapped(
         yield
     finally:
         with held():
-            optimizer.state = state
-            for group, saved in zip(optimizer.param_groups, groups, strict=True):
+            for optimizer, state, was_called in zip(optimizers, states, called, strict=True):
+                optimizer.state = state
+                vars(optimizer).pop("_opt_called", None)
+                if was_called is not None:
+                    optimizer._opt_called = was_called  # type: ignore[attr-defined]
+            for group, saved in groups:
                 group.clear()
                 group.update(saved)
-            vars(optimizer).pop("_opt_called", None)
-            if called is not None:
-                optimizer._opt_called = called  # type: ignore[attr-defined]
 
 
-def _settle_state(optimizer: torch.optim.Optimizer, fakes: Fakes) -> None:
+def _with_fakes(value: Any, fakes: Fakes) -> Any:
+    """The same nest of dicts, lists and tuples around fakes of its tensors."""
+    if isinstance(value, torch.Tensor):
+        return fakes(value)
+    if isinstance(value, dict):
+        return {key: _with_fakes(item, fakes) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_with_fakes(item, fakes) for item in value)
+    return value
+
+
+def _settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
     """State made while priming may carry known constants (a step of 0.0); replace it with plain fakes."""
-    for entries in optimizer.state.values():
-        for key, value in entries.items():
-            if isinstance(value, torch.Tensor):
-                entries[key] = fakes(value)
+    for optimizer in optimizers:
+        for p, entries in optimizer.state.items():
+            optimizer.state[p] = _with_fakes(entries, fakes)
+
+
+@contextmanager
+def _steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[None]:
+    """Call `note` before each step of a given optimizer. Raises CaptureError when another one is stepped."""
+    given = {id(optimizer) for optimizer in optimizers}
+
+    def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if id(optimizer) not in given:
+            raise CaptureError(
+                f"{user_line(sys._getframe()) or 'the step'}: the step also steps a {type(optimizer).__name__} that "
+                "was not given; give all of them, optimizer=(first, second), and the step takes the tuple"
+            )
+        note()
+
+    handle = register_optimizer_step_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def _symbolic_settings(
-    optimizer: torch.optim.Optimizer, environment: ShapeEnv, inputs: list[Input], values: list[Any]
+    optimizers: Optimizers, environment: ShapeEnv, inputs: list[Input], values: list[Any]
 ) -> dict[Any, Input]:
     """Make every float setting a symbol, so that a scheduler may change it; returns symbol -> input."""
     symbols: dict[Any, Input] = {}
     made: dict[tuple[Any, ...], Any] = {}
-    for found, value in list(setting_inputs(optimizer)):
+    for found, value in list(setting_inputs(optimizers)):
         if not isinstance(value, torch.Tensor):
             source = ConstantSource("setting_" + "_".join(str(part) for part in found.path if part is not None))
             value = float(value)
@@ -219,19 +251,20 @@ def _symbolic_settings(
             made[found.path] = value
         inputs.append(found)
         values.append(value)
-    for index, group in enumerate(optimizer.param_groups):
+    for number, index, group in groups_of(optimizers):
         for key, value in numeric_settings(group).items():
             if isinstance(value, tuple):
-                group[key] = tuple(made[index, key, part] for part in range(len(value)))
+                group[key] = tuple(made[number, index, key, part] for part in range(len(value)))
             else:
-                group[key] = made[index, key, None]
+                group[key] = made[number, index, key, None]
     return symbols
 
 
 @contextmanager
-def _symbolic_min_max(optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """Let `min` and `max` in the optimizer's own module take symbols (Adafactor clips its step size with them)."""
-    methods = [inspect.unwrap(value) for value in vars(type(optimizer)).values() if inspect.isfunction(value)]
+def _symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
+    """Let `min` and `max` in the optimizers' own modules take symbols (Adafactor clips its step size with them)."""
+    classes = {type(optimizer) for optimizer in optimizers}
+    methods = [inspect.unwrap(value) for kind in classes for value in vars(kind).values() if inspect.isfunction(value)]
     spaces = {id(method.__globals__): method.__globals__ for method in methods}
     symbolic: dict[str, Any] = {"min": torch.sym_min, "max": torch.sym_max}
 
@@ -253,21 +286,23 @@ def _symbolic_min_max(optimizer: torch.optim.Optimizer) -> Iterator[None]:
             del space[name]
 
 
-def _host_state(optimizer: torch.optim.Optimizer) -> list[Any]:
-    """The Python numbers that the optimizer holds beside its tensors and float settings."""
-    entries = [*optimizer.state.values(), *optimizer.param_groups]
+def _host_state(optimizers: Optimizers) -> list[Any]:
+    """The Python numbers that each optimizer holds beside its tensors and float settings."""
     return [
-        {
-            key: "tensor" if isinstance(value, torch.Tensor) else value
-            for key, value in entry.items()
-            if isinstance(value, (bool, int, str, type(None), torch.Tensor))
-        }
-        for entry in entries
+        [
+            {
+                key: "tensor" if isinstance(value, torch.Tensor) else value
+                for key, value in entry.items()
+                if isinstance(value, (bool, int, str, type(None), torch.Tensor))
+            }
+            for entry in [*optimizer.state.values(), *optimizer.param_groups]
+        ]
+        for optimizer in optimizers
     ]
 
 
 @contextmanager
-def _zeroing_noted(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[list[bool]]:
+def _zeroing_noted(model: torch.nn.Module, optimizers: Optimizers) -> Iterator[list[bool]]:
     """Note whether the step clears gradients itself."""
     noted: list[bool] = []
 
@@ -278,7 +313,7 @@ def _zeroing_noted(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> 
 
         return zero_grad
 
-    owners: list[Any] = [model, optimizer]
+    owners: list[Any] = [model, *optimizers]
     for owner in owners:
         owner.zero_grad = wrap(owner.zero_grad)
     try:

@@ -10,7 +10,7 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture import Captured
-from roam_lab.capture.inputs import Input
+from roam_lab.capture.inputs import Input, read_setting
 from roam_lab.errors import MismatchError
 from roam_lab.ir import Graph
 from roam_lab.plan.plan import Plan
@@ -23,7 +23,7 @@ class Residents:
     """The tensors that a step updates in place, by input; found anew when the user replaces one."""
 
     model: torch.nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: tuple[torch.optim.Optimizer, ...]
     inputs: tuple[Input, ...]
 
     def find(self) -> dict[Input, torch.Tensor]:
@@ -34,9 +34,13 @@ class Residents:
             if item.kind in ("parameter", "buffer"):
                 found[item] = named[item.path[0]]
             elif item.kind == "state":
-                found[item] = self.optimizer.state.get(named[item.path[0]], {})[item.path[1]]
+                number, name, *keys = item.path
+                value: Any = self.optimizers[number].state.get(named[name], {})
+                for key in keys:
+                    value = value[key]
+                found[item] = value
             elif item.kind == "setting":
-                value = self.optimizer.param_groups[item.path[0]][item.path[1]]
+                value = read_setting(self.optimizers, (*item.path[:3], None))
                 if isinstance(value, torch.Tensor):
                     found[item] = value
         return found

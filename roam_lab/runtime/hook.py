@@ -8,7 +8,15 @@ from typing import Any, Literal
 
 import torch
 
-from roam_lab.capture import Captured, as_step, can_prime, capture_step, prime_optimizer, step_device
+from roam_lab.capture import (
+    Captured,
+    as_step,
+    can_prime,
+    capture_step,
+    optimizers_of,
+    prime_optimizer,
+    step_device,
+)
 from roam_lab.capture.inputs import (
     Input,
     batch_leaves,
@@ -50,9 +58,9 @@ class _Compiled:
         placeholders = [node for node in captured.trace.module.graph.nodes if node.op == "placeholder"]
         input_of = dict(zip(placeholders, inputs, strict=True))
         used = tuple(input_of[node] for node in placeholders if node.users)
-        self.residents = Residents(model, optimizer, used)
+        self.residents = Residents(model, optimizers_of(optimizer), used)
         self.settings = [input_of[node].path for node in self.program.arguments if input_of[node].kind == "setting"]
-        self.fixed = fixed_settings(optimizer)
+        self.fixed = fixed_settings(optimizers_of(optimizer))
         self.checked: tuple[Any, ...] | None = None
         self.bound: list[int] = []
         self.bind(self.residents.find())
@@ -88,13 +96,13 @@ class _Compiled:
 
     def accepts_settings(self) -> bool:
         """Whether the step's branches on settings (weight decay or not, ...) still go the way they were captured."""
-        if fixed_settings(self.optimizer) != self.fixed:
+        if fixed_settings(optimizers_of(self.optimizer)) != self.fixed:
             return False
-        values = tuple(read_setting(self.optimizer, path) for path in self.settings)
+        values = tuple(read_setting(optimizers_of(self.optimizer), path) for path in self.settings)
         if values == self.checked:
             return True
         symbols = self.captured.trace.symbols
-        now = {symbol: read_setting(self.optimizer, found.path) for symbol, found in symbols.items()}
+        now = {symbol: read_setting(optimizers_of(self.optimizer), found.path) for symbol, found in symbols.items()}
         if not all(bool(guard.subs(now)) for guard in self.captured.trace.guards):
             return False
         self.checked = values
@@ -106,7 +114,7 @@ class _Compiled:
             self.bind(tensors)
         leaves = batch_leaves(batch)
         arguments = [leaves[index] for index in self.batch_positions]
-        arguments += [read_setting(self.optimizer, path) for path in self.settings]
+        arguments += [read_setting(optimizers_of(self.optimizer), path) for path in self.settings]
         self.heap.start()
         try:
             with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
@@ -225,7 +233,8 @@ class PlannedStep:
                 "a setting of the optimizer now takes another branch of its update than in the plan (a weight decay "
                 "that became zero, for example); plan again, or use on_mismatch='eager'"
             )
-        return self.eager_step(self.model, self.optimizer, batch).detach()
+        result: torch.Tensor = self.eager_step(self.model, self.optimizer, batch)
+        return result.detach()
 
 
 def _why(captured: Captured, plan: Plan) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.fx import Interpreter, Node
 
-from roam_lab.capture import Captured, prime_optimizer
+from roam_lab.capture import Captured, optimizers_of, prime_optimizer
 from roam_lab.capture.inputs import batch_leaves, read_setting
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
@@ -55,7 +55,7 @@ def timed_graph(
 
 def _arguments(captured: Captured, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[Any]:
     """The value of every input of the step, in order."""
-    tensors = Residents(model, optimizer, captured.trace.inputs).find()
+    tensors = Residents(model, optimizers_of(optimizer), captured.trace.inputs).find()
     # the steps that are timed must not write into the user's batch
     leaves = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in batch_leaves(batch)]
     values: list[Any] = []
@@ -65,7 +65,7 @@ def _arguments(captured: Captured, model: torch.nn.Module, optimizer: torch.opti
         elif item in tensors:
             values.append(tensors[item])
         else:
-            values.append(read_setting(optimizer, item.path))
+            values.append(read_setting(optimizers_of(optimizer), item.path))
     return values
 
 

@@ -213,9 +213,9 @@ def test_settings_are_inputs():
     model = nn.Linear(3, 3)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1, betas=(0.9, 0.99), weight_decay=0.1)
     found = captured(model, torch.randn(2, 3), optimizer=optimizer)
-    paths = {item.path[1:] for item in found.trace.inputs if item.kind == "setting"}
+    paths = {item.path[2:] for item in found.trace.inputs if item.kind == "setting"}
     assert paths == {("lr", None), ("betas", 0), ("betas", 1), ("eps", None), ("weight_decay", None)}
-    symbols = {item.path[1:]: symbol for symbol, item in found.trace.symbols.items()}
+    symbols = {item.path[2:]: symbol for symbol, item in found.trace.symbols.items()}
     guards = found.trace.guards
     assert [str(guard) for guard in guards if symbols["lr", None] in guard.free_symbols] == []
     decay = symbols["weight_decay", None]
