@@ -16,6 +16,7 @@ from roam_lab.capture.trace import Trace, trace_step
 from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
+from roam_lab.ir.op_log import OpLog
 
 
 @dataclass(frozen=True)
@@ -64,15 +65,17 @@ def capture_step(
     *,
     name: str | None = None,
     device: str | torch.device | None = None,
+    log: OpLog | None = None,
 ) -> Captured:
     """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
 
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
-    tensors on the meta device. Raises CaptureError.
+    tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. Raises
+    CaptureError.
     """
     where = step_device(model, device)
     with held(PATIENCE_SECONDS) as check:
-        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check)
+        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]

@@ -24,9 +24,7 @@ RUNS = 3
 """The median of three discards the first run's warming up."""
 
 
-def timed_graph(
-    captured: Captured, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any, step: StepFunction
-) -> Graph:
+def timed_graph(captured: Captured, model: torch.nn.Module, optimizer: Any, batch: Any, step: StepFunction) -> Graph:
     """The captured graph with `time_us` on every op: microseconds, median of RUNS runs in captured order.
 
     Model, optimizer, batch and random state are put back as they were; that takes one more copy of parameters and
@@ -53,7 +51,7 @@ def timed_graph(
     return replace(captured.graph, ops=tuple(ops))
 
 
-def _arguments(captured: Captured, model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> list[Any]:
+def _arguments(captured: Captured, model: torch.nn.Module, optimizer: Any, batch: Any) -> list[Any]:
     """The value of every input of the step, in order."""
     tensors = Residents(model, optimizers_of(optimizer), captured.trace.inputs).find()
     # the steps that are timed must not write into the user's batch

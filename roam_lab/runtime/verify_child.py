@@ -18,8 +18,8 @@ import torch
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture.factory import load_factory, one_line
-from roam_lab.capture.provenance import traceback_user_line
 from roam_lab.capture.step import as_step
+from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import DeviceError, RoamError
 from roam_lab.runtime.identity import digest, digests, named_values
 from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
