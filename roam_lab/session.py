@@ -44,8 +44,8 @@ def profile(
     """Capture one whole training step of `model` on `batch`, and measure one that really runs.
 
     `optimizer`: one, or a tuple; None: AdamW with its defaults over all parameters. `loss`: a function of (model,
-    batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your `train_step(model, optimizer,
-    batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the meta device and hold no
+    batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your own
+    `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the meta device and hold no
     weights. `timing`: time every op, too. `progress(what, part)` hears what is being done; `seen` hears
     of the profile once it is captured, before anything is measured.
 

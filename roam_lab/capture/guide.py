@@ -26,8 +26,8 @@ class ShapeOfValuesError(Exception):
 
 
 def is_told(target: str) -> bool:
-    """Whether trace and log must agree in an op of this name: not in the profiler's, in questions about metadata, nor in
-    roam-lab's own."""
+    """Whether trace and log must agree in an op of this name: not in the profiler's, in questions about metadata, nor
+    in roam-lab's own."""
     return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
 
 

@@ -16,7 +16,7 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture import Captured
-from roam_lab.capture.to_ir import is_getitem, is_host, storage_key, tensors_of
+from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.writers import Writer, find_writer
 from roam_lab.runtime.heap import requests
 
