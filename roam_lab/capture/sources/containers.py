@@ -1,0 +1,159 @@
+"""One thing that holds references and can be changed: how it is read and written, and how its entries are named."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MemberDescriptorType
+from typing import Any, Literal
+
+import torch
+
+ContainerKind = Literal["dict", "list", "set", "deque", "attributes", "slots", "cell", "class", "names"]
+
+Entries = dict[Any, Any] | list[Any] | set[Any]
+"""A shallow copy: of a dict, attributes, slots, a cell, a class or names by key; of a list or deque; of a set."""
+
+_NO_CLASS_STATE = {"_abc_impl", "_is_protocol", "_member_names_", "_member_map_", "_value2member_map_"}
+
+
+class _Missing:
+    """The value of an entry that is not there."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True, eq=False)
+class Container:
+    """A container that a step reaches.
+
+    `held`: the dict, list, set, deque or cell; the `__dict__` for "attributes"; the object for "slots"; the class for
+    "class"; the dict of a module's globals for "names", of which only `names` count.
+    `path`: how a user would write it. `owner`: the object that "attributes" or "slots" belong to.
+    `dotted`: keys are attributes of `path` (a module's parameters), not its items.
+    """
+
+    kind: ContainerKind
+    held: Any
+    path: str
+    owner: Any = None
+    names: tuple[str, ...] = ()
+    dotted: bool = False
+    tensor_paths: Mapping[int, str] = field(default_factory=dict, repr=False)
+
+    def read(self) -> Entries:
+        """A shallow copy of what it holds now."""
+        held = self.held
+        if self.kind in ("dict", "attributes"):
+            return dict(dict_type(held).items(held))
+        if self.kind in ("list", "deque"):
+            return list(held.__iter__() if type(held) in (list, deque) else _base_iterator(held))
+        if self.kind == "set":
+            return set(set.__iter__(held))
+        if self.kind == "class":
+            return {name: value for name, value in vars(held).items() if is_class_state(name)}
+        if self.kind == "names":
+            return {name: held[name] for name in self.names if name in held}
+        if self.kind == "slots":
+            return {name: value for name, slot in slots_of(type(held)) if (value := _slot(slot, held)) is not MISSING}
+        try:
+            return {"cell_contents": held.cell_contents}
+        except ValueError:  # an empty cell
+            return {}
+
+    def write(self, entries: Entries) -> None:
+        """Make it hold exactly these, in place."""
+        held = self.held
+        if self.kind in ("dict", "attributes"):
+            assert isinstance(entries, dict)
+            base = dict_type(held)
+            base.clear(held)
+            for key, value in entries.items():
+                base.__setitem__(held, key, value)
+        elif self.kind == "list":
+            list.__setitem__(held, slice(None), entries)
+        elif self.kind == "deque":
+            deque.clear(held)
+            deque.extend(held, entries)
+        elif self.kind == "set":
+            set.clear(held)
+            set.update(held, entries)
+        else:
+            self._write_names(entries)
+
+    def _write_names(self, entries: Entries) -> None:
+        assert isinstance(entries, dict)
+        now = self.read()
+        assert isinstance(now, dict)
+        slots = dict(slots_of(type(self.held))) if self.kind == "slots" else {}
+        for name in [*now, *(name for name in entries if name not in now)]:
+            value = entries.get(name, MISSING)
+            if value is now.get(name, MISSING):
+                continue
+            if self.kind == "class":
+                type.__delattr__(self.held, name) if value is MISSING else type.__setattr__(self.held, name, value)
+            elif self.kind == "names":
+                self.held.__delitem__(name) if value is MISSING else self.held.__setitem__(name, value)
+            elif self.kind == "slots":
+                slots[name].__delete__(self.held) if value is MISSING else slots[name].__set__(self.held, value)
+            elif value is MISSING:
+                del self.held.cell_contents
+            else:
+                self.held.cell_contents = value
+
+    def place(self, key: Any) -> str:
+        """The path of the entry of this key or index."""
+        if self.kind == "cell":
+            return self.path
+        if self.kind == "names":
+            return f"{self.path}.{key}" if self.path else str(key)
+        if self.kind in ("attributes", "slots", "class") or self.dotted:
+            if isinstance(key, str) and not key.isdigit():
+                return f"{self.path}.{key}"
+            return f"{self.path}[{key}]"
+        if self.kind == "set":
+            return self.path
+        return f"{self.path}[{self._key(key)}]"
+
+    def _key(self, key: Any) -> str:
+        if isinstance(key, torch.Tensor):
+            return self.tensor_paths.get(id(key), f"a tensor of shape {tuple(key.shape)}")
+        if isinstance(key, int | float | str | bytes | bool) or key is None:
+            return repr(key) if len(repr(key)) <= 60 else f"{repr(key)[:57]}..."
+        return self.tensor_paths.get(id(key), f"a {type(key).__name__}")
+
+
+def dict_type(held: dict[Any, Any]) -> type[dict[Any, Any]]:
+    """Whose methods read and write it, past those of a subclass; dict's own would break an OrderedDict."""
+    return OrderedDict if isinstance(held, OrderedDict) else dict
+
+
+def is_class_state(name: str) -> bool:
+    """Whether a class attribute of this name is the user's."""
+    return name not in _NO_CLASS_STATE and (not (name.startswith("__") and name.endswith("__")) or name == "__call__")
+
+
+def slots_of(kind: type) -> Iterator[tuple[str, MemberDescriptorType]]:
+    """The slots that the Python classes among a type's bases declare."""
+    for base in kind.__mro__:
+        if "__slots__" in vars(base):
+            for name, slot in vars(base).items():
+                if type(slot) is MemberDescriptorType:
+                    yield name, slot
+
+
+def _slot(slot: Any, owner: Any) -> Any:
+    try:
+        return slot.__get__(owner)
+    except AttributeError:  # not set
+        return MISSING
+
+
+def _base_iterator(held: Any) -> Iterator[Any]:
+    iterator: Iterator[Any] = list.__iter__(held) if isinstance(held, list) else deque.__iter__(held)
+    return iterator

@@ -1,0 +1,77 @@
+"""Whose code it is: the user's, which is followed, or a library's; and which names a function's code looks up."""
+
+from __future__ import annotations
+
+import dis
+import sys
+from functools import lru_cache
+from types import CodeType
+
+_LIBRARIES = {
+    "torch", "torchvision", "torchaudio", "transformers", "diffusers", "numpy", "roam_lab", "builtins",
+    "IPython", "ipykernel", "traitlets", "pytest", "_pytest", "pluggy",
+}  # fmt: skip
+_NOTEBOOK_NAMES = {
+    "In",
+    "Out",
+    "get_ipython",
+    "exit",
+    "quit",
+    "_",
+    "__",
+    "___",
+    "_ih",
+    "_oh",
+    "_dh",
+    "_i",
+    "_ii",
+    "_iii",
+}
+_NO_STATE = (
+    "torch._C", "torch._dynamo", "torch._inductor", "torch._ops", "torch.fx", "torch._subclasses", "torch._library",
+    "IPython", "ipykernel", "traitlets", "_pytest", "pluggy", "typing", "inspect", "importlib", "_frozen_importlib",
+    "_frozen_importlib_external", "asyncio", "concurrent", "enum", "abc", "ast", "zmq",
+)  # fmt: skip
+
+
+def is_user_code(module: str | None) -> bool:
+    """Whether functions and classes of this module are followed; None: made by exec."""
+    root = (module or "").partition(".")[0]
+    return root not in _LIBRARIES and root not in sys.stdlib_module_names
+
+
+def is_machinery(module: str | None) -> bool:
+    """Whether objects of this module's classes hold no state of a training step (compilers, notebooks, typing)."""
+    name = module or ""
+    return any(name == one or name.startswith(f"{one}.") for one in _NO_STATE)
+
+
+def is_notebook_name(name: str) -> bool:
+    """Whether IPython keeps this global for itself."""
+    return name in _NOTEBOOK_NAMES or (name.startswith("_i") and name[2:].isdigit()) or name.lstrip("_").isdigit()
+
+
+@lru_cache(maxsize=4096)
+def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
+    """Names that the code and the code nested in it use: globals read; globals bound; attributes; modules imported."""
+    read: set[str] = set()
+    bound: set[str] = set()
+    imported: set[str] = set()
+    used = set(code.co_names)
+    if used:
+        for instruction in dis.get_instructions(code):
+            if instruction.opname.endswith(("_GLOBAL", "_NAME")):
+                if instruction.opname == "IMPORT_NAME":
+                    imported.add(instruction.argval)
+                elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
+                    bound.add(instruction.argval)
+                else:
+                    read.add(instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            inner = names_in(constant)
+            read |= inner[0]
+            bound |= inner[1]
+            used |= inner[2]
+            imported |= inner[3]
+    return frozenset(read), frozenset(bound), frozenset(used), frozenset(imported)

@@ -1,0 +1,176 @@
+"""State that no attribute shows: generators of random numbers, iterators, arrays, files; what of it can be put back."""
+
+from __future__ import annotations
+
+import array
+import ast
+import io
+import itertools
+import random
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
+from typing import Any, Literal
+
+import numpy
+import torch
+
+from roam_lab.capture.sources.values import is_plain, same
+
+StatefulKind = Literal["random", "iterator", "object"]
+
+MOST_ARRAY_BYTES = 1 << 20
+"""Larger NumPy arrays are not copied, and cannot be put back."""
+
+_RANDOM = (torch.Generator, numpy.random.Generator, numpy.random.RandomState, numpy.random.BitGenerator, random.Random)
+_ARRAYS = (numpy.ndarray, bytearray, array.array)
+_PYTHON = (GeneratorType, CoroutineType, AsyncGeneratorType)
+_ITERATORS: tuple[Any, ...] = (
+    iter([]), iter(()), reversed([]), iter(range(0)), iter(range(1 << 70)), iter(""), iter("ä"), iter(b""),
+    iter({}), iter({}.values()), iter({}.items()), iter(set()),
+)  # fmt: skip
+_REWINDABLE = tuple(type(one) for one in _ITERATORS)
+
+
+def is_stateful(value: Any) -> bool:
+    """Whether it holds state that no container shows."""
+    kind = type(value)
+    return issubclass(kind, (*_RANDOM, *_ARRAYS, *_PYTHON, io.IOBase)) or _is_c_iterator(kind) or _is_loader(value)
+
+
+def _is_c_iterator(kind: type) -> bool:
+    return hasattr(kind, "__next__") and not issubclass(kind, _PYTHON) and not kind.__flags__ & (1 << 9)  # no heap type
+
+
+def _is_loader(value: Any) -> bool:
+    return isinstance(value, torch.utils.data.dataloader._BaseDataLoaderIter)
+
+
+def holds_others(value: Any) -> bool:
+    """Whether objects that a step reaches may lie in it: an iterator's list, the variables of a Python generator."""
+    return not isinstance(value, (*_RANDOM, *_ARRAYS, io.IOBase))
+
+
+class Stateful:
+    """One such object at one moment."""
+
+    def __init__(self, path: str, value: Any) -> None:
+        self.path, self.value = path, value
+        self.kind: StatefulKind = (
+            "random" if isinstance(value, _RANDOM) else "object" if isinstance(value, _ARRAYS) else "iterator"
+        )
+        self.before = _read(value)
+
+    @property
+    def restorable(self) -> bool:
+        """Whether `restore` can put it back."""
+        value = self.value
+        if isinstance(value, numpy.ndarray):
+            return value.nbytes <= MOST_ARRAY_BYTES and value.flags.writeable
+        if isinstance(value, (*_RANDOM, bytearray, array.array)):
+            return self.before is not None
+        return type(value) in _REWINDABLE or (type(value) is itertools.count and self.before is not None)
+
+    def now(self) -> Any:
+        """Its state now, comparable with `before`."""
+        return _read(self.value)
+
+    def changed(self) -> bool:
+        """Whether it has moved since."""
+        return not _same_state(self.before, self.now())
+
+    def restore(self) -> Any:
+        """Put it back; where it cannot be moved back in place, the new object that has to take its place."""
+        if not self.restorable or not self.changed():
+            return self.value
+        value, before = self.value, self.before
+        if isinstance(value, torch.Generator):
+            value.set_state(before)
+        elif isinstance(value, numpy.random.Generator):
+            value.bit_generator.state = before
+        elif isinstance(value, numpy.random.BitGenerator):
+            value.state = before
+        elif isinstance(value, numpy.random.RandomState):
+            value.set_state(before)
+        elif isinstance(value, random.Random):
+            value.setstate(before)
+        elif isinstance(value, numpy.ndarray):
+            value[...] = before
+        elif isinstance(value, bytearray | array.array):
+            value[:] = before
+        else:
+            self.value = _rewound(value, before)
+            self.before = _read(self.value)
+        return self.value
+
+
+def _read(value: Any) -> Any:
+    """What can be compared, and from which it is put back; None where nothing can be read."""
+    try:
+        if isinstance(value, torch.Generator):
+            return value.get_state()
+        if isinstance(value, numpy.random.Generator):
+            return value.bit_generator.state
+        if isinstance(value, numpy.random.BitGenerator):
+            return value.state
+        if isinstance(value, numpy.random.RandomState):
+            return value.get_state(legacy=False)
+        if isinstance(value, random.Random):
+            return value.getstate()
+        if isinstance(value, numpy.ndarray):
+            return value.copy() if value.nbytes <= MOST_ARRAY_BYTES else None
+        if isinstance(value, bytearray | array.array):
+            return value[:]
+        if isinstance(value, GeneratorType):
+            return _position(value)
+        if isinstance(value, io.IOBase):
+            return None if value.closed else value.tell()
+        if type(value) is itertools.count:
+            return ast.literal_eval(f"({repr(value)[len('count(') : -1]},)")
+        return value.__reduce__() if type(value) in _REWINDABLE else None
+    except (OSError, ValueError, NotImplementedError, SyntaxError, TypeError):
+        return None  # a stream without a position, a source of true randomness, a count of fractions
+
+
+def _position(generator: GeneratorType[Any, Any, Any]) -> Any:
+    """Where a Python generator stands: its instruction and its plain variables."""
+    frame = generator.gi_frame
+    if frame is None:
+        return "finished"
+    return frame.f_lasti, {name: value for name, value in frame.f_locals.items() if is_plain(value)}
+
+
+def _rewound(value: Any, before: Any) -> Any:
+    if type(value) is itertools.count:
+        return itertools.count(*before)
+    make, arguments, *position = before
+    if position and arguments:
+        value.__setstate__(*position)
+        if _same_state(value.__reduce__(), before):
+            return value
+    fresh = make(*arguments)
+    if position:
+        fresh.__setstate__(*position)
+    return fresh
+
+
+def _same_state(before: Any, after: Any) -> bool:
+    if isinstance(before, numpy.ndarray):
+        return isinstance(after, numpy.ndarray) and _same_array(before, after)
+    if isinstance(before, torch.Tensor):
+        return isinstance(after, torch.Tensor) and torch.equal(before, after)
+    if type(before) is not type(after):
+        return False
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(_same_state(before[key], after[key]) for key in before)
+    if isinstance(before, tuple):
+        return len(before) == len(after) and all(map(_same_state, before, after))
+    if isinstance(before, bytearray | array.array):
+        return bool(before == after)
+    return same(before, after)
+
+
+def _same_array(before: numpy.ndarray[Any, Any], after: numpy.ndarray[Any, Any]) -> bool:
+    if before.shape != after.shape or before.dtype != after.dtype:
+        return False
+    if before.dtype.hasobject:
+        return all(same(a, b) for a, b in zip(before.flat, after.flat, strict=True))
+    return before.tobytes() == after.tobytes()

@@ -1,0 +1,72 @@
+"""When two Python values are the same to a step: plain values bit for bit, everything else by identity."""
+
+from __future__ import annotations
+
+import math
+from types import MethodType
+from typing import Any
+
+import numpy
+import torch
+
+_PLAIN = (
+    type(None), bool, int, float, complex, str, bytes, type(Ellipsis), range, slice,
+    torch.dtype, torch.device, torch.layout, torch.memory_format, torch.Size, numpy.dtype,
+)  # fmt: skip
+_PLAIN_SET = frozenset(_PLAIN)
+_NUMBERS = (type(None), bool, int, float, complex, str, bytes, numpy.generic)
+_MOST_ENTRIES, _DEEPEST = 1_000, 20
+
+
+def is_plain(value: Any) -> bool:
+    """Whether it is an immutable value without parts of its own: a number, a string, a dtype, a size, ..."""
+    return type(value) in _PLAIN_SET or isinstance(value, numpy.generic | numpy.dtype)
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a number, a truth value, a string or None: what an op can be given."""
+    return isinstance(value, _NUMBERS)
+
+
+def same(before: Any, after: Any, depth: int = 0) -> bool:
+    """The same object, or equal bit for bit: NaN is NaN, 0.0 is not -0.0, True is not 1.
+
+    Tuples, lists, dicts and sets (of exactly these types, at most 1,000 entries) are the same if their entries are.
+    """
+    if before is after:
+        return True
+    kind = type(before)
+    if kind is not type(after):
+        return False
+    if kind is float:
+        return _same_float(before, after)
+    if kind is complex:
+        return _same_float(before.real, after.real) and _same_float(before.imag, after.imag)
+    if kind in _PLAIN_SET:
+        return bool(before == after)
+    if isinstance(before, numpy.generic):
+        return before.dtype == after.dtype and before.tobytes() == after.tobytes() and not before.dtype.hasobject
+    if kind is MethodType:
+        return before.__self__ is after.__self__ and before.__func__ is after.__func__
+    if kind in (list, dict, set, frozenset) or issubclass(kind, tuple):
+        return _same_entries(kind, before, after, depth)
+    return False
+
+
+def _same_entries(kind: type, before: Any, after: Any, depth: int) -> bool:
+    if len(before) != len(after) or len(before) > _MOST_ENTRIES or depth > _DEEPEST:
+        return False
+    if kind in (set, frozenset):
+        return all(map(is_plain, before)) and {(type(e), e) for e in before} == {(type(e), e) for e in after}
+    if kind is dict:
+        return all(
+            same(key, other, depth + 1) and same(before[key], after[other], depth + 1)
+            for key, other in zip(before, after, strict=True)
+        )
+    return all(same(a, b, depth + 1) for a, b in zip(before, after, strict=True))
+
+
+def _same_float(before: float, after: float) -> bool:
+    if before != before or after != after:
+        return before != before and after != after
+    return before == after and math.copysign(1.0, before) == math.copysign(1.0, after)
