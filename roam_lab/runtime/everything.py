@@ -1,55 +1,54 @@
-"""Everything that a training step can change, at one moment: named values, their digests, and the way back."""
+"""Everything that a training step reaches, at one moment: named values, their digests, and the way back."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
 from typing import Any
 
-import numpy
 import torch
 
 from roam_lab.capture import TrainingStep
-from roam_lab.capture.snapshot import Snapshot
-from roam_lab.runtime.identity import Digests, digest, named_values
+from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
+from roam_lab.runtime.identity import Digests
 
 
 class Everything:
-    """A snapshot of what one step may change, taken when it is made; `restore` puts it back, in place."""
+    """A copy of what one step may change, made when this is; `restore` puts it back, in place.
+
+    `cannot_restore`: what `restore` would leave as it is (open files, iterators, ...): do not run the step twice then.
+    """
 
     def __init__(self, step: TrainingStep) -> None:
         self._step = step
-        self._snapshot = Snapshot(step.model, step.optimizer)
+        self._snapshot = FullSnapshot(step.model, step.optimizers, step.function)
+        self.cannot_restore = self._snapshot.python.cannot_restore
 
     def restore(self) -> None:
         """Put everything back. May be called more than once; an interrupt waits until that is done."""
         self._snapshot.restore()
 
-    def values(self) -> Iterator[tuple[str, Any]]:
-        """What the step may have changed, as it is now, by name."""
-        return self.now(self._step)
-
-    @staticmethod
-    def now(step: TrainingStep) -> Iterator[tuple[str, Any]]:
-        """The same without a snapshot."""
-        yield from named_values(step.model, step.optimizer)
-        for name, parameter in step.model.named_parameters():
-            if parameter.grad is not None:
-                yield f"gradient of {name}", parameter.grad
-        yield from random_state()
-
     def digests(self) -> Digests:
-        """`digest` of each of `values`; takes a copy of one tensor at a time."""
-        return {name: digest(value) for name, value in self.values()}
+        """The digest of everything as it is now, by name."""
+        return digests_now(self._step)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor and gradient as it is now, by the name that it has in `digests`."""
+        return tensors_now(self._step)
 
 
-def random_state() -> Iterator[tuple[str, Any]]:
-    """The state of the random generators that a step may draw from, by name."""
-    yield "random state of torch", torch.get_rng_state()
-    if torch.cuda.is_initialized():
-        for index, state in enumerate(torch.cuda.get_rng_state_all()):
-            yield f"random state of CUDA device {index}", state
-    kind, keys, position, *more = numpy.random.get_state()
-    yield "random state of NumPy", torch.from_numpy(numpy.asarray(keys).view(numpy.int32).copy())
-    yield "position in the random state of NumPy", repr((kind, position, *more))
-    yield "random state of Python", str(hash(random.getstate()))
+def _roots(step: TrainingStep) -> dict[str, Any]:
+    optimizers = step.optimizers
+    return {"model": step.model, "optimizer": optimizers[0] if len(optimizers) == 1 else optimizers,
+            "step": step.function}  # fmt: skip
+
+
+def digests_now(step: TrainingStep) -> Digests:
+    """The digest of everything that the step reaches now; takes a copy of one tensor at a time."""
+    return digests_of(_roots(step))
+
+
+def tensors_now(step: TrainingStep) -> dict[str, torch.Tensor]:
+    """Every tensor and gradient that the step reaches now, by name."""
+    found = reach(_roots(step)).tensors
+    gradients = {f"{name}.grad": one.grad for name, one in found if one.is_leaf and one.grad is not None}
+    return {**gradients, **dict(reversed(found))}

@@ -55,6 +55,11 @@ def digest(value: Any) -> str:
     return f"{kind}{list(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
 
 
+def digests_of(values: Mapping[str, Any]) -> Digests:
+    """`digest` of each value."""
+    return {name: digest(value) for name, value in values.items()}
+
+
 def digests(model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> Digests:
     """`digest` of every one of `named_values`; takes a copy of one tensor at a time."""
     return {name: digest(value) for name, value in named_values(model, optimizer)}
@@ -100,7 +105,7 @@ def first_differences(
                 sentences.append(f"{name} differs")
             else:
                 asked = True
-                sentences.append(f"{name} differs {amount(name)}")
+                sentences.append(f"{name} differs {amount(name)}".rstrip())
     if len(differing) > most:
         sentences.append(f"and {len(differing) - most} more of {len(names)} values differ")
     return tuple(sentences)

@@ -16,6 +16,7 @@ class ModelTree:
 
     def _walk(self) -> None:
         self._modules = list(self._model.modules())
+        self._members = set(self._modules)
         self._children = [
             (module._modules, list(module._modules.values())) for module in self._modules if module._modules
         ]
@@ -26,6 +27,10 @@ class ModelTree:
         """Walk again if a module was added, taken away or replaced since."""
         if not all([*held.values()] == children for held, children in self._children):
             self._walk()
+
+    def holds(self, module: torch.nn.Module) -> bool:
+        """Whether it is one of the model's modules (as of `refresh`)."""
+        return module in self._members
 
     def modes(self) -> tuple[Any, ...]:
         """What a user may switch between steps: which modules train, and which parameters (as of `refresh`)."""

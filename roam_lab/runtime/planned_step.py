@@ -17,7 +17,8 @@ from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, make_plan
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps
-from roam_lab.runtime.everything import Everything
+from roam_lab.runtime.everything import tensors_now
+from roam_lab.runtime.forward_watch import ForwardWatch
 from roam_lab.runtime.heap import trim
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.reasons import Reason, Reasons
@@ -60,6 +61,7 @@ class PlannedStep:
         self.notes: list[str] = []
         self._tree = ModelTree(model)
         self._pool = ArenaPool()
+        self._watch = ForwardWatch(self._tree, self._pool)
         self._compiled = CompiledSteps(self._pool)
         self._eager: dict[Key, Reason] = {}
         self._check = SelfCheck(check, self.notes)
@@ -85,6 +87,13 @@ class PlannedStep:
 
     def __call__(self, batch: Any) -> Any:
         """Run one step on `batch` and return its loss (a 0-d tensor, detached)."""
+        self._watch.stop()
+        try:
+            return self._step(batch)
+        finally:
+            self._watch.start()
+
+    def _step(self, batch: Any) -> Any:
         key = self._key(batch)
         compiled = self._compiled.used(key)
         reason = self._eager.get(key)
@@ -241,7 +250,7 @@ class PlannedStep:
         self._compiled.drop(key)
         self._pool.release()
         result = self._training.run(batch)
-        left = dict([*values_of(result), *Everything.now(self._training)])
+        left = {**dict(values_of(result)), **tensors_now(self._training)}
         reason = Reason(parted.told(left, self.planned_steps + 1), advice="report it with the model; train eagerly")
         self._eager[key] = reason
         self._count_eager(reason)

@@ -73,11 +73,11 @@ class SelfCheck:
     def __init__(self, check: Check, notes: list[str]) -> None:
         self._check = check
         self._notes = notes
-        self._no_room = False
+        self._impossible = False
 
     def due(self, proven: bool, planned_steps: int) -> bool:
         """Whether the next planned step is to be checked: its compiled step is not `proven`, or it is an Nth one."""
-        if self._check == "never" or self._no_room:
+        if self._check == "never" or self._impossible:
             return False
         return not proven or (isinstance(self._check, int) and planned_steps % self._check == 0)
 
@@ -96,6 +96,9 @@ class SelfCheck:
             start: Everything | None = None
             try:
                 start = Everything(step)
+                if start.cannot_restore:
+                    self._not_twice(start.cannot_restore)
+                    return None
                 result = step.run(batch)
                 check()
                 left = {**_digests_of(result), **start.digests()}
@@ -107,12 +110,16 @@ class SelfCheck:
             finally:
                 if start is not None:
                     start.restore()
-        self._no_room = True
+        self._impossible = True
         self.left_out("it does not fit into memory")
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
         trim()
         return None
+
+    def _not_twice(self, paths: tuple[str, ...]) -> None:
+        self._impossible = True
+        self.left_out(f"the step reaches {paths[0]}, which cannot be put back after it")
 
     def compare(self, expected: Expected, run: Callable[[], Any]) -> tuple[Any, Parted | None]:
         """What the planned step `run` returns, and how it parted from the eager one; then everything is put back.
@@ -138,7 +145,7 @@ class SelfCheck:
                 expected.start.restore()
 
     def _parted(self, expected: Expected, left: Digests, result: Any) -> Parted:
-        values = dict([*values_of(result), *expected.start.values()])
+        values = {**dict(values_of(result)), **expected.start.tensors()}
         for name, eager in expected.left.items():
             value = values.get(name)
             if left.get(name) != eager and isinstance(value, torch.Tensor):
