@@ -11,6 +11,7 @@ import torch
 
 from roam_lab.capture import Captured, TrainingStep
 from roam_lab.capture.inputs import Input, batch_leaves, fixed_settings, read_setting
+from roam_lab.capture.sources.guards import Guards
 from roam_lab.errors import MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
@@ -21,6 +22,7 @@ from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import Program
 from roam_lab.runtime.program_writer import write_program
+from roam_lab.runtime.step_guards import guarded_path
 
 MOST_COMPILED = 16
 """Compiled steps that a hook keeps; the one that was not used for longest goes first."""
@@ -28,7 +30,7 @@ MOST_COMPILED = 16
 
 @dataclass(frozen=True)
 class Change:
-    """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, without its present value.
+    """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, and how.
 
     `kind`: "resident" (a tensor is gone, or was replaced by one of another form), "setting" (an optimizer's setting
     takes another branch), "guard" (anything else that capture relied on).
@@ -46,11 +48,12 @@ class Compiled:
     """
 
     def __init__(
-        self, captured: Captured, plan: Plan, step: TrainingStep, tree: ModelTree, pool: ArenaPool, guards: Any = None
+        self, captured: Captured, plan: Plan, step: TrainingStep, tree: ModelTree, pool: ArenaPool, guards: Guards
     ) -> None:
         self._optimizers = step.optimizers
         self._pool = pool
         self.guards = guards
+        self.order = plan.order
         self.program: Program = write_program(captured, plan.order)
         self.graph_sha256 = fingerprint(captured.graph)
         own = arena_bytes(plan, captured.graph)
@@ -97,8 +100,8 @@ class Compiled:
                 setting,
                 f"a setting of the optimizer now takes another branch of its update than in the plan ({setting})",
             )
-        told = self.guards.check() if self.guards is not None else None
-        return None if told is None else Change("guard", told.partition(" ")[0], told)
+        told = self.guards.check()
+        return None if told is None else Change("guard", guarded_path(told), told)
 
     def _setting_changed(self) -> str | None:
         """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured."""

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
 from roam_lab.runtime.identity import Digests
@@ -23,6 +24,10 @@ class Everything:
         self._snapshot = FullSnapshot(step.model, step.optimizers, step.function)
         self.cannot_restore = self._snapshot.python.cannot_restore
 
+    def changed(self) -> set[str]:
+        """Paths of the Python values that are not as they were (a counter, a log): what the step changes itself."""
+        return changed_paths(self._snapshot.changes())
+
     def restore(self) -> None:
         """Put everything back. May be called more than once; an interrupt waits until that is done."""
         self._snapshot.restore()
@@ -36,7 +41,8 @@ class Everything:
         return tensors_now(self._step)
 
 
-def _roots(step: TrainingStep) -> dict[str, Any]:
+def roots_of(step: TrainingStep) -> dict[str, Any]:
+    """What everything is reached from, by the name that paths begin with."""
     optimizers = step.optimizers
     return {"model": step.model, "optimizer": optimizers[0] if len(optimizers) == 1 else optimizers,
             "step": step.function}  # fmt: skip
@@ -44,11 +50,11 @@ def _roots(step: TrainingStep) -> dict[str, Any]:
 
 def digests_now(step: TrainingStep) -> Digests:
     """The digest of everything that the step reaches now; takes a copy of one tensor at a time."""
-    return digests_of(_roots(step))
+    return digests_of(roots_of(step))
 
 
 def tensors_now(step: TrainingStep) -> dict[str, torch.Tensor]:
     """Every tensor and gradient that the step reaches now, by name."""
-    found = reach(_roots(step)).tensors
+    found = reach(roots_of(step)).tensors
     gradients = {f"{name}.grad": one.grad for name, one in found if one.is_leaf and one.grad is not None}
     return {**gradients, **dict(reversed(found))}

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy
 import torch
-from numpy.typing import NDArray
 
 from roam_lab.capture import OptimizerOrSeveral, optimizers_of
+from roam_lab.capture.sources.digest import digest, raw_bytes
+
+__all__ = [
+    "Digests",
+    "digest",
+    "digest_each",
+    "digests",
+    "first_differences",
+    "named_values",
+    "raw_bytes",
+    "told_difference",
+]
 
 Digests = dict[str, str]
 """Name of a value -> its type, shape and the SHA-256 of its bytes; a Python number's type and exact text."""
@@ -46,16 +55,7 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def digest(value: Any) -> str:
-    """Equal for equal bits only: NaNs by their payload, zeros by their sign; strides and devices do not count."""
-    if not isinstance(value, torch.Tensor):
-        return f"{type(value).__name__} {value!r}"
-    data = raw_bytes(value)
-    kind = str(value.dtype).removeprefix("torch.")
-    return f"{kind}{list(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
-
-
-def digests_of(values: Mapping[str, Any]) -> Digests:
+def digest_each(values: Mapping[str, Any]) -> Digests:
     """`digest` of each value."""
     return {name: digest(value) for name, value in values.items()}
 
@@ -63,13 +63,6 @@ def digests_of(values: Mapping[str, Any]) -> Digests:
 def digests(model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> Digests:
     """`digest` of every one of `named_values`; takes a copy of one tensor at a time."""
     return {name: digest(value) for name, value in named_values(model, optimizer)}
-
-
-def raw_bytes(tensor: torch.Tensor) -> NDArray[numpy.uint8]:
-    """The tensor's elements in logical order, as bytes in CPU memory."""
-    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
-    array: NDArray[numpy.uint8] = flat.view(torch.uint8).numpy()
-    return array
 
 
 def first_differences(

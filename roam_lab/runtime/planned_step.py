@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
@@ -21,9 +22,11 @@ from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch
 from roam_lab.runtime.heap import trim
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.reasons import Reason, Reasons
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
 from roam_lab.runtime.state_made import StateMade
+from roam_lab.runtime.step_guards import guards_of
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 
 OnMismatch = Literal["eager", "error", "replan"]
@@ -110,7 +113,7 @@ class PlannedStep:
                 self._pool.release()  # the eager step of the check must not run beside it
                 expected = self._check.eager_first(self._training, batch)
             if compiled is None:
-                compiled, reason = self._first_compiled(key, batch)
+                compiled, reason = self._first_compiled(key, batch, expected.changed if expected else ())
         if reason is not None or compiled is None:
             return self._run_eager(batch, reason or Reason("the step is not planned"))
         return self._run_planned(key, compiled, batch, expected)
@@ -154,35 +157,35 @@ class PlannedStep:
         if self.on_mismatch == "replan" or change.kind == "resident":
             self._compiled.drop(key)
             return None, None
-        reason = Reason(change.sentence)
-        if change.kind == "guard" and (key, change.path) not in self._looked_at:
+        if change.kind != "guard":
+            return compiled, Reason(change.sentence)
+        if (key, change.path) not in self._looked_at:
             self._looked_at.add((key, change.path))
-            if self._same_without(key, compiled, batch):
-                return self._compiled[key], None
-        return compiled, reason
+            if self._same_without(compiled, batch):
+                compiled.guards.forget(change.path)
+                again = compiled.change()  # one thing may have changed, and another with it
+                return (compiled, None) if again is None else self._after(again, key, compiled, batch)
+        return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
 
-    def _same_without(self, key: Key, compiled: Compiled, batch: Any) -> bool:
-        """Whether a fresh capture is the very same step; if so it takes the old one's place, with guards of today."""
+    def _same_without(self, compiled: Compiled, batch: Any) -> bool:
+        """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
         self._pool.release()
         try:
-            fresh = self._made(self._captured(batch), self.plan)
-        except (CaptureError, MismatchError):
+            captured = self._captured(batch)
+            same = fingerprint(captured.graph) == compiled.graph_sha256
+            return same and write_program(captured, compiled.order).same(compiled.program)
+        except CaptureError:
             return False
         finally:
+            captured = None  # type: ignore[assignment]
             _collect()
-        if not fresh.program.same(compiled.program) or fresh.graph_sha256 != compiled.graph_sha256:
-            self._pool.leave(fresh)
-            return False
-        fresh.proven = compiled.proven
-        self._compiled.add(key, fresh)
-        return True
 
     # From a batch to a compiled step
 
-    def _first_compiled(self, key: Key, batch: Any) -> tuple[Compiled | None, Reason | None]:
+    def _first_compiled(self, key: Key, batch: Any, changed: Collection[str]) -> tuple[Compiled | None, Reason | None]:
         """The compiled step for a batch and a mode seen for the first time, or the reason why there is none."""
         try:
-            return self._compile(key, batch), None
+            return self._compile(key, batch, changed), None
         except (MismatchError, CaptureError) as error:
             if self.on_mismatch != "eager" or not (self._compiled or self._eager or self.planned_steps):
                 raise  # the plan is for no step of this model
@@ -193,7 +196,8 @@ class PlannedStep:
         self._eager[key] = reason
         return None, reason
 
-    def _compile(self, key: Key, batch: Any) -> Compiled:
+    def _compile(self, key: Key, batch: Any, changed: Collection[str] = ()) -> Compiled:
+        """Capture, plan if need be, and keep the step; `changed`: Python values that the step changes itself."""
         self._pool.release()
         try:
             captured = self._captured(batch)
@@ -203,7 +207,8 @@ class PlannedStep:
                     raise MismatchError(_why(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
             self._prime(captured)
-            self._compiled.add(key, self._made(captured, plan))
+            guards = guards_of(self._training, changed)
+            self._compiled.add(key, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
         finally:
             captured = plan = None  # type: ignore[assignment]
             _collect()
@@ -211,9 +216,6 @@ class PlannedStep:
 
     def _captured(self, batch: Any) -> Captured:
         return capture_step(self.model, self.optimizer, batch, self.eager_step)
-
-    def _made(self, captured: Captured, plan: Plan) -> Compiled:
-        return Compiled(captured, plan, self._training, self._tree, self._pool)
 
     def _prime(self, captured: Captured) -> None:
         named = dict(self.model.named_parameters())

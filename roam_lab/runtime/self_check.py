@@ -29,10 +29,14 @@ def check_of(check: Any) -> Check:
 
 @dataclass(frozen=True)
 class Expected:
-    """What an eager step left (`left`: digests), and the state that it and the planned step start from."""
+    """What an eager step left (`left`: digests), and the state that it and the planned step start from.
+
+    `changed`: paths of the Python values that the step itself changes.
+    """
 
     start: Everything
     left: Digests
+    changed: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class SelfCheck:
                 check()
                 left = {**_digests_of(result), **start.digests()}
                 result = None  # its memory is not needed beside the copy that is put back
-                return Expected(start, left)
+                return Expected(start, left, frozenset(start.changed()))
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise

@@ -18,7 +18,7 @@ from roam_lab.interrupt import held
 from roam_lab.ir import read_json
 from roam_lab.progress import Progress, silent
 from roam_lab.runtime.everything import Everything, digests_now, tensors_now
-from roam_lab.runtime.identity import Digests, digests_of, first_differences, told_difference
+from roam_lab.runtime.identity import Digests, digest_each, first_differences, told_difference
 from roam_lab.runtime.measured_run import BoundStep, RunFigures, measured_run
 from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
@@ -116,7 +116,7 @@ def verify(
             bound, optimizer, batch, steps=steps, scheduler=scheduler, device=device, progress=progress
         )
         losses = {f"loss of step {index + 1}": value for index, value in enumerate(found)}
-        return figures, losses, digests_of(losses) | digests_now(training)
+        return figures, losses, digest_each(losses) | digests_now(training)
 
     with _left_alone(training) as start:
         eager, _, left = run(bind_eager(made))

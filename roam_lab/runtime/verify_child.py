@@ -23,7 +23,7 @@ from roam_lab.capture.provenance import traceback_user_line
 from roam_lab.capture.step import as_step
 from roam_lab.errors import DeviceError, RoamError
 from roam_lab.runtime.everything import digests_now, tensors_now
-from roam_lab.runtime.identity import digests_of
+from roam_lab.runtime.identity import digest_each
 from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
 from roam_lab.runtime.paired import TimedStep, in_own_process, paired_times
 
@@ -117,7 +117,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
         device=request["device"],
     )
     values = {f"loss of step {index + 1}": loss for index, loss in enumerate(losses)}
-    found = digests_of(values) | digests_now(training_step(made))
+    found = digest_each(values) | digests_now(training_step(made))
     if request.get("dump"):
         values |= tensors_now(training_step(made))
         torch.save(values[request["dump"]].detach().cpu().clone(), request["dump_path"])

@@ -36,6 +36,7 @@ class Change:
     after: Any
     container: Any
     key: Any
+    container_path: str = ""
 
 
 class PythonState:
@@ -140,7 +141,7 @@ def _identical(before: Entries, after: Entries) -> bool:
 
 def _differences(container: Container, before: Entries, after: Entries) -> list[Change]:
     def change(kind: ChangeKind, old: Any, new: Any, key: Any) -> Change:
-        return Change(container.place(key), kind, old, new, container.held, key)
+        return Change(container.place(key), kind, old, new, container.held, key, container.path)
 
     if isinstance(before, set) and isinstance(after, set):
         lost, won = before - after, after - before
@@ -159,7 +160,7 @@ def _differences(container: Container, before: Entries, after: Entries) -> list[
             found.append(change(_kind(old, after[key]), old, after[key], key))
     found += [change("grown", MISSING, new, key) for key, new in after.items() if key not in before]
     if not found and container.kind == "dict" and list(before) != list(after):
-        found.append(Change(container.path, "object", list(before), list(after), container.held, None))
+        found.append(Change(container.path, "object", list(before), list(after), container.held, None, container.path))
     return found
 
 

@@ -64,6 +64,7 @@ class Reachable:
     """Path and reason of what was left out: containers that are too long, all that lies beyond the largest number."""
     paths: Mapping[int, str]
     """id of an object -> its path."""
+    _kept: tuple[Any, ...] = ()
 
     def path_of(self, thing: Any) -> str | None:
         """The path of an object that the walk met."""
@@ -88,6 +89,7 @@ def reach(roots: Mapping[str, Any], *, most_objects: int = MOST_OBJECTS, most_en
         tuple(walk.stateful),
         tuple(walk.not_walked),
         walk.paths,
+        tuple(walk.kept),
     )
 
 
@@ -95,11 +97,12 @@ class _Walk:
     def __init__(self, most_objects: int, most_entries: int) -> None:
         self._most_objects, self._most_entries = most_objects, most_entries
         self.paths: dict[int, str] = {}
-        self._kept: list[Any] = []
+        self.kept: list[Any] = []
         self._keys: list[tuple[Any, str]] = []
         self._full = False
         self._queue: deque[tuple[Any, str]] = deque()
-        self._names: dict[int, tuple[dict[str, Any], str, dict[str, None]]] = {}
+        self._names: dict[tuple[int, str], tuple[dict[str, Any], dict[str, None]]] = {}
+        self._taken: dict[str, int] = {}  # a bare name -> id of the cell or of the globals that it stands for
         self.containers: list[Container] = []
         self.tensors: list[tuple[str, torch.Tensor]] = []
         self.modules: list[tuple[str, torch.nn.Module]] = []
@@ -117,19 +120,19 @@ class _Walk:
             self._keys.clear()
 
     def name_containers(self) -> Iterator[Container]:
-        for held, path, names in self._names.values():
+        for (_, path), (held, names) in self._names.items():
             yield Container("names", held, path, names=tuple(names))
 
     def _add(self, value: Any, path: str) -> None:
         if is_plain(value) or id(value) in self.paths:
             return
-        if len(self._kept) >= self._most_objects:
+        if len(self.kept) >= self._most_objects:
             if not self._full:
                 self._full = True
                 self.not_walked.append((path, f"more than {self._most_objects:,} objects are reachable"))
             return
         self.paths[id(value)] = path
-        self._kept.append(value)
+        self.kept.append(value)
         self._queue.append((value, path))
 
     def _visit(self, value: Any, path: str) -> None:
@@ -175,7 +178,8 @@ class _Walk:
     def _visit_function(self, function: FunctionType, path: str) -> None:
         code = function.__code__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            self._add(cell, name)
+            bare = self._taken.setdefault(name, id(cell)) == id(cell)
+            self._add(cell, name if bare else f"{name} of {function.__qualname__}")
         users = is_user_code(function.__module__)
         if users or vars(function):
             self._contain("attributes", vars(function), path, owner=function)
@@ -205,13 +209,16 @@ class _Walk:
             modules += [vars(module)[name] for name in names]
 
     def _watch(self, held: dict[str, Any], path: str, names: list[str]) -> None:
-        _, _, watched = self._names.setdefault(id(held), (held, path, {}))
         for name in names:
-            if name in watched or is_notebook_name(name) or (name.startswith("__") and name.endswith("__")):
+            if is_notebook_name(name) or (name.startswith("__") and name.endswith("__")):
                 continue
+            prefix = path
+            if not path and self._taken.setdefault(name, id(held)) != id(held):
+                prefix = str(held.get("__name__")).rpartition(".")[2]
+            watched = self._names.setdefault((id(held), prefix), (held, {}))[1]
             watched[name] = None
             if name in held:
-                self._add(held[name], f"{path}.{name}" if path else name)
+                self._add(held[name], f"{prefix}.{name}" if prefix else name)
 
     def _visit_stateful(self, value: Any, path: str) -> None:
         self.stateful.append((path, value))

@@ -1,0 +1,26 @@
+"""One value as a short text, equal for equal bits only."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy
+import torch
+from numpy.typing import NDArray
+
+
+def digest(value: Any) -> str:
+    """Equal for equal bits only: NaNs by their payload, zeros by their sign; strides and devices do not count."""
+    if not isinstance(value, torch.Tensor):
+        return f"{type(value).__name__} {value!r}"
+    data = raw_bytes(value)
+    kind = str(value.dtype).removeprefix("torch.")
+    return f"{kind}{list(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
+
+
+def raw_bytes(tensor: torch.Tensor) -> NDArray[numpy.uint8]:
+    """The tensor's elements in logical order, as bytes in CPU memory."""
+    flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    array: NDArray[numpy.uint8] = flat.view(torch.uint8).numpy()
+    return array

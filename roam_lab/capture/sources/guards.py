@@ -1,0 +1,210 @@
+"""What a captured step relies on beside its inputs, and the first thing of it that has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from importlib import import_module
+from operator import attrgetter
+from typing import Any
+
+import numpy
+import torch
+
+from roam_lab.capture.sources.containers import MISSING, Container
+from roam_lab.capture.sources.flags import Flags
+from roam_lab.capture.sources.python_state import Change
+from roam_lab.capture.sources.reachable import Reachable, reach
+from roam_lab.capture.sources.values import is_plain
+from roam_lab.capture.sources.watch import Watch
+
+MOST_ARRAY_BYTES = 1 << 16
+"""Contents of larger NumPy arrays are not compared: `Guards.not_guarded`."""
+
+_HOOKS = {
+    "_forward_hooks": "forward hook",
+    "_forward_pre_hooks": "forward pre-hook",
+    "_backward_hooks": "backward hook",
+    "_backward_pre_hooks": "backward pre-hook",
+    "_optimizer_step_pre_hooks": "step pre-hook",
+    "_optimizer_step_post_hooks": "step post-hook",
+    "_post_accumulate_grad_hooks": "hook after its gradient is accumulated",
+}
+_NO_MATTER = (
+    "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
+    "_non_persistent_buffers_set", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
+    "_forward_pre_hooks_with_kwargs", "_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
+    "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks",
+)  # fmt: skip
+_requires_grad = attrgetter("requires_grad")
+
+
+class Guards:
+    """Everything reachable that is not given as `left_out`: modules, parameters, optimizers, Python values, flags.
+
+    `left_out`: paths that may change, with all that lies below them: what the step itself changes (see
+    `changed_paths`) and what is read anew for each step, such as a learning rate. The state of optimizers is always
+    left out, and so are contents of tensors, generators and iterators. Containers are kept alive, tensors are not.
+    `not_guarded`: paths whose changes would not be noticed: containers that are too long, large arrays.
+    """
+
+    def __init__(self, reachable: Reachable, left_out: Iterable[str] = ()) -> None:
+        self._roots = dict(reachable.roots)
+        self._left_out = set(left_out)
+        self._build(reachable)
+
+    def check(self) -> str | None:
+        """What changed first since construction, as a sentence; None if nothing did."""
+        flag = self._flags.check()
+        if flag:
+            return flag
+        if (
+            self._watch.unchanged()
+            and all(map(_requires_grad, self._trained))
+            and not any(map(_requires_grad, self._frozen))
+            and (not self._arrays or all(array.tobytes() == before for _, array, before in self._arrays))
+        ):
+            return None
+        return self._find()
+
+    def forget(self, path: str) -> None:
+        """Guard neither this path nor anything below it from now on; other values stay as they were guarded."""
+        self._left_out.add(path)
+        self._choose()
+
+    def renew(self) -> None:
+        """Take everything that is reachable now for right."""
+        self._build(reach(self._roots))
+
+    def _build(self, reachable: Reachable) -> None:
+        optimizer_state = {f"{path}.state" for path, _ in reachable.optimizers}
+        self._always_out = optimizer_state
+        self._containers = [*reachable.containers, *_global_hooks()]
+        self._known = {path for one in self._containers if (path := one.path)}
+        parameters = {id(p): p for _, module in reachable.modules for p in module.parameters(recurse=False)}
+        for _, optimizer in reachable.optimizers:
+            parameters.update((id(p), p) for group in optimizer.param_groups for p in group["params"])
+        self._parameters = [(reachable.paths.get(key, "a parameter"), p) for key, p in parameters.items()]
+        self._flags = Flags({p.device.type for p in parameters.values()})
+        arrays = [(path, one) for path, one in reachable.stateful if isinstance(one, numpy.ndarray)]
+        self._all_arrays = [(path, one, one.tobytes()) for path, one in arrays if one.nbytes <= MOST_ARRAY_BYTES]
+        large = [path for path, one in arrays if one.nbytes > MOST_ARRAY_BYTES]
+        self.not_guarded = (*(path for path, _ in reachable.not_walked), *large)
+        self._watch: Watch | None = None  # type: ignore[assignment]
+        self._choose()
+
+    def _choose(self) -> None:
+        """Of everything that was reachable, what is not left out."""
+        above = _prefixes(self._left_out | self._always_out)
+        kept: list[Container] = []
+        ignored: dict[Container, frozenset[Any]] = {}
+        for one in self._containers:
+            if self._is_out(one.path) or one.path.endswith(_NO_MATTER):
+                continue
+            kept.append(one)
+            if one.path in above or not one.path:
+                entries = one.read()
+                keys = list(entries) if isinstance(entries, dict) else list(range(len(entries)))
+                if one.kind == "names":
+                    keys = list(one.names)
+                out = frozenset(key for key in keys if self._is_out(one.place(key)))
+                if out:
+                    ignored[one] = out
+        if self._watch is None:
+            parameters = [(path, one) for path, one in self._parameters if not self._is_out(path)]
+            self._watch = Watch(kept, ignored, [one for _, one in parameters])
+            self._hooks = [(path, one, _hooks(one)) for path, one in parameters]
+            self._needs = [(path, one, one.requires_grad) for path, one in parameters]
+        else:
+            self._watch.keep(kept, ignored)
+            self._needs = [entry for entry in self._needs if not self._is_out(entry[0])]
+        self._trained = [one for _, one, needs in self._needs if needs]
+        self._frozen = [one for _, one, needs in self._needs if not needs]
+        self._arrays = [entry for entry in self._all_arrays if not self._is_out(entry[0])]
+
+    def _is_out(self, path: str) -> bool:
+        if path in self._left_out or path in self._always_out:
+            return True
+        return any(above in self._left_out or above in self._always_out for above in _prefixes([path]))
+
+    def _find(self) -> str | None:
+        """Slowly: the first entry that is not the same by value. None where all are, which is then remembered."""
+        for container, key, before, after in self._watch.differences():
+            if not self._is_out(container.place(key) if key is not None else container.path):
+                return _sentence(container, key, before, after)
+        for path, parameter, needs in self._needs:
+            if parameter.requires_grad != needs:
+                return f"{path}.requires_grad was {needs} and is {parameter.requires_grad} now"
+        for path, parameter, hooks in self._hooks:
+            for name, before in hooks.items():
+                if list(getattr(parameter, name) or ()) != before:
+                    return f"a {_HOOKS[name] if name != '_backward_hooks' else 'hook'} of {path} was added or removed"
+        for path, array, content in self._arrays:
+            if array.tobytes() != content:
+                return f"the contents of the array {path} have changed"
+        if self._watch.moved():
+            self.renew_containers()
+        else:
+            self._watch.renew()
+        return None
+
+    def renew_containers(self) -> None:
+        """Find containers of equal value that took another's place."""
+        self._build(reach(self._roots))
+
+
+def changed_paths(changes: Collection[Change]) -> set[str]:
+    """What to leave out because the step changes it: the paths, and all of the lists, deques and sets that it fills."""
+    return {
+        one.container_path
+        if one.kind in ("grown", "shrunk") and not isinstance(one.container, dict) and not isinstance(one.key, str)
+        else one.path.removesuffix(".data")
+        for one in changes
+    }
+
+
+def _hooks(parameter: torch.Tensor) -> dict[str, list[Any]]:
+    return {name: list(getattr(parameter, name) or ()) for name in ("_backward_hooks", "_post_accumulate_grad_hooks")}
+
+
+def _global_hooks() -> Iterator[Container]:
+    """Hooks of all modules and of all optimizers."""
+    for home in map(import_module, ("torch.nn.modules.module", "torch.optim.optimizer")):
+        for name, value in vars(home).items():
+            if name.startswith("_global_") and name.endswith("_hooks") and isinstance(value, dict):
+                yield Container("dict", value, f"{home.__name__}.{name}")
+
+
+def _prefixes(paths: Iterable[str]) -> set[str]:
+    """The paths above these: of "a.b['c']", "a" and "a.b"."""
+    return {path[:index] for path in paths for index, sign in enumerate(path) if sign in ".[" and index}
+
+
+def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
+    owner, _, last = container.path.rpartition(".")
+    hook = _HOOKS.get(last) or (_HOOKS.get(last.replace("_global", "")) if last.startswith("_global_") else None)
+    if hook:
+        whom = owner if not last.startswith("_global_") else "every module" if "forward" in last else "all"
+        verb = "added" if before is MISSING else "removed" if after is MISSING else "replaced"
+        return f"a {hook} of {whom} was {verb}"
+    path = container.place(key) if key is not None else container.path
+    if key == "__class__":
+        return f"{path.removesuffix('.__class__')} was a {before.__name__} and is a {after.__name__} now"
+    if before is MISSING:
+        return f"{path} was added: {_told(after)}"
+    if after is MISSING:
+        return f"{path} was taken away"
+    if isinstance(after, torch.Tensor):
+        return f"{path} is another tensor"
+    if is_plain(before) and is_plain(after):
+        return f"{path} was {before!r} and is {after!r} now"
+    if key is None:
+        return f"the entries of {path} have changed"
+    if type(before) is type(after):
+        return f"{path} is another {type(after).__name__}"
+    return f"{path} was {_told(before)} and is {_told(after)} now"
+
+
+def _told(value: Any) -> str:
+    if is_plain(value):
+        return repr(value)
+    return f"a {type(value).__name__}"

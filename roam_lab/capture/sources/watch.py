@@ -1,0 +1,188 @@
+"""Whether many containers still hold the very objects that they held, asked in one call.
+
+`gc.get_referents` lists what dicts, lists, cells and objects refer to, at about 7 ns an entry; reading the same entries
+by key takes five times as long. Of the list, the addresses are compared: an equal object is not the same object.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import is_
+from typing import Any
+
+import numpy
+import torch
+
+from roam_lab.capture.sources.containers import MISSING, Container
+from roam_lab.capture.sources.values import same
+
+_FIRST_ITEM = list.__basicsize__ - 2 * ctypes.sizeof(ctypes.c_void_p)  # of the pointer to a list's items
+_WEAK = (torch.Tensor, numpy.ndarray)
+
+
+def addresses(objects: list[Any]) -> bytes:
+    """The addresses of a list's entries, read from CPython's own array of them."""
+    start = ctypes.c_void_p.from_address(id(objects) + _FIRST_ITEM).value
+    return ctypes.string_at(start, len(objects) * ctypes.sizeof(ctypes.c_void_p)) if start else b""
+
+
+def _addresses_are_read() -> bool:
+    probe = [object(), None, 1.5]
+    return addresses(probe) == numpy.array([id(one) for one in probe], dtype=numpy.uintp).tobytes()
+
+
+_FAST = _addresses_are_read()  # not so on other Pythons than CPython with its lock
+
+
+class Watch:
+    """Containers and the objects that they held at construction. Tensors and arrays are held weakly.
+
+    `ignored`: container -> keys that may change. `extra`: objects whose C-level references are watched, too.
+    """
+
+    def __init__(
+        self, containers: Sequence[Container], ignored: Mapping[Container, frozenset[Any]], extra: Sequence[Any] = ()
+    ) -> None:
+        self._containers, self._ignored, self._extra = list(containers), ignored, tuple(extra)
+        self.renew()
+
+    def renew(self) -> None:
+        """Take what they hold now for right."""
+        self._dead: list[int] = []
+        self._before: list[tuple[Container, Any]] = [(one, self._weak(one.read())) for one in self._containers]
+        self._classes = [(one, type(one.owner)) for one in self._containers if _is_module(one)]
+        self._arrange()
+
+    def keep(self, containers: Sequence[Container], ignored: Mapping[Container, frozenset[Any]]) -> None:
+        """Watch these of the containers only; values that have changed already are still different."""
+        kept = set(containers)
+        self._containers, self._ignored = list(containers), ignored
+        self._before = [entry for entry in self._before if entry[0] in kept]
+        self._classes = [entry for entry in self._classes if entry[0] in kept]
+        self._arrange()
+        if any(True for _ in self.differences()):
+            self._seen, self._kept = b"", []  # compared by value until renewed
+
+    def _arrange(self) -> None:
+        visited: list[Any] = []
+        self._empty: list[Any] = []
+        self._partial: list[int] = []
+        names: list[tuple[dict[str, Any], str]] = []
+        for index, one in enumerate(self._containers):
+            if one in self._ignored:
+                self._partial.append(index)
+            elif one.kind == "names":
+                names += [(one.held, name) for name in one.names]
+            elif one.kind in ("dict", "list", "set", "deque") and not one.held:
+                self._empty.append(one.held)
+            elif one.kind == "class":
+                visited += gc.get_referents(vars(one.held))  # the dict behind the read-only view
+            elif one.kind == "attributes" and not _is_module(one):
+                visited.append(one.held)
+                if not _shows(one.held):
+                    visited.append(one.owner)
+            elif one.kind == "attributes":
+                visited += [one.held, one.owner]  # the module itself shows its class
+            else:
+                visited.append(one.held)
+        self._visited = (*visited, *self._extra)
+        self._dicts, self._names = [held for held, _ in names], [name for _, name in names]
+        now = self._read()
+        self._size, self._seen = len(now), addresses(now) if _FAST else b""
+        self._kept = self._weak(now)
+
+    def unchanged(self) -> bool:
+        """Whether everything is the very object that it was; False may still mean equal by value."""
+        if self._dead or any(self._empty):
+            return False
+        now = self._read()
+        if len(now) != self._size:
+            return False
+        if _FAST:
+            if addresses(now) != self._seen:
+                return False
+        elif len(self._kept) != len(now) or not all(map(is_, now, map(_strong, self._kept))):
+            return False
+        return not self._partial or all(not self._differing(index) for index in self._partial)
+
+    def differences(self) -> Iterator[tuple[Container, Any, Any, Any]]:
+        """Container, key, before, after of each entry that is not the same by value; slow."""
+        for container, kind in self._classes:
+            if type(container.owner) is not kind:
+                yield container, "__class__", kind, type(container.owner)
+        for index, (container, _) in enumerate(self._before):
+            for key, before, after in self._differing(index):
+                yield container, key, before, after
+
+    def moved(self) -> bool:
+        """Whether some container was replaced by one of equal value, which has to be found before it can be watched."""
+        for container, before in self._before:
+            now: Any = container.read()
+            pairs = (
+                ((_strong(value), now.get(key, MISSING)) for key, value in before.items())
+                if isinstance(before, dict)
+                else zip(map(_strong, before), now, strict=False)
+            )
+            if any(old is not new and isinstance(new, list | dict | set | tuple) for old, new in pairs):
+                return True
+        return False
+
+    def _read(self) -> list[Any]:
+        found = gc.get_referents(*self._visited)
+        if self._names:
+            found += map(dict.get, self._dicts, self._names, repeat(MISSING))
+        return found
+
+    def _weak(self, entries: Any) -> Any:
+        if isinstance(entries, dict):
+            return {key: self._one(value) for key, value in entries.items()}
+        return [self._one(value) for value in entries]
+
+    def _one(self, value: Any) -> Any:
+        if not isinstance(value, _WEAK):
+            return value
+        dead = self._dead
+        return weakref.ref(value, lambda _: dead.append(1))
+
+    def _differing(self, index: int) -> list[tuple[Any, Any, Any]]:
+        container, before = self._before[index]
+        now, ignored = container.read(), self._ignored.get(container, frozenset())
+        if isinstance(before, dict):
+            assert isinstance(now, dict)
+            keys = [*before, *(key for key in now if key not in before)]
+            pairs = [(key, _strong(before.get(key, MISSING)), now.get(key, MISSING)) for key in keys]
+        else:
+            after, length = list(now), max(len(before), len(now))
+            if isinstance(now, set) and len(now) == len(before):
+                old_ids = {id(_strong(one)) for one in before}
+                return [(None, "a set", now)] if any(id(one) not in old_ids for one in after) else []
+            pairs = [
+                (
+                    place,
+                    _strong(before[place]) if place < len(before) else MISSING,
+                    after[place] if place < len(after) else MISSING,
+                )
+                for place in range(length)
+            ]
+        return [(key, old, new) for key, old, new in pairs if key not in ignored and not same(old, new)]
+
+
+def _is_module(container: Container) -> bool:
+    return container.kind == "attributes" and isinstance(container.owner, torch.nn.Module)
+
+
+def _strong(value: Any) -> Any:
+    if type(value) is weakref.ReferenceType:
+        alive = value()
+        return value if alive is None else alive if isinstance(alive, _WEAK) else value
+    return value
+
+
+def _shows(held: dict[str, Any]) -> bool:
+    """Whether the values of an object's attributes are visible from its dict: from Python 3.13 on, the object may own
+    them."""
+    return len(gc.get_referents(held)) >= len(held)
