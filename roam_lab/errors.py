@@ -12,6 +12,8 @@ RoamError                    exit 2, one sentence: what is wrong, where, what to
 ├── MismatchError            a plan meets a model, optimizer or batch it was not made for
 ├── JudgementError           an order or layout breaks a rule of the graph (a planner's bug, never the user's)
 └── InfeasibleError          exit 1: the request is sound but cannot be met
+
+RoamWarning (a UserWarning)  something was done another way than asked for, and why
 """
 
 from __future__ import annotations
@@ -71,3 +73,7 @@ class InfeasibleError(RoamError):
     """The request is sound but cannot be met; the message says the least that is known to do."""
 
     exit_status = 1
+
+
+class RoamWarning(UserWarning):
+    """Something was done another way than asked for; the message says what, and why."""

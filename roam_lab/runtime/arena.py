@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from dataclasses import dataclass
 
 import torch
 
@@ -43,15 +44,37 @@ def allocate(size: int, device: torch.device) -> torch.Tensor:
         ) from None
 
 
-def view_at(storage: torch.UntypedStorage, byte_offset: int, like: torch.Tensor) -> torch.Tensor:
-    """A tensor of the shape, strides and dtype of `like` (a fake), `byte_offset` into `storage`.
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a tensor lies in its storage. `offset`: elements from its start. `conj`, `neg`: what torch keeps as bits."""
 
-    The offset is absolute: `like`'s own storage offset, counted from the start of its storage, is added to it.
-    """
-    offset = byte_offset // like.element_size() + int(like.storage_offset())
-    with torch.no_grad():
-        view = torch.empty(0, dtype=like.dtype, device=storage.device).set_(
-            storage, offset, tuple(like.shape), tuple(like.stride())
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: torch.dtype
+    offset: int
+    conj: bool
+    neg: bool
+
+    @classmethod
+    def of(cls, tensor: torch.Tensor) -> Form:
+        """That of a tensor, real or fake."""
+        return cls(
+            tuple(int(size) for size in tensor.shape),
+            tuple(int(stride) for stride in tensor.stride()),
+            tensor.dtype,
+            int(tensor.storage_offset()),
+            tensor.is_conj(),
+            tensor.is_neg(),
         )
-        view = view.conj() if like.is_conj() else view
-        return torch._neg_view(view) if like.is_neg() else view
+
+
+def view_at(storage: torch.UntypedStorage, byte_offset: int, like: Form) -> torch.Tensor:
+    """A tensor of the form `like`, `byte_offset` into `storage`.
+
+    The offset is absolute: `like`'s own offset, counted from the start of its storage, is added to it.
+    """
+    offset = byte_offset // like.dtype.itemsize + like.offset
+    with torch.no_grad():
+        view = torch.empty(0, dtype=like.dtype, device=storage.device).set_(storage, offset, like.shape, like.strides)
+        view = view.conj() if like.conj else view
+        return torch._neg_view(view) if like.neg else view

@@ -1,20 +1,17 @@
-"""From a captured step to the user's own tensors: where each input lives now, and whether it still does."""
+"""From a program to the user's own tensors: where each input lives now, and whether it still does."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.fx import Node
 
-from roam_lab.capture import Captured
 from roam_lab.capture.inputs import Input, read_setting
 from roam_lab.errors import MismatchError
-from roam_lab.ir import Graph
-from roam_lab.plan.plan import Plan
-from roam_lab.runtime.arena import view_at
+from roam_lab.runtime.arena import Form, view_at
+from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import Program
 
 
@@ -22,66 +19,78 @@ from roam_lab.runtime.program import Program
 class Residents:
     """The tensors that a step updates in place, by input; found anew when the user replaces one."""
 
-    model: torch.nn.Module
+    tree: ModelTree
     optimizers: tuple[torch.optim.Optimizer, ...]
     inputs: tuple[Input, ...]
 
     def find(self) -> dict[Input, torch.Tensor]:
-        """The present tensor of every resident input (all but batch and numbers). Raises KeyError when one is gone."""
-        named = dict([*self.model.named_parameters(), *self.model.named_buffers()])
+        """The present tensor of every resident input (all but batch and numbers), in a tree that was refreshed.
+
+        Raises KeyError when one is gone.
+        """
         found: dict[Input, torch.Tensor] = {}
         for item in self.inputs:
             if item.kind in ("parameter", "buffer"):
-                found[item] = named[item.path[0]]
+                found[item] = self.tree.tensor(item.path[0])
             elif item.kind == "state":
-                number, name, *keys = item.path
-                value: Any = self.optimizers[number].state.get(named[name], {})
-                for key in keys:
-                    value = value[key]
-                found[item] = value
+                found[item] = self._state(item)
             elif item.kind == "setting":
                 value = read_setting(self.optimizers, (*item.path[:3], None))
                 if isinstance(value, torch.Tensor):
                     found[item] = value
         return found
 
+    def _state(self, item: Input) -> torch.Tensor:
+        number, name, *keys = item.path
+        value: Any = self.optimizers[number].state.get(self.tree.tensor(name), {})
+        try:
+            for key in keys:
+                value = value[key]
+        except (IndexError, TypeError):
+            raise KeyError(str(item)) from None
+        if not isinstance(value, torch.Tensor):
+            raise KeyError(str(item))
+        return value
 
-def addresses(tensors: Mapping[Input, torch.Tensor]) -> list[int]:
+
+def addresses(tensors: Iterable[torch.Tensor]) -> list[int]:
     """What must stay the same for bound views to be right."""
-    return [tensor.data_ptr() for tensor in tensors.values()]
+    return [tensor.data_ptr() for tensor in tensors]
+
+
+def forms_of(program: Program) -> dict[Input, Form]:
+    """The form of every resident tensor when the step was captured."""
+    return {
+        place.root: place.root_like
+        for place in program.places.values()
+        if isinstance(place.root, Input) and place.root_like is not None
+    }
+
+
+def check_forms(forms: Mapping[Input, Form], tensors: Mapping[Input, torch.Tensor]) -> None:
+    """Raises MismatchError when a resident tensor is now of another shape, dtype or strides than captured."""
+    for item, like in forms.items():
+        real = tensors[item]
+        if (real.shape, real.stride(), real.dtype) != (like.shape, like.strides, like.dtype):
+            raise MismatchError(
+                f"{item} is {tuple(real.shape)} {real.dtype} with strides {tuple(real.stride())}; the plan was made "
+                f"for {like.shape} {like.dtype} with strides {like.strides}; plan again for this model"
+            )
 
 
 def bind(
-    program: Program, captured: Captured, plan: Plan, graph: Graph, tensors: Mapping[Input, torch.Tensor],
-    arena: torch.Tensor,
-) -> dict[str, torch.Tensor]:  # fmt: skip
-    """A real tensor for every place of the program."""
-    placeholders = [node for node in captured.trace.module.graph.nodes if node.op == "placeholder"]
-    input_of: dict[Node, Input] = dict(zip(placeholders, captured.trace.inputs, strict=True))
+    program: Program, offsets: Mapping[int, int], tensors: Mapping[Input, torch.Tensor], arena: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """A real tensor for every place of the program; `offsets`: bytes into the arena, by storage."""
     arena_storage, start = arena.untyped_storage(), int(arena.storage_offset())
     places: dict[str, torch.Tensor] = {}
     for name, place in program.places.items():
         if place.storage is not None:
-            offset = plan.offsets.get(place.storage, 0)  # no offset: no bytes
+            offset = offsets.get(place.storage, 0)  # no offset: no bytes
             places[name] = view_at(arena_storage, start + offset, place.like)
         elif place.root is not None:
-            real = _resident(captured, place.root, input_of, tensors)
-            fake: Any = place.root.meta["val"]
-            shift = int(real.storage_offset() - fake.storage_offset()) * real.element_size()
+            real = tensors[place.root] if isinstance(place.root, Input) else place.root
+            like = place.root_like or Form.of(real)
+            shift = (int(real.storage_offset()) - like.offset) * real.element_size()
             places[name] = view_at(real.untyped_storage(), shift, place.like)
     return places
-
-
-def _resident(
-    captured: Captured, root: Node, input_of: Mapping[Node, Input], tensors: Mapping[Input, torch.Tensor]
-) -> torch.Tensor:
-    if root.op == "get_attr":
-        constant: torch.Tensor = getattr(captured.trace.module, str(root.target))
-        return constant
-    real, fake = tensors[input_of[root]], root.meta["val"]
-    if real.shape != fake.shape or real.stride() != fake.stride() or real.dtype != fake.dtype:
-        raise MismatchError(
-            f"{input_of[root]} is {tuple(real.shape)} {real.dtype} with strides {real.stride()}; the plan was made for "
-            f"{tuple(fake.shape)} {fake.dtype} with strides {fake.stride()}; plan again for this model"
-        )
-    return real

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from roam_lab.ir import Graph, lifetimes
 
@@ -20,24 +21,30 @@ REUSED = 0.5
 """Share of malloc's free memory that a new request is taken to find a place in; the rest is in pieces too small."""
 
 
-class Heap:
-    """Watches the resident memory of this process; `planned` is arena plus external region, in bytes."""
+_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
-    def __init__(self, arena: int, planned: int) -> None:
+
+class Heap:
+    """Watches the resident memory of this process; `planned` is arena plus external region, in bytes.
+
+    `base`: resident bytes just before the arena was made (None: now).
+    """
+
+    def __init__(self, arena: int, planned: int, base: int | None = None) -> None:
         self._arena = arena
         self._limit = planned + int(planned * SLACK) + SLACK_BYTES
-        self._malloc_trim, self._statm = _malloc_trim(), _open_statm()
-        self._base = self._resident()
+        self._base = self._resident() if base is None else base
 
     @property
     def works(self) -> bool:
         """True where both the C library and the system can do it (glibc on Linux)."""
-        return self._malloc_trim is not None and self._statm is not None
+        return _malloc_trim() is not None and _statm() is not None
 
     def _resident(self) -> int:
-        if self._statm is None:
-            return 0
-        return int(os.pread(self._statm, 128, 0).split()[1]) * _PAGE
+        return resident_bytes()
+
+    def _trim(self) -> None:
+        trim()
 
     def start(self) -> None:
         """At the start of a step: what the process holds above the plan by now is the user's, not ours."""
@@ -52,18 +59,21 @@ class Heap:
         if used + need - min(need, free * REUSED) > self._limit:
             self._trim()
 
-    def _trim(self) -> None:
-        if self._malloc_trim is not None:
-            self._malloc_trim(0)
 
-    def __del__(self) -> None:
-        if self._statm is not None:
-            os.close(self._statm)
+def resident_bytes() -> int:
+    """Bytes of this process in memory; 0 where the system does not tell."""
+    statm = _statm()
+    return 0 if statm is None else int(os.pread(statm, 128, 0).split()[1]) * _PAGE
 
 
-_PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+def trim() -> None:
+    """Give the free memory of malloc back to the system, where the C library can."""
+    function = _malloc_trim()
+    if function is not None:
+        function(0)
 
 
+@cache
 def _malloc_trim() -> Callable[[int], int] | None:
     try:
         function: Callable[[int], int] = ctypes.CDLL(None).malloc_trim
@@ -72,11 +82,18 @@ def _malloc_trim() -> Callable[[int], int] | None:
     return function
 
 
-def _open_statm() -> int | None:
-    try:
-        return os.open("/proc/self/statm", os.O_RDONLY)
-    except OSError:  # not Linux
-        return None
+_opened: dict[int, int | None] = {}
+"""Process id -> its /proc/self/statm: a fork must not read its parent's."""
+
+
+def _statm() -> int | None:
+    process = os.getpid()
+    if process not in _opened:
+        try:
+            _opened[process] = os.open("/proc/self/statm", os.O_RDONLY)
+        except OSError:  # not Linux
+            _opened[process] = None
+    return _opened[process]
 
 
 def requests(graph: Graph, order: Sequence[int]) -> dict[int, tuple[int, int]]:

@@ -7,28 +7,41 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture import OptimizerOrSeveral, optimizers_of
 from roam_lab.capture.sources.digest import digest, raw_bytes
 
-__all__ = ["Digests", "digest", "digests", "first_differences", "named_values", "raw_bytes", "told_difference"]
+__all__ = [
+    "Digests",
+    "digest",
+    "digest_each",
+    "digests",
+    "first_differences",
+    "named_values",
+    "raw_bytes",
+    "told_difference",
+]
 
 Digests = dict[str, str]
 """Name of a value -> its type, shape and the SHA-256 of its bytes; a Python number's type and exact text."""
 
 
-def named_values(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Any]]:
+def named_values(model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> Iterator[tuple[str, Any]]:
     """Every parameter, buffer, optimizer-state value and group setting, with a name that a user can look up."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     for name, parameter in model.named_parameters():
         yield f"parameter {name}", parameter
     for name, buffer in model.named_buffers():
         yield f"buffer {name}", buffer
-    for index, group in enumerate(optimizer.param_groups):
-        for position, parameter in enumerate(group["params"]):
-            owner = names.get(id(parameter), f"group {index} parameter {position}")
-            yield from _leaves(f"optimizer state {owner}", optimizer.state.get(parameter, {}))
-        for key, value in group.items():
-            if key != "params":
-                yield from _leaves(f"optimizer group {index} {key}", value)
+    optimizers = optimizers_of(optimizer)
+    for number, one in enumerate(optimizers):
+        title = "optimizer" if len(optimizers) == 1 else f"optimizer {number}"
+        for index, group in enumerate(one.param_groups):
+            for position, parameter in enumerate(group["params"]):
+                owner = names.get(id(parameter), f"group {index} parameter {position}")
+                yield from _leaves(f"{title} state {owner}", one.state.get(parameter, {}))
+            for key, value in group.items():
+                if key != "params":
+                    yield from _leaves(f"{title} group {index} {key}", value)
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -42,7 +55,12 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def digests(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Digests:
+def digest_each(values: Mapping[str, Any]) -> Digests:
+    """`digest` of each value."""
+    return {name: digest(value) for name, value in values.items()}
+
+
+def digests(model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> Digests:
     """`digest` of every one of `named_values`; takes a copy of one tensor at a time."""
     return {name: digest(value) for name, value in named_values(model, optimizer)}
 
@@ -80,7 +98,7 @@ def first_differences(
                 sentences.append(f"{name} differs")
             else:
                 asked = True
-                sentences.append(f"{name} differs {amount(name)}")
+                sentences.append(f"{name} differs {amount(name)}".rstrip())
     if len(differing) > most:
         sentences.append(f"and {len(differing) - most} more of {len(names)} values differ")
     return tuple(sentences)

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from roam_lab.capture import OptimizerOrSeveral, optimizers_of
+from roam_lab.capture.inputs import groups_of
 from roam_lab.progress import Progress, silent
 from roam_lab.runtime.process_peak import PeakMeter
 
@@ -56,7 +58,7 @@ class RunFigures:
 
 def measured_run(
     step: BoundStep,
-    optimizer: torch.optim.Optimizer,
+    optimizer: OptimizerOrSeveral,
     batch: Any,
     *,
     steps: int,
@@ -105,19 +107,19 @@ def timed_step(step: BoundStep, batch: Any, device: torch.device) -> tuple[float
     return elapsed, loss.detach().to("cpu", copy=True)
 
 
-def decay_learning_rates(optimizer: torch.optim.Optimizer, factor: float = DECAY) -> None:
+def decay_learning_rates(optimizer: OptimizerOrSeveral, factor: float = DECAY) -> None:
     """What a scheduler does: change the rate of every group, in place when it is a tensor."""
-    for group in optimizer.param_groups:
+    for _, _, group in groups_of(optimizers_of(optimizer)):
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].mul_(factor)
         else:
             group["lr"] *= factor
 
 
-def state_bytes(optimizer: torch.optim.Optimizer) -> int:
-    """Bytes of the storages that the optimizer's state holds."""
+def state_bytes(optimizer: OptimizerOrSeveral) -> int:
+    """Bytes of the storages that the optimizers' states hold."""
     storages = {}
-    for leaf in pytree.tree_leaves(list(optimizer.state.values())):
+    for leaf in pytree.tree_leaves([list(one.state.values()) for one in optimizers_of(optimizer)]):
         if isinstance(leaf, torch.Tensor):
             storage = leaf.untyped_storage()
             storages[storage._cdata] = storage.nbytes()

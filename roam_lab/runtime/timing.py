@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.fx import Interpreter, Node
 
-from roam_lab.capture import Captured, optimizers_of, prime_optimizer
+from roam_lab.capture import Captured, OptimizerOrSeveral, optimizers_of, prime_optimizer
 from roam_lab.capture.inputs import batch_leaves, read_setting
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
@@ -19,12 +19,15 @@ from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 from roam_lab.runtime.binding import Residents
+from roam_lab.runtime.model_tree import ModelTree
 
 RUNS = 3
 """The median of three discards the first run's warming up."""
 
 
-def timed_graph(captured: Captured, model: torch.nn.Module, optimizer: Any, batch: Any, step: StepFunction) -> Graph:
+def timed_graph(
+    captured: Captured, model: torch.nn.Module, optimizer: OptimizerOrSeveral, batch: Any, step: StepFunction
+) -> Graph:
     """The captured graph with `time_us` on every op: microseconds, median of RUNS runs in captured order.
 
     Model, optimizer, batch and random state are put back as they were; that takes one more copy of parameters and
@@ -35,7 +38,9 @@ def timed_graph(captured: Captured, model: torch.nn.Module, optimizer: Any, batc
     with held(PATIENCE_SECONDS) as check:
         snapshot = Snapshot(model, optimizer)
         try:
-            if not prime_optimizer(optimizer, fake=True):  # of the state that is missing only shapes matter here
+            # of the state that is missing only shapes matter here
+            primed = [prime_optimizer(one, fake=True) for one in optimizers_of(optimizer)]
+            if not all(primed):
                 step(model, optimizer, batch)
             timer = _Timer(captured.trace.module, _clock(captured.device), check)
             arguments = _arguments(captured, model, optimizer, batch)
@@ -51,9 +56,9 @@ def timed_graph(captured: Captured, model: torch.nn.Module, optimizer: Any, batc
     return replace(captured.graph, ops=tuple(ops))
 
 
-def _arguments(captured: Captured, model: torch.nn.Module, optimizer: Any, batch: Any) -> list[Any]:
+def _arguments(captured: Captured, model: torch.nn.Module, optimizer: OptimizerOrSeveral, batch: Any) -> list[Any]:
     """The value of every input of the step, in order."""
-    tensors = Residents(model, optimizers_of(optimizer), captured.trace.inputs).find()
+    tensors = Residents(ModelTree(model), optimizers_of(optimizer), captured.trace.inputs).find()
     # the steps that are timed must not write into the user's batch
     leaves = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in batch_leaves(batch)]
     values: list[Any] = []

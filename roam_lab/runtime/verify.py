@@ -1,8 +1,7 @@
-"""Is the planned step the eager step, bit for bit, and what does it save: asked of fresh processes, or of copies."""
+"""Is the planned step the eager step, bit for bit, and what does it save: asked of fresh processes, or in place."""
 
 from __future__ import annotations
 
-import copy
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -12,17 +11,18 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture import OptimizerOrSeveral, TrainingStep, step_device
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError
 from roam_lab.interrupt import held
 from roam_lab.ir import read_json
 from roam_lab.progress import Progress, silent
-from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
-from roam_lab.runtime.measured_run import RunFigures, measured_run
+from roam_lab.runtime.everything import Everything, digests_now, tensors_now
+from roam_lab.runtime.identity import Digests, digest_each, first_differences, told_difference
+from roam_lab.runtime.measured_run import BoundStep, RunFigures, measured_run
 from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
-from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device
+from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device, training_step
 
 
 def verify_file(
@@ -94,7 +94,7 @@ def verify_file(
 def verify(
     plan: Any,
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: OptimizerOrSeveral,
     batch: Any,
     loss: LossFunction | torch.nn.Module | None = None,
     step: StepFunction | None = None,
@@ -102,36 +102,41 @@ def verify(
     scheduler: bool = False,
     progress: Progress = silent,
 ) -> Verification:
-    """The same inside a notebook: eager and planned on two deep copies, from the present random state.
+    """The same inside a notebook: both runs start from the present state of everything that the step reaches.
 
-    Model, optimizer and random state are left as they were. Peaks are those of this process, one run after the other:
-    `verify_file` measures them cleaner. Needs memory for two more copies of model and optimizer.
-    Raises InputError, CaptureError, MismatchError.
+    All of it is left as it was. Peaks are those of this process, one run after the other: `verify_file` measures them
+    cleaner. Takes one copy of all tensors, in memory or on disk. Raises InputError, CaptureError, MismatchError.
     """
     _check_steps(steps)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    found: list[tuple[RunFigures, dict[str, str], dict[str, Any]]] = []
-    with _left_alone() as start:
-        for planned in (False, True):
-            twin, twin_optimizer = copied(model, optimizer)
-            made = {"model": twin, "optimizer": twin_optimizer, "batch": batch, "loss": loss, "step": step}
+    made = {"model": model, "optimizer": optimizer, "batch": batch, "loss": loss, "step": step}
+    training, device = training_step(made), step_device(model)
+
+    def run(bound: BoundStep) -> tuple[RunFigures, dict[str, torch.Tensor], Digests]:
+        figures, found = measured_run(
+            bound, optimizer, batch, steps=steps, scheduler=scheduler, device=device, progress=progress
+        )
+        losses = {f"loss of step {index + 1}": value for index, value in enumerate(found)}
+        return figures, losses, digest_each(losses) | digests_now(training)
+
+    with _left_alone(training) as start:
+        eager, _, left = run(bind_eager(made))
+        start.restore()
+        planned, losses, right = run(bind_planned(made, plan))
+        parted = next((name for name in left if left[name] != right.get(name)), "")
+        differences = first_differences(left, right)
+        if differences:
+            kept = _copy({**losses, **tensors_now(training)}.get(parted))
             start.restore()
-            bound = bind_planned(made, plan) if planned else bind_eager(made)
-            figures, losses = measured_run(
-                bound, twin_optimizer, batch, steps=steps, scheduler=scheduler, device=device, progress=progress
-            )
-            values = {f"loss of step {index + 1}": value for index, value in enumerate(losses)}
-            names = {name: digest(value) for name, value in values.items()} | digests(twin, twin_optimizer)
-            found.append((figures, names, values | dict(named_values(twin, twin_optimizer))))
-    (eager, left, left_values), (planned_figures, right, right_values) = found
-    differences = first_differences(left, right, lambda name: told_difference(left_values[name], right_values[name]))
+            losses = run(bind_eager(made))[1]  # once more: that takes less memory than a second copy of everything
+            amount = _amount({**losses, **tensors_now(training)}.get(parted), kept)
+            differences = first_differences(left, right, lambda name: amount if name == parted else "")
     return Verification(
         identical=not differences,
         differences=differences,
         steps=steps,
         device=str(device),
         eager=eager,
-        planned=planned_figures,
+        planned=planned,
         arena_bytes=_arena_bytes(plan),
     )
 
@@ -139,30 +144,33 @@ def verify(
 def measure_plan(
     plan: Any,
     model: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: OptimizerOrSeveral,
     batch: Any,
     loss: LossFunction | torch.nn.Module | None = None,
     step: StepFunction | None = None,
     steps: int = 4,
     progress: Progress = silent,
 ) -> RunFigures:
-    """What `steps` planned steps take, on deep copies; model, optimizer and random state are left as they were.
+    """What `steps` planned steps take; everything that the step reaches is left as it was.
 
     Raises InputError, CaptureError, MismatchError.
     """
     _check_steps(steps)
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    with _left_alone():
-        twin, twin_optimizer = copied(model, optimizer)
-        made = {"model": twin, "optimizer": twin_optimizer, "batch": batch, "loss": loss, "step": step}
+    made = {"model": model, "optimizer": optimizer, "batch": batch, "loss": loss, "step": step}
+    with _left_alone(training_step(made)):
         bound = bind_planned(made, plan)
-        return measured_run(bound, twin_optimizer, batch, steps=steps, device=device, progress=progress)[0]
+        return measured_run(bound, optimizer, batch, steps=steps, device=step_device(model), progress=progress)[0]
 
 
 @contextmanager
-def _left_alone() -> Iterator[RandomState]:
-    """Random state and grad mode are as they were afterwards, also where an interrupt has cut a step short."""
-    start, grad = RandomState(), torch.is_grad_enabled()
+def _left_alone(step: TrainingStep) -> Iterator[Everything]:
+    """Everything that the step reaches, and grad mode, are as they were afterwards, also after an interrupt."""
+    start, grad = Everything(step), torch.is_grad_enabled()
+    if start.cannot_restore:
+        raise InputError(
+            f"the step reaches {start.cannot_restore[0]}, which cannot be put back after it; "
+            "verify it from a file, where each run has a process of its own: roam verify FILE.py:FACTORY"
+        )
     try:
         yield start
     finally:
@@ -171,20 +179,14 @@ def _left_alone() -> Iterator[RandomState]:
             torch.set_grad_enabled(grad)
 
 
-def copied(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
-    """Deep copies of both, the optimizer's bound to the copied parameters. Raises InputError if they have no copy."""
-    memo: dict[int, Any] = {}
-    try:
-        twin, twin_optimizer = copy.deepcopy((model, optimizer), memo)
-        for key, value in vars(optimizer).items():  # Optimizer pickles its groups and state only
-            if key not in vars(twin_optimizer) and key != "step":
-                setattr(twin_optimizer, key, copy.deepcopy(value, memo))
-    except Exception as error:
-        raise InputError(
-            f"{type(model).__name__} cannot be copied ({type(error).__name__}: {str(error)[:200]}); "
-            "verify it from a file: roam verify FILE.py:FACTORY"
-        ) from None
-    return twin, twin_optimizer
+def _copy(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    return None if tensor is None else tensor.detach().to("cpu", copy=True)
+
+
+def _amount(eager: torch.Tensor | None, planned: torch.Tensor | None) -> str:
+    if eager is None or planned is None or (eager.shape, eager.dtype) != (planned.shape, planned.dtype):
+        return ""
+    return told_difference(eager, planned)
 
 
 def _arena_bytes(plan: Any) -> int | None:

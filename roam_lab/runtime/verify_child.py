@@ -17,11 +17,13 @@ import numpy
 import torch
 from torch.utils import _pytree as pytree
 
+from roam_lab.capture import TrainingStep, optimizers_of
 from roam_lab.capture.factory import load_factory, one_line
 from roam_lab.capture.step import as_step
 from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import DeviceError, RoamError
-from roam_lab.runtime.identity import digest, digests, named_values
+from roam_lab.runtime.everything import digests_now, tensors_now
+from roam_lab.runtime.identity import digest_each
 from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
 from roam_lab.runtime.paired import TimedStep, in_own_process, paired_times
 
@@ -59,30 +61,34 @@ def make(request: dict[str, Any]) -> dict[str, Any]:
 
 def _move(made: dict[str, Any], device: torch.device) -> None:
     made["model"].to(device)
-    state = made["optimizer"].state
-    for parameter, values in state.items():
-        for key, value in values.items():
-            if isinstance(value, torch.Tensor) and key != "step":  # torch keeps step counters where they are
-                values[key] = value.to(parameter.device)
+    for optimizer in optimizers_of(made["optimizer"]):
+        for parameter, values in optimizer.state.items():
+            for key, value in values.items():
+                if isinstance(value, torch.Tensor) and key != "step":  # torch keeps step counters where they are
+                    values[key] = value.to(parameter.device)
     made["batch"] = pytree.tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, made["batch"])
+
+
+def training_step(made: dict[str, Any]) -> TrainingStep:
+    """The step of what a factory made."""
+    return TrainingStep(made["model"], made["optimizer"], as_step(made.get("loss"), made.get("step")))
 
 
 def bind_eager(made: dict[str, Any]) -> BoundStep:
     """The eager `step(batch)`."""
-    train_step = as_step(made.get("loss"), made.get("step"))
-    return lambda batch: train_step(made["model"], made["optimizer"], batch)
+    return training_step(made).run
 
 
 def bind_planned(made: dict[str, Any], plan: Any) -> BoundStep:
-    """The planned `step(batch)`, captured and ready; a plan that does not fit is an error here, not a fallback."""
-    from roam_lab.capture.prime import can_prime
+    """The planned `step(batch)`, captured and ready; a plan that does not fit is an error here, not a fallback.
+
+    It does not check itself: who calls compares all of it.
+    """
     from roam_lab.runtime.hook import hook
 
-    step = hook(
-        plan, made["model"], made["optimizer"], loss=made.get("loss"), step=made.get("step"), on_mismatch="error"
-    )
-    if can_prime(made["optimizer"]):  # else the first step runs eagerly and makes the state
-        step.prepare(made["batch"])
+    options = {key: made.get(key) for key in ("loss", "step")}
+    step = hook(plan, made["model"], made["optimizer"], **options, on_mismatch="error", check="never")
+    step.prepare(made["batch"])
     return step
 
 
@@ -110,11 +116,10 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
         scheduler=request["scheduler"],
         device=request["device"],
     )
-    found = {f"loss of step {index + 1}": digest(loss) for index, loss in enumerate(losses)}
-    found.update(digests(made["model"], made["optimizer"]))
+    values = {f"loss of step {index + 1}": loss for index, loss in enumerate(losses)}
+    found = digest_each(values) | digests_now(training_step(made))
     if request.get("dump"):
-        values = dict(named_values(made["model"], made["optimizer"]))
-        values.update((f"loss of step {index + 1}", loss) for index, loss in enumerate(losses))
+        values |= tensors_now(training_step(made))
         torch.save(values[request["dump"]].detach().cpu().clone(), request["dump_path"])
     return {"figures": figures.to_data(), "digests": found}
 

@@ -6,7 +6,7 @@ import torch
 from roam_lab.errors import RoamError
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.plan import make_plan
-from roam_lab.runtime.arena import HUGE_PAGE, allocate, arena_bytes, view_at
+from roam_lab.runtime.arena import HUGE_PAGE, Form, allocate, arena_bytes, view_at
 
 CPU = torch.device("cpu")
 
@@ -48,7 +48,7 @@ LIKES = [
 @pytest.mark.parametrize("like", LIKES, ids=lambda like: f"{tuple(like.shape)}{like.stride()}")
 def test_views_are_like_the_tensor_and_lie_where_they_should(like):
     arena = allocate(1024, CPU)[64:]
-    view = view_at(arena.untyped_storage(), arena.storage_offset() + 128, like)
+    view = view_at(arena.untyped_storage(), arena.storage_offset() + 128, Form.of(like))
     assert (view.shape, view.stride(), view.dtype) == (like.shape, like.stride(), like.dtype)
     if view.numel():
         assert view.data_ptr() == arena.data_ptr() + 128 + like.storage_offset() * like.element_size()
@@ -58,11 +58,11 @@ def test_views_are_like_the_tensor_and_lie_where_they_should(like):
 def test_conjugate_and_negative_views():
     """torch keeps both as a bit on the view; the memory holds the plain number."""
     arena = allocate(64, CPU)
-    number = view_at(arena.untyped_storage(), 0, torch.empty(2, dtype=torch.complex64))
+    number = view_at(arena.untyped_storage(), 0, Form.of(torch.empty(2, dtype=torch.complex64)))
     number.copy_(torch.tensor([1 + 2j, 3 - 4j]))
     like = torch.empty(2, dtype=torch.complex64)
-    assert torch.equal(view_at(arena.untyped_storage(), 0, like.conj()), torch.tensor([1 - 2j, 3 + 4j]))
-    imaginary = view_at(arena.untyped_storage(), 0, like.conj().imag)
+    assert torch.equal(view_at(arena.untyped_storage(), 0, Form.of(like.conj())), torch.tensor([1 - 2j, 3 + 4j]))
+    imaginary = view_at(arena.untyped_storage(), 0, Form.of(like.conj().imag))
     assert like.conj().imag.is_neg()
     assert torch.equal(imaginary, torch.tensor([-2.0, 4.0]))
 

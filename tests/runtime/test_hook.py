@@ -33,16 +33,16 @@ def adamw(model):
 class Pair:
     """A planned run and its eager twin, taken the same way."""
 
-    def __init__(self, model=None, make=adamw, on_mismatch="eager", batch=None, loss=mean_square):
+    def __init__(self, model=None, make=adamw, batch=None, loss=mean_square, step=None, **options):
         torch.manual_seed(0)
         model = model or network()
         self.batch = torch.randn(5, 4) if batch is None else batch
         self.models = model, copy.deepcopy(model)
         self.optimizers = tuple(map(make, self.models))
-        self.eager = as_step(loss)
+        self.eager, self.warned = step or as_step(loss), []
         captured = capture_step(self.models[0], self.optimizers[0], self.batch, self.eager)
         self.plan = make_plan(captured.graph, environment=captured.environment)
-        self.planned = roam.hook(self.plan, self.models[0], self.optimizers[0], loss=loss, on_mismatch=on_mismatch)
+        self.planned = roam.hook(self.plan, self.models[0], self.optimizers[0], step=self.eager, **options)
 
     def both(self, function):
         for model, optimizer in zip(self.models, self.optimizers, strict=True):
@@ -51,14 +51,16 @@ class Pair:
     def step(self, batch=None, planned=True):
         """One step of both: same bits; `planned` says whether the plan is to run."""
         batch = self.batch if batch is None else batch
-        eagerly = []
-        self.planned.eager_step = lambda *args: eagerly.append(True) or self.eager(*args)
-        random = torch.get_rng_state()
-        loss = self.planned(batch)
+        random, ran = torch.get_rng_state(), (self.planned.planned_steps, self.planned.eager_steps)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            loss = self.planned(batch)
+        self.warned += [str(one.message) for one in warned]
         torch.set_rng_state(random)
         assert digest(loss) == digest(self.eager(self.models[1], self.optimizers[1], batch))
         assert digests(self.models[0], self.optimizers[0]) == digests(self.models[1], self.optimizers[1])
-        assert (not eagerly) == planned
+        now = (self.planned.planned_steps, self.planned.eager_steps)
+        assert now == ((ran[0] + 1, ran[1]) if planned else (ran[0], ran[1] + 1))
         return loss
 
 
@@ -223,15 +225,40 @@ def test_settings_that_only_change_their_number():
         pair.step()
 
 
+def clearing_all(model, optimizer, batch):
+    loss = mean_square(model, batch)
+    loss.backward()
+    optimizer.step()
+    model.zero_grad()
+    return loss
+
+
 def test_a_group_of_parameters_added_later():
-    model = network()
-    pair = Pair(model, make=lambda model: torch.optim.AdamW(model[0].parameters()))
+    make = lambda model: torch.optim.AdamW(model[0].parameters())  # noqa: E731
+    pair = Pair(make=make, step=clearing_all)
     pair.step()
-    pair.both(lambda model, _: model.zero_grad())  # eager has kept gradients that the optimizer did not clear
     pair.both(lambda model, optimizer: optimizer.param_groups[0]["params"].append(model[3].bias))
     pair.step(planned=False)
     pair.both(lambda model, optimizer: optimizer.add_param_group({"params": [model[3].weight]}))
     pair.step(planned=False)
+    branch = "a setting of the optimizer now takes another branch of its update than in the plan (the number of "
+    assert pair.planned.reasons == {
+        branch + "parameters in group 0)": 1,
+        branch + "parameter groups)": 1,
+    }
+
+
+def test_gradients_that_a_step_leaves_are_part_of_the_promise():
+    """The optimizer's zero_grad leaves those of parameters that it does not hold; a planned step keeps none."""
+    pair = Pair(make=lambda model: torch.optim.AdamW(model[0].parameters()))
+    pair.step(planned=False)
+    assert pair.models[0][3].bias.grad is not None
+    (sentence,) = pair.planned.reasons
+    assert sentence.startswith("planned step 1 is not the eager step, bit for bit: model.1.weight.grad is there after")
+    assert pair.warned == [f"a training step ran eagerly: {sentence} (told once; counted in step.reasons)"]
+    pair.step(planned=False)
+    assert pair.planned.reasons == {sentence: 2}
+    assert len(pair.warned) == 1
 
 
 def test_state_loaded_between_steps():

@@ -1,0 +1,78 @@
+"""The one arena of a hook: shared by all its compiled steps, as large as the largest of them, given back when idle."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Protocol
+
+import torch
+
+from roam_lab.runtime.arena import allocate
+from roam_lab.runtime.heap import resident_bytes, trim
+
+
+class Tenant(Protocol):
+    """Who holds views of the arena."""
+
+    def unbind(self) -> None:
+        """Drop every view of the arena."""
+
+
+class ArenaPool:
+    """One arena, made when it is first needed. There are never two: it grows after the old one was given back.
+
+    `base_bytes`: resident bytes of the process just before the arena was made (its pages are not resident then).
+    """
+
+    def __init__(self) -> None:
+        self._device = torch.device("cpu")
+        self._arena: torch.Tensor | None = None
+        self._sizes: weakref.WeakKeyDictionary[Tenant, int] = weakref.WeakKeyDictionary()
+        self.base_bytes = 0
+
+    @property
+    def arena(self) -> torch.Tensor:
+        """The present arena as bytes; of size 0 while there is none."""
+        return torch.empty(0, dtype=torch.uint8) if self._arena is None else self._arena
+
+    @property
+    def held(self) -> bool:
+        """Whether there is an arena now."""
+        return self._arena is not None
+
+    def join(self, tenant: Tenant, size: int, device: torch.device) -> None:
+        """Tell that a tenant will need an arena of `size` bytes on `device`; nothing is allocated yet."""
+        if device != self._device:
+            self.release()
+            self._device = device
+        self._sizes[tenant] = size
+
+    def leave(self, tenant: Tenant) -> None:
+        """The tenant is given up; the arena stays as it is until it is made anew."""
+        tenant.unbind()
+        self._sizes.pop(tenant, None)
+
+    def take(self, tenant: Tenant) -> torch.Tensor:
+        """The arena, at least as large as the tenant needs. All that was bound before is unbound if it has to grow.
+
+        Raises RoamError when it does not fit.
+        """
+        if self._arena is not None and self._arena.numel() >= self._sizes[tenant]:
+            return self._arena
+        self.release()
+        trim()
+        self.base_bytes = resident_bytes()
+        self._arena = allocate(max(self._sizes.values()), self._device)
+        return self._arena
+
+    def release(self) -> None:
+        """Unbind every tenant and give the arena's memory back to the system, or to the device."""
+        for tenant in list(self._sizes):
+            tenant.unbind()
+        if self._arena is None:
+            return
+        self._arena = None
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()
+        else:
+            trim()

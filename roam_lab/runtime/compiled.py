@@ -1,0 +1,230 @@
+"""One captured and planned step bound to the user's tensors, and the few that a hook keeps."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from roam_lab.capture import Captured, TrainingStep
+from roam_lab.capture.inputs import Input, batch_leaves, fixed_settings, read_setting
+from roam_lab.capture.sources.guards import Guards
+from roam_lab.errors import MismatchError, RoamError
+from roam_lab.ir import fingerprint
+from roam_lab.plan import Plan
+from roam_lab.runtime.arena import Form, arena_bytes
+from roam_lab.runtime.arena_pool import ArenaPool
+from roam_lab.runtime.binding import Residents, addresses, bind, check_forms, forms_of
+from roam_lab.runtime.heap import Heap
+from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.program import Program
+from roam_lab.runtime.program_writer import write_program
+from roam_lab.runtime.step_guards import guarded_path
+
+MOST_COMPILED = 16
+"""Compiled steps that a hook keeps; the one that was not used for longest goes first."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, and how.
+
+    `kind`: "resident" (a tensor is gone, or was replaced by one of another form), "setting" (an optimizer's setting
+    takes another branch), "guard" (anything else that capture relied on).
+    """
+
+    kind: Literal["resident", "setting", "guard"]
+    path: str
+    sentence: str
+
+
+class Compiled:
+    """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
+
+    `proven`: whether one of its steps was held against the eager one. `graph_sha256`: of the captured graph.
+    """
+
+    def __init__(
+        self, captured: Captured, plan: Plan, step: TrainingStep, tree: ModelTree, pool: ArenaPool, guards: Guards
+    ) -> None:
+        self._optimizers = step.optimizers
+        self._pool = pool
+        self.guards = guards
+        self.order = plan.order
+        self.program: Program = write_program(captured, plan.order)
+        self.graph_sha256 = fingerprint(captured.graph)
+        own = arena_bytes(plan, captured.graph)
+        self._beside = plan.arena_bytes - own
+        self._offsets = {
+            index: plan.offsets[index]
+            for index, storage in enumerate(captured.graph.storages)
+            if not storage.external and index in plan.offsets
+        }
+        self._held = captured.trace.held
+        self._symbols, self._conditions = captured.trace.symbols, captured.trace.guards
+        self.residents = Residents(tree, self._optimizers, self.program.residents)
+        self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
+        self._settings = [found.path for found in self.program.arguments if found.kind == "setting"]
+        self._fixed = fixed_settings(self._optimizers)
+        self._accepted: tuple[Any, ...] | None = None
+        self._bound: list[int] | None = None
+        self._function: Callable[..., torch.Tensor] | None = None
+        self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
+        self.proven = False
+        self._forms = forms_of(self.program)
+        pool.join(self, own, torch.device(captured.device))
+
+    @property
+    def arena(self) -> torch.Tensor:
+        """The hook's arena as bytes, the same for all its compiled steps; of size 0 while there is none."""
+        return self._pool.arena
+
+    def change(self) -> Change | None:
+        """What keeps the step from running as it was captured; None when nothing does."""
+        for module, name, tensor in self._held:
+            if vars(module).get(name) is not tensor:
+                return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
+        try:
+            check_forms(self._forms, self.residents.find())
+        except KeyError as error:
+            return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
+        except MismatchError as error:
+            return Change("resident", str(error), str(error).partition(";")[0])
+        setting = self._setting_changed()
+        if setting is not None:
+            return Change(
+                "setting",
+                setting,
+                f"a setting of the optimizer now takes another branch of its update than in the plan ({setting})",
+            )
+        told = self.guards.check()
+        return None if told is None else Change("guard", guarded_path(told), told)
+
+    def _setting_changed(self) -> str | None:
+        """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured."""
+        fixed = fixed_settings(self._optimizers)
+        if fixed != self._fixed:
+            return _fixed_difference(self._fixed, fixed)
+        values = tuple(read_setting(self._optimizers, path) for path in self._settings)
+        if values == self._accepted:
+            return None
+        now = {symbol: read_setting(self._optimizers, found.path) for symbol, found in self._symbols.items()}
+        for condition in self._conditions:
+            if not bool(condition.subs(now)):
+                found = [self._symbols[one] for one in condition.free_symbols if one in self._symbols]
+                return ", ".join(sorted(f"{one.path[2]} of group {one.path[1]}" for one in found)) or str(condition)
+        self._accepted = values
+        return None
+
+    def run(self, batch: Any) -> torch.Tensor:
+        """One step on the resident tensors. Returns the loss, a tensor of its own. Raises RoamError naming the op."""
+        tensors = self.residents.find()
+        function = self._function
+        if function is None or addresses(tensors.values()) != self._bound:
+            function = self._bind(tensors)
+        leaves = batch_leaves(batch)
+        arguments = [leaves[index] for index in self._batch]
+        arguments += [read_setting(self._optimizers, path) for path in self._settings]
+        self._heap.start()
+        try:
+            with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
+                loss = function(*arguments)
+        except Exception as error:
+            raise self._named(error) from error
+        if self._unproven:
+            self._check_places()
+        return loss
+
+    def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """Make every view anew: at first, and when the arena was given back or the user replaced a tensor."""
+        arena = self._pool.take(self)
+        self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
+        places = bind(self.program, self._offsets, tensors, arena)
+        self._function = self.program.compile(places, self._heap.before)
+        self._bound = addresses(tensors.values())
+        self._unproven = {name: (tensor, tensor.data_ptr()) for name, tensor in places.items()}
+        return self._function
+
+    def unbind(self) -> None:
+        """Drop every view of the arena; the next run makes them anew."""
+        if self._function is not None:
+            self._function.__globals__.clear()  # also where the traceback of a failed step still holds the function
+        self._function, self._bound, self._unproven = None, None, {}
+
+    def _check_places(self) -> None:
+        """After the first run: an op that gave its output other memory or another form has broken the plan."""
+        for name, (tensor, address) in self._unproven.items():
+            like = self.program.places[name].like
+            if tensor.data_ptr() != address:
+                raise RoamError(
+                    f"an op gave its output of shape {like.shape} memory of its own, not its planned place; "
+                    "report it with the model, and train eagerly"
+                )
+            now = Form.of(tensor)
+            if (now.shape, now.strides, now.dtype) != (like.shape, like.strides, like.dtype):
+                raise RoamError(
+                    f"an op made its output of shape {like.shape}, {like.dtype}, strides {like.strides} one of shape "
+                    f"{now.shape}, {now.dtype}, strides {now.strides}; report it with the model, and train eagerly"
+                )
+        self._unproven = {}
+
+    def _named(self, error: Exception) -> RoamError:
+        """The error with the op and the user's line that it comes from."""
+        traceback, line = error.__traceback__, None
+        while traceback is not None:
+            if traceback.tb_frame.f_code.co_filename == self.program.filename:
+                line = traceback.tb_lineno
+            traceback = traceback.tb_next
+        index = self.program.op_of_line.get(line or 0)
+        first = (str(error) or type(error).__name__).splitlines()[0][:200]
+        if index is None:
+            return RoamError(f"the planned step failed ({first}); run the eager step to compare")
+        return RoamError(
+            f"{self.program.ops[index]} failed while the plan ran ({first}); "
+            "parameters may be half updated: load a checkpoint, and run the eager step to compare"
+        )
+
+
+def _fixed_difference(before: tuple[Any, ...], now: tuple[Any, ...]) -> str:
+    """The first of `fixed_settings` that differs, by name."""
+    if len(before) != len(now):
+        return "the number of parameter groups"
+    for index, ((count, settings), (count_now, settings_now)) in enumerate(zip(before, now, strict=True)):
+        if count != count_now:
+            return f"the number of parameters in group {index}"
+        for key in sorted(settings.keys() | settings_now.keys()):
+            if settings.get(key) != settings_now.get(key) or (key in settings) != (key in settings_now):
+                return f"{key} of group {index}"
+    return "its groups"
+
+
+class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
+    """The compiled steps of a hook by batch, mode and autocast; at most `most`, the longest unused goes first."""
+
+    def __init__(self, pool: ArenaPool, most: int = MOST_COMPILED) -> None:
+        super().__init__()
+        self._pool, self._most = pool, most
+
+    def used(self, key: tuple[Any, ...]) -> Compiled | None:
+        """The step for this key, now the last to go."""
+        found = self.get(key)
+        if found is not None:
+            self.move_to_end(key)
+        return found
+
+    def add(self, key: tuple[Any, ...], compiled: Compiled) -> None:
+        """Keep one more, and drop the longest unused if there are too many."""
+        self.drop(key)
+        self[key] = compiled
+        while len(self) > self._most:
+            self.drop(next(iter(self)))
+
+    def drop(self, *keys: tuple[Any, ...]) -> None:
+        """Give up the steps of these keys, and whatever they hold."""
+        for key in keys:
+            compiled = self.pop(key, None)
+            if compiled is not None:
+                self._pool.leave(compiled)

@@ -1,0 +1,60 @@
+"""Everything that a training step reaches, at one moment: named values, their digests, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from roam_lab.capture import TrainingStep
+from roam_lab.capture.sources.guards import changed_paths
+from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
+from roam_lab.runtime.identity import Digests
+
+
+class Everything:
+    """A copy of what one step may change, made when this is; `restore` puts it back, in place.
+
+    `cannot_restore`: what `restore` would leave as it is (open files, iterators, ...): do not run the step twice then.
+    """
+
+    def __init__(self, step: TrainingStep) -> None:
+        self._step = step
+        self._snapshot = FullSnapshot(step.model, step.optimizers, step.function)
+        self.cannot_restore = self._snapshot.python.cannot_restore
+
+    def changed(self) -> set[str]:
+        """Paths of the Python values that are not as they were (a counter, a log): what the step changes itself."""
+        return changed_paths(self._snapshot.changes())
+
+    def restore(self) -> None:
+        """Put everything back. May be called more than once; an interrupt waits until that is done."""
+        self._snapshot.restore()
+
+    def digests(self) -> Digests:
+        """The digest of everything as it is now, by name."""
+        return digests_now(self._step)
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Every tensor and gradient as it is now, by the name that it has in `digests`."""
+        return tensors_now(self._step)
+
+
+def roots_of(step: TrainingStep) -> dict[str, Any]:
+    """What everything is reached from, by the name that paths begin with."""
+    optimizers = step.optimizers
+    return {"model": step.model, "optimizer": optimizers[0] if len(optimizers) == 1 else optimizers,
+            "step": step.function}  # fmt: skip
+
+
+def digests_now(step: TrainingStep) -> Digests:
+    """The digest of everything that the step reaches now; takes a copy of one tensor at a time."""
+    return digests_of(roots_of(step))
+
+
+def tensors_now(step: TrainingStep) -> dict[str, torch.Tensor]:
+    """Every tensor and gradient that the step reaches now, by name."""
+    found = reach(roots_of(step)).tensors
+    gradients = {f"{name}.grad": one.grad for name, one in found if one.is_leaf and one.grad is not None}
+    return {**gradients, **dict(reversed(found))}

@@ -1,0 +1,46 @@
+"""Gives the arena back when the user runs the model between planned steps: an evaluation needs the memory."""
+
+from __future__ import annotations
+
+import weakref
+from typing import Any
+
+import torch
+from torch.nn.modules.module import register_module_forward_pre_hook
+
+from roam_lab.runtime.arena_pool import ArenaPool
+from roam_lab.runtime.model_tree import ModelTree
+
+
+class ForwardWatch:
+    """Between `start` and `stop`, the first forward of any module of the model releases the arena, and ends the watch.
+
+    It is a hook on all modules of the process, as one on the model would be saved and copied with it.
+    """
+
+    def __init__(self, tree: ModelTree, pool: ArenaPool) -> None:
+        self._tree, self._pool = tree, pool
+        self._handle: Any = None
+        self._end: Any = None
+
+    def start(self) -> None:
+        """Watch, if an arena is held."""
+        if self._handle is not None or not self._pool.held:
+            return
+        watch = weakref.ref(self)  # the process must not keep the arena alive
+
+        def before_forward(module: torch.nn.Module, args: Any) -> None:
+            mine = watch()
+            if mine is not None and mine._tree.holds(module):
+                mine.stop()
+                mine._pool.release()
+
+        self._handle = register_module_forward_pre_hook(before_forward)
+        self._end = weakref.finalize(self, self._handle.remove)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        if self._handle is not None:
+            self._end.detach()
+            self._handle.remove()
+            self._handle = None

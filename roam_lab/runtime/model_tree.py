@@ -1,0 +1,61 @@
+"""The modules of a model: walked once, and again only when one was replaced, as every step asks for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+class ModelTree:
+    """Where a model's tensors are held, and which of its modules train."""
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        self._model = model
+        self._walk()
+
+    def _walk(self) -> None:
+        self._modules = list(self._model.modules())
+        self._members = set(self._modules)
+        self._children = [
+            (module._modules, list(module._modules.values())) for module in self._modules if module._modules
+        ]
+        self._parameters = [module._parameters for module in self._modules if module._parameters]
+        self._owners: dict[str, tuple[dict[str, Any], str]] = {}
+
+    def refresh(self) -> None:
+        """Walk again if a module was added, taken away or replaced since."""
+        if not all([*held.values()] == children for held, children in self._children):
+            self._walk()
+
+    def holds(self, module: torch.nn.Module) -> bool:
+        """Whether it is one of the model's modules (as of `refresh`)."""
+        return module in self._members
+
+    def modes(self) -> tuple[Any, ...]:
+        """What a user may switch between steps: which modules train, and which parameters (as of `refresh`)."""
+        training = tuple([module.training for module in self._modules])
+        trainable = tuple([p.requires_grad for held in self._parameters for p in held.values() if p is not None])
+        return training, trainable
+
+    def tensor(self, name: str) -> torch.Tensor:
+        """The parameter or buffer of this name (as of `refresh`). Raises KeyError when it is gone."""
+        if name not in self._owners:
+            self._owners[name] = self._owner(name)
+        held, key = self._owners[name]
+        found = held[key]
+        if found is None:
+            raise KeyError(name)
+        tensor: torch.Tensor = found
+        return tensor
+
+    def _owner(self, name: str) -> tuple[dict[str, Any], str]:
+        path, _, key = name.rpartition(".")
+        try:
+            module = self._model.get_submodule(path)
+        except AttributeError:
+            raise KeyError(name) from None
+        held: dict[str, Any] = module._parameters if key in module._parameters else module._buffers
+        if key not in held:
+            raise KeyError(name)
+        return held, key

@@ -1,0 +1,49 @@
+"""Why steps ran eagerly: counted by sentence, each told once."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+from roam_lab.errors import RoamWarning
+
+_PACKAGE = str(Path(__file__).resolve().parents[1])
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a step runs eagerly. `sentence` is what steps are counted by, so it holds no value that may change each time.
+
+    `detail`: the sentence for this very step, where it says more; `advice`: what to do, in an error.
+    """
+
+    sentence: str
+    detail: str = ""
+    advice: str = "plan again, or use on_mismatch='eager'"
+
+    @property
+    def error(self) -> str:
+        """The text of an error that this reason makes."""
+        return f"{self.detail or self.sentence}; {self.advice}"
+
+
+class Reasons(dict[str, int]):
+    """Sentence -> number of steps that ran eagerly for this reason; a new sentence is a warning, an old one is not."""
+
+    def count(self, reason: Reason) -> None:
+        """One more eager step."""
+        known = reason.sentence in self
+        self[reason.sentence] = self.get(reason.sentence, 0) + 1
+        if not known:
+            text = f"a training step ran eagerly: {reason.detail or reason.sentence}"
+            warnings.warn(f"{text} (told once; counted in step.reasons)", RoamWarning, stacklevel=_users_level())
+
+
+def _users_level() -> int:
+    """The `stacklevel` at which `count` warns where the user called."""
+    frame, level = sys._getframe(1), 1  # that of `count`
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,0 +1,172 @@
+"""The planned step held against the eager one, from the same state, bit by bit, in the life of a hook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch.utils import _pytree as pytree
+
+from roam_lab.capture import TrainingStep
+from roam_lab.errors import InputError
+from roam_lab.interrupt import PATIENCE_SECONDS, held
+from roam_lab.runtime.everything import Everything
+from roam_lab.runtime.heap import trim
+from roam_lab.runtime.identity import Digests, digest, first_differences, told_difference
+
+Check = Literal["first", "never"] | int
+"""Which planned steps are also run eagerly: the first of each compiled step, none, or every Nth and the first."""
+
+
+def check_of(check: Any) -> Check:
+    """`check` as `hook` takes it. Raises InputError for anything else."""
+    if check in ("first", "never") or (isinstance(check, int) and not isinstance(check, bool) and check >= 1):
+        return check  # type: ignore[no-any-return]
+    raise InputError(f"check is {check!r}; choose 'first', 'never', or a whole number N >= 1 for every Nth step")
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What an eager step left (`left`: digests), and the state that it and the planned step start from.
+
+    `changed`: paths of the Python values that the step itself changes.
+    """
+
+    start: Everything
+    left: Digests
+    changed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A planned step that left something else than the eager one; everything is again as before both.
+
+    `planned`: its digests; `name`, `value`: the first tensor that differs, as the planned step left it.
+    `error`: what the planned step raised, where it did not end.
+    """
+
+    eager: Digests
+    planned: Digests
+    name: str | None = None
+    value: torch.Tensor | None = None
+    error: Exception | None = None
+
+    def told(self, eager_values: dict[str, Any], number: int) -> str:
+        """One sentence; `eager_values`: what the eager step leaves, run once more; `number`: that of the step."""
+        if self.error is not None:
+            return f"planned step {number} failed where the eager step does not: {str(self.error).partition(';')[0]}"
+
+        def amount(name: str) -> str:
+            eager = eager_values.get(name)
+            if name != self.name or self.value is None or not isinstance(eager, torch.Tensor):
+                return ""
+            return told_difference(eager, self.value)
+
+        found = first_differences(self.eager, self.planned, amount, most=1)
+        return f"planned step {number} is not the eager step, bit for bit: {', '.join(found).rstrip()}"
+
+
+class SelfCheck:
+    """Runs a step eagerly, puts everything back, and compares what the planned step then leaves.
+
+    `notes` hears, once each, why a check was left out.
+    """
+
+    def __init__(self, check: Check, notes: list[str]) -> None:
+        self._check = check
+        self._notes = notes
+        self._impossible = False
+
+    def due(self, proven: bool, planned_steps: int) -> bool:
+        """Whether the next planned step is to be checked: its compiled step is not `proven`, or it is an Nth one."""
+        if self._check == "never" or self._impossible:
+            return False
+        return not proven or (isinstance(self._check, int) and planned_steps % self._check == 0)
+
+    def left_out(self, why: str) -> None:
+        """Note that, and why, a step was not checked."""
+        text = f"not checked against the eager step: {why}"
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def eager_first(self, step: TrainingStep, batch: Any) -> Expected | None:
+        """Run the eager step and put everything back; None, with a note, when there is no memory for it.
+
+        What the step itself raises is raised, everything put back before. Run it while no arena is held.
+        """
+        with held(PATIENCE_SECONDS) as check:
+            start: Everything | None = None
+            try:
+                start = Everything(step)
+                if start.cannot_restore:
+                    self._not_twice(start.cannot_restore)
+                    return None
+                result = step.run(batch)
+                check()
+                left = {**_digests_of(result), **start.digests()}
+                result = None  # its memory is not needed beside the copy that is put back
+                return Expected(start, left, frozenset(start.changed()))
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not _is_no_room(error):
+                    raise
+            finally:
+                if start is not None:
+                    start.restore()
+        self._impossible = True
+        self.left_out("it does not fit into memory")
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+        trim()
+        return None
+
+    def _not_twice(self, paths: tuple[str, ...]) -> None:
+        self._impossible = True
+        self.left_out(f"the step reaches {paths[0]}, which cannot be put back after it")
+
+    def compare(self, expected: Expected, run: Callable[[], Any]) -> tuple[Any, Parted | None]:
+        """What the planned step `run` returns, and how it parted from the eager one; then everything is put back.
+
+        Also when it is interrupted, everything is put back.
+        """
+        with held(PATIENCE_SECONDS) as check:
+            try:
+                result = run()
+                left = {**_digests_of(result), **expected.start.digests()}
+                check()
+            except Exception as error:
+                expected.start.restore()
+                return None, Parted(expected.left, {}, error=error)
+            except BaseException:
+                expected.start.restore()
+                raise
+            if left == expected.left:
+                return result, None
+            try:
+                return None, self._parted(expected, left, result)
+            finally:
+                expected.start.restore()
+
+    def _parted(self, expected: Expected, left: Digests, result: Any) -> Parted:
+        values = {**dict(values_of(result)), **expected.start.tensors()}
+        for name, eager in expected.left.items():
+            value = values.get(name)
+            if left.get(name) != eager and isinstance(value, torch.Tensor):
+                return Parted(expected.left, left, name, value.detach().to("cpu", copy=True))
+        return Parted(expected.left, left)
+
+
+def values_of(result: Any) -> Iterator[tuple[str, Any]]:
+    """What a step returned, leaf by leaf."""
+    leaves = pytree.tree_leaves(result)
+    for index, leaf in enumerate(leaves):
+        yield "loss" if len(leaves) == 1 else f"result {index}", leaf
+
+
+def _digests_of(result: Any) -> Digests:
+    return {name: digest(value) for name, value in values_of(result)}
+
+
+def _is_no_room(error: Exception) -> bool:
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)

@@ -1,0 +1,36 @@
+"""What bits may depend on besides the graph: versions, processor, threads, flags. One digest of all of it."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from pathlib import Path
+
+import torch
+
+VERIFIED = "verified"
+"""Key of a plan's environment: `verified_digest` of the place where the plan was verified bit for bit."""
+
+
+def verified_digest(graph_sha256: str, device: torch.device | str) -> str:
+    """SHA-256 of everything under which a verified plan of this graph needs no further check on this machine."""
+    device = torch.device(device)
+    facts = [
+        f"graph {graph_sha256}",
+        f"torch {torch.__version__} {torch.__config__.show()}",
+        f"processor {_processor()} {torch.backends.cpu.get_cpu_capability()}",
+        f"threads {torch.get_num_threads()} {torch.get_num_interop_threads()}",
+        f"deterministic {torch.are_deterministic_algorithms_enabled()} {torch.backends.cudnn.benchmark}",
+        f"precision {torch.get_float32_matmul_precision()} {torch.backends.mkldnn.enabled}",
+    ]
+    if device.type == "cuda":
+        facts.append(f"device {torch.cuda.get_device_properties(device)} {torch.backends.cudnn.version()}")
+    return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    return next((line for line in lines if line.startswith("model name")), platform.processor())
