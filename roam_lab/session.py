@@ -45,9 +45,9 @@ def profile(
 
     `optimizer`: one, or a tuple; None: AdamW with its defaults over all parameters. `loss`: a function of (model,
     batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your own
-    `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the meta device and hold no
-    weights. `timing`: time every op, too. `progress(what, part)` hears what is being done; `seen` hears
-    of the profile once it is captured, before anything is measured.
+    `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the
+    meta device and hold no weights. `timing`: time every op, too. `progress(what, part)` hears what is being done;
+    `seen` hears of the profile as soon as it is made.
 
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
     step cannot be captured, InputError when it cannot be measured.

@@ -109,6 +109,6 @@ def _refuse_much_to_undo(undone: tuple[Node, ...], trace: Trace) -> None:
     if size > MOST_UNDONE_BYTES:
         line = next((condition.source for condition in trace.conditions if condition.source), None)
         raise DataDependentError(
-            f"{line + ': ' if line else ''}the step branches on a value after it has changed {size / 2**20:,.0f} MiB of "
-            "parameters or state, which could not be taken back; branch before the first update, or use torch.where"
+            f"{line + ': ' if line else ''}the step branches on a value after it has changed {size / 2**20:,.0f} "
+            "MiB of parameters or state, which could not be taken back; branch before the first update"
         )

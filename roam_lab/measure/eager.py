@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves
 
-from roam_lab.capture import OptimizerOrSeveral, TrainingStep, prime_optimizer
+from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
 from roam_lab.interrupt import PATIENCE_SECONDS, held
@@ -51,9 +51,9 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerR
     """Yields a function that runs and records one eager step; at the end model, gradients, optimizers, train/eval mode
     and random state are put back as they were, also when the step raises.
 
-    Optimizer state is in place before the first recorded step: primed, or made by one step that is not recorded (as
-    always on CUDA, whose libraries allocate workspaces on first use). State that was not there before is removed again
-    at the end. Takes one more copy of parameters and state in CPU memory.
+    Where an optimizer can make its state only by a step, and always on CUDA (whose libraries allocate workspaces on
+    first use), one step that is not recorded runs first. State that was not there before is removed again at the end.
+    Takes one more copy of parameters and state in CPU memory.
 
     CPU: storages followed by a dispatch mode, so bytes are exact and allocator overhead and workspaces inside kernels
     are not seen. CUDA: the caching allocator's own statistics.
@@ -61,9 +61,8 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerR
     with held(PATIENCE_SECONDS) as check:
         snapshot = Snapshot(training.model, training.optimizer)
         try:
-            primed = [prime_optimizer(optimizer) for optimizer in training.optimizers]
             device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
-            if not all(primed) or device.type == "cuda":
+            if not all(map(can_prime, training.optimizers)) or device.type == "cuda":
                 record(training, batch, check)
             yield lambda: record(training, batch, check)
         finally:
@@ -71,17 +70,38 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerR
 
 
 def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambda: None) -> EagerRun:
-    """Run one eager step and record it. `check` is called before each operator: what it raises ends the step."""
+    """Run one eager step and record it. `check` is called before each operator: what it raises ends the step.
+
+    Optimizer state that is missing, and can be primed, is made just before its optimizer's step and is not recorded:
+    the step is recorded as every later one runs.
+    """
     model = training.model
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     recorder = OpRecorder([*model.parameters(), *model.buffers(), *_held_tensors(training, batch)], check=check)
     if device.type == "cuda":
         return _record_on_cuda(training, batch, device, recorder)
-    with recorder:
+    with _primed_unseen(training), recorder:
         result = training.run(batch)
     how = "storages followed by a dispatch mode"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
     return EagerRun(curve, recorder.log, result)
+
+
+@contextmanager
+def _primed_unseen(training: TrainingStep) -> Iterator[None]:
+    """Before each step of an optimizer, make the state of parameters with a gradient, unseen by dispatch modes."""
+
+    def prime(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        with _disable_current_modes():
+            with_gradient = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            prime_optimizer(optimizer, with_gradient)
+
+    handles = [optimizer.register_step_pre_hook(prime) for optimizer in training.optimizers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
@@ -114,7 +134,11 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
     with _single_threaded_backward():
         torch.cuda.synchronize(device)
         peaks = _AllocatorPeaks(device)
-        with peaks, recorder:  # the recorder sees an op first, the allocator's peaks are those of the kernel alone
+        with (
+            _primed_unseen(training),
+            peaks,
+            recorder,
+        ):  # the recorder sees an op first, the allocator's peaks are those of the kernel alone
             result = training.run(batch)
         torch.cuda.synchronize(device)
     how = "torch.cuda.memory_stats, allocated bytes"
