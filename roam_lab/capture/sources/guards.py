@@ -197,6 +197,12 @@ def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
         return f"a backward hook of {container.path} was added"
     if key == "__class__":
         return f"{path.removesuffix('.__class__')} was a {before.__name__} and is a {after.__name__} now"
+    if key is None:
+        return (
+            f"the set {path} has {_told(after)} now"
+            if before is MISSING
+            else f"the set {path} has lost {_told(before)}"
+        )
     if before is MISSING:
         return f"{path} was added: {_told(after)}"
     if after is MISSING:
@@ -205,8 +211,6 @@ def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
         return f"{path} is another tensor"
     if is_plain(before) and is_plain(after):
         return f"{path} was {before!r} and is {after!r} now"
-    if key is None:
-        return f"the entries of {path} have changed"
     if type(before) is type(after):
         return f"{path} is another {type(after).__name__}"
     return f"{path} was {_told(before)} and is {_told(after)} now"

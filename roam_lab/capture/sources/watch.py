@@ -180,10 +180,11 @@ class Watch:
             keys = [*before, *(key for key in now if key not in before)]
             pairs = [(key, _strong(before.get(key, MISSING)), now.get(key, MISSING)) for key in keys]
         else:
+            if isinstance(now, set):
+                old = {_strong(one) for one in before}
+                lost, won = ([one for one in old if one not in now], [one for one in now if one not in old])
+                return [(None, one, MISSING) for one in lost] + [(None, MISSING, one) for one in won]
             after, length = list(now), max(len(before), len(now))
-            if isinstance(now, set) and len(now) == len(before):
-                old_ids = {id(_strong(one)) for one in before}
-                return [(None, "a set", now)] if any(id(one) not in old_ids for one in after) else []
             pairs = [
                 (
                     place,
