@@ -263,7 +263,8 @@ class PlannedStep:
                     raise MismatchError(_why(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
             self._prime(captured)
-            guards = guards_of(self._training, expected.changed if expected is not None else ())
+            changed = captured.trace.changed | (expected.changed if expected is not None else frozenset())
+            guards = guards_of(self._training, changed)
             self._compiled.add(way, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
         finally:
             captured = plan = None  # type: ignore[assignment]
