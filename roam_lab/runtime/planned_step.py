@@ -235,16 +235,20 @@ class PlannedStep:
 
     def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
         if expected is None:
-            loss = compiled.run(batch)
+            loss = self._ran(compiled, batch)
         else:
-            loss, parted = self._check.compare(expected, lambda: compiled.run(batch))
+            loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch))
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             compiled.proven = True
         self.planned_steps += 1
+        return loss
+
+    def _ran(self, compiled: Compiled, batch: Any) -> Any:
+        loss = compiled.run(batch)
         for optimizer in self.optimizers:
-            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
-                optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers warn without it
+            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
+                optimizer._opt_called = True  # type: ignore[attr-defined]
         return loss
 
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
