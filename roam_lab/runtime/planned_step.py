@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection
 from typing import Any, Literal
 
@@ -20,10 +19,10 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch
-from roam_lab.runtime.heap import trim
+from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program_writer import write_program
-from roam_lab.runtime.reasons import Reason, Reasons
+from roam_lab.runtime.reasons import Reason, Reasons, another_step
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_guards import guards_of
@@ -32,6 +31,8 @@ from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 OnMismatch = Literal["eager", "error", "replan"]
 MOST_REMEMBERED = 256
 """Batches and modes of which a hook remembers that the plan is not for them; beyond that it forgets them all."""
+
+_REPORT = "report it with the model; train eagerly"
 
 Key = tuple[Any, ...]
 
@@ -151,21 +152,23 @@ class PlannedStep:
     def _after(self, change: Change, key: Key, compiled: Compiled, batch: Any) -> tuple[Compiled | None, Reason | None]:
         """What to do with a compiled step after a change: keep it, run eagerly for a reason, or (neither) make another.
 
-        A tensor that was replaced, and whatever else changes with "replan", is captured again. Of anything that guards
-        have noticed, capture tells once whether it matters at all.
+        Of anything that guards have noticed, capture tells once whether it matters at all. A tensor that was replaced,
+        and with "replan" whatever else changes, is captured again.
         """
-        if self.on_mismatch == "replan" or change.kind == "resident":
-            self._compiled.drop(key)
-            return None, None
-        if change.kind != "guard":
-            return compiled, Reason(change.sentence)
-        if (key, change.path) not in self._looked_at:
+        if change.kind == "guard" and (key, change.path) not in self._looked_at:
+            if len(self._looked_at) >= MOST_REMEMBERED:
+                self._looked_at.clear()
             self._looked_at.add((key, change.path))
             if self._same_without(compiled, batch):
                 compiled.guards.forget(change.path)
                 again = compiled.change()  # one thing may have changed, and another with it
                 return (compiled, None) if again is None else self._after(again, key, compiled, batch)
-        return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
+        if self.on_mismatch == "replan" or change.kind == "resident":
+            self._compiled.drop(key)
+            return None, None
+        if change.kind == "guard":
+            return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
+        return compiled, Reason(change.sentence)
 
     def _same_without(self, compiled: Compiled, batch: Any) -> bool:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
@@ -178,7 +181,7 @@ class PlannedStep:
             return False
         finally:
             captured = None  # type: ignore[assignment]
-            _collect()
+            collect()
 
     # From a batch to a compiled step
 
@@ -204,14 +207,14 @@ class PlannedStep:
             plan = self.plan
             if fingerprint(captured.graph) != plan.graph_sha256:
                 if self.on_mismatch != "replan":
-                    raise MismatchError(_why(captured, plan))
+                    raise MismatchError(another_step(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
             self._prime(captured)
             guards = guards_of(self._training, changed)
             self._compiled.add(key, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
         finally:
             captured = plan = None  # type: ignore[assignment]
-            _collect()
+            collect()
         return self._compiled[key]
 
     def _captured(self, batch: Any) -> Captured:
@@ -255,9 +258,11 @@ class PlannedStep:
         """Run eagerly from now on where the planned step was not the eager one; its memory is given up."""
         self._compiled.drop(key)
         self._pool.release()
+        if self.on_mismatch == "error":
+            raise MismatchError(Reason(parted.told({}, self.planned_steps + 1), advice=_REPORT).error)
         result = self._training.run(batch)
         left = {**dict(values_of(result)), **tensors_now(self._training)}
-        reason = Reason(parted.told(left, self.planned_steps + 1), advice="report it with the model; train eagerly")
+        reason = Reason(parted.told(left, self.planned_steps + 1), advice=_REPORT)
         self._eager[key] = reason
         self._count_eager(reason)
         return _detached(result)
@@ -278,23 +283,3 @@ class PlannedStep:
 
 def _detached(result: Any) -> Any:
     return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf, result)
-
-
-def _collect() -> None:
-    """Capture leaves reference cycles, and malloc full of holes."""
-    gc.collect()
-    trim()
-
-
-def _why(captured: Captured, plan: Plan) -> str:
-    """One sentence on why a captured step is not the one that was planned."""
-    here, there = captured.environment, plan.environment
-    for key in ("torch", "device", "batch", "model"):
-        if key in there and there[key] != here[key]:
-            shown = "" if key == "model" else f" ({there[key]} then, {here[key]} now)"
-            return f"the plan was made for another {key}{shown}; profile and plan this step again"
-    return (
-        f"the plan was made for another training step (graph {plan.graph_sha256[:12]}, this one is "
-        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss, model code or training mode); "
-        "profile and plan this step again"
-    )
