@@ -21,15 +21,17 @@ from roam_lab.registry import find
 if TYPE_CHECKING:
     import torch
 
+    from roam_lab.capture import OptimizerOrSeveral
     from roam_lab.capture.step import LossFunction, StepFunction
     from roam_lab.ir.measured import MeasuredCurve
+    from roam_lab.measure.eager import EagerRun
     from roam_lab.runtime.verification import Verification
 
 
 def profile(
     model: torch.nn.Module,
     batch: Any,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: OptimizerOrSeveral | None = None,
     loss: LossFunction | torch.nn.Module | None = None,
     step: StepFunction | None = None,
     *,
@@ -41,11 +43,11 @@ def profile(
 ) -> Profile:
     """Capture one whole training step of `model` on `batch`, and measure one that really runs.
 
-    `optimizer` None: AdamW with its defaults over all parameters. `loss`: a function of (model, batch), or a
-    criterion for (inputs, targets); None: the output's own `.loss`. `step`: your `train_step(model, optimizer,
-    batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the meta device and hold no
-    weights. `timing`: time every op, too. `progress(what, part)` hears what is being done; `seen` hears
-    of the profile once it is captured, before anything is measured.
+    `optimizer`: one, or a tuple; None: AdamW with its defaults over all parameters. `loss`: a function of (model,
+    batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your own
+    `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the
+    meta device and hold no weights. `timing`: time every op, too. `progress(what, part)` hears what is being done;
+    `seen` hears of the profile as soon as it is made.
 
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
     step cannot be captured, InputError when it cannot be measured.
@@ -60,7 +62,7 @@ def profile(
 def _profile(
     model: torch.nn.Module,
     batch: Any,
-    optimizer: torch.optim.Optimizer | None,
+    optimizer: OptimizerOrSeveral | None,
     loss: LossFunction | torch.nn.Module | None,
     step: StepFunction | None,
     fake: bool,
@@ -73,14 +75,24 @@ def _profile(
     """`profile`, where interrupts wait for `check`."""
     import torch
 
-    from roam_lab.capture import as_step, capture_step
+    from roam_lab.capture import TrainingStep, as_step, capture_step
+    from roam_lab.measure.observed import observe_and_capture
 
     check()
     if optimizer is None:
         optimizer = torch.optim.AdamW(model.parameters())
     train_step = as_step(loss, step)
-    tell("capturing the training step", 0.0)
-    captured = capture_step(model, optimizer, batch, train_step, name=name)
+    run: EagerRun | None = None
+    remark: str | None = None
+    if fake:
+        tell("capturing the training step", 0.0)
+        captured = capture_step(model, optimizer, batch, train_step, name=name)
+    elif any(parameter.is_meta for parameter in model.parameters()):
+        raise InputError("the model is on the meta device and holds no weights to measure with; profile it with fake")
+    else:
+        captured, run, remark = observe_and_capture(
+            TrainingStep(model, optimizer, train_step), batch, name=name, tell=tell
+        )
     graph = captured.graph
     if timing:
         from roam_lab.runtime.timing import timed_graph
@@ -90,34 +102,21 @@ def _profile(
     made = Profile(
         graph=graph, eager_graph=captured.eager_graph, resident=captured.resident, environment=captured.environment
     )
+    if run is not None:
+        made = replace(made, measured=run.curve, differences=_differences(run.curve, captured.eager_graph))
+    elif remark is not None:
+        made = replace(made, differences=(remark,))
     if seen is not None:
         seen(made)
-    if fake:
-        return made
-    check()
-    tell("measuring one eager step", 0.0)
-    measured, differences = _measure(model, optimizer, batch, train_step, captured.eager_graph)
-    return replace(made, measured=measured, differences=differences)
+    return made
 
 
-def _measure(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any, train_step: StepFunction, graph: Graph
-) -> tuple[MeasuredCurve | None, tuple[str, ...]]:
-    """The measured curve, and sentences on where it leaves the predicted one; no room for the step is no error."""
-    import torch
-
-    from roam_lab.capture.measure import measure_eager
+def _differences(measured: MeasuredCurve, graph: Graph) -> tuple[str, ...]:
+    """Sentences on where the measured curve leaves the predicted one."""
     from roam_lab.ir import live_curve
 
-    if any(parameter.is_meta for parameter in model.parameters()):
-        raise InputError("the model is on the meta device and holds no weights to measure with; profile it with fake")
-    try:
-        measured = measure_eager(model, optimizer, batch, train_step)
-    except torch.OutOfMemoryError as error:
-        return None, (f"The eager step ran out of memory, so nothing was measured: {str(error).splitlines()[0]}",)
     predicted = live_curve(graph, captured_order(graph)).tolist()
-    phases = [op.phase for op in graph.ops]
-    return measured, compare(measured, predicted, [op.target for op in graph.ops], phases)
+    return compare(measured, predicted, [op.target for op in graph.ops], [op.phase for op in graph.ops])
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import GraphModule, Node
 
+from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.provenance import META_KEY
-from roam_lab.capture.to_ir import storage_key, tensors_of
 
 _ADD = torch.ops.aten.add.Tensor
 

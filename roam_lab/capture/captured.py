@@ -6,16 +6,24 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.fx import Node
 
 from roam_lab.capture.accumulate import accumulate_in_place
+from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
+from roam_lab.capture.nodes import tensors_of
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace, trace_step
 from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
+from roam_lab.errors import DataDependentError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
+from roam_lab.ir.op_log import OpLog
+
+MOST_UNDONE_BYTES = 64 * 2**20
+"""Of parameters, buffers and state that may be written before a condition inside the step is known."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +33,8 @@ class Captured:
     `eager_graph` is the step just as eager PyTorch runs it, tensors only; `graph` adds gradients in place where eager
     does not, and counts the memory that ops take for themselves.
     `batch`: what a batch must look like; `model`: a digest of the model's tensors; `device`: "cpu" or "cuda".
+    `conditions`: on values, under which the captured way is right. `undone`: the inputs that ops before a condition
+    inside the step write; they are put back where it does not hold.
     """
 
     step: Step
@@ -33,6 +43,8 @@ class Captured:
     batch: str
     model: str
     device: str
+    conditions: tuple[Placed, ...] = ()
+    undone: tuple[Node, ...] = ()
 
     @property
     def graph(self) -> Graph:
@@ -64,21 +76,39 @@ def capture_step(
     *,
     name: str | None = None,
     device: str | torch.device | None = None,
+    log: OpLog | None = None,
 ) -> Captured:
     """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
 
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
-    tensors on the meta device. Raises CaptureError.
+    tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. Raises
+    CaptureError.
     """
     where = step_device(model, device)
     with held(PATIENCE_SECONDS) as check:
-        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check)
+        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     name = name or type(model).__name__
+    inputs = dict(zip(placeholders, trace.inputs, strict=True))
     eager_graph = build_step(trace.module, name, dict(kinds), workspace=False).graph
     accumulate_in_place(trace.module, as_eager=False)
-    built = build_step(trace.module, name, dict(kinds), workspace=True)
-    return Captured(built, eager_graph, trace, batch_signature(batch, where.type), model_digest(model), where.type)
+    conditions = place(trace.conditions, trace.module.graph, inputs)
+    checks = checks_inside(conditions)
+    built = build_step(trace.module, name, dict(kinds), workspace=True, checks=checks)
+    undone = written_before_checks(trace.module.graph, checks)
+    _refuse_much_to_undo(undone, trace)
+    signature = batch_signature(batch, where.type)
+    return Captured(built, eager_graph, trace, signature, model_digest(model), where.type, conditions, undone)
+
+
+def _refuse_much_to_undo(undone: tuple[Node, ...], trace: Trace) -> None:
+    size = sum(tensor.untyped_storage().nbytes() for node in undone for tensor in tensors_of(node))
+    if size > MOST_UNDONE_BYTES:
+        line = next((condition.source for condition in trace.conditions if condition.source), None)
+        raise DataDependentError(
+            f"{line + ': ' if line else ''}the step branches on a value after it has changed {size / 2**20:,.0f} "
+            "MiB of parameters or state, which could not be taken back; branch before the first update"
+        )

@@ -45,6 +45,10 @@ class FusedOptimizerMode(TorchFunctionMode):
         packet = _FUSED[func]
         overload = packet.tensor_lr if isinstance(kwargs.get("lr"), torch.Tensor) else packet.default
         proxied_args, proxied_kwargs = pytree.tree_map(proxy, (tuple(args), dict(kwargs)))
+        here = self.provenance.current()
+        guide = self.provenance.guide
+        if guide is not None:
+            guide.begin(overload, args, kwargs, here.source)
         made = tracer.create_proxy("call_function", overload, proxied_args, proxied_kwargs)
-        made.node.meta[META_KEY] = self.provenance.current()
+        made.node.meta[META_KEY] = here
         return None

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture.prime import numeric_settings
@@ -177,52 +175,3 @@ def read_setting(optimizers: Optimizers, path: tuple[Any, ...]) -> Any:
     number, index, key, part = path
     value = optimizers[number].param_groups[index][key]
     return value if part is None else value[part]
-
-
-class StepFakeMode(FakeTensorMode):
-    """Fake mode without its cache for ops with several results: that forgets when two of them are one tensor."""
-
-    def __init__(self) -> None:
-        self.settings = ShapeEnv()
-        super().__init__(shape_env=self.settings, allow_non_fake_inputs=True, static_shapes=True)
-
-    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.cache_enabled = len(func._schema.returns) == 1
-        return super().dispatch(func, types, args, kwargs)
-
-
-class Fakes:
-    """Fake twins of real (or meta, or foreign fake) tensors; the same tensor always gets the same twin.
-
-    A twin has no gradient yet, and its tensor's gradient hooks.
-    """
-
-    def __init__(self, mode: FakeTensorMode, device: torch.device | None) -> None:
-        self.mode = mode
-        self.device = device
-        self._twins: dict[int, torch.Tensor] = {}
-        self._kept: list[torch.Tensor] = []
-
-    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
-        twin = self._twins.get(id(tensor))
-        if twin is None:
-            twin = self._make(tensor)
-            if twin.is_leaf and twin.requires_grad:
-                twin.grad = None
-                for hook in (tensor._backward_hooks or {}).values():
-                    twin.register_hook(hook)
-                for hook in (tensor._post_accumulate_grad_hooks or {}).values():
-                    twin.register_post_accumulate_grad_hook(hook)
-            self._twins[id(tensor)] = twin
-            self._kept.append(tensor)
-        return twin
-
-    def _make(self, tensor: torch.Tensor) -> torch.Tensor:
-        if not isinstance(tensor, FakeTensor) and tensor.device.type != "meta":
-            return self.mode.from_tensor(tensor, static_shapes=True)
-        device = self.device if tensor.device.type == "meta" and self.device is not None else tensor.device
-        with self.mode:
-            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
-            if isinstance(tensor, torch.nn.Parameter):
-                twin = torch.nn.Parameter(twin, requires_grad=tensor.requires_grad)
-        return twin

@@ -12,8 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, track_tensor_tree
 from torch.utils import _pytree as pytree
 
-from roam_lab.capture.inputs import Fakes
-from roam_lab.errors import CaptureError
+from roam_lab.capture.fake_mode import Fakes
+from roam_lab.errors import CaptureError, FirstStepError
 
 _LIFTS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
 _MOST_ENTRIES = 10_000
@@ -126,7 +126,7 @@ class PythonState:
                         "make it a buffer (register_buffer)"
                     )
                 if not isinstance(owner, torch.nn.Module) and old is None:
-                    raise CaptureError(
+                    raise FirstStepError(
                         f"the step makes the tensor {holder} in its first run and keeps it; run one eager step before"
                     )
 

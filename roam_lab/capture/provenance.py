@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import FrameType, TracebackType
 from typing import Any
 
 import torch
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from roam_lab.capture.guide import Guide
 from roam_lab.capture.outside import OutsideTensors
+from roam_lab.capture.user_lines import user_line
 
-_NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
-_IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
-"""Between a cell and a magic that it calls stand frames of IPython's own."""
 META_KEY = "roam"
 
 
@@ -31,55 +28,18 @@ class Provenance:
     source: str | None
 
 
-def is_user_file(filename: str) -> bool:
-    """True for files of the user and of model libraries: not torch, IPython or roam-lab, not generated code."""
-    if filename.startswith("<"):
-        return filename.startswith("<ipython-input-")
-    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename
-
-
-def _short(filename: str) -> str:
-    """Path as people write it: relative to where they stand, or from site-packages on; In[3] for a notebook's cell."""
-    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
-    if shell is not None and (cell := getattr(shell.compile, "_filename_map", {}).get(filename)) is not None:
-        return f"In[{cell}]"
-    for root in (os.getcwd() + os.sep, *(entry + os.sep for entry in sys.path if entry)):
-        if filename.startswith(root):
-            return filename[len(root) :]
-    return filename
-
-
-def user_line(frame: FrameType | None) -> str | None:
-    """ "file:line" of the innermost frame that is the user's."""
-    while frame is not None:
-        if is_user_file(frame.f_code.co_filename):
-            return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
-        frame = frame.f_back
-    return None
-
-
-def traceback_user_line(traceback: TracebackType | None) -> str | None:
-    """ "file:line" of the innermost frame of a traceback that is the user's."""
-    found = None
-    while traceback is not None:
-        filename = traceback.tb_frame.f_code.co_filename
-        if is_user_file(filename):
-            found = f"{_short(filename)}:{traceback.tb_lineno}"
-        traceback = traceback.tb_next
-    return found
-
-
 class ProvenanceMode(TorchDispatchMode):
-    """Stands above make_fx's own mode and stamps every node that an op adds to the traced graph.
+    """Stands above make_fx's own mode, stamps every node that an op adds to the traced graph, and tells `guide`.
 
     A backward op gets the module and source of the forward op whose autograd node runs it: both share a
     sequence number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is
     called before each op: what it raises ends the trace.
     """
 
-    def __init__(self, outside: OutsideTensors, check: Callable[[], None]) -> None:
+    def __init__(self, outside: OutsideTensors, check: Callable[[], None], guide: Guide | None = None) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.outside = outside
+        self.guide = guide
         self._check = check
         self.modules: list[str] = [""]
         self.in_update = False
@@ -99,6 +59,15 @@ class ProvenanceMode(TorchDispatchMode):
         self._by_sequence.setdefault(torch._C._autograd._get_sequence_nr() - 1, here)
         return here
 
+    @contextmanager
+    def unguided(self) -> Iterator[None]:
+        """Ops of capture's own, which eager does not run."""
+        guide, self.guide = self.guide, None
+        try:
+            yield
+        finally:
+            self.guide = guide
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace == "aten":  # what asks for a tensor's device comes from C++ that no exception may leave
             self._check()
@@ -109,7 +78,11 @@ class ProvenanceMode(TorchDispatchMode):
         before = graph._root.prev
         here = self.current()
         args, kwargs = self.outside.swap(func, args, kwargs or {})
+        if self.guide is not None:
+            self.guide.begin(func, args, kwargs, here.source)
         result = func(*args, **kwargs)
+        if self.guide is not None:
+            self.guide.end(result, here.source)
         node = graph._root.prev
         while node is not before:
             node.meta.setdefault(META_KEY, here)

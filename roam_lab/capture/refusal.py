@@ -16,14 +16,18 @@ from torch._subclasses.fake_tensor import (
 from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
-from roam_lab.capture.provenance import META_KEY, traceback_user_line
+from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import CaptureError, DataDependentError, RoamError
 
 _VALUES = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
 
 
-def explain(error: Exception) -> RoamError:
-    """The CaptureError that tells what `error`, raised while tracing, means for the user."""
+def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
+    """The CaptureError that tells what `error`, raised while tracing, means for the user.
+
+    `eager_runs`: the eager step was seen to run on this very batch.
+    """
     if isinstance(error, RoamError):
         return error
     line = traceback_user_line(error.__traceback__)
@@ -46,6 +50,11 @@ def explain(error: Exception) -> RoamError:
         )
     if isinstance(error, torch.OutOfMemoryError):
         return CaptureError(f"{where}memory ran out while the step was captured; build the model on the meta device")
+    if eager_runs:
+        return CaptureError(
+            f"{where}the step runs eagerly, but cannot be captured ({type(error).__name__}: {first[:200]}); keep that "
+            "part outside the step, or train eagerly"
+        )
     return CaptureError(
         f"{where}the model does not accept this batch, or the step fails ({type(error).__name__}: {first[:160]}); "
         "run one eager step to see it"

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
-from torch.utils import _pytree as pytree
 
+from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import META_KEY, Provenance
 from roam_lab.capture.workspace import workspace_bytes
 from roam_lab.capture.writers import find_writer
@@ -34,42 +34,6 @@ class Step:
     resident_bytes: dict[str, int]
 
 
-def tensors_of(node: Node) -> list[torch.Tensor]:
-    """The fake tensors that a node stands for, in order."""
-    value = node.meta.get("val")
-    values = value if isinstance(value, (list, tuple)) else [value]
-    return [entry for entry in values if isinstance(entry, torch.Tensor)]
-
-
-def storage_key(tensor: torch.Tensor) -> int:
-    """Identity of the storage that a fake tensor is a view of."""
-    return int(tensor.untyped_storage()._cdata)
-
-
-def is_host(node: Node) -> bool:
-    """Arithmetic on Python numbers (settings, `.item()` results), which is written into the ops that use it."""
-    return node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload) and not is_getitem(node)
-
-
-def is_getitem(node: Node) -> bool:
-    """One of several results of an op."""
-    return node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem"
-
-
-def written_arguments(node: Node) -> Iterator[Node]:
-    """The nodes that an op writes in place."""
-    target = node.target
-    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
-        return
-    arguments = target._schema.arguments
-    given = dict(zip((a.name for a in arguments), node.args, strict=False)) | dict(node.kwargs)
-    for argument in arguments:
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            for leaf in pytree.tree_leaves(given.get(argument.name)):
-                if isinstance(leaf, Node):
-                    yield leaf
-
-
 def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
     """An op that only looks at its arguments' storages in another way."""
     target = node.target
@@ -85,6 +49,7 @@ class _Builder:
     """Walks the traced nodes once; `key` is the identity of a fake storage."""
 
     with_workspace: bool
+    checks: dict[Node, tuple[Node, ...]]
     ops: list[Op] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     storages: list[dict[str, Any]] = field(default_factory=list)
@@ -94,6 +59,8 @@ class _Builder:
     readers: dict[int, list[int]] = field(default_factory=dict)
     last_random: int | None = None
     host_after: dict[Node, set[int]] = field(default_factory=dict)
+    checking: list[int] = field(default_factory=list)
+    op_of: dict[Node, int] = field(default_factory=dict)
 
     def resident(self, node: Node, tensors: list[torch.Tensor]) -> None:
         self.keys_of[node] = tuple(storage_key(tensor) for tensor in tensors)
@@ -119,6 +86,12 @@ class _Builder:
                 waits.add(self.last_writer[key])
         for key in written:
             waits.update(self.readers.get(key, ()))
+            if self.index_of.get(key, 0) is None:  # nothing resident is written before what decides the step's way
+                waits.update(self.checking)
+        if node in self.checks:
+            waits.update(self.op_of[other] for other in self.checks[node])
+            self.checking.append(here)
+        self.op_of[node] = here
         random = isinstance(node.target, torch._ops.OpOverload) and _RANDOM in node.target.tags
         if random:
             if self.last_random is not None:
@@ -184,12 +157,20 @@ def _refuse_unknown_shapes(node: Node) -> None:
             )
 
 
-def build_step(module: GraphModule, name: str, resident: dict[Node, str], *, workspace: bool) -> Step:
+def build_step(
+    module: GraphModule,
+    name: str,
+    resident: dict[Node, str],
+    *,
+    workspace: bool,
+    checks: dict[Node, tuple[Node, ...]] | None = None,
+) -> Step:
     """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch).
 
-    `workspace`: with the memory that ops take for themselves, as external storages of their own.
+    `workspace`: with the memory that ops take for themselves, as external storages of their own. `checks`: node that
+    reads the last number of a condition inside the step -> the nodes that read its others.
     """
-    builder = _Builder(workspace)
+    builder = _Builder(workspace, checks or {})
     resident_bytes: dict[str, int] = {}
     seen: set[int] = set()
     result: Node | None = None

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import builtins
-import inspect
-import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch._dynamo.source import ConstantSource
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.nn.utils.stateless import _reparametrize_module
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from roam_lab.capture.conditions import Condition, conditions_of
+from roam_lab.capture.eager_answers import answered_as_in_eager
+from roam_lab.capture.fake_mode import Fakes, StepFakeMode
 from roam_lab.capture.fused import FusedOptimizerMode
+from roam_lab.capture.guide import Guide, ShapeOfValuesError
 from roam_lab.capture.inputs import (
-    Fakes,
     Input,
-    Optimizers,
-    StepFakeMode,
     batch_leaves,
     check_leaves,
-    groups_of,
     parameter_names,
-    setting_inputs,
     state_inputs,
     with_leaves,
 )
 from roam_lab.capture.outside import OutsideTensors, PythonState
-from roam_lab.capture.prime import numeric_settings, prime_optimizer
-from roam_lab.capture.provenance import ProvenanceMode, follow, user_line
+from roam_lab.capture.prime import prime_optimizer
+from roam_lab.capture.provenance import ProvenanceMode, follow
 from roam_lab.capture.refusal import explain, refuse_closure, refuse_sparse, refuse_wrapped, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.sources.optimizers import (
+    host_state,
+    settle_state,
+    steps_noted,
+    swapped,
+    symbolic_min_max,
+    symbolic_settings,
+)
+from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
 from roam_lab.capture.training_step import TrainingStep
-from roam_lab.errors import CaptureError
+from roam_lab.errors import CaptureError, FirstStepError, RoamError
 from roam_lab.interrupt import held
+from roam_lab.ir.op_log import OpLog
 
 
 @dataclass(frozen=True)
@@ -48,111 +51,245 @@ class Trace:
     """A traced step: `module`'s placeholders are `inputs`, in order.
 
     `guards`: sympy conditions on settings (a weight decay that is not zero, ...) under which the trace is right;
-    `symbols` names each setting's symbol. `updated`: names of the parameters that received a gradient. `held`: the
-    constants that are attributes of modules, as (module, name, tensor).
+    `symbols` names each setting's symbol. `conditions`: those on numbers that the step reads out of tensors.
+    `updated`: names of the parameters that received a gradient. `held`: the constants that are attributes of modules,
+    as (module, name, tensor). `guided`: an op log of the eager step led the trace.
     """
 
-    module: torch.fx.GraphModule
+    module: GraphModule
     inputs: tuple[Input, ...]
     guards: tuple[Any, ...]
     symbols: Mapping[Any, Input]
+    conditions: tuple[Condition, ...]
     updated: tuple[str, ...]
     held: tuple[tuple[torch.nn.Module, str, torch.Tensor], ...]
+    guided: bool
 
 
-def trace_step(training: TrainingStep, batch: Any, device: torch.device | None, check: Callable[[], None]) -> Trace:
+def trace_step(
+    training: TrainingStep,
+    batch: Any,
+    device: torch.device | None,
+    check: Callable[[], None],
+    log: OpLog | None = None,
+) -> Trace:
     """Trace `training` on `batch` with make_fx. The model, optimizers and batch are left as they were.
 
     `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
-    Raises CaptureError (DataDependentError when the step branches on values) naming the user's line.
+    `log`: what the eager step ran, which the trace then follows op by op, branches on values included.
+    Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values) naming the
+    user's line.
     """
-    model, optimizers = training.model, training.optimizers
-    names = parameter_names(model, optimizers)
-    refuse_wrapped(model)
-    for optimizer in optimizers:
-        refuse_closure(optimizer)
-    mode = StepFakeMode()
-    environment = mode.settings
-    fakes = Fakes(mode, device)
-    outside = OutsideTensors(fakes)
-    provenance = ProvenanceMode(outside, check)
-    random, python = RandomState(), PythonState(model, training.function)
-    updated: list[str] = []
+    fixed: set[int] = set()
+    while True:
+        tracer = _Tracer(training, batch, device, check, log, fixed)
+        try:
+            return tracer.trace()
+        except ShapeOfValuesError:
+            fixed |= tracer.unfixed_whole_numbers()
 
-    tensors = {name: fakes(value) for name, value in [*model.named_parameters(), *model.named_buffers()]}
-    kinds = dict.fromkeys((name for name, _ in model.named_parameters()), "parameter")
-    leaves = batch_leaves(batch)
-    check_leaves(leaves)
-    inputs: list[Input] = [Input(kinds.get(name, "buffer"), (name,)) for name in tensors]  # type: ignore[arg-type]
-    values: list[Any] = list(tensors.values())
-    for index, leaf in enumerate(leaves):
-        if isinstance(leaf, torch.Tensor):
-            leaves[index] = fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
-            inputs.append(Input("batch", (index,)))
-            values.append(leaves[index])
-    fake_batch = with_leaves(batch, leaves)
 
+class _Tracer:
+    """One trace. `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`)."""
+
+    def __init__(
+        self,
+        training: TrainingStep,
+        batch: Any,
+        device: torch.device | None,
+        check: Callable[[], None],
+        log: OpLog | None,
+        fixed: set[int],
+    ) -> None:
+        self.training, self.model, self.optimizers = training, training.model, training.optimizers
+        self.names = parameter_names(self.model, self.optimizers)
+        refuse_wrapped(self.model)
+        for optimizer in self.optimizers:
+            refuse_closure(optimizer)
+        self.fixed = fixed
+        self.guide = None if log is None else Guide(log)
+        self.mode = StepFakeMode(self.guide, fixed)
+        self.fakes = Fakes(self.mode, device)
+        self.outside = OutsideTensors(self.fakes)
+        self.provenance = ProvenanceMode(self.outside, check, self.guide)
+        self.updated: list[str] = []
+        self._stepped = False
+        named = [*self.model.named_parameters(), *self.model.named_buffers()]
+        self.tensors = {name: self.fakes(value) for name, value in named}
+        self.parameters = [name for name, _ in self.model.named_parameters()]
+        self.inputs: list[Input] = []
+        self.values: list[Any] = []
+        for name, tensor in self.tensors.items():
+            self._enter(Input("parameter" if name in set(self.parameters) else "buffer", (name,)), tensor)
+        self.batch = self._enter_batch(batch)
+        self.rebinding = Rebinding({id(tensor): name for name, tensor in self.tensors.items()}, self._copied)
+
+    def _enter(self, found: Input, value: Any) -> None:
+        self.inputs.append(found)
+        self.values.append(value)
+
+    def _enter_batch(self, batch: Any) -> Any:
+        leaves = batch_leaves(batch)
+        check_leaves(leaves)
+        for index, leaf in enumerate(leaves):
+            if isinstance(leaf, torch.Tensor):
+                leaves[index] = self.fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
+                self._enter(Input("batch", (index,)), leaves[index])
+        return with_leaves(batch, leaves)
+
+    def unfixed_whole_numbers(self) -> set[int]:
+        """The whole numbers read out of tensors that are symbols so far."""
+        values = self.mode.values
+        assert values is not None
+        return {number for symbol, number in values.symbols.items() if symbol.is_integer} - self.fixed
+
+    def trace(self) -> Trace:
+        """Raises ShapeOfValuesError where a shape depends on a number read out of a tensor that is not fixed yet."""
+        random, python = RandomState(), PythonState(self.model, self.training.function)
+        try:
+            with swapped(self.optimizers, self.fakes, self.names, self.tensors):
+                symbols = self._enter_optimizers()
+                module = self._made()
+                refuse_sparse(module)
+                self.outside.check_gradients()
+                python.check(self.outside)
+                random.check()
+            held_tensors = self.outside.held(self.model)
+        except Exception as error:
+            if not isinstance(error, RoamError) and self.unfixed_whole_numbers():
+                raise ShapeOfValuesError from error
+            raise explain(error, eager_runs=self.guide is not None) from error
+        finally:
+            with held():
+                self.outside.drop_gradients()
+                python.restore()
+                random.restore()
+        self._refuse_open_shapes(module)
+        environment, values = self.mode.settings, self.mode.values
+        assert values is not None
+        guards, conditions = conditions_of(environment.guards, values, module.graph, symbols)
+        module.graph.eliminate_dead_code(lambda node: _has_effect(node) or any(node in c.nodes for c in conditions))
+        return Trace(
+            module,
+            tuple(self.inputs),
+            guards,
+            symbols,
+            conditions,
+            tuple(dict.fromkeys(self.updated)),
+            held_tensors,
+            self.guide is not None,
+        )
+
+    def _enter_optimizers(self) -> dict[Any, Input]:
+        """State and settings as inputs; returns the symbols of the settings."""
+        names = {id(self.tensors[name]): name for name in self.parameters}
+        with self.mode:
+            for optimizer in self.optimizers:
+                prime_optimizer(optimizer, fake=True)
+        settle_state(self.optimizers, self.fakes)
+        self.state = list(state_inputs(self.optimizers, names))
+        for found, value in self.state:
+            self._enter(found, value)
+        return symbolic_settings(self.optimizers, self.mode.settings, self.inputs, self.values)
+
+    def _made(self) -> GraphModule:
+        before = host_state(self.optimizers)
+        residents = {id(tensor): name for name, tensor in self.tensors.items()}
+        with (
+            self.mode,
+            FusedOptimizerMode(self.provenance),
+            symbolic_min_max(self.optimizers),
+            rng_as_ops(),
+            unlogged(),
+            answered_as_in_eager(),
+            data_assignments(self.rebinding, residents),
+        ):
+            module = make_fx(self._traced, _allow_non_fake_inputs=True)(*self.values)
+        changed = [o for o, a, b in zip(self.optimizers, before, host_state(self.optimizers), strict=True) if a != b]
+        if changed:
+            raise FirstStepError(
+                f"{type(changed[0]).__name__} makes state in its first step, or counts in Python numbers, which a "
+                "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
+            )
+        return module
+
+    def _traced(self, *_: Any) -> torch.Tensor:
+        with _reparametrize_module(self.model, dict(self.tensors), tie_weights=True):
+            with (
+                _zeroing_noted(self.model, self.optimizers) as zeroed,
+                follow(self.provenance, self.model, self.optimizers),
+                steps_noted(self.optimizers, self._note_updated),
+            ):
+                loss = self.training.run(self.batch)
+            if self.guide is not None:
+                self.guide.finish()
+            _check_step(loss, [self.tensors[name] for name in self.parameters], zeroed, self._stepped)
+            self.rebinding.check(self._holders())
+            for name, buffer in self.model.named_buffers():
+                if name in self.tensors and buffer is not self.tensors[name]:
+                    self._write_back(f"buffer {name}", self.tensors[name], buffer)
+            for found, value in self.state:
+                present = _present(self.optimizers, self.tensors, found)
+                if present is not value:
+                    self._write_back(str(found), value, present)
+        return loss.detach()  # type: ignore[no-any-return]
+
+    def _note_updated(self) -> None:
+        self._stepped = True
+        self.updated.extend(name for name in self.parameters if self.tensors[name].grad is not None)
+
+    def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, buffer in self.model.named_buffers():
+            yield f"buffer {name}", buffer
+        for found, _ in self.state:
+            present = _present(self.optimizers, self.tensors, found)
+            if isinstance(present, torch.Tensor):
+                yield str(found), present
+
+    def _write_back(self, name: str, place: torch.Tensor, value: Any) -> None:
+        """The step bound a new tensor to a name: its value goes to the place of the old one."""
+        if not isinstance(value, torch.Tensor) or value.shape != place.shape or value.dtype != place.dtype:
+            told = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+            raise CaptureError(
+                f"the step binds {told} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
+                "type, and write it in place (copy_)"
+            )
+        with torch.no_grad():
+            place.copy_(value)
+
+    def _copied(self, target: torch.Tensor, value: torch.Tensor) -> None:
+        """`target.data = value`: eager runs no op for it, so the log has none."""
+        if self.guide is not None:
+            self.guide.rebound(target, value)
+        with self.provenance.unguided():
+            target.data.copy_(value)
+
+    def _refuse_open_shapes(self, module: GraphModule) -> None:
+        """Raises ShapeOfValuesError where a size, stride or offset depends on a number that is not fixed yet."""
+        if not self.unfixed_whole_numbers():
+            return
+        for node in module.graph.nodes:
+            value = node.meta.get("val")
+            for tensor in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided:
+                    sizes = (*tensor.shape, *tensor.stride(), tensor.storage_offset())
+                    if any(not isinstance(size, int) for size in sizes):
+                        raise ShapeOfValuesError
+
+
+def _present(optimizers: Any, tensors: Mapping[str, torch.Tensor], found: Input) -> Any:
+    """The present value of an optimizer's state, None where it is gone."""
+    number, name, *keys = found.path
+    value: Any = optimizers[number].state.get(tensors[name], {})
     try:
-        with _swapped(optimizers, fakes, names, tensors):
-            fake_names = {id(tensors[name]): name for name in kinds}
-            with mode:
-                for optimizer in optimizers:
-                    prime_optimizer(optimizer, fake=True)
-            _settle_state(optimizers, fakes)
-            for found, value in state_inputs(optimizers, fake_names):
-                inputs.append(found)
-                values.append(value)
-            symbols = _symbolic_settings(optimizers, environment, inputs, values)
-            before = _host_state(optimizers)
-
-            def note_updated() -> None:
-                updated.extend(name for name in kinds if tensors[name].grad is not None)
-
-            def traced(*_: Any) -> torch.Tensor:
-                with _reparametrize_module(model, dict(tensors), tie_weights=True):
-                    with (
-                        _zeroing_noted(model, optimizers) as zeroed,
-                        follow(provenance, model, optimizers),
-                        _steps_noted(optimizers, note_updated),
-                    ):
-                        loss = training.run(fake_batch)
-                    _check_step(loss, [tensors[name] for name in kinds], zeroed)
-                    for name, buffer in model.named_buffers():
-                        if name in tensors and buffer is not tensors[name]:
-                            tensors[name].copy_(buffer)  # the step bound a new tensor to the name
-                return loss.detach()  # type: ignore[no-any-return]
-
-            with mode, FusedOptimizerMode(provenance), _symbolic_min_max(optimizers), rng_as_ops(), unlogged():
-                module = make_fx(traced, _allow_non_fake_inputs=True)(*values)
-            changed = [o for o, a, b in zip(optimizers, before, _host_state(optimizers), strict=True) if a != b]
-            if changed:
-                raise CaptureError(
-                    f"{type(changed[0]).__name__} makes state in its first step, or counts in Python numbers, which a "
-                    "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
-                )
-            refuse_sparse(module)
-            outside.check_gradients()
-            python.check(outside)
-            random.check()
-    except Exception as error:
-        raise explain(error) from error
-    finally:
-        with held():
-            outside.drop_gradients()
-            python.restore()
-            random.restore()
-    module.graph.eliminate_dead_code(lambda node: _has_effect(node))
-    return Trace(
-        module,
-        tuple(inputs),
-        tuple(guard.expr for guard in environment.guards),
-        symbols,
-        tuple(dict.fromkeys(updated)),
-        outside.held(model),
-    )
+        for key in keys:
+            value = value[key]
+    except (KeyError, IndexError, TypeError):
+        return None
+    return value
 
 
-def _has_effect(node: torch.fx.Node) -> bool:
+def _has_effect(node: Node) -> bool:
     """Ops that must stay without users: those that write, draw random numbers, or are inputs and outputs."""
     if node.op != "call_function":
         return node.op in ("placeholder", "output")
@@ -165,144 +302,7 @@ def _has_effect(node: torch.fx.Node) -> bool:
 
 
 @contextmanager
-def _swapped(
-    optimizers: Optimizers, fakes: Fakes, names: Mapping[int, str], tensors: Mapping[str, torch.Tensor]
-) -> Iterator[None]:
-    """The optimizers with fake parameters, state and tensor settings; restored at the end whatever happens."""
-    groups = [(group, dict(group)) for _, _, group in groups_of(optimizers)]
-    states = [optimizer.state for optimizer in optimizers]
-    called = [vars(optimizer).get("_opt_called") for optimizer in optimizers]
-    try:
-        for optimizer in optimizers:
-            fake_state: dict[Any, dict[str, Any]] = defaultdict(dict)
-            for p, entries in optimizer.state.items():
-                if isinstance(p, torch.Tensor) and id(p) in names:
-                    fake_state[tensors[names[id(p)]]] = _with_fakes(entries, fakes)
-            optimizer.state = fake_state  # type: ignore[assignment]
-        for group, _ in groups:
-            group["params"] = [tensors[names[id(p)]] for p in group["params"]]
-            for key, value in group.items():
-                if isinstance(value, torch.Tensor):
-                    group[key] = fakes(value)
-        yield
-    finally:
-        with held():
-            for optimizer, state, was_called in zip(optimizers, states, called, strict=True):
-                optimizer.state = state
-                vars(optimizer).pop("_opt_called", None)
-                if was_called is not None:
-                    optimizer._opt_called = was_called  # type: ignore[attr-defined]
-            for group, saved in groups:
-                group.clear()
-                group.update(saved)
-
-
-def _with_fakes(value: Any, fakes: Fakes) -> Any:
-    """The same nest of dicts, lists and tuples around fakes of its tensors."""
-    if isinstance(value, torch.Tensor):
-        return fakes(value)
-    if isinstance(value, dict):
-        return {key: _with_fakes(item, fakes) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_with_fakes(item, fakes) for item in value)
-    return value
-
-
-def _settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
-    """State made while priming may carry known constants (a step of 0.0); replace it with plain fakes."""
-    for optimizer in optimizers:
-        for p, entries in optimizer.state.items():
-            optimizer.state[p] = _with_fakes(entries, fakes)
-
-
-@contextmanager
-def _steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[None]:
-    """Call `note` before each step of a given optimizer. Raises CaptureError when another one is stepped."""
-    given = {id(optimizer) for optimizer in optimizers}
-
-    def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        if id(optimizer) not in given:
-            raise CaptureError(
-                f"{user_line(sys._getframe()) or 'the step'}: the step also steps a {type(optimizer).__name__} that "
-                "was not given; give all of them, optimizer=(first, second), and the step takes the tuple"
-            )
-        note()
-
-    handle = register_optimizer_step_pre_hook(before)
-    try:
-        yield
-    finally:
-        handle.remove()
-
-
-def _symbolic_settings(
-    optimizers: Optimizers, environment: ShapeEnv, inputs: list[Input], values: list[Any]
-) -> dict[Any, Input]:
-    """Make every float setting a symbol, so that a scheduler may change it; returns symbol -> input."""
-    symbols: dict[Any, Input] = {}
-    made: dict[tuple[Any, ...], Any] = {}
-    for found, value in list(setting_inputs(optimizers)):
-        if not isinstance(value, torch.Tensor):
-            source = ConstantSource("setting_" + "_".join(str(part) for part in found.path if part is not None))
-            value = float(value)
-            symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
-            value = environment.create_symfloatnode(symbol, hint=value, source=source)
-            symbols[symbol] = found
-            made[found.path] = value
-        inputs.append(found)
-        values.append(value)
-    for number, index, group in groups_of(optimizers):
-        for key, value in numeric_settings(group).items():
-            if isinstance(value, tuple):
-                group[key] = tuple(made[number, index, key, part] for part in range(len(value)))
-            else:
-                group[key] = made[number, index, key, None]
-    return symbols
-
-
-@contextmanager
-def _symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
-    """Let `min` and `max` in the optimizers' own modules take symbols (Adafactor clips its step size with them)."""
-    classes = {type(optimizer) for optimizer in optimizers}
-    methods = [inspect.unwrap(value) for kind in classes for value in vars(kind).values() if inspect.isfunction(value)]
-    spaces = {id(method.__globals__): method.__globals__ for method in methods}
-    symbolic: dict[str, Any] = {"min": torch.sym_min, "max": torch.sym_max}
-
-    def shim(name: str) -> Callable[..., Any]:
-        def choose(*values: Any, **kwargs: Any) -> Any:
-            if len(values) == 2 and any(isinstance(value, torch.SymFloat) for value in values):
-                return symbolic[name](*values)
-            return getattr(builtins, name)(*values, **kwargs)
-
-        return choose
-
-    touched = [(space, name) for space in spaces.values() for name in symbolic if name not in space]
-    for space, name in touched:
-        space[name] = shim(name)
-    try:
-        yield
-    finally:
-        for space, name in touched:
-            del space[name]
-
-
-def _host_state(optimizers: Optimizers) -> list[Any]:
-    """The Python numbers that each optimizer holds beside its tensors and float settings."""
-    return [
-        [
-            {
-                key: "tensor" if isinstance(value, torch.Tensor) else value
-                for key, value in entry.items()
-                if isinstance(value, (bool, int, str, type(None), torch.Tensor))
-            }
-            for entry in [*optimizer.state.values(), *optimizer.param_groups]
-        ]
-        for optimizer in optimizers
-    ]
-
-
-@contextmanager
-def _zeroing_noted(model: torch.nn.Module, optimizers: Optimizers) -> Iterator[list[bool]]:
+def _zeroing_noted(model: torch.nn.Module, optimizers: Any) -> Iterator[list[bool]]:
     """Note whether the step clears gradients itself."""
     noted: list[bool] = []
 
@@ -323,11 +323,17 @@ def _zeroing_noted(model: torch.nn.Module, optimizers: Optimizers) -> Iterator[l
             del owner.zero_grad
 
 
-def _check_step(loss: Any, parameters: list[torch.Tensor], zeroed: list[bool]) -> None:
+def _check_step(loss: Any, parameters: list[torch.Tensor], zeroed: list[bool], updated: bool) -> None:
     if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
         found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
         raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
-    if any(p.grad is not None for p in parameters) and not zeroed:
+    left = any(p.grad is not None for p in parameters)
+    if left and not updated:
+        raise CaptureError(
+            "the step leaves gradients and steps no optimizer, so they are meant for a later call; do all "
+            "micro-batches of one update in one step"
+        )
+    if left and not zeroed:
         raise CaptureError(
             "gradients stay set after the step and the step never clears them, so the next one would add to them; "
             "call optimizer.zero_grad() inside the step"

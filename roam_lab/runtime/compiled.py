@@ -18,11 +18,13 @@ from roam_lab.plan import Plan
 from roam_lab.runtime.arena import Form, arena_bytes
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, check_forms, forms_of
+from roam_lab.runtime.decisions import write_decisions
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program import Program
+from roam_lab.runtime.program import OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.step_guards import guarded_path
+from roam_lab.runtime.undo import Undo
 
 MOST_COMPILED = 16
 """Compiled steps that a hook keeps; the one that was not used for longest goes first."""
@@ -39,6 +41,10 @@ class Change:
     kind: Literal["resident", "setting", "guard"]
     path: str
     sentence: str
+
+
+class OtherWay(Exception):  # noqa: N818  # no error: the step is run in another way
+    """The step takes another way than the captured one; says where."""
 
 
 class Compiled:
@@ -69,6 +75,10 @@ class Compiled:
         self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
         self._settings = [found.path for found in self.program.arguments if found.kind == "setting"]
         self._fixed = fixed_settings(self._optimizers)
+        self._decisions = write_decisions(captured)
+        wanted = () if self._decisions is None else self._decisions.inputs
+        self._decided = Residents(tree, self._optimizers, tuple(one for one in wanted if isinstance(one, Input)))
+        self._undo = Undo(self.program)
         self._accepted: tuple[Any, ...] | None = None
         self._bound: list[int] | None = None
         self._function: Callable[..., torch.Tensor] | None = None
@@ -119,8 +129,30 @@ class Compiled:
         self._accepted = values
         return None
 
+    def goes_otherwise(self, batch: Any) -> str | None:
+        """Why this batch takes another way through the step, as far as that can be told before it."""
+        if self._decisions is None:
+            return None
+        return self._decisions.broken(self._values(batch))
+
+    def _values(self, batch: Any) -> dict[Input, Any]:
+        """The present value of every input that the conditions before the step look at."""
+        assert self._decisions is not None
+        leaves = batch_leaves(batch)
+        found: dict[Input, Any] = {}
+        tensors = self._decided.find()
+        for one in self._decided.inputs:
+            if one.kind == "batch":
+                found[one] = leaves[one.path[0]]
+            else:
+                found[one] = tensors[one] if one in tensors else read_setting(self._optimizers, one.path)
+        return found
+
     def run(self, batch: Any) -> torch.Tensor:
-        """One step on the resident tensors. Returns the loss, a tensor of its own. Raises RoamError naming the op."""
+        """One step on the resident tensors. Returns the loss, a tensor of its own.
+
+        Raises RoamError naming the op; OtherWay, with everything put back, where the step takes another way.
+        """
         tensors = self.residents.find()
         function = self._function
         if function is None or addresses(tensors.values()) != self._bound:
@@ -129,11 +161,17 @@ class Compiled:
         arguments = [leaves[index] for index in self._batch]
         arguments += [read_setting(self._optimizers, path) for path in self._settings]
         self._heap.start()
+        self._undo.note(tensors, leaves)
         try:
             with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
                 loss = function(*arguments)
+        except OtherWayError as error:
+            self._undo.put_back()
+            raise OtherWay(self.program.told[error.args[0]]) from None
         except Exception as error:
             raise self._named(error) from error
+        finally:
+            self._undo.forget()
         if self._unproven:
             self._check_places()
         return loss
@@ -202,18 +240,23 @@ def _fixed_difference(before: tuple[Any, ...], now: tuple[Any, ...]) -> str:
 
 
 class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
-    """The compiled steps of a hook by batch, mode and autocast; at most `most`, the longest unused goes first."""
+    """The compiled steps of a hook by batch, mode, autocast and a number that tells the ways of one of them apart.
+
+    At most `most`; the longest unused goes first.
+    """
 
     def __init__(self, pool: ArenaPool, most: int = MOST_COMPILED) -> None:
         super().__init__()
         self._pool, self._most = pool, most
 
-    def used(self, key: tuple[Any, ...]) -> Compiled | None:
-        """The step for this key, now the last to go."""
-        found = self.get(key)
-        if found is not None:
+    def ways(self, key: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """The full keys of the steps for a batch, mode and autocast, the one last used first."""
+        return [one for one in reversed(self) if one[:-1] == key]
+
+    def used(self, key: tuple[Any, ...]) -> None:
+        """This one is now the last to go."""
+        if key in self:
             self.move_to_end(key)
-        return found
 
     def add(self, key: tuple[Any, ...], compiled: Compiled) -> None:
         """Keep one more, and drop the longest unused if there are too many."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any, Literal
 
 import torch
@@ -12,11 +11,13 @@ from roam_lab.capture import Captured, TrainingStep, can_prime, capture_step, pr
 from roam_lab.capture.inputs import batch_signature
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
-from roam_lab.errors import CaptureError, MismatchError
+from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.ir import fingerprint
+from roam_lab.ir.op_log import OpLog
+from roam_lab.measure.eager import record
 from roam_lab.plan import Plan, make_plan
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps
+from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps, OtherWay
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch
 from roam_lab.runtime.heap import collect
@@ -27,6 +28,7 @@ from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, valu
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_guards import guards_of
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
+from roam_lab.runtime.ways import Ways
 
 OnMismatch = Literal["eager", "error", "replan"]
 MOST_REMEMBERED = 256
@@ -71,19 +73,24 @@ class PlannedStep:
         self._check = SelfCheck(check, self.notes)
         self._state_made = StateMade(self.optimizers)
         self._looked_at: set[tuple[Key, str]] = set()
+        self._ways = Ways()
+        self._led: set[Key] = set()
 
     def __repr__(self) -> str:
         return f"PlannedStep({type(self.model).__name__}, {self.plan!r})"
 
     def prepare(self, batch: Any) -> None:
-        """Capture and check the plan for batches like this one, without running; the first call does it otherwise.
+        """Capture and check the plan for batches like this one; the first call does it otherwise.
 
-        Where an optimizer can make its state only by running its first step, that step has to come first, eagerly.
-        Raises MismatchError when the plan was made for another model, optimizer or step.
+        One eager step leads the capture, and everything is put back after it. Where an optimizer can make its state
+        only by running its first step, that step has to come first, eagerly. Raises MismatchError when the plan was
+        made for another model, optimizer or step.
         """
         key = self._key(batch)
-        if key not in self._compiled and self._first_step() is None:
-            self._compile(key, batch)
+        if not self._compiled.ways(key) and self._first_step() is None:
+            self._pool.release()
+            led = self._check.eager_first(self._training, batch)
+            self._compile(key, batch, led)
 
     def release(self) -> None:
         """Give the arena's memory back; the next planned step takes it again."""
@@ -99,25 +106,82 @@ class PlannedStep:
 
     def _step(self, batch: Any) -> Any:
         key = self._key(batch)
-        compiled = self._compiled.used(key)
+        ways = self._compiled.ways(key)
         reason = self._eager.get(key)
-        if compiled is not None and reason is None:
+        if reason is None and not ways:
+            reason = self._not_planned(batch)
+        other: str | None = None
+        for way in ways if reason is None else ():
+            compiled = self._compiled[way]
             change = compiled.change()
             if change is not None:
-                compiled, reason = self._after(change, key, compiled, batch)
-        if compiled is None and reason is None:
-            reason = self._not_planned(batch)
-        expected: Expected | None = None
-        if reason is None:
-            proven = compiled is not None and compiled.proven
-            if self._check.due(proven, self.planned_steps) and not self._verified(compiled):
-                self._pool.release()  # the eager step of the check must not run beside it
-                expected = self._check.eager_first(self._training, batch)
-            if compiled is None:
-                compiled, reason = self._first_compiled(key, batch, expected.changed if expected else ())
-        if reason is not None or compiled is None:
-            return self._run_eager(batch, reason or Reason("the step is not planned"))
-        return self._run_planned(key, compiled, batch, expected)
+                kept, reason = self._after(change, way, compiled, batch)
+                if reason is not None:
+                    break
+                if kept is None:
+                    continue
+            other = compiled.goes_otherwise(batch)
+            if other is None:
+                self._compiled.used(way)
+                try:
+                    return self._run_planned(way, compiled, batch, self._checked(compiled, batch))
+                except OtherWay as told:
+                    other = str(told)
+        if reason is not None:
+            return self._run_eager(batch, reason)
+        return self._run_new_way(key, batch, other)
+
+    def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
+        """What the eager step leaves, where the next planned step is to be held against it."""
+        proven = compiled is not None and compiled.proven
+        if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
+            return None
+        self._pool.release()  # the eager step of the check must not run beside it
+        return self._check.eager_first(self._training, batch)
+
+    def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
+        """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
+        if other is not None and not self._ways.may_grow(key):
+            return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
+        expected = self._checked(None, batch)
+        try:
+            way = self._compile(key, batch, expected)
+        except (MismatchError, CaptureError) as error:
+            if isinstance(error, FirstStepError) or expected is None:
+                return self._run_led(key, batch, error)
+            return self._run_eager(batch, self._refused(key, error))
+        try:
+            return self._run_planned(way, self._compiled[way], batch, expected)
+        except OtherWay as told:
+            return self._run_eager(batch, Reason(str(told)))
+
+    def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
+        """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""
+        sentence = str(error).partition(";")[0]
+        if key in self._led:
+            return self._run_eager(batch, self._refused(key, error))
+        self._led.add(key)
+        self._pool.release()
+        run = record(self._training, batch)
+        self._state_made.note()
+        self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
+        if not isinstance(error, FirstStepError):
+            try:
+                self._compile(key, batch, None, run.log)
+            except (MismatchError, CaptureError) as again:
+                self._refused(key, again)
+        return _detached(run.result)
+
+    def _refused(self, key: Key, error: RoamError) -> Reason:
+        """The reason to stay eager where a step is not captured, or not the planned one. Raises the error where the
+        plan is for no step of this model, or eager steps are not wanted."""
+        if self.on_mismatch != "eager" or not (self._compiled or self._eager or self.planned_steps):
+            raise error
+        reason = Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
+        if len(self._eager) >= MOST_REMEMBERED:
+            self._eager.clear()
+        self._eager[key] = reason
+        return reason
 
     @property
     def _training(self) -> TrainingStep:
@@ -174,51 +238,43 @@ class PlannedStep:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
         self._pool.release()
         try:
-            captured = self._captured(batch)
+            led = self._check.eager_first(self._training, batch)
+            captured = self._captured(batch, None if led is None else led.log)
             same = fingerprint(captured.graph) == compiled.graph_sha256
             return same and write_program(captured, compiled.order).same(compiled.program)
         except CaptureError:
             return False
         finally:
-            captured = None  # type: ignore[assignment]
+            captured = led = None  # type: ignore[assignment]
             collect()
 
     # From a batch to a compiled step
 
-    def _first_compiled(self, key: Key, batch: Any, changed: Collection[str]) -> tuple[Compiled | None, Reason | None]:
-        """The compiled step for a batch and a mode seen for the first time, or the reason why there is none."""
-        try:
-            return self._compile(key, batch, changed), None
-        except (MismatchError, CaptureError) as error:
-            if self.on_mismatch != "eager" or not (self._compiled or self._eager or self.planned_steps):
-                raise  # the plan is for no step of this model
-            sentence = str(error).partition(";")[0]
-        reason = Reason(f"in another mode, or after a change, the step is another: {sentence}")
-        if len(self._eager) >= MOST_REMEMBERED:
-            self._eager.clear()
-        self._eager[key] = reason
-        return None, reason
+    def _compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
+        """Capture, plan if need be, and keep the step under the key that is returned.
 
-    def _compile(self, key: Key, batch: Any, changed: Collection[str] = ()) -> Compiled:
-        """Capture, plan if need be, and keep the step; `changed`: Python values that the step changes itself."""
+        `expected`: of the eager step that leads the capture; or its `log` alone.
+        """
         self._pool.release()
+        way: Key = (*key, self._ways.next(key))
         try:
-            captured = self._captured(batch)
+            captured = self._captured(batch, expected.log if expected is not None else log)
             plan = self.plan
             if fingerprint(captured.graph) != plan.graph_sha256:
-                if self.on_mismatch != "replan":
+                another_way = bool(captured.conditions) or bool(self._compiled.ways(key))
+                if self.on_mismatch != "replan" and not another_way:
                     raise MismatchError(another_step(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
             self._prime(captured)
-            guards = guards_of(self._training, changed)
-            self._compiled.add(key, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
+            guards = guards_of(self._training, expected.changed if expected is not None else ())
+            self._compiled.add(way, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
         finally:
             captured = plan = None  # type: ignore[assignment]
             collect()
-        return self._compiled[key]
+        return way
 
-    def _captured(self, batch: Any) -> Captured:
-        return capture_step(self.model, self.optimizer, batch, self.eager_step)
+    def _captured(self, batch: Any, log: OpLog | None) -> Captured:
+        return capture_step(self.model, self.optimizer, batch, self.eager_step, log=log)
 
     def _prime(self, captured: Captured) -> None:
         named = dict(self.model.named_parameters())
@@ -245,6 +301,7 @@ class PlannedStep:
                 return self._stay_eager(key, parted, batch)
             compiled.proven = True
         self.planned_steps += 1
+        self._ways.ran(key[:-1])
         return loss
 
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
@@ -263,7 +320,7 @@ class PlannedStep:
         result = self._training.run(batch)
         left = {**dict(values_of(result)), **tensors_now(self._training)}
         reason = Reason(parted.told(left, self.planned_steps + 1), advice=_REPORT)
-        self._eager[key] = reason
+        self._eager[key[:-1]] = reason
         self._count_eager(reason)
         return _detached(result)
 

@@ -25,6 +25,13 @@ BEFORE = "before"
 """Name under which the program calls `Heap.before`."""
 
 
+class OtherWayError(Exception):
+    """A condition inside the step does not hold; nothing that outlives the step was written that is not put back.
+
+    Its argument is the index of the condition in `Program.told`.
+    """
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A tensor at a fixed address: a view like `like` of arena storage `storage`, or of a tensor that is always there.
@@ -44,7 +51,8 @@ class Program:
 
     `places`: name -> what must stand under that name. `constants`: name -> object. `op_of_line`: source line ->
     op index. `ops`: what to call each op in a message. `arguments`: the inputs that are the function's arguments.
-    `residents`: the inputs that are tensors at a place of their own.
+    `residents`: the inputs that are tensors at a place of their own. `told`: what to say of each condition inside the
+    step, where it does not hold; `undone`: the tensors that are written before the last of them.
     """
 
     source: str
@@ -55,6 +63,8 @@ class Program:
     arguments: tuple[Input, ...]
     residents: tuple[Input, ...]
     filename: str
+    told: tuple[str, ...] = ()
+    undone: tuple[Input | torch.Tensor, ...] = ()
 
     @cached_property
     def _code(self) -> CodeType:

@@ -12,11 +12,12 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture import Captured
-from roam_lab.capture.to_ir import is_getitem, is_host, storage_key, tensors_of
+from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.writers import Writer, find_writer
 from roam_lab.runtime.arena import Form
+from roam_lab.runtime.decisions import told
 from roam_lab.runtime.heap import requests
-from roam_lab.runtime.program import BEFORE, Place, Program
+from roam_lab.runtime.program import BEFORE, OtherWayError, Place, Program
 
 
 def _mkldnn_rnn_layer(*args: Any) -> Any:
@@ -63,6 +64,9 @@ class _Writer:
                     self.roots.setdefault(storage_key(tensor), node)
         for number, node in enumerate((*self.batch, *self.settings)):
             self.names[node] = f"b{number}"
+        self.inside = [placed.condition for placed in self.captured.conditions if placed.when == "inside"]
+        self.read_by_checks = {node for condition in self.inside for node in condition.nodes}
+        self.node_of = {found: node for node, found in inputs.items()}
 
     def is_static(self, node: Node) -> bool:
         """True when the node's value is one tensor at a fixed address."""
@@ -154,10 +158,11 @@ class _Writer:
         target = self.constant(_OTHERWISE.get(node.target, node.target))
         if not tensors_of(node):  # .item(), or a list written in place
             call = self.call(target, node.args, dict(node.kwargs))
-            if node.users:
+            if node.users or node in self.read_by_checks:
                 self.names[node] = f"h_{node.name}"
                 call = f"h_{node.name} = {call}"
             self.lines.append(call)
+            self.check(node)
             return
         mutable = node.target._schema.is_mutable  # type: ignore[union-attr]
         created = bool(self.creates[node])
@@ -172,6 +177,16 @@ class _Writer:
             self.external(node, self.call(target, node.args, dict(node.kwargs)))
         else:
             self.written(node, writer)
+
+    def check(self, node: Node) -> None:
+        """Append the conditions inside the step of which this op reads the last number in captured order."""
+        for index, condition in enumerate(self.inside):
+            if condition.nodes[-1] is not node:
+                continue
+            values = [self.names[read] for read in condition.nodes]
+            values += [self.names[self.node_of[found]] for found in condition.settings]
+            holds = f"{self.constant(condition.holds)}({', '.join(values)})"
+            self.lines.append(f"if not {holds}: raise {self.constant(OtherWayError)}({index})")
 
     def external(self, node: Node, call: str) -> None:
         """An op that allocates its results: one variable each, so that each can be dropped at its own end."""
@@ -220,11 +235,11 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
-    told = requests(graph, order) if captured.device == "cpu" else {}
+    requested = requests(graph, order) if captured.device == "cpu" else {}
     for step, index in enumerate(order):
         start = len(writer.lines)
-        if step in told:
-            writer.lines.append(f"{BEFORE}({told[step][0]}, {told[step][1]})")
+        if step in requested:
+            writer.lines.append(f"{BEFORE}({requested[step][0]}, {requested[step][1]})")
         writer.op(nodes[index])
         dead = [name for storage in ends.get(step, ()) for name in writer.locals_of.get(storage, ())]
         if dead:
@@ -246,4 +261,9 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
         tuple(writer.inputs[node] for node in arguments),
         tuple(found for node, found in writer.inputs.items() if node.users and found.kind != "batch"),
         f"<roam plan {graph.name} {next(_numbers)}>",
+        tuple(told(condition) for condition in writer.inside),
+        tuple(
+            writer.inputs[node] if node.op == "placeholder" else getattr(captured.trace.module, str(node.target))
+            for node in captured.undone
+        ),
     )

@@ -12,6 +12,9 @@ from torch.utils import _pytree as pytree
 from roam_lab.capture import TrainingStep
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
+from roam_lab.ir.op_log import OpLog
+from roam_lab.measure.eager import record
+from roam_lab.runtime.compiled import OtherWay
 from roam_lab.runtime.everything import Everything
 from roam_lab.runtime.heap import trim
 from roam_lab.runtime.identity import Digests, digest, first_differences, told_difference
@@ -31,12 +34,13 @@ def check_of(check: Any) -> Check:
 class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
-    `changed`: paths of the Python values that the step itself changes.
+    `changed`: paths of the Python values that the step itself changes. `log`: every op that the eager step ran.
     """
 
     start: Everything
     left: Digests
     changed: frozenset[str]
+    log: OpLog
 
 
 @dataclass(frozen=True)
@@ -103,11 +107,12 @@ class SelfCheck:
                 if start.cannot_restore:
                     self._not_twice(start.cannot_restore)
                     return None
-                result = step.run(batch)
+                run = record(step, batch)
                 check()
-                left = {**_digests_of(result), **start.digests()}
-                result = None  # its memory is not needed beside the copy that is put back
-                return Expected(start, left, frozenset(start.changed()))
+                left = {**_digests_of(run.result), **start.digests()}
+                log = run.log
+                del run  # the memory of its result is not needed beside the copy that is put back
+                return Expected(start, left, frozenset(start.changed()), log)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise
@@ -135,6 +140,9 @@ class SelfCheck:
                 result = run()
                 left = {**_digests_of(result), **expected.start.digests()}
                 check()
+            except OtherWay:
+                expected.start.restore()
+                raise
             except Exception as error:
                 expected.start.restore()
                 return None, Parted(expected.left, {}, error=error)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from roam_lab.capture import as_step, capture_step
-from roam_lab.capture.provenance import is_user_file, traceback_user_line
+from roam_lab.capture.user_lines import is_user_file, traceback_user_line
 from tests.zoo import STEPS, adamw, tiny
 from tests.zoo_training import clipped_step
 

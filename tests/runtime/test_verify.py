@@ -8,9 +8,9 @@ import numpy
 import pytest
 import torch
 
-from roam_lab.capture.measure import measure_eager
 from roam_lab.capture.step import as_step
 from roam_lab.errors import DeviceError, InputError, RoamError
+from roam_lab.measure.eager import measure_eager
 from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
 from roam_lab.runtime.measured_run import decay_learning_rates, state_bytes
 from roam_lab.runtime.paired import in_own_process, paired_times

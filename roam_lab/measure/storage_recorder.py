@@ -44,7 +44,8 @@ class StorageRecorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._check()
         kwargs = kwargs or {}
-        if func is _ADD and self._engine_adds_in_place(args, kwargs):
+        accumulated = func is _ADD and self._engine_adds_in_place(args, kwargs)
+        if accumulated:
             func = torch.ops.aten.add_.Tensor
         label = str(func)
         if not label.startswith("aten.lift_fresh"):
@@ -53,12 +54,21 @@ class StorageRecorder(TorchDispatchMode):
             for storage in _storages(args, kwargs):
                 if storage._cdata not in self._sizes:
                     self._set_apart(storage)
-        result = func(*args, **kwargs)
+        result = self.run(func, args, kwargs, accumulated)
         for storage in _storages(result):
             self._note(storage)
         self.labels.append(label)
         self.live.append(self._live_bytes)
         return result
+
+    def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
+        """Run one operator; `accumulated`: a sum of gradients that is written in place."""
+        return func(*args, **kwargs)
+
+    @staticmethod
+    def when_released(storage: torch.UntypedStorage, call: Callable[[], object]) -> None:
+        """Call when the storage goes, but not at the end of the process."""
+        weakref.finalize(storage, call).atexit = False
 
     def _set_apart(self, storage: torch.UntypedStorage) -> None:
         """Not to be counted while it lives; a later storage at its address (gradients are replaced) is another."""

@@ -6,10 +6,10 @@ import numpy
 import pytest
 import torch
 
-from roam_lab.capture.measure import compare, measure_eager
 from roam_lab.capture.step import as_step
 from roam_lab.errors import FormatError
 from roam_lab.ir.measured import MeasuredCurve, measured_from_data
+from roam_lab.measure.eager import compare, measure_eager
 from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, tiny
 
 MIB = 2**20

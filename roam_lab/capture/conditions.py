@@ -1,0 +1,173 @@
+"""Conditions on numbers that a step reads out of tensors: the way that was captured is right only where they hold.
+
+Where a condition can be known decides when it is checked. Of constants alone it never changes. What needs the batch
+alone, or a few small ops, is computed before the step. What needs the forward or backward pass is checked inside the
+step, before anything that outlives it is written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import sympy
+import torch
+from torch.fx import Graph, Node
+from torch.utils._sympy.printers import PythonPrinter
+
+from roam_lab.capture.host_values import READ, HostValues
+from roam_lab.capture.inputs import Input
+from roam_lab.capture.nodes import storage_key, tensors_of, written_arguments
+
+When = Literal["never", "before", "inside"]
+BATCH_BYTES = 64 * 2**20
+"""What may be computed of the batch before a step, all results together."""
+SMALL_OPS, SMALL_BYTES = 12, 2**20
+"""And of other tensors."""
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """`holds(*numbers, *settings)` says whether a step still goes the captured way.
+
+    `nodes`: the traced nodes that read the numbers; `settings`: the inputs that it also depends on. `text` and
+    `source` (the user's line) are for messages.
+    """
+
+    nodes: tuple[Node, ...]
+    settings: tuple[Input, ...]
+    holds: Callable[..., bool]
+    text: str
+    source: str | None
+
+
+def conditions_of(
+    guards: Iterable[Any], values: HostValues, graph: Graph, symbols: Mapping[Any, Input]
+) -> tuple[tuple[Any, ...], tuple[Condition, ...]]:
+    """The guards on settings alone, as they are, and those on numbers read out of tensors, as conditions."""
+    node_of = dict(enumerate(node for node in graph.nodes if node.target is READ))
+    plain: list[Any] = []
+    found: list[Condition] = []
+    for guard in guards:
+        expression = guard.expr
+        numbers = sorted((s for s in expression.free_symbols if s in values.symbols), key=values.symbols.__getitem__)
+        if not numbers:
+            plain.append(expression)
+            continue
+        others = sorted((s for s in expression.free_symbols if s in symbols), key=str)
+        found.append(
+            Condition(
+                tuple(node_of[values.symbols[number]] for number in numbers),
+                tuple(symbols[other] for other in others),
+                _predicate(expression, [*numbers, *others]),
+                str(expression),
+                values.lines[values.symbols[numbers[-1]]],
+            )
+        )
+    for number, constant in values.constants.items():
+        found.append(Condition((node_of[number],), (), _equals(constant), f"{constant!r}", values.lines[number]))
+    return tuple(plain), tuple(found)
+
+
+def _predicate(expression: Any, symbols: list[Any]) -> Callable[..., bool]:
+    """The expression as a Python function of its symbols, exact in floats."""
+    names = {symbol: sympy.Symbol(f"x{index}") for index, symbol in enumerate(symbols)}
+    source = PythonPrinter().doprint(expression.xreplace(names))
+    arguments = ", ".join(str(names[symbol]) for symbol in symbols)
+    function: Callable[..., bool] = eval(f"lambda {arguments}: {source}", {"math": math, "torch": torch})
+    return function
+
+
+def _equals(constant: bool | int | float) -> Callable[..., bool]:
+    if isinstance(constant, float) and math.isnan(constant):
+        return lambda value: math.isnan(value)
+    return lambda value: bool(value == constant)
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A condition, when it is checked, and the nodes that compute its numbers, in order (of those checked before)."""
+
+    condition: Condition
+    when: When
+    slice: tuple[Node, ...]
+
+
+def place(conditions: Iterable[Condition], graph: Graph, inputs: Mapping[Node, Input]) -> tuple[Placed, ...]:
+    """Decide when each condition is checked. `inputs`: placeholder -> what it stands for."""
+    return tuple(_placed(condition, graph, inputs) for condition in conditions)
+
+
+def _placed(condition: Condition, graph: Graph, inputs: Mapping[Node, Input]) -> Placed:
+    nodes = slice_of(condition.nodes, graph)
+    calls = [node for node in nodes if node.op == "call_function"]
+    if any(_draws(node) for node in calls):
+        return Placed(condition, "inside", ())
+    sources = [node for node in nodes if node.op in ("placeholder", "get_attr") and not _is_constant(node)]
+    if not sources and not condition.settings:
+        return Placed(condition, "never", ())
+    made = sum(tensor.numel() * tensor.element_size() for node in calls for tensor in tensors_of(node))
+    of_batch = all(node in inputs and inputs[node].kind in ("batch", "setting") for node in sources)
+    if (of_batch and made <= BATCH_BYTES) or (len(calls) <= SMALL_OPS and made <= SMALL_BYTES):
+        return Placed(condition, "before", nodes)
+    return Placed(condition, "inside", ())
+
+
+def slice_of(wanted: Iterable[Node], graph: Graph) -> tuple[Node, ...]:
+    """The nodes that the wanted ones depend on, themselves included, in order; writes into what they read count."""
+    needed = set(wanted)
+    storages: set[int] = set()
+    found: list[Node] = []
+    for node in reversed(list(graph.nodes)):
+        writes = node.op == "call_function" and any(
+            storage_key(tensor) in storages for argument in written_arguments(node) for tensor in tensors_of(argument)
+        )
+        if node not in needed and not (writes and found):
+            continue
+        found.append(node)
+        needed.update(node.all_input_nodes)
+        for relative in (node, *node.all_input_nodes):
+            storages.update(storage_key(tensor) for tensor in tensors_of(relative))
+    return tuple(reversed(found))
+
+
+def _draws(node: Node) -> bool:
+    """Whether the node draws random numbers, or reads or sets the state that they come from."""
+    return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+
+
+def _is_constant(node: Node) -> bool:
+    """A tensor that the step itself makes out of numbers, the same in every step."""
+    return node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
+
+
+def checks_inside(conditions: Iterable[Placed]) -> dict[Node, tuple[Node, ...]]:
+    """For the conditions inside the step: the node that reads the last number of one -> the nodes of its others."""
+    checks: dict[Node, tuple[Node, ...]] = {}
+    for placed in conditions:
+        if placed.when == "inside":
+            *others, last = placed.condition.nodes
+            checks[last] = tuple(dict.fromkeys((*checks.get(last, ()), *others)))
+    return checks
+
+
+def written_before_checks(graph: Graph, checks: Mapping[Node, Any]) -> tuple[Node, ...]:
+    """The inputs and outside tensors that ops write before the last condition inside the step, in captured order."""
+    nodes = list(graph.nodes)
+    last = max((index for index, node in enumerate(nodes) if node in checks), default=-1)
+    roots = {
+        storage_key(tensor): node
+        for node in reversed(nodes)
+        if node.op in ("placeholder", "get_attr")
+        for tensor in tensors_of(node)
+    }
+    written = dict.fromkeys(
+        roots[storage_key(tensor)]
+        for node in nodes[: last + 1]
+        for argument in (written_arguments(node) if node.op == "call_function" else ())
+        for tensor in tensors_of(argument)
+        if storage_key(tensor) in roots
+    )
+    return tuple(written)

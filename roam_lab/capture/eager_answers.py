@@ -1,0 +1,105 @@
+"""While a step is traced, "am I being traced or compiled?" is answered as in eager: no.
+
+Libraries ask, and take another way where the answer is yes: an explicit attention mask where eager passes
+`is_causal=True`, everything stored where a checkpoint policy would recompute. The graph would not be eager's.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FunctionType
+from typing import Any
+
+TORCHS_QUESTIONS = (
+    "torch.compiler.is_compiling",
+    "torch.compiler.is_dynamo_compiling",
+    "torch.compiler.is_exporting",
+    "torch._utils.is_compiling",
+    "torch._dynamo.external_utils.is_compiling",
+    "torch.jit.is_tracing",
+    "torch.jit._trace.is_tracing",
+    "torch.fx._symbolic_trace.is_fx_tracing",
+    "torch.fx._symbolic_trace.is_fx_symbolic_tracing",
+    "torch.utils.checkpoint._is_compiling",
+    "torch.onnx.is_in_onnx_export",
+)
+"""Torch's own functions that ask, by module and name. Those that a release does not have are passed over."""
+LIBRARIES_NAMES = frozenset(
+    {
+        "is_compiling",
+        "is_cuda_stream_capturing",
+        "is_dynamo_compiling",
+        "is_exporting",
+        "is_fake_tensor",
+        "is_fx_tracing",
+        "is_jit_tracing",
+        "is_torch_compiling",
+        "is_torch_fx_proxy",
+        "is_torchdynamo_compiling",
+        "is_torchdynamo_exporting",
+        "is_tracing",
+        "_is_compiling",
+        "_is_tracing",
+    }
+)
+"""What other libraries (transformers, diffusers, einops, ...) call theirs: any function of such a name, where it is
+defined. They look for fake tensors, proxies, modes, or pass torch's answer on."""
+
+
+def questions() -> list[FunctionType | str]:
+    """The functions that ask: as functions, or by full name where they are not Python's own."""
+    found: dict[int, FunctionType | str] = {}
+    for full in TORCHS_QUESTIONS:
+        home, _, asked = full.rpartition(".")
+        function = getattr(sys.modules.get(home), asked, None)
+        if callable(function):
+            found[id(function)] = function if isinstance(function, FunctionType) else full
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] == "torch" or not isinstance(getattr(module, "__dict__", None), dict):
+            continue
+        for asked in LIBRARIES_NAMES & vars(module).keys():
+            function = vars(module)[asked]
+            if isinstance(function, FunctionType) and function.__module__ == name:
+                found[id(function)] = function
+    return list(found.values())
+
+
+@contextmanager
+def answered_as_in_eager() -> Iterator[None]:
+    """Every question is answered with False.
+
+    A Python function gets other code, so that it answers alike under every name that it was imported by; what has no
+    code of its own is replaced where it stands.
+    """
+    codes: list[tuple[FunctionType, CodeType]] = []
+    names: list[tuple[Any, str, Callable[..., Any]]] = []
+    try:
+        for found in questions():
+            if isinstance(found, str):
+                home, _, name = found.rpartition(".")
+                names.append((sys.modules[home], name, getattr(sys.modules[home], name)))
+                setattr(sys.modules[home], name, lambda *_, **__: False)
+            else:
+                codes.append((found, found.__code__))
+                found.__code__ = _no(len(found.__code__.co_freevars))
+        yield
+    finally:
+        for function, code in reversed(codes):
+            function.__code__ = code
+        for owner, name, original in reversed(names):
+            setattr(owner, name, original)
+
+
+@functools.cache
+def _no(free: int) -> CodeType:
+    """Code that returns False whatever it is given, with as many free variables as the code it stands for."""
+    names = [f"free{index}" for index in range(free)]
+    mention = f"({', '.join(names)},) and False" if free else "False"
+    source = f"def outer({', '.join(names)}):\n    def no(*_, **__):\n        return {mention}\n    return no"
+    made: dict[str, Any] = {}
+    exec(source, made)
+    function: FunctionType = made["outer"](*names)
+    return function.__code__

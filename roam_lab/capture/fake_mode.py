@@ -1,0 +1,76 @@
+"""Fake tensors to trace with: the mode of one trace, and the fake twins of the user's tensors."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+from torch.fx.experimental.symbolic_shapes import ShapeEnv
+
+from roam_lab.capture.guide import Guide
+from roam_lab.capture.host_values import READ, HostValues
+from roam_lab.capture.user_lines import user_line
+
+
+class StepFakeMode(FakeTensorMode):
+    """Fake mode for one trace: numbers read out of tensors are `values`, and `guide` corrects what fakes get wrong.
+
+    Without its cache for ops with several results: that forgets when two of them are one tensor.
+    """
+
+    def __init__(self, guide: Guide | None = None, fixed: Collection[int] = ()) -> None:
+        self.settings = ShapeEnv()
+        self.guide = guide
+        self.values: HostValues | None = None
+        super().__init__(shape_env=self.settings, allow_non_fake_inputs=True, static_shapes=True)
+        self.values = HostValues(self.settings, fixed)
+
+    def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is READ and self.values is not None:
+            answer = self.guide.answer() if self.guide is not None else None
+            number = self.values.read(args[0].dtype, answer, user_line(sys._getframe(1)))
+            if number is not None:
+                return number
+        self.cache_enabled = len(func._schema.returns) == 1
+        result = super().dispatch(func, types, args, kwargs)
+        return result if self.guide is None else self.guide.correct(func, result)
+
+
+class Fakes:
+    """Fake twins of real (or meta, or foreign fake) tensors; the same tensor always gets the same twin.
+
+    A twin has no gradient yet, and its tensor's gradient hooks.
+    """
+
+    def __init__(self, mode: FakeTensorMode, device: torch.device | None) -> None:
+        self.mode = mode
+        self.device = device
+        self._twins: dict[int, torch.Tensor] = {}
+        self._kept: list[torch.Tensor] = []
+
+    def __call__(self, tensor: torch.Tensor) -> torch.Tensor:
+        twin = self._twins.get(id(tensor))
+        if twin is None:
+            twin = self._make(tensor)
+            if twin.is_leaf and twin.requires_grad:
+                twin.grad = None
+                for hook in (tensor._backward_hooks or {}).values():
+                    twin.register_hook(hook)
+                for hook in (tensor._post_accumulate_grad_hooks or {}).values():
+                    twin.register_post_accumulate_grad_hook(hook)
+            self._twins[id(tensor)] = twin
+            self._kept.append(tensor)
+        return twin
+
+    def _make(self, tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, FakeTensor) and tensor.device.type != "meta":
+            return self.mode.from_tensor(tensor, static_shapes=True)
+        device = self.device if tensor.device.type == "meta" and self.device is not None else tensor.device
+        with self.mode:
+            twin = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=device)
+            if isinstance(tensor, torch.nn.Parameter):
+                twin = torch.nn.Parameter(twin, requires_grad=tensor.requires_grad)
+        return twin

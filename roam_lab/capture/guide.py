@@ -1,0 +1,150 @@
+"""The op log of the eager step leads the trace: every traced op must be the one that eager ran, or capture ends there.
+
+It also gives what fake tensors do not know: the strides that the real kernel chose, the bytes that it allocated, and
+the answers of ops that return numbers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils import _pytree as pytree
+
+from roam_lab.errors import CaptureError
+from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
+
+UNTOLD = frozenset(
+    {"aten.detach.default", "aten.alias.default", "aten.lift_fresh.default", "aten.lift_fresh_copy.default"}
+)
+"""Ops that compute nothing, and of which tracing runs others than eager does."""
+
+
+class ShapeOfValuesError(Exception):
+    """A shape depends on a number read out of a tensor; the trace is made again with that number fixed."""
+
+
+def is_told(target: str) -> bool:
+    """Whether trace and log must agree in an op of this name: not in the profiler's, in questions about metadata, nor
+    in roam-lab's own."""
+    return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
+
+
+class Guide:
+    """Walks the log as the trace goes on.
+
+    `begin(func, args, kwargs)` before an op, `correct(func, result)` in fake mode, `end(result)` after it, `finish()`
+    when the step is over. Each raises CaptureError where trace and log part.
+    """
+
+    def __init__(self, log: OpLog) -> None:
+        self._ops = [op for op in log.ops if is_told(op.target)]
+        self._at = -1
+        self._storages: dict[int, int] = {}
+        self._kept: list[torch.UntypedStorage] = []
+        self.current: LoggedOp | None = None
+        self._asked: Any = None
+        self.bytes_of: dict[int, int] = {}
+
+    def begin(self, func: Any, args: Any, kwargs: Any, source: str | None) -> None:
+        """The op that is about to be traced is the next of the log, on the same tensors."""
+        self.current = self._asked = None
+        label = str(func)
+        if not is_told(label):
+            return
+        self._at += 1
+        if self._at >= len(self._ops):
+            raise self._parted(f"the captured step runs {label}, and the eager step is over by then", source)
+        op = self._ops[self._at]
+        if op.target != label:
+            raise self._parted(f"the captured step runs {label} where the eager step runs {op.target}", source)
+        tensors = [leaf for leaf in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(leaf, torch.Tensor)]
+        self._compare(tensors, op.arguments, f"{label} is given", source)
+        self.current, self._asked = op, func
+
+    def answer(self) -> bool | int | float | None:
+        """What the present op, which reads a number, returned in the eager step."""
+        return None if self.current is None else self.current.answer
+
+    def correct(self, func: Any, result: Any) -> Any:
+        """The result with the strides that the real kernel gave. Called in fake mode, below the tracer."""
+        if self.current is None or func is not self._asked:
+            return result
+        self._asked = None
+        told = iter(self.current.results)
+        given: Any = pytree.tree_map_only(
+            torch.Tensor, lambda tensor: self._corrected(tensor, next(told, None)), result
+        )
+        return given
+
+    def _corrected(self, tensor: torch.Tensor, told: LoggedTensor | None) -> torch.Tensor:
+        if told is None or not isinstance(tensor, FakeTensor) or tuple(tensor.shape) != told.shape:
+            return tensor
+        if tuple(tensor.stride()) == told.stride or tensor.storage_offset() != 0 or told.offset != 0:
+            return tensor
+        if tensor.untyped_storage()._cdata in self._storages:  # a view: its strides follow from its base
+            return tensor
+        mode, device = tensor.fake_mode, tensor.fake_device
+        meta = torch.empty_strided(told.shape, told.stride, dtype=tensor.dtype, device="meta")
+        return FakeTensor(mode, meta, device)
+
+    def end(self, result: Any, source: str | None) -> None:
+        """The results are those of the log, in shape, strides and type."""
+        if self.current is None:
+            return
+        tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
+        self._compare(tensors, self.current.results, f"{self.current.target} returns", source)
+
+    def finish(self) -> None:
+        """The eager step is over, too."""
+        left = len(self._ops) - self._at - 1
+        if left:
+            op = self._ops[self._at + 1]
+            raise self._parted(f"the captured step is over where the eager step goes on with {op.target}", op.source)
+
+    def rebound(self, target: torch.Tensor, value: torch.Tensor) -> None:
+        """From now on eager's target is the value's storage; the traced one stays where it is."""
+        told = self._storages.get(value.untyped_storage()._cdata)
+        if told is not None:
+            self._kept.append(target.untyped_storage())
+            self._storages[target.untyped_storage()._cdata] = told
+
+    def _compare(
+        self, tensors: list[torch.Tensor], told: tuple[LoggedTensor, ...], what: str, source: str | None
+    ) -> None:
+        if len(tensors) != len(told):
+            raise self._parted(f"{what} {len(tensors)} tensors, in the eager step {len(told)}", source)
+        for tensor, logged in zip(tensors, told, strict=True):
+            shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
+            if any(not isinstance(size, int) for size in (*shape, *tensor.stride())):
+                raise ShapeOfValuesError
+            if shape != logged.shape or dtype != logged.dtype or tensor.device.type != logged.device:
+                raise self._parted(f"{what} {dtype}{list(shape)}, in the eager step {logged.text()}", source)
+            if tensor.layout is not torch.strided or logged.storage < 0:
+                continue
+            if tensor.numel() and _told_strides(shape, tensor.stride()) != _told_strides(shape, logged.stride):
+                raise self._parted(
+                    f"{what} {dtype}{list(shape)} with strides {list(tensor.stride())}, in the eager step "
+                    f"{list(logged.stride)}",
+                    source,
+                )
+            key = tensor.untyped_storage()._cdata
+            if key not in self._storages:
+                self._kept.append(tensor.untyped_storage())  # its address stays its own
+            known = self._storages.setdefault(key, logged.storage)
+            if known != logged.storage:
+                raise self._parted(f"{what} another tensor than in the eager step ({logged.text()})", source)
+            self.bytes_of[key] = logged.storage_bytes
+
+    def _parted(self, told: str, source: str | None) -> CaptureError:
+        where = f"{source}: " if source else ""
+        return CaptureError(
+            f"{where}{told} (op {self._at}), so the plan would not train as eager does; train this step eagerly, and "
+            "report it with the model"
+        )
+
+
+def _told_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+    """Strides that matter: those of dimensions with more than one entry."""
+    return tuple(int(stride) for size, stride in zip(shape, strides, strict=True) if size != 1)

@@ -1,0 +1,56 @@
+"""Numbers that a step reads out of tensors (`.item()`, `if tensor:`), and the way that the step takes by them.
+
+Each becomes a symbol with the value that the eager step read as its hint: arithmetic on it stays arithmetic, and a
+branch on it is taken as the eager step took it, with the condition kept as a guard.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch._dynamo.source import ConstantSource
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+READ = torch.ops.aten._local_scalar_dense.default
+"""The op under `.item()`, `bool(tensor)`, `int(tensor)` and `tensor.tolist()`."""
+
+
+class HostValues:
+    """The numbers read in one trace, counted from 0.
+
+    `fixed`: those that must not be symbols, because a shape depends on them: their present value is captured, and is
+    a condition of the trace. `lines`: the user's line that reads each. `constant`: what was captured of the fixed ones.
+    """
+
+    def __init__(self, environment: ShapeEnv, fixed: Collection[int]) -> None:
+        self._environment = environment
+        self._fixed = fixed
+        self.symbols: dict[Any, int] = {}
+        self.constants: dict[int, bool | int | float] = {}
+        self.lines: list[str | None] = []
+
+    def read(self, dtype: torch.dtype, answer: bool | int | float | None, source: str | None) -> Any:
+        """The symbol, or fixed number, for the number read now; None where the answer is not known.
+
+        `answer`: what the eager step read.
+        """
+        number = len(self.lines)
+        self.lines.append(source)
+        if answer is None:
+            return None
+        if number in self._fixed or (isinstance(answer, float) and not math.isfinite(answer)):
+            self.constants[number] = answer
+            return answer
+        source_of = ConstantSource(f"value_{number}")
+        kind: Any = float if dtype.is_floating_point else int
+        symbol = self._environment.create_unspecified_symbol(
+            kind(answer), source=source_of, dynamic_dim=DimDynamic.DYNAMIC
+        )
+        self.symbols[symbol] = number
+        if kind is float:
+            return self._environment.create_symfloatnode(symbol, hint=float(answer), source=source_of)
+        whole = self._environment.create_symintnode(symbol, hint=int(answer), source=source_of)
+        return whole == 1 if dtype is torch.bool else whole

@@ -1,0 +1,45 @@
+"""Questions about the nodes of a traced graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch.fx import Node
+from torch.utils import _pytree as pytree
+
+
+def tensors_of(node: Node) -> list[torch.Tensor]:
+    """The fake tensors that a node stands for, in order."""
+    value = node.meta.get("val")
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [entry for entry in values if isinstance(entry, torch.Tensor)]
+
+
+def storage_key(tensor: torch.Tensor) -> int:
+    """Identity of the storage that a fake tensor is a view of."""
+    return int(tensor.untyped_storage()._cdata)
+
+
+def is_host(node: Node) -> bool:
+    """Arithmetic on Python numbers (settings, `.item()` results), which is written into the ops that use it."""
+    return node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload) and not is_getitem(node)
+
+
+def is_getitem(node: Node) -> bool:
+    """One of several results of an op."""
+    return node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem"
+
+
+def written_arguments(node: Node) -> Iterator[Node]:
+    """The nodes that an op writes in place."""
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
+        return
+    arguments = target._schema.arguments
+    given = dict(zip((a.name for a in arguments), node.args, strict=False)) | dict(node.kwargs)
+    for argument in arguments:
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            for leaf in pytree.tree_leaves(given.get(argument.name)):
+                if isinstance(leaf, Node):
+                    yield leaf

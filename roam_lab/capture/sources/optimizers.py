@@ -1,0 +1,160 @@
+"""Optimizers as a source of state: fake parameters, state and settings while a step is traced, and what moves them."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch._dynamo.source import ConstantSource
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from roam_lab.capture.fake_mode import Fakes
+from roam_lab.capture.inputs import Input, Optimizers, groups_of, setting_inputs
+from roam_lab.capture.prime import numeric_settings
+from roam_lab.capture.user_lines import user_line
+from roam_lab.errors import CaptureError
+from roam_lab.interrupt import held
+
+
+@contextmanager
+def swapped(
+    optimizers: Optimizers, fakes: Fakes, names: Mapping[int, str], tensors: Mapping[str, torch.Tensor]
+) -> Iterator[None]:
+    """The optimizers with fake parameters, state and tensor settings; restored at the end whatever happens."""
+    groups = [(group, dict(group)) for _, _, group in groups_of(optimizers)]
+    states = [optimizer.state for optimizer in optimizers]
+    called = [vars(optimizer).get("_opt_called") for optimizer in optimizers]
+    try:
+        for optimizer in optimizers:
+            fake_state: dict[Any, dict[str, Any]] = defaultdict(dict)
+            for p, entries in optimizer.state.items():
+                if isinstance(p, torch.Tensor) and id(p) in names:
+                    fake_state[tensors[names[id(p)]]] = _with_fakes(entries, fakes)
+            optimizer.state = fake_state  # type: ignore[assignment]
+        for group, _ in groups:
+            group["params"] = [tensors[names[id(p)]] for p in group["params"]]
+            for key, value in group.items():
+                if isinstance(value, torch.Tensor):
+                    group[key] = fakes(value)
+        yield
+    finally:
+        with held():
+            for optimizer, state, was_called in zip(optimizers, states, called, strict=True):
+                optimizer.state = state
+                vars(optimizer).pop("_opt_called", None)
+                if was_called is not None:
+                    optimizer._opt_called = was_called  # type: ignore[attr-defined]
+            for group, saved in groups:
+                group.clear()
+                group.update(saved)
+
+
+def _with_fakes(value: Any, fakes: Fakes) -> Any:
+    """The same nest of dicts, lists and tuples around fakes of its tensors."""
+    if isinstance(value, torch.Tensor):
+        return fakes(value)
+    if isinstance(value, dict):
+        return {key: _with_fakes(item, fakes) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_with_fakes(item, fakes) for item in value)
+    return value
+
+
+def settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
+    """State made while priming may carry known constants (a step of 0.0); replace it with plain fakes."""
+    for optimizer in optimizers:
+        for p, entries in optimizer.state.items():
+            optimizer.state[p] = _with_fakes(entries, fakes)
+
+
+@contextmanager
+def steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[None]:
+    """Call `note` before each step of a given optimizer. Raises CaptureError when another one is stepped."""
+    given = {id(optimizer) for optimizer in optimizers}
+
+    def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        if id(optimizer) not in given:
+            raise CaptureError(
+                f"{user_line(sys._getframe()) or 'the step'}: the step also steps a {type(optimizer).__name__} that "
+                "was not given; give all of them, optimizer=(first, second), and the step takes the tuple"
+            )
+        note()
+
+    handle = register_optimizer_step_pre_hook(before)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def symbolic_settings(
+    optimizers: Optimizers, environment: ShapeEnv, inputs: list[Input], values: list[Any]
+) -> dict[Any, Input]:
+    """Make every float setting a symbol, so that a scheduler may change it; returns symbol -> input."""
+    symbols: dict[Any, Input] = {}
+    made: dict[tuple[Any, ...], Any] = {}
+    for found, value in list(setting_inputs(optimizers)):
+        if not isinstance(value, torch.Tensor):
+            source = ConstantSource("setting_" + "_".join(str(part) for part in found.path if part is not None))
+            value = float(value)
+            symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
+            value = environment.create_symfloatnode(symbol, hint=value, source=source)
+            symbols[symbol] = found
+            made[found.path] = value
+        inputs.append(found)
+        values.append(value)
+    for number, index, group in groups_of(optimizers):
+        for key, value in numeric_settings(group).items():
+            if isinstance(value, tuple):
+                group[key] = tuple(made[number, index, key, part] for part in range(len(value)))
+            else:
+                group[key] = made[number, index, key, None]
+    return symbols
+
+
+@contextmanager
+def symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
+    """Let `min` and `max` in the optimizers' own modules take symbols (Adafactor clips its step size with them)."""
+    classes = {type(optimizer) for optimizer in optimizers}
+    methods = [inspect.unwrap(value) for kind in classes for value in vars(kind).values() if inspect.isfunction(value)]
+    spaces = {id(method.__globals__): method.__globals__ for method in methods}
+    symbolic: dict[str, Any] = {"min": torch.sym_min, "max": torch.sym_max}
+
+    def shim(name: str) -> Callable[..., Any]:
+        def choose(*values: Any, **kwargs: Any) -> Any:
+            if len(values) == 2 and any(isinstance(value, torch.SymFloat) for value in values):
+                return symbolic[name](*values)
+            return getattr(builtins, name)(*values, **kwargs)
+
+        return choose
+
+    touched = [(space, name) for space in spaces.values() for name in symbolic if name not in space]
+    for space, name in touched:
+        space[name] = shim(name)
+    try:
+        yield
+    finally:
+        for space, name in touched:
+            del space[name]
+
+
+def host_state(optimizers: Optimizers) -> list[Any]:
+    """The Python numbers that each optimizer holds beside its tensors and float settings."""
+    return [
+        [
+            {
+                key: "tensor" if isinstance(value, torch.Tensor) else value
+                for key, value in entry.items()
+                if isinstance(value, (bool, int, str, type(None), torch.Tensor))
+            }
+            for entry in [*optimizer.state.values(), *optimizer.param_groups]
+        ]
+        for optimizer in optimizers
+    ]

@@ -1,0 +1,68 @@
+"""`parameter.data = tensor` while a step is traced: the parameter keeps its place, and the value is copied there.
+
+Eager lets the parameter point to the new tensor instead. What the step leaves is the same, as long as nothing else
+holds that tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+
+from roam_lab.errors import CaptureError
+
+
+class Rebinding:
+    """The assignments of one trace. `copied(target, value)` hears of each before the value is copied."""
+
+    def __init__(self, residents: dict[int, str], copied: Callable[[torch.Tensor, torch.Tensor], None]) -> None:
+        self._residents = residents
+        self._copied = copied
+        self._values: list[tuple[str, torch.Tensor]] = []
+
+    def assign(self, target: torch.Tensor, value: torch.Tensor) -> None:
+        """Raises CaptureError where the value cannot be copied into the target's place."""
+        name = self._residents[id(target)]
+        if target.shape != value.shape or target.dtype != value.dtype or target.device != value.device:
+            raise CaptureError(
+                f"the step gives {name}.data a tensor of another shape, type or device ({tuple(value.shape)} "
+                f"{value.dtype}); give it one like its own, or do that between steps"
+            )
+        with torch.no_grad():
+            self._copied(target, value)
+        self._values.append((name, value))
+
+    def check(self, holders: Iterator[tuple[str, torch.Tensor]]) -> None:
+        """Raises CaptureError where an assigned tensor is also held under another name after the step."""
+        keys = {value.untyped_storage()._cdata: name for name, value in self._values}
+        for holder, tensor in holders:
+            name = keys.get(tensor.untyped_storage()._cdata) if isinstance(tensor, FakeTensor) else None
+            if name is not None:
+                raise CaptureError(
+                    f"the step gives {name}.data the tensor that is also {holder}, so that both share memory from then "
+                    f"on; copy it instead ({name}.copy_(...) under torch.no_grad())"
+                )
+
+
+@contextmanager
+def data_assignments(rebinding: Rebinding, residents: dict[int, str]) -> Iterator[None]:
+    """While a step is traced, `tensor.data = value` on one of `residents` goes to `rebinding`."""
+    original = torch._C.TensorBase.data
+
+    def read(tensor: torch.Tensor) -> torch.Tensor:
+        return original.__get__(tensor)  # type: ignore[attr-defined, no-any-return]
+
+    def write(tensor: torch.Tensor, value: torch.Tensor) -> None:
+        if id(tensor) in residents:
+            rebinding.assign(tensor, value)
+        else:
+            original.__set__(tensor, value)  # type: ignore[attr-defined]
+
+    torch.Tensor.data = property(read, write)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del torch.Tensor.data

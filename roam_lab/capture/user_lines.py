@@ -1,0 +1,51 @@
+"""Which line of the user's is running: frames and tracebacks without torch's, IPython's and roam-lab's own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from types import FrameType, TracebackType
+
+import torch
+
+_NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
+_IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
+"""Between a cell and a magic that it calls stand frames of IPython's own."""
+
+
+def is_user_file(filename: str) -> bool:
+    """True for files of the user and of model libraries: not torch, IPython or roam-lab, not generated code."""
+    if filename.startswith("<"):
+        return filename.startswith("<ipython-input-")
+    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename
+
+
+def _short(filename: str) -> str:
+    """Path as people write it: relative to where they stand, or from site-packages on; In[3] for a notebook's cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None and (cell := getattr(shell.compile, "_filename_map", {}).get(filename)) is not None:
+        return f"In[{cell}]"
+    for root in (os.getcwd() + os.sep, *(entry + os.sep for entry in sys.path if entry)):
+        if filename.startswith(root):
+            return filename[len(root) :]
+    return filename
+
+
+def user_line(frame: FrameType | None) -> str | None:
+    """ "file:line" of the innermost frame that is the user's."""
+    while frame is not None:
+        if is_user_file(frame.f_code.co_filename):
+            return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+def traceback_user_line(traceback: TracebackType | None) -> str | None:
+    """ "file:line" of the innermost frame of a traceback that is the user's."""
+    found = None
+    while traceback is not None:
+        filename = traceback.tb_frame.f_code.co_filename
+        if is_user_file(filename):
+            found = f"{_short(filename)}:{traceback.tb_lineno}"
+        traceback = traceback.tb_next
+    return found

@@ -1,0 +1,152 @@
+"""One real eager step: its memory and its operators, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._pytree import tree_leaves
+
+from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
+from roam_lab.capture.snapshot import Snapshot
+from roam_lab.capture.step import StepFunction
+from roam_lab.interrupt import PATIENCE_SECONDS, held
+from roam_lab.ir.compare_measured import compare
+from roam_lab.ir.measured import MeasuredCurve
+from roam_lab.ir.op_log import OpLog
+from roam_lab.measure.op_recorder import OpRecorder
+
+__all__ = ["EagerRun", "compare", "measure_eager", "observed", "record"]
+
+
+@dataclass(frozen=True)
+class EagerRun:
+    """One eager step that ran: its memory, every operator that it ran, and what it returned."""
+
+    curve: MeasuredCurve
+    log: OpLog
+    result: Any
+
+
+def measure_eager(
+    model: torch.nn.Module,
+    optimizer: OptimizerOrSeveral,
+    batch: Any,
+    step_function: StepFunction,
+) -> MeasuredCurve:
+    """Run one eager step and record the bytes alive after each operator; everything is put back as it was.
+
+    The curve is that of a steady-state step, with optimizer state in place: see `observed`.
+    """
+    with observed(TrainingStep(model, optimizer, step_function), batch) as observe:
+        return observe().curve
+
+
+@contextmanager
+def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerRun]]:
+    """Yields a function that runs and records one eager step; at the end model, gradients, optimizers, train/eval mode
+    and random state are put back as they were, also when the step raises.
+
+    Where an optimizer can make its state only by a step, and always on CUDA (whose libraries allocate workspaces on
+    first use), one step that is not recorded runs first. State that was not there before is removed again at the end.
+    Takes one more copy of parameters and state in CPU memory.
+
+    CPU: storages followed by a dispatch mode, so bytes are exact and allocator overhead and workspaces inside kernels
+    are not seen. CUDA: the caching allocator's own statistics.
+    """
+    with held(PATIENCE_SECONDS) as check:
+        snapshot = Snapshot(training.model, training.optimizer)
+        try:
+            device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
+            if not all(map(can_prime, training.optimizers)) or device.type == "cuda":
+                record(training, batch, check)
+            yield lambda: record(training, batch, check)
+        finally:
+            snapshot.restore()
+
+
+def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambda: None) -> EagerRun:
+    """Run one eager step and record it. `check` is called before each operator: what it raises ends the step.
+
+    Optimizer state that is missing, and can be primed, is made just before its optimizer's step and is not recorded:
+    the step is recorded as every later one runs.
+    """
+    model = training.model
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    recorder = OpRecorder([*model.parameters(), *model.buffers(), *_held_tensors(training, batch)], check=check)
+    if device.type == "cuda":
+        return _record_on_cuda(training, batch, device, recorder)
+    with _primed_unseen(training), recorder:
+        result = training.run(batch)
+    how = "storages followed by a dispatch mode"
+    curve = MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
+    return EagerRun(curve, recorder.log, result)
+
+
+@contextmanager
+def _primed_unseen(training: TrainingStep) -> Iterator[None]:
+    """Before each step of an optimizer, make the state of parameters with a gradient, unseen by dispatch modes."""
+
+    def prime(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        with _disable_current_modes():
+            with_gradient = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+            prime_optimizer(optimizer, with_gradient)
+
+    handles = [optimizer.register_step_pre_hook(prime) for optimizer in training.optimizers]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
+    """What exists before the step besides the model: optimizer state, settings, gradients left over, the batch."""
+    parts = [
+        [parameter.grad for parameter in training.model.parameters()],
+        *([list(optimizer.state.values()), optimizer.param_groups] for optimizer in training.optimizers),
+        batch,
+    ]
+    return [leaf for leaf in tree_leaves(parts) if isinstance(leaf, torch.Tensor)]
+
+
+class _AllocatorPeaks(TorchDispatchMode):
+    """Notes the most bytes that the CUDA caching allocator had handed out during each operator, above `base`."""
+
+    def __init__(self, device: torch.device) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live: list[int] = []
+        self._device = device
+        self._base = torch.cuda.memory_allocated(device)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        torch.cuda.reset_peak_memory_stats(self._device)
+        result = func(*args, **(kwargs or {}))
+        self.live.append(max(0, torch.cuda.max_memory_allocated(self._device) - self._base))
+        return result
+
+
+def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, recorder: OpRecorder) -> EagerRun:
+    with _single_threaded_backward():
+        torch.cuda.synchronize(device)
+        peaks = _AllocatorPeaks(device)
+        with (
+            _primed_unseen(training),
+            peaks,
+            recorder,
+        ):  # the recorder sees an op first, the allocator's peaks are those of the kernel alone
+            result = training.run(batch)
+        torch.cuda.synchronize(device)
+    how = "torch.cuda.memory_stats, allocated bytes"
+    return EagerRun(MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device)), recorder.log, result)
+
+
+@contextmanager
+def _single_threaded_backward() -> Iterator[None]:
+    """Dispatch modes hold for one thread, and CUDA's backward pass runs on another unless told not to."""
+    with torch.autograd.set_multithreading_enabled(False):
+        yield

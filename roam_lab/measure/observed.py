@@ -1,0 +1,51 @@
+"""Capture led by a real eager step: what a profile does where the model holds weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from roam_lab.capture import Captured, TrainingStep, capture_step
+from roam_lab.capture.refusal import explain
+from roam_lab.errors import FirstStepError
+from roam_lab.measure.eager import EagerRun, observed
+from roam_lab.progress import Progress
+
+
+def observe_and_capture(
+    training: TrainingStep, batch: Any, *, name: str | None, tell: Progress
+) -> tuple[Captured, EagerRun | None, str | None]:
+    """Run one eager step, capture the step as eager ran it, and put everything back as it was.
+
+    Returns the captured step, the eager run, and None; where the eager step has no room, the step is captured without
+    it, the run is None, and a sentence says so. Raises CaptureError.
+    """
+    try:
+        with observed(training, batch) as observe:
+            tell("running one eager step", 0.0)
+            run = _run(observe)
+            tell("capturing the training step", 0.0)
+            try:
+                return _captured(training, batch, name, run), run, None
+            except FirstStepError:
+                run = _run(observe)  # what the first one made is there now
+                return _captured(training, batch, name, run), run, None
+    except torch.OutOfMemoryError as error:
+        remark = f"The eager step ran out of memory, so nothing was measured: {str(error).splitlines()[0]}"
+    tell("capturing the training step", 0.0)
+    return capture_step(training.model, training.optimizer, batch, training.function, name=name), None, remark
+
+
+def _run(observe: Any) -> EagerRun:
+    try:
+        run: EagerRun = observe()
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise explain(error) from error
+    return run
+
+
+def _captured(training: TrainingStep, batch: Any, name: str | None, run: EagerRun) -> Captured:
+    return capture_step(training.model, training.optimizer, batch, training.function, name=name, log=run.log)

@@ -1,0 +1,79 @@
+"""A dispatch mode that writes the op log of a real eager step."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from roam_lab.capture.user_lines import user_line
+from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
+from roam_lab.measure.storage_recorder import StorageRecorder
+
+
+class OpRecorder(StorageRecorder):
+    """A StorageRecorder that also writes down every operator: what it was given, and what it returned."""
+
+    def __init__(self, resident: Any, **settings: Any) -> None:
+        self._serials: dict[int, int] = {}
+        self._next = 0
+        self._written: list[LoggedOp] = []
+        super().__init__(resident, **settings)
+
+    @property
+    def log(self) -> OpLog:
+        """What ran so far."""
+        return OpLog(tuple(self._written))
+
+    def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
+        leaves = pytree.arg_tree_leaves(*args, **kwargs)
+        arguments = tuple(self._told(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
+        constants = tuple(plain(leaf) for leaf in leaves if not isinstance(leaf, torch.Tensor))
+        result = super().run(func, args, kwargs, accumulated)
+        results = pytree.tree_leaves(result)
+        if accumulated:
+            func = torch.ops.aten.add.Tensor
+        answer = result if isinstance(result, bool | int | float) else None
+        told = tuple(self._told(leaf) for leaf in results if isinstance(leaf, torch.Tensor))
+        line = user_line(sys._getframe(1))
+        self._written.append(LoggedOp(str(func), arguments, constants, told, answer, accumulated, line))
+        return result
+
+    def _told(self, tensor: torch.Tensor) -> LoggedTensor:
+        if tensor.layout is not torch.strided:
+            return LoggedTensor(tuple(tensor.shape), (), name_of(tensor.dtype), tensor.device.type, -1, 0, 0)
+        storage = tensor.untyped_storage()
+        return LoggedTensor(
+            tuple(tensor.shape),
+            tuple(tensor.stride()),
+            name_of(tensor.dtype),
+            tensor.device.type,
+            self.serial(storage),
+            storage.nbytes(),
+            int(tensor.storage_offset()),
+        )
+
+    def serial(self, storage: torch.UntypedStorage) -> int:
+        """The number of a storage; one at the address of a released storage has another."""
+        key = storage._cdata
+        if key not in self._serials:
+            self._serials[key] = self._next
+            self._next += 1
+            self.when_released(storage, lambda: self._serials.pop(key, None))
+        return self._serials[key]
+
+
+def plain(value: Any) -> Any:
+    """An argument that is no tensor, as a value that can be kept and compared."""
+    if value is None or isinstance(value, bool | int | float | complex | str):
+        return value
+    if isinstance(value, torch.dtype):
+        return name_of(value)
+    return str(value) if isinstance(value, torch.device | torch.layout | torch.memory_format) else type(value).__name__
+
+
+def name_of(dtype: torch.dtype) -> str:
+    """ "float32" for torch.float32."""
+    return str(dtype).removeprefix("torch.")

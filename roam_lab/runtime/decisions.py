@@ -1,0 +1,125 @@
+"""Which way a step takes, as far as the batch and small tensors tell it: computed before the step, outside its plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from roam_lab.capture import Captured
+from roam_lab.capture.conditions import Condition
+from roam_lab.capture.inputs import Input
+from roam_lab.capture.nodes import is_getitem, storage_key, tensors_of, written_arguments
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """The conditions of a captured step that are checked before it.
+
+    `inputs`: what `function` takes, in order: inputs of the step, found anew for each, and tensors outside of it.
+    `told`: what to say of each condition that does not hold.
+    """
+
+    function: Callable[..., int | None]
+    inputs: tuple[Input | torch.Tensor, ...]
+    told: tuple[str, ...]
+
+    def broken(self, values: Mapping[Input, Any]) -> str | None:
+        """The first condition that does not hold, in words; None when all do. `values`: those of the inputs."""
+        given = [values[one] if isinstance(one, Input) else one for one in self.inputs]
+        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
+            found = self.function(*given)
+        return None if found is None else self.told[found]
+
+
+def told(condition: Condition) -> str:
+    """What to say where a condition does not hold."""
+    where = condition.source or "its code"
+    return f"the step takes another way at {where} than any that was captured"
+
+
+def write_decisions(captured: Captured) -> Decisions | None:
+    """The function that checks what can be known before the step; None where there is nothing to check."""
+    placed = [one for one in captured.conditions if one.when == "before"]
+    if not placed:
+        return None
+    return _Writer(captured).written([(one.condition, one.slice) for one in placed])
+
+
+class _Writer:
+    """Writes the function line by line; what the step would write in place is written to copies."""
+
+    def __init__(self, captured: Captured) -> None:
+        self._module = captured.trace.module
+        placeholders = [node for node in self._module.graph.nodes if node.op == "placeholder"]
+        self._input_of = dict(zip(placeholders, captured.trace.inputs, strict=True))
+        self._node_of = {found: node for node, found in self._input_of.items()}
+        self._names: dict[Node, str] = {}
+        self._space: dict[str, Any] = {}
+        self._arguments: list[str] = []
+        self._inputs: list[Input | torch.Tensor] = []
+        self._lines: list[str] = []
+
+    def written(self, conditions: list[tuple[Condition, tuple[Node, ...]]]) -> Decisions:
+        order = {node: index for index, node in enumerate(self._module.graph.nodes)}
+        needed = sorted({node for _, nodes in conditions for node in nodes}, key=order.__getitem__)
+        copied = {
+            storage_key(tensor)
+            for node in needed
+            if node.op == "call_function"
+            for argument in written_arguments(node)
+            for tensor in tensors_of(argument)
+        }
+        for node in needed:
+            if node.op in ("placeholder", "get_attr"):
+                self._enter(node, copied)
+            elif node.op == "call_function":
+                name = f"v{len(self._names)}"
+                self._lines.append(f"{name} = {self._call(node)}")
+                self._names[node] = name
+        for index, (condition, _) in enumerate(conditions):
+            numbers = [self._names[node] for node in condition.nodes]
+            for found in condition.settings:
+                self._enter(self._node_of[found], set())
+                numbers.append(self._names[self._node_of[found]])
+            self._lines.append(f"if not {self._constant(condition.holds)}({', '.join(numbers)}): return {index}")
+        source = f"def decide({', '.join(self._arguments)}):\n" + "".join(f"    {line}\n" for line in self._lines)
+        exec(compile(source, "<roam decisions>", "exec"), self._space)
+        return Decisions(
+            self._space["decide"], tuple(self._inputs), tuple(told(condition) for condition, _ in conditions)
+        )
+
+    def _enter(self, node: Node, copied: set[int]) -> None:
+        if node in self._names:
+            return
+        name = f"a{len(self._inputs)}"
+        self._names[node] = name
+        self._arguments.append(name)
+        self._inputs.append(
+            self._input_of[node] if node.op == "placeholder" else getattr(self._module, str(node.target))
+        )
+        if any(storage_key(tensor) in copied for tensor in tensors_of(node)):
+            self._lines.append(f"{name} = {name}.clone()")
+
+    def _call(self, node: Node) -> str:
+        if is_getitem(node):
+            return f"{self._expression(node.args[0])}[{node.args[1]}]"
+        parts = [self._expression(argument) for argument in node.args]
+        parts += [f"{key}={self._expression(value)}" for key, value in node.kwargs.items()]
+        return f"{self._constant(node.target)}({', '.join(parts)})"
+
+    def _expression(self, value: Any) -> str:
+        if isinstance(value, Node):
+            return self._names[value]
+        if isinstance(value, list | tuple):
+            inner = ", ".join(self._expression(part) for part in value)
+            return f"[{inner}]" if isinstance(value, list) else f"({inner}{',' if len(value) == 1 else ''})"
+        return repr(value) if value is None or isinstance(value, bool | int | str) else self._constant(value)
+
+    def _constant(self, value: Any) -> str:
+        name = f"c{len(self._space)}"
+        self._space[name] = value
+        return name

@@ -1,0 +1,47 @@
+"""What a step writes before it is known which way it takes: noted before, put back where the way is another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from roam_lab.capture.inputs import Input
+from roam_lab.capture.snapshot import RandomState
+from roam_lab.runtime.program import Program
+
+
+class Undo:
+    """Of one program. Does nothing for a program without conditions inside the step."""
+
+    def __init__(self, program: Program) -> None:
+        self._needed = bool(program.told)
+        self._undone = program.undone
+        self._saved: list[tuple[torch.Tensor, torch.Tensor]] = []
+        self._random: RandomState | None = None
+
+    def note(self, residents: Mapping[Input, torch.Tensor], batch: Sequence[Any]) -> None:
+        """Copy what the next step may have to put back: of resident tensors, and of the batch's leaves."""
+        if not self._needed:
+            return
+        self._random = RandomState()
+        tensors = [one if isinstance(one, torch.Tensor) else _found(one, residents, batch) for one in self._undone]
+        self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors]
+
+    def put_back(self) -> None:
+        """As it was at `note`: tensors, and the random state."""
+        with torch.no_grad():
+            for tensor, value in self._saved:
+                tensor.data.copy_(value)
+        if self._random is not None:
+            self._random.restore()
+
+    def forget(self) -> None:
+        """Drop the copies."""
+        self._saved, self._random = [], None
+
+
+def _found(wanted: Input, residents: Mapping[Input, torch.Tensor], batch: Sequence[Any]) -> torch.Tensor:
+    tensor: torch.Tensor = batch[wanted.path[0]] if wanted.kind == "batch" else residents[wanted]
+    return tensor
