@@ -247,7 +247,7 @@ class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
 
     def __init__(self, pool: ArenaPool, most: int = MOST_COMPILED) -> None:
         super().__init__()
-        self._pool, self._most = pool, most
+        self.pool, self._most = pool, most
 
     def ways(self, key: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """The full keys of the steps for a batch, mode and autocast, the one last used first."""
@@ -270,4 +270,4 @@ class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
         for key in keys:
             compiled = self.pop(key, None)
             if compiled is not None:
-                self._pool.leave(compiled)
+                self.pool.leave(compiled)

@@ -7,26 +7,22 @@ from typing import Any, Literal
 import torch
 from torch.utils import _pytree as pytree
 
-from roam_lab.capture import Captured, TrainingStep, can_prime, capture_step, prime_optimizer, step_device
+from roam_lab.capture import TrainingStep, can_prime, step_device
 from roam_lab.capture.inputs import batch_signature
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
-from roam_lab.ir import fingerprint
-from roam_lab.ir.op_log import OpLog
 from roam_lab.measure.eager import record
-from roam_lab.plan import Plan, make_plan
+from roam_lab.plan import Plan
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps, OtherWay
 from roam_lab.runtime.everything import tensors_now
-from roam_lab.runtime.forward_watch import ForwardWatch
-from roam_lab.runtime.heap import collect
+from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program_writer import write_program
-from roam_lab.runtime.reasons import Reason, Reasons, another_step
+from roam_lab.runtime.reasons import Reason, Reasons
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
 from roam_lab.runtime.state_made import StateMade
-from roam_lab.runtime.step_guards import guards_of
+from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 from roam_lab.runtime.ways import Ways
 
@@ -35,8 +31,6 @@ MOST_REMEMBERED = 256
 """Batches and modes of which a hook remembers that the plan is not for them; beyond that it forgets them all."""
 
 _REPORT = "report it with the model; train eagerly"
-
-Key = tuple[Any, ...]
 
 
 class PlannedStep:
@@ -74,6 +68,15 @@ class PlannedStep:
         self._state_made = StateMade(self.optimizers)
         self._looked_at: set[tuple[Key, str]] = set()
         self._ways = Ways()
+        self._compiler = StepCompiler(
+            self.plan,
+            lambda: self._training,
+            on_mismatch == "replan",
+            self._tree,
+            self._compiled,
+            self._check,
+            self._ways,
+        )
         self._led: set[Key] = set()
 
     def __repr__(self) -> str:
@@ -88,9 +91,10 @@ class PlannedStep:
         """
         key = self._key(batch)
         if not self._compiled.ways(key) and self._first_step() is None:
-            self._pool.release()
-            led = self._check.eager_first(self._training, batch)
-            self._compile(key, batch, led)
+            with unwatched(self._watch):
+                self._pool.release()
+                led = self._check.eager_first(self._training, batch)
+                self._compiler.compile(key, batch, led)
 
     def release(self) -> None:
         """Give the arena's memory back; the next planned step takes it again."""
@@ -98,11 +102,8 @@ class PlannedStep:
 
     def __call__(self, batch: Any) -> Any:
         """Run one step on `batch` and return its loss (a 0-d tensor, detached)."""
-        self._watch.stop()
-        try:
+        with unwatched(self._watch):
             return self._step(batch)
-        finally:
-            self._watch.start()
 
     def _step(self, batch: Any) -> Any:
         key = self._key(batch)
@@ -145,7 +146,7 @@ class PlannedStep:
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
         expected = self._checked(None, batch)
         try:
-            way = self._compile(key, batch, expected)
+            way = self._compiler.compile(key, batch, expected)
         except (MismatchError, CaptureError) as error:
             if isinstance(error, FirstStepError) or expected is None:
                 return self._run_led(key, batch, error)
@@ -167,7 +168,7 @@ class PlannedStep:
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
         if not isinstance(error, FirstStepError):
             try:
-                self._compile(key, batch, None, run.log)
+                self._compiler.compile(key, batch, None, run.log)
             except (MismatchError, CaptureError) as again:
                 self._refused(key, again)
         return _detached(run.result)
@@ -223,7 +224,7 @@ class PlannedStep:
             if len(self._looked_at) >= MOST_REMEMBERED:
                 self._looked_at.clear()
             self._looked_at.add((key, change.path))
-            if self._same_without(compiled, batch):
+            if self._compiler.is_still(compiled, batch):
                 compiled.guards.forget(change.path)
                 again = compiled.change()  # one thing may have changed, and another with it
                 return (compiled, None) if again is None else self._after(again, key, compiled, batch)
@@ -233,53 +234,6 @@ class PlannedStep:
         if change.kind == "guard":
             return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
         return compiled, Reason(change.sentence)
-
-    def _same_without(self, compiled: Compiled, batch: Any) -> bool:
-        """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
-        self._pool.release()
-        try:
-            led = self._check.eager_first(self._training, batch)
-            captured = self._captured(batch, None if led is None else led.log)
-            same = fingerprint(captured.graph) == compiled.graph_sha256
-            return same and write_program(captured, compiled.order).same(compiled.program)
-        except CaptureError:
-            return False
-        finally:
-            captured = led = None  # type: ignore[assignment]
-            collect()
-
-    # From a batch to a compiled step
-
-    def _compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
-        """Capture, plan if need be, and keep the step under the key that is returned.
-
-        `expected`: of the eager step that leads the capture; or its `log` alone.
-        """
-        self._pool.release()
-        way: Key = (*key, self._ways.next(key))
-        try:
-            captured = self._captured(batch, expected.log if expected is not None else log)
-            plan = self.plan
-            if fingerprint(captured.graph) != plan.graph_sha256:
-                another_way = bool(captured.conditions) or bool(self._compiled.ways(key))
-                if self.on_mismatch != "replan" and not another_way:
-                    raise MismatchError(another_step(captured, plan))
-                plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
-            self._prime(captured)
-            guards = guards_of(self._training, expected.changed if expected is not None else ())
-            self._compiled.add(way, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
-        finally:
-            captured = plan = None  # type: ignore[assignment]
-            collect()
-        return way
-
-    def _captured(self, batch: Any, log: OpLog | None) -> Captured:
-        return capture_step(self.model, self.optimizer, batch, self.eager_step, log=log)
-
-    def _prime(self, captured: Captured) -> None:
-        named = dict(self.model.named_parameters())
-        for optimizer in self.optimizers:
-            prime_optimizer(optimizer, [named[name] for name in captured.trace.updated])
 
     # Running
 

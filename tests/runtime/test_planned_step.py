@@ -10,6 +10,7 @@ import roam_lab as roam
 from roam_lab.capture import as_step, capture_step
 from roam_lab.errors import MismatchError, RoamWarning
 from roam_lab.plan import make_plan
+from roam_lab.runtime import step_compiler
 from roam_lab.runtime.identity import digests
 
 
@@ -204,9 +205,8 @@ def test_nothing_of_a_traced_graph_is_kept():
 
 def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
     hooked = train(adamw, count=1)
-    captures = []
-    capture = hooked._captured
-    monkeypatch.setattr(hooked, "_captured", lambda batch: captures.append(1) or capture(batch))
+    captures, capture = [], step_compiler.capture_step
+    monkeypatch.setattr(step_compiler, "capture_step", lambda *a, **k: captures.append(1) or capture(*a, **k))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for note in ("one", "two", "three"):
@@ -236,3 +236,14 @@ def test_a_value_that_the_step_reads_follows_on_mismatch():
     hooked.model.scale = 3.0
     hooked(torch.randn(5, 3))
     assert (hooked.planned_steps, hooked.eager_steps) == (2, 0)
+
+
+def test_the_watch_of_one_hook_is_no_change_to_another():
+    first, second = train(adamw, count=1), train(adamw, count=1, on_mismatch="error")
+    assert first._pool.held
+    assert second._pool.held
+    first.release()
+    for _ in range(2):
+        for hooked in (second, first):
+            hooked(torch.randn(5, 3))
+    assert (first.planned_steps, first.eager_steps, second.planned_steps) == (3, 0, 3)
