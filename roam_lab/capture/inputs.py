@@ -71,14 +71,28 @@ def check_leaves(leaves: list[Any]) -> None:
 
 
 def batch_signature(batch: Any, meta_device: str = "meta") -> str:
-    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, others as they are.
+    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, the type of numbers and
+    strings, others as they are.
 
     `meta_device`: where tensors on the meta device will lie when the step is run.
     """
-    return ", ".join(
-        _tensor_signature(value, meta_device) if isinstance(value, torch.Tensor) else repr(value)
-        for value in batch_leaves(batch)
-    )
+    return ", ".join(_leaf_signature(value, meta_device) for value in batch_leaves(batch))
+
+
+def _leaf_signature(value: Any, meta_device: str) -> str:
+    if isinstance(value, torch.Tensor):
+        return _tensor_signature(value, meta_device)
+    return type(value).__name__ if is_text(value) or is_number(value) else repr(value)
+
+
+def is_text(value: Any) -> bool:
+    """A name, which a step seldom reads."""
+    return isinstance(value, str | bytes)
+
+
+def is_number(value: Any) -> bool:
+    """An int or a float; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _tensor_signature(tensor: torch.Tensor, meta_device: str) -> str:

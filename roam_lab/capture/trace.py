@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ from roam_lab.capture.inputs import (
     batch_leaves,
     check_leaves,
     groups_of,
+    is_number,
+    is_text,
     parameter_names,
     state_inputs,
     with_leaves,
@@ -54,7 +56,7 @@ from roam_lab.capture.sources.python_values import (
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
 from roam_lab.capture.training_step import TrainingStep, roots_of
-from roam_lab.errors import CaptureError, FirstStepError, RoamError
+from roam_lab.errors import CaptureError, DataDependentError, FirstStepError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
 
@@ -71,7 +73,8 @@ class Trace:
     `updated`: names of the parameters that received a gradient. `held`: the constants that are attributes of modules,
     as (module, name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers
     that are inputs; `outputs`: what the step does to Python objects, whose tensors and numbers the module returns after
-    the loss; `changed`: the paths of all that.
+    the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
+    trace: strings, and numbers that shapes depend on.
     """
 
     module: GraphModule
@@ -85,6 +88,7 @@ class Trace:
     places: tuple[ValuePlace, ...] = ()
     outputs: tuple[Output, ...] = ()
     changed: frozenset[str] = frozenset()
+    batch_constants: Mapping[int, Any] = field(default_factory=dict)
 
 
 def trace_step(
@@ -102,16 +106,29 @@ def trace_step(
     user's line.
     """
     fixed: set[int] = set()
+    frozen: set[int] = set()
     places: list[ValuePlace] = []
     while True:
-        tracer = _Tracer(training, batch, device, check, log, fixed, places)
+        tracer = _Tracer(training, batch, device, check, log, fixed, frozen, places)
         try:
             return tracer.trace()
         except ShapeOfValuesError:
-            fixed |= tracer.unfixed_whole_numbers()
+            numbers = tracer.unfixed_whole_numbers()
+            if not numbers and not tracer.batch_numbers - frozen:
+                named = ", ".join(place.path for place in places[:3]) or "a value"
+                raise DataDependentError(
+                    f"the step takes a shape from {named}, which changes from step to step; keep shapes fixed, or keep "
+                    "that part outside the step"
+                ) from None
+            fixed |= numbers
+            if not numbers:
+                frozen |= tracer.batch_numbers
         except NumbersChangedError as error:
             if len(places) > MOST_NUMBERS:
-                raise explain(RuntimeError("too many Python numbers change"), eager_runs=log is not None) from None
+                raise CaptureError(
+                    f"the step changes more than {MOST_NUMBERS} Python numbers, the last {error.places[-1].path}; keep "
+                    "them in a tensor"
+                ) from None
             places += error.places
 
 
@@ -127,6 +144,7 @@ class _Tracer:
         check: Callable[[], None],
         log: OpLog | None,
         fixed: set[int],
+        frozen: set[int],
         places: list[ValuePlace],
     ) -> None:
         self.training, self.model, self.optimizers = training, training.model, training.optimizers
@@ -134,7 +152,10 @@ class _Tracer:
         refuse_wrapped(self.model)
         for optimizer in self.optimizers:
             refuse_closure(optimizer)
-        self.fixed, self.places = fixed, places
+        self.fixed, self.frozen, self.places = fixed, frozen, places
+        self.batch_numbers: set[int] = set()
+        self.batch_symbols: dict[Any, Input] = {}
+        self.batch_constants: dict[int, Any] = {}
         self.guide = None if log is None else Guide(log)
         self.mode = StepFakeMode(self.guide, fixed)
         self.fakes = Fakes(self.mode, device)
@@ -164,6 +185,14 @@ class _Tracer:
             if isinstance(leaf, torch.Tensor):
                 leaves[index] = self.fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
                 self._enter(Input("batch", (index,)), leaves[index])
+            elif is_number(leaf) and index not in self.frozen:
+                found = Input("batch", (index,))
+                self.batch_numbers.add(index)
+                symbol, leaves[index] = symbol_for(self.mode.settings, leaf, f"batch_{index}")
+                self.batch_symbols[symbol] = found
+                self._enter(found, leaves[index])
+            elif is_text(leaf) or is_number(leaf):
+                self.batch_constants[index] = leaf
         return with_leaves(batch, leaves)
 
     def unfixed_whole_numbers(self) -> set[int]:
@@ -179,7 +208,7 @@ class _Tracer:
         self.before = [place.read() for place in self.places]
         try:
             with swapped(self.optimizers, self.fakes, self.names, self.tensors):
-                symbols = self._enter_optimizers() | self._enter_numbers()
+                symbols = self.batch_symbols | self._enter_optimizers() | self._enter_numbers()
                 self.numbers = numbers_of(self.optimizers, self._fake_names(), dict(self.model.named_parameters()))
                 module = self._made()
                 refuse_sparse(module)
@@ -214,6 +243,7 @@ class _Tracer:
             tuple(self.places),
             tuple(self.python_outputs.outputs),
             frozenset(self.python_outputs.paths),
+            self.batch_constants,
         )
 
     def _enter_optimizers(self) -> dict[Any, Input]:

@@ -36,11 +36,11 @@ class Change:
     """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, and how.
 
     `kind`: "resident" (a tensor is gone, or was replaced by one of another form), "setting" (an optimizer's setting
-    takes another branch), "way" (a Python number that the step changes itself leads another way), "guard" (anything
-    else that capture relied on).
+    takes another branch), "way" (a Python number that the step changes itself leads another way), "batch" (a string
+    or number of the batch is another), "guard" (anything else that capture relied on).
     """
 
-    kind: Literal["resident", "setting", "way", "guard"]
+    kind: Literal["resident", "setting", "way", "batch", "guard"]
     path: str
     sentence: str
 
@@ -72,7 +72,10 @@ class Compiled:
             if not storage.external and index in plan.offsets
         }
         self._held = captured.trace.held
-        self._symbols, self._conditions = captured.trace.symbols, captured.trace.guards
+        self._conditions = captured.trace.guards
+        used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
+        self._symbols = {symbol: found for symbol, found in captured.trace.symbols.items() if symbol in used}
+        self._batch_constants = dict(captured.trace.batch_constants)
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
         self._settings = [found for found in self.program.arguments if found.kind in ("setting", "python")]
@@ -100,8 +103,8 @@ class Compiled:
         """The hook's arena as bytes, the same for all its compiled steps; of size 0 while there is none."""
         return self._pool.arena
 
-    def change(self) -> Change | None:
-        """What keeps the step from running as it was captured; None when nothing does."""
+    def change(self, leaves: Sequence[Any]) -> Change | None:
+        """What keeps the step from running as it was captured on a batch of these leaves; None when nothing does."""
         for module, name, tensor in self._held:
             if vars(module).get(name) is not tensor:
                 return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
@@ -111,7 +114,10 @@ class Compiled:
             return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
         except MismatchError as error:
             return Change("resident", str(error), str(error).partition(";")[0])
-        setting, counted = self._setting_changed()
+        for index, value in self._batch_constants.items():
+            if leaves[index] != value:
+                return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {value!r}")
+        setting, counted = self._setting_changed(leaves)
         if setting is not None and counted:
             return Change("way", setting, f"the step takes another way than any that was captured, by {setting}")
         if setting is not None:
@@ -123,26 +129,35 @@ class Compiled:
         told = self.guards.check()
         return None if told is None else Change("guard", guarded_path(told), told)
 
-    def _setting_changed(self) -> tuple[str | None, bool]:
+    def forget(self, change: Change) -> None:
+        """What has changed does not matter to the step."""
+        if change.kind == "batch":
+            self._batch_constants.pop(int(change.path), None)
+        else:
+            self.guards.forget(change.path)
+
+    def _setting_changed(self, leaves: Sequence[Any]) -> tuple[str | None, bool]:
         """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured, and
         whether it is a number that the step changes itself."""
         fixed = fixed_settings(self._optimizers, self._counted)
         if fixed != self._fixed:
             return _fixed_difference(self._fixed, fixed), False
-        values = tuple(map(self._number, self._settings))
+        now = {symbol: self._number(found, leaves) for symbol, found in self._symbols.items()}
+        values = tuple(now.values())
         if values == self._accepted:
             return None, False
-        now = {symbol: self._number(found) for symbol, found in self._symbols.items()}
         for condition in self._conditions:
             if not bool(condition.subs(now)):
                 found = [self._symbols[one] for one in condition.free_symbols if one in self._symbols]
-                counted = any(one.kind == "python" for one in found)
+                counted = any(one.kind in ("python", "batch") for one in found)
                 return ", ".join(sorted(map(_setting_name, found))) or str(condition), counted
         self._accepted = values
         return None, False
 
-    def _number(self, found: Input) -> Any:
-        """The present value of a setting or of a Python number."""
+    def _number(self, found: Input, leaves: Sequence[Any] = ()) -> Any:
+        """The present value of a setting, of a Python number, or of a number in the batch."""
+        if found.kind == "batch":
+            return leaves[found.path[0]]
         if found.kind == "python":
             return self._places[found.path[0]].read()
         return read_setting(self._optimizers, found.path)
@@ -254,6 +269,8 @@ class Compiled:
 
 
 def _setting_name(setting: Input) -> str:
+    if setting.kind == "batch":
+        return f"leaf {setting.path[0]} of the batch"
     return str(setting.path[1]) if setting.kind == "python" else f"{setting.path[2]} of group {setting.path[1]}"
 
 
@@ -278,7 +295,7 @@ class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
 
     def __init__(self, pool: ArenaPool, most: int = MOST_COMPILED) -> None:
         super().__init__()
-        self._pool, self._most = pool, most
+        self.pool, self._most = pool, most
 
     def ways(self, key: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """The full keys of the steps for a batch, mode and autocast, the one last used first."""
@@ -301,4 +318,4 @@ class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
         for key in keys:
             compiled = self.pop(key, None)
             if compiled is not None:
-                self._pool.leave(compiled)
+                self.pool.leave(compiled)

@@ -11,6 +11,9 @@ from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_o
 from roam_lab.capture.training_step import roots_of
 from roam_lab.runtime.identity import Digests
 
+MOST_MEMORY_BYTES = 8 * 2**20
+"""A copy beyond this lies in a file: the step that runs beside it must not take more memory than eagerly."""
+
 
 class Everything:
     """A copy of what one step may change, made when this is; `restore` puts it back, in place.
@@ -20,7 +23,7 @@ class Everything:
 
     def __init__(self, step: TrainingStep) -> None:
         self._step = step
-        self._snapshot = FullSnapshot(step.model, step.optimizers, step.function)
+        self._snapshot = FullSnapshot(step.model, step.optimizers, step.function, most_memory_bytes=MOST_MEMORY_BYTES)
         self.cannot_restore = self._snapshot.python.cannot_restore
 
     def changed(self) -> set[str]:

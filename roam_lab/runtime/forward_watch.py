@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -36,11 +38,29 @@ class ForwardWatch:
                 mine._pool.release()
 
         self._handle = register_module_forward_pre_hook(before_forward)
+        _active.add(self)
         self._end = weakref.finalize(self, self._handle.remove)
 
     def stop(self) -> None:
         """Watch no longer."""
         if self._handle is not None:
+            _active.discard(self)
             self._end.detach()
             self._handle.remove()
             self._handle = None
+
+
+_active: weakref.WeakSet[ForwardWatch] = weakref.WeakSet()
+
+
+@contextmanager
+def unwatched(mine: ForwardWatch) -> Iterator[None]:
+    """A step of the hook that `mine` is of. No hook's watch is on meanwhile: guards would take it for the user's."""
+    paused = [mine, *_active]
+    for watch in paused:
+        watch.stop()
+    try:
+        yield
+    finally:
+        for watch in paused:
+            watch.start()

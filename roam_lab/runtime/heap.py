@@ -7,6 +7,7 @@ planned, free memory goes back to the system. Elsewhere malloc may keep it, sinc
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -71,6 +72,12 @@ def trim() -> None:
     function = _malloc_trim()
     if function is not None:
         function(0)
+
+
+def collect() -> None:
+    """Free reference cycles, as capture leaves them, and give the memory back to the system."""
+    gc.collect()
+    trim()
 
 
 @cache

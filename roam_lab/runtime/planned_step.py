@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import gc
 from typing import Any, Literal
 
 import torch
 from torch.utils import _pytree as pytree
 
-from roam_lab.capture import Captured, TrainingStep, can_prime, capture_step, prime_optimizer, step_device
-from roam_lab.capture.inputs import batch_signature
+from roam_lab.capture import TrainingStep, can_prime, step_device
+from roam_lab.capture.inputs import batch_leaves, batch_signature
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
-from roam_lab.ir import fingerprint
-from roam_lab.ir.op_log import OpLog
 from roam_lab.measure.eager import record
-from roam_lab.plan import Plan, make_plan
+from roam_lab.plan import Plan
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps, OtherWay
 from roam_lab.runtime.everything import tensors_now
-from roam_lab.runtime.forward_watch import ForwardWatch
-from roam_lab.runtime.heap import trim
+from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.reasons import Reason, Reasons
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
 from roam_lab.runtime.state_made import StateMade
-from roam_lab.runtime.step_guards import guards_of
+from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 from roam_lab.runtime.ways import Ways
 
@@ -35,7 +30,7 @@ OnMismatch = Literal["eager", "error", "replan"]
 MOST_REMEMBERED = 256
 """Batches and modes of which a hook remembers that the plan is not for them; beyond that it forgets them all."""
 
-Key = tuple[Any, ...]
+_REPORT = "report it with the model; train eagerly"
 
 
 class PlannedStep:
@@ -73,6 +68,15 @@ class PlannedStep:
         self._state_made = StateMade(self.optimizers)
         self._looked_at: set[tuple[Key, str]] = set()
         self._ways = Ways()
+        self._compiler = StepCompiler(
+            self.plan,
+            lambda: self._training,
+            on_mismatch == "replan",
+            self._tree,
+            self._compiled,
+            self._check,
+            self._ways,
+        )
         self._led: set[Key] = set()
 
     def __repr__(self) -> str:
@@ -87,9 +91,10 @@ class PlannedStep:
         """
         key = self._key(batch)
         if not self._compiled.ways(key) and self._first_step() is None:
-            self._pool.release()
-            led = self._check.eager_first(self._training, batch)
-            self._compile(key, batch, led)
+            with unwatched(self._watch):
+                self._pool.release()
+                led = self._check.eager_first(self._training, batch)
+                self._compiler.compile(key, batch, led)
 
     def release(self) -> None:
         """Give the arena's memory back; the next planned step takes it again."""
@@ -97,11 +102,8 @@ class PlannedStep:
 
     def __call__(self, batch: Any) -> Any:
         """Run one step on `batch` and return its loss (a 0-d tensor, detached)."""
-        self._watch.stop()
-        try:
+        with unwatched(self._watch):
             return self._step(batch)
-        finally:
-            self._watch.start()
 
     def _step(self, batch: Any) -> Any:
         key = self._key(batch)
@@ -110,14 +112,16 @@ class PlannedStep:
         if reason is None and not ways:
             reason = self._not_planned(batch)
         other: str | None = None
+        leaves = batch_leaves(batch)
         for way in ways if reason is None else ():
             compiled = self._compiled[way]
-            change = compiled.change()
+            change = compiled.change(leaves)
             if change is not None:
                 kept, reason = self._after(change, way, compiled, batch)
                 if reason is not None:
                     break
                 if kept is None:
+                    other = change.sentence if change.kind in ("way", "batch") else other
                     continue
             other = compiled.goes_otherwise(batch)
             if other is None:
@@ -144,7 +148,7 @@ class PlannedStep:
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
         expected = self._checked(None, batch)
         try:
-            way = self._compile(key, batch, expected)
+            way = self._compiler.compile(key, batch, expected)
         except (MismatchError, CaptureError) as error:
             if isinstance(error, FirstStepError) or expected is None:
                 return self._run_led(key, batch, error)
@@ -157,7 +161,7 @@ class PlannedStep:
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""
         sentence = str(error).partition(";")[0]
-        if key in self._led:
+        if key in self._led or (self.on_mismatch == "error" and not isinstance(error, FirstStepError)):
             return self._run_eager(batch, self._refused(key, error))
         self._led.add(key)
         self._pool.release()
@@ -166,7 +170,7 @@ class PlannedStep:
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
         if not isinstance(error, FirstStepError):
             try:
-                self._compile(key, batch, None, run.log)
+                self._compiler.compile(key, batch, None, run.log)
             except (MismatchError, CaptureError) as again:
                 self._refused(key, again)
         return _detached(run.result)
@@ -215,69 +219,27 @@ class PlannedStep:
     def _after(self, change: Change, key: Key, compiled: Compiled, batch: Any) -> tuple[Compiled | None, Reason | None]:
         """What to do with a compiled step after a change: keep it, run eagerly for a reason, or (neither) make another.
 
-        A tensor that was replaced, and whatever else changes with "replan", is captured again. Of anything that guards
-        have noticed, capture tells once whether it matters at all.
+        Of anything that guards have noticed, capture tells once whether it matters at all. A tensor that was replaced,
+        and with "replan" whatever else changes, is captured again.
         """
+        if change.kind == "way":
+            return None, None
+        if change.kind in ("guard", "batch") and (key, change.path) not in self._looked_at:
+            if len(self._looked_at) >= MOST_REMEMBERED:
+                self._looked_at.clear()
+            self._looked_at.add((key, change.path))
+            if self._compiler.is_still(compiled, batch):
+                compiled.forget(change)
+                again = compiled.change(batch_leaves(batch))  # one thing may have changed, and another with it
+                return (compiled, None) if again is None else self._after(again, key, compiled, batch)
+        if change.kind == "batch":
+            return None, None
         if self.on_mismatch == "replan" or change.kind == "resident":
             self._compiled.drop(key)
             return None, None
-        if change.kind != "guard":
-            return compiled, Reason(change.sentence)
-        if (key, change.path) not in self._looked_at:
-            self._looked_at.add((key, change.path))
-            if self._same_without(compiled, batch):
-                compiled.guards.forget(change.path)
-                again = compiled.change()  # one thing may have changed, and another with it
-                return (compiled, None) if again is None else self._after(again, key, compiled, batch)
-        return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
-
-    def _same_without(self, compiled: Compiled, batch: Any) -> bool:
-        """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
-        self._pool.release()
-        try:
-            led = self._check.eager_first(self._training, batch)
-            captured = self._captured(batch, None if led is None else led.log)
-            same = fingerprint(captured.graph) == compiled.graph_sha256
-            return same and write_program(captured, compiled.order).same(compiled.program)
-        except CaptureError:
-            return False
-        finally:
-            captured = led = None  # type: ignore[assignment]
-            _collect()
-
-    # From a batch to a compiled step
-
-    def _compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
-        """Capture, plan if need be, and keep the step under the key that is returned.
-
-        `expected`: of the eager step that leads the capture; or its `log` alone.
-        """
-        self._pool.release()
-        way: Key = (*key, self._ways.next(key))
-        try:
-            captured = self._captured(batch, expected.log if expected is not None else log)
-            plan = self.plan
-            if fingerprint(captured.graph) != plan.graph_sha256:
-                another_way = bool(captured.conditions) or bool(self._compiled.ways(key))
-                if self.on_mismatch != "replan" and not another_way:
-                    raise MismatchError(_why(captured, plan))
-                plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
-            self._prime(captured)
-            changed = captured.trace.changed | (expected.changed if expected is not None else frozenset())
-            guards = guards_of(self._training, changed)
-            self._compiled.add(way, Compiled(captured, plan, self._training, self._tree, self._pool, guards))
-        finally:
-            captured = plan = None  # type: ignore[assignment]
-            _collect()
-        return way
-
-    def _captured(self, batch: Any, log: OpLog | None) -> Captured:
-        return capture_step(self.model, self.optimizer, batch, self.eager_step, log=log)
-
-    def _prime(self, captured: Captured) -> None:
-        named = dict(self.model.named_parameters())
-        for optimizer in self.optimizers:
-            prime_optimizer(optimizer, [named[name] for name in captured.trace.updated])
+        if change.kind == "guard":
+            return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
+        return compiled, Reason(change.sentence)
 
     # Running
 
@@ -292,26 +254,32 @@ class PlannedStep:
 
     def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
         if expected is None:
-            loss = compiled.run(batch)
+            loss = self._ran(compiled, batch)
         else:
-            loss, parted = self._check.compare(expected, lambda: compiled.run(batch))
+            loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch))
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             compiled.proven = True
         self.planned_steps += 1
         self._ways.ran(key[:-1])
+        return loss
+
+    def _ran(self, compiled: Compiled, batch: Any) -> Any:
+        loss = compiled.run(batch)
         for optimizer in self.optimizers:
-            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):
-                optimizer._opt_called = True  # type: ignore[attr-defined]  # schedulers warn without it
+            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
+                optimizer._opt_called = True  # type: ignore[attr-defined]
         return loss
 
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
         """Run eagerly from now on where the planned step was not the eager one; its memory is given up."""
         self._compiled.drop(key)
         self._pool.release()
+        if self.on_mismatch == "error":
+            raise MismatchError(Reason(parted.told({}, self.planned_steps + 1), advice=_REPORT).error)
         result = self._training.run(batch)
         left = {**dict(values_of(result)), **tensors_now(self._training)}
-        reason = Reason(parted.told(left, self.planned_steps + 1), advice="report it with the model; train eagerly")
+        reason = Reason(parted.told(left, self.planned_steps + 1), advice=_REPORT)
         self._eager[key[:-1]] = reason
         self._count_eager(reason)
         return _detached(result)
@@ -332,23 +300,3 @@ class PlannedStep:
 
 def _detached(result: Any) -> Any:
     return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf, result)
-
-
-def _collect() -> None:
-    """Capture leaves reference cycles, and malloc full of holes."""
-    gc.collect()
-    trim()
-
-
-def _why(captured: Captured, plan: Plan) -> str:
-    """One sentence on why a captured step is not the one that was planned."""
-    here, there = captured.environment, plan.environment
-    for key in ("torch", "device", "batch", "model"):
-        if key in there and there[key] != here[key]:
-            shown = "" if key == "model" else f" ({there[key]} then, {here[key]} now)"
-            return f"the plan was made for another {key}{shown}; profile and plan this step again"
-    return (
-        f"the plan was made for another training step (graph {plan.graph_sha256[:12]}, this one is "
-        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss, model code or training mode); "
-        "profile and plan this step again"
-    )

@@ -7,7 +7,10 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+from roam_lab.capture import Captured
 from roam_lab.errors import RoamWarning
+from roam_lab.ir import fingerprint
+from roam_lab.plan import Plan
 
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
@@ -47,3 +50,17 @@ def _users_level() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def another_step(captured: Captured, plan: Plan) -> str:
+    """One sentence on why a captured step is not the one that was planned."""
+    here, there = captured.environment, plan.environment
+    for key in ("torch", "device", "batch", "model"):
+        if key in there and there[key] != here[key]:
+            shown = "" if key == "model" else f" ({there[key]} then, {here[key]} now)"
+            return f"the plan was made for another {key}{shown}; profile and plan this step again"
+    return (
+        f"the plan was made for another training step (graph {plan.graph_sha256[:12]}, this one is "
+        f"{fingerprint(captured.graph)[:12]}: another optimizer, loss, model code or training mode); "
+        "profile and plan this step again"
+    )

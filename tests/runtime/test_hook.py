@@ -60,7 +60,7 @@ class Pair:
         assert digest(loss) == digest(self.eager(self.models[1], self.optimizers[1], batch))
         assert digests(self.models[0], self.optimizers[0]) == digests(self.models[1], self.optimizers[1])
         now = (self.planned.planned_steps, self.planned.eager_steps)
-        assert now == ((ran[0] + 1, ran[1]) if planned else (ran[0], ran[1] + 1))
+        assert now == ((ran[0] + 1, ran[1]) if planned else (ran[0], ran[1] + 1)), self.planned.reasons
         return loss
 
 

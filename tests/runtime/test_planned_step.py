@@ -10,6 +10,7 @@ import roam_lab as roam
 from roam_lab.capture import as_step, capture_step
 from roam_lab.errors import MismatchError, RoamWarning
 from roam_lab.plan import make_plan
+from roam_lab.runtime import step_compiler
 from roam_lab.runtime.identity import digests
 
 
@@ -54,9 +55,10 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.first, self.last, self.unused = nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(2, 2)
+        self.scale, self.note = 2.0, "none"
 
     def forward(self, x):
-        return self.last(self.first(x).tanh()).pow(2).mean()
+        return self.last(self.first(x).tanh() * self.scale).pow(2).mean()
 
 
 def train(make, count=4, step=None, aged=True, **options):
@@ -199,3 +201,49 @@ def test_nothing_of_a_traced_graph_is_kept():
     gc.collect()
     assert sum(isinstance(one, FakeTensor) for one in gc.get_objects()) == before
     assert len(hooked._compiled) == 1
+
+
+def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
+    hooked = train(adamw, count=1)
+    captures, capture = [], step_compiler.capture_step
+    monkeypatch.setattr(step_compiler, "capture_step", lambda *a, **k: captures.append(1) or capture(*a, **k))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for note in ("one", "two", "three"):
+            hooked.model.note = note
+            hooked(torch.randn(5, 3))
+    assert (hooked.planned_steps, hooked.eager_steps, len(captures)) == (4, 0, 1)
+
+
+def test_a_value_that_the_step_reads_follows_on_mismatch():
+    hooked = train(adamw, count=1)
+    hooked.model.scale = 3.0
+    with pytest.warns(RoamWarning, match=r"model\.scale was 2\.0 and is 3\.0 now"):
+        hooked(torch.randn(5, 3))
+    hooked.model.scale = 4.0
+    hooked(torch.randn(5, 3))
+    assert hooked.reasons == {"model.scale has changed since the step was captured": 2}
+    hooked.model.scale = 2.0
+    hooked(torch.randn(5, 3))
+    assert (hooked.planned_steps, hooked.eager_steps) == (2, 2)
+
+    hooked = train(adamw, count=1, on_mismatch="error")
+    hooked.model.scale = 3.0
+    with pytest.raises(MismatchError, match=r"model\.scale was 2\.0 and is 3\.0 now; plan again, or use"):
+        hooked(torch.randn(5, 3))
+
+    hooked = train(adamw, count=1, on_mismatch="replan", check=1)
+    hooked.model.scale = 3.0
+    hooked(torch.randn(5, 3))
+    assert (hooked.planned_steps, hooked.eager_steps) == (2, 0)
+
+
+def test_the_watch_of_one_hook_is_no_change_to_another():
+    first, second = train(adamw, count=1), train(adamw, count=1, on_mismatch="error")
+    assert first._pool.held
+    assert second._pool.held
+    first.release()
+    for _ in range(2):
+        for hooked in (second, first):
+            hooked(torch.randn(5, 3))
+    assert (first.planned_steps, first.eager_steps, second.planned_steps) == (3, 0, 3)

@@ -1,38 +1,44 @@
 """The planned step held against the eager one: what differs is found, named and put right; nothing else changes."""
 
+import weakref
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 import roam_lab as roam
 from roam_lab.capture import capture_step
-from roam_lab.errors import InputError, RoamWarning
+from roam_lab.errors import InputError, MismatchError, RoamWarning
 from roam_lab.plan import make_plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.identity import digest, digests
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 
 
+class Runs:
+    count = 0
+
+
 class Life:
-    """A hooked model, its eager twin, and a count of eager runs; `harm(model)` spoils each planned step."""
+    """A hooked model, its eager twin, and a count of its eager runs; `harm(model)` spoils each planned step."""
 
     def __init__(self, monkeypatch=None, harm=None, environment=None, step=None, **options):
         torch.manual_seed(0)
         self.model, self.twin = nn.Linear(3, 3), nn.Linear(3, 3)
         self.twin.load_state_dict(self.model.state_dict())
         self.optimizers = [torch.optim.AdamW(m.parameters(), lr=0.01) for m in (self.model, self.twin)]
-        self.batch, self.eagerly = torch.randn(4, 3), 0
-        self.train = step or self.plain
+        self.batch, self.train, self.runs = torch.randn(4, 3), step or self.plain, Runs()
+        hidden, mine, train = weakref.ref(self.runs), weakref.ref(self.model), self.train
 
         def counted(model, optimizer, batch):
-            self.eagerly += model is self.model and not torch._guards.detect_fake_mode()
-            return self.train(model, optimizer, batch)
+            hidden().count += model is mine() and not torch._guards.detect_fake_mode()  # not put back: out of reach
+            return train(model, optimizer, batch)
 
-        self.step = counted
         plan = make_plan(capture_step(self.model, self.optimizers[0], self.batch, counted).graph)
-        self.eagerly = 0
+        self.runs.count = 0
         if environment:
-            plan = __import__("dataclasses").replace(plan, environment=environment(plan))
+            plan = replace(plan, environment=environment(plan))
         if harm:
             run = Compiled.run
 
@@ -68,7 +74,7 @@ def test_which_steps_are_checked(check, runs):
     life, seen = Life(check=check), []
     for _ in runs:
         assert life.same()
-        seen.append(life.eagerly)
+        seen.append(life.runs.count)
     assert seen == runs
     assert (life.hooked.planned_steps, life.hooked.eager_steps, life.hooked.reasons) == (4, 0, {})
 
@@ -92,6 +98,14 @@ def test_a_step_that_differs_is_taken_back_named_and_run_eagerly(monkeypatch):
     ((sentence, count),) = life.hooked.reasons.items()
     assert (count, sentence.count("at most by 0.25")) == (2, 1)
     assert len(life.hooked._compiled) == 0
+
+
+def test_where_eager_steps_are_errors_the_difference_is_one(monkeypatch):
+    life = Life(monkeypatch, nudge, on_mismatch="error")
+    before = digests(life.model, life.optimizers[0])
+    with pytest.raises(MismatchError, match=r"model\.weight differs; report it with the model; train eagerly"):
+        life.hooked(life.batch)
+    assert digests(life.model, life.optimizers[0]) == before
 
 
 @pytest.mark.filterwarnings("ignore:a training step ran eagerly")
@@ -134,13 +148,15 @@ def test_an_interrupt_or_an_error_leaves_all_as_it_was(monkeypatch, where, error
 
     def step(model, optimizer, batch):
         loss = Life.plain(model, optimizer, batch)
-        if where == "eager" and raising:
+        if where == "eager" and raising():
             stop()
         return loss
 
-    raising = False
+    switch = Runs()
+    hidden = weakref.ref(switch)
+    raising = lambda: hidden().count  # noqa: E731
     life = Life(monkeypatch, stop if where == "planned" else None, step=step)
-    raising = True
+    switch.count = 1
     before = digests(life.model, life.optimizers[0])
     if (where, error) == ("planned", ValueError):
         with pytest.warns(RoamWarning, match="failed where the eager step does not"):
@@ -150,7 +166,7 @@ def test_an_interrupt_or_an_error_leaves_all_as_it_was(monkeypatch, where, error
         life.hooked(life.batch)
     assert digests(life.model, life.optimizers[0]) == before
     assert not life.optimizers[0].state
-    raising = False
+    switch.count = 0
     monkeypatch.undo()
     assert life.same()
 
@@ -159,21 +175,23 @@ def test_an_interrupt_or_an_error_leaves_all_as_it_was(monkeypatch, where, error
     "error", [MemoryError, torch.OutOfMemoryError, RuntimeError("DefaultCPUAllocator: can't allocate memory")]
 )
 def test_no_memory_for_the_eager_step_is_noted(error):
-    full = False
+    full = Runs()
+    switch, mine = weakref.ref(full), lambda: None
 
     def step(model, optimizer, batch):
         loss = Life.plain(model, optimizer, batch)
-        if full and model is life.model:
+        if switch().count and model is mine():
             raise error
         return loss
 
     life = Life(step=step)
-    full = True
+    mine = weakref.ref(life.model)
+    full.count = 1
     for _ in range(2):
         assert life.same()
     assert life.hooked.planned_steps == 2
     assert life.hooked.notes == ["not checked against the eager step: it does not fit into memory"]
-    assert life.eagerly == 1
+    assert life.runs.count == 1
 
 
 @pytest.mark.parametrize("threads", [0, 1])
@@ -188,7 +206,7 @@ def test_a_plan_verified_in_this_very_environment_is_not_checked(threads):
     life = Life(environment=environment)
     assert life.same()
     told = "not checked against the eager step: the plan was verified in this environment"
-    assert (life.eagerly, life.hooked.notes) == ((1, []) if threads else (0, [told]))
+    assert (life.runs.count, life.hooked.notes) == ((1, []) if threads else (0, [told]))
 
 
 def test_what_cannot_be_put_back_is_not_run_twice():
@@ -201,5 +219,28 @@ def test_what_cannot_be_put_back_is_not_run_twice():
     with numbers:
         life = Life(step=step)
         assert life.same()
-    assert life.eagerly == 0
+    assert life.runs.count == 0
     assert life.hooked.notes[0].endswith("which cannot be put back after it")
+
+
+class Trainer:
+    """Holds all of it, the hooked step as well, and its step is a method: nothing of the hook is put back."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.model, self.batch, self.seen = nn.Linear(3, 3), torch.randn(4, 3), 0
+        self.optimizer = torch.optim.AdamW(self.model.parameters())
+
+    def step(self, model, optimizer, batch):
+        return Life.plain(model, optimizer, batch)
+
+    def run(self):
+        plan = make_plan(capture_step(self.model, self.optimizer, self.batch, self.step).graph)
+        self.hooked = roam.hook(plan, self.model, self.optimizer, step=self.step, check=1, on_mismatch="error")
+        return [float(self.hooked(self.batch)) for _ in range(3)]
+
+
+def test_a_step_that_reaches_its_own_hook():
+    trainer = Trainer()
+    assert len(set(trainer.run())) == 3
+    assert (trainer.hooked.planned_steps, trainer.hooked.eager_steps) == (3, 0)

@@ -31,6 +31,7 @@ _NO_STATE = (
     "torch._C", "torch._dynamo", "torch._inductor", "torch._ops", "torch.fx", "torch._subclasses", "torch._library",
     "IPython", "ipykernel", "traitlets", "_pytest", "pluggy", "typing", "inspect", "importlib", "_frozen_importlib",
     "_frozen_importlib_external", "asyncio", "concurrent", "enum", "abc", "ast", "zmq",
+    "roam_lab",
 )  # fmt: skip
 
 

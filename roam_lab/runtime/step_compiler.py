@@ -1,0 +1,89 @@
+"""From a batch to a compiled step: captured, held against the plan or planned anew, and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
+from roam_lab.errors import CaptureError, MismatchError
+from roam_lab.ir import fingerprint
+from roam_lab.ir.op_log import OpLog
+from roam_lab.plan import Plan, make_plan
+from roam_lab.runtime.compiled import Compiled, CompiledSteps
+from roam_lab.runtime.heap import collect
+from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.program_writer import write_program
+from roam_lab.runtime.reasons import another_step
+from roam_lab.runtime.self_check import Expected, SelfCheck
+from roam_lab.runtime.step_guards import guards_of
+from roam_lab.runtime.ways import Ways
+
+Key = tuple[Any, ...]
+
+
+class StepCompiler:
+    """Makes the compiled steps of one hook and keeps them in `compiled`. No arena is held meanwhile.
+
+    `training`: gives the step that is hooked, as it is now. `replan`: whether a step that the plan was not made for is
+    planned, too.
+    """
+
+    def __init__(
+        self, plan: Plan, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
+        compiled: CompiledSteps, check: SelfCheck, ways: Ways,
+    ) -> None:  # fmt: skip
+        self._plan, self._training, self._replan, self._tree = plan, training, replan, tree
+        self._compiled, self._check, self._ways = compiled, check, ways
+
+    def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
+        """Capture, plan if need be, and keep the step under the key that is returned.
+
+        `expected`: of the eager step that leads the capture; or its `log` alone. Raises CaptureError, and MismatchError
+        where the plan was made for another step.
+        """
+        training, pool = self._training(), self._compiled.pool
+        pool.release()
+        way: Key = (*key, self._ways.next(key))
+        try:
+            captured = _captured(training, batch, expected.log if expected is not None else log)
+            plan = self._plan
+            if fingerprint(captured.graph) != plan.graph_sha256:
+                another_way = bool(captured.conditions) or bool(self._compiled.ways(key))
+                if not self._replan and not another_way:
+                    raise MismatchError(another_step(captured, plan))
+                plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
+            _prime(training, captured)
+            changed = captured.trace.changed | (expected.changed if expected is not None else frozenset())
+            guards = guards_of(training, changed)
+            self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards))
+        finally:
+            captured = plan = None  # type: ignore[assignment]
+            collect()
+        return way
+
+    def is_still(self, compiled: Compiled, batch: Any) -> bool:
+        """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
+        training = self._training()
+        self._compiled.pool.release()
+        try:
+            led = self._check.eager_first(training, batch)
+            captured = _captured(training, batch, None if led is None else led.log)
+            same = fingerprint(captured.graph) == compiled.graph_sha256
+            return same and write_program(captured, compiled.order).same(compiled.program)
+        except CaptureError:
+            return False
+        finally:
+            captured = led = None  # type: ignore[assignment]
+            collect()
+
+
+def _captured(training: TrainingStep, batch: Any, log: OpLog | None) -> Captured:
+    return capture_step(training.model, training.optimizer, batch, training.function, log=log)
+
+
+def _prime(training: TrainingStep, captured: Captured) -> None:
+    """Make the optimizer state that the first step would make."""
+    named = dict(training.model.named_parameters())
+    for optimizer in training.optimizers:
+        prime_optimizer(optimizer, [named[name] for name in captured.trace.updated])
