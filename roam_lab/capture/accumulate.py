@@ -97,4 +97,7 @@ def _rewrite(module: GraphModule, node: Node, target: Node, other: Node, holders
 def _view(base: torch.Tensor, like: object, key: int) -> object:
     if not isinstance(like, torch.Tensor) or storage_key(like) != key:
         return like
-    return torch.as_strided(base, like.shape, like.stride(), like.storage_offset())
+    made = torch.empty(0, dtype=like.dtype, device=base.device)
+    made = made.set_(base.untyped_storage(), like.storage_offset(), like.shape, like.stride())
+    made = made.conj() if like.is_conj() else made
+    return torch._neg_view(made) if like.is_neg() else made

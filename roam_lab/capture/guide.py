@@ -79,7 +79,10 @@ class Guide:
         return given
 
     def _corrected(self, tensor: torch.Tensor, told: LoggedTensor | None) -> torch.Tensor:
-        if told is None or not isinstance(tensor, FakeTensor) or tuple(tensor.shape) != told.shape:
+        if told is None or not isinstance(tensor, FakeTensor) or tensor.layout is not torch.strided:
+            return tensor
+        empty = isinstance(tensor.numel(), int) and tensor.numel() == 0  # a workspace of unknown size
+        if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != told.shape and not empty):
             return tensor
         if tuple(tensor.stride()) == told.stride or tensor.storage_offset() != 0 or told.offset != 0:
             return tensor

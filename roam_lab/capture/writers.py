@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch.fx import Node
+from torch.utils import _pytree as pytree
 
 aten = torch.ops.aten
 
@@ -31,10 +32,19 @@ class Writer:
 
 def find_writer(node: Node) -> Writer | None:
     """The writer for a traced op, or None when its result cannot be given a place."""
-    target = node.target
+    if node.target in _untrue:
+        leaves = pytree.arg_tree_leaves(*node.args, **node.kwargs)
+        given = [leaf.meta.get("val") if isinstance(leaf, Node) else leaf for leaf in leaves]
+        if geometry(given) in _untrue[node.target]:
+            return None
+    return writer_for(node.target, node.args, node.meta.get("val"))
+
+
+def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
+    """The writer for an op by its arguments and its result `value`, or None."""
     if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
         return None
-    device = _device_type(node)
+    device = _device_type(value)
     if device is None:
         return None
     if target in _EMPTY:
@@ -42,19 +52,39 @@ def find_writer(node: Node) -> Writer | None:
     if target in _SPECIAL:
         return Writer(_SPECIAL[target])
     if device == "cpu" and target in _CPU_ONLY:
-        return Writer(_CPU_ONLY[target]) if _fits_cpu(node) else None
+        return Writer(_CPU_ONLY[target]) if _fits_cpu(target, args, value) else None
     if target._schema.name.startswith("aten::_foreach_"):
         function = _foreach_writer(target)
         return None if function is None else Writer(function)
     overload = out_overload(target, device)
-    if overload is None or (target in _REDUCING_LOSSES and node.meta["val"].dim() == 0):
+    if overload is None or (target in _REDUCING_LOSSES and value.dim() == 0):
         return None
     return Writer(overload, tuple(argument.name for argument in overload._schema.arguments if argument.is_out))
 
 
-def _device_type(node: Node) -> str | None:
-    values = node.meta.get("val")
-    values = values if isinstance(values, (list, tuple)) else [values]
+_untrue: dict[Any, set[tuple[Any, ...]]] = {}
+"""Ops, by the geometry of their arguments, whose writer was seen to give other bits than the op."""
+
+
+def geometry(leaves: Sequence[Any]) -> tuple[Any, ...]:
+    """Shape, strides and type of each tensor among an op's arguments, in sequence."""
+    return tuple(
+        (tuple(leaf.shape), tuple(leaf.stride()), leaf.dtype) for leaf in leaves if isinstance(leaf, torch.Tensor)
+    )
+
+
+def note_untrue(target: Any, leaves: Sequence[Any]) -> None:
+    """From now on the op allocates its own result on arguments of this geometry."""
+    _untrue.setdefault(target, set()).add(geometry(leaves))
+
+
+def any_untrue() -> bool:
+    """Whether a writer was seen to be untrue in this process."""
+    return bool(_untrue)
+
+
+def _device_type(value: Any) -> str | None:
+    values = value if isinstance(value, (list, tuple)) else [value]
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     return tensors[0].device.type if tensors else None
 
@@ -162,10 +192,10 @@ def _embedding_backward(
         out[padding].zero_()
 
 
-def _fits_cpu(node: Node) -> bool:
+def _fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
     """embedding backward: not with frequency scaling, and not in half precision, where ATen sums in another way."""
-    if node.target is aten.embedding_dense_backward.default:
-        return node.args[4] is False and node.meta["val"].dtype in (torch.float32, torch.float64)
+    if target is aten.embedding_dense_backward.default:
+        return args[4] is False and value.dtype in (torch.float32, torch.float64)
     return True
 
 

@@ -11,6 +11,7 @@ from torch.utils import _pytree as pytree
 from roam_lab.capture.user_lines import user_line
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.storage_recorder import StorageRecorder
+from roam_lab.measure.writer_test import try_writer
 
 
 class OpRecorder(StorageRecorder):
@@ -33,6 +34,7 @@ class OpRecorder(StorageRecorder):
         constants = tuple(plain(leaf) for leaf in leaves if not isinstance(leaf, torch.Tensor))
         result = super().run(func, args, kwargs, accumulated)
         results = pytree.tree_leaves(result)
+        try_writer(func, args, kwargs, result)
         if accumulated:
             func = torch.ops.aten.add.Tensor
         answer = result if isinstance(result, bool | int | float) else None

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
+from roam_lab.capture.writers import any_untrue
 from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
@@ -49,7 +50,7 @@ class StepCompiler:
             captured = _captured(training, batch, expected.log if expected is not None else log)
             plan = self._plan
             if fingerprint(captured.graph) != plan.graph_sha256:
-                another_way = bool(captured.conditions) or bool(self._compiled.ways(key))
+                another_way = bool(captured.conditions) or bool(self._compiled.ways(key)) or any_untrue()
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)

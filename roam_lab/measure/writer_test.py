@@ -1,0 +1,88 @@
+"""Does writing into a given place give the bits of the op itself? Tried on the real arguments of an eager step.
+
+Some `out=` kernels write garbage where a tensor is laid out in an unusual way, or give it other memory. Each op is
+tried once for each geometry of its arguments; what is not true is noted, and such an op allocates its own result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
+
+from roam_lab.capture.writers import geometry, note_untrue, writer_for
+
+MOST_BYTES = 16 * 2**20
+"""Results that are larger are not tried: that would take as much memory again."""
+_tried: set[tuple[Any, ...]] = set()
+
+
+def try_writer(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+    """Note the op as one without a writer if its writer is not true on these arguments."""
+    if torch.Tag.nondeterministic_seeded in func.tags or func._schema.is_mutable:
+        return
+    results = list(result) if isinstance(result, list | tuple) else [result]
+    if not all(isinstance(one, torch.Tensor) and one.layout is torch.strided for one in results):
+        return
+    if sum(one.untyped_storage().nbytes() for one in results) > MOST_BYTES:
+        return
+    leaves = pytree.arg_tree_leaves(*args, **kwargs)
+    key = (func, geometry(leaves))
+    if key in _tried:
+        return
+    _tried.add(key)
+    writer = writer_for(func, args, result)
+    if writer is None or writer.function is None or func._schema.name.startswith("aten::_foreach_"):
+        return
+    with _disable_current_modes(), torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+        if not _is_true(func, writer, args, kwargs, results):
+            note_untrue(func, leaves)
+
+
+def _is_true(func: Any, writer: Any, args: Sequence[Any], kwargs: Mapping[str, Any], results: list[Any]) -> bool:
+    places = [_garbage(one) for one in results]
+    addresses = [place.data_ptr() for place in places]
+    args = _with_own_statistics(func, args)
+    try:
+        if writer.names:
+            writer.function(*args, **kwargs, **dict(zip(writer.names, places, strict=True)))
+        else:
+            writer.function(tuple(places), *args, **kwargs)
+    except (RuntimeError, TypeError, ValueError):
+        return False
+    return all(
+        place.data_ptr() == address
+        and place.shape == one.shape
+        and place.stride() == one.stride()
+        and _same(place, one)
+        for place, address, one in zip(places, addresses, results, strict=True)
+    )
+
+
+def _garbage(like: torch.Tensor) -> torch.Tensor:
+    """A tensor of the same form whose bytes are all 255, so that what is not written shows."""
+    memory = torch.full(((_last(like) + 1) * like.element_size(),), 255, dtype=torch.uint8, device=like.device)
+    return torch.empty(0, dtype=like.dtype, device=like.device).set_(
+        memory.untyped_storage(), 0, tuple(like.shape), tuple(like.stride())
+    )
+
+
+def _last(tensor: torch.Tensor) -> int:
+    return sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1)
+
+
+def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
+    a, b = (one.resolve_conj().resolve_neg().contiguous().reshape(-1) for one in (left, right))
+    return a.numel() == 0 or torch.equal(a.view(torch.uint8), b.view(torch.uint8))
+
+
+def _with_own_statistics(func: Any, args: Sequence[Any]) -> list[Any]:
+    """Running statistics are written by the op though its schema does not say so: it is given copies."""
+    names = [argument.name for argument in func._schema.arguments]
+    return [
+        one.clone() if name.startswith("running_") and isinstance(one, torch.Tensor) else one
+        for name, one in zip(names, args, strict=False)
+    ]
