@@ -1,0 +1,475 @@
+"""What a user changes between two steps is seen: planned anew, run eagerly with a reason, or refused; never overlooked."""
+
+import contextlib
+import copy
+import gc
+
+import pytest
+import torch
+from torch import nn
+
+from tests.situations.judge import HONEST, Situation, compare
+from tests.situations.models import adamw, classifier, data, inputs, mlp
+
+CROSS = nn.functional.cross_entropy
+AT = 2
+"""The step after which the change is made; it is undone three steps later where a change can be."""
+
+
+class Lora(nn.Module):
+    def __init__(self, base, rank=2):
+        super().__init__()
+        self.base = base.requires_grad_(False)
+        self.a, self.b = nn.Parameter(torch.randn(rank, 12)), nn.Parameter(torch.randn(24, rank) * 0.1)
+        self.scaling, self.active, self.merged, self.tags = 2.0, True, False, {"weight": 1.0}
+
+    def forward(self, x):
+        out = self.base(x)
+        if self.active:
+            out = out + self.scaling * self.tags["weight"] * (x @ self.a.T @ self.b.T)
+        return out
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lora = Lora(nn.Linear(12, 24))
+        self.norm, self.act, self.drop = nn.BatchNorm1d(24), nn.GELU(), nn.Dropout(0.1)
+        self.layer, self.head = nn.LayerNorm(24), nn.Linear(24, 4)
+        self.parts = [self.act]
+        self.function = torch.tanh
+
+    def forward(self, x):
+        x = self.layer(self.drop(self.norm(self.lora(x))))
+        for part in self.parts:
+            x = self.function(part(x))
+        return self.head(x)
+
+
+class Criterion(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.weight = nn.CrossEntropyLoss(label_smoothing=0.0), 1.0
+
+    def forward(self, out, y):
+        return self.weight * self.inner(out, y)
+
+
+class Weights:
+    extra = 0.1
+    table = {"l2": 1e-3}
+
+
+GLOBAL_WEIGHT = 1.0
+
+
+def scale_first(module, args):
+    return (args[0] * 1.5,)
+
+
+def scale_out(module, args, out):
+    return out * 1.5
+
+
+def swap(model, name, new):
+    """Puts `new` in the place of a submodule, and takes its parameters from the old one where there are any."""
+    old = getattr(model, name)
+    with contextlib.suppress(RuntimeError):
+        new.load_state_dict(old.state_dict())
+    setattr(model, name, new)
+
+
+def frozen(parameter, on):
+    parameter.requires_grad_(on)
+
+
+def set_global(value):
+    global GLOBAL_WEIGHT
+    GLOBAL_WEIGHT = value
+
+
+def make():
+    model, criterion, weights, weight = Net(), Criterion(), Weights(), {"aux": 0.1, "parts": [1.0, 0.5]}
+    Weights.extra = 0.1
+    Weights.table = {"l2": 1e-3}
+    set_global(1.0)
+
+    def loss(model, batch):
+        out = model(batch[0])
+        value = GLOBAL_WEIGHT * criterion(out, batch[1])
+        value = value + weights.extra * out.square().mean() + weight["aux"] * weight["parts"][1] * out.abs().mean()
+        return value + weights.table["l2"] * model.head.weight.square().sum()
+
+    rest = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW([{"params": rest[:4]}, {"params": rest[4:], "weight_decay": 0.1}], lr=1e-2)
+    return Situation(
+        model, optimizer, data(), loss, others={"criterion": criterion, "weights": weights, "weight": weight}
+    )
+
+
+def of(kind):
+    """(changed, undone): two functions of the situation; the second may be None."""
+    model = {
+        "dropout": (lambda m: setattr(m.drop, "p", 0.5), lambda m: setattr(m.drop, "p", 0.1)),
+        "dropout to zero": (lambda m: setattr(m.drop, "p", 0.0), lambda m: setattr(m.drop, "p", 0.1)),
+        "momentum of the norm": (lambda m: setattr(m.norm, "momentum", 0.5), None),
+        "momentum None": (lambda m: setattr(m.norm, "momentum", None), None),
+        "eps of the norm": (lambda m: setattr(m.norm, "eps", 0.1), lambda m: setattr(m.norm, "eps", 1e-5)),
+        "eps of the layer norm": (lambda m: setattr(m.layer, "eps", 0.1), None),
+        "norm does not track": (lambda m: setattr(m.norm, "track_running_stats", False), None),
+        "activation replaced": (lambda m: m.parts.__setitem__(0, nn.ReLU()), None),
+        "activation replaced by one of its class": (
+            lambda m: setattr(m.act, "approximate", "tanh"),
+            lambda m: setattr(m.act, "approximate", "none"),
+        ),
+        "module replaced": (lambda m: swap(m, "layer", nn.Identity()), None),
+        "module replaced by its like": (lambda m: swap(m, "norm", nn.BatchNorm1d(24, momentum=0.9)), None),
+        "module added to a list": (lambda m: m.parts.append(nn.Sigmoid()), lambda m: m.parts.pop()),
+        "function replaced": (lambda m: setattr(m, "function", torch.sin), lambda m: setattr(m, "function", torch.tanh)),
+        "forward replaced": (lambda m: setattr(m.head, "forward", lambda x: m.head.weight.sum() * x[:, :4]), None),
+        "class replaced": (lambda m: setattr(m.act, "__class__", nn.SiLU), None),
+        "lora scaling": (lambda m: setattr(m.lora, "scaling", 4.0), lambda m: setattr(m.lora, "scaling", 2.0)),
+        "lora off": (lambda m: setattr(m.lora, "active", False), lambda m: setattr(m.lora, "active", True)),
+        "lora weight in a dict": (lambda m: m.lora.tags.__setitem__("weight", 3.0), None),
+        "eval of one submodule": (lambda m: m.norm.eval(), lambda m: m.norm.train()),
+        "eval of dropout": (lambda m: m.drop.eval(), lambda m: m.drop.train()),
+        "eval": (lambda m: m.eval(), lambda m: m.train()),
+        "a parameter frozen": (lambda m: frozen(m.layer.weight, False), lambda m: frozen(m.layer.weight, True)),
+        "a module frozen": (lambda m: m.head.requires_grad_(False), lambda m: m.head.requires_grad_(True)),
+        "a parameter thawed": (lambda m: frozen(m.lora.base.weight, True), None),
+        "a parameter replaced": (lambda m: setattr(m.layer, "bias", nn.Parameter(torch.ones(24))), None),
+        "a parameter to None": (lambda m: setattr(m.layer, "bias", None), None),
+        "data of a parameter replaced": (lambda m: setattr(m.head.weight, "data", m.head.weight.data * 2), None),
+        "parameter set in place": (lambda m: m.head.weight.data.mul_(2), None),
+        "buffer replaced": (lambda m: setattr(m.norm, "running_mean", torch.ones(24)), None),
+        "buffer set in place": (lambda m: m.norm.reset_running_stats(), None),
+        "state dict loaded": (lambda m: m.load_state_dict({k: v * 0.5 for k, v in m.state_dict().items()}), None),
+        "state dict assigned": (
+            lambda m: m.load_state_dict({k: v.clone() for k, v in m.state_dict().items()}, assign=True),
+            None,
+        ),
+    }
+    if kind in model:
+        changed, undone = model[kind]
+        return (lambda s: changed(s.model)), undone and (lambda s: undone(s.model))
+    optimizer = {
+        "lr": lambda o: o.param_groups[0].update(lr=3e-3),
+        "lr to zero": lambda o: o.param_groups[0].update(lr=0.0),
+        "lr a tensor": lambda o: o.param_groups[0].update(lr=torch.tensor(3e-3)),
+        "betas": lambda o: o.param_groups[0].update(betas=(0.5, 0.9)),
+        "one beta to zero": lambda o: o.param_groups[0].update(betas=(0.0, 0.999)),
+        "eps": lambda o: o.param_groups[1].update(eps=1e-3),
+        "weight_decay to 0": lambda o: o.param_groups[1].update(weight_decay=0.0),
+        "weight_decay": lambda o: o.param_groups[1].update(weight_decay=0.3),
+        "maximize": lambda o: o.param_groups[0].update(maximize=True),
+        "foreach": lambda o: o.param_groups[0].update(foreach=False),
+        "group removed": lambda o: o.param_groups.pop(),
+        "parameter removed from its group": lambda o: o.param_groups[0]["params"].pop(),
+        "parameters in another sequence": lambda o: o.param_groups[0]["params"].reverse(),
+        "state cleared": lambda o: o.state.clear(),
+        "state of one parameter cleared": lambda o: o.state.pop(o.param_groups[0]["params"][0]),
+        "state zeroed": lambda o: [s["exp_avg"].zero_() for s in o.state.values()],
+        "step count set": lambda o: [s.__setitem__("step", torch.tensor(50.0)) for s in o.state.values()],
+        "state loaded": lambda o: o.load_state_dict(copy.deepcopy(o.state_dict())),
+        "post hook": lambda o: o.register_step_post_hook(
+            lambda o, *_: o.param_groups[0]["params"][0].data.mul_(0.9) and None
+        ),
+        "step replaced": lambda o: setattr(o, "step", lambda closure=None: None),
+    }
+    if kind in optimizer:
+        return (lambda s: optimizer[kind](s.optimizer)), None
+    elsewhere = {
+        "group added": (
+            lambda s: s.optimizer.add_param_group({"params": [s.model.lora.base.requires_grad_(True).weight]}),
+            None,
+        ),
+        "label smoothing": (lambda s: setattr(s.others["criterion"].inner, "label_smoothing", 0.2), None),
+        "class weights": (lambda s: setattr(s.others["criterion"].inner, "weight", torch.arange(1.0, 5.0)), None),
+        "ignored label": (lambda s: setattr(s.others["criterion"].inner, "ignore_index", 1), None),
+        "reduction": (lambda s: setattr(s.others["criterion"].inner, "reduction", "sum"), None),
+        "weight of the criterion": (lambda s: setattr(s.others["criterion"], "weight", 3.0), None),
+        "weight of an object": (lambda s: setattr(s.others["weights"], "extra", 3.0), None),
+        "weight of a class": (lambda s: setattr(Weights, "extra", 3.0), None),
+        "weight in the table of a class": (lambda s: Weights.table.__setitem__("l2", 1.0), None),
+        "weight in a closure": (lambda s: s.others["weight"].__setitem__("aux", 3.0), None),
+        "weight in a list in a closure": (lambda s: s.others["weight"]["parts"].__setitem__(1, 3.0), None),
+        "weight in a global": (lambda s: set_global(3.0), lambda s: set_global(1.0)),
+    }
+    return elsewhere[kind]
+
+
+CHANGES = [
+    "dropout", "dropout to zero", "momentum of the norm", "momentum None", "eps of the norm", "eps of the layer norm",
+    "norm does not track", "activation replaced", "activation replaced by one of its class", "module replaced",
+    "module replaced by its like", "module added to a list", "function replaced", "forward replaced",
+    "class replaced", "lora scaling", "lora off", "lora weight in a dict", "eval of one submodule", "eval of dropout",
+    "eval", "a parameter frozen", "a module frozen", "a parameter thawed", "a parameter replaced",
+    "a parameter to None", "data of a parameter replaced", "parameter set in place", "buffer replaced",
+    "buffer set in place", "state dict loaded", "state dict assigned", "lr", "lr to zero", "lr a tensor", "betas",
+    "one beta to zero", "eps", "weight_decay to 0", "weight_decay", "maximize", "foreach", "group removed",
+    "parameter removed from its group", "parameters in another sequence", "state cleared",
+    "state of one parameter cleared", "state zeroed", "step count set", "state loaded", "post hook", "step replaced",
+    "group added", "label smoothing", "class weights", "ignored label", "reduction", "weight of the criterion",
+    "weight of an object", "weight of a class", "weight in the table of a class", "weight in a closure",
+    "weight in a list in a closure", "weight in a global",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_change(kind):
+    changed, undone = of(kind)
+
+    def between(made, i):
+        if i == AT:
+            changed(made)
+        if i == AT + 3 and undone:
+            undone(made)
+
+    compare(make, steps=8, between=between).must_be(HONEST)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "lora scaling", "weight in a closure", "a module frozen", "module replaced"])
+@pytest.mark.parametrize("on_mismatch", ["error", "replan"])
+def test_change_under_another_policy(kind, on_mismatch):
+    """"error": a refusal at that step, before anything moved; "replan": a plan for what is there now."""
+    changed, _ = of(kind)
+
+    def between(made, i):
+        if i == AT:
+            changed(made)
+
+    compare(make, steps=7, on_mismatch=on_mismatch, between=between).must_be(HONEST)
+
+
+@pytest.mark.parametrize("kind", ["dropout", "weight in a closure", "lora scaling"])
+def test_change_before_the_first_step(kind):
+    """Between profile and the first hooked step."""
+    from tests.situations.judge import roam_hook
+
+    changed, _ = of(kind)
+
+    def changed_at_once():
+        made = make()
+        changed(made)
+        return made
+
+    def hooking(made, *given):
+        fresh = make()
+        vars(made.model).update(vars(fresh.model))
+        made.optimizer, made.loss, made.others = fresh.optimizer, fresh.loss, fresh.others
+        step = roam_hook(made, *given)
+        changed(made)
+        return step
+
+    def same_model():
+        made = changed_at_once()
+        return made
+
+    compare(same_model, hooking=hooking).must_be(HONEST)
+
+
+HOOKS = {
+    "forward": lambda m: m.head.register_forward_hook(scale_out),
+    "forward pre": lambda m: m.head.register_forward_pre_hook(scale_first),
+    "forward of the model": lambda m: m.register_forward_hook(scale_out),
+    "full backward": lambda m: m.head.register_full_backward_hook(lambda mod, gin, gout: tuple(g * 2 for g in gin)),
+    "full backward pre": lambda m: m.head.register_full_backward_pre_hook(lambda mod, gout: (gout[0] * 2,)),
+    "parameter": lambda m: m.head.weight.register_hook(lambda g: g * 0.1),
+    "post accumulate": lambda m: m.head.weight.register_post_accumulate_grad_hook(lambda p: p.grad.mul_(0.1)),
+    "global forward": lambda m: nn.modules.module.register_module_forward_hook(
+        lambda mod, args, out: out * 1.5 if isinstance(mod, nn.LayerNorm) else None
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", HOOKS)
+@pytest.mark.parametrize("when", ["added", "removed", "always"])
+def test_hooks(kind, when):
+    handles = []
+
+    def build():
+        made = make()
+        if when != "added":
+            handles.append(HOOKS[kind](made.model))
+        return made
+
+    def between(made, i):
+        if i == AT and when == "added":
+            handles.append(HOOKS[kind](made.model))
+        if i == AT and when == "removed":
+            handles.pop().remove()
+        if i == 6:
+            while handles:
+                handles.pop().remove()
+
+    try:
+        compare(build, steps=7, between=between).must_be(HONEST)
+    finally:
+        while handles:
+            handles.pop().remove()
+
+
+def test_hook_that_looks_only():
+    """It keeps no gradient and changes nothing, but it counts."""
+
+    def build():
+        made, calls = make(), []
+        made.model.head.register_forward_hook(lambda *_: calls.append(1))
+        made.extra = lambda: {"calls": len(calls)}
+        return made
+
+    compare(build).must_be(HONEST)
+
+
+class Branching(nn.Module):
+    """What it computes depends on the global state."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(12, 36), nn.Linear(12, 4)
+        self.embed = nn.Embedding(4, 12)
+
+    def forward(self, x, y):
+        x = x + self.embed(y)[:, None] + torch.linspace(0, 1, 12)
+        q, k, v = (t.unflatten(-1, (2, 6)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        seen = nn.functional.scaled_dot_product_attention(q, k, v)
+        return CROSS(self.out(seen.transpose(1, 2).flatten(2)).mean(1).float(), y)
+
+
+AROUND = {
+    "autocast": lambda: torch.autocast("cpu", dtype=torch.bfloat16),
+    "autocast fp16": lambda: torch.autocast("cpu", dtype=torch.float16),
+    "no grad": torch.no_grad,
+    "inference mode": torch.inference_mode,
+    "anomaly": torch.autograd.detect_anomaly,
+    "math attention": lambda: torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
+    "without oneDNN": lambda: torch.backends.mkldnn.flags(enabled=False),
+    "saved tensors in other hands": lambda: torch.autograd.graph.saved_tensors_hooks(lambda t: t * 1.01, lambda t: t),
+    "single thread backward": lambda: torch.autograd.set_multithreading_enabled(False),
+    "torch function mode": lambda: Halving(),
+}
+
+
+class Halving(torch.overrides.TorchFunctionMode):
+    def __torch_function__(self, function, kinds, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        return out * 0.5 if function is nn.functional.linear else out
+
+
+def branching():
+    model = Branching()
+    batches = list(zip(inputs(6, (4, 5, 12)), [torch.arange(4)] * 6, strict=True))
+    return Situation(model, adamw(model), batches)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("kind", AROUND)
+@pytest.mark.parametrize("when", ["later", "always"])
+def test_called_in_a_context(kind, when):
+    def around(i):
+        return AROUND[kind]() if when == "always" or i in (2, 3) else contextlib.nullcontext()
+
+    compare(branching, steps=6, around=around, raises=RuntimeError).must_be(HONEST)
+
+
+SWITCHES = {
+    "default dtype": (lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32)),
+    "deterministic": (
+        lambda: torch.use_deterministic_algorithms(True),
+        lambda: torch.use_deterministic_algorithms(False),
+    ),
+    "matmul precision": (
+        lambda: torch.set_float32_matmul_precision("medium"),
+        lambda: torch.set_float32_matmul_precision("highest"),
+    ),
+    "flash attention": (
+        lambda: torch.backends.cuda.enable_flash_sdp(False),
+        lambda: torch.backends.cuda.enable_flash_sdp(True),
+    ),
+    "grad mode": (lambda: torch.set_grad_enabled(False), lambda: torch.set_grad_enabled(True)),
+    "threads": (lambda: torch.set_num_threads(2), lambda: torch.set_num_threads(1)),
+}
+
+
+@pytest.mark.parametrize("kind", SWITCHES)
+def test_global_switches(kind):
+    on, off = SWITCHES[kind]
+
+    def between(made, i):
+        if i == 1:
+            on()
+        if i == 3:
+            off()
+
+    compare(branching, steps=6, between=between, raises=RuntimeError).must_be(HONEST)
+
+
+def test_evaluation_in_between():
+    """Eval mode, no grad, another batch; back to training."""
+
+    def between(made, i):
+        made.model.eval()
+        with torch.no_grad():
+            made.others["weight"][f"eval {i}"] = made.model(data(8)[7][0]).sum().item()
+        made.model.train()
+
+    compare(make, between=between).must_be(HONEST)
+
+
+def test_an_eager_step_in_between():
+    """The user runs a step without the hook."""
+
+    def between(made, i):
+        if i == AT:
+            made.eager(made.batch(5))
+
+    compare(make, steps=7, between=between).must_be(HONEST)
+
+
+def test_gradients_left_by_the_user():
+    """A backward pass outside the hook: its gradients are added to by the next step."""
+
+    def between(made, i):
+        if i == AT:
+            made.loss(made.model, made.batch(5)).backward()
+
+    compare(make, steps=6, between=between).must_be(HONEST)
+
+
+def test_checkpoint_saved_and_loaded():
+    """A checkpoint of two steps ago is loaded into model and optimizer."""
+
+    def between(made, i):
+        if i == 1:
+            made.others["weight"]["saved"] = copy.deepcopy((made.model.state_dict(), made.optimizer.state_dict()))
+        if i == 3:
+            model, optimizer = made.others["weight"]["saved"]
+            made.model.load_state_dict(model)
+            made.optimizer.load_state_dict(optimizer)
+
+    compare(make, steps=7, between=between).must_be(HONEST)
+
+
+@pytest.mark.parametrize("kind", ["double", "bfloat16"])
+def test_dtype_of_the_model_changed(kind):
+    def between(made, i):
+        if i == AT:
+            getattr(made.model, kind)()
+            made.batches[:] = [(getattr(x, kind)(), y) for x, y in made.batches]
+
+    compare(lambda: classifier(), steps=5, between=between, raises=RuntimeError).must_be(HONEST)
+
+
+def test_averaged_weights_swapped_in_for_evaluation():
+    """`.data` of the parameters exchanged for evaluation, and back."""
+
+    def between(made, i):
+        kept = [p.data for p in made.model.parameters()]
+        for p in made.model.parameters():
+            p.data = p.data * 0.5
+        if i == 3:
+            for p, old in zip(made.model.parameters(), kept, strict=True):
+                p.data = old
+
+    compare(make, steps=6, between=between).must_be(HONEST)
+    gc.collect()

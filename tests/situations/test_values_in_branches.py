@@ -1,0 +1,521 @@
+"""Python branches on the values of tensors: the way that eager takes is the way that is planned, each one a variant."""
+
+import math
+import random
+
+import pytest
+import torch
+from torch import nn
+
+from tests.situations.judge import HONEST, PLANNED, Situation, compare
+from tests.situations.models import adamw, classifier, data, inputs, mlp, stepping
+
+CROSS = nn.functional.cross_entropy
+
+
+def with_bad(batches, index, change):
+    batches = list(batches)
+    batches[index] = change(*batches[index])
+    return batches
+
+
+def check_by_raise(y):
+    if y.max() >= 4:
+        raise ValueError("labels are out of range")
+
+
+def check_by_assert(y):
+    assert bool((y >= 0).all()), "negative labels"
+    assert y.max().item() < 4, "labels are out of range"
+
+
+def check_by_any(y):
+    if torch.any(y >= 4) or torch.any(y < 0):
+        raise ValueError("labels are out of range")
+
+
+def check_by_list(y):
+    if max(y.tolist()) >= 4:
+        raise ValueError("labels are out of range")
+
+
+CHECKS = [check_by_raise, check_by_assert, check_by_any, check_by_list]
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("where", ["loss", "forward"])
+def test_labels_are_asserted(check, where):
+    class Checked(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp()
+
+        def forward(self, x, y):
+            check(y)
+            return CROSS(self.net(x), y)
+
+    def loss(model, batch):
+        check(batch[1])
+        return CROSS(model(batch[0]), batch[1])
+
+    def make():
+        if where == "loss":
+            return classifier(loss=loss)
+        model = Checked()
+        return Situation(model, adamw(model), data())
+
+    compare(make).must_be(HONEST if check is check_by_list else PLANNED)
+
+
+@pytest.mark.parametrize("check", CHECKS[:3], ids=lambda f: f.__name__)
+def test_a_bad_batch_raises_what_the_user_raises(check):
+    """In the middle of the run; the user catches it and goes on."""
+
+    def loss(model, batch):
+        check(batch[1])
+        return CROSS(model(batch[0]), batch[1])
+
+    def make():
+        return classifier(loss=loss, batches=with_bad(data(), 2, lambda x, y: (x, y + 4)))
+
+    compare(make, steps=6, variants=2, raises=(ValueError, AssertionError)).must_be(PLANNED)
+
+
+def finite_by_method(loss):
+    return bool(torch.isfinite(loss))
+
+
+def finite_by_item(loss):
+    return math.isfinite(loss.item())
+
+
+def finite_by_nan(loss):
+    return not (torch.isnan(loss).any() or torch.isinf(loss).any())
+
+
+@pytest.mark.parametrize("finite", [finite_by_method, finite_by_item, finite_by_nan], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("bad", [None, 0, 2])
+def test_skipped_when_the_loss_is_not_finite(finite, bad):
+    def step(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = CROSS(model(batch[0]), batch[1])
+        if not finite(loss):
+            return loss.detach()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    def make():
+        batches = data() if bad is None else with_bad(data(), bad, lambda x, y: (x * math.inf, y))
+        return classifier(step=step, batches=batches)
+
+    compare(make, steps=6, variants=1 if bad is None else 2).must_be(PLANNED)
+
+
+def test_skipped_when_a_gradient_is_not_finite():
+    """Forward is finite, backward is not: parameters, state and counters stay."""
+
+    def step(model, optimizer, batch):
+        loss = model(batch[0]).abs().sqrt().mean()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    def make():
+        model = nn.Linear(12, 4, bias=False)
+        batches = with_bad(data(), 3, lambda x, y: (x * 0, y))
+        return Situation(model, adamw(model), batches, step=step)
+
+    compare(make, steps=6, variants=2).must_be(PLANNED)
+
+
+def test_clipping_that_raises_when_not_finite():
+    def step(model, optimizer, batch):
+        loss = CROSS(model(batch[0]), batch[1])
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0, error_if_nonfinite=True)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    def make():
+        return classifier(step=step, batches=with_bad(data(), 2, lambda x, y: (x * math.inf, y)))
+
+    compare(make, steps=6, variants=2, raises=RuntimeError).must_be(HONEST)
+
+
+def scaled(dtype, optimizer, clip, scale, bad):
+    """GradScaler as pytorch.org writes it, on the CPU."""
+
+    def make():
+        model = mlp()
+        scaler = torch.amp.GradScaler("cpu", init_scale=scale, growth_interval=2)
+
+        def step(model, optimizer, batch):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=dtype):
+                loss = CROSS(model(batch[0]), batch[1])
+            scaler.scale(loss).backward()
+            if clip:
+                scaler.unscale_(optimizer)
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            scaler.step(optimizer)
+            scaler.update()
+            optimizer.zero_grad()
+            return loss.detach()
+
+        batches = data() if bad is None else with_bad(data(), bad, lambda x, y: (x * math.inf, y))
+        return Situation(
+            model, optimizer(model), batches, step=step, others={"scaler": scaler}, extra=scaler.state_dict
+        )
+
+    return make
+
+
+SCALED = {"adamw": adamw, "fused": lambda m: adamw(m, fused=True), "sgd": lambda m: torch.optim.SGD(m.parameters(), 0.1)}
+
+
+@pytest.mark.parametrize("optimizer", SCALED)
+@pytest.mark.parametrize("clip", [False, True], ids=["", "clip"])
+@pytest.mark.parametrize(
+    ("scale", "bad"), [(16.0, None), (2.0**36, None), (16.0, 3)], ids=["finite", "overflow first", "overflow later"]
+)
+def test_grad_scaler(optimizer, clip, scale, bad):
+    """Overflow first: fp16 gradients overflow at this scale until it has shrunk."""
+    make = scaled(torch.float16, SCALED[optimizer], clip, scale, bad)
+    compare(make, steps=8, variants=1 if scale == 16.0 and bad is None else 3).must_be(PLANNED)
+
+
+def test_disabled_grad_scaler():
+    def make():
+        made = scaled(torch.bfloat16, adamw, False, 16.0, None)()
+        made.others["scaler"]._enabled = False
+        return made
+
+    compare(make).must_be(PLANNED)
+
+
+def test_loss_scale_of_the_users_own():
+    """Halved on overflow, doubled every third step: a Python number that depends on values."""
+
+    def make():
+        state = {"scale": 1024.0, "good": 0}
+
+        def step(model, optimizer, batch):
+            loss = CROSS(model(batch[0]), batch[1])
+            (loss * state["scale"]).backward()
+            norm = sum(p.grad.square().sum() for p in model.parameters()).sqrt()
+            if not torch.isfinite(norm):
+                state["scale"] /= 2
+                state["good"] = 0
+            else:
+                for p in model.parameters():
+                    p.grad.div_(state["scale"])
+                optimizer.step()
+                state["good"] += 1
+                if state["good"] % 3 == 0:
+                    state["scale"] *= 2
+            optimizer.zero_grad()
+            return loss.detach()
+
+        return classifier(step=step, batches=with_bad(data(), 3, lambda x, y: (x * math.inf, y)))
+
+    compare(make, steps=8, variants=2).must_be(HONEST)
+
+
+class Attention(nn.Module):
+    """A mask that is dropped when it is all ones, as in transformers' masking."""
+
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(12, 36), nn.Linear(12, 4)
+
+    def forward(self, x, mask, y):
+        q, k, v = (t.unflatten(-1, (2, 6)).transpose(1, 2) for t in self.qkv(x).chunk(3, -1))
+        causal = bool(mask.all())
+        wide = None if causal else mask[:, None, None, :].bool() & torch.ones(6, 6, dtype=torch.bool).tril()
+        seen = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=wide, is_causal=causal)
+        return CROSS(self.out(seen.transpose(1, 2).flatten(2)).mean(1), y)
+
+
+def masked(padded):
+    """Batches of (x, mask, y); those at the places in `padded` have masks with zeros."""
+    batches = []
+    for i, x in enumerate(inputs(6, (4, 6, 12))):
+        mask = torch.ones(4, 6, dtype=torch.long)
+        if i in padded:
+            mask[1, 4:] = 0
+            mask[2, 2:] = 0
+        batches.append((x, mask, torch.arange(4)))
+    return batches
+
+
+@pytest.mark.parametrize("padded", [(), (2, 3, 5), (0, 1), range(6)], ids=["ones", "later", "first", "always"])
+def test_attention_masks(padded):
+    def make():
+        model = Attention()
+        return Situation(model, adamw(model), masked(padded))
+
+    compare(make, steps=9, variants=2 if 0 < len(padded) < 6 else 1).must_be(PLANNED)
+
+
+def test_encoder_layer_with_padding():
+    """nn.TransformerEncoder looks whether the padding mask has a padded place."""
+
+    def make():
+        layer = nn.TransformerEncoderLayer(12, 2, 24, batch_first=True, dropout=0.0)
+        model = nn.TransformerEncoder(layer, 2, enable_nested_tensor=True)
+
+        def loss(model, batch):
+            return model(batch[0], src_key_padding_mask=batch[1] == 0).square().mean()
+
+        return Situation(model, adamw(model), masked((2, 3)), loss)
+
+    compare(make, steps=7, variants=2).must_be(HONEST)
+
+
+def normal(h):
+    return torch.distributions.Normal(h[:, :2], nn.functional.softplus(h[:, 2:]) + 1e-3)
+
+
+def by_rsample(h, y):
+    found = normal(h)
+    drawn = found.rsample()
+    return found.log_prob(drawn).mean() + drawn.square().mean()
+
+
+def by_kl(h, y):
+    prior = torch.distributions.Normal(torch.zeros(8, 2), torch.ones(8, 2))
+    return torch.distributions.kl_divergence(normal(h), prior).mean()
+
+
+def by_categorical(h, y):
+    found = torch.distributions.Categorical(logits=h)
+    return -found.log_prob(y).mean() - 0.01 * found.entropy().mean()
+
+
+def by_sampled_actions(h, y):
+    found = torch.distributions.Categorical(logits=h)
+    return -(found.log_prob(found.sample()) * y).mean()
+
+
+def by_bernoulli(h, y):
+    return -torch.distributions.Bernoulli(probs=h.sigmoid()).log_prob((h > 0).float()).mean()
+
+
+def by_multivariate(h, y):
+    scale = torch.diag_embed(nn.functional.softplus(h[:, 2:]) + 0.1)
+    return -torch.distributions.MultivariateNormal(h[:, :2], scale_tril=scale).log_prob(torch.zeros(8, 2)).mean()
+
+
+def by_beta(h, y):
+    found = torch.distributions.Beta(h[:, 0].exp(), h[:, 1].exp())
+    return -found.log_prob(found.rsample().clamp(0.01, 0.99)).mean()
+
+
+DISTRIBUTIONS = [by_rsample, by_kl, by_categorical, by_sampled_actions, by_bernoulli, by_multivariate, by_beta]
+
+
+@pytest.mark.parametrize("density", DISTRIBUTIONS, ids=lambda f: f.__name__)
+def test_distributions_with_validation(density):
+    def make():
+        return classifier(loss=lambda model, batch: density(model(batch[0]), batch[1]))
+
+    compare(make).must_be(PLANNED)
+
+
+def test_distributions_refuse_values_as_eager_does():
+    def make():
+        return classifier(
+            loss=lambda model, batch: by_categorical(model(batch[0]), batch[1]),
+            batches=with_bad(data(), 2, lambda x, y: (x, y + 4)),
+        )
+
+    compare(make, steps=5, variants=2, raises=ValueError).must_be(PLANNED)
+
+
+class LayerDrop(nn.Module):
+    """The second layer is left out at random."""
+
+    def __init__(self, draw):
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(12, 24), nn.Linear(24, 24), nn.Linear(24, 4)
+        self.draw = draw
+
+    def forward(self, x):
+        h = self.first(x).tanh()
+        if self.draw() < 0.5 and self.training:
+            h = h + self.second(h).tanh()
+        return self.last(h)
+
+
+DRAWS = {
+    "torch.rand": lambda: torch.rand([]),
+    "torch.rand item": lambda: torch.rand(1).item(),
+    "torch.bernoulli": lambda: torch.empty(1).bernoulli_(0.5),
+    "random.random": random.random,
+    "random.uniform": lambda: random.uniform(0, 1),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+def test_layer_drop(draw):
+    def make():
+        model = LayerDrop(DRAWS[draw])
+        return classifier(model)
+
+    right = PLANNED if draw.startswith("torch") else HONEST
+    compare(make, steps=10, variants=2).must_be(right)
+
+
+def test_exit_by_a_threshold():
+    """Inner rounds until the change is small; at most four."""
+
+    def loss(model, batch):
+        h = batch[0]
+        for _ in range(4):
+            after = torch.tanh(model(h))
+            if (after - h).abs().max() < 0.9:
+                break
+            h = after
+        return after.square().mean()
+
+    def make():
+        model = nn.Linear(12, 12)
+        return classifier(model, loss=loss, batches=[(x * s, y) for (x, y), s in zip(data(), (3, 3, 1, 3, 1, 1))])
+
+    compare(make, steps=9, variants=4).must_be(PLANNED)
+
+
+def test_early_stop_by_divergence():
+    """PPO: several epochs on one batch, ended when the policy has moved too far."""
+
+    def step(model, optimizer, batch):
+        x, actions = batch
+        with torch.no_grad():
+            old = torch.log_softmax(model(x), -1).gather(1, actions[:, None])
+        for _ in range(3):
+            new = torch.log_softmax(model(x), -1).gather(1, actions[:, None])
+            if (old - new).mean().item() < -0.02:
+                break
+            ratio = (new - old).exp()
+            loss = -torch.min(ratio, ratio.clamp(0.8, 1.2)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    compare(lambda: classifier(step=step), steps=8, variants=3).must_be(PLANNED)
+
+
+@pytest.mark.parametrize("kind", ["RAdam", "NAdam", "ASGD", "Rprop", "Adadelta"])
+def test_optimizers_that_branch_on_their_step(kind):
+    """RAdam's rho_t is above 5 from the sixth step on."""
+
+    def make():
+        model = mlp()
+        return classifier(model, getattr(torch.optim, kind)(model.parameters(), lr=1e-2, foreach=False))
+
+    compare(make, steps=9, variants=2).must_be(PLANNED if kind == "RAdam" else HONEST)
+
+
+class ActNorm(nn.Module):
+    """Set from the first batch: a buffer says whether it was."""
+
+    def __init__(self, item):
+        super().__init__()
+        self.scale, self.shift = nn.Parameter(torch.ones(12)), nn.Parameter(torch.zeros(12))
+        self.register_buffer("ready", torch.tensor(0))
+        self.head, self.item = nn.Linear(12, 4), item
+
+    def forward(self, x):
+        if (self.ready.item() if self.item else self.ready) == 0:
+            with torch.no_grad():
+                self.shift.copy_(-x.mean(0))
+                self.scale.copy_(1 / (x.std(0) + 1e-6))
+                self.ready.fill_(1)
+        return self.head((x + self.shift) * self.scale)
+
+
+@pytest.mark.parametrize("item", [True, False], ids=["item", "bool"])
+def test_set_from_the_first_batch(item):
+    compare(lambda: classifier(ActNorm(item)), steps=6, variants=2).must_be(PLANNED)
+
+
+def test_cumulative_batch_norm():
+    """momentum=None: the factor is 1 / num_batches_tracked, a number read from a tensor."""
+
+    def make():
+        return classifier(nn.Sequential(nn.Linear(12, 6), nn.BatchNorm1d(6, momentum=None), nn.Linear(6, 4)))
+
+    compare(make, steps=6).must_be(HONEST)
+
+
+def test_averaged_model():
+    """AveragedModel branches on its counter, a tensor; its average is in place."""
+
+    def make():
+        model = mlp()
+        average = torch.optim.swa_utils.AveragedModel(model)
+        step = stepping(lambda loss: average.update_parameters(model))
+        return classifier(model, step=step, others={"average": average})
+
+    compare(make, steps=6, variants=2).must_be(HONEST)
+
+
+def test_dead_codes_are_restarted():
+    """VQ: codebook by moving averages; codes that nobody uses are set anew, seldom."""
+
+    class Vq(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enc, self.dec = nn.Linear(12, 6), nn.Linear(6, 12)
+            self.register_buffer("codes", torch.randn(8, 6))
+            self.register_buffer("usage", torch.ones(8))
+
+        def forward(self, x):
+            z = self.enc(x)
+            index = torch.cdist(z, self.codes).argmin(1)
+            with torch.no_grad():
+                hot = nn.functional.one_hot(index, 8).type_as(z)
+                self.usage.mul_(0.7).add_(hot.sum(0), alpha=0.3)
+                self.codes.lerp_(hot.T @ z / self.usage[:, None].clamp(min=0.1), 0.1)
+                if (self.usage < 0.2).any():
+                    self.codes.copy_(torch.where(self.usage[:, None] < 0.2, z[torch.randint(0, 8, (8,))], self.codes))
+                    self.usage.clamp_(min=0.5)
+            q = self.codes[index]
+            return (self.dec(z + (q - z).detach()) - x).square().mean() + 0.25 * (z - q).square().mean()
+
+    def make():
+        model = Vq()
+        return Situation(model, adamw(model), inputs())
+
+    compare(make, steps=10, variants=2).must_be(PLANNED)
+
+
+BY_VALUE = {
+    "boolean index": lambda m, x, y: CROSS(m(x)[y > 0], y[y > 0]),
+    "nonzero": lambda m, x, y: CROSS(m(x[(y > 0).nonzero()[:, 0]]), y[(y > 0).nonzero()[:, 0]]),
+    "unique": lambda m, x, y: sum(m(x[y == c].sum(0)).square().mean() for c in torch.unique(y)),
+    "loop to a number": lambda m, x, y: sum(m(x * (i + 1)).mean() for i in range(int(y.max()) + 1)),
+    "slice to a number": lambda m, x, y: m(x[: int(y[0]) + 1]).square().mean(),
+    "factor by item": lambda m, x, y: m(x).square().mean() * (1 + y[0].item()),
+    "float of a mean": lambda m, x, y: m(x).square().mean() / float(x.abs().mean()),
+    "experts by any": lambda m, x, y: sum(m(x * e).square().mean() for e in range(4) if (y == e).any()),
+    "format": lambda m, x, y: CROSS(m(x), y) + 0 * len(f"{y.max():d}"),
+    "one hot": lambda m, x, y: (m(x)[:, : int(y.max()) + 1] - nn.functional.one_hot(y)).square().mean(),
+}
+
+
+@pytest.mark.parametrize("kind", BY_VALUE)
+def test_shapes_and_numbers_by_value(kind):
+    def loss(model, batch):
+        return BY_VALUE[kind](model, *batch)
+
+    compare(lambda: classifier(loss=loss), steps=6).must_be(HONEST)
