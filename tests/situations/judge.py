@@ -86,6 +86,10 @@ class Situation:
         return output if isinstance(output, torch.Tensor) else output["loss"]
 
 
+TOLD: list[Verdict] = []
+"""Every verdict that a test looked at, for the table at the end of a run."""
+
+
 @dataclasses.dataclass
 class Verdict:
     outcome: str
@@ -101,6 +105,7 @@ class Verdict:
 
     def must_be(self, right: frozenset[str] | set[str]) -> Verdict:
         """Fails the test, with all that is known, where the outcome is not among the `right` ones."""
+        TOLD.append(self)
         if self.outcome not in right:
             lines = [f"outcome {self.outcome!r}, right would be {' or '.join(sorted(right))}", self.sentence]
             lines += [f"{self.planned} planned, {self.eager} eager {dict(self.reasons)}", *self.told[:12]]

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
 from tests.situations.judge import Situation
+
+
+SLOW = pytest.mark.skipif(not os.environ.get("ROAM_SLOW_TESTS"), reason="set ROAM_SLOW_TESTS=1 to run every combination")
+"""For combinations of what is tested alone, too."""
 
 
 def mlp(wide: int = 24, out: int = 4) -> nn.Sequential:
@@ -30,10 +36,15 @@ def adamw(model: nn.Module, **given: Any) -> torch.optim.AdamW:
     return torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, **given)
 
 
+def sgd(model: nn.Module) -> torch.optim.SGD:
+    """With momentum: an optimizer with state, in few operators."""
+    return torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.05, momentum=0.9)
+
+
 def classifier(model: nn.Module | None = None, optimizer: Any = None, **given: Any) -> Situation:
     """A model of (inputs, labels) with cross entropy."""
     model = model or mlp()
-    optimizer = optimizer(model) if callable(optimizer) else optimizer or adamw(model)
+    optimizer = optimizer(model) if callable(optimizer) else optimizer or sgd(model)
     if "step" not in given and "loss" not in given:
         given["loss"] = nn.CrossEntropyLoss()
     return Situation(model, optimizer, given.pop("batches", None) or data(), **given)

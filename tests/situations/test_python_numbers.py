@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tests.situations.judge import HONEST, PLANNED, Situation, compare
-from tests.situations.models import adamw, classifier, data, inputs, mlp, stepping
+from tests.situations.models import classifier, data, inputs, mlp, sgd, stepping
 
 CROSS = nn.functional.cross_entropy
 SCHEDULE = torch.optim.lr_scheduler
@@ -53,7 +53,7 @@ def test_plateau_in_the_step(by):
 
     def make():
         model = mlp()
-        optimizer = adamw(model)
+        optimizer = sgd(model)
         scheduler = SCHEDULE.ReduceLROnPlateau(optimizer, patience=0, factor=0.5)
         step = stepping(lambda loss: scheduler.step(loss.item() if by == "item" else loss.detach()))
         return classifier(model, optimizer, step=step, others={"scheduler": scheduler})
@@ -75,7 +75,7 @@ def test_scheduler_between_steps(kind):
 def test_plateau_between_steps():
     def make():
         model = mlp()
-        optimizer = adamw(model)
+        optimizer = sgd(model)
         return classifier(model, optimizer, others={"scheduler": SCHEDULE.ReduceLROnPlateau(optimizer, patience=1)})
 
     compare(make, steps=6, between=lambda made, i: made.others["scheduler"].step(1.0)).must_be(PLANNED)
@@ -277,7 +277,7 @@ class Vae(nn.Module):
 def test_annealed_weights(how):
     def make():
         model = Vae(how)
-        return Situation(model, adamw(model), inputs())
+        return Situation(model, sgd(model), inputs())
 
     def between(made, i):
         if how == "from outside":
@@ -373,7 +373,7 @@ class Lookahead(torch.optim.Optimizer):
 def test_lookahead():
     def make():
         model = mlp()
-        base = adamw(model)
+        base = sgd(model)
         return classifier(model, Lookahead(base), others={"base": base})
 
     compare(make, steps=8, variants=2).must_be(HONEST)
@@ -622,7 +622,7 @@ def test_target_network_every_third_step():
                 target.load_state_dict(model.state_dict())
             return loss.detach()
 
-        return Situation(model, adamw(model), inputs(), step=step, others={"target": target})
+        return Situation(model, sgd(model), inputs(), step=step, others={"target": target})
 
     compare(make, steps=8, variants=2).must_be(HONEST)
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.situations.judge import HONEST, PLANNED, Situation, compare
-from tests.situations.models import adamw, classifier, data, inputs, mlp, stepping
+from tests.situations.models import classifier, data, inputs, mlp, sgd, stepping
 
 CROSS = nn.functional.cross_entropy
 
@@ -423,7 +423,7 @@ def test_hidden_state_from_step_to_step(where):
 
     def make():
         model = Net()
-        return Situation(model, adamw(model), inputs(6, (4, 5, 12)), step=Trainer())
+        return Situation(model, sgd(model), inputs(6, (4, 5, 12)), step=Trainer())
 
     compare(make).must_be(HONEST)
 
@@ -519,7 +519,7 @@ def test_two_weights_exchanged():
             model[0].weight.data, model[1].weight.data = model[1].weight.data, model[0].weight.data
             return loss.detach()
 
-        return Situation(model, adamw(model), data(), step=step)
+        return Situation(model, sgd(model), data(), step=step)
 
     compare(make).must_be(HONEST)
 
