@@ -115,7 +115,7 @@ class Verdict:
 
 def same_seed(seed: int) -> None:
     torch.manual_seed(seed)
-    numpy.random.seed(seed)  # noqa: NPY002 - the global state is what users draw from
+    numpy.random.seed(seed)
     random.seed(seed)
 
 
@@ -151,7 +151,8 @@ class Run:
         """How `other` differs from this run, place by place; results also as they are at the end."""
         pairs = [(f"step {i} returned", *both) for i, both in enumerate(zip(self.results, other.results, strict=True))]
         later = [dict(Walk().leaves("result", result)) for result in other.kept]
-        pairs += [(f"what step {i} returned, now", *both) for i, both in enumerate(zip(self.results, later, strict=True))]
+        now = zip(self.results, later, strict=True)
+        pairs += [(f"what step {i} returned, now", *both) for i, both in enumerate(now)]
         pairs.append(("at the end", self.end, other.end))
         return [
             f"{when} {place}: eager {one.get(place)}, hooked {two.get(place)}"
@@ -177,9 +178,10 @@ def compare(
 ) -> Verdict:
     """Runs `make()`'s step eagerly and hooked, `steps` times each, and says how they compare.
 
-    `between(made, i)` is what the user does after step i; `around(i)` the context in which step i is called. `raises`: what
-    the user's step may raise, to be caught by the user, who goes on. `variants`: in how many ways the step branches,
-    so many steps may run eagerly. `ignore`: a pattern of places that no run repeats (clocks). `options` go to roam.hook.
+    `between(made, i)` is what the user does after step i; `around(i)` the context in which step i is called.
+    `raises`: what the user's step may raise, to be caught by the user, who goes on. `variants`: in how many ways the
+    step branches; so many steps may run eagerly. `ignore`: a pattern of places that no run repeats (clocks).
+    `options` go to roam.hook.
     """
 
     def one(made: Situation, call: Callable[[Any], Any], index: int, run: Run) -> None:

@@ -12,10 +12,10 @@ from transformers import BatchEncoding
 from transformers.utils import ModelOutput
 
 from tests.situations.judge import HONEST, PLANNED, Situation, compare
-from tests.situations.models import data, mlp, sgd
+from tests.situations.models import data, mlp, sgd, slow_unless
 
 CROSS = nn.functional.cross_entropy
-Named = collections.namedtuple("Named", "x y name")  # noqa: PYI024 - what users write
+Named = collections.namedtuple("Named", "x y name")
 
 
 class Typed(typing.NamedTuple):
@@ -136,6 +136,12 @@ MUST = {
 """Strings, indices and numbers that nothing reads do not matter."""
 
 
+OFTEN = {
+    "dataclass", "object", "BatchEncoding", "numpy not read", "None or a tensor", "extra keys", "non-contiguous later",
+    "dtype that changes", "a list that grows", "the same object refilled", "requires grad",
+}  # fmt: skip
+
+
 def loss(model, b):
     if isinstance(b, Strided | type(x for x in ())):
         b = dict(b)
@@ -164,6 +170,7 @@ def with_batches(container, function, count=6):
 
 @pytest.mark.parametrize("kind", CONTAINERS)
 def test_containers(kind):
+    slow_unless(kind in MUST or kind in OFTEN)
     compare(with_batches(CONTAINERS[kind], loss)).must_be(PLANNED if kind in MUST else HONEST)
 
 
@@ -176,7 +183,10 @@ READ = {
     "a list of floats": (lambda x, y, i: {"x": x, "y": y, "w": [1.0, i / 4]}, lambda b: sum(b["w"])),
     "a length": (lambda x, y, i: {"x": x, "y": y, "w": [0] * (i + 1)}, lambda b: len(b["w"])),
     "a number of a dataclass": (lambda x, y, i: Data(x, y, name="n" * i), lambda b: 1 + len(b.name)),
-    "a numpy array": (lambda x, y, i: {"x": x, "y": y, "w": numpy.full(8, i + 1.0)}, lambda b: torch.from_numpy(b["w"])),
+    "a numpy array": (
+        lambda x, y, i: {"x": x, "y": y, "w": numpy.full(8, i + 1.0)},
+        lambda b: torch.from_numpy(b["w"]),
+    ),
     "a numpy mean": (lambda x, y, i: {"x": x, "y": y, "w": numpy.full(8, i + 1.0)}, lambda b: float(b["w"].mean())),
     "a numpy number": (lambda x, y, i: {"x": x, "y": y, "w": numpy.float64(i + 1)}, lambda b: b["w"]),
     "a 0-d tensor": (lambda x, y, i: {"x": x, "y": y, "w": torch.tensor(i + 1.0)}, lambda b: b["w"]),
@@ -185,7 +195,10 @@ READ = {
         lambda x, y, i: {"x": x, "y": y, "w": torch.tensor(3.0) if i % 2 else None},
         lambda b: 1.0 if b["w"] is None else b["w"],
     ),
-    "whether a key is there": (lambda x, y, i: {"x": x, "y": y, **({"w": 1} if i % 2 else {})}, lambda b: 1 + ("w" in b)),
+    "whether a key is there": (
+        lambda x, y, i: {"x": x, "y": y, **({"w": 1} if i % 2 else {})},
+        lambda b: 1 + ("w" in b),
+    ),
     "the whole batch's length": (lambda x, y, i: {"x": x, "y": y, **({"w": 1} if i % 2 else {})}, len),
     "a dict in a dict": (lambda x, y, i: {"x": x, "y": y, "m": {"w": i + 1.0}}, lambda b: b["m"]["w"]),
     "an int that branches": (lambda x, y, i: {"x": x, "y": y, "w": i}, lambda b: 2.0 if b["w"] > 2 else 1.0),
@@ -197,6 +210,7 @@ READ = {
 
 @pytest.mark.parametrize("kind", READ)
 def test_what_the_step_reads(kind):
+    slow_unless(kind not in ("an int in a tuple", "a list of floats", "a numpy mean", "a dict in a dict"))
     container, weight = READ[kind]
 
     def weighed(model, b):
@@ -233,7 +247,9 @@ def test_batches_that_the_step_changes(kind):
     compare(make).must_be(HONEST)
 
 
-@pytest.mark.parametrize("kind", ["tuple", "dict", "dict without loss first", "ModelOutput", "several", "float", "None"])
+@pytest.mark.parametrize(
+    "kind", ["tuple", "dict", "dict without loss first", "ModelOutput", "several", "float", "None"]
+)
 def test_what_a_step_returns(kind):
     def step(model, optimizer, batch):
         out = model(batch[0])

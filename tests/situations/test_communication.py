@@ -6,7 +6,7 @@ import torch.distributed as dist
 from torch import nn
 
 from tests.situations.judge import HONEST, REFUSED, Situation, compare
-from tests.situations.models import SLOW, classifier, data, mlp, sgd, stepping
+from tests.situations.models import classifier, data, mlp, sgd, slow_unless, stepping
 
 pytestmark = pytest.mark.skipif(not dist.is_available(), reason="this torch is built without torch.distributed")
 CROSS = nn.functional.cross_entropy
@@ -108,6 +108,7 @@ def communicated(kind):
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", COLLECTIVES)
 def test_collectives_are_refused_by_name(kind):
+    slow_unless(kind not in NAMES and kind not in ("reduce", "gather", "scatter"))
     verdict = compare(communicated(kind), steps=3).must_be(REFUSED)
     word = kind.removeprefix("functional ").split(",")[0].split(" ")[0]
     assert NAMES.get(word, word.removesuffix("_tensor")) in verdict.sentence
@@ -115,6 +116,7 @@ def test_collectives_are_refused_by_name(kind):
 
 @pytest.mark.parametrize("kind", ["all_reduce", "functional all_reduce", "all_gather", "barrier"])
 def test_collectives_are_refused_with_a_fake_profile(kind):
+    slow_unless("all_reduce" in kind)
     compare(communicated(kind), steps=3, fake=True).must_be(REFUSED)
 
 
@@ -169,8 +171,10 @@ def test_every_third_step():
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("kind", ["plain", "static graph", "no_sync", pytest.param("comm hook", marks=SLOW)])
+@pytest.mark.parametrize("kind", ["plain", "static graph", "no_sync", "comm hook"])
 def test_distributed_data_parallel(kind):
+    slow_unless(kind == "plain")
+
     def make():
         model = nn.parallel.DistributedDataParallel(mlp(), static_graph=kind == "static graph")
         if kind == "comm hook":
@@ -221,7 +225,8 @@ def test_fully_sharded():
         mesh = torch.distributed.device_mesh.init_device_mesh("cpu", (1,))
         model = mlp()
         fully_shard(model, mesh=mesh)
-        return Situation(model, torch.optim.SGD(model.parameters(), lr=0.1, foreach=False), data(), nn.CrossEntropyLoss())
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1, foreach=False)
+        return Situation(model, optimizer, data(), nn.CrossEntropyLoss())
 
     made = make()
     made.eager(made.batch(0))

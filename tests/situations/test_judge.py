@@ -136,7 +136,7 @@ def test_eager_steps_need_reasons():
         planned_steps, eager_steps = 0, 5
 
     class Told(Silent):
-        reasons = {"the batch is smaller": 5}
+        reasons = {"the batch is smaller": 5}  # noqa: RUF012
 
     class Lost(Counts):
         planned_steps = 3

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from tests.situations.judge import HONEST, PLANNED, Situation, compare
-from tests.situations.models import classifier, data, inputs, mlp, sgd, stepping
+from tests.situations.models import classifier, data, inputs, mlp, sgd, slow_unless, stepping
 
 CROSS = nn.functional.cross_entropy
 SCHEDULE = torch.optim.lr_scheduler
@@ -37,6 +37,8 @@ SCHEDULERS = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", SCHEDULERS)
 def test_scheduler_in_the_step(kind):
+    slow_unless(kind in ("LambdaLR", "OneCycleLR", "CosineAnnealingLR"))
+
     def make():
         model = mlp()
         optimizer = torch.optim.SGD(model.parameters(), lr=1e-2, momentum=0.9)
@@ -218,6 +220,7 @@ COUNTERS = [
 @pytest.mark.parametrize("read", [True, False], ids=["read", "unread"])
 def test_counters(kind, read):
     """A counter that weighs the loss, or that only counts."""
+    slow_unless(read or kind in ("global", "module attribute", "itertools.count"))
 
     def make():
         model = mlp()
@@ -339,6 +342,8 @@ class Momentum(torch.optim.Optimizer):
 @pytest.mark.parametrize("where", ["state float", "state int", "group float", "group int", "attribute"])
 @pytest.mark.parametrize("warm", [False, True], ids=["fresh", "after a step"])
 def test_numbers_in_optimizers(where, warm):
+    slow_unless(not warm or where == "state float")
+
     def make():
         model = mlp()
         made = classifier(model, Momentum(model.parameters(), where))
@@ -444,7 +449,8 @@ def batches_of(kind):
     if kind == "list iterator":
         return iter(data(12))
     if kind == "loader":
-        return iter(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*map(torch.cat, zip(*data(12)))), 8))
+        tensors = map(torch.cat, zip(*data(12), strict=True))
+        return iter(torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*tensors), 8))
     return collections.deque(data(12))
 
 
@@ -469,6 +475,7 @@ def test_the_step_draws_its_batch_itself(kind):
 @pytest.mark.parametrize("kind", ["generator", "cycle", "enumerate", "list iterator", "deque"])
 def test_the_step_draws_a_second_batch(kind):
     """Semi-supervised: labelled data is the batch, the rest comes from an iterator of the closure."""
+    slow_unless(kind in ("cycle", "deque"))
 
     def make():
         source = batches_of(kind)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.situations.judge import HONEST, PLANNED, compare
-from tests.situations.models import classifier, mlp
+from tests.situations.models import classifier, mlp, slow_unless
 
 CROSS = nn.functional.cross_entropy
 
@@ -17,6 +17,10 @@ def mixed(model, batch, weight, order):
     x, y = batch
     out = model(weight * x + (1 - weight) * x[order])
     return weight * CROSS(out, y) + (1 - weight) * CROSS(out, y[order])
+
+
+def attention(h):
+    return nn.functional.scaled_dot_product_attention(h, h, h, dropout_p=0.3)
 
 
 def with_dropout(model, batch):
@@ -34,25 +38,26 @@ IN_TORCH = {
     "dirichlet": lambda m, b: (m(b[0]) * torch.distributions.Dirichlet(torch.ones(4)).sample()).square().mean(),
     "rrelu": lambda m, b: CROSS(nn.functional.rrelu(m(b[0]), training=True), b[1]),
     "alpha dropout": lambda m, b: CROSS(nn.functional.alpha_dropout(m(b[0]), 0.2, training=True), b[1]),
-    "attention dropout": lambda m, b: nn.functional.scaled_dot_product_attention(*[m(b[0])[None]] * 3, dropout_p=0.3).mean(),
+    "attention dropout": lambda m, b: attention(m(b[0])[None]).mean(),
     "init in the step": lambda m, b: CROSS(m(b[0]) @ nn.init.normal_(torch.empty(4, 4)), b[1]),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", IN_TORCH)
 def test_drawn_by_torch(kind):
+    slow_unless(kind not in ("dirichlet", "alpha dropout", "rrelu", "init in the step", "gumbel"))
     compare(lambda: classifier(loss=IN_TORCH[kind])).must_be(PLANNED if kind in ("dropout", "noise") else HONEST)
 
 
 OUTSIDE = {
-    "mixup by NumPy": lambda m, b: mixed(m, b, numpy.random.beta(0.4, 0.4), torch.randperm(8)),  # noqa: NPY002
-    "mixup with NumPy's order": lambda m, b: mixed(m, b, 0.7, torch.from_numpy(numpy.random.permutation(8))),  # noqa: NPY002
-    "noise by NumPy": lambda m, b: CROSS(m(b[0] + torch.from_numpy(numpy.random.randn(8, 12)).float()), b[1]),  # noqa: NPY002
+    "mixup by NumPy": lambda m, b: mixed(m, b, numpy.random.beta(0.4, 0.4), torch.randperm(8)),
+    "mixup with NumPy's order": lambda m, b: mixed(m, b, 0.7, torch.from_numpy(numpy.random.permutation(8))),
+    "noise by NumPy": lambda m, b: CROSS(m(b[0] + torch.from_numpy(numpy.random.randn(8, 12)).float()), b[1]),
     "factor by random": lambda m, b: CROSS(m(b[0] * random.uniform(0.5, 1.5)), b[1]),
     "flip by random": lambda m, b: CROSS(m(b[0].flip(1) if random.random() < 0.5 else b[0]), b[1]),
     "choice by random": lambda m, b: CROSS(m(b[0])[random.sample(range(8), 4)], b[1][:4]),
     "size by random": lambda m, b: m(b[0])[: random.randint(2, 8)].square().mean(),
-    "cut by NumPy": lambda m, b: m(b[0])[:, int(numpy.random.randint(0, 3)) :].square().mean(),  # noqa: NPY002
+    "cut by NumPy": lambda m, b: m(b[0])[:, int(numpy.random.randint(0, 3)) :].square().mean(),
     "drawn and not used": lambda m, b: CROSS(m(b[0]), b[1]) + 0 * random.random(),
 }
 
@@ -65,7 +70,7 @@ def test_drawn_by_numpy_or_python(kind):
 GENERATORS = {
     "torch": lambda: torch.Generator().manual_seed(7),
     "NumPy": lambda: numpy.random.default_rng(7),
-    "NumPy, old": lambda: numpy.random.RandomState(7),  # noqa: NPY002
+    "NumPy, old": lambda: numpy.random.RandomState(7),
     "Python": lambda: random.Random(7),
 }
 
@@ -73,6 +78,8 @@ GENERATORS = {
 @pytest.mark.parametrize("kind", GENERATORS)
 @pytest.mark.parametrize("where", ["closure", "model"])
 def test_generators_of_the_users_own(kind, where):
+    slow_unless(where == "closure")
+
     def make():
         model, generator = mlp(), GENERATORS[kind]()
         if where == "model":
@@ -115,7 +122,7 @@ def test_numbers_drawn_between_steps():
     """The user draws, too: a data loader shuffles, an evaluation samples."""
 
     def between(made, i):
-        torch.rand(3), random.random(), numpy.random.rand()  # noqa: NPY002
+        torch.rand(3), random.random(), numpy.random.rand()
 
     compare(lambda: classifier(loss=with_dropout), between=between).must_be(PLANNED)
 

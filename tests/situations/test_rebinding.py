@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tests.situations.judge import HONEST, PLANNED, Situation, compare
-from tests.situations.models import classifier, data, inputs, mlp, sgd, stepping
+from tests.situations.models import classifier, data, inputs, mlp, sgd, slow_unless, stepping
 
 CROSS = nn.functional.cross_entropy
 
@@ -91,6 +91,7 @@ def moco(way, pointer):
 
 @every_way
 def test_moco_with_a_tensor_pointer(way):
+    slow_unless(way in (in_place, by_data, by_set))
     compare(moco(way, "tensor")).must_be(PLANNED if way in (in_place, by_data) else HONEST)
 
 
@@ -109,6 +110,7 @@ def test_moco_with_a_queue_rebound():
 @pytest.mark.parametrize("where", ["step", "closure", "wrapper"])
 def test_teacher(way, where):
     """A teacher moved behind the student: in the model, in the closure, or in an object with its own counter."""
+    slow_unless(way in (in_place, by_data) or (where == "closure" and way is by_set))
 
     class Pair(nn.Module):
         def __init__(self):
@@ -264,6 +266,8 @@ class Rebinding(torch.optim.Optimizer):
 @pytest.mark.parametrize("way", ["state", "whole state", "swapped", "param data", "param set_", "state in a list"])
 @pytest.mark.parametrize("warm", [False, True], ids=["fresh", "after a step"])
 def test_optimizers_that_rebind(way, warm):
+    slow_unless(not warm or way == "state")
+
     def make():
         model = mlp()
         made = classifier(model, Rebinding(model.parameters(), way))
@@ -319,6 +323,8 @@ class Sam(torch.optim.Optimizer):
 @pytest.mark.parametrize("warm", [False, True], ids=["fresh", "after a step"])
 @pytest.mark.parametrize("base", [torch.optim.SGD, torch.optim.AdamW], ids=lambda k: k.__name__)
 def test_sharpness_aware(back, warm, base):
+    slow_unless(base is torch.optim.SGD and (warm or back == "data"))
+
     def step(model, optimizer, batch):
         loss = CROSS(model(batch[0]), batch[1])
         loss.backward()
@@ -502,6 +508,7 @@ WRAPPED = {
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", WRAPPED)
 def test_weights_made_before_forward(kind):
+    slow_unless(kind in ("weight_norm by hook", "spectral_norm by hook", "spectral_norm"))
     compare(lambda: classifier(WRAPPED[kind]())).must_be(HONEST)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from tests.situations.judge import HONEST, PLANNED, Situation, compare
-from tests.situations.models import adamw, classifier, data, inputs, mlp, stepping
+from tests.situations.models import adamw, classifier, data, inputs, mlp, slow_unless, stepping
 
 CROSS = nn.functional.cross_entropy
 
@@ -45,6 +45,8 @@ CHECKS = [check_by_raise, check_by_assert, check_by_any, check_by_list]
 @pytest.mark.parametrize("check", CHECKS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize("where", ["loss", "forward"])
 def test_labels_are_asserted(check, where):
+    slow_unless(where == "forward" or check is check_by_raise)
+
     class Checked(nn.Module):
         def __init__(self):
             super().__init__()
@@ -96,6 +98,8 @@ def finite_by_nan(loss):
 @pytest.mark.parametrize("finite", [finite_by_method, finite_by_item, finite_by_nan], ids=lambda f: f.__name__)
 @pytest.mark.parametrize("bad", [None, 0, 2])
 def test_skipped_when_the_loss_is_not_finite(finite, bad):
+    slow_unless(bad == 2 or finite is finite_by_method)
+
     def step(model, optimizer, batch):
         optimizer.zero_grad()
         loss = CROSS(model(batch[0]), batch[1])
@@ -177,7 +181,11 @@ def scaled(dtype, optimizer, clip, scale, bad):
     return make
 
 
-SCALED = {"adamw": adamw, "fused": lambda m: adamw(m, fused=True), "sgd": lambda m: torch.optim.SGD(m.parameters(), 0.1)}
+SCALED = {
+    "adamw": adamw,
+    "fused": lambda m: adamw(m, fused=True),
+    "sgd": lambda m: torch.optim.SGD(m.parameters(), 0.1),
+}
 
 
 @pytest.mark.parametrize("optimizer", SCALED)
@@ -187,6 +195,7 @@ SCALED = {"adamw": adamw, "fused": lambda m: adamw(m, fused=True), "sgd": lambda
 )
 def test_grad_scaler(optimizer, clip, scale, bad):
     """Overflow first: fp16 gradients overflow at this scale until it has shrunk."""
+    slow_unless(optimizer != "sgd" and (bad == 3 or not clip))
     make = scaled(torch.float16, SCALED[optimizer], clip, scale, bad)
     compare(make, steps=8, variants=1 if scale == 16.0 and bad is None else 3).must_be(PLANNED)
 
@@ -323,6 +332,8 @@ DISTRIBUTIONS = [by_rsample, by_kl, by_categorical, by_sampled_actions, by_berno
 
 @pytest.mark.parametrize("density", DISTRIBUTIONS, ids=lambda f: f.__name__)
 def test_distributions_with_validation(density):
+    slow_unless(density not in (by_beta, by_bernoulli))
+
     def make():
         return classifier(loss=lambda model, batch: density(model(batch[0]), batch[1]))
 
@@ -387,7 +398,9 @@ def test_exit_by_a_threshold():
 
     def make():
         model = nn.Linear(12, 12)
-        return classifier(model, loss=loss, batches=[(x * s, y) for (x, y), s in zip(data(), (3, 3, 1, 3, 1, 1))])
+        return classifier(
+            model, loss=loss, batches=[(x * s, y) for (x, y), s in zip(data(), (3, 3, 1, 3, 1, 1), strict=True)]
+        )
 
     compare(make, steps=9, variants=4).must_be(PLANNED)
 
