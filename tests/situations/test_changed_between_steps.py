@@ -12,6 +12,10 @@ from tests.situations.judge import HONEST, compare, roam_hook
 from tests.situations.models import classifier, data, slow_unless
 
 
+def shrink_first(optimizer, args, given):
+    optimizer.param_groups[0]["params"][0].data.mul_(0.9)
+
+
 def of(kind):
     """(changed, undone): two functions of the situation; the second may be None."""
     model = {
@@ -32,7 +36,7 @@ def of(kind):
         "module added to a list": (lambda m: m.parts.append(nn.Sigmoid()), lambda m: m.parts.pop()),
         "function replaced": (lambda m: setattr(m, "function", torch.sin), None),
         "forward replaced": (lambda m: setattr(m.head, "forward", lambda x: m.head.weight.sum() * x[:, :4]), None),
-        "class replaced": (lambda m: setattr(m.act, "__class__", nn.SiLU), None),
+        "class replaced": (lambda m: setattr(m.act, "__class__", nn.Sigmoid), None),
         "lora scaling": (lambda m: setattr(m.lora, "scaling", 4.0), lambda m: setattr(m.lora, "scaling", 2.0)),
         "lora off": (lambda m: setattr(m.lora, "active", False), lambda m: setattr(m.lora, "active", True)),
         "lora weight in a dict": (lambda m: m.lora.tags.__setitem__("weight", 3.0), None),
@@ -76,9 +80,7 @@ def of(kind):
         "state zeroed": lambda o: [s["exp_avg"].zero_() for s in o.state.values()],
         "step count set": lambda o: [s.__setitem__("step", torch.tensor(50.0)) for s in o.state.values()],
         "state loaded": lambda o: o.load_state_dict(copy.deepcopy(o.state_dict())),
-        "post hook": lambda o: o.register_step_post_hook(
-            lambda o, *_: o.param_groups[0]["params"][0].data.mul_(0.9) and None
-        ),
+        "post hook": lambda o: o.register_step_post_hook(shrink_first),
         "step replaced": lambda o: setattr(o, "step", lambda closure=None: None),
     }
     if kind in optimizer:

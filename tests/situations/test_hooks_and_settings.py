@@ -10,6 +10,11 @@ from tests.situations.changeable import AT, make, scale_first, scale_out
 from tests.situations.judge import HONEST, Situation, compare
 from tests.situations.models import inputs, sgd, slow_unless
 
+
+def shrink(parameter):
+    parameter.grad.mul_(0.1)
+
+
 HOOKS = {
     "forward": lambda m: m.head.register_forward_hook(scale_out),
     "forward pre": lambda m: m.head.register_forward_pre_hook(scale_first),
@@ -17,7 +22,7 @@ HOOKS = {
     "full backward": lambda m: m.head.register_full_backward_hook(lambda mod, gin, gout: tuple(g * 2 for g in gin)),
     "full backward pre": lambda m: m.head.register_full_backward_pre_hook(lambda mod, gout: (gout[0] * 2,)),
     "parameter": lambda m: m.head.weight.register_hook(lambda g: g * 0.1),
-    "post accumulate": lambda m: m.head.weight.register_post_accumulate_grad_hook(lambda p: p.grad.mul_(0.1)),
+    "post accumulate": lambda m: m.head.weight.register_post_accumulate_grad_hook(shrink),
     "global forward": lambda m: nn.modules.module.register_module_forward_hook(
         lambda mod, args, out: out * 1.5 if isinstance(mod, nn.LayerNorm) else None
     ),

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.situations.judge import HONEST, PLANNED, Situation, compare
+from tests.situations.judge import HONEST, Situation, compare
 from tests.situations.models import classifier, data, inputs, mlp, sgd, slow_unless
 
 CROSS = nn.functional.cross_entropy
@@ -169,7 +169,7 @@ def test_gradients_assigned():
             p.grad = None
         return loss.detach()
 
-    compare(lambda: classifier(step=step)).must_be(PLANNED)
+    compare(lambda: classifier(step=step)).must_be(HONEST)
 
 
 def test_parameters_without_an_optimizer():

@@ -118,7 +118,7 @@ def test_distributions_with_validation(density):
     def make():
         return classifier(loss=lambda model, batch: density(model(batch[0]), batch[1]))
 
-    compare(make).must_be(PLANNED)
+    compare(make).must_be(HONEST if density in (by_beta, by_multivariate) else PLANNED)
 
 
 def test_distributions_refuse_values_as_eager_does():
@@ -205,7 +205,8 @@ def test_early_stop_by_divergence():
         optimizer.zero_grad()
         return loss.detach()
 
-    compare(lambda: classifier(step=step), steps=8, variants=3).must_be(PLANNED)
+    # the condition stands behind the first update: it cannot be known before anything has changed
+    compare(lambda: classifier(step=step), steps=8, variants=3).must_be(HONEST)
 
 
 @pytest.mark.parametrize("kind", ["RAdam", "NAdam", "ASGD", "Rprop", "Adadelta"])
@@ -290,7 +291,8 @@ def test_dead_codes_are_restarted():
         model = Vq()
         return Situation(model, adamw(model), inputs())
 
-    compare(make, steps=10, variants=2).must_be(PLANNED)
+    # the usage has changed before it is asked for
+    compare(make, steps=10, variants=2).must_be(HONEST)
 
 
 BY_VALUE = {
