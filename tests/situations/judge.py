@@ -190,7 +190,8 @@ def compare(
             try:
                 result = call(batch)
             except raises as error:  # type: ignore[misc]
-                result = f"raised {type(error).__name__}: {error}"
+                told = str(error).splitlines()[:1]  # below it pytest explains an assertion, addresses and all
+                result = f"raised {type(error).__name__}: {told}"
         run.add(result)
         if between:
             between(made, index)

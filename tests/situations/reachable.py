@@ -115,8 +115,8 @@ class Walk:
                     held[slot] = getattr(value, slot)
         if isinstance(value, nn.Module):
             yield ".training", value.training
-            for key in ("_parameters", "_buffers", "_modules"):
-                yield from ((f".{name}", inner) for name, inner in vars(value)[key].items())
+            for key in ("_parameters", "_buffers", "_modules"):  # by getattr: a ScriptModule has them elsewhere
+                yield from ((f".{name}", inner) for name, inner in getattr(value, key).items())
             yield from ((f".{key}", list(held[key].values())) for key in HOOK_KEYS if held.get(key))
             held = {key: item for key, item in held.items() if key not in MODULE_KEYS}
         elif isinstance(value, torch.optim.Optimizer):
@@ -205,7 +205,7 @@ def gradients_and_ties(model: nn.Module) -> Iterator[tuple[str, str]]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         yield f"gradient of {name}", "None" if parameter.grad is None else bits(parameter.grad)
         yield f"requires_grad of {name}", f"{parameter.requires_grad}, leaf {parameter.is_leaf}"
-        if type(parameter).__name__ != "FakeTensor" and parameter.numel() and hasattr(parameter, "untyped_storage"):
+        if isinstance(parameter, nn.Parameter) and type(parameter.data) is torch.Tensor and parameter.numel():
             first = storages.setdefault(parameter.untyped_storage().data_ptr(), name)
             yield f"memory of {name}", f"that of {first}"
 

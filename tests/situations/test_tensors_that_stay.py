@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from tests.situations.judge import HONEST, Situation, compare
 from tests.situations.models import classifier, data, inputs, mlp, sgd, slow_unless
@@ -116,7 +117,7 @@ def parametrized(kind):
 
 def pruned():
     model = mlp()
-    nn.utils.prune.random_unstructured(model[0], "weight", 0.3)
+    prune.random_unstructured(model[0], "weight", 0.3)
     return model
 
 
