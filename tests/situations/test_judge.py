@@ -71,7 +71,7 @@ def shift(tensor):
 DAMAGE = {
     "parameter": lambda made, _: shift(made.model[0][0].weight),
     "buffer": lambda made, _: shift(made.model[1].running_mean),
-    "state": lambda made, _: shift(made.optimizer.state[made.model[0][0].weight]["exp_avg"]),
+    "state": lambda made, _: shift(made.optimizer.state[made.model[0][0].weight]["momentum_buffer"]),
     "group": lambda made, _: made.optimizer.param_groups[0].update(lr=0.02),
     "attribute": lambda made, _: setattr(made.model, "seen", 0),
     "ema": lambda made, _: shift(made.others["ema"][0].weight),

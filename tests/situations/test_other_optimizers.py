@@ -266,7 +266,7 @@ def test_adafactor_of_transformers():
     compare(made(Adafactor), steps=4).must_be(HONEST)
 
 
-@pytest.mark.parametrize("flavour", ["fused", "differentiable"])
+@pytest.mark.parametrize("flavour", ["fused", "maximize"])
 def test_flavours_of_torch(flavour):
     slow_unless(flavour == "fused")
 
