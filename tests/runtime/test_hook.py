@@ -373,7 +373,7 @@ def test_an_op_that_fails_is_named_with_the_users_line():
 def test_nothing_of_a_deleted_step_stays():
     pair = Pair()
     pair.planned(pair.batch)
-    watched = [weakref.ref(compiled.function.__globals__["t0"]) for compiled in pair.planned._compiled.values()]
+    watched = [weakref.ref(compiled._function.__globals__["t0"]) for compiled in pair.planned._compiled.values()]
     gc.collect()
     gc.disable()
     try:
