@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
+from torch._subclasses.fake_tensor import FakeTensor
+
 TORCHS_QUESTIONS = (
     "torch.compiler.is_compiling",
     "torch.compiler.is_dynamo_compiling",
@@ -85,12 +87,31 @@ def answered_as_in_eager() -> Iterator[None]:
             else:
                 codes.append((found, found.__code__))
                 found.__code__ = _no(len(found.__code__.co_freevars))
-        yield
+        with _fakes_are_tensors():
+            yield
     finally:
         for function, code in reversed(codes):
             function.__code__ = code
         for owner, name, original in reversed(names):
             setattr(owner, name, original)
+
+
+@contextmanager
+def _fakes_are_tensors() -> Iterator[None]:
+    """ "Are these plain tensors, so that a multi-tensor op may take them?" is answered as for the tensors that fakes
+    stand for: torch's lists of such types hold the fake type, too."""
+    lists = [
+        getattr(sys.modules.get(name), "_foreach_supported_types", None)
+        for name in ("torch.optim.optimizer", "torch.utils._foreach_utils")
+    ]
+    found = [types for types in lists if isinstance(types, list) and FakeTensor not in types]
+    for types in found:
+        types.append(FakeTensor)
+    try:
+        yield
+    finally:
+        for types in found:
+            types.remove(FakeTensor)
 
 
 @functools.cache

@@ -65,6 +65,10 @@ class Fakes:
             self._kept.append(tensor)
         return twin
 
+    def made(self, tensor: torch.Tensor) -> torch.Tensor | None:
+        """The twin of a tensor, where there is one already."""
+        return self._twins.get(id(tensor))
+
     def _make(self, tensor: torch.Tensor) -> torch.Tensor:
         if not isinstance(tensor, FakeTensor) and tensor.device.type != "meta":
             return self.mode.from_tensor(tensor, static_shapes=True)

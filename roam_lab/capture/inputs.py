@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from roam_lab.capture.prime import numeric_settings
 from roam_lab.errors import CaptureError
 
 Optimizers = tuple[torch.optim.Optimizer, ...]
-Kind = Literal["parameter", "buffer", "state", "setting", "batch"]
+Kind = Literal["parameter", "buffer", "state", "setting", "batch", "python"]
 
 
 _PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
@@ -27,7 +27,7 @@ class Input:
 
     `path`: (name,) of a parameter or buffer; (optimizer index, parameter name, key, ...) of optimizer state, further
     keys where the state nests; (optimizer index, group index, key, part or None) of a group's setting; (leaf index,)
-    of the batch.
+    of the batch; (index of its place, path) of a Python number that the step changes itself.
     """
 
     kind: Kind
@@ -71,14 +71,28 @@ def check_leaves(leaves: list[Any]) -> None:
 
 
 def batch_signature(batch: Any, meta_device: str = "meta") -> str:
-    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, others as they are.
+    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, the type of numbers and
+    strings, others as they are.
 
     `meta_device`: where tensors on the meta device will lie when the step is run.
     """
-    return ", ".join(
-        _tensor_signature(value, meta_device) if isinstance(value, torch.Tensor) else repr(value)
-        for value in batch_leaves(batch)
-    )
+    return ", ".join(_leaf_signature(value, meta_device) for value in batch_leaves(batch))
+
+
+def _leaf_signature(value: Any, meta_device: str) -> str:
+    if isinstance(value, torch.Tensor):
+        return _tensor_signature(value, meta_device)
+    return type(value).__name__ if is_text(value) or is_number(value) else repr(value)
+
+
+def is_text(value: Any) -> bool:
+    """A name, which a step seldom reads."""
+    return isinstance(value, str | bytes)
+
+
+def is_number(value: Any) -> bool:
+    """An int or a float; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _tensor_signature(tensor: torch.Tensor, meta_device: str) -> str:
@@ -157,14 +171,19 @@ def setting_inputs(optimizers: Optimizers) -> Iterator[tuple[Input, Any]]:
                 yield Input("setting", (number, index, key, None)), value
 
 
-def fixed_settings(optimizers: Optimizers) -> tuple[Any, ...]:
-    """What the optimizers' groups fix for a captured step: flags, whole numbers, and how many parameters."""
+def fixed_settings(optimizers: Optimizers, counted: Collection[tuple[int, int, Any]] = ()) -> tuple[Any, ...]:
+    """What the optimizers' groups fix for a captured step: flags, whole numbers, and how many parameters.
+
+    `counted`: (optimizer index, group index, key) of whole numbers that the step changes itself.
+    """
     found = []
-    for _, _, group in groups_of(optimizers):
+    for number, index, group in groups_of(optimizers):
         kept = {
             key: value
             for key, value in group.items()
-            if isinstance(value, bool | int | str | tuple | None) and key != "initial_lr"
+            if isinstance(value, bool | int | str | tuple | None)
+            and key != "initial_lr"
+            and (number, index, key) not in counted
         }
         found.append((len(group["params"]), {key: kept[key] for key in kept.keys() - numeric_settings(group).keys()}))
     return tuple(found)

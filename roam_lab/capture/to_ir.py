@@ -173,7 +173,7 @@ def build_step(
     builder = _Builder(workspace, checks or {})
     resident_bytes: dict[str, int] = {}
     seen: set[int] = set()
-    result: Node | None = None
+    results: list[Node] = []
     for node in module.graph.nodes:
         _refuse_unknown_shapes(node)
         if node.op in ("placeholder", "get_attr"):
@@ -190,14 +190,14 @@ def build_step(
                     kind = resident.get(node, "constant")
                     resident_bytes[kind] = resident_bytes.get(kind, 0) + tensor.untyped_storage().nbytes()
         elif node.op == "output":
-            result = next(iter(node.all_input_nodes), None)
+            results = node.all_input_nodes
         elif node.op == "call_function":
             builder.add(node)
         else:
             raise CaptureError(f"the traced step holds a {node.op} ({node.target}), which has no op; report it")
-    if result is None:
+    if not results:
         raise CaptureError("the step returns no loss; return it")
-    outputs = {builder.index_of[key] for key in builder.keys_of[result]}
+    outputs = {builder.index_of[key] for result in results for key in builder.keys_of.get(result, ())}
     graph = Graph(
         name=name,
         resident_bytes=sum(resident_bytes.values()),

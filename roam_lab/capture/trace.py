@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,11 +21,14 @@ from roam_lab.capture.inputs import (
     Input,
     batch_leaves,
     check_leaves,
+    groups_of,
+    is_number,
+    is_text,
     parameter_names,
     state_inputs,
     with_leaves,
 )
-from roam_lab.capture.outside import OutsideTensors, PythonState
+from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
 from roam_lab.capture.refusal import explain, refuse_closure, refuse_sparse, refuse_wrapped, unlogged
@@ -33,17 +36,32 @@ from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.optimizers import (
     host_state,
+    numbers_of,
     settle_state,
     steps_noted,
     swapped,
+    symbol_for,
     symbolic_min_max,
     symbolic_settings,
 )
+from roam_lab.capture.sources.python_state import Change, PythonState
+from roam_lab.capture.sources.python_values import (
+    NumbersChangedError,
+    OptimizerPlace,
+    Output,
+    PythonOutputs,
+    ValuePlace,
+    schedulers_noted,
+)
+from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
-from roam_lab.capture.training_step import TrainingStep
-from roam_lab.errors import CaptureError, FirstStepError, RoamError
+from roam_lab.capture.training_step import TrainingStep, roots_of
+from roam_lab.errors import CaptureError, DataDependentError, FirstStepError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
+
+MOST_NUMBERS = 1_000
+"""Python numbers that a step may change."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +71,10 @@ class Trace:
     `guards`: sympy conditions on settings (a weight decay that is not zero, ...) under which the trace is right;
     `symbols` names each setting's symbol. `conditions`: those on numbers that the step reads out of tensors.
     `updated`: names of the parameters that received a gradient. `held`: the constants that are attributes of modules,
-    as (module, name, tensor). `guided`: an op log of the eager step led the trace.
+    as (module, name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers
+    that are inputs; `outputs`: what the step does to Python objects, whose tensors and numbers the module returns after
+    the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
+    trace: strings, and numbers that shapes depend on.
     """
 
     module: GraphModule
@@ -64,6 +85,10 @@ class Trace:
     updated: tuple[str, ...]
     held: tuple[tuple[torch.nn.Module, str, torch.Tensor], ...]
     guided: bool
+    places: tuple[ValuePlace, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    changed: frozenset[str] = frozenset()
+    batch_constants: Mapping[int, Any] = field(default_factory=dict)
 
 
 def trace_step(
@@ -81,16 +106,35 @@ def trace_step(
     user's line.
     """
     fixed: set[int] = set()
+    frozen: set[int] = set()
+    places: list[ValuePlace] = []
     while True:
-        tracer = _Tracer(training, batch, device, check, log, fixed)
+        tracer = _Tracer(training, batch, device, check, log, fixed, frozen, places)
         try:
             return tracer.trace()
         except ShapeOfValuesError:
-            fixed |= tracer.unfixed_whole_numbers()
+            numbers = tracer.unfixed_whole_numbers()
+            if not numbers and not tracer.batch_numbers - frozen:
+                named = ", ".join(place.path for place in places[:3]) or "a value"
+                raise DataDependentError(
+                    f"the step takes a shape from {named}, which changes from step to step; keep shapes fixed, or keep "
+                    "that part outside the step"
+                ) from None
+            fixed |= numbers
+            if not numbers:
+                frozen |= tracer.batch_numbers
+        except NumbersChangedError as error:
+            if len(places) > MOST_NUMBERS:
+                raise CaptureError(
+                    f"the step changes more than {MOST_NUMBERS} Python numbers, the last {error.places[-1].path}; keep "
+                    "them in a tensor"
+                ) from None
+            places += error.places
 
 
 class _Tracer:
-    """One trace. `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`)."""
+    """One trace. `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `places`: the Python
+    numbers that are symbols."""
 
     def __init__(
         self,
@@ -100,13 +144,18 @@ class _Tracer:
         check: Callable[[], None],
         log: OpLog | None,
         fixed: set[int],
+        frozen: set[int],
+        places: list[ValuePlace],
     ) -> None:
         self.training, self.model, self.optimizers = training, training.model, training.optimizers
         self.names = parameter_names(self.model, self.optimizers)
         refuse_wrapped(self.model)
         for optimizer in self.optimizers:
             refuse_closure(optimizer)
-        self.fixed = fixed
+        self.fixed, self.frozen, self.places = fixed, frozen, places
+        self.batch_numbers: set[int] = set()
+        self.batch_symbols: dict[Any, Input] = {}
+        self.batch_constants: dict[int, Any] = {}
         self.guide = None if log is None else Guide(log)
         self.mode = StepFakeMode(self.guide, fixed)
         self.fakes = Fakes(self.mode, device)
@@ -114,6 +163,7 @@ class _Tracer:
         self.provenance = ProvenanceMode(self.outside, check, self.guide)
         self.updated: list[str] = []
         self._stepped = False
+        self._scheduled: str | None = None
         named = [*self.model.named_parameters(), *self.model.named_buffers()]
         self.tensors = {name: self.fakes(value) for name, value in named}
         self.parameters = [name for name, _ in self.model.named_parameters()]
@@ -135,6 +185,14 @@ class _Tracer:
             if isinstance(leaf, torch.Tensor):
                 leaves[index] = self.fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
                 self._enter(Input("batch", (index,)), leaves[index])
+            elif is_number(leaf) and index not in self.frozen:
+                found = Input("batch", (index,))
+                self.batch_numbers.add(index)
+                symbol, leaves[index] = symbol_for(self.mode.settings, leaf, f"batch_{index}")
+                self.batch_symbols[symbol] = found
+                self._enter(found, leaves[index])
+            elif is_text(leaf) or is_number(leaf):
+                self.batch_constants[index] = leaf
         return with_leaves(batch, leaves)
 
     def unfixed_whole_numbers(self) -> set[int]:
@@ -145,16 +203,20 @@ class _Tracer:
 
     def trace(self) -> Trace:
         """Raises ShapeOfValuesError where a shape depends on a number read out of a tensor that is not fixed yet."""
-        random, python = RandomState(), PythonState(self.model, self.training.function)
+        self.reachable = reach(roots_of(self.training))
+        random, self.python = RandomState(), PythonState(self.reachable)
+        self.before = [place.read() for place in self.places]
         try:
             with swapped(self.optimizers, self.fakes, self.names, self.tensors):
-                symbols = self._enter_optimizers()
+                symbols = self.batch_symbols | self._enter_optimizers() | self._enter_numbers()
+                self.numbers = numbers_of(self.optimizers, self._fake_names(), dict(self.model.named_parameters()))
                 module = self._made()
                 refuse_sparse(module)
                 self.outside.check_gradients()
-                python.check(self.outside)
                 random.check()
             held_tensors = self.outside.held(self.model)
+        except (ShapeOfValuesError, NumbersChangedError):
+            raise
         except Exception as error:
             if not isinstance(error, RoamError) and self.unfixed_whole_numbers():
                 raise ShapeOfValuesError from error
@@ -162,7 +224,7 @@ class _Tracer:
         finally:
             with held():
                 self.outside.drop_gradients()
-                python.restore()
+                self.python.restore()
                 random.restore()
         self._refuse_open_shapes(module)
         environment, values = self.mode.settings, self.mode.values
@@ -178,19 +240,43 @@ class _Tracer:
             tuple(dict.fromkeys(self.updated)),
             held_tensors,
             self.guide is not None,
+            tuple(self.places),
+            tuple(self.python_outputs.outputs),
+            frozenset(self.python_outputs.paths),
+            self.batch_constants,
         )
 
     def _enter_optimizers(self) -> dict[Any, Input]:
         """State and settings as inputs; returns the symbols of the settings."""
-        names = {id(self.tensors[name]): name for name in self.parameters}
         with self.mode:
             for optimizer in self.optimizers:
                 prime_optimizer(optimizer, fake=True)
         settle_state(self.optimizers, self.fakes)
-        self.state = list(state_inputs(self.optimizers, names))
+        self.state = list(state_inputs(self.optimizers, self._fake_names()))
         for found, value in self.state:
             self._enter(found, value)
         return symbolic_settings(self.optimizers, self.mode.settings, self.inputs, self.values)
+
+    def _fake_names(self) -> dict[int, str]:
+        return {id(self.tensors[name]): name for name in self.parameters}
+
+    def _enter_numbers(self) -> dict[Any, Input]:
+        """Python numbers that the step changes itself as inputs; returns their symbols."""
+        symbols: dict[Any, Input] = {}
+        made: dict[tuple[int, Any], Any] = {}
+        for index, place in enumerate(self.places):
+            value, found = self.before[index], Input("python", (index, place.path))
+            symbol, number = symbol_for(self.mode.settings, value, f"python_{index}")
+            symbols[symbol] = found
+            if isinstance(place, OptimizerPlace):
+                parameter = None if isinstance(place.owner, int) else self.tensors[self.names[id(place.owner)]]
+                place.holder(parameter)[place.key[-1]] = number
+            else:
+                place.write(number)
+                made[id(place.container), place.key] = number
+            self._enter(found, number)
+        self.python_outputs = PythonOutputs(made, self.outside.met)
+        return symbols
 
     def _made(self) -> GraphModule:
         before = host_state(self.optimizers)
@@ -213,12 +299,13 @@ class _Tracer:
             )
         return module
 
-    def _traced(self, *_: Any) -> torch.Tensor:
+    def _traced(self, *_: Any) -> tuple[Any, ...]:
         with _reparametrize_module(self.model, dict(self.tensors), tie_weights=True):
             with (
                 _zeroing_noted(self.model, self.optimizers) as zeroed,
                 follow(self.provenance, self.model, self.optimizers),
                 steps_noted(self.optimizers, self._note_updated),
+                schedulers_noted(self.reachable, self._note_scheduler) as schedulers,
             ):
                 loss = self.training.run(self.batch)
             if self.guide is not None:
@@ -232,9 +319,43 @@ class _Tracer:
                 present = _present(self.optimizers, self.tensors, found)
                 if present is not value:
                     self._write_back(str(found), value, present)
-        return loss.detach()  # type: ignore[no-any-return]
+            self.python_outputs.take_optimizers(self.numbers, self._present_number)
+            self.python_outputs.take([one for one in self.python.changes() if not self._is_own(one, schedulers)])
+        return (loss.detach(), *self.python_outputs.values)
+
+    def _present_number(self, place: OptimizerPlace) -> Any:
+        parameter = None if isinstance(place.owner, int) else self.tensors[self.names[id(place.owner)]]
+        try:
+            return place.holder(parameter)[place.key[-1]]
+        except (KeyError, IndexError, TypeError):
+            return None
+
+    def _is_own(self, change: Change, schedulers: set[int]) -> bool:
+        """Whether capture itself made the change: fakes in place of tensors, what notes calls, what torch counts."""
+        if isinstance(change.before, torch.Tensor) and change.after is self.fakes.made(change.before):
+            return True
+        if change.key == "step" and id(change.container) in schedulers:
+            return True
+        if change.key in ("_opt_called", "zero_grad"):
+            return True
+        if isinstance(change.after, torch.Tensor) and id(change.after) in {id(one) for one in self.tensors.values()}:
+            return True
+        if change.path.endswith(".data") and change.key == "data":
+            return True  # fakes have no memory that could have been exchanged
+        owned = {id(vars(one)) for one in self.optimizers} | {id(group) for _, _, group in groups_of(self.optimizers)}
+        owned |= {id(group["params"]) for _, _, group in groups_of(self.optimizers)}
+        return id(change.container) in owned and change.key in ("state", "params", *_settings_of(change.container))
+
+    def _note_scheduler(self, function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
+        self._scheduled = path
+        self.python_outputs.call(function, path, args, kwargs)
 
     def _note_updated(self) -> None:
+        if self._scheduled is not None:
+            raise CaptureError(
+                f"the step calls {self._scheduled}() and steps an optimizer after it, with the new rate; call it "
+                "last, or outside the step"
+            )
         self._stepped = True
         self.updated.extend(name for name in self.parameters if self.tensors[name].grad is not None)
 
@@ -275,6 +396,11 @@ class _Tracer:
                     sizes = (*tensor.shape, *tensor.stride(), tensor.storage_offset())
                     if any(not isinstance(size, int) for size in sizes):
                         raise ShapeOfValuesError
+
+
+def _settings_of(container: Any) -> tuple[Any, ...]:
+    """The keys of a parameter group, whose numbers `take_optimizers` looks after."""
+    return tuple(container) if isinstance(container, dict) and "params" in container else ()
 
 
 def _present(optimizers: Any, tensors: Mapping[str, torch.Tensor], found: Input) -> Any:

@@ -29,6 +29,13 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     return given
 
 
+def roots_of(step: TrainingStep) -> dict[str, Any]:
+    """What everything is reached from, by the name that paths begin with."""
+    optimizers = step.optimizers
+    one = optimizers[0] if len(optimizers) == 1 else optimizers
+    return {"model": step.model, "optimizer": one, "step": step.function}
+
+
 @dataclass(frozen=True)
 class TrainingStep:
     """`function(model, optimizer, batch)`; `optimizer` is one, or the tuple that the function takes."""

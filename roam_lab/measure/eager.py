@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
-from roam_lab.capture.snapshot import Snapshot
+from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.step import StepFunction
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.compare_measured import compare
@@ -59,7 +59,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerR
     are not seen. CUDA: the caching allocator's own statistics.
     """
     with held(PATIENCE_SECONDS) as check:
-        snapshot = Snapshot(training.model, training.optimizer)
+        snapshot = FullSnapshot(training.model, training.optimizers, training.function)
         try:
             device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
             if not all(map(can_prime, training.optimizers)) or device.type == "cuda":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import torch
 from roam_lab.capture import Captured, TrainingStep
 from roam_lab.capture.inputs import Input, batch_leaves, fixed_settings, read_setting
 from roam_lab.capture.sources.guards import Guards
+from roam_lab.capture.sources.python_values import OptimizerPlace
 from roam_lab.errors import MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
@@ -35,10 +36,11 @@ class Change:
     """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, and how.
 
     `kind`: "resident" (a tensor is gone, or was replaced by one of another form), "setting" (an optimizer's setting
-    takes another branch), "guard" (anything else that capture relied on).
+    takes another branch), "way" (a Python number that the step changes itself leads another way), "batch" (a string
+    or number of the batch is another), "guard" (anything else that capture relied on).
     """
 
-    kind: Literal["resident", "setting", "guard"]
+    kind: Literal["resident", "setting", "way", "batch", "guard"]
     path: str
     sentence: str
 
@@ -70,18 +72,27 @@ class Compiled:
             if not storage.external and index in plan.offsets
         }
         self._held = captured.trace.held
-        self._symbols, self._conditions = captured.trace.symbols, captured.trace.guards
+        self._conditions = captured.trace.guards
+        used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
+        self._symbols = {symbol: found for symbol, found in captured.trace.symbols.items() if symbol in used}
+        self._batch_constants = dict(captured.trace.batch_constants)
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
-        self._settings = [found.path for found in self.program.arguments if found.kind == "setting"]
-        self._fixed = fixed_settings(self._optimizers)
+        self._settings = [found for found in self.program.arguments if found.kind in ("setting", "python")]
+        self._places, self._outputs = captured.trace.places, captured.trace.outputs
+        self._counted = {
+            (place.number, place.owner, place.key[0])
+            for place in self._places
+            if isinstance(place, OptimizerPlace) and isinstance(place.owner, int)
+        }
+        self._fixed = fixed_settings(self._optimizers, self._counted)
         self._decisions = write_decisions(captured)
         wanted = () if self._decisions is None else self._decisions.inputs
         self._decided = Residents(tree, self._optimizers, tuple(one for one in wanted if isinstance(one, Input)))
         self._undo = Undo(self.program)
         self._accepted: tuple[Any, ...] | None = None
         self._bound: list[int] | None = None
-        self._function: Callable[..., torch.Tensor] | None = None
+        self._function: Callable[..., tuple[Any, ...]] | None = None
         self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
         self.proven = False
         self._forms = forms_of(self.program)
@@ -92,8 +103,8 @@ class Compiled:
         """The hook's arena as bytes, the same for all its compiled steps; of size 0 while there is none."""
         return self._pool.arena
 
-    def change(self) -> Change | None:
-        """What keeps the step from running as it was captured; None when nothing does."""
+    def change(self, leaves: Sequence[Any]) -> Change | None:
+        """What keeps the step from running as it was captured on a batch of these leaves; None when nothing does."""
         for module, name, tensor in self._held:
             if vars(module).get(name) is not tensor:
                 return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
@@ -103,7 +114,12 @@ class Compiled:
             return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
         except MismatchError as error:
             return Change("resident", str(error), str(error).partition(";")[0])
-        setting = self._setting_changed()
+        for index, value in self._batch_constants.items():
+            if leaves[index] != value:
+                return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {value!r}")
+        setting, counted = self._setting_changed(leaves)
+        if setting is not None and counted:
+            return Change("way", setting, f"the step takes another way than any that was captured, by {setting}")
         if setting is not None:
             return Change(
                 "setting",
@@ -113,21 +129,38 @@ class Compiled:
         told = self.guards.check()
         return None if told is None else Change("guard", guarded_path(told), told)
 
-    def _setting_changed(self) -> str | None:
-        """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured."""
-        fixed = fixed_settings(self._optimizers)
+    def forget(self, change: Change) -> None:
+        """What has changed does not matter to the step."""
+        if change.kind == "batch":
+            self._batch_constants.pop(int(change.path), None)
+        else:
+            self.guards.forget(change.path)
+
+    def _setting_changed(self, leaves: Sequence[Any]) -> tuple[str | None, bool]:
+        """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured, and
+        whether it is a number that the step changes itself."""
+        fixed = fixed_settings(self._optimizers, self._counted)
         if fixed != self._fixed:
-            return _fixed_difference(self._fixed, fixed)
-        values = tuple(read_setting(self._optimizers, path) for path in self._settings)
+            return _fixed_difference(self._fixed, fixed), False
+        now = {symbol: self._number(found, leaves) for symbol, found in self._symbols.items()}
+        values = tuple(now.values())
         if values == self._accepted:
-            return None
-        now = {symbol: read_setting(self._optimizers, found.path) for symbol, found in self._symbols.items()}
+            return None, False
         for condition in self._conditions:
             if not bool(condition.subs(now)):
                 found = [self._symbols[one] for one in condition.free_symbols if one in self._symbols]
-                return ", ".join(sorted(f"{one.path[2]} of group {one.path[1]}" for one in found)) or str(condition)
+                counted = any(one.kind in ("python", "batch") for one in found)
+                return ", ".join(sorted(map(_setting_name, found))) or str(condition), counted
         self._accepted = values
-        return None
+        return None, False
+
+    def _number(self, found: Input, leaves: Sequence[Any] = ()) -> Any:
+        """The present value of a setting, of a Python number, or of a number in the batch."""
+        if found.kind == "batch":
+            return leaves[found.path[0]]
+        if found.kind == "python":
+            return self._places[found.path[0]].read()
+        return read_setting(self._optimizers, found.path)
 
     def goes_otherwise(self, batch: Any) -> str | None:
         """Why this batch takes another way through the step, as far as that can be told before it."""
@@ -145,7 +178,7 @@ class Compiled:
             if one.kind == "batch":
                 found[one] = leaves[one.path[0]]
             else:
-                found[one] = tensors[one] if one in tensors else read_setting(self._optimizers, one.path)
+                found[one] = tensors[one] if one in tensors else self._number(one)
         return found
 
     def run(self, batch: Any) -> torch.Tensor:
@@ -159,12 +192,12 @@ class Compiled:
             function = self._bind(tensors)
         leaves = batch_leaves(batch)
         arguments = [leaves[index] for index in self._batch]
-        arguments += [read_setting(self._optimizers, path) for path in self._settings]
+        arguments += map(self._number, self._settings)
         self._heap.start()
         self._undo.note(tensors, leaves)
         try:
             with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
-                loss = function(*arguments)
+                results = function(*arguments)
         except OtherWayError as error:
             self._undo.put_back()
             raise OtherWay(self.program.told[error.args[0]]) from None
@@ -174,9 +207,18 @@ class Compiled:
             self._undo.forget()
         if self._unproven:
             self._check_places()
+        self._apply(results[1:])
+        loss: torch.Tensor = results[0]
         return loss
 
-    def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def _apply(self, leaves: Sequence[Any]) -> None:
+        """Do to Python objects what the step does to them."""
+        taken = 0
+        for output in self._outputs:
+            output.apply(list(leaves[taken : taken + output.leaves]))
+            taken += output.leaves
+
+    def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
         """Make every view anew: at first, and when the arena was given back or the user replaced a tensor."""
         arena = self._pool.take(self)
         self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
@@ -224,6 +266,12 @@ class Compiled:
             f"{self.program.ops[index]} failed while the plan ran ({first}); "
             "parameters may be half updated: load a checkpoint, and run the eager step to compare"
         )
+
+
+def _setting_name(setting: Input) -> str:
+    if setting.kind == "batch":
+        return f"leaf {setting.path[0]} of the batch"
+    return str(setting.path[1]) if setting.kind == "python" else f"{setting.path[2]} of group {setting.path[1]}"
 
 
 def _fixed_difference(before: tuple[Any, ...], now: tuple[Any, ...]) -> str:

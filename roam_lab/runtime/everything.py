@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from roam_lab.capture import TrainingStep
 from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
+from roam_lab.capture.training_step import roots_of
 from roam_lab.runtime.identity import Digests
 
 MOST_MEMORY_BYTES = 8 * 2**20
@@ -42,13 +41,6 @@ class Everything:
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor and gradient as it is now, by the name that it has in `digests`."""
         return tensors_now(self._step)
-
-
-def roots_of(step: TrainingStep) -> dict[str, Any]:
-    """What everything is reached from, by the name that paths begin with."""
-    optimizers = step.optimizers
-    return {"model": step.model, "optimizer": optimizers[0] if len(optimizers) == 1 else optimizers,
-            "step": step.function}  # fmt: skip
 
 
 def digests_now(step: TrainingStep) -> Digests:

@@ -8,7 +8,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture import TrainingStep, can_prime, step_device
-from roam_lab.capture.inputs import batch_signature
+from roam_lab.capture.inputs import batch_leaves, batch_signature
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
@@ -112,14 +112,16 @@ class PlannedStep:
         if reason is None and not ways:
             reason = self._not_planned(batch)
         other: str | None = None
+        leaves = batch_leaves(batch)
         for way in ways if reason is None else ():
             compiled = self._compiled[way]
-            change = compiled.change()
+            change = compiled.change(leaves)
             if change is not None:
                 kept, reason = self._after(change, way, compiled, batch)
                 if reason is not None:
                     break
                 if kept is None:
+                    other = change.sentence if change.kind in ("way", "batch") else other
                     continue
             other = compiled.goes_otherwise(batch)
             if other is None:
@@ -159,7 +161,7 @@ class PlannedStep:
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""
         sentence = str(error).partition(";")[0]
-        if key in self._led:
+        if key in self._led or (self.on_mismatch == "error" and not isinstance(error, FirstStepError)):
             return self._run_eager(batch, self._refused(key, error))
         self._led.add(key)
         self._pool.release()
@@ -220,14 +222,18 @@ class PlannedStep:
         Of anything that guards have noticed, capture tells once whether it matters at all. A tensor that was replaced,
         and with "replan" whatever else changes, is captured again.
         """
-        if change.kind == "guard" and (key, change.path) not in self._looked_at:
+        if change.kind == "way":
+            return None, None
+        if change.kind in ("guard", "batch") and (key, change.path) not in self._looked_at:
             if len(self._looked_at) >= MOST_REMEMBERED:
                 self._looked_at.clear()
             self._looked_at.add((key, change.path))
             if self._compiler.is_still(compiled, batch):
-                compiled.guards.forget(change.path)
-                again = compiled.change()  # one thing may have changed, and another with it
+                compiled.forget(change)
+                again = compiled.change(batch_leaves(batch))  # one thing may have changed, and another with it
                 return (compiled, None) if again is None else self._after(again, key, compiled, batch)
+        if change.kind == "batch":
+            return None, None
         if self.on_mismatch == "replan" or change.kind == "resident":
             self._compiled.drop(key)
             return None, None

@@ -75,11 +75,11 @@ class Program:
 
     def compile(
         self, places: dict[str, torch.Tensor], before: Callable[[int, int], None]
-    ) -> Callable[..., torch.Tensor]:
+    ) -> Callable[..., tuple[Any, ...]]:
         """The function, with `places` bound; `before` hears of ops that allocate much themselves (`Heap.before`)."""
         namespace: dict[str, Any] = {**self.constants, **places, BEFORE: before}
         exec(self._code, namespace)
-        function: Callable[..., torch.Tensor] = namespace.pop("step")  # else a cycle keeps the arena alive
+        function: Callable[..., tuple[Any, ...]] = namespace.pop("step")  # else a cycle keeps the arena alive
         return function
 
     def same(self, other: Program) -> bool:

@@ -54,7 +54,7 @@ class _Writer:
         self.inputs = inputs = dict(zip(placeholders, self.captured.trace.inputs, strict=True))
         self.batch = tuple(node for node, found in inputs.items() if found.kind == "batch")
         self.settings = tuple(
-            node for node, found in inputs.items() if found.kind == "setting" and not tensors_of(node)
+            node for node, found in inputs.items() if found.kind in ("setting", "python") and not tensors_of(node)
         )
         self.dynamic_keys = {storage_key(tensor) for node in self.batch for tensor in tensors_of(node)}
         self.roots: dict[int, Node] = {}
@@ -247,8 +247,12 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
         for line in range(start, len(writer.lines)):
             op_of_line[line + 2] = index  # line 1 is the def
     output = next(node for node in captured.trace.module.graph.nodes if node.op == "output")
-    loss = writer.value(next(iter(output.all_input_nodes)))
-    writer.lines.append(f"return {loss}.clone()")
+    results: Any = output.args[0]
+    given = [
+        f"{writer.value(one)}.clone()" if isinstance(one, Node) and tensors_of(one) else writer.expression(one)
+        for one in results
+    ]
+    writer.lines.append(f"return {', '.join(given)},")
     arguments = (*writer.batch, *writer.settings)
     head = f"def step({', '.join(writer.names[node] for node in arguments)}):\n"
     source = head + "".join(f"    {line}\n" for line in writer.lines)

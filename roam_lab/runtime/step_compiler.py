@@ -54,7 +54,8 @@ class StepCompiler:
                     raise MismatchError(another_step(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
             _prime(training, captured)
-            guards = guards_of(training, expected.changed if expected is not None else ())
+            changed = captured.trace.changed | (expected.changed if expected is not None else frozenset())
+            guards = guards_of(training, changed)
             self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards))
         finally:
             captured = plan = None  # type: ignore[assignment]

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from roam_lab.capture import TrainingStep
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.sources.reachable import reach
-from roam_lab.runtime.everything import roots_of
+from roam_lab.capture.training_step import roots_of
 
 _SCHEDULED = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum")
 """Settings that schedulers keep in a group for themselves."""

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MemberDescriptorType
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -138,13 +139,20 @@ def is_class_state(name: str) -> bool:
     return name not in _NO_CLASS_STATE and (not (name.startswith("__") and name.endswith("__")) or name == "__call__")
 
 
-def slots_of(kind: type) -> Iterator[tuple[str, MemberDescriptorType]]:
+_slots: WeakKeyDictionary[type, tuple[tuple[str, MemberDescriptorType], ...]] = WeakKeyDictionary()
+
+
+def slots_of(kind: type) -> tuple[tuple[str, MemberDescriptorType], ...]:
     """The slots that the Python classes among a type's bases declare."""
-    for base in kind.__mro__:
-        if "__slots__" in vars(base):
-            for name, slot in vars(base).items():
-                if type(slot) is MemberDescriptorType:
-                    yield name, slot
+    if kind not in _slots:
+        _slots[kind] = tuple(
+            (name, slot)
+            for base in kind.__mro__
+            if "__slots__" in vars(base)
+            for name, slot in vars(base).items()
+            if type(slot) is MemberDescriptorType
+        )
+    return _slots[kind]
 
 
 def _slot(slot: Any, owner: Any) -> Any:

@@ -69,7 +69,8 @@ class Guards:
     def forget(self, path: str) -> None:
         """Guard neither this path nor anything below it from now on; other values stay as they were guarded."""
         self._left_out.add(path)
-        self._choose()
+        self._watch.keep(*self._choose())
+        self._split([entry for entry in self._needs if not self._is_out(entry[0])])
 
     def renew(self) -> None:
         """Take everything that is reachable now for right."""
@@ -79,27 +80,40 @@ class Guards:
         optimizer_state = {f"{path}.state" for path, _ in reachable.optimizers}
         self._always_out = optimizer_state
         self._containers = [*reachable.containers, *_global_hooks()]
-        self._known = {path for one in self._containers if (path := one.path)}
-        parameters = {id(p): p for _, module in reachable.modules for p in module.parameters(recurse=False)}
+        self._modules = reachable.modules
+        parameters: dict[int, torch.Tensor] = {
+            id(p): p for _, module in reachable.modules for p in module.parameters(recurse=False)
+        }
         for _, optimizer in reachable.optimizers:
             parameters.update((id(p), p) for group in optimizer.param_groups for p in group["params"])
-        self._parameters = [(reachable.paths.get(key, "a parameter"), p) for key, p in parameters.items()]
         self._flags = Flags({p.device.type for p in parameters.values()})
         arrays = [(path, one) for path, one in reachable.stateful if isinstance(one, numpy.ndarray)]
         self._all_arrays = [(path, one, one.tobytes()) for path, one in arrays if one.nbytes <= MOST_ARRAY_BYTES]
         large = [path for path, one in arrays if one.nbytes > MOST_ARRAY_BYTES]
         self.not_guarded = (*(path for path, _ in reachable.not_walked), *large)
-        self._watch: Watch | None = None  # type: ignore[assignment]
-        self._choose()
+        kept, ignored = self._choose()
+        named = [(reachable.paths.get(key, "a parameter"), one) for key, one in parameters.items()]
+        named = [(path, one) for path, one in named if not self._is_out(path)]
+        self._watch = Watch(kept, ignored, [one for _, one in named])
+        self._hooks = [(path, one, _hooks(one)) for path, one in named]
+        self._split([(path, one, one.requires_grad) for path, one in named])
 
-    def _choose(self) -> None:
-        """Of everything that was reachable, what is not left out."""
-        above = _prefixes(self._left_out | self._always_out)
+    def _choose(self) -> tuple[list[Container], dict[Container, frozenset[Any]]]:
+        """Of all containers that were reachable those that are not left out, and keys of theirs that are."""
+        self._out = (*self._left_out, *self._always_out)
+        above = _prefixes(self._out)
+        unhooked = {
+            f"{path}._backward_hooks"
+            for path, module in self._modules
+            if vars(module).get("_is_full_backward_hook", 0) is None and not module._backward_hooks
+        }
         kept: list[Container] = []
         ignored: dict[Container, frozenset[Any]] = {}
         for one in self._containers:
             if self._is_out(one.path) or one.path.endswith(_NO_MATTER):
                 continue
+            if one.path in unhooked:
+                continue  # the module's attribute `_is_full_backward_hook` tells when one is added
             kept.append(one)
             if one.path in above or not one.path:
                 entries = one.read()
@@ -109,22 +123,18 @@ class Guards:
                 out = frozenset(key for key in keys if self._is_out(one.place(key)))
                 if out:
                     ignored[one] = out
-        if self._watch is None:
-            parameters = [(path, one) for path, one in self._parameters if not self._is_out(path)]
-            self._watch = Watch(kept, ignored, [one for _, one in parameters])
-            self._hooks = [(path, one, _hooks(one)) for path, one in parameters]
-            self._needs = [(path, one, one.requires_grad) for path, one in parameters]
-        else:
-            self._watch.keep(kept, ignored)
-            self._needs = [entry for entry in self._needs if not self._is_out(entry[0])]
-        self._trained = [one for _, one, needs in self._needs if needs]
-        self._frozen = [one for _, one, needs in self._needs if not needs]
         self._arrays = [entry for entry in self._all_arrays if not self._is_out(entry[0])]
+        return kept, ignored
+
+    def _split(self, needs: list[tuple[str, torch.Tensor, bool]]) -> None:
+        self._needs = needs
+        self._trained = [one for _, one, needed in needs if needed]
+        self._frozen = [one for _, one, needed in needs if not needed]
 
     def _is_out(self, path: str) -> bool:
-        if path in self._left_out or path in self._always_out:
-            return True
-        return any(above in self._left_out or above in self._always_out for above in _prefixes([path]))
+        if not path.startswith(self._out):
+            return False
+        return any(path.startswith(out) and path[len(out) : len(out) + 1] in ("", ".", "[") for out in self._out)
 
     def _find(self) -> str | None:
         """Slowly: the first entry that is not the same by value. None where all are, which is then remembered."""
@@ -142,14 +152,10 @@ class Guards:
             if array.tobytes() != content:
                 return f"the contents of the array {path} have changed"
         if self._watch.moved():
-            self.renew_containers()
+            self._build(reach(self._roots))
         else:
             self._watch.renew()
         return None
-
-    def renew_containers(self) -> None:
-        """Find containers of equal value that took another's place."""
-        self._build(reach(self._roots))
 
 
 def changed_paths(changes: Collection[Change]) -> set[str]:
@@ -187,8 +193,16 @@ def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
         verb = "added" if before is MISSING else "removed" if after is MISSING else "replaced"
         return f"a {hook} of {whom} was {verb}"
     path = container.place(key) if key is not None else container.path
+    if key == "_is_full_backward_hook":
+        return f"a backward hook of {container.path} was added"
     if key == "__class__":
         return f"{path.removesuffix('.__class__')} was a {before.__name__} and is a {after.__name__} now"
+    if key is None:
+        return (
+            f"the set {path} has {_told(after)} now"
+            if before is MISSING
+            else f"the set {path} has lost {_told(before)}"
+        )
     if before is MISSING:
         return f"{path} was added: {_told(after)}"
     if after is MISSING:
@@ -197,8 +211,6 @@ def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
         return f"{path} is another tensor"
     if is_plain(before) and is_plain(after):
         return f"{path} was {before!r} and is {after!r} now"
-    if key is None:
-        return f"the entries of {path} have changed"
     if type(before) is type(after):
         return f"{path} is another {type(after).__name__}"
     return f"{path} was {_told(before)} and is {_told(after)} now"

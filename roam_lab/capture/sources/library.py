@@ -35,12 +35,14 @@ _NO_STATE = (
 )  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def is_user_code(module: str | None) -> bool:
     """Whether functions and classes of this module are followed; None: made by exec."""
     root = (module or "").partition(".")[0]
     return root not in _LIBRARIES and root not in sys.stdlib_module_names
 
 
+@lru_cache(maxsize=4096)
 def is_machinery(module: str | None) -> bool:
     """Whether objects of this module's classes hold no state of a training step (compilers, notebooks, typing)."""
     name = module or ""

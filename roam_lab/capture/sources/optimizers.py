@@ -18,6 +18,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from roam_lab.capture.fake_mode import Fakes
 from roam_lab.capture.inputs import Input, Optimizers, groups_of, setting_inputs
 from roam_lab.capture.prime import numeric_settings
+from roam_lab.capture.sources.python_values import OptimizerPlace, is_number
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
@@ -94,6 +95,14 @@ def steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[No
         handle.remove()
 
 
+def symbol_for(environment: ShapeEnv, value: int | float, name: str) -> tuple[Any, Any]:
+    """A symbol with this value as its hint, and the SymInt or SymFloat that stands for it."""
+    source = ConstantSource(name)
+    symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
+    make = environment.create_symfloatnode if isinstance(value, float) else environment.create_symintnode
+    return symbol, make(symbol, hint=value, source=source)
+
+
 def symbolic_settings(
     optimizers: Optimizers, environment: ShapeEnv, inputs: list[Input], values: list[Any]
 ) -> dict[Any, Input]:
@@ -102,10 +111,8 @@ def symbolic_settings(
     made: dict[tuple[Any, ...], Any] = {}
     for found, value in list(setting_inputs(optimizers)):
         if not isinstance(value, torch.Tensor):
-            source = ConstantSource("setting_" + "_".join(str(part) for part in found.path if part is not None))
-            value = float(value)
-            symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
-            value = environment.create_symfloatnode(symbol, hint=value, source=source)
+            name = "setting_" + "_".join(str(part) for part in found.path if part is not None)
+            symbol, value = symbol_for(environment, float(value), name)
             symbols[symbol] = found
             made[found.path] = value
         inputs.append(found)
@@ -117,6 +124,32 @@ def symbolic_settings(
             else:
                 group[key] = made[number, index, key, None]
     return symbols
+
+
+def numbers_of(optimizers: Optimizers, names: Mapping[int, str], real: Mapping[str, Any]) -> dict[OptimizerPlace, Any]:
+    """Every number in the (fake) state and groups, by its place among the real ones. `names`: of fake parameters."""
+    found: dict[OptimizerPlace, Any] = {}
+    for number, optimizer in enumerate(optimizers):
+        for parameter, entries in optimizer.state.items():
+            name = names.get(id(parameter))
+            if name is None:
+                continue
+            for keys, value in _numbers_below(entries):
+                path = f"optimizer[{number}].state[{name}]{''.join(f'[{key!r}]' for key in keys)}"
+                found[OptimizerPlace(optimizer, keys, path, real[name], number)] = value
+    for number, index, group in groups_of(optimizers):
+        for keys, value in _numbers_below({key: value for key, value in group.items() if key != "params"}):
+            path = f"optimizer[{number}].param_groups[{index}]{''.join(f'[{key!r}]' for key in keys)}"
+            found[OptimizerPlace(optimizers[number], keys, path, index, number)] = value
+    return found
+
+
+def _numbers_below(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    if is_number(value):
+        yield (), value
+    elif isinstance(value, dict | list):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from (((key, *keys), number) for keys, number in _numbers_below(item))
 
 
 @contextmanager
@@ -146,13 +179,13 @@ def symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
 
 
 def host_state(optimizers: Optimizers) -> list[Any]:
-    """The Python numbers that each optimizer holds beside its tensors and float settings."""
+    """What each optimizer holds, numbers and tensors by their kind only."""
     return [
         [
             {
-                key: "tensor" if isinstance(value, torch.Tensor) else value
+                key: "tensor" if isinstance(value, torch.Tensor) else "number" if is_number(value) else value
                 for key, value in entry.items()
-                if isinstance(value, (bool, int, str, type(None), torch.Tensor))
+                if isinstance(value, (bool, str, type(None), torch.Tensor)) or is_number(value)
             }
             for entry in [*optimizer.state.values(), *optimizer.param_groups]
         ]

@@ -20,14 +20,19 @@ import torch
 from roam_lab.capture.sources.containers import MISSING, Container
 from roam_lab.capture.sources.values import same
 
-_FIRST_ITEM = list.__basicsize__ - 2 * ctypes.sizeof(ctypes.c_void_p)  # of the pointer to a list's items
+_POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
+_FIRST_ITEM = list.__basicsize__ - 2 * _POINTER_BYTES  # of the pointer to a list's items
 _WEAK = (torch.Tensor, numpy.ndarray)
 
 
 def addresses(objects: list[Any]) -> bytes:
     """The addresses of a list's entries, read from CPython's own array of them."""
-    start = ctypes.c_void_p.from_address(id(objects) + _FIRST_ITEM).value
-    return ctypes.string_at(start, len(objects) * ctypes.sizeof(ctypes.c_void_p)) if start else b""
+    start = _first(objects)
+    return ctypes.string_at(start, len(objects) * _POINTER_BYTES) if start else b""
+
+
+def _first(objects: list[Any]) -> int | None:
+    return ctypes.c_void_p.from_address(id(objects) + _FIRST_ITEM).value
 
 
 def _addresses_are_read() -> bool:
@@ -35,7 +40,27 @@ def _addresses_are_read() -> bool:
     return addresses(probe) == numpy.array([id(one) for one in probe], dtype=numpy.uintp).tobytes()
 
 
+def _c_memcmp() -> Any:
+    """C's own, which needs no copy of the addresses; None where it is not found."""
+    try:
+        compare = ctypes.CDLL(None).memcmp
+    except (OSError, TypeError, AttributeError):
+        return None
+    compare.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t)
+    return compare
+
+
 _FAST = _addresses_are_read()  # not so on other Pythons than CPython with its lock
+_memcmp = _c_memcmp()
+
+
+def _at(objects: list[Any], expected: bytes) -> bool:
+    """Whether these are the objects at the expected addresses, as many as there are."""
+    if len(objects) * _POINTER_BYTES != len(expected):
+        return False
+    if _memcmp is None:
+        return addresses(objects) == expected
+    return not objects or not _memcmp(_first(objects), expected, len(expected))
 
 
 class Watch:
@@ -53,6 +78,7 @@ class Watch:
     def renew(self) -> None:
         """Take what they hold now for right."""
         self._dead: list[int] = []
+        self._kept: list[Any] = []
         self._before: list[tuple[Container, Any]] = [(one, self._weak(one.read())) for one in self._containers]
         self._classes = [(one, type(one.owner)) for one in self._containers if _is_module(one)]
         self._arrange()
@@ -77,22 +103,20 @@ class Watch:
                 self._partial.append(index)
             elif one.kind == "names":
                 names += [(one.held, name) for name in one.names]
-            elif one.kind in ("dict", "list", "set", "deque") and not one.held:
+            elif one.kind in ("dict", "list", "set", "deque", "attributes") and not one.held and not _is_module(one):
                 self._empty.append(one.held)
             elif one.kind == "class":
                 visited += gc.get_referents(vars(one.held))  # the dict behind the read-only view
-            elif one.kind == "attributes" and not _is_module(one):
-                visited.append(one.held)
-                if not _shows(one.held):
-                    visited.append(one.owner)
-            elif one.kind == "attributes":
-                visited += [one.held, one.owner]  # the module itself shows its class
+            elif one.kind == "attributes" and not _shows(one.held):
+                visited += [one.held, one.owner]
             else:
                 visited.append(one.held)
         self._visited = (*visited, *self._extra)
         self._dicts, self._names = [held for held, _ in names], [name for _, name in names]
         now = self._read()
-        self._size, self._seen = len(now), addresses(now) if _FAST else b""
+        self._seen = addresses(now) if _FAST else b""
+        self._modules = [one.owner for one, _ in self._classes]
+        self._types = [kind for _, kind in self._classes]
         self._kept = self._weak(now)
 
     def unchanged(self) -> bool:
@@ -100,10 +124,10 @@ class Watch:
         if self._dead or any(self._empty):
             return False
         now = self._read()
-        if len(now) != self._size:
+        if list(map(type, self._modules)) != self._types:
             return False
         if _FAST:
-            if addresses(now) != self._seen:
+            if not _at(now, self._seen):
                 return False
         elif len(self._kept) != len(now) or not all(map(is_, now, map(_strong, self._kept))):
             return False
@@ -156,10 +180,11 @@ class Watch:
             keys = [*before, *(key for key in now if key not in before)]
             pairs = [(key, _strong(before.get(key, MISSING)), now.get(key, MISSING)) for key in keys]
         else:
+            if isinstance(now, set):
+                old = {_strong(one) for one in before}
+                lost, won = ([one for one in old if one not in now], [one for one in now if one not in old])
+                return [(None, one, MISSING) for one in lost] + [(None, MISSING, one) for one in won]
             after, length = list(now), max(len(before), len(now))
-            if isinstance(now, set) and len(now) == len(before):
-                old_ids = {id(_strong(one)) for one in before}
-                return [(None, "a set", now)] if any(id(one) not in old_ids for one in after) else []
             pairs = [
                 (
                     place,

@@ -1,0 +1,255 @@
+"""Python values that a step changes itself (counters, logs, schedulers): as inputs and outputs of the captured step.
+
+A number becomes a symbol, and what the step makes of it is written back after each planned step. What the step adds
+to a list is added, a tensor that it binds to a name is bound. A learning-rate scheduler is really stepped. Anything
+else that the step changes is refused by name.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import CellType
+from typing import Any, Literal
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+from torch.utils import _pytree as pytree
+
+from roam_lab.capture.sources.containers import MISSING
+from roam_lab.capture.sources.python_state import Change
+from roam_lab.capture.sources.reachable import Reachable
+from roam_lab.errors import CaptureError, FirstStepError
+
+Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
+How = Literal["assign", "append", "call"]
+
+
+@dataclass(frozen=True, eq=False)
+class ValuePlace:
+    """Where a Python value lies: an entry of a dict or list, an attribute, a variable. `path` as a user writes it."""
+
+    container: Any
+    key: Any
+    path: str
+
+    def read(self) -> Any:
+        """The present value. Raises KeyError where it is gone."""
+        try:
+            if isinstance(self.container, CellType):
+                return self.container.cell_contents
+            if isinstance(self.container, dict | list | deque):
+                return self.container[self.key]
+            return getattr(self.container, self.key)
+        except (IndexError, AttributeError, ValueError):
+            raise KeyError(self.path) from None
+
+    def write(self, value: Any) -> None:
+        """Put a value there."""
+        if isinstance(self.container, CellType):
+            self.container.cell_contents = value
+        elif isinstance(self.container, dict | list | deque):
+            self.container[self.key] = value
+        elif isinstance(self.container, type):
+            type.__setattr__(self.container, self.key, value)
+        else:
+            object.__setattr__(self.container, self.key, value)
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerPlace(ValuePlace):
+    """A number in an optimizer's state of a parameter, or in one of its groups, found anew each time.
+
+    `container`: the optimizer. `owner`: the parameter, or the index of the group; `key`: the keys that lead to it.
+    """
+
+    owner: Any = None
+    number: int = 0
+
+    def holder(self, parameter: Any = None) -> Any:
+        """The dict or list that holds the number; `parameter` stands for the owner (its fake, while tracing)."""
+        if isinstance(self.owner, int):
+            found: Any = self.container.param_groups[self.owner]
+        else:
+            found = self.container.state[self.owner if parameter is None else parameter]
+        for key in self.key[:-1]:
+            found = found[key]
+        return found
+
+    def read(self) -> Any:
+        """The present number. Raises KeyError where it is gone."""
+        try:
+            return self.holder()[self.key[-1]]
+        except (IndexError, TypeError):
+            raise KeyError(self.path) from None
+
+    def write(self, value: Any) -> None:
+        """Put a number there."""
+        self.holder()[self.key[-1]] = value
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a planned step does to a Python object when it is over.
+
+    `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments.
+    `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together.
+    """
+
+    how: How
+    place: ValuePlace
+    spec: Any
+    leaves: int
+    function: Callable[..., Any] | None = None
+
+    def apply(self, leaves: list[Any]) -> None:
+        """Do it, with the values that one step gave the leaves."""
+        value = pytree.tree_unflatten(leaves, self.spec)
+        if self.how == "assign":
+            self.place.write(value)
+        elif self.how == "append":
+            self.place.container.append(value)
+        else:
+            assert self.function is not None
+            arguments, keywords = value
+            self.function(*arguments, **keywords)
+
+
+class NumbersChangedError(Exception):
+    """The step changes Python numbers that were constants of this trace; it is traced again with them as symbols."""
+
+    def __init__(self, places: list[ValuePlace]) -> None:
+        super().__init__()
+        self.places = places
+
+
+class PythonOutputs:
+    """Turns the changes that a traced step made into outputs.
+
+    `symbols`: the places whose number is a symbol of this trace. `read`: ids of the real tensors that the step read.
+    """
+
+    def __init__(self, symbols: Mapping[tuple[int, Any], Any], read: Mapping[int, torch.Tensor]) -> None:
+        self._symbols = symbols
+        self._read = read
+        self.values: list[Any] = []
+        self.outputs: list[Output] = []
+        self.paths: set[str] = set()
+
+    def take(self, changes: list[Change]) -> None:
+        """Raises NumbersChangedError, or CaptureError for what cannot be done again in every step."""
+        constants: list[ValuePlace] = []
+        for change in changes:
+            place = ValuePlace(change.container, change.key, change.path)
+            self.paths.update((change.path, change.container_path))
+            if change.kind == "grown" and isinstance(change.container, list | deque):
+                self._put("append", place, change.after)
+            elif change.kind == "shrunk" and isinstance(change.container, deque) and change.container.maxlen:
+                continue  # what append pushes out
+            elif change.kind == "number" and is_number(change.before) and is_number(change.after):
+                if (id(change.container), change.key) not in self._symbols:
+                    constants.append(place)
+                else:
+                    self._put("assign", place, change.after)
+            else:
+                self._assign(change, place)
+        if constants:
+            raise NumbersChangedError(constants)
+
+    def _assign(self, change: Change, place: ValuePlace) -> None:
+        leaves = pytree.tree_leaves(change.after)
+        traced = any(isinstance(leaf, FakeTensor | Symbolic) for leaf in leaves)
+        if change.kind in ("random", "iterator") or not traced or change.key is None:
+            raise CaptureError(_cannot(change))
+        if change.before is MISSING or change.before is None:
+            raise FirstStepError(
+                f"the step makes {change.path} in its first run and keeps it; run one eager step before"
+            )
+        if isinstance(change.before, torch.Tensor) and id(change.before) in self._read:
+            raise CaptureError(
+                f"the step reads the tensor {change.path} and binds a new one to it; write it in place (copy_), or "
+                "make it a buffer (register_buffer)"
+            )
+        self._put("assign", place, change.after)
+
+    def take_optimizers(self, before: Mapping[OptimizerPlace, Any], now: Callable[[OptimizerPlace], Any]) -> None:
+        """The numbers of optimizers that the step has changed. Raises NumbersChangedError."""
+        constants: list[ValuePlace] = []
+        for place, old in before.items():
+            value = now(place)
+            if value is old or (type(value) is type(old) and is_plain_number(value) and value == old):
+                continue
+            self.paths.add(place.path)
+            if is_plain_number(old):
+                constants.append(place)
+            else:
+                self._put("assign", place, value)
+        if constants:
+            raise NumbersChangedError(constants)
+
+    def call(self, function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
+        """A call that is made again after every planned step."""
+        self._put("call", ValuePlace(None, None, path), (args, kwargs), function)
+
+    def _put(self, how: How, place: ValuePlace, value: Any, function: Callable[..., Any] | None = None) -> None:
+        leaves, spec = pytree.tree_flatten(value)
+        for leaf in leaves:
+            if not isinstance(leaf, torch.Tensor | Symbolic | bool | int | float | complex | str | type(None)):
+                raise CaptureError(
+                    f"the step puts a {type(leaf).__name__} into {place.path}, which a planned step cannot make again; "
+                    "keep tensors and numbers there, or do it after the step"
+                )
+        self.values += [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        self.outputs.append(Output(how, place, spec, len(leaves), function))
+
+
+def is_number(value: Any) -> bool:
+    """A number that can be a symbol, or is one."""
+    return (isinstance(value, int | float) and not isinstance(value, bool)) or isinstance(
+        value, torch.SymInt | torch.SymFloat
+    )
+
+
+def is_plain_number(value: Any) -> bool:
+    """An int or float that is no symbol and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _cannot(change: Change) -> str:
+    what = {
+        "random": "draws from the random generator",
+        "iterator": "takes from the iterator",
+        "shrunk": "takes entries out of",
+        "grown": "adds entries to",
+    }.get(change.kind, "changes")
+    return (
+        f"the step {what} {change.path}, which a planned step would not do again; do that outside the step (a "
+        "number may change in it, a list may grow)"
+    )
+
+
+@contextmanager
+def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterator[set[int]]:
+    """While a step is traced, `scheduler.step(...)` is noted by `call(function, path, args, kwargs)` and not run.
+
+    Yields the ids of the schedulers' `__dict__`s.
+    """
+    found = {
+        id(one.owner): (one.owner, one.path)
+        for one in reachable.containers
+        if one.kind == "attributes" and isinstance(one.owner, LRScheduler | ReduceLROnPlateau)
+    }
+    for scheduler, path in found.values():
+
+        def note(*args: Any, _of: Any = scheduler, _path: str = path, **kwargs: Any) -> None:
+            call(lambda *a, **k: type(_of).step(_of, *a, **k), f"{_path}.step", args, kwargs)
+
+        vars(scheduler)["step"] = note
+    try:
+        yield {id(vars(scheduler)) for scheduler, _ in found.values()}
+    finally:
+        for scheduler, _ in found.values():
+            vars(scheduler).pop("step", None)

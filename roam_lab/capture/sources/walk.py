@@ -1,0 +1,284 @@
+"""The walk from named roots through attributes, containers, closures, globals and classes of the user's."""
+
+from __future__ import annotations
+
+import enum
+import functools
+import gc
+import logging
+import sys
+import threading
+import weakref
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Iterator
+from types import (
+    BuiltinMethodType,
+    CellType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+import numpy
+import torch
+
+from roam_lab.capture.sources.containers import Container, ContainerKind, slots_of
+from roam_lab.capture.sources.library import is_machinery, is_notebook_name, is_user_code, names_in
+from roam_lab.capture.sources.stateful import holds_others, is_stateful
+from roam_lab.capture.sources.values import is_plain
+
+MOST_ENTRIES = 10_000
+"""Longer lists, dicts and sets are data, not state: they are named in `Reachable.not_walked`, and not read."""
+MOST_OBJECTS = 200_000
+
+_STOPS = (
+    ModuleType, CodeType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType, logging.Logger,
+    logging.Handler, threading.Thread, enum.Enum, weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType,
+    torch.Stream, torch.Event,
+    type(threading.Lock()), type(threading.RLock()),
+)  # fmt: skip
+_BARE = {dict, list, set, tuple, frozenset, deque, OrderedDict, Counter, defaultdict}  # nobody sets their attributes
+_MEMBERS = ("_parameters", "_buffers", "_modules")
+
+
+class Walk:
+    """Breadth first from one root after the other; what it found lies in its attributes, named as in `Reachable`."""
+
+    def __init__(self, most_objects: int, most_entries: int) -> None:
+        self._most_objects, self._most_entries = most_objects, most_entries
+        self.paths: dict[int, str] = {}
+        self.kept: list[Any] = []
+        self._keys: list[tuple[Any, str]] = []
+        self._full = False
+        self._queue: deque[tuple[Any, str]] = deque()
+        self._names: dict[tuple[int, str], tuple[dict[str, Any], dict[str, None]]] = {}
+        self._taken: dict[str, int] = {}  # a bare name -> id of the cell or of the globals that it stands for
+        self.containers: list[Container] = []
+        self.tensors: list[tuple[str, torch.Tensor]] = []
+        self.modules: list[tuple[str, torch.nn.Module]] = []
+        self.optimizers: list[tuple[str, torch.optim.Optimizer]] = []
+        self.stateful: list[tuple[str, Any]] = []
+        self.not_walked: list[tuple[str, str]] = []
+
+    def run(self, root: Any, name: str) -> None:
+        """Add what this root reaches."""
+        self._add(root, name)
+        while self._queue or self._keys:
+            while self._queue:
+                self._visit(*self._queue.popleft())
+            for key, path in self._keys:  # a parameter has better names than that of a key
+                self._add(key, path)
+            self._keys.clear()
+
+    def name_containers(self) -> Iterator[Container]:
+        """The globals that were named, by module."""
+        for (_, path), (held, names) in self._names.items():
+            yield Container("names", held, path, names=tuple(names))
+
+    def _add(self, value: Any, path: str) -> None:
+        if is_plain(value) or id(value) in self.paths:
+            return
+        if len(self.kept) >= self._most_objects:
+            if not self._full:
+                self._full = True
+                self.not_walked.append((path, f"more than {self._most_objects:,} objects are reachable"))
+            return
+        self.paths[id(value)] = path
+        self.kept.append(value)
+        self._queue.append((value, path))
+
+    def _visit(self, value: Any, path: str) -> None:
+        kind = type(value)
+        if issubclass(kind, _STOPS):
+            return
+        if issubclass(kind, torch.Tensor):
+            self._visit_tensor(value, path)
+        elif issubclass(kind, type):
+            self._visit_class(value)
+        elif kind is FunctionType:
+            self._visit_function(value, path)
+        elif kind is MethodType:
+            self._add(value.__func__, path)
+            self._add(value.__self__, f"{path}.__self__")
+        elif kind in (BuiltinMethodType, MethodWrapperType):
+            if not isinstance(value.__self__, ModuleType | type):
+                self._add(value.__self__, f"{path}.__self__")
+        elif kind is CellType:
+            self._contain("cell", value, path)
+        elif is_stateful(value):
+            self._visit_stateful(value, path)
+        else:
+            self._visit_object(value, path)
+
+    def _visit_tensor(self, tensor: torch.Tensor, path: str) -> None:
+        self.tensors.append((path, tensor))
+        attributes = vars(tensor)
+        if attributes or isinstance(tensor, torch.nn.Parameter):
+            self._contain("attributes", attributes, path, owner=tensor)
+        for name in ("_backward_hooks", "_post_accumulate_grad_hooks"):
+            if hooks := getattr(tensor, name, None):
+                self._contain("dict", hooks, f"{path}.{name}")
+
+    def _visit_class(self, kind: type) -> None:
+        if not is_user_code(kind.__module__) or issubclass(kind, enum.Enum):
+            return
+        name = kind.__name__
+        self._contain("class", kind, name)
+        for base in kind.__mro__[1:]:
+            self._add(base, base.__name__)
+
+    def _visit_function(self, function: FunctionType, path: str) -> None:
+        code = function.__code__
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            bare = self._taken.setdefault(name, id(cell)) == id(cell)
+            self._add(cell, name if bare else f"{name} of {function.__qualname__}")
+        users = is_user_code(function.__module__)
+        if users or vars(function):
+            self._contain("attributes", vars(function), path, owner=function)
+        if not users:
+            return
+        for index, default in enumerate(function.__defaults__ or ()):
+            self._add(default, f"{path}.__defaults__[{index}]")
+        for name, default in (function.__kwdefaults__ or {}).items():
+            self._add(default, f"{path}.__kwdefaults__[{name!r}]")
+        self._visit_names(function)
+
+    def _visit_names(self, function: FunctionType) -> None:
+        read, bound, used, imported = names_in(function.__code__)
+        lookup = function.__globals__
+        self._watch(lookup, "", sorted({name for name in read if name in lookup} | bound))
+        modules = [lookup.get(name) for name in read]
+        modules += [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
+        modules += [sys.modules.get(name) for name in imported]
+        seen: set[int] = set()
+        while modules:
+            module = modules.pop()
+            if not isinstance(module, ModuleType) or id(module) in seen or not is_user_code(module.__name__):
+                continue
+            seen.add(id(module))
+            names = sorted(used.intersection(vars(module)))
+            self._watch(vars(module), module.__name__.rpartition(".")[2], names)
+            modules += [vars(module)[name] for name in names]
+
+    def _watch(self, held: dict[str, Any], path: str, names: list[str]) -> None:
+        for name in names:
+            if is_notebook_name(name) or (name.startswith("__") and name.endswith("__")):
+                continue
+            prefix = path
+            if not path and self._taken.setdefault(name, id(held)) != id(held):
+                prefix = str(held.get("__name__")).rpartition(".")[2]
+            watched = self._names.setdefault((id(held), prefix), (held, {}))[1]
+            watched[name] = None
+            if name in held:
+                self._add(held[name], f"{prefix}.{name}" if prefix else name)
+
+    def _visit_stateful(self, value: Any, path: str) -> None:
+        self.stateful.append((path, value))
+        inner: list[Any] = []
+        if isinstance(value, numpy.ndarray):
+            inner = list(value.flat) if value.dtype.hasobject and value.size <= self._most_entries else []
+        elif holds_others(value):
+            inner = gc.get_referents(value)
+        for item in inner:
+            if not isinstance(item, type):
+                self._add(item, path)
+        self._visit_attributes(value, path)
+
+    def _visit_object(self, value: Any, path: str) -> None:
+        kind = type(value)
+        if isinstance(value, functools.partial):
+            self._add(value.func, path)
+            self._add(value.args, f"{path}.args")
+            self._add(value.keywords, f"{path}.keywords")
+        elif isinstance(value, staticmethod | classmethod):
+            self._add(value.__func__, path)
+            return
+        elif isinstance(value, property):
+            for function in (value.fget, value.fset):
+                self._add(function, path)
+            return
+        elif issubclass(kind, dict):
+            self._contain("dict", value, path)
+        elif issubclass(kind, list):
+            self._contain("list", value, path)
+        elif issubclass(kind, deque):
+            self._contain("deque", value, path)
+        elif issubclass(kind, set):
+            self._contain("set", value, path)
+        elif issubclass(kind, tuple | frozenset):
+            self._walk_entries(list(value), lambda index: f"{path}[{index}]", path)
+        elif kind is MappingProxyType:
+            self._walk_entries(list(value.values()), lambda index: f"{path}[{index}]", path)
+        if issubclass(kind, torch.nn.Module):
+            self.modules.append((path, value))
+        elif is_machinery(kind.__module__):
+            return
+        elif issubclass(kind, torch.optim.Optimizer):
+            self.optimizers.append((path, value))
+            for index, group in enumerate(value.param_groups):
+                for position, parameter in enumerate(group["params"]):
+                    self._add(parameter, f"{path}.param_groups[{index}]['params'][{position}]")
+        self._visit_attributes(value, path)
+
+    def _visit_attributes(self, value: Any, path: str) -> None:
+        kind = type(value)
+        if kind in _BARE:
+            return
+        try:
+            attributes = object.__getattribute__(value, "__dict__")
+        except AttributeError:
+            attributes = None
+        if type(attributes) is dict:
+            if issubclass(kind, torch.nn.Module):
+                self._contain_members(attributes, path)
+            self._contain("attributes", attributes, path, owner=value)
+        if slots_of(kind):
+            self._contain("slots", value, path, owner=value)
+        self._add(kind, kind.__name__)
+
+    def _contain_members(self, attributes: dict[str, Any], path: str) -> None:
+        """A module's parameters, buffers and children: attributes to its user."""
+        for name in _MEMBERS:
+            members = attributes.get(name)
+            if isinstance(members, dict) and id(members) not in self.paths:
+                self.paths[id(members)] = path
+                self._contain("dict", members, path, dotted=True)
+
+    def _contain(self, kind: ContainerKind, held: Any, path: str, *, owner: Any = None, dotted: bool = False) -> None:
+        if kind in ("dict", "list", "deque", "set") and len(held) > self._most_entries:
+            self.not_walked.append((path, f"{len(held):,} entries"))
+            return
+        if kind == "attributes":
+            self.paths.setdefault(id(held), path)
+        container = Container(kind, held, path, owner=owner, dotted=dotted, tensor_paths=self.paths)
+        self.containers.append(container)
+        entries = container.read()
+        if isinstance(entries, dict):
+            if kind == "dict":
+                self._keys += [(key, f"a key of {path}") for key in entries if not is_plain(key)]
+            for key, value in entries.items():
+                self._add(value, container.place(key))
+        else:
+            self._walk_entries(list(entries), container.place, path)
+
+    def _walk_entries(self, entries: list[Any], place: Any, path: str) -> None:
+        if len(entries) > self._most_entries:
+            self.not_walked.append((path, f"{len(entries):,} entries"))
+            return
+        for index, value in enumerate(entries):
+            if not is_plain(value):
+                self._add(value, place(index))
+
+
+def _is_full(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not None
+    except ValueError:
+        return False
