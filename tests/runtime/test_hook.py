@@ -254,7 +254,7 @@ def test_gradients_that_a_step_leaves_are_part_of_the_promise():
     pair.step(planned=False)
     assert pair.models[0][3].bias.grad is not None
     (sentence,) = pair.planned.reasons
-    assert sentence.startswith("planned step 1 is not the eager step, bit for bit: model.1.weight.grad is there after")
+    assert sentence.startswith("planned step 1 is not the eager step, bit for bit: model[1].weight.grad is there after")
     assert pair.warned == [f"a training step ran eagerly: {sentence} (told once; counted in step.reasons)"]
     pair.step(planned=False)
     assert pair.planned.reasons == {sentence: 2}
