@@ -254,7 +254,7 @@ def test_gradients_that_a_step_leaves_are_part_of_the_promise():
     pair.step(planned=False)
     assert pair.models[0][3].bias.grad is not None
     (sentence,) = pair.planned.reasons
-    assert sentence.startswith("planned step 1 is not the eager step, bit for bit: model.1.weight.grad is there after")
+    assert sentence.startswith("planned step 1 is not the eager step, bit for bit: model[1].weight.grad is there after")
     assert pair.warned == [f"a training step ran eagerly: {sentence} (told once; counted in step.reasons)"]
     pair.step(planned=False)
     assert pair.planned.reasons == {sentence: 2}
@@ -373,7 +373,7 @@ def test_an_op_that_fails_is_named_with_the_users_line():
 def test_nothing_of_a_deleted_step_stays():
     pair = Pair()
     pair.planned(pair.batch)
-    watched = [weakref.ref(compiled.function.__globals__["t0"]) for compiled in pair.planned._compiled.values()]
+    watched = [weakref.ref(compiled._function.__globals__["t0"]) for compiled in pair.planned._compiled.values()]
     gc.collect()
     gc.disable()
     try:

@@ -180,7 +180,7 @@ def test_no_memory_for_the_eager_step_is_noted(error):
 
     def step(model, optimizer, batch):
         loss = Life.plain(model, optimizer, batch)
-        if switch().count and model is mine():
+        if switch().count and model is mine() and not torch._guards.detect_fake_mode():
             raise error
         return loss
 
