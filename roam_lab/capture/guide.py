@@ -84,7 +84,8 @@ class Guide:
         empty = isinstance(tensor.numel(), int) and tensor.numel() == 0  # a workspace of unknown size
         if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != told.shape and not empty):
             return tensor
-        if tuple(tensor.stride()) == told.stride or tensor.storage_offset() != 0 or told.offset != 0:
+        same = tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
+        if same or tensor.storage_offset() != 0 or told.offset != 0:
             return tensor
         if tensor.untyped_storage()._cdata in self._storages:  # a view: its strides follow from its base
             return tensor
