@@ -73,18 +73,20 @@ class Guide:
             return result
         self._asked = None
         told = iter(self.current.results)
+        owners: dict[int, int] = {}  # fake storage of a result -> its storage in the log
         given: Any = pytree.tree_map_only(
-            torch.Tensor, lambda tensor: self._corrected(tensor, next(told, None)), result
+            torch.Tensor, lambda tensor: self._corrected(tensor, next(told, None), owners), result
         )
         return given
 
-    def _corrected(self, tensor: torch.Tensor, told: LoggedTensor | None) -> torch.Tensor:
+    def _corrected(self, tensor: torch.Tensor, told: LoggedTensor | None, owners: dict[int, int]) -> torch.Tensor:
         if told is None or not isinstance(tensor, FakeTensor) or tensor.layout is not torch.strided:
             return tensor
         empty = isinstance(tensor.numel(), int) and tensor.numel() == 0  # a workspace of unknown size
         if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != told.shape and not empty):
             return tensor
-        same = tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
+        apart = owners.setdefault(tensor.untyped_storage()._cdata, told.storage) != told.storage
+        same = not apart and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
         if same or tensor.storage_offset() != 0 or told.offset != 0:
             return tensor
         if tensor.untyped_storage()._cdata in self._storages:  # a view: its strides follow from its base
