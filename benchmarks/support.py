@@ -127,7 +127,8 @@ def page(results: Iterable[Mapping[str, Any]], project: Mapping[str, Any]) -> st
         "|---|---|---|---|---|---|---|",
     ]
     lines += [f"| {' | '.join(_cells(data))} |" for data in rows]
-    parts = [HEAD.format(python=project["requires-python"], torch=asked["torch"]), "\n".join(lines)]
+    parts = [HEAD.format(python=project["requires-python"], torch=asked["torch"])]
+    parts.append("\n".join(lines) if rows else "Nothing has been run yet.")
     for data in rows:
         if data["failures"]:
             told = "\n".join(f"- `{name}`: {_plain(reason)}" for name, reason in data["failures"].items())
