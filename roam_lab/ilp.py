@@ -145,6 +145,8 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
     if answer:
         found: dict[str, Any] = json.loads(answer)
         return found
+    with suppress(subprocess.TimeoutExpired):  # its channel closes a little before it ends by itself, with its status
+        child.wait(GRACE_SECONDS if not late.is_set() else 0)
     _end(child)
     if late.is_set():
         return None

@@ -149,6 +149,15 @@ def test_what_libraries_print_is_no_answer(
         ilp._end(ilp._child(os.getpid()))
 
 
+def test_a_solver_that_fails_says_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "highspy.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]))
+    monkeypatch.setattr(ilp, "GRACE_SECONDS", 60.0)  # a busy machine
+    ilp._end(ilp._child(os.getpid()))
+    with pytest.raises(RuntimeError, match="HiGHS ended with status 3; install highspy anew"):
+        solve(knapsack(), "highs")
+
+
 BOTH = """
 import sys
 from tests.test_ilp import knapsack
