@@ -5,8 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+# Environments of their own for other versions: where they lie, and which torch `make support` takes
+TORCH_VENV ?= .venv-torch-
+TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
+SUITE ?= torch
+TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean
+.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean \
+	test-torch test-newest test-lowest test-newest-identity support
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -33,7 +39,51 @@ demo: $(STAMP)  ## GPT-2 124M: plan, run and prove one training step, eager agai
 
 # two workers with one thread each: torch's own threads would fight over the cores
 test: $(STAMP)  ## every test
-	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(TWO_WORKERS) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+$(TORCH_VENV)%/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	sed 's/^torch==.*/torch==$*/' constraints.txt > $(@D)/constraints.txt
+	$(@D)/bin/python -m pip install --quiet -c $(@D)/constraints.txt torch
+	ROAM_LAB_FRONTEND=skip $(@D)/bin/python -m pip install --quiet -c $(@D)/constraints.txt -e '.[dev]'
+	@touch $@
+
+ifneq ($(filter test-torch,$(MAKECMDGOALS)),)
+ifndef TORCH
+$(error name a version: make test-torch TORCH=2.14.1)
+endif
+endif
+
+# what it finds is written for docs/support.md; SUITE=identity for those tests alone
+test-torch: $(TORCH_VENV)$(TORCH)/.installed  ## all tests that import torch, with another torch: make test-torch TORCH=2.14.1
+	$(TWO_WORKERS) $(<D)/bin/python benchmarks/support.py run $(SUITE) -n 2 --dist loadfile $(PYTEST_ARGS)
+
+# where pip is held back by a constraint of the machine's own, the newest is what that leaves
+test-newest:  ## every test, with the newest of every package that pip finds
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade torch
+	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
+	$(TWO_WORKERS) .venv-newest/bin/python benchmarks/support.py run all --packages newest \
+		-n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-lowest:  ## all tests that import torch, with the lowest version of every package that pyproject.toml allows
+	$(PYTHON) -m venv .venv-lowest
+	PYTHONPATH=. $(BIN)/python benchmarks/support.py lowest > .venv-lowest/constraints.txt
+	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/constraints.txt torch
+	ROAM_LAB_FRONTEND=skip .venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/constraints.txt -e '.[dev]'
+	$(TWO_WORKERS) .venv-lowest/bin/python benchmarks/support.py run torch --packages lowest \
+		-n 2 --dist loadfile $(PYTEST_ARGS)
+
+test-newest-identity: $(STAMP)  ## the identity tests with the newest torch, if it installs in two minutes
+	BASE=$(abspath $(BIN)/python) .ci/newest_identity
+
+support: SUITE = identity
+# one that fails does not keep the others from being run, nor the table from saying so
+support: $(STAMP)  ## the identity tests with each torch of TORCHES, and docs/support.md
+	@for version in $(TORCHES); do \
+		$(MAKE) --no-print-directory test-torch TORCH=$$version SUITE=$(SUITE) || echo "make: torch $$version fails"; \
+	done
+	PYTHONPATH=. $(BIN)/python benchmarks/support.py page
 
 check: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .
@@ -69,4 +119,5 @@ picture: demo  ## the README's pictures: as the demo draws it, and the panel in 
 
 clean:  ## remove what the other targets made
 	rm -rf labextension/lib labextension/node_modules roam_lab/labextension
+	rm -rf .venv-newest .venv-lowest .venv-torch-*
 	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache

@@ -10,6 +10,7 @@ imports and compilation are not counted.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -173,6 +174,8 @@ def _judged(graph: Graph, order: tuple[int, ...], layout: Layout, peak: int, fil
 
 def main() -> int:
     """Run the job of the command line; an error is a row, too."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # the row stands alone on standard output: what a library prints goes to standard error
     job = json.loads(sys.argv[1])
     try:
         for name, reason in rivals.missing((job["order"], job["layout"])).items():
@@ -180,7 +183,7 @@ def main() -> int:
         row = on_graph(job) if job["kind"] == "graph" else on_instance(job)
     except RoamError as error:
         row = {"error": str(error)}
-    print(json.dumps(row))
+    print(f"\n{json.dumps(row)}", file=answers, flush=True)
     return 0
 
 

@@ -3,23 +3,38 @@
 Apart, because highspy and OR-tools each bring a shared library of HiGHS under one name, of different versions:
 whichever is loaded second fails.
 
-Reads one request a line, ["MODEL.mps", "OPTIONS.json"], and answers in one line of JSON; ends with its input.
-OPTIONS.json holds {"options": {...}, "start": {name: value}}.
+Reads one request a line, ["MODEL.mps", "OPTIONS.json"], and answers in one line of JSON, {"model": "MODEL.mps", ...};
+ends with its input. OPTIONS.json holds {"options": {...}, "start": {name: value}}. Answers go to the standard output
+that this process was started with; libraries that print (HiGHS 1.16 prints a banner) print into nothing.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
-from typing import Any
+from typing import Any, TextIO
 
-import highspy
-import numpy as np
+
+def answer_channel() -> TextIO:
+    """The standard output of this process, for answers alone: whoever prints to descriptor 1 from now on is not heard.
+
+    To be called before any library is imported. It stands at the beginning of a line, whatever was printed before.
+    """
+    kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    print(file=kept, flush=True)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+    return kept
 
 
 def main(model_path: str, options_path: str) -> dict[str, Any]:
     """Solve the model: how it ended, the objective, the proven bound, the values by name."""
+    import highspy
+    import numpy as np
+
     with open(options_path, encoding="utf-8") as handle:
         asked = json.load(handle)
     highs = highspy.Highs()  # type: ignore[no-untyped-call]
@@ -37,6 +52,7 @@ def main(model_path: str, options_path: str) -> dict[str, Any]:
     solved = info.primal_solution_status == int(highspy.SolutionStatus.kSolutionStatusFeasible)
     none = (highspy.HighsModelStatus.kInfeasible, highspy.HighsModelStatus.kUnboundedOrInfeasible)
     return {
+        "model": model_path,
         "optimal": status == highspy.HighsModelStatus.kOptimal,
         "infeasible": status in none,
         "objective": info.objective_function_value if solved else None,
@@ -47,5 +63,6 @@ def main(model_path: str, options_path: str) -> dict[str, Any]:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is interrupted, too, and ends this process
+    answers = answer_channel()
     for line in sys.stdin:
-        print(json.dumps(main(*json.loads(line))), flush=True)
+        print(json.dumps(main(*json.loads(line))), file=answers, flush=True)

@@ -130,7 +130,10 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
             timer.start()
         child.stdin.write(json.dumps([model, options]) + "\n")
         child.stdin.flush()
-        answer = child.stdout.readline()
+        # What sitecustomize or a .pth file printed before the child's first line is no answer
+        mark = json.dumps({"model": model})[:-1]
+        whole = (line for line in child.stdout if line.startswith(mark) and line.endswith("\n"))
+        answer = next(whole, "")
     except BrokenPipeError:
         answer = ""
     except BaseException:  # an interrupt: what the child still answers must not go to whoever asks next
@@ -142,6 +145,8 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
     if answer:
         found: dict[str, Any] = json.loads(answer)
         return found
+    with suppress(subprocess.TimeoutExpired):  # its channel closes a little before it ends by itself, with its status
+        child.wait(GRACE_SECONDS if not late.is_set() else 0)
     _end(child)
     if late.is_set():
         return None

@@ -45,6 +45,21 @@ def test_a_run_on_a_graph_is_raw_and_judged(graph_file):
     assert better["lower_bound_bytes"] == better["peak_bytes"] == 116
 
 
+def test_what_a_library_prints_is_no_row(graph_file, tmp_path, monkeypatch):
+    loud = tmp_path / "sitecustomize.py"
+    loud.write_text(
+        "import roam_lab.order.bound as bound, os\nfound = bound.lower_bound\n"
+        "def lower_bound(*given):\n    os.write(1, b'Running, without an end')\n    return found(*given)\n"
+        "bound.lower_bound = lower_bound\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(ROOT)]))
+    job = {"kind": "graph", "file": graph_file, "order": "auto", "layout": "best_fit"}
+    words = [sys.executable, ROOT / "benchmarks" / "one_run.py", json.dumps(job)]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["peak_bytes"] == 116
+    assert "Running, without an end" in done.stderr
+
+
 def test_a_run_on_an_instance_is_judged(tmp_path):
     file = tmp_path / "two.csv"
     file.write_text("id,lower,upper,size\na,0,2,100\nb,1,3,50\nc,3,4,10\nd,0,1,20\n")

@@ -11,14 +11,17 @@ from xml.etree import ElementTree
 
 import networkx
 import pytest
+import torch
 
 import roam_lab as roam
 from roam_lab import registry
 from roam_lab.cli import main
+from roam_lab.errors import MismatchError
 from roam_lab.ir import captured_order, fingerprint, load_graph, save_graph
 from roam_lab.ir.layout_csv import load_instance
 from roam_lab.registry import Parameter, Strategy, strategies
 from roam_lab.report.explanation import explain
+from roam_lab.session import made_by
 from tests.report.graphs import KIB, branches
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -204,6 +207,30 @@ def test_profile_then_plan_then_run(capsys, factory, tmp_path):
     ]
     data = json.loads(run(capsys, "run", factory, "--steps", "1", "--json"))
     assert len(data["steps"]) == 1
+
+
+@pytest.mark.parametrize("fake", [(), ("--fake",)], ids=["measured", "fake"])
+def test_a_plan_of_a_profiles_file_knows_what_it_is_for(capsys, factory, tmp_path, fake):
+    graph, plan, exported = tmp_path / "g.json.gz", tmp_path / "p.roam.json", tmp_path / "again.json"
+    run(capsys, "profile", factory, "-o", graph, *fake)
+    run(capsys, "plan", graph, "-o", plan)
+    made = made_by(factory)
+    found = roam.load(plan)
+    expected = roam.profile(**made, fake=True).plan()
+    assert found.environment == expected.environment
+    assert found.environment.keys() == {"python", "torch", "device", "batch", "model"}
+    run(capsys, "export", plan, "-o", exported)
+    assert load_graph(exported).environment == load_graph(graph).environment
+
+    step = roam.hook(found, made["model"], made["optimizer"], loss=made["loss"])
+    inputs, labels = made["batch"]
+    assert step((inputs[:3], labels[:3])).isfinite()  # another shape first: an eager step, no error
+    strict = roam.hook(found, made["model"], made["optimizer"], loss=made["loss"], on_mismatch="error")
+    with pytest.raises(MismatchError, match=r"this batch is .* the plan was made for"):
+        strict((inputs[:3], labels[:3]))
+    other = torch.nn.Linear(3, 3)
+    with pytest.raises(MismatchError, match="was made for another model than this Linear"):
+        roam.hook(found, other, torch.optim.SGD(other.parameters(), lr=1.0))
 
 
 def test_profile_fake_holds_no_weights(capsys, factory):

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,6 +106,56 @@ def test_a_solver_that_dies_says_so_and_the_next_solve_works() -> None:
     with pytest.raises(RuntimeError, match="choose the solver cbc"):
         solve(knapsack(), "highs")
     assert solve(knapsack(), "highs").answer == "optimal"
+
+
+PRINTING = """
+import os
+os.write(1, b"printed before the first line, without an end")
+"""
+BANNER = """
+import importlib, os, sys
+own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.remove(own)
+del sys.modules["highspy"]
+sys.modules["highspy"] = real = importlib.import_module("highspy")
+os.write(1, b"Running HiGHS: descriptor\\n")
+print("Running HiGHS: Python", flush=True)
+ran = real.Highs.run
+def run(*arguments):
+    os.write(1, b'{"model": "another"}\\nand without an end')
+    print("Optimal", flush=True)
+    return ran(*arguments)
+real.Highs.run = run
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [("sitecustomize.py", PRINTING), ("highspy/__init__.py", BANNER)],
+    ids=["sitecustomize", "highspy"],
+)
+def test_what_libraries_print_is_no_answer(
+    module: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / module).parent.mkdir(exist_ok=True)
+    (tmp_path / module).write_text(source)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]))
+    ilp._end(ilp._child(os.getpid()))  # the next one starts with this path
+    try:
+        for _ in range(2):
+            assert solve(knapsack(), "highs").answer == "optimal"
+        assert "".join(capfd.readouterr()) == ""
+    finally:
+        ilp._end(ilp._child(os.getpid()))
+
+
+def test_a_solver_that_fails_says_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "highspy.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]))
+    monkeypatch.setattr(ilp, "GRACE_SECONDS", 60.0)  # a busy machine
+    ilp._end(ilp._child(os.getpid()))
+    with pytest.raises(RuntimeError, match="HiGHS ended with status 3; install highspy anew"):
+        solve(knapsack(), "highs")
 
 
 BOTH = """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from roam_lab.errors import FormatError
@@ -54,7 +54,9 @@ class Op:
 class Graph:
     """A whole training step. `ops` stand in captured order, which is a legal order.
 
-    `resident_bytes`: parameters, buffers, optimizer state and batch: always there, outside the arena.
+    `resident_bytes`: parameters, buffers, optimizer state and batch: always there, outside the arena. `environment`:
+    what it was captured with (torch, device, batch, model), empty where that is not known; two graphs are equal
+    whatever it says.
     Raises FormatError, naming the op and the key, when the parts do not fit together.
     """
 
@@ -62,6 +64,7 @@ class Graph:
     storages: tuple[Storage, ...]
     ops: tuple[Op, ...]
     resident_bytes: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         _check_graph(self)

@@ -18,13 +18,16 @@ _OP_OPTIONAL = (*_OP_TEXT, "flops", "time_us", "pointwise", "random")
 
 def graph_to_data(graph: Graph) -> dict[str, Any]:
     """Plain data of `roam-graph/1`; optional keys only where they say something."""
-    return {
+    data: dict[str, Any] = {
         "format": FORMAT,
         "name": graph.name,
         "resident_bytes": graph.resident_bytes,
         "storages": [_storage_to_data(storage) for storage in graph.storages],
         "ops": [_op_to_data(op) for op in graph.ops],
     }
+    if graph.environment:
+        data["environment"] = dict(graph.environment)
+    return data
 
 
 def _storage_to_data(storage: Storage) -> dict[str, Any]:
@@ -70,9 +73,16 @@ def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
             resident_bytes=_integer(data.get("resident_bytes", 0), "resident_bytes"),
             storages=tuple(_storage(entry, number) for number, entry in enumerate(data["storages"])),
             ops=tuple(_op(entry, index) for index, entry in enumerate(data["ops"])),
+            environment=_environment(data.get("environment", {})),
         )
     except FormatError as error:
         raise FormatError(f"{where}: {error}") from None
+
+
+def _environment(value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise FormatError(f"environment is {type(value).__name__} data, not an object; check the file's writer")
+    return {key: str(entry) for key, entry in value.items()}
 
 
 def _integer(value: Any, what: str) -> int:
@@ -127,7 +137,10 @@ def _op(entry: Any, index: int) -> Op:
 
 
 def fingerprint(graph: Graph) -> str:
-    """SHA-256 over what a plan depends on: targets, dependences, storages' bytes. Names, times and sources are free."""
+    """SHA-256 over what a plan depends on: targets, dependences, storages' bytes.
+
+    Names, times, sources and the environment are free.
+    """
     core = [
         [[op.target, sorted(op.after), sorted(op.creates), sorted(op.touches)] for op in graph.ops],
         [[storage.bytes, storage.output, storage.external] for storage in graph.storages],

@@ -53,15 +53,17 @@ def make_plan(
     `order`, `layout`: names in the registry. `node_limit` (ops a task), `time_limit` (seconds) and `seed` reach
     the strategies that declare them; `order_parameters` and `layout_parameters` are theirs alone. The layout gets the
     time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the environment's device is CUDA,
-    else 64). `budget`: the most bytes the arena may take (resident bytes come on top).
+    else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
+    `budget`: the most bytes the arena may take (resident bytes come on top).
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
     Raises UnknownStrategyError, ParameterError, and InfeasibleError when the budget is below what is achieved.
     """
     began = time.perf_counter()
+    environment = graph.environment if environment is None else environment
     if alignment is None:
-        alignment = ALIGNMENTS["cuda" if (environment or {}).get("device", "").startswith("cuda") else "cpu"]
+        alignment = ALIGNMENTS["cuda" if environment.get("device", "").startswith("cuda") else "cpu"]
     _check_limits(node_limit, time_limit, seed, alignment, budget)
     tell = progress or (lambda stage, fraction: None)
     knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}
@@ -118,7 +120,7 @@ def make_plan(
         layout_strategy=layout,
         seconds=seconds,
         seed=seed,
-        environment={"python": platform.python_version(), **(environment or {})},
+        environment={"python": platform.python_version(), **environment},
         graph=graph,
         certificate=proof if graph.ops else None,
         status=status,

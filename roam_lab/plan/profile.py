@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -79,5 +79,8 @@ class Profile:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the graph as `roam-graph/1`, gzipped when the name ends in .gz; raises OutputError."""
-        save_graph(self.graph, path)
+        """Write the graph as `roam-graph/1`, with its environment, so that a plan of the file is one of this profile.
+
+        Gzipped when the name ends in .gz. Raises OutputError.
+        """
+        save_graph(replace(self.graph, environment=self.environment), path)

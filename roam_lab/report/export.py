@@ -6,6 +6,7 @@ import io
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError, OutputError
@@ -91,7 +92,8 @@ def _csv(plan: Plan, path: str) -> None:
 
 def _graph(plan: Plan, path: str) -> None:
     graph: Graph = graph_of(plan)
-    save_graph(graph, path)
+    captured_with = {key: value for key, value in plan.environment.items() if key != "python"}  # the planner's
+    save_graph(replace(graph, environment=captured_with), path)
 
 
 def _png(plan: Plan, path: str) -> None:

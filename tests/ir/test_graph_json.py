@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,7 @@ BROKEN = {
     "storages a number": (data(storages=10**9), "storages is missing or not a list"),
     "bytes a text": (data(storages=[{"bytes": "8"}]), "storage 0: bytes is '8', not an integer"),
     "after not integers": (data(ops=op(after=[0.5])), "op 1 (use): after is not a list of integers"),
+    "environment a text": (data(environment="cpu"), "environment is str data, not an object; check the file's writer"),
     "op a list": (data(ops=[[]]), "op 0: is not an object"),
 }
 
@@ -119,6 +121,18 @@ def test_a_graph_survives_its_file(tmp_path: Path, name: str, seed: int) -> None
     save_graph(graph, tmp_path / name)
     assert load_graph(tmp_path / name) == graph
     assert fingerprint(load_graph(tmp_path / name)) == fingerprint(graph)
+
+
+def test_the_environment_survives_and_is_no_part_of_the_graph(tmp_path: Path) -> None:
+    bare = random_graph(0)
+    graph = replace(bare, environment={"torch": "2.13.0", "device": "cuda:0"})
+    save_graph(bare, tmp_path / "bare.json")
+    save_graph(graph, tmp_path / "g.json")
+    assert "environment" not in json.loads((tmp_path / "bare.json").read_text())
+    assert load_graph(tmp_path / "bare.json").environment == {}
+    assert load_graph(tmp_path / "g.json").environment == {"torch": "2.13.0", "device": "cuda:0"}
+    assert fingerprint(graph) == fingerprint(bare)
+    assert graph == bare
 
 
 def test_the_fingerprint_sees_what_a_plan_depends_on() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roam_lab.errors import InfeasibleError, JudgementError, ParameterError, UnknownStrategyError
-from roam_lab.ir import Graph, Layout, captured_order, check_layout, check_order, lifetimes, live_peak
+from roam_lab.ir import Graph, Layout, captured_order, check_layout, check_order, lifetimes, live_peak, load_graph
 from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy, find, strategies
@@ -141,6 +142,12 @@ def test_the_time_limit_ends_the_search_with_the_best_found() -> None:
     assert plan.status in ("timed out", "optimal")
 
 
+def test_a_graph_captured_on_cuda_is_laid_out_as_cuda_aligns() -> None:
+    graph = replace(training_step(2), environment={"device": "cuda:0"})
+    assert all(offset % 512 == 0 for offset in make_plan(graph).offsets.values())
+    assert any(offset % 512 for offset in make_plan(training_step(2)).offsets.values())
+
+
 def test_a_profile_plans_and_saves(tmp_path: Any) -> None:
     profile = Profile(graph=training_step(2), resident={"parameters": 10, "batch": 5}, environment={"device": "cpu"})
     assert profile.resident_bytes == 15
@@ -149,7 +156,9 @@ def test_a_profile_plans_and_saves(tmp_path: Any) -> None:
     assert plan.environment["device"] == "cpu"
     assert plan.captured_peak_bytes == profile.captured_peak_bytes
     profile.save(tmp_path / "g.json.gz")
-    assert (tmp_path / "g.json.gz").stat().st_size > 100
+    again = make_plan(load_graph(tmp_path / "g.json.gz"), layout="best_fit")
+    assert again == plan
+    assert make_plan(load_graph(tmp_path / "g.json.gz"), environment={}).environment.keys() == {"python"}
     assert repr(profile) == (
         "Profile('training_step_2': 99 ops, eager peak 4.1 MiB, resident MiB: parameters 0.0, batch 0.0; not measured)"
     )
