@@ -14,7 +14,7 @@ from roam_lab.plan.planner import make_plan
 from roam_lab.runtime.hook import hook
 from roam_lab.runtime.identity import digest, digests, first_differences
 from roam_lab.runtime.measured_run import decay_learning_rates
-from roam_lab.runtime.verify import copied
+from tests.copies import copied
 from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, adamw_groups, tiny, tiny_checkpointed
 
 COUNT = 4

@@ -14,7 +14,8 @@ from roam_lab.measure.eager import measure_eager
 from roam_lab.runtime.identity import digest, digests, first_differences, named_values, told_difference
 from roam_lab.runtime.measured_run import decay_learning_rates, state_bytes
 from roam_lab.runtime.paired import in_own_process, paired_times
-from roam_lab.runtime.verify import copied, verify_file
+from roam_lab.runtime.verify import verify_file
+from tests.copies import copied
 from tests.zoo import adamw_groups, tiny
 
 FACTORIES = """
@@ -137,14 +138,17 @@ def test_copies_are_bound_to_each_other():
     assert digests(model, optimizer) == before
 
 
-def test_what_cannot_be_copied_is_said():
-    model, _, _ = tiny()
-    model.lock = open(os.devnull)  # noqa: SIM115
+def test_what_cannot_be_put_back_is_said():
+    from roam_lab.runtime.verify import verify
+
+    model, batch, _ = tiny()
+    model.log = open(os.devnull)  # noqa: SIM115
+    told = r"the step reaches model\.log, which cannot be put back after it; .*roam verify FILE\.py:FACTORY"
     try:
-        with pytest.raises(InputError, match=r"Tiny cannot be copied .*roam verify FILE\.py:FACTORY"):
-            copied(model, adamw_groups(model.parameters()))
+        with pytest.raises(InputError, match=told):
+            verify(None, model, adamw_groups(model.parameters()), batch)
     finally:
-        model.lock.close()
+        model.log.close()
 
 
 def test_rates_decay_as_numbers_and_as_tensors():
