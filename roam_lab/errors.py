@@ -53,6 +53,10 @@ class CaptureError(RoamError):
     """The training step cannot be captured; the message names the op and the user's source line."""
 
 
+class PartedError(CaptureError):
+    """The captured step runs another op than the eager step did."""
+
+
 class FirstStepError(CaptureError):
     """The step makes state in its first run; it can be captured once that is there."""
 

@@ -12,7 +12,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
-from roam_lab.errors import CaptureError
+from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
 UNTOLD = frozenset(
@@ -143,9 +143,9 @@ class Guide:
                 raise self._parted(f"{what} another tensor than in the eager step ({logged.text()})", source)
             self.bytes_of[key] = logged.storage_bytes
 
-    def _parted(self, told: str, source: str | None) -> CaptureError:
+    def _parted(self, told: str, source: str | None) -> PartedError:
         where = f"{source}: " if source else ""
-        return CaptureError(
+        return PartedError(
             f"{where}{told} (op {self._at}), so the plan would not train as eager does; train this step eagerly, and "
             "report it with the model"
         )

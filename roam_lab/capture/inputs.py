@@ -86,13 +86,13 @@ def _leaf_signature(value: Any, meta_device: str) -> str:
 
 
 def is_text(value: Any) -> bool:
-    """A name, which a step seldom reads."""
-    return isinstance(value, str | bytes)
+    """A name, which a step seldom reads; or a number of another library."""
+    return isinstance(value, str | bytes) or (isinstance(value, int | float) and type(value) not in (int, float, bool))
 
 
 def is_number(value: Any) -> bool:
     """An int or a float; True and False are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in (int, float)
 
 
 def _tensor_signature(tensor: torch.Tensor, meta_device: str) -> str:

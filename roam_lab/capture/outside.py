@@ -6,12 +6,15 @@ from typing import Any
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensor
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, track_tensor_tree
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, has_proxy_slot, track_tensor_tree
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture.fake_mode import Fakes
 from roam_lab.errors import CaptureError
 
+_AUTOGRAD = torch._C.DispatchKeySet(torch._C.DispatchKey.AutogradCPU) | torch._C.DispatchKeySet(
+    torch._C.DispatchKey.AutogradCUDA
+)
 _LIFTS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
 
 
@@ -26,11 +29,39 @@ class OutsideTensors:
         self.met: dict[int, torch.Tensor] = {}
 
     def swap(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """The arguments of an op with fakes, known to the tracer, in place of real tensors."""
-        if func in _LIFTS or not any(_is_real(leaf) for leaf in pytree.arg_tree_leaves(*args, **kwargs)):
+        """The arguments of an op with fakes, known to the tracer, in place of real tensors and of unknown fakes."""
+        if func in _LIFTS:
             return args, kwargs
-        swapped: tuple[Any, Any] = pytree.tree_map_only(torch.Tensor, self._constant, (args, kwargs))
+        mode = get_proxy_mode()
+        tracer: Any = None if mode is None else mode.tracer
+        tensors = [leaf for leaf in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(leaf, torch.Tensor)]
+        if tracer is None or not any(_is_real(one) or not has_proxy_slot(one, tracer) for one in tensors):
+            return args, kwargs
+        swapped: tuple[Any, Any] = pytree.tree_map_only(
+            torch.Tensor, lambda one: self._known(self._constant(one), tracer), (args, kwargs)
+        )
         return swapped
+
+    def _known(self, tensor: torch.Tensor, tracer: Any) -> torch.Tensor:
+        """The tensor, or the same view of a tensor that the tracer knows: `as_subclass` and its like make views that
+        no op has told of. Raises CaptureError where there is none."""
+        if has_proxy_slot(tensor, tracer):
+            return tensor
+        storage = tensor.untyped_storage()._cdata
+        for known in list(tracer.tensor_tracker):
+            if known.untyped_storage()._cdata == storage and known.dtype == tensor.dtype:
+                with torch.no_grad(), torch._C._ExcludeDispatchKeyGuard(_AUTOGRAD):
+                    mode = get_proxy_mode()
+                    assert mode is not None
+                    with mode:
+                        view: torch.Tensor = torch.ops.aten.as_strided.default(
+                            known, list(tensor.shape), list(tensor.stride()), int(tensor.storage_offset())
+                        )
+                return view
+        raise CaptureError(
+            f"the step uses a tensor of shape {tuple(tensor.shape)} that capture has not seen being made; make it with "
+            "torch's ops inside the step, or keep it as a buffer"
+        )
 
     def _constant(self, tensor: torch.Tensor) -> torch.Tensor:
         if not _is_real(tensor):

@@ -15,8 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from roam_lab.capture.guide import Guide
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.user_lines import user_line
+from roam_lab.errors import CaptureError
 
 META_KEY = "roam"
+COMMUNICATION = frozenset(
+    {"c10d", "c10d_functional", "_c10d_functional", "_c10d_functional_autograd", "_dtensor", "symm_mem"}
+)
+"""Namespaces of ops that other processes take part in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,11 @@ class ProvenanceMode(TorchDispatchMode):
             self.guide = guide
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace in COMMUNICATION:
+            raise CaptureError(
+                f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes ({func}), "
+                "which cannot be planned yet; train this step eagerly, or communicate outside of it"
+            )
         if func.namespace == "aten":  # what asks for a tensor's device comes from C++ that no exception may leave
             self._check()
         mode = get_proxy_mode()

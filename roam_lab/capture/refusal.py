@@ -93,8 +93,18 @@ def refuse_wrapped(model: torch.nn.Module) -> None:
             )
         if isinstance(module, torch.jit.ScriptModule):
             raise CaptureError(f"{type(module).__name__} is TorchScript, which hides its ops; capture the plain module")
+        for name, parameter in module.named_parameters(recurse=False):
+            if type(parameter).__module__.startswith("torch.distributed") or _is_distributed(parameter):
+                raise CaptureError(
+                    f"the parameter {name} of {type(module).__name__} is a {type(parameter.data).__name__}, which lies "
+                    "on several processes and cannot be planned yet; train it eagerly"
+                )
         if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
             raise CaptureError(f"the model is wrapped in {type(module).__name__}; capture its .module, on one device")
+
+
+def _is_distributed(parameter: torch.nn.Parameter) -> bool:
+    return type(parameter.data).__module__.startswith("torch.distributed")
 
 
 @contextmanager

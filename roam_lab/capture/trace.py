@@ -28,6 +28,7 @@ from roam_lab.capture.inputs import (
     state_inputs,
     with_leaves,
 )
+from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
@@ -74,7 +75,8 @@ class Trace:
     as (module, name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers
     that are inputs; `outputs`: what the step does to Python objects, whose tensors and numbers the module returns after
     the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
-    trace: strings, and numbers that shapes depend on.
+    trace: strings, and numbers that shapes depend on. `clears_first`: gradients left from before are cleared before
+    any is added.
     """
 
     module: GraphModule
@@ -89,6 +91,7 @@ class Trace:
     outputs: tuple[Output, ...] = ()
     changed: frozenset[str] = frozenset()
     batch_constants: Mapping[int, Any] = field(default_factory=dict)
+    clears_first: bool = True
 
 
 def trace_step(
@@ -163,6 +166,8 @@ class _Tracer:
         self.provenance = ProvenanceMode(self.outside, check, self.guide)
         self.updated: list[str] = []
         self._stepped = False
+        self.clears_first = False
+        self._added = False
         self._scheduled: str | None = None
         named = [*self.model.named_parameters(), *self.model.named_buffers()]
         self.tensors = {name: self.fakes(value) for name, value in named}
@@ -193,6 +198,7 @@ class _Tracer:
                 self._enter(found, leaves[index])
             elif is_text(leaf) or is_number(leaf):
                 self.batch_constants[index] = leaf
+        self.leaves = leaves
         return with_leaves(batch, leaves)
 
     def unfixed_whole_numbers(self) -> set[int]:
@@ -244,6 +250,7 @@ class _Tracer:
             tuple(self.python_outputs.outputs),
             frozenset(self.python_outputs.paths),
             self.batch_constants,
+            self.clears_first,
         )
 
     def _enter_optimizers(self) -> dict[Any, Input]:
@@ -288,6 +295,7 @@ class _Tracer:
             rng_as_ops(),
             unlogged(),
             answered_as_in_eager(),
+            tolist_as_ops(),
             data_assignments(self.rebinding, residents),
         ):
             module = make_fx(self._traced, _allow_non_fake_inputs=True)(*self.values)
@@ -302,7 +310,7 @@ class _Tracer:
     def _traced(self, *_: Any) -> tuple[Any, ...]:
         with _reparametrize_module(self.model, dict(self.tensors), tie_weights=True):
             with (
-                _zeroing_noted(self.model, self.optimizers) as zeroed,
+                _zeroing_noted(self.model, self.optimizers, self._note_cleared) as zeroed,
                 follow(self.provenance, self.model, self.optimizers),
                 steps_noted(self.optimizers, self._note_updated),
                 schedulers_noted(self.reachable, self._note_scheduler) as schedulers,
@@ -310,6 +318,7 @@ class _Tracer:
                 loss = self.training.run(self.batch)
             if self.guide is not None:
                 self.guide.finish()
+            self._check_batch()
             _check_step(loss, [self.tensors[name] for name in self.parameters], zeroed, self._stepped)
             self.rebinding.check(self._holders())
             for name, buffer in self.model.named_buffers():
@@ -322,6 +331,17 @@ class _Tracer:
             self.python_outputs.take_optimizers(self.numbers, self._present_number)
             self.python_outputs.take([one for one in self.python.changes() if not self._is_own(one, schedulers)])
         return (loss.detach(), *self.python_outputs.values)
+
+    def _check_batch(self) -> None:
+        """Raises CaptureError where the step takes something out of its batch, or puts something in."""
+        after = batch_leaves(self.batch)
+        if len(after) != len(self.leaves) or any(
+            one is not other for one, other in zip(after, self.leaves, strict=True)
+        ):
+            raise CaptureError(
+                "the step changes its batch (takes entries out, or puts others in), which a planned step would not do "
+                "again; let it work on a copy, such as dict(batch)"
+            )
 
     def _present_number(self, place: OptimizerPlace) -> Any:
         parameter = None if isinstance(place.owner, int) else self.tensors[self.names[id(place.owner)]]
@@ -336,7 +356,7 @@ class _Tracer:
             return True
         if change.key == "step" and id(change.container) in schedulers:
             return True
-        if change.key in ("_opt_called", "zero_grad"):
+        if change.key in ("_opt_called", "zero_grad", "_flat_weight_refs"):
             return True
         if isinstance(change.after, torch.Tensor) and id(change.after) in {id(one) for one in self.tensors.values()}:
             return True
@@ -349,6 +369,11 @@ class _Tracer:
     def _note_scheduler(self, function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
         self._scheduled = path
         self.python_outputs.call(function, path, args, kwargs)
+
+    def _note_cleared(self) -> None:
+        if all(tensor.grad is None for tensor in self.tensors.values()):
+            self.clears_first = self.clears_first or not self._added
+        self._added = True
 
     def _note_updated(self) -> None:
         if self._scheduled is not None:
@@ -428,12 +453,13 @@ def _has_effect(node: Node) -> bool:
 
 
 @contextmanager
-def _zeroing_noted(model: torch.nn.Module, optimizers: Any) -> Iterator[list[bool]]:
-    """Note whether the step clears gradients itself."""
+def _zeroing_noted(model: torch.nn.Module, optimizers: Any, note: Callable[[], None]) -> Iterator[list[bool]]:
+    """Note whether the step clears gradients itself; `note` is called before each time."""
     noted: list[bool] = []
 
     def wrap(original: Callable[..., None]) -> Callable[..., None]:
         def zero_grad(*args: Any, **kwargs: Any) -> None:
+            note()
             noted.append(True)
             original(*args, **kwargs)
 

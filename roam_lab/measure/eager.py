@@ -12,6 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_leaves
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
+from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.step import StepFunction
 from roam_lab.interrupt import PATIENCE_SECONDS, held
@@ -59,7 +60,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerR
     are not seen. CUDA: the caching allocator's own statistics.
     """
     with held(PATIENCE_SECONDS) as check:
-        snapshot = FullSnapshot(training.model, training.optimizers, training.function)
+        snapshot = FullSnapshot(training.model, training.optimizers, training.function, batch=batch)
         try:
             device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
             if not all(map(can_prime, training.optimizers)) or device.type == "cuda":
@@ -98,7 +99,8 @@ def _primed_unseen(training: TrainingStep) -> Iterator[None]:
 
     handles = [optimizer.register_step_pre_hook(prime) for optimizer in training.optimizers]
     try:
-        yield
+        with tolist_as_ops():
+            yield
     finally:
         for handle in handles:
             handle.remove()

@@ -8,7 +8,7 @@ import torch
 
 from roam_lab.capture import Captured, TrainingStep, capture_step
 from roam_lab.capture.refusal import explain
-from roam_lab.errors import FirstStepError
+from roam_lab.errors import FirstStepError, PartedError
 from roam_lab.measure.eager import EagerRun, observed
 from roam_lab.progress import Progress
 
@@ -28,7 +28,7 @@ def observe_and_capture(
             tell("capturing the training step", 0.0)
             try:
                 return _captured(training, batch, name, run), run, None
-            except FirstStepError:
+            except (FirstStepError, PartedError):
                 run = _run(observe)  # what the first one made is there now
                 return _captured(training, batch, name, run), run, None
     except torch.OutOfMemoryError as error:

@@ -76,6 +76,7 @@ class Compiled:
         used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
         self._symbols = {symbol: found for symbol, found in captured.trace.symbols.items() if symbol in used}
         self._batch_constants = dict(captured.trace.batch_constants)
+        self.clears_first = captured.trace.clears_first
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
         self._settings = [found for found in self.program.arguments if found.kind in ("setting", "python")]
@@ -114,6 +115,9 @@ class Compiled:
             return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
         except MismatchError as error:
             return Change("resident", str(error), str(error).partition(";")[0])
+        for found in self._settings:
+            if isinstance(self._number(found), torch.Tensor):
+                return Change("setting", str(found), f"{_setting_name(found)} is a tensor now, and was a number")
         for index, value in self._batch_constants.items():
             if leaves[index] != value:
                 return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {value!r}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from roam_lab.capture import TrainingStep
@@ -21,9 +23,11 @@ class Everything:
     `cannot_restore`: what `restore` would leave as it is (open files, iterators, ...): do not run the step twice then.
     """
 
-    def __init__(self, step: TrainingStep) -> None:
+    def __init__(self, step: TrainingStep, batch: Any = None) -> None:
         self._step = step
-        self._snapshot = FullSnapshot(step.model, step.optimizers, step.function, most_memory_bytes=MOST_MEMORY_BYTES)
+        self._snapshot = FullSnapshot(
+            step.model, step.optimizers, step.function, batch=batch, most_memory_bytes=MOST_MEMORY_BYTES
+        )
         self.cannot_restore = self._snapshot.python.cannot_restore
 
     def changed(self) -> set[str]:

@@ -123,6 +123,9 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if change.kind in ("way", "batch") else other
                     continue
+            if not compiled.clears_first and any(p.grad is not None for p in self.model.parameters()):
+                reason = Reason("gradients are left from before the step, which adds to them")
+                break
             other = compiled.goes_otherwise(batch)
             if other is None:
                 self._compiled.used(way)
@@ -266,6 +269,9 @@ class PlannedStep:
 
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
         loss = compiled.run(batch)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:  # of an eager step before; those of this one are not kept
+                parameter.grad = None
         for optimizer in self.optimizers:
             if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
                 optimizer._opt_called = True  # type: ignore[attr-defined]

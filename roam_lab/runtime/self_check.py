@@ -103,7 +103,7 @@ class SelfCheck:
         with held(PATIENCE_SECONDS) as check:
             start: Everything | None = None
             try:
-                start = Everything(step)
+                start = Everything(step, batch)
                 if start.cannot_restore:
                     self._not_twice(start.cannot_restore)
                     return None

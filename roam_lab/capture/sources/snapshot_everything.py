@@ -27,7 +27,8 @@ class FullSnapshot:
 
     Holds one copy of every storage: in CPU memory, above `most_memory_bytes` in all in a file without a name. Tensors
     that were there keep identity and address, containers their identity. `cannot_restore`: paths of what `restore`
-    leaves as it is. `function` may be None: model and optimizers only.
+    leaves as it is. `function` may be None: model and optimizers only. `batch` is
+    put back, too.
     """
 
     def __init__(
@@ -36,12 +37,13 @@ class FullSnapshot:
         optimizers: Optimizers,
         function: Callable[..., Any] | None = None,
         *,
+        batch: Any = None,
         most_memory_bytes: int = MOST_MEMORY_BYTES,
     ) -> None:
         self.roots: dict[str, Any] = {"model": model, "optimizer": optimizers}
         if function is not None:
             self.roots["step"] = function
-        self.reachable = reach(self.roots)
+        self.reachable = reach(self.roots if batch is None else {**self.roots, "batch": batch})
         self.python = PythonState(self.reachable)
         self._random = RandomState()
         self._leaves = [(tensor, tensor.requires_grad) for _, tensor in self.reachable.tensors if tensor.is_leaf]
@@ -77,7 +79,7 @@ class FullSnapshot:
 
 
 def digests_of(roots: Mapping[str, Any]) -> dict[str, str]:
-    """Path -> digest of everything that the roots reach now: tensors, gradients, plain Python values, arrays, positions
+    """Path -> digest of everything that the roots reach now: tensors, plain Python values, arrays, positions
     of generators and iterators, and the random state of torch, NumPy and Python.
 
     Two things of one path are told apart by a number behind it, in the order of the walk.
@@ -92,7 +94,7 @@ def digests_of(roots: Mapping[str, Any]) -> dict[str, str]:
             name = f"{path} ({count})"
         digests[name] = text
 
-    for path, tensor in [*found.tensors, *((f"{path}.grad", one) for path, one in _gradients(found))]:
+    for path, tensor in found.tensors:  # not their gradients, which a planned step does not keep
         note(path, _tensor_digest(tensor))
     for container in found.containers:
         for place, value in _plain_entries(container):

@@ -1,0 +1,25 @@
+"""`tensor.tolist()` as ops: on a real tensor it reads memory unseen, on a fake one it runs other ops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+
+@contextmanager
+def tolist_as_ops() -> Iterator[None]:
+    """While a step is recorded or traced, `tolist` reads number by number, by ops that modes see."""
+    torch.Tensor.tolist = _tolist  # type: ignore[method-assign, assignment]
+    try:
+        yield
+    finally:
+        del torch.Tensor.tolist
+
+
+def _tolist(tensor: torch.Tensor) -> Any:
+    if tensor.dim() == 0:
+        return tensor.item()
+    return [_tolist(part) for part in tensor.detach().unbind(0)]
