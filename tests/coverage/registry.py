@@ -1,0 +1,65 @@
+"""The registry of models: each file of models fills one `Source`; `entries()` gives all of them by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Made = dict[str, Any]
+"""What a builder returns.
+
+    model       the module, in the mode that it is trained in
+    batches     list of batches of equal shapes, given in turn
+    loss, step  as in `roam.profile`; absent: the model's own loss
+    optimizer   an optimizer, or a tuple of them; absent: AdamW over all parameters
+    extra       function without arguments -> whatever else the step leaves (an EMA copy, a log), compared as well
+"""
+
+SOURCES = ("plain_layers", "plain_sequences", "plain_training", "plain_steps")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model. `family`: the row's heading in the table. `ci`: it runs in the ordinary tests as well."""
+
+    name: str
+    source: str
+    family: str
+    build: Callable[[], Made]
+    ci: bool = False
+
+
+class Source:
+    """The models of one file, in the order in which they are added."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.entries: dict[str, Entry] = {}
+
+    def add(self, name: str, family: str, build: Callable[[], Made], ci: bool = False) -> None:
+        """Add a model. Raises ValueError when the name is taken."""
+        if name in self.entries:
+            raise ValueError(f"two models are called {name}")
+        self.entries[name] = Entry(name, self.name, family, build, ci)
+
+    def model(self, family: str, ci: bool = False) -> Callable[[Callable[[], Made]], Callable[[], Made]]:
+        """Decorator for a builder; the model has its function's name."""
+
+        def register(build: Callable[[], Made]) -> Callable[[], Made]:
+            self.add(build.__name__, family, build, ci)
+            return build
+
+        return register
+
+
+def entries() -> dict[str, Entry]:
+    """Every model by name. Raises ValueError when two files use one name."""
+    found: dict[str, Entry] = {}
+    for source in SOURCES:
+        for name, entry in importlib.import_module(f"tests.coverage.{source}").MODELS.entries.items():
+            if name in found:
+                raise ValueError(f"two models are called {name}: in {found[name].source} and {source}")
+            found[name] = entry
+    return found
