@@ -203,7 +203,10 @@ def many_losses() -> Made:
         signs = hot * 2 - 1
         found = fn.cross_entropy(scores, targets, label_smoothing=0.1, weight=torch.linspace(0.5, 1.5, CLASSES))
         found = (
-            found + fn.binary_cross_entropy_with_logits(scores, hot) + fn.huber_loss(scores, hot) + fn.l1_loss(scores, hot)
+            found
+            + fn.binary_cross_entropy_with_logits(scores, hot)
+            + fn.huber_loss(scores, hot)
+            + fn.l1_loss(scores, hot)
         )
         found = (
             found

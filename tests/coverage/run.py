@@ -1,7 +1,8 @@
 """Every model's outcome: `python -m tests.coverage.run`, or `make coverage-of-models`.
 
-Rows are written as they come (JSON lines, under build/): interrupt it and run it again, and only models are run whose row is
-missing or made by other code. When all rows are there, they become benchmarks/results/coverage.json and docs/coverage.md.
+Rows are written as they come (JSON lines, under build/): interrupt it and run it again, and only models are run whose
+row is missing or made by other code. When all rows are there, they become benchmarks/results/coverage.json and
+docs/coverage.md.
 Exit status 1 when a model is a fault.
 """
 
@@ -30,7 +31,9 @@ LIMIT_SECONDS = 120
 PACKAGES = ("torch", "transformers", "diffusers")
 PRELOADED = (
     "transformers",
-    "transformers.modeling_utils",
+    "transformers.models.bart.modeling_bart",
+    "transformers.models.llama.modeling_llama",
+    "diffusers.models.unets.unet_2d_condition",
     "diffusers",
     "roam_lab.session",
     "roam_lab.plan.planner",
@@ -47,14 +50,14 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.coverage.run", description=__doc__.splitlines()[0])
     parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="these models alone, with details; nothing is written"
+        "--only", nargs="+", metavar="NAME", help="these alone, with details; nothing is written"
     )
     parser.add_argument("--ci", action="store_true", help="those of the ordinary tests alone; nothing is written")
     parser.add_argument("--family", nargs="+", help="models of these families alone; nothing is written")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument("--again", action="store_true", help="forget the rows of earlier runs")
     parser.add_argument(
-        "--rows", type=Path, default=ROWS, help="where rows are written (default: build/coverage.jsonl)"
+        "--rows", type=Path, default=ROWS, help="default: build/coverage.jsonl"
     )
     given = parser.parse_args(arguments)
     _quiet()

@@ -47,7 +47,7 @@ def plain(value: Any) -> bool:
 
 
 def snapshot(model: nn.Module, optimizers: tuple[torch.optim.Optimizer, ...], extra: Any) -> dict[str, str]:
-    """Parameters, buffers and plain attributes of `model`, state and groups of each optimizer, `extra`, random states."""
+    """Parameters, buffers, plain attributes of `model`; state, groups of each optimizer; `extra`; random states."""
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found = {f"parameter {name}": digest(value) for name, value in model.named_parameters()}
     found |= {f"buffer {name}": digest(value) for name, value in model.named_buffers()}

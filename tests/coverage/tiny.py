@@ -61,6 +61,8 @@ def configured(config_class: type, **own: Any) -> Any:
     other = getattr(config_class, "attribute_map", {})
     usual = {name: value for name, value in USUAL.items() if name in names and other.get(name) not in names}
     usual |= {other[name]: value for name, value in USUAL.items() if name in other and other[name] in names}
+    if hasattr(config_class, "num_labels"):
+        usual["num_labels"] = USUAL["num_labels"]
     return config_class(**{**usual, **own})
 
 

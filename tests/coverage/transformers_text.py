@@ -56,7 +56,7 @@ _add("mistral", "mistral", "MistralForCausalLM", ci=True, sliding_window=4)
 _add("ministral", "mistral", "MinistralForCausalLM")
 _add("qwen2", "qwen", "Qwen2ForCausalLM", mask="ones")
 _add("qwen3", "qwen", "Qwen3ForCausalLM", ci=True)
-_add("qwen3_5", "qwen", "Qwen3_5ForCausalLM")
+_add("qwen3_5", "qwen", "Qwen3_5ForCausalLM", linear_num_value_heads=4, linear_num_key_heads=2)
 _add("gemma", "gemma", "GemmaForCausalLM")
 _add("gemma2", "gemma", "Gemma2ForCausalLM", sliding_window=4)
 _add("gemma3", "gemma", "Gemma3ForCausalLM", ci=True, sliding_window=4)
@@ -117,7 +117,12 @@ _add("phimoe", "experts", "PhimoeForCausalLM")
 _add("granitemoe", "experts", "GraniteMoeForCausalLM")
 _add("gpt_oss", "experts", "GptOssForCausalLM", sliding_window=4)
 _add("ernie4_5_moe", "experts", "Ernie4_5_MoeForCausalLM")
-_add("dbrx", "experts", "DbrxForCausalLM")
+_add(
+    *("dbrx", "experts", "DbrxForCausalLM"),
+    attn_config={"clip_qkv": 8.0, "kv_n_heads": 2, "rope_theta": 10000.0},
+    ffn_config={"ffn_hidden_size": 32, "moe_num_experts": 4, "moe_top_k": 2, "hidden_size": 32},
+    max_seq_len=32,
+)
 _add("jetmoe", "experts", "JetMoeForCausalLM")
 _add("llama4_text", "llama4", "Llama4ForCausalLM", ci=True, intermediate_size_mlp=48)
 DEEPSEEK: dict[str, Any] = {
@@ -137,7 +142,13 @@ _add("deepseek_v3", "deepseek", "DeepseekV3ForCausalLM", **DEEPSEEK)
 _add("glm4_moe", "glm", "Glm4MoeForCausalLM", n_group=1, topk_group=1, n_shared_experts=1, first_k_dense_replace=1)
 _add("dots1", "experts", "Dots1ForCausalLM", n_group=1, topk_group=1, n_shared_experts=1, first_k_dense_replace=1)
 _add("nllb_moe", "experts", "NllbMoeForConditionalGeneration", expert_capacity=8, encoder_sparse_step=1)
-_add("switch_transformers", "experts", "SwitchTransformersForConditionalGeneration", num_sparse_encoder_layers=1)
+_add(
+    "switch_transformers",
+    "experts",
+    "SwitchTransformersForConditionalGeneration",
+    num_sparse_encoder_layers=1,
+    decoder_start_token_id=1,
+)
 
 # recurrence and state spaces
 
@@ -145,11 +156,15 @@ _add("mamba", "state space", "MambaForCausalLM", ci=True, state_size=4)
 _add("mamba2", "state space", "Mamba2ForCausalLM", num_heads=4, head_dim=16, state_size=4, n_groups=1, chunk_size=4)
 _add("falcon_mamba", "state space", "FalconMambaForCausalLM", state_size=4)
 _add("bamba", "state space", "BambaForCausalLM", mamba_n_heads=4, mamba_d_head=16, mamba_n_groups=1, mamba_d_state=4)
-_add("jamba", "state space", "JambaForCausalLM", use_mamba_kernels=False, mamba_d_state=4, attn_layer_period=2, attn_layer_offset=1)
-_add("zamba", "state space", "ZambaForCausalLM", use_mamba_kernels=False, n_mamba_heads=2, mamba_d_state=4)
+JAMBA = {"attn_layer_period": 2, "attn_layer_offset": 1}
+_add("jamba", "state space", "JambaForCausalLM", use_mamba_kernels=False, mamba_d_state=4, **JAMBA)
+ZAMBA: dict[str, Any] = {"num_hidden_layers": 4, "layer_types": ["mamba", "hybrid", "mamba", "hybrid"]}
+_add("zamba", "state space", "ZambaForCausalLM", **ZAMBA, use_mamba_kernels=False, n_mamba_heads=2, mamba_d_state=4)
 _add("rwkv", "recurrent", "RwkvForCausalLM", context_length=16)
 _add("recurrent_gemma", "recurrent", "RecurrentGemmaForCausalLM", attention_window_size=8, lru_width=32)
-_add("xlstm", "recurrent", "xLSTMForCausalLM", mode="train", chunkwise_kernel="chunkwise--native_autograd", chunk_size=4)
+_add(
+    "xlstm", "recurrent", "xLSTMForCausalLM", mode="train", chunkwise_kernel="chunkwise--native_autograd", chunk_size=4
+)
 _add("lfm2", "recurrent", "Lfm2ForCausalLM", layer_types=["conv", "full_attention"])
 _add("qwen3_next", "recurrent", "Qwen3NextForCausalLM", linear_num_value_heads=4, linear_num_key_heads=2)
 
@@ -170,7 +185,8 @@ _add("deberta_v2", "deberta", "DebertaV2ForMaskedLM", ci=True, relative_attentio
 _add("convbert", "convbert", "ConvBertForMaskedLM", mask="padded")
 _add("mpnet", "mpnet", "MPNetForMaskedLM", max_position_embeddings=40)
 _add("fnet", "fnet", "FNetForMaskedLM")
-_add("mobilebert", "mobilebert", "MobileBertForMaskedLM", true_hidden_size=32, intra_bottleneck_size=32, embedding_size=32)
+MOBILE = {"true_hidden_size": 32, "intra_bottleneck_size": 32, "embedding_size": 32}
+_add("mobilebert", "mobilebert", "MobileBertForMaskedLM", **MOBILE)
 _add("squeezebert", "squeezebert", "SqueezeBertForMaskedLM", embedding_size=32)
 _add("modernbert", "modernbert", "ModernBertForMaskedLM", mask="padded", attn_implementation="sdpa", local_attention=8)
 _add("nomic_bert", "bert", "NomicBertForMaskedLM")
@@ -183,7 +199,7 @@ _add("ernie", "ernie", "ErnieForMaskedLM")
 _add("xlm", "xlm", "XLMWithLMHeadModel", emb_dim=32, n_words=96, mask="padded", use_lang_emb=False)
 _add("flaubert", "xlm", "FlaubertWithLMHeadModel", emb_dim=32, n_words=96, layerdrop=0.2)
 _add("xlnet", "xlnet", "XLNetLMHeadModel", d_inner=48)
-_add("canine", "canine", "CanineForSequenceClassification")
+MODELS.add("canine", "canine", partial(classification, "CanineForSequenceClassification", length=16))
 _add("xmod", "bert", "XmodForMaskedLM", max_position_embeddings=40, default_language="en_XX", languages=["en_XX"])
 _add("data2vec_text", "bert", "Data2VecTextForMaskedLM", max_position_embeddings=40)
 _add("luke", "luke", "LukeForMaskedLM", entity_vocab_size=10, entity_emb_size=16, max_position_embeddings=40)
@@ -211,13 +227,14 @@ _add("yoso", "long", "YosoForMaskedLM", use_expectation=True)
 _add("mra", "long", "MraForMaskedLM")
 _add("funnel", "funnel", "FunnelForMaskedLM", block_sizes=[1, 1], num_decoder_layers=1, d_head=8, d_inner=48)
 _add("led", "long", "LEDForConditionalGeneration", attention_window=4, max_encoder_position_embeddings=32)
-_add("longt5", "long", "LongT5ForConditionalGeneration", local_radius=4)
+_add("longt5", "long", "LongT5ForConditionalGeneration", local_radius=4, decoder_start_token_id=1)
 _add("bigbird_pegasus", "long", "BigBirdPegasusForConditionalGeneration", attention_type="original_full")
 _add("pegasus_x", "long", "PegasusXForConditionalGeneration", block_size=4, num_global_tokens=4)
 
 # encoders with decoders
 
-_add("t5", "t5", "T5ForConditionalGeneration", ci=True, mask="padded")
+STARTED = {"decoder_start_token_id": 1}
+_add("t5", "t5", "T5ForConditionalGeneration", ci=True, mask="padded", **STARTED)
 _add("mt5", "t5", "MT5ForConditionalGeneration")
 _add("umt5", "t5", "UMT5ForConditionalGeneration")
 _add("bart", "bart", "BartForConditionalGeneration", ci=True, mask="padded")
@@ -231,5 +248,8 @@ _add("plbart", "bart", "PLBartForConditionalGeneration")
 _add("m2m_100", "bart", "M2M100ForConditionalGeneration")
 _add("fsmt", "bart", "FSMTForConditionalGeneration", langs=["en", "de"], src_vocab_size=96, tgt_vocab_size=96)
 _add("mvp", "bart", "MvpForConditionalGeneration")
-PROPHET = {"num_encoder_layers": 2, "num_decoder_layers": 2, "num_encoder_attention_heads": 4, "num_decoder_attention_heads": 4}
+PROPHET = {
+    **dict.fromkeys(("num_encoder_layers", "num_decoder_layers"), 2),
+    **dict.fromkeys(("num_encoder_attention_heads", "num_decoder_attention_heads"), 4),
+}
 _add("prophetnet", "prophetnet", "ProphetNetForConditionalGeneration", **PROPHET)
