@@ -17,7 +17,15 @@ Made = dict[str, Any]
     extra       function without arguments -> whatever else the step leaves (an EMA copy, a log), compared as well
 """
 
-SOURCES = ("transformers_text", "plain_layers", "plain_sequences", "plain_training", "plain_steps")
+SOURCES = (
+    "transformers_text",
+    "transformers_vision",
+    "transformers_other",
+    "plain_layers",
+    "plain_sequences",
+    "plain_training",
+    "plain_steps",
+)
 
 
 @dataclass(frozen=True)

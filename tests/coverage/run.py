@@ -49,16 +49,12 @@ PRELOADED = (
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.coverage.run", description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--only", nargs="+", metavar="NAME", help="these alone, with details; nothing is written"
-    )
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="these alone, with details; nothing is written")
     parser.add_argument("--ci", action="store_true", help="those of the ordinary tests alone; nothing is written")
     parser.add_argument("--family", nargs="+", help="models of these families alone; nothing is written")
     parser.add_argument("--workers", type=int, default=2, metavar="N")
     parser.add_argument("--again", action="store_true", help="forget the rows of earlier runs")
-    parser.add_argument(
-        "--rows", type=Path, default=ROWS, help="default: build/coverage.jsonl"
-    )
+    parser.add_argument("--rows", type=Path, default=ROWS, help="default: build/coverage.jsonl")
     given = parser.parse_args(arguments)
     _quiet()
     known = entries()

@@ -72,10 +72,9 @@ def tiny(class_name: str, **own: Any) -> Any:
     return model_class(configured(model_class.config_class, **own)).train()
 
 
-def sub(class_name: str, **own: Any) -> dict[str, Any]:
-    """A tiny configuration of that class as a dictionary: part of another configuration."""
-    found: dict[str, Any] = configured(getattr(transformers, class_name), **own).to_dict()
-    return found
+def part(class_name: str, **own: Any) -> Any:
+    """A tiny configuration of that class: part of another configuration."""
+    return configured(getattr(transformers, class_name), **own)
 
 
 def given(model: Any, batch: Callable[[], dict[str, Any]]) -> Made:
