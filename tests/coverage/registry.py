@@ -21,6 +21,7 @@ SOURCES = (
     "transformers_text",
     "transformers_vision",
     "transformers_other",
+    "diffusers_models",
     "plain_layers",
     "plain_sequences",
     "plain_training",
