@@ -8,17 +8,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from tests.coverage.registry import SOURCES
+
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results" / "coverage.json"
 PAGE = ROOT / "docs" / "coverage.md"
 WORDS = ("identical", "eager", "refused", "different", "traceback", "not trainable")
-TITLES = {
-    "transformers_text": "transformers: text",
-    "transformers_vision": "transformers: images",
-    "transformers_other": "transformers: sound, several modes, time series",
-    "diffusers_models": "diffusers",
-    "plain_models": "plain torch",
-}
 SHOWN = ("seconds", "key")
 """Parts of a row that change with every run and stay out of the results."""
 
@@ -48,8 +43,8 @@ def page(data: dict[str, Any]) -> str:
 <!-- written by tests/coverage/page.py from benchmarks/results/coverage.json -->
 
 `make coverage-of-models` on {data["date"][:10]}, commit {data["commit"]}: {data["machine"]["processor"]}, torch
-{versions["torch"]}, transformers {versions["transformers"]}, diffusers {versions["diffusers"]}. Tiny configurations with
-random weights, nothing downloaded. Four steps are run eagerly and four by `roam.hook` from the same seed, with two
+{versions["torch"]}, transformers {versions["transformers"]}, diffusers {versions["diffusers"]}.
+Tiny configurations with random weights, nothing downloaded. Four steps are run eagerly and four by `roam.hook` from the same seed, with two
 batches in turn; losses, parameters, buffers, attributes of modules, optimizer state and random states are compared bit
 for bit.
 
@@ -62,7 +57,7 @@ for bit.
 {len(rows)} models, {trained} of them train eagerly.
 """
     table = ["| | " + " | ".join(WORDS) + " | identical, of those that train |", "|---" * (len(WORDS) + 2) + "|"]
-    groups = {title: [row for row in rows if row["source"] == source] for source, title in TITLES.items()}
+    groups = {title: [row for row in rows if row["source"] in sources] for title, sources in SOURCES.items()}
     for title, group in {**groups, "all": rows}.items():
         table.append(_counts(title, group))
     parts = [head, "\n".join(table)]

@@ -17,27 +17,40 @@ Made = dict[str, Any]
     extra       function without arguments -> whatever else the step leaves (an EMA copy, a log), compared as well
 """
 
-SOURCES = (
-    "transformers_text",
-    "transformers_vision",
-    "transformers_other",
-    "diffusers_models",
-    "plain_layers",
-    "plain_sequences",
-    "plain_training",
-    "plain_steps",
-)
+SOURCES = {
+    "transformers: text": ("transformers_text",),
+    "transformers: images": ("transformers_vision", "transformers_dense"),
+    "transformers: sound, several modes, documents, time series": (
+        "transformers_sound",
+        "transformers_modes",
+        "transformers_other",
+    ),
+    "diffusers": ("diffusers_unets", "diffusers_transformers", "diffusers_autoencoders"),
+    "plain torch": (
+        "plain_layers",
+        "plain_sequences",
+        "plain_tables",
+        "plain_losses",
+        "plain_training",
+        "plain_steps",
+    ),
+}
+"""The files of models by heading."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One model. `family`: the row's heading in the table. `ci`: it runs in the ordinary tests as well."""
+    """One model, of the file `source`.
+
+    `ci`: it runs in the ordinary tests as well. `refused`: it is refused, rightly, with these words among the reason.
+    """
 
     name: str
     source: str
     family: str
     build: Callable[[], Made]
     ci: bool = False
+    refused: str = ""
 
 
 class Source:
@@ -47,17 +60,19 @@ class Source:
         self.name = name
         self.entries: dict[str, Entry] = {}
 
-    def add(self, name: str, family: str, build: Callable[[], Made], ci: bool = False) -> None:
+    def add(self, name: str, family: str, build: Callable[[], Made], ci: bool = False, refused: str = "") -> None:
         """Add a model. Raises ValueError when the name is taken."""
         if name in self.entries:
             raise ValueError(f"two models are called {name}")
-        self.entries[name] = Entry(name, self.name, family, build, ci)
+        self.entries[name] = Entry(name, self.name, family, build, ci, refused)
 
-    def model(self, family: str, ci: bool = False) -> Callable[[Callable[[], Made]], Callable[[], Made]]:
+    def model(
+        self, family: str, ci: bool = False, refused: str = ""
+    ) -> Callable[[Callable[[], Made]], Callable[[], Made]]:
         """Decorator for a builder; the model has its function's name."""
 
         def register(build: Callable[[], Made]) -> Callable[[], Made]:
-            self.add(build.__name__, family, build, ci)
+            self.add(build.__name__, family, build, ci, refused)
             return build
 
         return register
@@ -66,8 +81,8 @@ class Source:
 def entries() -> dict[str, Entry]:
     """Every model by name. Raises ValueError when two files use one name."""
     found: dict[str, Entry] = {}
-    for source in SOURCES:
-        for name, entry in importlib.import_module(f"tests.coverage.{source}").MODELS.entries.items():
+    for source in [source for sources in SOURCES.values() for source in sources]:
+        for name, entry in importlib.import_module(f"tests.coverage.models.{source}").MODELS.entries.items():
             if name in found:
                 raise ValueError(f"two models are called {name}: in {found[name].source} and {source}")
             found[name] = entry

@@ -27,6 +27,8 @@ from tests.coverage.registry import Entry, entries
 
 ROOT = Path(__file__).resolve().parents[2]
 ROWS = ROOT / "build" / "coverage.jsonl"
+MODELS = ROOT / "tests" / "coverage" / "models"
+HELPERS = ("noise", "pictures", "plain_parts", "plain_readers", "plain_small", "tiny")
 LIMIT_SECONDS = 120
 PACKAGES = ("torch", "transformers", "diffusers")
 PRELOADED = (
@@ -134,7 +136,7 @@ def _job(entry: Entry, details: bool) -> Any:
 def _key(entry: Entry) -> str:
     """A digest of all that a row depends on: our code, the model's file, the packages' versions."""
     digest = hashlib.sha256(_code().encode())
-    digest.update(Path(ROOT, "tests", "coverage", f"{entry.source}.py").read_bytes())
+    digest.update((MODELS / f"{entry.source}.py").read_bytes())
     return digest.hexdigest()[:16]
 
 
@@ -142,7 +144,8 @@ def _code() -> str:
     if not _CODE:
         digest = hashlib.sha256(repr([(name, importlib.metadata.version(name)) for name in PACKAGES]).encode())
         files = [file for file in sorted((ROOT / "roam_lab").rglob("*.py")) if not {"lab", "report"} & set(file.parts)]
-        for file in [*files, ROOT / "tests" / "coverage" / "outcome.py", ROOT / "tests" / "coverage" / "snapshot.py"]:
+        files += [ROOT / "tests" / "coverage" / name for name in ("outcome.py", "snapshot.py")]
+        for file in [*files, *(MODELS / f"{name}.py" for name in HELPERS)]:
             digest.update(file.read_bytes())
         _CODE.append(digest.hexdigest())
     return _CODE[0]

@@ -1,4 +1,4 @@
-"""One small classifier under the steps and optimizers that training loops have: clipping, scaling, schedules, closures."""
+"""One small classifier under the steps and optimizers of training loops: clipping, scaling, schedules, closures."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tests.coverage.plain_training import dense, stepped, usual
+from tests.coverage.models.plain_small import dense, stepped, usual
 from tests.coverage.registry import Made, Source
 
 MODELS = Source("plain_steps")
@@ -20,7 +20,7 @@ def _updated(optimizer: Optimizer) -> None:
     optimizer.zero_grad()
 
 
-@MODELS.model("clipping", ci=True)
+@MODELS.model("clipping")
 def clipped_norm() -> Made:
     def step(model: nn.Module, optimizer: Optimizer, batch: Any) -> torch.Tensor:
         loss = usual(model, batch)
@@ -74,7 +74,7 @@ def accumulated() -> Made:
     return stepped(step)
 
 
-@MODELS.model("precision", ci=True)
+@MODELS.model("precision")
 def autocast_bfloat16() -> Made:
     def step(model: nn.Module, optimizer: Optimizer, batch: Any) -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -164,7 +164,7 @@ def loss_logged() -> Made:
     return stepped(step, extra=lambda: list(log))
 
 
-@MODELS.model("closures")
+@MODELS.model("closures", ci=True, refused="LBFGS.step needs a closure")
 def lbfgs() -> Made:
     def step(model: nn.Module, optimizer: Optimizer, batch: Any) -> torch.Tensor:
         def closure() -> torch.Tensor:
@@ -236,7 +236,7 @@ for _name, _make in {
     "rprop": lambda p: torch.optim.Rprop(p),
     "rmsprop": lambda p: torch.optim.RMSprop(p, momentum=0.9, centered=True),
 }.items():
-    MODELS.add(f"optimizer_{_name}", "optimizers", _trained_by(_make), ci=_name == "sgd")
+    MODELS.add(f"optimizer_{_name}", "optimizers", _trained_by(_make))
 
 
 @MODELS.model("optimizers")

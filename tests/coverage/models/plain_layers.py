@@ -1,63 +1,22 @@
-"""Models of plain torch, one for each kind of layer or operator: what is between input and loss."""
+"""Models of plain torch: dense layers and convolutions with every norm and activation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as fn
 
+from tests.coverage.models.plain_parts import CLASSES, Mapped, classified, head, regressed
 from tests.coverage.registry import Made, Source
 
 MODELS = Source("plain_layers")
-CLASSES = 5
-
-
-def classified(model: nn.Module, *shape: int, memory_format: torch.memory_format = torch.contiguous_format) -> Made:
-    """`model` maps inputs of `shape` to scores of `CLASSES` classes; cross entropy."""
-
-    def batch() -> tuple[torch.Tensor, torch.Tensor]:
-        inputs = torch.randn(shape).to(memory_format=memory_format)
-        return inputs, torch.randint(0, CLASSES, shape[:1])
-
-    model.to(memory_format=memory_format)  # type: ignore[call-overload]
-    return {"model": model.train(), "batches": [batch(), batch()], "loss": nn.CrossEntropyLoss()}
-
-
-def regressed(model: nn.Module, batch: Callable[[], Any]) -> Made:
-    """`model` maps the batch's tensors to one whose mean square is the loss."""
-
-    def loss(model: nn.Module, batch: Any) -> torch.Tensor:
-        return model(*batch).float().square().mean()
-
-    return {"model": model.train(), "batches": [batch(), batch()], "loss": loss}
-
-
-class Mapped(nn.Module):
-    """A body and a function of (body, inputs): for what is no chain of modules."""
-
-    def __init__(self, function: Callable[..., torch.Tensor], **parts: nn.Module | nn.Parameter) -> None:
-        super().__init__()
-        self.function = function
-        for name, part in parts.items():
-            setattr(self, name, part)
-
-    def forward(self, *inputs: Any) -> torch.Tensor:
-        """The function's result."""
-        return self.function(self, *inputs)
-
-
-def head(*body: nn.Module, width: int) -> nn.Sequential:
-    """A convolutional body with pooling and scores."""
-    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, CLASSES))
-
 
 # chains of dense layers: every norm, every activation
 
 
-@MODELS.model("dense", ci=True)
+@MODELS.model("dense")
 def mlp() -> Made:
     return classified(nn.Sequential(nn.Linear(12, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, CLASSES)), 6, 12)
 
@@ -183,7 +142,7 @@ def densenet_like() -> Made:
     return classified(head(nn.Conv2d(3, 8, 3, 1, 1), Dense(), *transition, width=10), 3, 3, 12, 12)
 
 
-@MODELS.model("convolution", ci=True)
+@MODELS.model("convolution")
 def unet_like() -> Made:
     def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
         one = m.down1(x)
@@ -293,35 +252,3 @@ def poolings() -> Made:
 
     last = nn.Sequential(nn.Conv2d(8, 4, 1), nn.FractionalMaxPool2d(3, 4))
     return regressed(Mapped(forward, first=nn.Conv2d(3, 4, 3, 1, 1), last=last), lambda: (torch.randn(2, 3, 12, 12),))
-
-
-@MODELS.model("resampling")
-def interpolate() -> Made:
-    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
-        for mode in ("nearest", "bilinear", "bicubic", "area", "nearest-exact"):
-            corners = {"align_corners": False} if mode in ("bilinear", "bicubic") else {}
-            x = m.mix(fn.interpolate(x, size=(9, 9), mode=mode, **corners))
-            x = fn.interpolate(x, scale_factor=0.75, mode=mode, **corners)
-        return fn.interpolate(x, size=(12, 12), mode="bilinear", antialias=True, align_corners=True)
-
-    return regressed(Mapped(forward, mix=nn.Conv2d(3, 3, 3, 1, 1)), lambda: (torch.randn(2, 3, 8, 8),))
-
-
-@MODELS.model("resampling")
-def spatial_transformer() -> Made:
-    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
-        theta = m.where(x).view(-1, 2, 3)
-        grid = fn.affine_grid(theta, list(x.shape), align_corners=False)
-        return m.last(fn.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False))
-
-    where = nn.Sequential(nn.Conv2d(3, 4, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 5 * 5, 6))
-    return regressed(Mapped(forward, where=where, last=nn.Conv2d(3, 2, 3)), lambda: (torch.randn(2, 3, 12, 12),))
-
-
-@MODELS.model("resampling")
-def unfold_and_fold() -> Made:
-    def forward(m: Any, x: torch.Tensor) -> torch.Tensor:
-        patches = fn.unfold(x, 3, padding=1).transpose(1, 2)
-        return fn.fold(m.mix(patches).transpose(1, 2), x.shape[-2:], 3, padding=1)
-
-    return regressed(Mapped(forward, mix=nn.Linear(18, 18)), lambda: (torch.randn(2, 2, 8, 8),))

@@ -1,4 +1,4 @@
-"""Image models of transformers: classification, segmentation, detection, depth, masked images."""
+"""Image models of transformers that put pictures into classes, or restore what is masked."""
 
 from __future__ import annotations
 
@@ -8,55 +8,11 @@ from typing import Any
 
 import torch
 
+from tests.coverage.models.pictures import Batch, classified, feature_loss, masked, plain, segmented
+from tests.coverage.models.tiny import given, tiny
 from tests.coverage.registry import Made, Source
-from tests.coverage.tiny import given, part, pictures, tiny
 
 MODELS = Source("transformers_vision")
-Batch = dict[str, Any]
-
-
-def classified(size: int = 32) -> Batch:
-    """Images with a class each."""
-    return {"pixel_values": pictures(size=size), "labels": torch.randint(0, 5, (2,))}
-
-
-def segmented(size: int = 32) -> Batch:
-    """Images with a class a pixel; 255 is none."""
-    labels = torch.randint(0, 5, (2, size, size))
-    labels[:, :2] = 255
-    return {"pixel_values": pictures(size=size), "labels": labels}
-
-
-def plain(size: int = 32) -> Batch:
-    """Images alone."""
-    return {"pixel_values": pictures(size=size)}
-
-
-def masked(size: int = 32, patch: int = 8) -> Batch:
-    """Images with half of their patches masked."""
-    count = (size // patch) ** 2
-    hidden = torch.arange(count).remainder(2).bool().expand(2, -1)
-    return {"pixel_values": pictures(size=size), "bool_masked_pos": hidden}
-
-
-def depths(size: int = 32) -> Batch:
-    """Images with a depth a pixel."""
-    return {"pixel_values": pictures(size=size), "labels": torch.rand(2, size, size) + 0.1}
-
-
-def feature_loss(model: Any, batch: Batch) -> torch.Tensor:
-    """For models without a loss: the mean square of what they return first."""
-    output = model(**batch)
-    first = output[0] if not isinstance(output[0], (list, tuple)) else output[0][-1]
-    found: torch.Tensor = first.float().square().mean()
-    return found
-
-
-def all_losses(model: Any, batch: Batch) -> torch.Tensor:
-    """For detection, whose own loss matches boxes by scipy: the mean squares of all tensors that it returns."""
-    output = model(**batch)
-    tensors = [value for value in output.values() if isinstance(value, torch.Tensor) and value.requires_grad]
-    return torch.stack([value.float().square().mean() for value in tensors]).sum()
 
 
 def _build(class_name: str, batch: Callable[[], Batch], loss: Any, own: dict[str, Any]) -> Made:
@@ -91,7 +47,7 @@ DECODED = {
     "decoder_num_attention_heads": 4,
     "decoder_intermediate_size": 48,
 }
-_add("vit_mae", "vit", "ViTMAEForPreTraining", plain, ci=True, **DECODED)
+_add("vit_mae", "vit", "ViTMAEForPreTraining", plain, **DECODED)
 _add(
     "vitdet",
     "vit",
@@ -135,12 +91,12 @@ _add(
     "swin",
     "swin",
     "SwinForImageClassification",
-    ci=True,
     patch_size=4,
     embed_dim=16,
     depths=[2, 2],
     num_heads=[2, 4],
     window_size=4,
+    ci=True,
 )
 _add(
     "swinv2",
@@ -276,11 +232,11 @@ _add(
     "resnet",
     "resnet",
     "ResNetForImageClassification",
-    ci=True,
     embedding_size=8,
     hidden_sizes=[8, 16],
     depths=[1, 1],
     layer_type="basic",
+    ci=True,
 )
 _add(
     "resnet_bottleneck",
@@ -304,7 +260,6 @@ _add(
     "convnext",
     "convnext",
     "ConvNextForImageClassification",
-    ci=True,
     patch_size=4,
     hidden_sizes=[8, 16],
     depths=[1, 1],
@@ -353,196 +308,4 @@ _add(
     conv_layer_strides=[[2], [2], [2], [2]],
     stem_out_channels=8,
     hidden_sizes=[8, 8, 16, 16, 16],
-)
-
-# dense predictions
-
-SEGFORMER = {
-    "hidden_sizes": [16, 16, 32, 32],
-    "depths": [1, 1, 1, 1],
-    "num_attention_heads": [1, 2, 2, 2],
-    "decoder_hidden_size": 16,
-}
-_add("segformer", "segformer", "SegformerForSemanticSegmentation", segmented, ci=True, **SEGFORMER)
-_add("segformer_classes", "segformer", "SegformerForImageClassification", **SEGFORMER)
-_add(
-    "glpn",
-    "segformer",
-    "GLPNForDepthEstimation",
-    depths,
-    hidden_sizes=[16, 16, 32, 32],
-    depths=[1, 1, 1, 1],
-    num_attention_heads=[1, 2, 2, 2],
-    decoder_hidden_size=16,
-)
-
-
-def _upernet() -> Made:
-    backbone = part(
-        "ConvNextConfig",
-        num_stages=4,
-        patch_size=4,
-        hidden_sizes=[8, 16, 16, 16],
-        depths=[1, 1, 1, 1],
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )
-    own = {
-        "backbone_config": backbone,
-        "hidden_size": 16,
-        "pool_scales": [1, 2],
-        "auxiliary_in_channels": 16,
-        "auxiliary_channels": 8,
-    }
-    return given(tiny("UperNetForSemanticSegmentation", **own), partial(segmented, 64))
-
-
-MODELS.add("upernet", "upernet", _upernet, ci=True)
-_add(
-    "dpt",
-    "dpt",
-    "DPTForSemanticSegmentation",
-    segmented,
-    num_hidden_layers=4,
-    backbone_out_indices=[0, 1, 2, 3],
-    neck_hidden_sizes=[8, 8, 16, 16],
-    fusion_hidden_size=16,
-    is_hybrid=False,
-)
-_add(
-    "dpt_depth",
-    "dpt",
-    "DPTForDepthEstimation",
-    plain,
-    loss=feature_loss,
-    num_hidden_layers=4,
-    backbone_out_indices=[0, 1, 2, 3],
-    neck_hidden_sizes=[8, 8, 16, 16],
-    fusion_hidden_size=16,
-    is_hybrid=False,
-)
-
-
-def _depth_anything() -> Made:
-    backbone = part(
-        "Dinov2Config",
-        num_hidden_layers=4,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-        reshape_hidden_states=False,
-    )
-    own = {
-        "backbone_config": backbone,
-        "reassemble_hidden_size": 32,
-        "neck_hidden_sizes": [8, 8, 16, 16],
-        "fusion_hidden_size": 16,
-        "head_hidden_size": 8,
-        "patch_size": 8,
-    }
-    return {**given(tiny("DepthAnythingForDepthEstimation", **own), plain), "loss": feature_loss}
-
-
-MODELS.add("depth_anything", "dpt", _depth_anything)
-
-
-def _vitpose() -> Made:
-    backbone = part(
-        "VitPoseBackboneConfig",
-        image_size=[32, 32],
-        patch_size=[8, 8],
-        out_features=["stage2"],
-        part_features=8,
-        num_experts=1,
-    )
-    model = tiny("VitPoseForPoseEstimation", backbone_config=backbone, num_labels=3)
-    return {**given(model, plain), "loss": feature_loss}
-
-
-MODELS.add("vitpose", "vit", _vitpose)
-
-# detection and instances
-
-RESNET: dict[str, Any] = {
-    "embedding_size": 8,
-    "hidden_sizes": [8, 16, 16, 16],
-    "depths": [1, 1, 1, 1],
-    "layer_type": "basic",
-}
-_add(
-    "yolos", "detection", "YolosForObjectDetection", plain, loss=all_losses, num_detection_tokens=5, image_size=[32, 32]
-)
-
-
-def _detr(class_name: str, out: tuple[str, ...] = ("stage4",), **own: Any) -> Made:
-    backbone = part("ResNetConfig", **RESNET, out_features=list(out))
-    own = {
-        "backbone_config": backbone,
-        "use_timm_backbone": False,
-        "use_pretrained_backbone": False,
-        "backbone": None,
-        "num_queries": 5,
-        **own,
-    }
-    return {**given(tiny(class_name, **own), partial(plain, 64)), "loss": all_losses}
-
-
-MODELS.add("detr", "detection", partial(_detr, "DetrForObjectDetection"))
-MODELS.add("table_transformer", "detection", partial(_detr, "TableTransformerForObjectDetection"))
-MODELS.add("conditional_detr", "detection", partial(_detr, "ConditionalDetrForObjectDetection"))
-MODELS.add("dab_detr", "detection", partial(_detr, "DabDetrForObjectDetection"))
-MODELS.add(
-    "deformable_detr",
-    "detection",
-    partial(_detr, "DeformableDetrForObjectDetection", ("stage2", "stage3", "stage4"), num_feature_levels=3),
-)
-
-
-def _maskformer(class_name: str, **own: Any) -> Made:
-    backbone = part(
-        "SwinConfig",
-        image_size=32,
-        patch_size=2,
-        embed_dim=8,
-        depths=[1, 1, 1, 1],
-        num_heads=[1, 1, 2, 2],
-        window_size=4,
-        out_features=["stage1", "stage2", "stage3", "stage4"],
-    )
-    return {**given(tiny(class_name, backbone_config=backbone, **own), plain), "loss": all_losses}
-
-
-MASK2FORMER = {
-    "hidden_dim": 32,
-    "feature_size": 32,
-    "mask_feature_size": 32,
-    "encoder_feedforward_dim": 16,
-    "dim_feedforward": 16,
-    "num_queries": 5,
-    "train_num_points": 16,
-    "encoder_layers": 1,
-    "num_attention_heads": 2,
-}
-MODELS.add("mask2former", "instances", partial(_maskformer, "Mask2FormerForUniversalSegmentation", **MASK2FORMER))
-MODELS.add(
-    "maskformer",
-    "instances",
-    partial(
-        _maskformer,
-        "MaskFormerForInstanceSegmentation",
-        fpn_feature_size=32,
-        mask_feature_size=32,
-        decoder_config=part(
-            "DetrConfig",
-            num_queries=5,
-            use_timm_backbone=False,
-            use_pretrained_backbone=False,
-            backbone=None,
-            backbone_config=part("ResNetConfig", **RESNET),
-        ),
-    ),
-)
-_add(
-    "imagegpt",
-    "pixels as words",
-    "ImageGPTForCausalImageModeling",
-    lambda: (lambda ids: {"input_ids": ids, "labels": ids})(torch.randint(0, 16, (2, 16))),
-    vocab_size=17,
 )

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from tests.coverage.models.tiny import given, padded, tiny, tokens
 from tests.coverage.registry import Made, Source
-from tests.coverage.tiny import given, padded, tiny, tokens
 
 MODELS = Source("transformers_text")
 
@@ -48,14 +48,14 @@ def _add(name: str, family: str, class_name: str, ci: bool = False, **own: Any) 
 
 # decoders with rotary positions, and their kin
 
-_add("llama", "llama", "LlamaForCausalLM", ci=True)
+_add("llama", "llama", "LlamaForCausalLM")
 _add("llama_padded", "llama", "LlamaForCausalLM", mask="padded")
 _add("llama_padded_later", "llama", "LlamaForCausalLM", ci=True, mask="padded later")
 _add("llama_eager_attention", "llama", "LlamaForCausalLM", attn_implementation="eager", mask="padded")
-_add("mistral", "mistral", "MistralForCausalLM", ci=True, sliding_window=4)
+_add("mistral", "mistral", "MistralForCausalLM", sliding_window=4)
 _add("ministral", "mistral", "MinistralForCausalLM")
 _add("qwen2", "qwen", "Qwen2ForCausalLM", mask="ones")
-_add("qwen3", "qwen", "Qwen3ForCausalLM", ci=True)
+_add("qwen3", "qwen", "Qwen3ForCausalLM")
 _add("qwen3_5", "qwen", "Qwen3_5ForCausalLM", linear_num_value_heads=4, linear_num_key_heads=2)
 _add("gemma", "gemma", "GemmaForCausalLM")
 _add("gemma2", "gemma", "Gemma2ForCausalLM", sliding_window=4)
@@ -124,7 +124,7 @@ _add(
     max_seq_len=32,
 )
 _add("jetmoe", "experts", "JetMoeForCausalLM")
-_add("llama4_text", "llama4", "Llama4ForCausalLM", ci=True, intermediate_size_mlp=48)
+_add("llama4_text", "llama4", "Llama4ForCausalLM", intermediate_size_mlp=48)
 DEEPSEEK: dict[str, Any] = {
     "kv_lora_rank": 8,
     "q_lora_rank": 16,
@@ -181,7 +181,7 @@ _add("distilbert", "bert", "DistilBertForMaskedLM", dim=32, hidden_dim=48, mask=
 _add("electra", "electra", "ElectraForMaskedLM", mask="ones")
 _add("albert", "albert", "AlbertForMaskedLM", mask="padded")
 _add("deberta", "deberta", "DebertaForMaskedLM", mask="padded", relative_attention=True, pos_att_type=["c2p", "p2c"])
-_add("deberta_v2", "deberta", "DebertaV2ForMaskedLM", ci=True, relative_attention=True, pos_att_type=["c2p", "p2c"])
+_add("deberta_v2", "deberta", "DebertaV2ForMaskedLM", relative_attention=True, pos_att_type=["c2p", "p2c"])
 _add("convbert", "convbert", "ConvBertForMaskedLM", mask="padded")
 _add("mpnet", "mpnet", "MPNetForMaskedLM", max_position_embeddings=40)
 _add("fnet", "fnet", "FNetForMaskedLM")
@@ -237,7 +237,7 @@ STARTED = {"decoder_start_token_id": 1}
 _add("t5", "t5", "T5ForConditionalGeneration", ci=True, mask="padded", **STARTED)
 _add("mt5", "t5", "MT5ForConditionalGeneration")
 _add("umt5", "t5", "UMT5ForConditionalGeneration")
-_add("bart", "bart", "BartForConditionalGeneration", ci=True, mask="padded")
+_add("bart", "bart", "BartForConditionalGeneration", mask="padded")
 _add("bart_layerdrop", "bart", "BartForConditionalGeneration", encoder_layerdrop=0.3, decoder_layerdrop=0.3)
 _add("mbart", "bart", "MBartForConditionalGeneration")
 _add("pegasus", "bart", "PegasusForConditionalGeneration")
