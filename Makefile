@@ -5,8 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+COVERAGE_ARGS ?=
 
-.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean
+.PHONY: help venv demo test check format docs bench bench-planning bench-training coverage-of-models rivals notebooks \
+	picture clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -59,6 +61,9 @@ rivals: $(STAMP)  ## other projects' planners for bench-planning, in a folder of
 
 bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu
+
+coverage-of-models: $(STAMP)  ## which of 400 models are trained bit for bit: docs/coverage.md (half an hour; resumable)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.coverage.run $(COVERAGE_ARGS)
 
 notebooks: $(STAMP)  ## run the notebooks again and save them with their outputs
 	$(BIN)/python notebooks/refresh.py

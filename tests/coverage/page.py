@@ -44,9 +44,9 @@ def page(data: dict[str, Any]) -> str:
 
 `make coverage-of-models` on {data["date"][:10]}, commit {data["commit"]}: {data["machine"]["processor"]}, torch
 {versions["torch"]}, transformers {versions["transformers"]}, diffusers {versions["diffusers"]}.
-Tiny configurations with random weights, nothing downloaded. Four steps are run eagerly and four by `roam.hook` from the same seed, with two
-batches in turn; losses, parameters, buffers, attributes of modules, optimizer state and random states are compared bit
-for bit.
+Tiny configurations with random weights, nothing downloaded. Four steps are run eagerly and four by `roam.hook` from the
+same seed, with two batches in turn; losses, parameters, buffers, attributes of modules, optimizer state and random
+states are compared bit for bit.
 
 - **identical**: equal bit for bit; every step but at most the first ran planned
 - **eager**: equal, but more steps than the first ran eagerly

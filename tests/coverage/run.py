@@ -112,12 +112,13 @@ def _resume(chosen: list[Entry], path: Path, workers: int) -> list[dict[str, Any
 def _run(chosen: list[Entry], workers: int, details: bool = False) -> Any:
     """Yields rows as they come, and prints a line for each."""
     by_name = {entry.name: entry for entry in chosen}
+    keys = {entry.name: _key(entry) for entry in chosen}  # now: the files may be edited while models run
     jobs = [(entry.name, _job(entry, details)) for entry in chosen]
     for done, (name, result, seconds) in enumerate(guarded.run_guarded(jobs, workers, LIMIT_SECONDS), 1):
         entry = by_name[name]
         if "ended" in result:
             result = {"word": "traceback", "reason": result["ended"]}
-        row = {"name": name, "source": entry.source, "family": entry.family, "key": _key(entry)}
+        row = {"name": name, "source": entry.source, "family": entry.family, "key": keys[name]}
         row |= {**result, "seconds": round(seconds, 1)}
         print(f"{done:4}/{len(chosen)} {name}: {row['word']} ({seconds:.1f} s) {row['reason']}", flush=True)
         if details and row.get("details"):

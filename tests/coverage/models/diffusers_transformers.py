@@ -75,6 +75,7 @@ _add(
     "transformer",
     "SD3Transformer2DModel",
     lambda: seen(4, 8, 8, words=5, pooled_projections=torch.randn(2, 16)),
+    ci=True,
     **HEADS,
     **JOINT,
     sample_size=8,
