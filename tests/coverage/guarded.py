@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
+import resource
 import select
 import signal
 import sys
@@ -12,6 +14,8 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+
+PATIENCE = 5
 
 
 @dataclass
@@ -26,34 +30,34 @@ class _Child:
 def run_guarded(
     jobs: Iterable[tuple[str, Callable[[], Any]]], workers: int, limit_seconds: float
 ) -> Iterator[tuple[str, Any, float]]:
-    """Yields (name, what the job returned by way of JSON, seconds) as jobs end.
+    """Yields (name, what the job returned by way of JSON, seconds of processor time) as jobs end.
 
-    In place of a result: {"ended": why} for a process that died or was killed at `limit_seconds`. A process leads a
-    group of its own, and the whole group is killed with it. What jobs print to the standard output goes to the
-    standard error.
+    In place of a result: {"ended": why} for a process that died, that took `limit_seconds` of processor time, or
+    `PATIENCE` times as long by the clock (other programs may run). A process leads a group of its own, and the whole
+    group is killed with it. What jobs print to the standard output goes to the standard error.
     """
     waiting = iter(jobs)
     running: dict[int, _Child] = {}
     try:
         while True:
             while len(running) < workers and (job := next(waiting, None)) is not None:
-                child = _start(*job)
+                child = _start(*job, limit_seconds)
                 running[child.pipe] = child
             if not running:
                 return
             ready, _, _ = select.select(list(running), [], [], 0.5)
             for child in list(running.values()):
-                late = time.monotonic() - child.began > limit_seconds
-                ended = child.pipe in ready and _read(child)
-                if ended or late:
+                late = time.monotonic() - child.began > PATIENCE * limit_seconds
+                if late or (child.pipe in ready and _read(child)):
                     del running[child.pipe]
-                    yield child.name, _result(child, limit_seconds if not ended else None), _finish(child)
+                    seconds = _finish(child)
+                    yield child.name, _result(child, seconds), seconds
     finally:
         for child in running.values():
             _finish(child)
 
 
-def _start(name: str, job: Callable[[], Any]) -> _Child:
+def _start(name: str, job: Callable[[], Any], limit_seconds: float) -> _Child:
     reading, writing = os.pipe()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -64,6 +68,7 @@ def _start(name: str, job: Callable[[], Any]) -> _Child:
     status = 1
     try:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limit_seconds),) * 2)
         os.close(reading)
         os.dup2(2, 1)
         answer = json.dumps(job()).encode() + b"\n"
@@ -86,20 +91,18 @@ def _read(child: _Child) -> bool:
 
 
 def _finish(child: _Child) -> float:
-    """End the process and its group, and give its seconds."""
+    """End the process and its group, and give the processor's seconds that it took."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.process, signal.SIGKILL)
     with contextlib.suppress(ProcessLookupError):
         os.kill(child.process, signal.SIGKILL)
-    os.waitpid(child.process, 0)
+    _, _, usage = os.wait4(child.process, 0)
     os.close(child.pipe)
-    return time.monotonic() - child.began
+    return usage.ru_utime + usage.ru_stime
 
 
-def _result(child: _Child, limit_seconds: float | None) -> Any:
-    if limit_seconds is not None:
-        return {"ended": f"no answer within {limit_seconds:g} s"}
-    try:
+def _result(child: _Child, seconds: float) -> Any:
+    if child.said.endswith(b"\n"):
         return json.loads(child.said.decode())
-    except ValueError:
-        return {"ended": "the process died without an answer"}
+    clock = time.monotonic() - child.began
+    return {"ended": f"the process ended without an answer, after {clock:.0f} s, {seconds:.0f} s of them computing"}

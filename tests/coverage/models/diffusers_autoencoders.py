@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,9 +13,8 @@ from tests.coverage.models.noise import (
     HEADS,
     JOINT,
     Batch,
-    built,
+    adder,
     encoded,
-    first_output,
     flux_batch,
     noisy,
     seen,
@@ -24,13 +22,7 @@ from tests.coverage.models.noise import (
 from tests.coverage.registry import Source
 
 MODELS = Source("diffusers_autoencoders")
-
-
-def _add(
-    name: str, family: str, class_name: str, batch: Callable[[], Batch], ci: bool = False, loss: Any = first_output,
-    **own: Any,
-) -> None:  # fmt: skip
-    MODELS.add(name, family, partial(built, class_name, batch, loss, own), ci)
+_add = adder(MODELS)
 
 
 # autoencoders

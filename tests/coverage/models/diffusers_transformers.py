@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-from typing import Any
-
 import torch
 
 from tests.coverage.models.noise import (
     FLUX,
     HEADS,
     JOINT,
-    Batch,
-    built,
-    first_output,
+    adder,
     flux_batch,
     seen,
     when,
@@ -22,13 +16,7 @@ from tests.coverage.models.noise import (
 from tests.coverage.registry import Source
 
 MODELS = Source("diffusers_transformers")
-
-
-def _add(
-    name: str, family: str, class_name: str, batch: Callable[[], Batch], ci: bool = False, loss: Any = first_output,
-    **own: Any,
-) -> None:  # fmt: skip
-    MODELS.add(name, family, partial(built, class_name, batch, loss, own), ci)
+_add = adder(MODELS)
 
 
 _add(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,8 +10,7 @@ import torch
 from tests.coverage.models.noise import (
     CONDITION,
     SMALL,
-    Batch,
-    built,
+    adder,
     denoised,
     first_output,
     noisy,
@@ -20,13 +18,7 @@ from tests.coverage.models.noise import (
 from tests.coverage.registry import Source
 
 MODELS = Source("diffusers_unets")
-
-
-def _add(
-    name: str, family: str, class_name: str, batch: Callable[[], Batch], ci: bool = False, loss: Any = first_output,
-    **own: Any,
-) -> None:  # fmt: skip
-    MODELS.add(name, family, partial(built, class_name, batch, loss, own), ci)
+_add = adder(MODELS)
 
 
 # U-Nets

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import diffusers
 import torch
 
 from tests.coverage.models.tiny import given
-from tests.coverage.registry import Made
+from tests.coverage.registry import Made, Source
 
 Batch = dict[str, Any]
 
@@ -37,6 +38,17 @@ def encoded(model: Any, batch: Batch) -> torch.Tensor:
     posterior = model.encode(batch["sample"]).latent_dist
     back = model.decode(posterior.sample(), return_dict=False, **batch.get("decode", {}))[0]
     return (back.float().mean() - batch["sample"].mean()).square() + back.square().mean() + 1e-3 * posterior.kl().mean()
+
+
+def adder(models: Source) -> Callable[..., None]:
+    """A function that adds a model of diffusers to `models`; its arguments are those of `tiny.adder`."""
+
+    def add(
+        name: str, family: str, class_name: str, batch: Any, ci: bool = False, loss: Any = first_output, **own: Any
+    ) -> None:
+        models.add(name, family, partial(built, class_name, batch, loss, own), ci)
+
+    return add
 
 
 def built(class_name: str, batch: Callable[[], Batch], loss: Any, own: dict[str, Any]) -> Made:

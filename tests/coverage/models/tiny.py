@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 import transformers
 
-from tests.coverage.registry import Made
+from tests.coverage.registry import Made, Source
 
 WORDS = 96
 """Size of every vocabulary. 0 pads, 1 begins, 2 ends."""
@@ -80,6 +81,25 @@ def part(class_name: str, **own: Any) -> Any:
 def given(model: Any, batch: Callable[[], dict[str, Any]]) -> Made:
     """The model with two batches, and its own loss."""
     return {"model": model, "batches": [batch(), batch()]}
+
+
+def adder(models: Source) -> Callable[..., None]:
+    """A function that adds a model of transformers to `models`.
+
+    Its arguments: name, family, class name, a function that makes a batch; `ci`; `criterion`, the loss where the model
+    has none; all else are fields of the configuration.
+    """
+
+    def build(class_name: str, batch: Callable[[], dict[str, Any]], criterion: Any, own: dict[str, Any]) -> Made:
+        made = given(tiny(class_name, **own), batch)
+        return {**made, "loss": criterion} if criterion else made
+
+    def add(
+        name: str, family: str, class_name: str, batch: Any, ci: bool = False, criterion: Any = None, **own: Any
+    ) -> None:
+        models.add(name, family, partial(build, class_name, batch, criterion, own), ci)
+
+    return add
 
 
 def tokens(rows: int = 2, length: int = 8, words: int = WORDS) -> torch.Tensor:

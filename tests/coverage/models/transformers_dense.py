@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
-from tests.coverage.models.pictures import Batch, all_losses, classified, depths, feature_loss, plain, segmented
-from tests.coverage.models.tiny import given, part, tiny
+from tests.coverage.models.pictures import all_losses, classified, depths, feature_loss, plain, segmented
+from tests.coverage.models.tiny import adder, given, part, tiny
 from tests.coverage.registry import Made, Source
 
 MODELS = Source("transformers_dense")
-
-
-def _build(class_name: str, batch: Callable[[], Batch], loss: Any, own: dict[str, Any]) -> Made:
-    made = given(tiny(class_name, **own), batch)
-    return {**made, "loss": loss} if loss else made
-
-
-def _add(
-    name: str, family: str, class_name: str, batch: Any = classified, ci: bool = False, loss: Any = None, **own: Any
-) -> None:  # fmt: skip
-    MODELS.add(name, family, partial(_build, class_name, batch, loss, own), ci)
+_add = adder(MODELS)
 
 
 # dense predictions
@@ -35,7 +24,7 @@ SEGFORMER = {
     "decoder_hidden_size": 16,
 }
 _add("segformer", "segformer", "SegformerForSemanticSegmentation", segmented, **SEGFORMER)
-_add("segformer_classes", "segformer", "SegformerForImageClassification", **SEGFORMER)
+_add("segformer_classes", "segformer", "SegformerForImageClassification", classified, **SEGFORMER)
 _add(
     "glpn",
     "segformer",
@@ -84,7 +73,7 @@ _add(
     "dpt",
     "DPTForDepthEstimation",
     plain,
-    loss=feature_loss,
+    criterion=feature_loss,
     num_hidden_layers=4,
     backbone_out_indices=[0, 1, 2, 3],
     neck_hidden_sizes=[8, 8, 16, 16],
@@ -138,7 +127,13 @@ RESNET: dict[str, Any] = {
     "layer_type": "basic",
 }
 _add(
-    "yolos", "detection", "YolosForObjectDetection", plain, loss=all_losses, num_detection_tokens=5, image_size=[32, 32]
+    "yolos",
+    "detection",
+    "YolosForObjectDetection",
+    plain,
+    criterion=all_losses,
+    num_detection_tokens=5,
+    image_size=[32, 32],
 )
 
 

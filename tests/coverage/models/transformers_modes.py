@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
 
 from tests.coverage.models.pictures import Batch, first_output
-from tests.coverage.models.tiny import WORDS, given, padded, part, pictures, tiny, tokens
+from tests.coverage.models.tiny import WORDS, adder, given, padded, part, pictures, tiny, tokens
 from tests.coverage.registry import Made, Source
 
 MODELS = Source("transformers_modes")
-
-
-def _build(class_name: str, batch: Callable[[], Batch], loss: Any, own: dict[str, Any]) -> Made:
-    made = given(tiny(class_name, **own), batch)
-    return {**made, "loss": loss} if loss else made
-
-
-def _add(
-    name: str,
-    family: str,
-    class_name: str,
-    batch: Callable[[], Batch],
-    ci: bool = False,
-    criterion: Any = None,
-    **own: Any,
-) -> None:
-    MODELS.add(name, family, partial(_build, class_name, batch, criterion, own), ci)
+_add = adder(MODELS)
 
 
 # pictures with words

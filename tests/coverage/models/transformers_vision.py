@@ -2,45 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import torch
 
-from tests.coverage.models.pictures import Batch, classified, feature_loss, masked, plain, segmented
-from tests.coverage.models.tiny import given, tiny
-from tests.coverage.registry import Made, Source
+from tests.coverage.models.pictures import classified, feature_loss, masked, plain, segmented
+from tests.coverage.models.tiny import adder
+from tests.coverage.registry import Source
 
 MODELS = Source("transformers_vision")
-
-
-def _build(class_name: str, batch: Callable[[], Batch], loss: Any, own: dict[str, Any]) -> Made:
-    made = given(tiny(class_name, **own), batch)
-    return {**made, "loss": loss} if loss else made
-
-
-def _add(
-    name: str, family: str, class_name: str, batch: Any = classified, ci: bool = False, loss: Any = None, **own: Any
-) -> None:  # fmt: skip
-    MODELS.add(name, family, partial(_build, class_name, batch, loss, own), ci)
+_add = adder(MODELS)
 
 
 # transformers over patches
 
-_add("vit", "vit", "ViTForImageClassification", ci=True)
+_add("vit", "vit", "ViTForImageClassification", classified, ci=True)
 _add("vit_masked_image", "vit", "ViTForMaskedImageModeling", masked, encoder_stride=8)
-_add("deit", "vit", "DeiTForImageClassification")
-_add("beit", "beit", "BeitForImageClassification", use_relative_position_bias=True, drop_path_rate=0.1)
+_add("deit", "vit", "DeiTForImageClassification", classified)
+_add("beit", "beit", "BeitForImageClassification", classified, use_relative_position_bias=True, drop_path_rate=0.1)
 _add(
     "beit_segmentation", "beit", "BeitForSemanticSegmentation", segmented, num_hidden_layers=4, out_indices=[1, 2, 3, 4]
 )
-_add("data2vec_vision", "beit", "Data2VecVisionForImageClassification", use_shared_relative_position_bias=True)
-_add("dinov2", "dino", "Dinov2ForImageClassification", drop_path_rate=0.1)
-_add("dinov2_with_registers", "dino", "Dinov2WithRegistersForImageClassification")
-_add("dinov3_vit", "dino", "DINOv3ViTModel", plain, loss=feature_loss)
-_add("ijepa", "vit", "IJepaForImageClassification")
-_add("vit_msn", "vit", "ViTMSNForImageClassification")
+_add(
+    "data2vec_vision",
+    "beit",
+    "Data2VecVisionForImageClassification",
+    classified,
+    use_shared_relative_position_bias=True,
+)
+_add("dinov2", "dino", "Dinov2ForImageClassification", classified, drop_path_rate=0.1)
+_add("dinov2_with_registers", "dino", "Dinov2WithRegistersForImageClassification", classified)
+_add("dinov3_vit", "dino", "DINOv3ViTModel", plain, criterion=feature_loss)
+_add("ijepa", "vit", "IJepaForImageClassification", classified)
+_add("vit_msn", "vit", "ViTMSNForImageClassification", classified)
 DECODED = {
     "decoder_hidden_size": 32,
     "decoder_num_hidden_layers": 1,
@@ -53,7 +47,7 @@ _add(
     "vit",
     "VitDetModel",
     plain,
-    loss=feature_loss,
+    criterion=feature_loss,
     window_size=2,
     window_block_indices=[0],
     pretrain_image_size=32,
@@ -69,11 +63,14 @@ _add(
     depths=[1, 1, 1],
     key_dim=[8, 8, 8],
 )
-_add("cvt", "cvt", "CvtForImageClassification", embed_dim=[16, 32, 48], num_heads=[1, 2, 3], depth=[1, 2, 3])
+_add(
+    "cvt", "cvt", "CvtForImageClassification", classified, embed_dim=[16, 32, 48], num_heads=[1, 2, 3], depth=[1, 2, 3]
+)
 _add(
     "pvt",
     "pvt",
     "PvtForImageClassification",
+    classified,
     hidden_sizes=[16, 16, 32, 32],
     depths=[1, 1, 1, 1],
     num_attention_heads=[1, 2, 2, 2],
@@ -82,15 +79,24 @@ _add(
     "pvt_v2",
     "pvt",
     "PvtV2ForImageClassification",
+    classified,
     hidden_sizes=[16, 16, 32, 32],
     depths=[1, 1, 1, 1],
     num_attention_heads=[1, 2, 2, 2],
 )
-_add("poolformer", "poolformer", "PoolFormerForImageClassification", hidden_sizes=[16, 16, 24, 32], depths=[1, 1, 1, 1])
+_add(
+    "poolformer",
+    "poolformer",
+    "PoolFormerForImageClassification",
+    classified,
+    hidden_sizes=[16, 16, 24, 32],
+    depths=[1, 1, 1, 1],
+)
 _add(
     "swin",
     "swin",
     "SwinForImageClassification",
+    classified,
     patch_size=4,
     embed_dim=16,
     depths=[2, 2],
@@ -102,6 +108,7 @@ _add(
     "swinv2",
     "swin",
     "Swinv2ForImageClassification",
+    classified,
     patch_size=4,
     embed_dim=16,
     depths=[2, 2],
@@ -125,7 +132,7 @@ _add(
     "swin",
     "Swin2SRForImageSuperResolution",
     partial(plain, 16),
-    loss=feature_loss,
+    criterion=feature_loss,
     image_size=16,
     patch_size=1,
     embed_dim=16,
@@ -137,6 +144,7 @@ _add(
     "donut_swin",
     "swin",
     "DonutSwinForImageClassification",
+    classified,
     patch_size=4,
     embed_dim=16,
     depths=[2, 2],
@@ -147,6 +155,7 @@ _add(
     "focalnet",
     "focalnet",
     "FocalNetForImageClassification",
+    classified,
     patch_size=4,
     embed_dim=16,
     depths=[1, 1],
@@ -157,6 +166,7 @@ _add(
     "hiera",
     "hiera",
     "HieraForImageClassification",
+    classified,
     image_size=[32, 32],
     patch_stride=[4, 4],
     patch_size=[7, 7],
@@ -168,7 +178,12 @@ _add(
     masked_unit_size=[4, 4],
 )
 _add(
-    "swiftformer", "swiftformer", "SwiftFormerForImageClassification", embed_dims=[16, 16, 32, 32], depths=[1, 1, 1, 1]
+    "swiftformer",
+    "swiftformer",
+    "SwiftFormerForImageClassification",
+    classified,
+    embed_dims=[16, 16, 32, 32],
+    depths=[1, 1, 1, 1],
 )
 _add(
     "mobilevit",
@@ -232,6 +247,7 @@ _add(
     "resnet",
     "resnet",
     "ResNetForImageClassification",
+    classified,
     embedding_size=8,
     hidden_sizes=[8, 16],
     depths=[1, 1],
@@ -242,6 +258,7 @@ _add(
     "resnet_bottleneck",
     "resnet",
     "ResNetForImageClassification",
+    classified,
     embedding_size=8,
     hidden_sizes=[16, 32],
     depths=[1, 2],
@@ -250,16 +267,27 @@ _add(
     "regnet",
     "resnet",
     "RegNetForImageClassification",
+    classified,
     embedding_size=8,
     hidden_sizes=[16, 32],
     depths=[1, 1],
     groups_width=8,
 )
-_add("bit", "resnet", "BitForImageClassification", embedding_size=8, hidden_sizes=[16, 32], depths=[1, 1], num_groups=2)
+_add(
+    "bit",
+    "resnet",
+    "BitForImageClassification",
+    classified,
+    embedding_size=8,
+    hidden_sizes=[16, 32],
+    depths=[1, 1],
+    num_groups=2,
+)
 _add(
     "convnext",
     "convnext",
     "ConvNextForImageClassification",
+    classified,
     patch_size=4,
     hidden_sizes=[8, 16],
     depths=[1, 1],
@@ -269,18 +297,20 @@ _add(
     "convnextv2",
     "convnext",
     "ConvNextV2ForImageClassification",
+    classified,
     patch_size=4,
     hidden_sizes=[8, 16],
     depths=[1, 1],
     num_stages=2,
 )
-_add("mobilenet_v1", "mobilenet", "MobileNetV1ForImageClassification", depth_multiplier=0.25)
-_add("mobilenet_v2", "mobilenet", "MobileNetV2ForImageClassification", depth_multiplier=0.25)
+_add("mobilenet_v1", "mobilenet", "MobileNetV1ForImageClassification", classified, depth_multiplier=0.25)
+_add("mobilenet_v2", "mobilenet", "MobileNetV2ForImageClassification", classified, depth_multiplier=0.25)
 _add("mobilenet_v2_segmentation", "mobilenet", "MobileNetV2ForSemanticSegmentation", segmented, depth_multiplier=0.25)
 _add(
     "efficientnet",
     "efficientnet",
     "EfficientNetForImageClassification",
+    classified,
     width_coefficient=0.25,
     depth_coefficient=0.3,
     hidden_dim=320,
@@ -304,6 +334,7 @@ _add(
     "textnet",
     "resnet",
     "TextNetForImageClassification",
+    classified,
     conv_layer_kernel_sizes=[[[3, 3]], [[3, 3]], [[3, 3]], [[3, 3]]],
     conv_layer_strides=[[2], [2], [2], [2]],
     stem_out_channels=8,
