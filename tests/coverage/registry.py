@@ -19,13 +19,13 @@ Made = dict[str, Any]
 
 SOURCES = {
     "transformers: text": ("transformers_text",),
-    "transformers: images": ("transformers_vision", "transformers_dense"),
+    "transformers: images": ("transformers_vision", "transformers_convolution", "transformers_dense"),
     "transformers: sound, several modes, documents, time series": (
         "transformers_sound",
         "transformers_modes",
         "transformers_other",
     ),
-    "diffusers": ("diffusers_unets", "diffusers_transformers", "diffusers_autoencoders"),
+    "diffusers": ("diffusers_unets", "diffusers_transformers", "diffusers_video", "diffusers_autoencoders"),
     "plain torch": (
         "plain_layers",
         "plain_sequences",
