@@ -133,7 +133,8 @@ def outcome_of(build: Callable[[], Made]) -> Outcome:
 
     try:
         profile = roam.profile(made["model"], made["batches"][0], made["optimizer"], **given)
-        hooked = roam.hook(profile.plan(), made["model"], made["optimizer"], **given)
+        options = {"on_mismatch": made["on_mismatch"]} if "on_mismatch" in made else {}
+        hooked = roam.hook(profile.plan(), made["model"], made["optimizer"], **given, **options)
         planned = taken(made, step)
     except roam.RoamError as error:
         after = None if done else _after_refusal(made, eager)

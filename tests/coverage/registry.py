@@ -14,6 +14,7 @@ Made = dict[str, Any]
     batches     list of batches of equal shapes, given in turn
     loss, step  as in `roam.profile`; absent: the model's own loss
     optimizer   an optimizer, or a tuple of them; absent: AdamW over all parameters
+    on_mismatch as in `roam.hook`; absent: its default
     extra       function without arguments -> whatever else the step leaves (an EMA copy, a log), compared as well
 """
 

@@ -17,7 +17,7 @@ def language(class_name: str, length: int = 8, mask: str = "none", **own: Any) -
     """A model over tokens that are their own labels.
 
     `mask`: "none", "ones" (a mask that masks nothing), "padded" (every batch padded alike), or "padded later" (all
-    ones in the first batch, padding in the second).
+    ones in the first batch, padding in the second: eager takes another way, so that it is planned as well).
     """
     count = 0
 
@@ -29,7 +29,8 @@ def language(class_name: str, length: int = 8, mask: str = "none", **own: Any) -
             return padded(ids)
         return {"input_ids": ids, "labels": ids, **({"attention_mask": torch.ones_like(ids)} if mask != "none" else {})}
 
-    return given(tiny(class_name, **own), batch)
+    made = given(tiny(class_name, **own), batch)
+    return {**made, "on_mismatch": "replan"} if mask == "padded later" else made
 
 
 def classification(class_name: str, length: int = 8, **own: Any) -> Made:
