@@ -17,6 +17,8 @@ from tests.coverage.registry import Made
 from tests.coverage.snapshot import digest, snapshot
 
 STEPS = 4
+PLAN_SECONDS = 5
+"""Of each strategy: how good a plan is does not matter here."""
 FAULTS = ("different", "traceback")
 LINE = re.compile(r"\.py:\d+")
 
@@ -134,7 +136,7 @@ def outcome_of(build: Callable[[], Made]) -> Outcome:
     try:
         profile = roam.profile(made["model"], made["batches"][0], made["optimizer"], **given)
         options = {"on_mismatch": made["on_mismatch"]} if "on_mismatch" in made else {}
-        hooked = roam.hook(profile.plan(), made["model"], made["optimizer"], **given, **options)
+        hooked = roam.hook(profile.plan(time_limit=PLAN_SECONDS), made["model"], made["optimizer"], **given, **options)
         planned = taken(made, step)
     except roam.RoamError as error:
         after = None if done else _after_refusal(made, eager)

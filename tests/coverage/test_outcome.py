@@ -46,7 +46,7 @@ def stand_in(monkeypatch):
     def put(damage=lambda model, optimizer: None, planned_steps=4, profile=lambda *arguments, **named: None):
         def profiled(*arguments, **named):
             profile(*arguments, **named)
-            return SimpleNamespace(plan=lambda: None)
+            return SimpleNamespace(plan=lambda time_limit: None)
 
         def hook(plan, model, optimizer, loss, step):
             return Hooked(model, optimizer, loss, damage, planned_steps)
