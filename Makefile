@@ -12,7 +12,8 @@ SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean \
-	test-torch test-newest test-lowest test-newest-identity support
+	coverage-of-models test-torch test-newest test-lowest test-newest-identity support
+COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -109,6 +110,9 @@ rivals: $(STAMP)  ## other projects' planners for bench-planning, in a folder of
 
 bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu
+
+coverage-of-models: $(STAMP)  ## which of 400 models are trained bit for bit: docs/coverage.md (half an hour; resumable)
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.coverage.run $(COVERAGE_ARGS)
 
 notebooks: $(STAMP)  ## run the notebooks again and save them with their outputs
 	$(BIN)/python notebooks/refresh.py

@@ -149,6 +149,8 @@ class PythonOutputs:
                 self._put("append", place, change.after)
             elif change.kind == "shrunk" and isinstance(change.container, deque) and change.container.maxlen:
                 continue  # what append pushes out
+            elif change.kind == "object" and equal(change.before, change.after):
+                continue  # another object with the same in it (GradScaler renews a dict at the end of each step)
             elif change.kind == "number" and is_number(change.before) and is_number(change.after):
                 if (id(change.container), change.key) not in self._symbols:
                     constants.append(place)
@@ -204,6 +206,21 @@ class PythonOutputs:
                 )
         self.values += [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self.outputs.append(Output(how, place, spec, len(leaves), function))
+
+
+def equal(before: Any, after: Any) -> bool:
+    """Whether two objects are containers of one kind with the same plain values, or the very same objects, in them."""
+    if before is after:
+        return True
+    if type(before) is not type(after):
+        return False
+    if isinstance(before, dict):
+        return list(before) == list(after) and all(equal(before[key], after[key]) for key in before)
+    if isinstance(before, list | tuple | deque):
+        return len(before) == len(after) and all(map(equal, before, after))
+    if isinstance(before, set | frozenset):
+        return bool(before == after)
+    return isinstance(before, bool | int | str | bytes | type(None)) and bool(before == after)
 
 
 def is_number(value: Any) -> bool:

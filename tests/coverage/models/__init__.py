@@ -1,0 +1,1 @@
+"""The models of the coverage suite, a file each kind, and what they are built from."""
