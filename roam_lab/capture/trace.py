@@ -329,7 +329,8 @@ class _Tracer:
                 if present is not value:
                     self._write_back(str(found), value, present)
             self.python_outputs.take_optimizers(self.numbers, self._present_number)
-            self.python_outputs.take([one for one in self.python.changes() if not self._is_own(one, schedulers)])
+            changes = [one for one in self.python.changes() if not self._is_own(one, schedulers)]
+            self.python_outputs.take(changes, self.python.was)
         return (loss.detach(), *self.python_outputs.values)
 
     def _check_batch(self) -> None:

@@ -48,9 +48,14 @@ class PythonState:
 
     def __init__(self, reachable: Reachable) -> None:
         self._saved: list[tuple[Container, Entries]] = [(one, one.read()) for one in reachable.containers]
+        self._was = {id(container.held): entries for container, entries in self._saved}
         self._stateful = [Stateful(path, value) for path, value in reachable.stateful]
         self._memory = [(path, one, alias) for path, one in reachable.tensors if (alias := _alias(one)) is not None]
         self.cannot_restore = tuple(one.path for one in self._stateful if not one.restorable)
+
+    def was(self, held: Any) -> Any:
+        """What a container held at the moment of the snapshot; the thing itself where it is no container."""
+        return self._was.get(id(held), held)
 
     def changes(self) -> tuple[Change, ...]:
         """What differs now, in the order of the walk; values that are equal bit for bit do not."""

@@ -139,18 +139,27 @@ class PythonOutputs:
         self.outputs: list[Output] = []
         self.paths: set[str] = set()
 
-    def take(self, changes: list[Change]) -> None:
-        """Raises NumbersChangedError, or CaptureError for what cannot be done again in every step."""
+    def take(self, changes: list[Change], was: Callable[[Any], Any]) -> None:
+        """Raises NumbersChangedError, or CaptureError for what cannot be done again in every step.
+
+        `was`: what a container held before the step.
+        """
+        renewed = [
+            one
+            for one in changes
+            if one.kind == "object" and type(one.before) is type(one.after) and equal(was(one.before), one.after)
+        ]  # another object with the same in it: GradScaler renews a dict at the end of each step
+        gone = {id(one.before) for one in renewed}
+        self.paths.update(path for one in changes for path in (one.path, one.container_path))
         constants: list[ValuePlace] = []
         for change in changes:
+            if change in renewed or id(change.container) in gone:
+                continue
             place = ValuePlace(change.container, change.key, change.path)
-            self.paths.update((change.path, change.container_path))
             if change.kind == "grown" and isinstance(change.container, list | deque):
                 self._put("append", place, change.after)
             elif change.kind == "shrunk" and isinstance(change.container, deque) and change.container.maxlen:
                 continue  # what append pushes out
-            elif change.kind == "object" and equal(change.before, change.after):
-                continue  # another object with the same in it (GradScaler renews a dict at the end of each step)
             elif change.kind == "number" and is_number(change.before) and is_number(change.after):
                 if (id(change.container), change.key) not in self._symbols:
                     constants.append(place)
@@ -212,15 +221,17 @@ def equal(before: Any, after: Any) -> bool:
     """Whether two objects are containers of one kind with the same plain values, or the very same objects, in them."""
     if before is after:
         return True
-    if type(before) is not type(after):
-        return False
-    if isinstance(before, dict):
+    if isinstance(before, dict) and isinstance(after, dict):
         return list(before) == list(after) and all(equal(before[key], after[key]) for key in before)
-    if isinstance(before, list | tuple | deque):
+    if isinstance(before, list | tuple | deque) and isinstance(after, list | tuple | deque):
         return len(before) == len(after) and all(map(equal, before, after))
-    if isinstance(before, set | frozenset):
+    if isinstance(before, set | frozenset) and isinstance(after, set | frozenset):
         return bool(before == after)
-    return isinstance(before, bool | int | str | bytes | type(None)) and bool(before == after)
+    return (
+        type(before) is type(after)
+        and isinstance(before, bool | int | str | bytes | type(None))
+        and bool(before == after)
+    )
 
 
 def is_number(value: Any) -> bool:
