@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
@@ -25,12 +25,13 @@ class StepFakeMode(FakeTensorMode):
         self.settings = ShapeEnv()
         self.guide = guide
         self.values: HostValues | None = None
+        self.answer: Callable[[], bool | int | None] = lambda: None
         super().__init__(shape_env=self.settings, allow_non_fake_inputs=True, static_shapes=True)
         self.values = HostValues(self.settings, fixed)
 
     def dispatch(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is READ and self.values is not None:
-            answer = self.guide.answer() if self.guide is not None else None
+            answer = self.answer() if self.guide is None else self.guide.answer()
             number = self.values.read(args[0].dtype, answer, user_line(sys._getframe(1)))
             if number is not None:
                 return number

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from roam_lab.capture.guide import Guide
+from roam_lab.capture.host_values import READ
+from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
@@ -35,6 +37,7 @@ class Provenance:
 
 class ProvenanceMode(TorchDispatchMode):
     """Stands above make_fx's own mode, stamps every node that an op adds to the traced graph, and tells `guide`.
+    Without one, `known` computes the numbers that the step reads, where that is possible: `answer` is the last.
 
     A backward op gets the module and source of the forward op whose autograd node runs it: both share a
     sequence number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is
@@ -45,6 +48,8 @@ class ProvenanceMode(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.outside = outside
         self.guide = guide
+        self.known: KnownValues | None = None
+        self.answer: bool | int | None = None
         self._check = check
         self.modules: list[str] = [""]
         self.in_update = False
@@ -90,6 +95,10 @@ class ProvenanceMode(TorchDispatchMode):
         args, kwargs = self.outside.swap(func, args, kwargs or {})
         if self.guide is not None:
             self.guide.begin(func, args, kwargs, here.source)
+        elif func is READ and self.known is not None:
+            slot: Any = get_proxy_slot(args[0], mode.tracer)
+            tracer: Any = mode.tracer
+            self.answer = self.known.value(slot.proxy.node, graph, tracer.root)
         result = func(*args, **kwargs)
         if self.guide is not None:
             self.guide.end(result, here.source)

@@ -28,6 +28,7 @@ from roam_lab.capture.inputs import (
     state_inputs,
     with_leaves,
 )
+from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.prime import prime_optimizer
@@ -164,6 +165,8 @@ class _Tracer:
         self.fakes = Fakes(self.mode, device)
         self.outside = OutsideTensors(self.fakes)
         self.provenance = ProvenanceMode(self.outside, check, self.guide)
+        if log is None:
+            self.mode.answer = self._known_answer
         self.updated: list[str] = []
         self._stepped = False
         self.clears_first = False
@@ -177,6 +180,8 @@ class _Tracer:
         for name, tensor in self.tensors.items():
             self._enter(Input("parameter" if name in set(self.parameters) else "buffer", (name,)), tensor)
         self.batch = self._enter_batch(batch)
+        if log is None:
+            self.provenance.known = KnownValues(self.inputs, batch_leaves(batch))
         self.rebinding = Rebinding({id(tensor): name for name, tensor in self.tensors.items()}, self._copied)
 
     def _enter(self, found: Input, value: Any) -> None:
@@ -200,6 +205,10 @@ class _Tracer:
                 self.batch_constants[index] = leaf
         self.leaves = leaves
         return with_leaves(batch, leaves)
+
+    def _known_answer(self) -> bool | int | None:
+        answer, self.provenance.answer = self.provenance.answer, None
+        return answer
 
     def unfixed_whole_numbers(self) -> set[int]:
         """The whole numbers read out of tensors that are symbols so far."""
