@@ -16,6 +16,7 @@ from roam_lab.capture.guide import Guide
 from roam_lab.capture.host_values import READ
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.outside import OutsideTensors
+from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
 
@@ -132,7 +133,7 @@ def follow(
     def stop(*_: Any) -> None:
         mode.in_update = False
 
-    for optimizer in optimizers:
+    for optimizer in filter(has_step_hooks, optimizers):
         handles.append(optimizer.register_step_pre_hook(start))
         handles.append(optimizer.register_step_post_hook(stop))
     try:

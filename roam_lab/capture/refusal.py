@@ -48,6 +48,11 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
             f"{where}an op cannot be captured ({first[:160]}); give it a fake (meta) implementation with "
             "torch.library.register_fake, or keep it outside the step"
         )
+    if "__format__" in first and "Sym" in first:
+        return CaptureError(
+            f"{where}the step writes a number that it reads out of a tensor into a text (a print, a log), which a "
+            "planned step would not do again; keep the number in a list, or print after the step"
+        )
     if isinstance(error, torch.OutOfMemoryError):
         return CaptureError(f"{where}memory ran out while the step was captured; build the model on the meta device")
     if eager_runs:

@@ -364,6 +364,10 @@ class _Tracer:
         """Whether capture itself made the change: fakes in place of tensors, what notes calls, what torch counts."""
         if isinstance(change.before, torch.Tensor) and change.after is self.fakes.made(change.before):
             return True
+        if isinstance(change.before, list | tuple) and isinstance(change.after, list | tuple):
+            pairs = zip(self.python.was(change.before), change.after, strict=False)
+            if len(change.before) == len(change.after) and all(self._stands_for(new, old) for old, new in pairs):
+                return True  # an RNN lists its weights anew
         if change.key == "step" and id(change.container) in schedulers:
             return True
         if change.key in ("_opt_called", "zero_grad", "_flat_weight_refs"):
@@ -375,6 +379,9 @@ class _Tracer:
         owned = {id(vars(one)) for one in self.optimizers} | {id(group) for _, _, group in groups_of(self.optimizers)}
         owned |= {id(group["params"]) for _, _, group in groups_of(self.optimizers)}
         return id(change.container) in owned and change.key in ("state", "params", *_settings_of(change.container))
+
+    def _stands_for(self, new: Any, old: Any) -> bool:
+        return new is old or (isinstance(old, torch.Tensor) and new is self.fakes.made(old))
 
     def _note_scheduler(self, function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
         self._scheduled = path

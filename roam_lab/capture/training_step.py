@@ -14,6 +14,11 @@ OptimizerOrSeveral = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
 """As the user gives it, and as the user's step takes it."""
 
 
+def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether it can be told when the optimizer steps: not where a wrapper never called Optimizer.__init__."""
+    return hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "_optimizer_step_post_hooks")
+
+
 def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     """The optimizers given, as a tuple. Raises CaptureError for what is none, for an empty tuple or one given twice."""
     given = tuple(optimizer) if isinstance(optimizer, tuple | list) else (optimizer,)

@@ -15,6 +15,8 @@ from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.training_step import has_step_hooks
+from roam_lab.errors import CaptureError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.measured import MeasuredCurve
@@ -61,6 +63,11 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerR
     """
     with held(PATIENCE_SECONDS) as check:
         snapshot = FullSnapshot(training.model, training.optimizers, training.function, batch=batch)
+        if snapshot.python.cannot_restore:
+            raise CaptureError(
+                f"the step reaches {snapshot.python.cannot_restore[0]}, which could not be put back after a trial run "
+                "(an iterator, a generator, an open file); take the batch outside the step and pass it"
+            )
         try:
             device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
             if not all(map(can_prime, training.optimizers)) or device.type == "cuda":
@@ -97,7 +104,8 @@ def _primed_unseen(training: TrainingStep) -> Iterator[None]:
             with_gradient = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             prime_optimizer(optimizer, with_gradient)
 
-    handles = [optimizer.register_step_pre_hook(prime) for optimizer in training.optimizers]
+    hooked = filter(has_step_hooks, training.optimizers)
+    handles = [optimizer.register_step_pre_hook(prime) for optimizer in hooked]
     try:
         with tolist_as_ops():
             yield

@@ -52,7 +52,7 @@ class OtherWay(Exception):  # noqa: N818  # no error: the step is run in another
 class Compiled:
     """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
 
-    `proven`: whether one of its steps was held against the eager one. `graph_sha256`: of the captured graph.
+    `graph_sha256`: of the captured graph.
     """
 
     def __init__(
@@ -95,9 +95,20 @@ class Compiled:
         self._bound: list[int] | None = None
         self._function: Callable[..., tuple[Any, ...]] | None = None
         self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
-        self.proven = False
+        self._equal = 0
+        self._to_prove = 2 if self._outputs else 1
         self._forms = forms_of(self.program)
         pool.join(self, own, torch.device(captured.device))
+
+    @property
+    def proven(self) -> bool:
+        """Whether enough of its steps were held against the eager one: one, or two where the step changes Python
+        objects, which may lead it another way the next time."""
+        return self._equal >= self._to_prove
+
+    def note_equal(self) -> None:
+        """One of its steps was equal to the eager one."""
+        self._equal += 1
 
     @property
     def arena(self) -> torch.Tensor:

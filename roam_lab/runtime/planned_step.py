@@ -143,7 +143,7 @@ class PlannedStep:
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
             return None
         self._pool.release()  # the eager step of the check must not run beside it
-        return self._check.eager_first(self._training, batch)
+        return self._check.eager_first(self._training, batch, logged=compiled is None)
 
     def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
         """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
@@ -262,7 +262,7 @@ class PlannedStep:
             loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch))
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
-            compiled.proven = True
+            compiled.note_equal()
         self.planned_steps += 1
         self._ways.ran(key[:-1])
         return loss

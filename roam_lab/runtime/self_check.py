@@ -34,7 +34,8 @@ def check_of(check: Any) -> Check:
 class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
-    `changed`: paths of the Python values that the step itself changes. `log`: every op that the eager step ran.
+    `changed`: paths of the Python values that the step itself changes. `log`: every op that the eager step ran, empty
+    where that was not asked for.
     """
 
     start: Everything
@@ -95,10 +96,12 @@ class SelfCheck:
         if text not in self._notes:
             self._notes.append(text)
 
-    def eager_first(self, step: TrainingStep, batch: Any) -> Expected | None:
+    def eager_first(self, step: TrainingStep, batch: Any, *, logged: bool = True) -> Expected | None:
         """Run the eager step and put everything back; None, with a note, when there is no memory for it.
 
-        What the step itself raises is raised, everything put back before. Run it while no arena is held.
+        `logged`: run it once more, to write down its ops: the step that is compared runs unobserved, since a step can
+        see whether it is observed. What the step itself raises is raised, everything put back before. Run it while no
+        arena is held.
         """
         with held(PATIENCE_SECONDS) as check:
             start: Everything | None = None
@@ -107,12 +110,16 @@ class SelfCheck:
                 if start.cannot_restore:
                     self._not_twice(start.cannot_restore)
                     return None
-                run = record(step, batch)
+                result = step.run(batch)
                 check()
-                left = {**_digests_of(run.result), **start.digests()}
-                log = run.log
-                del run  # the memory of its result is not needed beside the copy that is put back
-                return Expected(start, left, frozenset(start.changed()), log)
+                left = {**_digests_of(result), **start.digests()}
+                result = None  # its memory is not needed beside the copy that is put back
+                changed = frozenset(start.changed())
+                log = OpLog(())
+                if logged:
+                    start.restore()
+                    log = record(step, batch).log
+                return Expected(start, left, changed, log)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise

@@ -43,6 +43,7 @@ _FLAGS = (
     ("preferred linear algebra library", torch._C, "_get_linalg_preferred_backend"),
     ("active torch functions modes (default device)", torch._C, "_len_torch_function_stack"),
     ("active dispatch modes", torch._C, "_len_torch_dispatch_stack"),
+    ("hooks on saved tensors", torch._C._autograd, "_saved_tensors_hooks_is_enabled"),
 )
 
 

@@ -163,7 +163,8 @@ def symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
     def shim(name: str) -> Callable[..., Any]:
         def choose(*values: Any, **kwargs: Any) -> Any:
             if len(values) == 2 and any(isinstance(value, torch.SymFloat) for value in values):
-                return symbolic[name](*values)
+                with torch._C.DisableTorchFunction():
+                    return symbolic[name](*values)
             return getattr(builtins, name)(*values, **kwargs)
 
         return choose

@@ -165,6 +165,8 @@ class PythonOutputs:
                     constants.append(place)
                 else:
                     self._put("assign", place, change.after)
+            elif is_plain_number(change.before) and (id(change.container), change.key) not in self._symbols:
+                constants.append(place)  # it may have been read before it was changed
             else:
                 self._assign(change, place)
         if constants:
