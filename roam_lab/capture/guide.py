@@ -21,6 +21,10 @@ UNTOLD = frozenset(
 """Ops that compute nothing, and of which tracing runs others than eager does."""
 
 
+_SHAPES_FOR_THEIR_BACKWARD = {getattr(torch.ops.aten._ctc_loss, name) for name in torch.ops.aten._ctc_loss.overloads()}
+"""Ops whose second result has a shape that depends on values, and which only their own backward looks at."""
+
+
 class ShapeOfValuesError(Exception):
     """A shape depends on a number read out of a tensor; the trace is made again with that number fixed."""
 
@@ -94,6 +98,28 @@ class Guide:
         mode, device = tensor.fake_mode, tensor.fake_device
         meta = torch.empty_strided(told.shape, told.stride, dtype=tensor.dtype, device="meta")
         return FakeTensor(mode, meta, device)
+
+    def made(self, mode: Any, func: Any) -> Any:
+        """Fakes of what the real op returned, where the fake kernel refuses what the real one takes; None where that
+        cannot be told: for ops that write their arguments or return views, or whose shapes depend on values."""
+        op = self.current
+        if op is None or func is not self._asked or func._schema.is_mutable or not op.results:
+            return None
+        if torch.Tag.dynamic_output_shape in func.tags and func not in _SHAPES_FOR_THEIR_BACKWARD:
+            return None
+        known = set(self._storages.values())
+        if any(told.storage in known or told.storage < 0 for told in op.results):
+            return None
+        self._asked = None
+        fakes = [
+            FakeTensor(
+                mode,
+                torch.empty_strided(told.shape, told.stride, dtype=getattr(torch, told.dtype), device="meta"),
+                torch.device(told.device),
+            )
+            for told in op.results
+        ]
+        return fakes[0] if len(func._schema.returns) == 1 else tuple(fakes)
 
     def end(self, result: Any, source: str | None) -> None:
         """The results are those of the log, in shape, strides and type."""

@@ -23,6 +23,8 @@ class Contents:
         not_copied: list[str] = []
         for name, tensor in tensors:
             for part in _parts(tensor):
+                if not isinstance(part, torch.Tensor):
+                    continue  # a device mesh, which a distributed tensor names among its parts
                 if isinstance(part, FakeTensor) or part.device.type == "meta":
                     not_copied.append(name)
                 elif part.layout == torch.strided:
