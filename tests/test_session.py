@@ -36,12 +36,12 @@ def test_a_model_without_weights_cannot_be_measured():
 
 
 def test_no_room_for_the_eager_step_is_told_and_is_no_error(monkeypatch):
-    from roam_lab.capture import measure
+    from roam_lab.measure import eager
 
     def full(*arguments):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB\nmore lines")
 
-    monkeypatch.setattr(measure, "measure_eager", full)
+    monkeypatch.setattr(eager, "record", full)
     model, batch, optimizer = training()
     profile = roam.profile(model, batch, optimizer, CRITERION)
     assert profile.measured is None
@@ -54,7 +54,7 @@ def test_profile_says_what_it_is_doing_and_has_an_optimizer_by_default():
     model, batch, _ = training()
     heard = []
     profile = roam.profile(model, batch, loss=CRITERION, progress=lambda what, part: heard.append(what))
-    assert heard == ["capturing the training step", "measuring one eager step"]
+    assert heard == ["running one eager step", "capturing the training step"]
     weights = sum(parameter.numel() for parameter in model.parameters())
     assert profile.resident["state"] >= 2 * 4 * weights  # AdamW's two moments
     assert profile.environment["device"] == "cpu"

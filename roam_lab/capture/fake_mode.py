@@ -37,13 +37,22 @@ class StepFakeMode(FakeTensorMode):
                 return number
         self.cache_enabled = len(func._schema.returns) == 1
         try:
-            result = super().dispatch(func, types, args, kwargs)
+            result = _as_masked(func, args, kwargs or {}, super().dispatch(func, types, args, kwargs))
         except Exception:
             made = None if self.guide is None else self.guide.made(self, func)
             if made is None:
                 raise
             return made
         return result if self.guide is None else self.guide.correct(func, result)
+
+
+def _as_masked(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+    """None for each result that `output_mask` does not ask for, as kernels give: some fakes make it all the same."""
+    names = [argument.name for argument in func._schema.arguments]
+    if "output_mask" not in names or not isinstance(result, tuple):
+        return result
+    mask = {**dict(zip(names, args, strict=False)), **kwargs}["output_mask"]
+    return tuple(one if asked else None for one, asked in zip(result, mask, strict=True))
 
 
 class Fakes:

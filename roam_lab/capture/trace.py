@@ -30,6 +30,7 @@ from roam_lab.capture.inputs import (
 )
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
+from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
@@ -76,8 +77,8 @@ class Trace:
     as (module, name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers
     that are inputs; `outputs`: what the step does to Python objects, whose tensors and numbers the module returns after
     the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
-    trace: strings, and numbers that shapes depend on. `clears_first`: gradients left from before are cleared before
-    any is added.
+    trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose gradient left from
+    before is cleared before one is added.
     """
 
     module: GraphModule
@@ -92,7 +93,7 @@ class Trace:
     outputs: tuple[Output, ...] = ()
     changed: frozenset[str] = frozenset()
     batch_constants: Mapping[int, Any] = field(default_factory=dict)
-    clears_first: bool = True
+    cleared: frozenset[str] = frozenset()
 
 
 def trace_step(
@@ -169,8 +170,8 @@ class _Tracer:
             self.mode.answer = self._known_answer
         self.updated: list[str] = []
         self._stepped = False
-        self.clears_first = False
-        self._added = False
+        self._cleared: set[str] = set()
+        self._left: dict[str, torch.Tensor] = {}
         self._scheduled: str | None = None
         named = [*self.model.named_parameters(), *self.model.named_buffers()]
         self.tensors = {name: self.fakes(value) for name, value in named}
@@ -246,6 +247,7 @@ class _Tracer:
         assert values is not None
         guards, conditions = conditions_of(environment.guards, values, module.graph, symbols)
         module.graph.eliminate_dead_code(lambda node: _has_effect(node) or any(node in c.nodes for c in conditions))
+        self._refuse_gradients_read(module)
         return Trace(
             module,
             tuple(self.inputs),
@@ -259,7 +261,7 @@ class _Tracer:
             tuple(self.python_outputs.outputs),
             frozenset(self.python_outputs.paths),
             self.batch_constants,
-            self.clears_first,
+            frozenset(self._cleared),
         )
 
     def _enter_optimizers(self) -> dict[Any, Input]:
@@ -329,6 +331,8 @@ class _Tracer:
                 self.guide.finish()
             self._check_batch()
             _check_step(loss, [self.tensors[name] for name in self.parameters], zeroed, self._stepped)
+            left = {name: self.tensors[name].grad for name in self.parameters if name not in self._cleared}
+            self._left = {name: gradient for name, gradient in left.items() if gradient is not None}
             self.rebinding.check(self._holders())
             for name, buffer in self.model.named_buffers():
                 if name in self.tensors and buffer is not self.tensors[name]:
@@ -387,10 +391,22 @@ class _Tracer:
         self._scheduled = path
         self.python_outputs.call(function, path, args, kwargs)
 
-    def _note_cleared(self) -> None:
-        if all(tensor.grad is None for tensor in self.tensors.values()):
-            self.clears_first = self.clears_first or not self._added
-        self._added = True
+    def _note_cleared(self, owner: Any) -> None:
+        """`owner.zero_grad` is about to be called: what of its parameters has no gradient yet is cleared first."""
+        held = owner.parameters() if owner is self.model else (p for g in owner.param_groups for p in g["params"])
+        clear = {id(parameter) for parameter in held if parameter.grad is None}
+        self._cleared.update(name for name in self.parameters if id(self.tensors[name]) in clear)
+
+    def _refuse_gradients_read(self, module: GraphModule) -> None:
+        """Raises CaptureError where the next step would add to a gradient that this one leaves, and something reads it:
+        what is left in the graph, without what is not used, says so."""
+        kept = {storage_key(tensor) for node in module.graph.nodes for tensor in tensors_of(node)}
+        for name, gradient in self._left.items():
+            if storage_key(gradient) in kept:
+                raise CaptureError(
+                    f"the gradient of {name} stays set after the step, and the next step would add to it and use the "
+                    "sum; clear all gradients inside the step (model.zero_grad())"
+                )
 
     def _note_updated(self) -> None:
         if self._scheduled is not None:
@@ -470,13 +486,13 @@ def _has_effect(node: Node) -> bool:
 
 
 @contextmanager
-def _zeroing_noted(model: torch.nn.Module, optimizers: Any, note: Callable[[], None]) -> Iterator[list[bool]]:
-    """Note whether the step clears gradients itself; `note` is called before each time."""
+def _zeroing_noted(model: torch.nn.Module, optimizers: Any, note: Callable[[Any], None]) -> Iterator[list[bool]]:
+    """Note whether the step clears gradients itself; `note(owner)` is called before each time."""
     noted: list[bool] = []
 
-    def wrap(original: Callable[..., None]) -> Callable[..., None]:
+    def wrap(owner: Any, original: Callable[..., None]) -> Callable[..., None]:
         def zero_grad(*args: Any, **kwargs: Any) -> None:
-            note()
+            note(owner)
             noted.append(True)
             original(*args, **kwargs)
 
@@ -484,7 +500,7 @@ def _zeroing_noted(model: torch.nn.Module, optimizers: Any, note: Callable[[], N
 
     owners: list[Any] = [model, *optimizers]
     for owner in owners:
-        owner.zero_grad = wrap(owner.zero_grad)
+        owner.zero_grad = wrap(owner, owner.zero_grad)
     try:
         yield noted
     finally:

@@ -52,7 +52,8 @@ class OtherWay(Exception):  # noqa: N818  # no error: the step is run in another
 class Compiled:
     """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
 
-    `graph_sha256`: of the captured graph.
+    `graph_sha256`: of the captured graph. `cleared`: the parameters whose gradient left from before the step clears
+    itself.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class Compiled:
         used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
         self._symbols = {symbol: found for symbol, found in captured.trace.symbols.items() if symbol in used}
         self._batch_constants = dict(captured.trace.batch_constants)
-        self.clears_first = captured.trace.clears_first
+        self.cleared = captured.trace.cleared
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
         self._settings = [found for found in self.program.arguments if found.kind in ("setting", "python")]
@@ -127,7 +128,11 @@ class Compiled:
         except MismatchError as error:
             return Change("resident", str(error), str(error).partition(";")[0])
         for found in self._settings:
-            if isinstance(self._number(found), torch.Tensor):
+            try:
+                value = self._number(found)
+            except (KeyError, IndexError):
+                return Change("resident", str(found), f"{_setting_name(found)} is gone")
+            if isinstance(value, torch.Tensor):
                 return Change("setting", str(found), f"{_setting_name(found)} is a tensor now, and was a number")
         for index, value in self._batch_constants.items():
             if leaves[index] != value:

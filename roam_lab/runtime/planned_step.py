@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import weakref
+from typing import Any, Literal, cast
 
 import torch
 from torch.utils import _pytree as pytree
@@ -68,9 +69,10 @@ class PlannedStep:
         self._state_made = StateMade(self.optimizers)
         self._looked_at: set[tuple[Key, str]] = set()
         self._ways = Ways()
+        alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = StepCompiler(
             self.plan,
-            lambda: self._training,
+            lambda: cast("PlannedStep", alone())._training,
             on_mismatch == "replan",
             self._tree,
             self._compiled,
@@ -123,7 +125,7 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if change.kind in ("way", "batch") else other
                     continue
-            if not compiled.clears_first and any(p.grad is not None for p in self.model.parameters()):
+            if self._gradients_left(compiled):
                 reason = Reason("gradients are left from before the step, which adds to them")
                 break
             other = compiled.goes_otherwise(batch)
@@ -136,6 +138,13 @@ class PlannedStep:
         if reason is not None:
             return self._run_eager(batch, reason)
         return self._run_new_way(key, batch, other)
+
+    def _gradients_left(self, compiled: Compiled) -> bool:
+        """Whether there is a gradient that the step would add to: from an eager step, or set by the user."""
+        if all(parameter.grad is None for parameter in self.model.parameters()):
+            return False
+        named = self.model.named_parameters()
+        return any(parameter.grad is not None and name not in compiled.cleared for name, parameter in named)
 
     def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
         """What the eager step leaves, where the next planned step is to be held against it."""

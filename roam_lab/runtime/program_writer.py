@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -124,7 +125,7 @@ class _Writer:
 
     def assign(self, node: Node, expression: str) -> str:
         """A local variable for a dynamic value, noted with its storages so that it can be dropped with them."""
-        name = f"v{len(self.lines)}_{node.name}"
+        name = f"v{len(self.lines)}_{_plain_name(node)}"
         self.lines.append(f"{name} = {expression}")
         for index in self.storage_of[node]:
             if index is not None:
@@ -159,8 +160,8 @@ class _Writer:
         if not tensors_of(node):  # .item(), or a list written in place
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users or node in self.read_by_checks:
-                self.names[node] = f"h_{node.name}"
-                call = f"h_{node.name} = {call}"
+                self.names[node] = f"h{len(self.lines)}_{_plain_name(node)}"
+                call = f"{self.names[node]} = {call}"
             self.lines.append(call)
             self.check(node)
             return
@@ -193,7 +194,7 @@ class _Writer:
         if not isinstance(node.meta["val"], (list, tuple)):
             self.names[node] = self.assign(node, call)
             return
-        names = [f"v{len(self.lines)}_{index}_{node.name}" for index in range(len(node.meta["val"]))]
+        names = [f"v{len(self.lines)}_{index}_{_plain_name(node)}" for index in range(len(node.meta["val"]))]
         self.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {call}")
         position = 0
         for index, value in enumerate(node.meta["val"]):
@@ -220,6 +221,12 @@ class _Writer:
             call = self.call(self.constant(writer.function), node.args, dict(node.kwargs))
             function, _, rest = call.partition("(")
             self.lines.append(f"{function}({first}, {rest}" if rest != ")" else f"{function}({first})")
+
+
+def _plain_name(node: Node) -> str:
+    """The node's name without its number, which counts nodes that are gone from the graph, too: the same step has the
+    same program."""
+    return re.sub(r"_\d+$", "", node.name)
 
 
 def write_program(captured: Captured, order: Sequence[int]) -> Program:

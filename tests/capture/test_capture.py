@@ -16,7 +16,7 @@ from torch import nn
 from roam_lab.capture import as_step, capture_step
 from roam_lab.errors import CaptureError
 from roam_lab.ir import captured_order, check_order, fingerprint
-from tests.capture.test_measure import same, state_of
+from tests.measure.test_eager import same, state_of
 from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, adamw_groups, tiny
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from roam_lab.capture import as_step, capture_step
-from roam_lab.errors import CaptureError
+from roam_lab.errors import CaptureError, FirstStepError
 from roam_lab.plan import make_plan
 from roam_lab.runtime import hook
 
@@ -109,10 +109,17 @@ def test_a_tensor_made_in_the_first_forward_is_not_left_fake():
 
     model = Module(cached, mask=None, calls=[])
     twin, batch = copy.deepcopy(model), torch.randn(3, 4)
-    capture_step(model, sgd(model), batch, as_step(mean_square))
+    with pytest.raises(
+        FirstStepError, match=r"^the step makes model\.mask in its first run and keeps it; run one eager"
+    ):
+        capture_step(model, sgd(model), batch, as_step(mean_square))
     assert model.mask is None
     assert model.calls == []
+    for one in (model, twin):
+        as_step(mean_square)(one, sgd(one), batch)
     planned_like_eager(model, twin, batch)
+    assert torch.equal(model.mask, torch.ones(4).cumsum(0))
+    assert len(model.calls) == len(twin.calls) == 1
 
 
 def test_a_random_generator_of_the_users_own():
@@ -155,7 +162,7 @@ def test_a_gradient_scaler_that_has_run_before():
     scalers = [torch.amp.GradScaler("cpu", init_scale=8.0, growth_interval=2) for _ in range(2)]
     first, second = map(step_with, scalers)
     optimizer, twin_optimizer = fused(model), fused(twin)
-    with pytest.raises(CaptureError, match=r"makes the tensor GradScaler\._scale in its first run and keeps it"):
+    with pytest.raises(CaptureError, match=r"the step makes scaler\._scale in its first run and keeps it"):
         capture_step(model, optimizer, batch, first)
     assert scalers[0]._scale is None
     assert torch.equal(first(model, optimizer, batch), second(twin, twin_optimizer, batch))
@@ -182,7 +189,7 @@ def test_refuses_a_tensor_that_forward_binds_anew():
 
     model = Module(average, mean=torch.zeros(4))
     mean = model.mean
-    assert "reads the tensor Module.mean and binds a new one to it; write it in place (copy_), or" in refused(model)
+    assert "reads the tensor model.mean and binds a new one to it; write it in place (copy_), or" in refused(model)
     assert model.mean is mean
 
 
@@ -193,11 +200,21 @@ def test_refuses_a_gradient_outside_the_model():
     assert all(p.grad is None for p in head.parameters())
 
 
-@pytest.mark.parametrize("draw", [random.random, numpy.random.rand])
-def test_refuses_random_numbers_that_are_not_torchs(draw):
+FOR_EVER = "and a captured step would use the same number for ever; draw with torch"
+NOT_AGAIN = "draws from the random generator draw.__self__, which a planned step would not do again; do that outside"
+DRAWS = [
+    (random.random, NOT_AGAIN),
+    (numpy.random.rand, NOT_AGAIN),
+    (lambda: random.random(), FOR_EVER),
+    (lambda: numpy.random.rand(), FOR_EVER),
+]
+
+
+@pytest.mark.parametrize(("draw", "told"), DRAWS)
+def test_refuses_random_numbers_that_are_not_torchs(draw, told):
     model = Module(lambda self, y: y * 2 if draw() < 0.5 else y)
     states = random.getstate(), numpy.random.get_state()[2]
-    assert "and a captured step would use the same number for ever; draw with torch" in refused(model)
+    assert told in refused(model)
     assert (random.getstate(), numpy.random.get_state()[2]) == states
 
 

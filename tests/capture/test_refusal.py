@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from roam_lab.capture import as_step, capture_step
-from roam_lab.errors import CaptureError, DataDependentError
+from roam_lab.capture import TrainingStep, as_step, capture_step
+from roam_lab.errors import CaptureError, DataDependentError, FirstStepError
+from roam_lab.measure.eager import record
 
 HERE = r"tests/capture/test_refusal\.py:\d+: "
 
@@ -103,6 +104,28 @@ def test_models_that_no_graph_describes(act, kind, told):
     trains(model)
 
 
+@pytest.mark.parametrize(("act", "whens"), [(branch, 1), (size, 1), (number, 0)])
+def test_a_log_of_the_eager_step_tells_the_values(act, whens):
+    """Then such a step is captured as eager went, on condition that it goes that way again."""
+    model, given, step = Model(act), batch(), as_step(mean)
+    optimizer = sgd(model)
+    log = record(TrainingStep(model, optimizer, step), given).log
+    captured = capture_step(model, optimizer, given, step, log=log)
+    assert len(captured.conditions) == whens
+    assert all(re.match(HERE[:-2] + "$", placed.condition.source) for placed in captured.conditions)
+
+
+@pytest.mark.parametrize(("act", "kind", "told"), [one for one in DATA if one[0] in (mask, nonzero, array, custom)])
+def test_no_log_helps_where_ops_are_not_seen_or_have_no_fixed_shape(act, kind, told):
+    model, given, step = Model(act), batch(), as_step(mean)
+    optimizer = sgd(model)
+    log = record(TrainingStep(model, optimizer, step), given).log
+    with pytest.raises(CaptureError) as raised:
+        capture_step(model, optimizer, given, step, log=log)
+    assert type(raised.value) is kind
+    assert re.match(told, str(raised.value))
+
+
 def test_the_line_named_is_the_very_one():
     lines = Path(__file__).read_text().splitlines()
     number = 1 + lines.index("    return y if y.sum() > 0 else -y")
@@ -188,10 +211,15 @@ class Counting(torch.optim.Optimizer):
 def test_optimizers_that_no_graph_describes():
     model = Model()
     counting = Counting(model.parameters())
-    for _ in range(2):
-        told = refused(CaptureError, model, optimizer=counting)
-        assert told.startswith("Counting makes state in its first step, or counts in Python numbers, which a captured")
-        trains(model, counting)
+    told = refused(FirstStepError, model, optimizer=counting)
+    assert told.startswith("Counting makes state in its first step, or counts in Python numbers, which a captured")
+    assert told.endswith("run one eager step first, or use an optimizer with state in tensors")
+    trains(model, counting)
+    captured = capture_step(model, counting, batch(), as_step(mean))
+    assert sorted(place.path for place in captured.trace.places) == [
+        f"optimizer[0].state[layer.{name}]['count']" for name in ("bias", "weight")
+    ]
+    assert [counting.state[p]["count"] for p in model.parameters()] == [1, 1]
     lbfgs = torch.optim.LBFGS(model.parameters())
     assert refused(CaptureError, model, optimizer=lbfgs).startswith(
         "LBFGS.step needs a closure, which it calls as often"

@@ -44,7 +44,7 @@ class ValuePlace:
             if isinstance(self.container, dict | list | deque):
                 return self.container[self.key]
             return getattr(self.container, self.key)
-        except (IndexError, AttributeError, ValueError):
+        except (KeyError, IndexError, AttributeError, ValueError):
             raise KeyError(self.path) from None
 
     def write(self, value: Any) -> None:
@@ -83,7 +83,7 @@ class OptimizerPlace(ValuePlace):
         """The present number. Raises KeyError where it is gone."""
         try:
             return self.holder()[self.key[-1]]
-        except (IndexError, TypeError):
+        except (KeyError, IndexError, TypeError):
             raise KeyError(self.path) from None
 
     def write(self, value: Any) -> None:

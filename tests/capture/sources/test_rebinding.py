@@ -1,0 +1,130 @@
+"""`parameter.data = tensor` in a step: the parameter keeps its place and has the value, as after the eager step."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import roam_lab as roam
+from roam_lab.capture import capture_step
+from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
+from roam_lab.errors import CaptureError
+
+
+def rebinding(**named):
+    copied = []
+    names = {id(tensor): name for name, tensor in named.items()}
+    return Rebinding(names, lambda target, value: copied.append((target, value))), names, copied
+
+
+def test_an_assignment_is_a_copy():
+    weight, value = torch.zeros(2), torch.ones(2)
+    found, names, copied = rebinding(weight=weight)
+    address = weight.data_ptr()
+    with data_assignments(found, names):
+        weight.data = value
+    assert weight.data_ptr() == address
+    ((target, given),) = copied
+    assert target is weight
+    assert given is value
+
+
+def test_other_tensors_are_assigned_as_ever_and_data_is_read_as_ever():
+    weight, other, value = torch.zeros(2), torch.zeros(2), torch.ones(2)
+    found, names, copied = rebinding(weight=weight)
+    with data_assignments(found, names):
+        other.data = value
+        assert other.data_ptr() == value.data_ptr() == other.data.data_ptr()
+        assert weight.data.data_ptr() == weight.data_ptr()
+    assert copied == []
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_afterwards_all_is_as_before(fails):
+    weight, value = torch.zeros(2), torch.ones(2)
+    found, names, copied = rebinding(weight=weight)
+    try:
+        with data_assignments(found, names):
+            assert "data" in vars(torch.Tensor)
+            if fails:
+                raise ZeroDivisionError
+    except ZeroDivisionError:
+        assert fails
+    assert "data" not in vars(torch.Tensor)
+    weight.data = value
+    assert weight.data_ptr() == value.data_ptr()
+    assert copied == []
+
+
+@pytest.mark.parametrize("value", [torch.ones(3), torch.ones(2, dtype=torch.float64), torch.ones(2, device="meta")])
+def test_a_value_that_does_not_fit_the_place(value):
+    weight = torch.zeros(2)
+    found, names, copied = rebinding(weight=weight)
+    with (
+        pytest.raises(
+            CaptureError, match=r"gives weight\.data a tensor of another shape, type or device .*; give it one"
+        ),
+        data_assignments(found, names),
+    ):
+        weight.data = value
+    assert copied == []
+
+
+def test_a_value_that_something_else_holds_too():
+    with FakeTensorMode():
+        weight, value, other = torch.zeros(2), torch.ones(2), torch.ones(2)
+    found, names, _ = rebinding(weight=weight)
+    with data_assignments(found, names):
+        weight.data = value
+    found.check(iter([("buffer mean", other), ("buffer scale", torch.ones(2))]))
+    with pytest.raises(
+        CaptureError, match=r"gives weight\.data the tensor that is also buffer mean, so that both share"
+    ):
+        found.check(iter([("buffer mean", value)]))
+
+
+def test_a_step_that_assigns_is_planned_like_eager():
+    """Weights decayed and normed by hand after the update."""
+    torch.manual_seed(0)
+    model, batch = nn.Linear(4, 4), torch.randn(3, 4)
+    twin = copy.deepcopy(model)
+    one, other = (torch.optim.SGD(each.parameters(), lr=0.1) for each in (model, twin))
+
+    def step(model, optimizer, batch):
+        loss = model(batch).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        for parameter in model.parameters():
+            parameter.data = parameter.data * 0.9
+        model.weight.data = model.weight.data / model.weight.data.norm()
+        return loss.detach()
+
+    planned = roam.hook(roam.profile(model, batch, one, step=step).plan(), model, one, step=step)
+    address = model.weight.data_ptr()
+    for _ in range(3):
+        assert torch.equal(planned(batch), step(twin, other, batch))
+    assert planned.planned_steps == 3, planned.reasons
+    assert torch.equal(model.weight, twin.weight)
+    assert torch.equal(model.bias, twin.bias)
+    assert model.weight.data_ptr() == address
+
+
+def test_a_parameter_given_a_tensor_of_another_shape_is_refused_by_name():
+    model = nn.Linear(4, 4)
+
+    def step(model, optimizer, batch):
+        loss = model(batch).sum()
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        model.bias.data = torch.zeros(5)
+        return loss.detach()
+
+    with pytest.raises(
+        CaptureError, match=r"the step gives bias\.data a tensor of another shape, type or device \(\(5,\)"
+    ):
+        capture_step(model, torch.optim.SGD(model.parameters(), lr=0.1), torch.randn(3, 4), step)
+    assert "data" not in vars(torch.Tensor)
