@@ -45,6 +45,19 @@ def batch_leaves(batch: Any) -> list[Any]:
     return pytree.tree_leaves({key: batch[key] for key in batch} if _is_own_mapping(batch) else batch)
 
 
+def batch_structure(batch: Any) -> Any:
+    """How the leaves of a batch are held, as nested tuples of types and keys: two batches of one structure have their
+    leaves in one order. A dict with its keys in another order is another structure."""
+    if isinstance(batch, Mapping) or _is_own_mapping(batch):
+        return (type(batch), tuple((key, batch_structure(batch[key])) for key in batch))
+    if isinstance(batch, list | tuple):
+        return (type(batch), tuple(map(batch_structure, batch)))
+    node = pytree.SUPPORTED_NODES.get(type(batch))
+    if node is None:
+        return None
+    return (type(batch), tuple(map(batch_structure, node.flatten_fn(batch)[0])))
+
+
 def with_leaves(batch: Any, leaves: list[Any]) -> Any:
     """A batch of the same kind with other leaves."""
     if not _is_own_mapping(batch):

@@ -9,7 +9,7 @@ import torch
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture import TrainingStep, can_prime, step_device
-from roam_lab.capture.inputs import batch_leaves, batch_signature
+from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
@@ -206,7 +206,7 @@ class PlannedStep:
         self._tree.refresh()
         device = step_device(self.model).type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        return (batch_signature(batch), self._tree.modes(), autocast)
+        return (batch_signature(batch), batch_structure(batch), self._tree.modes(), autocast)
 
     # What keeps a step from being planned
 

@@ -273,3 +273,17 @@ def test_what_a_step_returns(kind):
         return Situation(model, sgd(model), data(), step=step)
 
     compare(make).must_be(PLANNED if kind in ("tuple", "dict", "dict without loss first", "several") else HONEST)
+
+
+def test_keys_in_another_order():
+    """Leaves of one shape and type must not take each other's place."""
+
+    def make():
+        made = with_batches(lambda x, y, i: {"x": x, "y": y, "mask": y % 2}, loss)()
+        batches = made.batches
+        swap = ("mask", "x", "y")
+        return dataclasses.replace(
+            made, batches=lambda i: {key: batches(i)[key] for key in swap} if i % 2 else batches(i)
+        )
+
+    compare(make).must_be(PLANNED)

@@ -22,6 +22,7 @@ from torch.utils import _pytree as pytree
 from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.reachable import Reachable
+from roam_lab.capture.sources.values import is_plain
 from roam_lab.errors import CaptureError, FirstStepError
 
 Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
@@ -175,9 +176,11 @@ class PythonOutputs:
     def _assign(self, change: Change, place: ValuePlace) -> None:
         leaves = pytree.tree_leaves(change.after)
         traced = any(isinstance(leaf, FakeTensor | Symbolic) for leaf in leaves)
-        if change.kind in ("random", "iterator") or not traced or change.key is None:
+        first = change.before is MISSING or change.before is None
+        settled = first and is_plain(change.after)  # a setting that the first run decides
+        if change.kind in ("random", "iterator") or not (traced or settled) or change.key is None:
             raise CaptureError(_cannot(change))
-        if change.before is MISSING or change.before is None:
+        if first:
             raise FirstStepError(
                 f"the step makes {change.path} in its first run and keeps it; run one eager step before"
             )
