@@ -36,6 +36,18 @@ class Provenance:
     source: str | None
 
 
+def _called(func: Any) -> str:
+    """What a user calls a collective: all_reduce for c10d.allreduce_."""
+    name = func._schema.name.partition("::")[2].strip("_").removesuffix("_coalesced")
+    plain = {
+        "allreduce": "all_reduce",
+        "allgather": "all_gather",
+        "alltoall": "all_to_all",
+        "alltoall_base": "all_to_all",
+    }
+    return plain.get(name, name)
+
+
 class ProvenanceMode(TorchDispatchMode):
     """Stands above make_fx's own mode, stamps every node that an op adds to the traced graph, and tells `guide`.
     Without one, `known` computes the numbers that the step reads, where that is possible: `answer` is the last.
@@ -82,7 +94,7 @@ class ProvenanceMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace in COMMUNICATION:
             raise CaptureError(
-                f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes ({func}), "
+                f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes ({_called(func)}), "
                 "which cannot be planned yet; train this step eagerly, or communicate outside of it"
             )
         if func.namespace == "aten":  # what asks for a tensor's device comes from C++ that no exception may leave

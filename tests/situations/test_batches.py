@@ -281,7 +281,7 @@ def test_keys_in_another_order():
     def make():
         made = with_batches(lambda x, y, i: {"x": x, "y": y, "mask": y % 2}, loss)()
         batches = made.batches
-        swap = ("mask", "x", "y")
+        swap = ("x", "mask", "y")  # of the same shapes and types, in another order
         return dataclasses.replace(
             made, batches=lambda i: {key: batches(i)[key] for key in swap} if i % 2 else batches(i)
         )

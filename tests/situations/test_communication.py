@@ -233,18 +233,6 @@ def test_fully_sharded():
     compare(make, steps=3, ignore="mesh|fsdp|hooks").must_be(REFUSED)
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_sharded_optimizer():
-    from torch.distributed.optim import ZeroRedundancyOptimizer
-
-    def make():
-        model = mlp()
-        optimizer = ZeroRedundancyOptimizer(model.parameters(), torch.optim.SGD, lr=0.1)
-        return Situation(model, optimizer, data(), nn.CrossEntropyLoss())
-
-    compare(make, steps=3, ignore="_device_to|_bucket|_overlap|process_group").must_be(HONEST)
-
-
 def test_a_group_that_nobody_uses():
     """Only that torch.distributed is initialised, and is asked for its rank, is no communication."""
 
