@@ -162,7 +162,9 @@ class PythonOutputs:
     def _assign(self, change: Change, place: ValuePlace) -> None:
         leaves = pytree.tree_leaves(change.after)
         traced = any(isinstance(leaf, FakeTensor | Symbolic) for leaf in leaves)
-        if change.kind in ("random", "iterator") or not traced or change.key is None:
+        if change.kind in ("random", "iterator") or change.key is None:
+            raise CaptureError(_cannot(change))
+        if not traced and (change.before is not None or change.after is MISSING):
             raise CaptureError(_cannot(change))
         if change.before is MISSING or change.before is None:
             raise FirstStepError(
@@ -245,6 +247,9 @@ def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterato
     for scheduler, path in found.values():
 
         def note(*args: Any, _of: Any = scheduler, _path: str = path, **kwargs: Any) -> None:
+            if isinstance(_of, ReduceLROnPlateau):  # it reads the number that it is given
+                args = tuple(one.item() if isinstance(one, torch.Tensor) else one for one in args)
+                kwargs = {key: one.item() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()}
             call(lambda *a, **k: type(_of).step(_of, *a, **k), f"{_path}.step", args, kwargs)
 
         vars(scheduler)["step"] = note
