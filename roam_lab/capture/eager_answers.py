@@ -87,7 +87,7 @@ def answered_as_in_eager() -> Iterator[None]:
             else:
                 codes.append((found, found.__code__))
                 found.__code__ = _no(len(found.__code__.co_freevars))
-        with _fakes_are_tensors():
+        with fakes_are_tensors():
             yield
     finally:
         for function, code in reversed(codes):
@@ -97,7 +97,7 @@ def answered_as_in_eager() -> Iterator[None]:
 
 
 @contextmanager
-def _fakes_are_tensors() -> Iterator[None]:
+def fakes_are_tensors() -> Iterator[None]:
     """ "Are these plain tensors, so that a multi-tensor op may take them?" is answered as for the tensors that fakes
     stand for: torch's lists of such types hold the fake type, too."""
     lists = [

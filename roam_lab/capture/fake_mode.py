@@ -52,6 +52,8 @@ def _as_masked(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
     if "output_mask" not in names or not isinstance(result, tuple):
         return result
     mask = {**dict(zip(names, args, strict=False)), **kwargs}["output_mask"]
+    if len(mask) != len(result):
+        return result
     return tuple(one if asked else None for one, asked in zip(result, mask, strict=True))
 
 

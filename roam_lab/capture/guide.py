@@ -6,6 +6,7 @@ the answers of ops that return numbers.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import torch
@@ -35,6 +36,23 @@ def is_told(target: str) -> bool:
     return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
 
 
+def is_view(op: Any) -> bool:
+    """Whether an op, or the one of that name, makes a view of its argument and computes nothing."""
+    if isinstance(op, str):
+        op = _found(op)
+    if not isinstance(op, torch._ops.OpOverload) or op._schema.is_mutable:
+        return False
+    return any(one.alias_info is not None for one in op._schema.returns)
+
+
+@functools.cache
+def _found(target: str) -> Any:
+    found: Any = torch.ops
+    for part in target.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
 class Guide:
     """Walks the log as the trace goes on.
 
@@ -58,6 +76,12 @@ class Guide:
         if not is_told(label):
             return
         self._at += 1
+        if self._next_is_another(label):
+            if is_view(func):  # autograd makes views once more when a proxy asks for their history
+                self._at -= 1
+                return
+            while self._next_is_another(label) and is_view(self._ops[self._at].target):
+                self._at += 1
         if self._at >= len(self._ops):
             raise self._parted(f"the captured step runs {label}, and the eager step is over by then", source)
         op = self._ops[self._at]
@@ -66,6 +90,9 @@ class Guide:
         tensors = [leaf for leaf in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(leaf, torch.Tensor)]
         self._compare(tensors, op.arguments, f"{label} is given", source)
         self.current, self._asked = op, func
+
+    def _next_is_another(self, label: str) -> bool:
+        return self._at >= len(self._ops) or self._ops[self._at].target != label
 
     def answer(self) -> bool | int | float | None:
         """What the present op, which reads a number, returned in the eager step."""
@@ -130,9 +157,9 @@ class Guide:
 
     def finish(self) -> None:
         """The eager step is over, too."""
-        left = len(self._ops) - self._at - 1
+        left = [op for op in self._ops[self._at + 1 :] if not is_view(op.target)]
         if left:
-            op = self._ops[self._at + 1]
+            op = left[0]
             raise self._parted(f"the captured step is over where the eager step goes on with {op.target}", op.source)
 
     def rebound(self, target: torch.Tensor, value: torch.Tensor) -> None:

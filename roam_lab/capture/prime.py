@@ -33,6 +33,8 @@ def prime_optimizer(
         return False
     wanted = None if parameters is None else {id(p) for p in parameters}
     missing = [p for p in _missing(optimizer) if wanted is None or id(p) in wanted]
+    if not fake and "_need_device_dtype_check_for_fused" in vars(optimizer):
+        vars(optimizer)["_need_device_dtype_check_for_fused"] = False  # the first step looks whether it can be fused
     if missing and _has_lazy_state(optimizer):
         if type(optimizer) is torch.optim.SGD:
             _prime_sgd(optimizer, missing)

@@ -94,8 +94,8 @@ class ProvenanceMode(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func.namespace in COMMUNICATION:
             raise CaptureError(
-                f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes ({_called(func)}), "
-                "which cannot be planned yet; train this step eagerly, or communicate outside of it"
+                f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes "
+                f"({_called(func)}), which cannot be planned yet; train this step eagerly, or communicate outside of it"
             )
         if func.namespace == "aten":  # what asks for a tensor's device comes from C++ that no exception may leave
             self._check()

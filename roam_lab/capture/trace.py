@@ -13,7 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.utils.stateless import _reparametrize_module
 
 from roam_lab.capture.conditions import Condition, conditions_of
-from roam_lab.capture.eager_answers import answered_as_in_eager
+from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tensors
 from roam_lab.capture.fake_mode import Fakes, StepFakeMode
 from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.guide import Guide, ShapeOfValuesError
@@ -113,10 +113,15 @@ def trace_step(
     fixed: set[int] = set()
     frozen: set[int] = set()
     places: list[ValuePlace] = []
+    as_eager = True
     while True:
-        tracer = _Tracer(training, batch, device, check, log, fixed, frozen, places)
+        tracer = _Tracer(training, batch, device, check, log, fixed, frozen, places, as_eager)
         try:
             return tracer.trace()
+        except DataDependentError:
+            if log is not None or not as_eager:
+                raise
+            as_eager = False  # models that look at values in eager alone (at a mask) can be captured without values
         except ShapeOfValuesError:
             numbers = tracer.unfixed_whole_numbers()
             if not numbers and not tracer.batch_numbers - frozen:
@@ -139,7 +144,7 @@ def trace_step(
 
 class _Tracer:
     """One trace. `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `places`: the Python
-    numbers that are symbols."""
+    numbers that are symbols; `as_eager`: libraries that ask are told that nothing is traced."""
 
     def __init__(
         self,
@@ -151,13 +156,14 @@ class _Tracer:
         fixed: set[int],
         frozen: set[int],
         places: list[ValuePlace],
+        as_eager: bool,
     ) -> None:
         self.training, self.model, self.optimizers = training, training.model, training.optimizers
         self.names = parameter_names(self.model, self.optimizers)
         refuse_wrapped(self.model)
         for optimizer in self.optimizers:
             refuse_closure(optimizer)
-        self.fixed, self.frozen, self.places = fixed, frozen, places
+        self.fixed, self.frozen, self.places, self.as_eager = fixed, frozen, places, as_eager
         self.batch_numbers: set[int] = set()
         self.batch_symbols: dict[Any, Input] = {}
         self.batch_constants: dict[int, Any] = {}
@@ -305,7 +311,7 @@ class _Tracer:
             symbolic_min_max(self.optimizers),
             rng_as_ops(),
             unlogged(),
-            answered_as_in_eager(),
+            answered_as_in_eager() if self.as_eager else fakes_are_tensors(),
             tolist_as_ops(),
             data_assignments(self.rebinding, residents),
         ):
@@ -366,15 +372,13 @@ class _Tracer:
 
     def _is_own(self, change: Change, schedulers: set[int]) -> bool:
         """Whether capture itself made the change: fakes in place of tensors, what notes calls, what torch counts."""
-        if isinstance(change.before, torch.Tensor) and change.after is self.fakes.made(change.before):
+        if self._is_fake_of(change.after, change.before):
             return True
-        if isinstance(change.before, list | tuple) and isinstance(change.after, list | tuple):
-            pairs = zip(self.python.was(change.before), change.after, strict=False)
-            if len(change.before) == len(change.after) and all(self._stands_for(new, old) for old, new in pairs):
-                return True  # an RNN lists its weights anew
+        if isinstance(change.before, list) and self._is_fake_of(change.after, self.python.was(change.before)):
+            return True  # an RNN lists its weights anew
         if change.key == "step" and id(change.container) in schedulers:
             return True
-        if change.key in ("_opt_called", "zero_grad", "_flat_weight_refs"):
+        if change.key in ("_opt_called", "zero_grad", "_flat_weight_refs", "_need_device_dtype_check_for_fused"):
             return True
         if isinstance(change.after, torch.Tensor) and id(change.after) in {id(one) for one in self.tensors.values()}:
             return True
@@ -384,8 +388,13 @@ class _Tracer:
         owned |= {id(group["params"]) for _, _, group in groups_of(self.optimizers)}
         return id(change.container) in owned and change.key in ("state", "params", *_settings_of(change.container))
 
-    def _stands_for(self, new: Any, old: Any) -> bool:
-        return new is old or (isinstance(old, torch.Tensor) and new is self.fakes.made(old))
+    def _is_fake_of(self, fake: Any, real: Any) -> bool:
+        """Whether it is the fake of a tensor, or a list of fakes (LSTM's weights) in place of a list of tensors."""
+        if isinstance(real, torch.Tensor):
+            return fake is self.fakes.made(real)
+        if not isinstance(real, list | tuple) or type(fake) is not type(real) or len(fake) != len(real) or not real:
+            return False
+        return all(self._is_fake_of(a, b) or a is b for a, b in zip(fake, real, strict=True))
 
     def _note_scheduler(self, function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
         self._scheduled = path

@@ -173,7 +173,9 @@ class PlannedStep:
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""
         sentence = str(error).partition(";")[0]
-        if key in self._led or (self.on_mismatch == "error" and not isinstance(error, FirstStepError)):
+        if (key in self._led and not self._compiled.ways(key)) or (
+            self.on_mismatch == "error" and not isinstance(error, FirstStepError)
+        ):
             return self._run_eager(batch, self._refused(key, error))
         self._led.add(key)
         self._pool.release()
@@ -277,13 +279,13 @@ class PlannedStep:
         return loss
 
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
+        for optimizer in self.optimizers:
+            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
+                optimizer._opt_called = True  # type: ignore[attr-defined]
         loss = compiled.run(batch)
         for parameter in self.model.parameters():
             if parameter.grad is not None:  # of an eager step before; those of this one are not kept
                 parameter.grad = None
-        for optimizer in self.optimizers:
-            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
-                optimizer._opt_called = True  # type: ignore[attr-defined]
         return loss
 
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:

@@ -297,7 +297,9 @@ def test_numbers_and_text_in_a_batch():
         return model(x).mean() * scale if flag and name == "a" else model(x).sum()
 
     found = captured(nn.Linear(3, 3), (0.5, [torch.randn(2, 3), True], "a"), loss)
-    assert found.batch == "0.5, float32[2, 3]@cpu, True, 'a'"
+    assert found.batch == "float, float32[2, 3]@cpu, True, str"
+    assert found.trace.batch_constants == {3: "a"}
+    assert [one.path for one in found.trace.inputs if one.kind == "batch"] == [(0,), (1,)]
     assert "aten.mean.default" in targets(found)
 
 

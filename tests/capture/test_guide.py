@@ -6,7 +6,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from roam_lab.capture import TrainingStep, as_step, capture_step
-from roam_lab.capture.guide import Guide, is_told
+from roam_lab.capture.guide import Guide, is_told, is_view
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.eager import record
@@ -180,6 +180,46 @@ def test_a_workspace_gets_its_true_size(fakes):
     assert tuple(given.shape) == (5,)
     led.end(given, None)
     assert led.bytes_of[given.untyped_storage()._cdata] == 5
+
+
+SELECT = torch.ops.aten.select.int
+
+
+def test_views_that_only_one_of_both_makes_are_passed_over(fakes):
+    """Autograd makes a view once more when a proxy asks for its history; nothing is computed by it."""
+    select = op("aten.select.int", [tensor()], [tensor((3,))])
+    relu = op("aten.relu.default", [tensor()], [tensor(storage=1)])
+    for log, views in (((relu,), 1), ((select, relu), 0), ((select, relu, select), 1), ((select, select, relu), 3)):
+        led, base = guide(*log), fakes()
+        for _ in range(views):
+            led.begin(SELECT, (base, 0, 0), {}, None)
+            led.end(base.select(0, 0), None)
+        led.begin(RELU, (base,), {}, None)
+        led.end(fakes(), None)
+        led.finish()
+
+
+def test_no_other_op_is_passed_over(fakes):
+    select = op("aten.select.int", [tensor()], [tensor((3,))])
+    led = guide(select, add(), op("aten.relu.default", [tensor()], [tensor(storage=1)]))
+    with parted(r"runs aten\.relu\.default where the eager step runs aten\.add\.Tensor"):
+        led.begin(RELU, (fakes(),), {}, None)
+
+
+@pytest.mark.parametrize(
+    ("target", "view"),
+    [
+        ("aten.select.int", True),
+        ("aten.t.default", True),
+        ("aten.split.Tensor", True),
+        ("aten.add.Tensor", False),
+        ("aten.add_.Tensor", False),
+        ("aten.clone.default", False),
+        ("aten.nothing_of_the_kind.default", False),
+    ],
+)
+def test_which_ops_are_views(target, view):
+    assert is_view(target) is view
 
 
 def test_two_results_that_are_two_tensors_in_eager(fakes):

@@ -45,6 +45,10 @@ def number(y):
     return y * float(y.detach().sum())
 
 
+def arithmetic(y):
+    return y * y.detach().sum().item()
+
+
 def array(y):
     return y * torch.from_numpy(y.detach().numpy())
 
@@ -86,6 +90,7 @@ def trains(model, optimizer=None, step=None):
 
 
 BRANCHES = "the step branches on the value or takes a shape from the contents of a tensor, so no single graph"
+SHAPES = "the step takes a shape from a value, which changes from step to step; keep shapes fixed, or keep that part"
 DATA = [
     (branch, DataDependentError, f"{HERE}{BRANCHES} describes it; use torch.where, or keep that part outside the step"),
     (size, DataDependentError, HERE + BRANCHES),
@@ -104,7 +109,7 @@ def test_models_that_no_graph_describes(act, kind, told):
     trains(model)
 
 
-@pytest.mark.parametrize(("act", "whens"), [(branch, 1), (size, 1), (number, 0)])
+@pytest.mark.parametrize(("act", "whens"), [(branch, 1), (size, 1), (number, 1), (arithmetic, 0)])
 def test_a_log_of_the_eager_step_tells_the_values(act, whens):
     """Then such a step is captured as eager went, on condition that it goes that way again."""
     model, given, step = Model(act), batch(), as_step(mean)
@@ -120,10 +125,9 @@ def test_no_log_helps_where_ops_are_not_seen_or_have_no_fixed_shape(act, kind, t
     model, given, step = Model(act), batch(), as_step(mean)
     optimizer = sgd(model)
     log = record(TrainingStep(model, optimizer, step), given).log
-    with pytest.raises(CaptureError) as raised:
+    with pytest.raises(CaptureError, match=SHAPES if act in (mask, nonzero) else told) as raised:
         capture_step(model, optimizer, given, step, log=log)
     assert type(raised.value) is kind
-    assert re.match(told, str(raised.value))
 
 
 def test_the_line_named_is_the_very_one():

@@ -12,7 +12,7 @@ from torch import nn
 
 import roam_lab as roam
 from roam_lab.capture import as_step, capture_step
-from roam_lab.errors import FormatError, InputError, MismatchError, RoamError
+from roam_lab.errors import CaptureError, FormatError, InputError, MismatchError, RoamError
 from roam_lab.plan import make_plan
 from roam_lab.runtime.identity import digest, digests
 from tests.zoo import OPTIMIZERS, STEPS, tiny
@@ -248,17 +248,38 @@ def test_a_group_of_parameters_added_later():
     }
 
 
-def test_gradients_that_a_step_leaves_are_part_of_the_promise():
-    """The optimizer's zero_grad leaves those of parameters that it does not hold; a planned step keeps none."""
+def test_gradients_that_a_step_leaves_are_not_kept():
+    """The optimizer's zero_grad leaves those of parameters that it does not hold; nothing reads them."""
     pair = Pair(make=lambda model: torch.optim.AdamW(model[0].parameters()))
-    pair.step(planned=False)
-    assert pair.models[0][3].bias.grad is not None
-    (sentence,) = pair.planned.reasons
-    assert sentence.startswith("planned step 1 is not the eager step, bit for bit: model[1].weight.grad is there after")
-    assert pair.warned == [f"a training step ran eagerly: {sentence} (told once; counted in step.reasons)"]
-    pair.step(planned=False)
-    assert pair.planned.reasons == {sentence: 2}
-    assert len(pair.warned) == 1
+    for _ in range(3):
+        pair.step()
+    assert pair.models[1][3].bias.grad is not None
+    assert all(parameter.grad is None for parameter in pair.models[0].parameters())
+
+
+def test_gradients_that_a_step_leaves_and_the_next_one_reads():
+    """Eager clips by the sum of all steps' gradients of what the optimizer does not hold."""
+
+    def step(model, optimizer, batch):
+        loss = mean_square(model, batch)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 0.1)
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    with pytest.raises(
+        CaptureError, match=r"the gradient of 1\.weight stays set after the step, and the next step would"
+    ):
+        Pair(make=lambda model: torch.optim.AdamW(model[0].parameters()), step=step)
+
+    def clearing(model, optimizer, batch):
+        model.zero_grad()
+        return step(model, optimizer, batch)
+
+    pair = Pair(make=lambda model: torch.optim.AdamW(model[0].parameters()), step=clearing)
+    for _ in range(3):
+        pair.step()
 
 
 def test_state_loaded_between_steps():

@@ -114,7 +114,7 @@ def test_lines_are_ops_in_order(written):
     lines = program.source.splitlines()
     assert lines[0].startswith("def step(")
     assert lines[-1].startswith("    return ")
-    assert lines[-1].endswith(".clone()")
+    assert lines[-1].endswith(".clone(),")
     first_lines = {}
     for line, op in sorted(program.op_of_line.items()):
         first_lines.setdefault(op, line)

@@ -97,8 +97,9 @@ def skipping(model, optimizer, batch):
     return loss.detach()
 
 
-@pytest.mark.parametrize("check", ["never", "first"])
-def test_a_step_that_turns_out_to_go_another_way(check):
+@pytest.mark.filterwarnings("ignore:a training step ran eagerly")
+@pytest.mark.parametrize(("check", "eager"), [("never", 2), ("first", 0)])
+def test_a_step_that_turns_out_to_go_another_way(check, eager):
     """Counted once, drawn once: what the eager step leaves, bit for bit."""
     torch.manual_seed(0)
     model = Counting()
@@ -114,8 +115,7 @@ def test_a_step_that_turns_out_to_go_another_way(check):
         torch.set_rng_state(state)
         assert torch.equal(planned(batch), expected)
         assert torch.equal(torch.get_rng_state(), after)
-        for mine, eager in zip(model.state_dict().values(), twin.state_dict().values(), strict=True):
-            assert torch.equal(mine, eager)
+        assert all(map(torch.equal, model.state_dict().values(), twin.state_dict().values()))
     assert model.seen == 7
-    assert planned.planned_steps >= 6, planned.reasons
+    assert (planned.planned_steps, planned.eager_steps) == (7 - eager, eager), planned.reasons  # one leads each way
     assert len(planned._compiled) == 2

@@ -64,6 +64,7 @@ class PythonState:
             after = container.read()
             if not _identical(before, after):
                 found += _differences(container, before, after)
+        found = self._without_equal_dicts(found)
         for one in self._stateful:
             if one.changed():
                 found.append(Change(one.path, one.kind, one.before, one.now(), one.value, None))
@@ -71,6 +72,18 @@ class PythonState:
             if not _same_memory(tensor, alias):
                 found.append(Change(f"{path}.data", "rebinding", alias, tensor.detach(), tensor, "data"))
         return tuple(found)
+
+    def _without_equal_dicts(self, changes: list[Change]) -> list[Change]:
+        """Without those of a dict that was filled and then replaced by one like it was before (in a GradScaler)."""
+        entries = {id(container.held): before for container, before in self._saved if isinstance(container.held, dict)}
+        left = {
+            id(one.before)
+            for one in changes
+            if one.kind == "object" and id(one.before) in entries and type(one.after) is type(one.before)
+            if getattr(one.before, "default_factory", None) is getattr(one.after, "default_factory", None)
+            if same(dict(entries[id(one.before)]), dict(one.after))
+        }
+        return [one for one in changes if id(one.before) not in left and id(one.container) not in left]
 
     def restore(self) -> None:
         """Put everything back, in place: containers, generators, tensors' memory. May be called more than once.
@@ -154,6 +167,8 @@ def _differences(container: Container, before: Entries, after: Entries) -> list[
             change("grown", MISSING, one, one) for one in won
         ]
     if isinstance(before, list) and isinstance(after, list):
+        if _moved_or_replaced(before, after):
+            return [Change(container.path, "object", before, after, container.held, None, container.path)]
         return _list_differences(before, after, change, moves=container.kind == "deque")
     assert isinstance(before, dict)
     assert isinstance(after, dict)
@@ -183,6 +198,16 @@ def _list_differences(before: list[Any], after: list[Any], change: Any, moves: b
                 change("grown", MISSING, after[index], index) for index in range(kept, len(after))
             ]
     return found
+
+
+def _moved_or_replaced(before: list[Any], after: list[Any]) -> bool:
+    """Whether a tensor at the end may have pushed out the first entry, or have replaced the last: all others are the
+    same, and were equal to each other."""
+    if len(before) != len(after) or len(before) < 2 or not isinstance(after[-1], torch.Tensor):
+        return False
+    if same(before[-1], after[-1]):
+        return False
+    return all(map(same, before[:-1], after)) and all(map(same, before[1:], after[:-1]))
 
 
 def _kind(before: Any, after: Any) -> ChangeKind:

@@ -278,6 +278,9 @@ def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterato
     for scheduler, path in found.values():
 
         def note(*args: Any, _of: Any = scheduler, _path: str = path, **kwargs: Any) -> None:
+            if isinstance(_of, ReduceLROnPlateau):  # it reads the number that it is given
+                args = tuple(one.item() if isinstance(one, torch.Tensor) else one for one in args)
+                kwargs = {key: one.item() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()}
             call(lambda *a, **k: type(_of).step(_of, *a, **k), f"{_path}.step", args, kwargs)
 
         vars(scheduler)["step"] = note

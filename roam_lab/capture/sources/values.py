@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from types import MethodType
 from typing import Any
 
@@ -31,7 +32,8 @@ def is_number(value: Any) -> bool:
 def same(before: Any, after: Any, depth: int = 0) -> bool:
     """The same object, or equal bit for bit: NaN is NaN, 0.0 is not -0.0, True is not 1.
 
-    Tuples, lists, dicts and sets (of exactly these types, at most 1,000 entries) are the same if their entries are.
+    Tuples, lists, dicts and sets (of exactly these types, or with one default; at most 1,000 entries) are the same if
+    their entries are.
     """
     if before is after:
         return True
@@ -48,6 +50,8 @@ def same(before: Any, after: Any, depth: int = 0) -> bool:
         return before.dtype == after.dtype and before.tobytes() == after.tobytes() and not before.dtype.hasobject
     if kind is MethodType:
         return before.__self__ is after.__self__ and before.__func__ is after.__func__
+    if kind is defaultdict:
+        return before.default_factory is after.default_factory and _same_entries(dict, before, after, depth)
     if kind in (list, dict, set, frozenset) or issubclass(kind, tuple):
         return _same_entries(kind, before, after, depth)
     return False

@@ -133,7 +133,7 @@ def test_a_running_mean_in_floats():
 
 def test_a_loss_in_a_list():
     def make(state, _):
-        state.losses, state.last = [], collections.deque([0.0] * 2, maxlen=2)
+        state.losses, state.last = [], collections.deque([0.0, 1.0], maxlen=2)
 
         def step(model, optimizer, batch):
             loss = train(model, optimizer, batch)
@@ -147,7 +147,7 @@ def test_a_loss_in_a_list():
     assert mine.losses == eager.losses
     assert len(mine.losses) == 4
     assert len(set(mine.losses)) == 4
-    assert [one.item() for one in mine.last] == [one.item() for one in eager.last] == mine.losses[-2:]
+    assert [float(one) for one in mine.last] == [float(one) for one in eager.last] == mine.losses[-2:]
 
 
 def test_a_tensor_bound_to_a_name():
@@ -223,6 +223,7 @@ def refused(step):
 
 
 def refusals():
+    window = collections.deque([0.0] * 3, maxlen=3)
     words, log, numbers, state = iter("abcdef"), {"last": "a"}, [1, 2, 3], Thing(first=None, mean=torch.zeros(()))
 
     def takes(model, optimizer, batch):
@@ -249,6 +250,10 @@ def refusals():
         state.mean = 0.9 * state.mean + train(model, optimizer, batch)
         return state.mean * 1
 
+    def either(model, optimizer, batch):
+        window.append(train(model, optimizer, batch))
+        return window[-1] * 1
+
     def objects(model, optimizer, batch):
         numbers.append(Thing(count=1))
         return train(model, optimizer, batch)
@@ -258,6 +263,7 @@ def refusals():
         text: r"the step changes log\['last'\], which a planned step would not do again; do that outside",
         shrinks: r"the step takes entries out of numbers",
         grows: r"the step adds entries to log",
+        either: r"the step changes window, which a planned step would not do again",
         first: r"the step makes state\.first in its first run and keeps it; run one eager step before",
         reads: r"the step reads the tensor state\.mean and binds a new one to it; write it in place \(copy_\), or",
         objects: r"the step puts a Thing into numbers\S*, which a planned step cannot make again; keep tensors and",

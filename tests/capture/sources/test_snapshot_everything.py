@@ -69,7 +69,7 @@ def test_two_runs_from_one_state_are_the_same(most_memory_bytes, steps_before):
     changed = {name for name in before if before[name] != afterwards[0][name]}
     assert {"scheduler.last_epoch", "average[0].weight", "losses", "generator", "model[0].weight"} <= changed
     assert {"random state of numpy", "random state of Python", "scaler._scale"} & changed
-    assert "model[3].bias.grad" in {*before, *afterwards[0]}
+    assert not any(name.endswith(".grad") for name in {*before, *afterwards[0]})  # a planned step does not keep them
 
 
 def test_put_back_after_a_failure_half_way():
