@@ -38,7 +38,7 @@ class Provenance:
 
 def _called(func: Any) -> str:
     """What a user calls a collective: all_reduce for c10d.allreduce_."""
-    name = func._schema.name.partition("::")[2].strip("_").removesuffix("_coalesced")
+    name: str = func._schema.name.partition("::")[2].strip("_").removesuffix("_coalesced")
     plain = {
         "allreduce": "all_reduce",
         "allgather": "all_gather",
