@@ -20,6 +20,7 @@ from torch.utils._sympy.printers import PythonPrinter
 from roam_lab.capture.host_values import READ, HostValues
 from roam_lab.capture.inputs import Input
 from roam_lab.capture.nodes import storage_key, tensors_of, written_arguments
+from roam_lab.errors import DataDependentError
 
 When = Literal["never", "before", "inside"]
 BATCH_BYTES = 64 * 2**20
@@ -56,6 +57,7 @@ def conditions_of(
         if not numbers:
             plain.append(expression)
             continue
+        _refuse_float(expression, values)
         others = sorted((s for s in expression.free_symbols if s in symbols), key=str)
         found.append(
             Condition(
@@ -69,6 +71,18 @@ def conditions_of(
     for number, constant in values.constants.items():
         found.append(Condition((node_of[number],), (), _equals(constant), f"{constant!r}", values.lines[number]))
     return tuple(plain), tuple(found)
+
+
+def _refuse_float(expression: Any, values: HostValues) -> None:
+    """Raises DataDependentError for `float(tensor)`, which no symbol survives: each value would be a way of its own."""
+    if isinstance(expression, sympy.Eq) and len(expression.free_symbols) == 1:
+        (symbol,) = expression.free_symbols
+        if symbol in values.symbols and not symbol.is_integer and any(side.is_number for side in expression.args):
+            line = values.lines[values.symbols[symbol]]
+            raise DataDependentError(
+                f"{line + ': ' if line else ''}the step makes a Python float of a tensor's value, which would be fixed; "
+                "use tensor.item() instead of float(tensor), or a comparison instead of a format"
+            )
 
 
 def _predicate(expression: Any, symbols: list[Any]) -> Callable[..., bool]:

@@ -8,6 +8,13 @@ import torch
 from torch.fx import Node
 from torch.utils import _pytree as pytree
 
+_WRITE_STATISTICS = {
+    getattr(torch.ops.aten, name)
+    for name in ("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm")
+    if hasattr(torch.ops.aten, name)
+}
+"""Ops that write their running statistics in training, which their schemas do not tell."""
+
 
 def tensors_of(node: Node) -> list[torch.Tensor]:
     """The fake tensors that a node stands for, in order."""
@@ -34,12 +41,17 @@ def is_getitem(node: Node) -> bool:
 def written_arguments(node: Node) -> Iterator[Node]:
     """The nodes that an op writes in place."""
     target = node.target
-    if not isinstance(target, torch._ops.OpOverload) or not target._schema.is_mutable:
+    if not isinstance(target, torch._ops.OpOverload):
+        return
+    untold = target.overloadpacket in _WRITE_STATISTICS
+    if not target._schema.is_mutable and not untold:
         return
     arguments = target._schema.arguments
     given = dict(zip((a.name for a in arguments), node.args, strict=False)) | dict(node.kwargs)
+    untold = untold and given.get("training") is not False
     for argument in arguments:
-        if argument.alias_info is not None and argument.alias_info.is_write:
+        told = argument.alias_info is not None and argument.alias_info.is_write
+        if told or (untold and argument.name in ("running_mean", "running_var")):
             for leaf in pytree.tree_leaves(given.get(argument.name)):
                 if isinstance(leaf, Node):
                     yield leaf

@@ -102,17 +102,19 @@ def trace_step(
     device: torch.device | None,
     check: Callable[[], None],
     log: OpLog | None = None,
+    numbers: tuple[ValuePlace, ...] = (),
 ) -> Trace:
     """Trace `training` on `batch` with make_fx. The model, optimizers and batch are left as they were.
 
     `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
-    `log`: what the eager step ran, which the trace then follows op by op, branches on values included.
+    `log`: what the eager step ran, which the trace then follows op by op, branches on values included. `numbers`:
+    Python numbers that are inputs, whether the step changes them or not.
     Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values) naming the
     user's line.
     """
     fixed: set[int] = set()
     frozen: set[int] = set()
-    places: list[ValuePlace] = []
+    places: list[ValuePlace] = list(numbers)
     as_eager = True
     while True:
         tracer = _Tracer(training, batch, device, check, log, fixed, frozen, places, as_eager)
@@ -123,15 +125,15 @@ def trace_step(
                 raise
             as_eager = False  # models that look at values in eager alone (at a mask) can be captured without values
         except ShapeOfValuesError:
-            numbers = tracer.unfixed_whole_numbers()
-            if not numbers and not tracer.batch_numbers - frozen:
+            whole = tracer.unfixed_whole_numbers()
+            if not whole and not tracer.batch_numbers - frozen:
                 named = ", ".join(place.path for place in places[:3]) or "a value"
                 raise DataDependentError(
                     f"the step takes a shape from {named}, which changes from step to step; keep shapes fixed, or keep "
                     "that part outside the step"
                 ) from None
-            fixed |= numbers
-            if not numbers:
+            fixed |= whole
+            if not whole:
                 frozen |= tracer.batch_numbers
         except NumbersChangedError as error:
             if len(places) > MOST_NUMBERS:
@@ -265,7 +267,7 @@ class _Tracer:
             self.guide is not None,
             tuple(self.places),
             tuple(self.python_outputs.outputs),
-            frozenset(self.python_outputs.paths),
+            frozenset(self.python_outputs.paths) | {place.path for place in self.places},
             self.batch_constants,
             frozenset(self._cleared),
         )

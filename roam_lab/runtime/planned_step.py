@@ -251,6 +251,9 @@ class PlannedStep:
         if self.on_mismatch == "replan" or change.kind == "resident":
             self._compiled.drop(key)
             return None, None
+        if change.kind == "guard" and self._compiler.follow(change.path):
+            self._compiled.drop(key)  # a number that the user changes between steps (a loss weight) is an input now
+            return None, None
         if change.kind == "guard":
             return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
         return compiled, Reason(change.sentence)

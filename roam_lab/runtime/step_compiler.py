@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
+from roam_lab.capture.sources.python_values import ValuePlace, is_plain_number
+from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import any_untrue
 from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
@@ -36,6 +39,15 @@ class StepCompiler:
     ) -> None:  # fmt: skip
         self._plan, self._training, self._replan, self._tree = plan, training, replan, tree
         self._compiled, self._check, self._ways = compiled, check, ways
+        self._numbers: list[ValuePlace] = []
+
+    def follow(self, path: str) -> bool:
+        """From now on the Python number at this path is an input of what is captured; False where there is none."""
+        place = number_at(self._training(), path)
+        if place is None or any(one.path == path for one in self._numbers):
+            return False
+        self._numbers.append(place)
+        return True
 
     def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
         """Capture, plan if need be, and keep the step under the key that is returned.
@@ -47,7 +59,7 @@ class StepCompiler:
         pool.release()
         way: Key = (*key, self._ways.next(key))
         try:
-            captured = _captured(training, batch, expected.log if expected is not None else log)
+            captured = _captured(training, batch, expected.log if expected is not None else log, self._numbers)
             plan = self._plan
             if fingerprint(captured.graph) != plan.graph_sha256:
                 another_way = bool(captured.conditions) or bool(self._compiled.ways(key)) or any_untrue()
@@ -69,7 +81,7 @@ class StepCompiler:
         self._compiled.pool.release()
         try:
             led = self._check.eager_first(training, batch)
-            captured = _captured(training, batch, None if led is None else led.log)
+            captured = _captured(training, batch, None if led is None else led.log, self._numbers)
             same = fingerprint(captured.graph) == compiled.graph_sha256
             return same and write_program(captured, compiled.order).same(compiled.program)
         except CaptureError:
@@ -79,8 +91,18 @@ class StepCompiler:
             collect()
 
 
-def _captured(training: TrainingStep, batch: Any, log: OpLog | None) -> Captured:
-    return capture_step(training.model, training.optimizer, batch, training.function, log=log)
+def _captured(training: TrainingStep, batch: Any, log: OpLog | None, numbers: Sequence[ValuePlace]) -> Captured:
+    return capture_step(training.model, training.optimizer, batch, training.function, log=log, numbers=tuple(numbers))
+
+
+def number_at(training: TrainingStep, path: str) -> ValuePlace | None:
+    """The place of the Python number that the step reaches under this path."""
+    for container in reach(roots_of(training)).containers:
+        entries = container.read()
+        for key, value in entries.items() if isinstance(entries, dict) else enumerate(entries):
+            if is_plain_number(value) and container.place(key) == path and not isinstance(entries, set):
+                return ValuePlace(container.held, key, path)
+    return None
 
 
 def _prime(training: TrainingStep, captured: Captured) -> None:
