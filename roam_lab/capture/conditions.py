@@ -77,11 +77,12 @@ def _refuse_float(expression: Any, values: HostValues) -> None:
     """Raises DataDependentError for `float(tensor)`, which no symbol survives: each value would be a way of its own."""
     if isinstance(expression, sympy.Eq) and len(expression.free_symbols) == 1:
         (symbol,) = expression.free_symbols
-        if symbol in values.symbols and not symbol.is_integer and any(side.is_number for side in expression.args):
+        fixed = any(side.is_number and side != sympy.Integer(int(side)) for side in expression.args)
+        if symbol in values.symbols and fixed:  # a flag that is 0.0 or 1.0 is compared with it, and may be
             line = values.lines[values.symbols[symbol]]
             raise DataDependentError(
-                f"{line + ': ' if line else ''}the step makes a Python float of a tensor's value, which would be fixed; "
-                "use tensor.item() instead of float(tensor), or a comparison instead of a format"
+                f"{line + ': ' if line else ''}the step makes a Python float of a tensor's value, which would be "
+                "fixed; use tensor.item() instead of float(tensor), or a comparison instead of a format"
             )
 
 

@@ -80,7 +80,7 @@ class Guide:
             if is_view(func):  # autograd makes views once more when a proxy asks for their history
                 self._at -= 1
                 return
-            while self._next_is_another(label) and is_view(self._ops[self._at].target):
+            while self._at < len(self._ops) and self._next_is_another(label) and is_view(self._ops[self._at].target):
                 self._at += 1
         if self._at >= len(self._ops):
             raise self._parted(f"the captured step runs {label}, and the eager step is over by then", source)

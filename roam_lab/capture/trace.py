@@ -30,7 +30,7 @@ from roam_lab.capture.inputs import (
 )
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
-from roam_lab.capture.nodes import storage_key, tensors_of
+from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.provenance import ProvenanceMode, follow
@@ -411,7 +411,10 @@ class _Tracer:
     def _refuse_gradients_read(self, module: GraphModule) -> None:
         """Raises CaptureError where the next step would add to a gradient that this one leaves, and something reads it:
         what is left in the graph, without what is not used, says so."""
-        kept = {storage_key(tensor) for node in module.graph.nodes for tensor in tensors_of(node)}
+        values = [
+            node.meta.get("val") for node in module.graph.nodes
+        ]  # of several results, each that is read is a node
+        kept = {storage_key(value) for value in values if isinstance(value, torch.Tensor)}
         for name, gradient in self._left.items():
             if storage_key(gradient) in kept:
                 raise CaptureError(

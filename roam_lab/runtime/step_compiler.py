@@ -39,6 +39,7 @@ class StepCompiler:
     ) -> None:  # fmt: skip
         self._plan, self._training, self._replan, self._tree = plan, training, replan, tree
         self._compiled, self._check, self._ways = compiled, check, ways
+        self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
 
     def follow(self, path: str) -> bool:
@@ -61,8 +62,11 @@ class StepCompiler:
         try:
             captured = _captured(training, batch, expected.log if expected is not None else log, self._numbers)
             plan = self._plan
-            if fingerprint(captured.graph) != plan.graph_sha256:
-                another_way = bool(captured.conditions) or bool(self._compiled.ways(key)) or any_untrue()
+            if fingerprint(captured.graph) == plan.graph_sha256:
+                self._planned_for = key
+            else:
+                may_be = bool(captured.conditions) or any_untrue() or bool(self._numbers)
+                another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
                 plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)

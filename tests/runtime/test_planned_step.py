@@ -116,7 +116,12 @@ def test_state_taken_away_is_made_by_one_more_eager_step():
     for _ in range(2):
         hooked(batch)
     assert (hooked.planned_steps, hooked.eager_steps) == (2, 2)
-    assert list(hooked.reasons.values()) == [2]
+    first, again = hooked.reasons
+    assert first == "Lion makes its state in its first step, which runs eagerly"
+    assert again.startswith(
+        "the first step of its kind runs eagerly, and shows what to capture (Lion makes state in its"
+    )
+    assert list(hooked.reasons.values()) == [1, 1]
 
 
 def two(model):
