@@ -31,6 +31,11 @@ def is_told(target: str) -> bool:
     return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
 
 
+def told_ops(log: OpLog) -> list[LoggedOp]:
+    """The ops of the log that a trace must run, too, in sequence."""
+    return [op for op in log.ops if is_told(op.target)]
+
+
 class Guide:
     """Walks the log as the trace goes on.
 
@@ -39,7 +44,7 @@ class Guide:
     """
 
     def __init__(self, log: OpLog) -> None:
-        self._ops = [op for op in log.ops if is_told(op.target)]
+        self._ops = told_ops(log)
         self._at = -1
         self._storages: dict[int, int] = {}
         self._kept: list[torch.UntypedStorage] = []
@@ -62,6 +67,11 @@ class Guide:
         tensors = [leaf for leaf in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(leaf, torch.Tensor)]
         self._compare(tensors, op.arguments, f"{label} is given", source)
         self.current, self._asked = op, func
+
+    @property
+    def position(self) -> int | None:
+        """The place of the present op among those of `told_ops`; None where the log does not tell of it."""
+        return None if self.current is None else self._at
 
     def answer(self) -> bool | int | float | None:
         """What the present op, which reads a number, returned in the eager step."""
@@ -129,7 +139,7 @@ class Guide:
                 raise self._parted(f"{what} {dtype}{list(shape)}, in the eager step {logged.text()}", source)
             if tensor.layout is not torch.strided or logged.storage < 0:
                 continue
-            if tensor.numel() and _told_strides(shape, tensor.stride()) != _told_strides(shape, logged.stride):
+            if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(shape, logged.stride):
                 raise self._parted(
                     f"{what} {dtype}{list(shape)} with strides {list(tensor.stride())}, in the eager step "
                     f"{list(logged.stride)}",
@@ -151,6 +161,6 @@ class Guide:
         )
 
 
-def _told_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+def strides_that_matter(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
     """Strides that matter: those of dimensions with more than one entry."""
     return tuple(int(stride) for size, stride in zip(shape, strides, strict=True) if size != 1)
