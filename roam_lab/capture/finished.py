@@ -54,6 +54,7 @@ class _Comparison:
         self._names: dict[Any, str] = {}
         self._seen: dict[int, int] = {}
         self._whence: dict[Node, _Whence] = {}
+        self._there: dict[int, list[Node]] = {}  # storage of a fake tensor -> the nodes that lie in it
         self._serial: dict[int, int] = {}
         self._key: dict[int, int] = {}
         self._rebound: set[int] = set()
@@ -66,7 +67,7 @@ class _Comparison:
             if node.op == "call_function" and not is_host(node):
                 self._visit(node)
         for index, op in enumerate(self._ops):
-            if index not in self._seen and _has_effect(op.target):
+            if index not in self._seen and (op.accumulated or _has_effect(op.target)):
                 raise _parted(op.source, index, f"{op.target} is missing in the captured step")
 
     def _visit(self, node: Node) -> None:
@@ -142,9 +143,7 @@ class _Comparison:
         target = node.args[0]
         assert isinstance(target, Node)
         key = storage_key(tensors_of(target)[0])
-        for older in self._whence:
-            if older is not node and any(storage_key(tensor) == key for tensor in tensors_of(older)):
-                self._lost[older] = op.target
+        self._lost.update((older, op.target) for older in self._there.get(key, ()))
 
     def _is(self, node: Any, told: LoggedTensor) -> bool:
         whence = self._origin(node)
@@ -154,7 +153,7 @@ class _Comparison:
         """The argument is the tensor that eager read."""
         if told is None:
             raise self._told(node, "it is given more tensors than in the eager step")
-        if given in self._lost:
+        if given in self._lost and given is not node:
             raise self._told(node, f"it reads {given}, over which {self._lost[given]} has written")
         whence = self._origin(given)
         if told.storage < 0:
@@ -184,7 +183,7 @@ class _Comparison:
         if len(made) != len(told) and made:
             raise self._told(node, f"{op.target} returns {len(made)} tensors, in the eager step {len(told)}")
         if len(made) == 1 and not isinstance(node.meta.get("val"), list | tuple):
-            self._whence[node] = _Whence(told[0])
+            self._stands(node, _Whence(told[0]))
         for tensor, logged in zip(made, told, strict=False):
             if logged.storage < 0 or not tensor.numel():
                 continue
@@ -192,6 +191,9 @@ class _Comparison:
             same = shape == logged.shape and name_of(tensor.dtype) == logged.dtype
             same = same and strides_that_matter(shape, tensor.stride()) == strides_that_matter(shape, logged.stride)
             key = storage_key(tensor)
+            if op.accumulated and not accumulates:  # eager has written over what stands there; so nobody reads it
+                self._lost.update((older, op.target) for older in self._there.get(self._key.get(logged.storage, 0), ()))
+                self._lost.pop(node, None)
             if accumulates or op.accumulated:
                 self._serial[key], self._key[logged.storage] = logged.storage, key
             same = same and self._serial.setdefault(key, logged.storage) == logged.storage
@@ -218,7 +220,7 @@ class _Comparison:
         own, there = node.meta.get("val"), values[index]
         if isinstance(own, torch.Tensor) and not _one_form(own, there):
             raise self._told(node, f"{node} is not result {index} of {self._label(maker)}")
-        self._whence[node] = _Whence(told)
+        self._stands(node, _Whence(told))
 
     def _untold(self, node: Node, label: str) -> None:
         """An op that computes nothing, or of capture's own: its result is its argument, or a new constant."""
@@ -226,14 +228,20 @@ class _Comparison:
         if label == "aten.copy_.default":  # target.data = value
             self._rebind(node)
         if source is None or label in _COPIES or not _is_tensor(source):
-            self._whence[node] = _Whence(root=node)
+            self._stands(node, _Whence(root=node))
             return
-        self._whence[node] = whence = self._origin(source)
+        whence = self._origin(source)
+        self._stands(node, whence)
         if source in self._lost:
             self._lost[node] = self._lost[source]
         own, there = node.meta.get("val"), source.meta.get("val")
         if label in UNTOLD and isinstance(own, torch.Tensor) and whence.told and not _one_form(own, there):
             raise self._told(node, f"{node} is not {source}")
+
+    def _stands(self, node: Node, whence: _Whence) -> None:
+        self._whence[node] = whence
+        for tensor in tensors_of(node):
+            self._there.setdefault(storage_key(tensor), []).append(node)
 
     def _rebind(self, node: Node) -> None:
         target, value = node.args[:2]
@@ -241,9 +249,7 @@ class _Comparison:
         assert isinstance(value, Node)
         whence = self._origin(value)
         key = storage_key(tensors_of(target)[0])
-        serial = (
-            whence.told.storage if whence.told is not None else self._serial.get(storage_key(tensors_of(value)[0]))
-        )
+        serial = whence.told.storage if whence.told is not None else self._serial.get(storage_key(tensors_of(value)[0]))
         self._rebound.add(key)
         if serial is not None:
             self._serial[key] = serial

@@ -139,7 +139,9 @@ class Guide:
                 raise self._parted(f"{what} {dtype}{list(shape)}, in the eager step {logged.text()}", source)
             if tensor.layout is not torch.strided or logged.storage < 0:
                 continue
-            if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(shape, logged.stride):
+            if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(
+                shape, logged.stride
+            ):
                 raise self._parted(
                     f"{what} {dtype}{list(shape)} with strides {list(tensor.stride())}, in the eager step "
                     f"{list(logged.stride)}",
