@@ -10,6 +10,7 @@ from torch.fx import Node
 
 from roam_lab.capture.accumulate import accumulate_in_place
 from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
+from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.nodes import tensors_of
@@ -89,6 +90,7 @@ def capture_step(
     where = step_device(model, device)
     with held(PATIENCE_SECONDS) as check:
         trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, numbers)
+    _hold_against(trace, log)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
@@ -97,6 +99,7 @@ def capture_step(
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
     eager_graph = build_step(trace.module, name, dict(kinds), workspace=False).graph
     accumulate_in_place(trace.module, as_eager=False)
+    _hold_against(trace, log)
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions)
     built = build_step(trace.module, name, dict(kinds), workspace=True, checks=checks)
@@ -104,6 +107,12 @@ def capture_step(
     _refuse_much_to_undo(undone, trace)
     signature = batch_signature(batch, where.type)
     return Captured(built, eager_graph, trace, signature, model_digest(model), where.type, conditions, undone)
+
+
+def _hold_against(trace: Trace, log: OpLog | None) -> None:
+    """The graph as it is now against what eager ran, where that is known."""
+    if log is not None:
+        compare_with_log(trace.module, log, {node for condition in trace.conditions for node in condition.nodes})
 
 
 def _refuse_much_to_undo(undone: tuple[Node, ...], trace: Trace) -> None:

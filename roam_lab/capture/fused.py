@@ -9,7 +9,7 @@ from torch.fx.experimental.proxy_tensor import fetch_sym_proxy, get_proxy_mode, 
 from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as pytree
 
-from roam_lab.capture.provenance import META_KEY, ProvenanceMode
+from roam_lab.capture.provenance import LOG_KEY, META_KEY, ProvenanceMode
 
 _FUSED = {
     getattr(torch, name): getattr(torch.ops.aten, name)
@@ -51,4 +51,6 @@ class FusedOptimizerMode(TorchFunctionMode):
             guide.begin(overload, args, kwargs, here.source)
         made = tracer.create_proxy("call_function", overload, proxied_args, proxied_kwargs)
         made.node.meta[META_KEY] = here
+        if guide is not None:
+            made.node.meta[LOG_KEY] = guide.position
         return None

@@ -53,6 +53,11 @@ def _found(target: str) -> Any:
     return found
 
 
+def told_ops(log: OpLog) -> list[LoggedOp]:
+    """The ops of the log that a trace must run, too, in sequence."""
+    return [op for op in log.ops if is_told(op.target)]
+
+
 class Guide:
     """Walks the log as the trace goes on.
 
@@ -61,7 +66,7 @@ class Guide:
     """
 
     def __init__(self, log: OpLog) -> None:
-        self._ops = [op for op in log.ops if is_told(op.target)]
+        self._ops = told_ops(log)
         self._at = -1
         self._storages: dict[int, int] = {}
         self._kept: list[torch.UntypedStorage] = []
@@ -93,6 +98,11 @@ class Guide:
 
     def _next_is_another(self, label: str) -> bool:
         return self._at >= len(self._ops) or self._ops[self._at].target != label
+
+    @property
+    def position(self) -> int | None:
+        """The place of the present op among those of `told_ops`; None where the log does not tell of it."""
+        return None if self.current is None else self._at
 
     def answer(self) -> bool | int | float | None:
         """What the present op, which reads a number, returned in the eager step."""
@@ -182,7 +192,9 @@ class Guide:
                 raise self._parted(f"{what} {dtype}{list(shape)}, in the eager step {logged.text()}", source)
             if tensor.layout is not torch.strided or logged.storage < 0:
                 continue
-            if tensor.numel() and _told_strides(shape, tensor.stride()) != _told_strides(shape, logged.stride):
+            if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(
+                shape, logged.stride
+            ):
                 raise self._parted(
                     f"{what} {dtype}{list(shape)} with strides {list(tensor.stride())}, in the eager step "
                     f"{list(logged.stride)}",
@@ -204,6 +216,6 @@ class Guide:
         )
 
 
-def _told_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
+def strides_that_matter(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
     """Strides that matter: those of dimensions with more than one entry."""
     return tuple(int(stride) for size, stride in zip(shape, strides, strict=True) if size != 1)

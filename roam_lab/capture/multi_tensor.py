@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.provenance import LOG_KEY, META_KEY, PART_KEY
 
 
 def split_multi_tensor(module: GraphModule) -> None:
@@ -53,6 +53,7 @@ def _split(module: GraphModule, node: Node) -> None:
             kwargs = {name: pick(name, value, index) for name, value in node.kwargs.items()}
             part = module.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
             part.meta[META_KEY] = node.meta.get(META_KEY)
+            part.meta[LOG_KEY], part.meta[PART_KEY] = node.meta.get(LOG_KEY), (index, count)
             value = node.meta.get("val")
             if isinstance(value, (list, tuple)):
                 part.meta["val"] = [value[index]]

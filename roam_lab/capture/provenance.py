@@ -21,6 +21,12 @@ from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
 
 META_KEY = "roam"
+LOG_KEY = "roam_log"
+"""Where in the op log (`guide.told_ops`) a node's op stands, or OWN."""
+PART_KEY = "roam_part"
+"""Of a multi-tensor op that was split: (index, number of parts)."""
+OWN = -1
+"""Of nodes that capture adds itself: eager writes no op for them."""
 COMMUNICATION = frozenset(
     {"c10d", "c10d_functional", "_c10d_functional", "_c10d_functional_autograd", "_dtensor", "symm_mem"}
 )
@@ -87,7 +93,8 @@ class ProvenanceMode(TorchDispatchMode):
         """Ops of capture's own, which eager does not run."""
         guide, self.guide = self.guide, None
         try:
-            yield
+            with own_nodes():
+                yield
         finally:
             self.guide = guide
 
@@ -112,14 +119,36 @@ class ProvenanceMode(TorchDispatchMode):
             slot: Any = get_proxy_slot(args[0], mode.tracer)
             tracer: Any = mode.tracer
             self.answer = self.known.value(slot.proxy.node, graph, tracer.root)
+        added = graph._root.prev
         result = func(*args, **kwargs)
         if self.guide is not None:
             self.guide.end(result, here.source)
+            _stamp(graph, added, self.guide.position)
+            _stamp(graph, before, OWN)
         node = graph._root.prev
         while node is not before:
             node.meta.setdefault(META_KEY, here)
             node = node.prev
         return result
+
+
+def _stamp(graph: Any, after: Any, position: int | None) -> None:
+    """Note on the nodes after this one, as far as nothing is noted on them, where their op stands in the log."""
+    node = graph._root.prev
+    while position is not None and node is not after:
+        node.meta.setdefault(LOG_KEY, position)
+        node = node.prev
+
+
+@contextmanager
+def own_nodes() -> Iterator[None]:
+    """Nodes that are traced meanwhile are capture's own."""
+    mode = get_proxy_mode()
+    assert mode is not None
+    graph = mode.tracer.graph
+    before = graph._root.prev
+    yield
+    _stamp(graph, before, OWN)
 
 
 @contextmanager

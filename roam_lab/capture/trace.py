@@ -33,7 +33,7 @@ from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.prime import prime_optimizer
-from roam_lab.capture.provenance import ProvenanceMode, follow
+from roam_lab.capture.provenance import ProvenanceMode, follow, own_nodes
 from roam_lab.capture.refusal import explain, refuse_closure, refuse_sparse, refuse_wrapped, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
@@ -447,7 +447,7 @@ class _Tracer:
                 f"the step binds {told} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
                 "type, and write it in place (copy_)"
             )
-        with torch.no_grad():
+        with torch.no_grad(), own_nodes():
             place.copy_(value)
 
     def _copied(self, target: torch.Tensor, value: torch.Tensor) -> None:

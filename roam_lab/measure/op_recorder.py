@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
+from roam_lab.capture.constants import name_of, plain
 from roam_lab.capture.user_lines import user_line
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.storage_recorder import StorageRecorder
@@ -65,17 +66,3 @@ class OpRecorder(StorageRecorder):
             self._next += 1
             self.when_released(storage, lambda: self._serials.pop(key, None))
         return self._serials[key]
-
-
-def plain(value: Any) -> Any:
-    """An argument that is no tensor, as a value that can be kept and compared."""
-    if value is None or isinstance(value, bool | int | float | complex | str):
-        return value
-    if isinstance(value, torch.dtype):
-        return name_of(value)
-    return str(value) if isinstance(value, torch.device | torch.layout | torch.memory_format) else type(value).__name__
-
-
-def name_of(dtype: torch.dtype) -> str:
-    """ "float32" for torch.float32."""
-    return str(dtype).removeprefix("torch.")
