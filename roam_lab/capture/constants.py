@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,3 +20,14 @@ def plain(value: Any) -> Any:
 def name_of(dtype: torch.dtype) -> str:
     """ "float32" for torch.float32."""
     return str(dtype).removeprefix("torch.")
+
+
+def in_sequence(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The arguments of an op, those given by name after the others, in the sequence of its schema.
+
+    Those who call an op, and those who pass the call on, name them in sequences of their own.
+    """
+    if not kwargs:
+        return tuple(args)
+    names = [argument.name for argument in func._schema.arguments]
+    return (*args, *(kwargs[name] for name in sorted(kwargs, key=names.index)))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from roam_lab.capture.constants import name_of, plain
+from roam_lab.capture.constants import in_sequence, name_of, plain
 from roam_lab.capture.guide import UNTOLD, is_told, strides_that_matter, told_ops
 from roam_lab.capture.host_values import READ
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
@@ -287,8 +287,8 @@ def _parted(source: str | None, position: int, text: str) -> PartedError:
     where = f"{source}: " if source else ""
     at = "" if position < 0 else f" (op {position})"
     return PartedError(
-        f"{where}{text}{at}, so the plan would not train as eager does; train this step eagerly, and report it with the "
-        "model"
+        f"{where}{text}{at}, so the plan would not train as eager does; train this step eagerly, and report it with "
+        "the model"
     )
 
 
@@ -298,7 +298,7 @@ def _bound(node: Node, by_hand: bool) -> Iterable[Any]:
     if not node.kwargs:
         return node.args
     if not by_hand:
-        return (*node.args, *node.kwargs.values())
+        return in_sequence(node.target, node.args, node.kwargs)
     named = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
     given = [(node.kwargs[name], default) for name, default in named.items() if name in node.kwargs]
     return (*node.args, *(value for value, default in given if isinstance(value, Node | list) or value != default))

@@ -13,6 +13,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils import _pytree as pytree
 
+from roam_lab.capture.constants import in_sequence
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
@@ -92,7 +93,8 @@ class Guide:
         op = self._ops[self._at]
         if op.target != label:
             raise self._parted(f"the captured step runs {label} where the eager step runs {op.target}", source)
-        tensors = [leaf for leaf in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(leaf, torch.Tensor)]
+        leaves = pytree.tree_leaves(in_sequence(func, args, kwargs))
+        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
         self._compare(tensors, op.arguments, f"{label} is given", source)
         self.current, self._asked = op, func
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils import _pytree as pytree
 
-from roam_lab.capture.constants import name_of, plain
+from roam_lab.capture.constants import in_sequence, name_of, plain
 from roam_lab.capture.user_lines import user_line
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.storage_recorder import StorageRecorder
@@ -30,7 +30,7 @@ class OpRecorder(StorageRecorder):
         return OpLog(tuple(self._written))
 
     def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
-        leaves = pytree.arg_tree_leaves(*args, **kwargs)
+        leaves = pytree.tree_leaves(in_sequence(func, args, kwargs))
         arguments = tuple(self._told(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         constants = tuple(plain(leaf) for leaf in leaves if not isinstance(leaf, torch.Tensor))
         result = super().run(func, args, kwargs, accumulated)

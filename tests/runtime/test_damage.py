@@ -1,4 +1,4 @@
-"""Deliberate damage to the captured graph is found before or at the first step: by the op log, and by the self-check."""
+"""Deliberate damage to the captured graph is found before or at the first step: by op log and by self-check."""
 
 import warnings
 
