@@ -23,11 +23,9 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def in_sequence(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """The arguments of an op, those given by name after the others, in the sequence of its schema.
+    """Every argument of an op in the sequence of its schema, those that were left out as the schema has them.
 
-    Those who call an op, and those who pass the call on, name them in sequences of their own.
+    Those who call an op, and those who pass the call on, name arguments in a sequence of their own and leave out others.
     """
-    if not kwargs:
-        return tuple(args)
-    names = [argument.name for argument in func._schema.arguments]
-    return (*args, *(kwargs[name] for name in sorted(kwargs, key=names.index)))
+    rest = func._schema.arguments[len(args) :]
+    return (*args, *(kwargs.get(argument.name, argument.default_value) for argument in rest if not argument.is_out))

@@ -9,7 +9,7 @@ gradients added in place where eager adds into a new tensor, ops that compute no
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,7 +112,7 @@ class _Comparison:
         tensors, constants = iter(op.arguments), iter(op.constants)
         by_hand = op.target.startswith("aten._fused_")  # written as the user's Python gives them
         index, count = node.meta.get(PART_KEY, (0, 1))
-        for given in _bound(node, by_hand):
+        for given in in_sequence(node.target, node.args, node.kwargs):
             if count > 1 and isinstance(given, list | tuple) and len(given) == 1:  # one of each list
                 [leaf] = given
                 if _is_tensor(leaf):
@@ -290,18 +290,6 @@ def _parted(source: str | None, position: int, text: str) -> PartedError:
         f"{where}{text}{at}, so the plan would not train as eager does; train this step eagerly, and report it with "
         "the model"
     )
-
-
-def _bound(node: Node, by_hand: bool) -> Iterable[Any]:
-    """The arguments as the dispatcher gives them. `by_hand`: the user's Python call, by names, stands in the graph; the
-    dispatcher takes them in the schema's sequence, without those that are as the schema has them."""
-    if not node.kwargs:
-        return node.args
-    if not by_hand:
-        return in_sequence(node.target, node.args, node.kwargs)
-    named = {argument.name: argument.default_value for argument in node.target._schema.arguments}  # type: ignore[union-attr]
-    given = [(node.kwargs[name], default) for name, default in named.items() if name in node.kwargs]
-    return (*node.args, *(value for value, default in given if isinstance(value, Node | list) or value != default))
 
 
 def _leaves(value: Any) -> Iterator[Any]:
