@@ -19,7 +19,7 @@ from torch.fx import GraphModule, Node
 from roam_lab.capture.constants import name_of, plain
 from roam_lab.capture.guide import UNTOLD, is_told, strides_that_matter, told_ops
 from roam_lab.capture.host_values import READ
-from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
+from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
@@ -63,6 +63,7 @@ class _Comparison:
         self._last = -1
 
     def run(self, module: GraphModule) -> None:
+        self._module = module
         for node in module.graph.nodes:
             if node.op == "call_function" and not is_host(node):
                 self._visit(node)
@@ -267,6 +268,8 @@ class _Comparison:
         if is_host(node):
             given = [self._number(one) if isinstance(one, Node) else one for one in node.args]
             return node.target(*given, **node.kwargs)  # type: ignore[operator]
+        if node.op == "get_attr":  # a torch.Generator
+            return plain(getattr(self._module, str(node.target)))
         position = node.meta.get(LOG_KEY, OWN)
         if position != OWN:
             return self._ops[position].answer
@@ -287,8 +290,8 @@ def _parted(source: str | None, position: int, text: str) -> PartedError:
     where = f"{source}: " if source else ""
     at = "" if position < 0 else f" (op {position})"
     return PartedError(
-        f"{where}{text}{at}, so the plan would not train as eager does; train this step eagerly, and report it with the "
-        "model"
+        f"{where}{text}{at}, so the plan would not train as eager does; train this step eagerly, and report it with "
+        "the model"
     )
 
 

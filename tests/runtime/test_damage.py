@@ -1,6 +1,5 @@
-"""Deliberate damage to the captured graph is found before or at the first step: by the op log, and by the self-check."""
+"""Deliberate damage to the captured graph is found before or at the first step: by the op log and the self-check."""
 
-import copy
 import warnings
 
 import pytest
