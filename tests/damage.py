@@ -7,10 +7,10 @@ the kind.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy
 import torch
 from torch.fx import Node
 
@@ -69,7 +69,7 @@ def argument(node: Node, index: int, value: Any) -> None:
 
 def float_constant_in_its_last_bit(trace):
     node = next(n for n in nodes_of(trace, aten.mul.Tensor, "forward") if isinstance(n.args[1], float))
-    argument(node, 1, math.nextafter(node.args[1], 9.0))
+    argument(node, 1, float(numpy.nextafter(numpy.float32(node.args[1]), numpy.float32(9))))
 
 
 def a_dim(trace):
@@ -79,6 +79,8 @@ def a_dim(trace):
 def a_dtype(trace):
     node = nodes_of(trace, aten._to_copy.default)[0]
     node.kwargs = {**node.kwargs, "dtype": torch.bfloat16}
+    with node.meta["val"].fake_mode:
+        node.meta["val"] = node.meta["val"].to(torch.bfloat16)
 
 
 def an_alpha(trace):
@@ -123,6 +125,7 @@ def a_stride(trace):
 def a_view_at_another_offset(trace):
     node = nodes_of(trace, aten.slice.Tensor)[0]
     node.args = (*node.args[:2], node.args[2] - 1, node.args[3] - 1)
+    a_place_at_another_offset(trace)
 
 
 def a_place_at_another_offset(trace):
@@ -215,6 +218,8 @@ def another_parameter(trace):
     for user in list(one.users):
         if user.target is aten.t.default and user.meta["roam"].phase == "forward":
             argument(user, 0, other)
+            with other.meta["val"].fake_mode:
+                user.meta["val"] = other.meta["val"].detach().t()
             return
     raise LookupError("no use")
 
@@ -354,5 +359,6 @@ CLASSIFIER: tuple[Damage, ...] = (
     a_condition_inverted, an_output_to_python_dropped, another_loss,
 )  # fmt: skip
 FORM_ONLY = frozenset({"a_stride", "a_place_at_another_offset"})
-LATER = frozenset({"a_condition_dropped"})
+"""What may leave the same bits: the log alone finds it."""
+LATER = frozenset({"a_condition_dropped", "optimizer_state_not_written"})
 """What the first step does not show: the log alone finds it."""

@@ -25,7 +25,7 @@ def name_of(dtype: torch.dtype) -> str:
 def in_sequence(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
     """Every argument of an op in the sequence of its schema, those that were left out as the schema has them.
 
-    Those who call an op, and those who pass the call on, name arguments in a sequence of their own and leave out others.
+    Those who call an op, and those who pass the call on, name arguments in a sequence of their own, and leave some out.
     """
     rest = func._schema.arguments[len(args) :]
     return (*args, *(kwargs.get(argument.name, argument.default_value) for argument in rest if not argument.is_out))

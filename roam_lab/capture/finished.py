@@ -63,6 +63,7 @@ class _Comparison:
         self._last = -1
 
     def run(self, module: GraphModule) -> None:
+        self._module = module
         for node in module.graph.nodes:
             if node.op == "call_function" and not is_host(node):
                 self._visit(node)
@@ -267,6 +268,8 @@ class _Comparison:
         if is_host(node):
             given = [self._number(one) if isinstance(one, Node) else one for one in node.args]
             return node.target(*given, **node.kwargs)  # type: ignore[operator]
+        if node.op == "get_attr":  # a torch.Generator
+            return plain(getattr(self._module, str(node.target)))
         position = node.meta.get(LOG_KEY, OWN)
         if position != OWN:
             return self._ops[position].answer

@@ -97,19 +97,32 @@ class Compiled:
         self._function: Callable[..., tuple[Any, ...]] | None = None
         self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
         self._equal = 0
+        self._varied = False
+        self._ran_with: tuple[Any, ...] = ()
+        self._proven_with: tuple[Any, ...] | None = None
         self._to_prove = 2 if self._outputs else 1
         self._forms = forms_of(self.program)
         pool.join(self, own, torch.device(captured.device))
 
     @property
     def proven(self) -> bool:
-        """Whether enough of its steps were held against the eager one: one, or two where the step changes Python
-        objects, which may lead it another way the next time."""
-        return self._equal >= self._to_prove
+        """Whether enough of its steps were held against the eager one: one, and one more as soon as a number that is an
+        input (a learning rate) is another; two where the step changes Python objects, which may lead it another way."""
+        varied = self._proven_with is None or self._varied or self._numbers() == self._proven_with
+        return self._equal >= self._to_prove and varied
 
     def note_equal(self) -> None:
         """One of its steps was equal to the eager one."""
         self._equal += 1
+        self._varied = self._varied or (self._proven_with is not None and self._ran_with != self._proven_with)
+        self._proven_with = self._proven_with or self._ran_with
+
+    def _numbers(self) -> tuple[Any, ...]:
+        """The present settings and Python numbers that are inputs."""
+        try:
+            return tuple(map(self._number, self._settings))
+        except KeyError:
+            return ()
 
     @property
     def arena(self) -> torch.Tensor:
@@ -212,7 +225,8 @@ class Compiled:
             function = self._bind(tensors)
         leaves = batch_leaves(batch)
         arguments = [leaves[index] for index in self._batch]
-        arguments += map(self._number, self._settings)
+        self._ran_with = tuple(map(self._number, self._settings))
+        arguments += self._ran_with
         self._heap.start()
         self._undo.note(tensors, leaves)
         try:

