@@ -20,7 +20,6 @@ from torch.utils._sympy.printers import PythonPrinter
 from roam_lab.capture.host_values import READ, HostValues
 from roam_lab.capture.inputs import Input
 from roam_lab.capture.nodes import storage_key, tensors_of, written_arguments
-from roam_lab.errors import DataDependentError
 
 When = Literal["never", "before", "inside"]
 BATCH_BYTES = 64 * 2**20
@@ -57,7 +56,6 @@ def conditions_of(
         if not numbers:
             plain.append(expression)
             continue
-        _refuse_float(expression, values)
         others = sorted((s for s in expression.free_symbols if s in symbols), key=str)
         found.append(
             Condition(
@@ -71,19 +69,6 @@ def conditions_of(
     for number, constant in values.constants.items():
         found.append(Condition((node_of[number],), (), _equals(constant), f"{constant!r}", values.lines[number]))
     return tuple(plain), tuple(found)
-
-
-def _refuse_float(expression: Any, values: HostValues) -> None:
-    """Raises DataDependentError for `float(tensor)`, which no symbol survives: each value would be a way of its own."""
-    if isinstance(expression, sympy.Eq) and len(expression.free_symbols) == 1:
-        (symbol,) = expression.free_symbols
-        fixed = any(side.is_number and side != sympy.Integer(int(side)) for side in expression.args)
-        if symbol in values.symbols and fixed:  # a flag that is 0.0 or 1.0 is compared with it, and may be
-            line = values.lines[values.symbols[symbol]]
-            raise DataDependentError(
-                f"{line + ': ' if line else ''}the step makes a Python float of a tensor's value, which would be "
-                "fixed; use tensor.item() instead of float(tensor), or a comparison instead of a format"
-            )
 
 
 def _predicate(expression: Any, symbols: list[Any]) -> Callable[..., bool]:

@@ -35,6 +35,7 @@ class StepFakeMode(FakeTensorMode):
             number = self.values.read(args[0].dtype, answer, user_line(sys._getframe(1)))
             if number is not None:
                 return number
+            args[0].item_memo = None  # each read is a number of its own, as it is with a log
         self.cache_enabled = len(func._schema.returns) == 1
         try:
             result = _as_masked(func, args, kwargs or {}, super().dispatch(func, types, args, kwargs))

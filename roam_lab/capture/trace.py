@@ -17,6 +17,7 @@ from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tenso
 from roam_lab.capture.fake_mode import Fakes, StepFakeMode
 from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.guide import Guide, ShapeOfValuesError
+from roam_lab.capture.host_values import READ
 from roam_lab.capture.inputs import (
     Input,
     batch_leaves,
@@ -496,6 +497,8 @@ def _has_effect(node: Node) -> bool:
         return False
     if target.namespace == "profiler":
         return False
+    if target is READ:
+        return True  # with a log it may be a condition's; the graph is to be the same without
     return target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags
 
 

@@ -45,36 +45,62 @@ def measure_eager(
 
     The curve is that of a steady-state step, with optimizer state in place: see `observed`.
     """
-    with observed(TrainingStep(model, optimizer, step_function), batch) as observe:
-        return observe().curve
+    with observed(TrainingStep(model, optimizer, step_function), batch) as observer:
+        return observer.observe().curve
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Runs steps of one training step whose everything is put back in the end."""
+
+    training: TrainingStep
+    batch: Any
+    check: Callable[[], None]
+
+    def observe(self) -> EagerRun:
+        """Run and record one eager step, and put everything back as it was before it."""
+        before = _snapshot(self.training, self.batch)
+        try:
+            return record(self.training, self.batch, self.check)
+        finally:
+            before.restore()
+
+    def settle(self) -> None:
+        """Run one eager step for what it makes: state, buffers, settings that a first run decides."""
+        record(self.training, self.batch, self.check)
 
 
 @contextmanager
-def observed(training: TrainingStep, batch: Any) -> Iterator[Callable[[], EagerRun]]:
-    """Yields a function that runs and records one eager step; at the end model, gradients, optimizers, train/eval mode
-    and random state are put back as they were, also when the step raises.
+def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
+    """Yields an observer of eager steps; at the end everything that the step reaches is put back as it was, also when a
+    step raises, and state that was not there before is removed again.
 
     Where an optimizer can make its state only by a step, and always on CUDA (whose libraries allocate workspaces on
-    first use), one step that is not recorded runs first. State that was not there before is removed again at the end.
-    Takes one more copy of parameters and state in CPU memory.
+    first use), one step is run first. Takes one more copy of parameters and state, above 64 MiB in a file. Raises
+    CaptureError where the step reaches what could not be put back.
 
     CPU: storages followed by a dispatch mode, so bytes are exact and allocator overhead and workspaces inside kernels
     are not seen. CUDA: the caching allocator's own statistics.
     """
     with held(PATIENCE_SECONDS) as check:
-        snapshot = FullSnapshot(training.model, training.optimizers, training.function, batch=batch)
+        snapshot = _snapshot(training, batch)
         if snapshot.python.cannot_restore:
             raise CaptureError(
                 f"the step reaches {snapshot.python.cannot_restore[0]}, which could not be put back after a trial run "
                 "(an iterator, a generator, an open file); take the batch outside the step and pass it"
             )
         try:
+            observer = Observer(training, batch, check)
             device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
             if not all(map(can_prime, training.optimizers)) or device.type == "cuda":
-                record(training, batch, check)
-            yield lambda: record(training, batch, check)
+                observer.settle()
+            yield observer
         finally:
             snapshot.restore()
+
+
+def _snapshot(training: TrainingStep, batch: Any) -> FullSnapshot:
+    return FullSnapshot(training.model, training.optimizers, training.function, batch=batch)
 
 
 def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambda: None) -> EagerRun:

@@ -9,7 +9,7 @@ import torch
 from roam_lab.capture import Captured, TrainingStep, capture_step
 from roam_lab.capture.refusal import explain
 from roam_lab.errors import FirstStepError, PartedError
-from roam_lab.measure.eager import EagerRun, observed
+from roam_lab.measure.eager import EagerRun, Observer, observed
 from roam_lab.progress import Progress
 
 
@@ -22,14 +22,15 @@ def observe_and_capture(
     it, the run is None, and a sentence says so. Raises CaptureError.
     """
     try:
-        with observed(training, batch) as observe:
+        with observed(training, batch) as observer:
             tell("running one eager step", 0.0)
-            run = _run(observe)
+            run = _run(observer)
             tell("capturing the training step", 0.0)
             try:
                 return _captured(training, batch, name, run), run, None
             except (FirstStepError, PartedError):
-                run = _run(observe)  # what the first one made is there now
+                observer.settle()  # what a first step makes is there now
+                run = _run(observer)
                 return _captured(training, batch, name, run), run, None
     except torch.OutOfMemoryError as error:
         remark = f"The eager step ran out of memory, so nothing was measured: {str(error).splitlines()[0]}"
@@ -37,9 +38,9 @@ def observe_and_capture(
     return capture_step(training.model, training.optimizer, batch, training.function, name=name), None, remark
 
 
-def _run(observe: Any) -> EagerRun:
+def _run(observer: Observer) -> EagerRun:
     try:
-        run: EagerRun = observe()
+        run = observer.observe()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:

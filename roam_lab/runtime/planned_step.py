@@ -10,8 +10,10 @@ from torch.utils import _pytree as pytree
 
 from roam_lab.capture import TrainingStep, can_prime, step_device
 from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
+from roam_lab.capture.sources.python_state import PythonState
+from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.step import StepFunction
-from roam_lab.capture.training_step import OptimizerOrSeveral
+from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
@@ -183,14 +185,19 @@ class PlannedStep:
             return self._run_eager(batch, self._refused(key, error))
         self._led.add(key)
         self._pool.release()
+        before = PythonState(reach(roots_of(self._training)))
         run = record(self._training, batch)
         self._state_made.note()
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
         if not isinstance(error, FirstStepError):
+            after = PythonState(reach(roots_of(self._training)))
+            before.restore()  # the numbers that the step itself changes are captured as it found them
             try:
                 self._compiler.compile(key, batch, None, run.log)
             except (MismatchError, CaptureError) as again:
                 self._refused(key, again)
+            finally:
+                after.restore()
         return _detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:

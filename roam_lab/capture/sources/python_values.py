@@ -177,7 +177,7 @@ class PythonOutputs:
         leaves = pytree.tree_leaves(change.after)
         traced = any(isinstance(leaf, FakeTensor | Symbolic) for leaf in leaves)
         first = change.before is MISSING or change.before is None
-        settled = first and is_plain(change.after)  # a setting that the first run decides
+        settled = is_plain(change.after) and (change.before is None or (first and isinstance(change.key, str)))
         if change.kind in ("random", "iterator") or not (traced or settled) or change.key is None:
             raise CaptureError(_cannot(change))
         if first:
