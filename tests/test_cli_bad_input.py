@@ -316,13 +316,6 @@ def frozen():
         parameter.requires_grad_(False)
     return made
 
-def branching_loss(model, batch):
-    value = model(batch).sum()
-    return value if value > 0 else -value
-
-def branching():
-    return {**make(), "loss": branching_loss}
-
 def foreign():
     return {**make(), "optimizer": torch.optim.SGD(torch.nn.Linear(4, 1).parameters(), lr=0.1)}
 """
@@ -348,7 +341,6 @@ def test_factories_that_are_not_there(capsys, train, tmp_path, action):
         ("vector_loss", "the loss is not a scalar tensor (shape (2, 1)); reduce it, for example with .mean()"),
         ("wide_batch", "train_bad.py:7: the model does not accept this batch, or the step fails"),
         ("frozen", "no parameter of the optimizer is trainable; set requires_grad_(True) on some"),
-        ("branching", "train_bad.py:23: the step branches on the value"),
         ("foreign", "the optimizer holds 2 parameter(s) that are not the model's"),
     ],
 )

@@ -145,6 +145,15 @@ def trace_step(
             places += error.places
 
 
+def refuse_at_sight(training: TrainingStep) -> dict[int, str]:
+    """id(parameter) -> name. Raises CaptureError for what can be told without running or tracing anything."""
+    names = parameter_names(training.model, training.optimizers)
+    refuse_wrapped(training.model)
+    for optimizer in training.optimizers:
+        refuse_closure(optimizer)
+    return names
+
+
 class _Tracer:
     """One trace. `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `places`: the Python
     numbers that are symbols; `as_eager`: libraries that ask are told that nothing is traced."""
@@ -162,10 +171,7 @@ class _Tracer:
         as_eager: bool,
     ) -> None:
         self.training, self.model, self.optimizers = training, training.model, training.optimizers
-        self.names = parameter_names(self.model, self.optimizers)
-        refuse_wrapped(self.model)
-        for optimizer in self.optimizers:
-            refuse_closure(optimizer)
+        self.names = refuse_at_sight(training)
         self.fixed, self.frozen, self.places, self.as_eager = fixed, frozen, places, as_eager
         self.batch_numbers: set[int] = set()
         self.batch_symbols: dict[Any, Input] = {}

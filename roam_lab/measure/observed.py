@@ -8,6 +8,7 @@ import torch
 
 from roam_lab.capture import Captured, TrainingStep, capture_step
 from roam_lab.capture.refusal import explain
+from roam_lab.capture.trace import refuse_at_sight
 from roam_lab.errors import FirstStepError, PartedError
 from roam_lab.measure.eager import EagerRun, Observer, observed
 from roam_lab.progress import Progress
@@ -21,6 +22,7 @@ def observe_and_capture(
     Returns the captured step, the eager run, and None; where the eager step has no room, the step is captured without
     it, the run is None, and a sentence says so. Raises CaptureError.
     """
+    refuse_at_sight(training)
     try:
         with observed(training, batch) as observer:
             tell("running one eager step", 0.0)
