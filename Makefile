@@ -12,7 +12,7 @@ SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean \
-	coverage-of-models test-torch test-newest test-lowest test-newest-identity support
+	coverage-of-models test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -40,7 +40,7 @@ demo: $(STAMP)  ## GPT-2 124M: plan, run and prove one training step, eager agai
 
 # two workers with one thread each: torch's own threads would fight over the cores
 test: $(STAMP)  ## every test
-	$(TWO_WORKERS) $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(TWO_WORKERS) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/situations --ignore tests/coverage $(PYTEST_ARGS)
 
 $(TORCH_VENV)%/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -85,6 +85,10 @@ support: $(STAMP)  ## the identity tests with each torch of TORCHES, and docs/su
 		$(MAKE) --no-print-directory test-torch TORCH=$$version SUITE=$(SUITE) || echo "make: torch $$version fails"; \
 	done
 	PYTHONPATH=. $(BIN)/python benchmarks/support.py page
+
+test-situations: $(STAMP)  ## training steps of real users, and one model a family
+	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
+		tests/situations tests/coverage $(PYTEST_ARGS)
 
 check: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -278,7 +278,7 @@ class Compiled:
                     "report it with the model, and train eagerly"
                 )
             now = Form.of(tensor)
-            if (now.shape, now.strides, now.dtype) != (like.shape, like.strides, like.dtype):
+            if (now.shape, now.dtype) != (like.shape, like.dtype) or _steps(now) != _steps(like):
                 raise RoamError(
                     f"an op made its output of shape {like.shape}, {like.dtype}, strides {like.strides} one of shape "
                     f"{now.shape}, {now.dtype}, strides {now.strides}; report it with the model, and train eagerly"
@@ -306,6 +306,11 @@ def _setting_name(setting: Input) -> str:
     if setting.kind == "batch":
         return f"leaf {setting.path[0]} of the batch"
     return str(setting.path[1]) if setting.kind == "python" else f"{setting.path[2]} of group {setting.path[1]}"
+
+
+def _steps(form: Form) -> list[int]:
+    """The strides of dimensions with more than one entry: the others say nothing."""
+    return [stride for size, stride in zip(form.shape, form.strides, strict=True) if size != 1]
 
 
 def _fixed_difference(before: tuple[Any, ...], now: tuple[Any, ...]) -> str:
