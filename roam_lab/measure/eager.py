@@ -61,6 +61,8 @@ class Observer:
         """Run and record one eager step, and put everything back as it was before it."""
         before = _snapshot(self.training, self.batch)
         try:
+            for parameter in self.training.model.parameters():
+                parameter.grad = None  # left from before; a step is captured as if there were none
             return record(self.training, self.batch, self.check)
         finally:
             before.restore()
