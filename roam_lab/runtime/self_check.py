@@ -118,6 +118,8 @@ class SelfCheck:
                 log = OpLog(())
                 if logged:
                     start.restore()
+                    for parameter in step.model.parameters():
+                        parameter.grad = None  # left from before; a step is captured as if there were none
                     log = record(step, batch).log
                 return Expected(start, left, changed, log)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:

@@ -121,6 +121,7 @@ def verify(
     with _left_alone(training) as start:
         eager, _, left = run(bind_eager(made))
         start.restore()
+        _put_gradients_aside(training)
         planned, losses, right = run(bind_planned(made, plan))
         parted = next((name for name in left if left[name] != right.get(name)), "")
         differences = first_differences(left, right)
@@ -171,12 +172,19 @@ def _left_alone(step: TrainingStep) -> Iterator[Everything]:
             f"the step reaches {start.cannot_restore[0]}, which cannot be put back after it; "
             "verify it from a file, where each run has a process of its own: roam verify FILE.py:FACTORY"
         )
+    _put_gradients_aside(step)
     try:
         yield start
     finally:
         with held():
             start.restore()
             torch.set_grad_enabled(grad)
+
+
+def _put_gradients_aside(step: TrainingStep) -> None:
+    """Gradients left from before are no part of the runs that are compared."""
+    for parameter in step.model.parameters():
+        parameter.grad = None
 
 
 def _copy(tensor: torch.Tensor | None) -> torch.Tensor | None:
