@@ -15,6 +15,11 @@ from roam_lab.capture.host_values import READ, HostValues
 from roam_lab.capture.user_lines import user_line
 
 
+def no_answer() -> bool | int | None:
+    """Nothing is known of the number that is read."""
+    return None
+
+
 class StepFakeMode(FakeTensorMode):
     """Fake mode for one trace: numbers read out of tensors are `values`, and `guide` corrects what fakes get wrong.
 
@@ -25,7 +30,7 @@ class StepFakeMode(FakeTensorMode):
         self.settings = ShapeEnv()
         self.guide = guide
         self.values: HostValues | None = None
-        self.answer: Callable[[], bool | int | None] = lambda: None
+        self.answer: Callable[[], bool | int | None] = no_answer
         super().__init__(shape_env=self.settings, allow_non_fake_inputs=True, static_shapes=True)
         self.values = HostValues(self.settings, fixed)
 

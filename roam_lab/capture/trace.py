@@ -14,7 +14,7 @@ from torch.nn.utils.stateless import _reparametrize_module
 
 from roam_lab.capture.conditions import Condition, conditions_of
 from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tensors
-from roam_lab.capture.fake_mode import Fakes, StepFakeMode
+from roam_lab.capture.fake_mode import Fakes, StepFakeMode, no_answer
 from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.guide import Guide, ShapeOfValuesError
 from roam_lab.capture.host_values import READ
@@ -182,7 +182,7 @@ class _Tracer:
         self.outside = OutsideTensors(self.fakes)
         self.provenance = ProvenanceMode(self.outside, check, self.guide)
         if log is None:
-            self.mode.answer = self._known_answer
+            self.mode.answer = self._known_answer  # taken off again when the trace is over
         self.updated: list[str] = []
         self._stepped = False
         self._cleared: set[str] = set()
@@ -257,6 +257,10 @@ class _Tracer:
                 self.outside.drop_gradients()
                 self.python.restore()
                 random.restore()
+                # autograd's graph, which no collector looks into, holds fakes, and each fake its mode: a mode that
+                # referred to this trace would keep all of them
+                self.mode.answer = no_answer
+                self.provenance.known = None
         self._refuse_open_shapes(module)
         environment, values = self.mode.settings, self.mode.values
         assert values is not None
