@@ -9,15 +9,16 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture.accumulate import accumulate_in_place
+from roam_lab.capture.attempts import trace_step
 from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.nodes import tensors_of
-from roam_lab.capture.sources.python_values import ValuePlace
+from roam_lab.capture.sources.places import ValuePlace
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
-from roam_lab.capture.trace import Trace, trace_step
+from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
 from roam_lab.errors import DataDependentError
 from roam_lab.interrupt import PATIENCE_SECONDS, held

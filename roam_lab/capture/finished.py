@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
-from roam_lab.capture.guide import UNTOLD, is_told, strides_that_matter, told_ops
+from roam_lab.capture.guide import UNTOLD, is_told, is_view, strides_that_matter, told_ops
 from roam_lab.capture.host_values import READ
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
@@ -78,6 +78,9 @@ class _Comparison:
         label = self._label(node)
         position = node.meta.get(LOG_KEY)
         if position is None or position == OWN:
+            if is_view(node.target):  # autograd shows a gradient's slice by other views while it is traced
+                self._another_view(node)
+                return
             if is_told(label) and not (position == OWN and label in _OWN_OPS):
                 raise self._told(node, f"the captured step runs {label}, which the eager step does not")
             self._untold(node, label)
@@ -168,7 +171,10 @@ class _Comparison:
         else:
             same = self._serial.setdefault(key, told.storage) == told.storage
             same = same and (key in self._rebound or self._key.setdefault(told.storage, key) == key)
-        if not same or tuple(fake.shape) != told.shape or name_of(fake.dtype) != told.dtype:
+        shape = tuple(fake.shape)
+        if told.shape != shape or strides_that_matter(shape, fake.stride()) != strides_that_matter(shape, told.stride):
+            same = same and not fake.numel() and shape == told.shape
+        if not same or name_of(fake.dtype) != told.dtype:
             raise self._told(
                 node, f"{self._label(node)} is given {given} where the eager step reads another tensor ({told.text()})"
             )
@@ -240,6 +246,16 @@ class _Comparison:
         own, there = node.meta.get("val"), source.meta.get("val")
         if label in UNTOLD and isinstance(own, torch.Tensor) and whence.told and not _one_form(own, there):
             raise self._told(node, f"{node} is not {source}")
+
+    def _another_view(self, node: Node) -> None:
+        """A view that eager made another way, or did not need: whoever reads it must be given what eager reads."""
+        [source] = [one for one in node.all_input_nodes if _is_tensor(one)]
+        whence, [made] = self._origin(source), tensors_of(node)
+        if whence.told is not None:
+            whence = _Whence(replace(whence.told, offset=int(made.storage_offset())))
+        self._stands(node, whence)
+        if source in self._lost:
+            self._lost[node] = self._lost[source]
 
     def _stands(self, node: Node, whence: _Whence) -> None:
         self._whence[node] = whence

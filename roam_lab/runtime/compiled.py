@@ -12,7 +12,7 @@ import torch
 from roam_lab.capture import Captured, TrainingStep
 from roam_lab.capture.inputs import Input, batch_leaves, fixed_settings, read_setting
 from roam_lab.capture.sources.guards import Guards
-from roam_lab.capture.sources.python_values import OptimizerPlace
+from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.errors import MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
-from roam_lab.capture.sources.python_values import ValuePlace, is_plain_number
+from roam_lab.capture.sources.places import ValuePlace
+from roam_lab.capture.sources.python_values import is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import any_untrue

@@ -1,5 +1,6 @@
 """Never silently eager: counts and reasons; whose first step has to be eager; several optimizers; the arena let go."""
 
+import gc
 import warnings
 
 import pytest
@@ -165,6 +166,7 @@ def adamw(model):
 
 
 def test_the_arena_is_let_go_for_eager_steps_evaluation_and_on_request():
+    gc.collect()  # hooks of other tests, which watch for a forward
     hooked = train(adamw, count=2)
     ways = {
         "release": hooked.release,
@@ -196,8 +198,6 @@ def test_an_arena_for_all_shapes_and_few_compiled_steps():
 
 
 def test_nothing_of_a_traced_graph_is_kept():
-    import gc
-
     from torch._subclasses.fake_tensor import FakeTensor
 
     gc.collect()

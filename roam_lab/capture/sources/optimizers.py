@@ -18,7 +18,8 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from roam_lab.capture.fake_mode import Fakes
 from roam_lab.capture.inputs import Input, Optimizers, groups_of, setting_inputs
 from roam_lab.capture.prime import numeric_settings
-from roam_lab.capture.sources.python_values import OptimizerPlace, is_number
+from roam_lab.capture.sources.places import OptimizerPlace
+from roam_lab.capture.sources.python_values import is_number
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held

@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import CellType
 from typing import Any, Literal
 
 import torch
@@ -20,6 +19,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from torch.utils import _pytree as pytree
 
 from roam_lab.capture.sources.containers import MISSING
+from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.values import is_plain
@@ -27,69 +27,6 @@ from roam_lab.errors import CaptureError, FirstStepError
 
 Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
 How = Literal["assign", "append", "call"]
-
-
-@dataclass(frozen=True, eq=False)
-class ValuePlace:
-    """Where a Python value lies: an entry of a dict or list, an attribute, a variable. `path` as a user writes it."""
-
-    container: Any
-    key: Any
-    path: str
-
-    def read(self) -> Any:
-        """The present value. Raises KeyError where it is gone."""
-        try:
-            if isinstance(self.container, CellType):
-                return self.container.cell_contents
-            if isinstance(self.container, dict | list | deque):
-                return self.container[self.key]
-            return getattr(self.container, self.key)
-        except (KeyError, IndexError, AttributeError, ValueError):
-            raise KeyError(self.path) from None
-
-    def write(self, value: Any) -> None:
-        """Put a value there."""
-        if isinstance(self.container, CellType):
-            self.container.cell_contents = value
-        elif isinstance(self.container, dict | list | deque):
-            self.container[self.key] = value
-        elif isinstance(self.container, type):
-            type.__setattr__(self.container, self.key, value)
-        else:
-            object.__setattr__(self.container, self.key, value)
-
-
-@dataclass(frozen=True, eq=False)
-class OptimizerPlace(ValuePlace):
-    """A number in an optimizer's state of a parameter, or in one of its groups, found anew each time.
-
-    `container`: the optimizer. `owner`: the parameter, or the index of the group; `key`: the keys that lead to it.
-    """
-
-    owner: Any = None
-    number: int = 0
-
-    def holder(self, parameter: Any = None) -> Any:
-        """The dict or list that holds the number; `parameter` stands for the owner (its fake, while tracing)."""
-        if isinstance(self.owner, int):
-            found: Any = self.container.param_groups[self.owner]
-        else:
-            found = self.container.state[self.owner if parameter is None else parameter]
-        for key in self.key[:-1]:
-            found = found[key]
-        return found
-
-    def read(self) -> Any:
-        """The present number. Raises KeyError where it is gone."""
-        try:
-            return self.holder()[self.key[-1]]
-        except (KeyError, IndexError, TypeError):
-            raise KeyError(self.path) from None
-
-    def write(self, value: Any) -> None:
-        """Put a number there."""
-        self.holder()[self.key[-1]] = value
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +64,14 @@ class NumbersChangedError(Exception):
         self.places = places
 
 
+class SettledError(FirstStepError):
+    """Plain values that were not there are there after the step. They can be put there, and the step traced again."""
+
+    def __init__(self, values: list[Settled]) -> None:
+        super().__init__(_made_first(values[0].place.path))
+        self.values = values
+
+
 class PythonOutputs:
     """Turns the changes that a traced step made into outputs.
 
@@ -139,9 +84,10 @@ class PythonOutputs:
         self.values: list[Any] = []
         self.outputs: list[Output] = []
         self.paths: set[str] = set()
+        self._settled: list[Settled] = []
 
     def take(self, changes: list[Change], was: Callable[[Any], Any]) -> None:
-        """Raises NumbersChangedError, or CaptureError for what cannot be done again in every step.
+        """Raises NumbersChangedError, SettledError, or CaptureError for what cannot be done again in every step.
 
         `was`: what a container held before the step.
         """
@@ -170,6 +116,8 @@ class PythonOutputs:
                 constants.append(place)  # it may have been read before it was changed
             else:
                 self._assign(change, place)
+        if self._settled:
+            raise SettledError(self._settled)
         if constants:
             raise NumbersChangedError(constants)
 
@@ -181,9 +129,10 @@ class PythonOutputs:
         if change.kind in ("random", "iterator") or not (traced or settled) or change.key is None:
             raise CaptureError(_cannot(change))
         if first:
-            raise FirstStepError(
-                f"the step makes {change.path} in its first run and keeps it; run one eager step before"
-            )
+            if traced:
+                raise FirstStepError(_made_first(change.path))
+            self._settled.append(Settled(place, change.before, change.after))
+            return
         if isinstance(change.before, torch.Tensor) and id(change.before) in self._read:
             raise CaptureError(
                 f"the step reads the tensor {change.path} and binds a new one to it; write it in place (copy_), or "
@@ -249,6 +198,10 @@ def is_number(value: Any) -> bool:
 def is_plain_number(value: Any) -> bool:
     """An int or float that is no symbol and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _made_first(path: str) -> str:
+    return f"the step makes {path} in its first run and keeps it; run one eager step before"
 
 
 def _cannot(change: Change) -> str:

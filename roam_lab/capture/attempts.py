@@ -1,0 +1,86 @@
+"""A step is traced anew until it is known which numbers change from step to step, and are inputs of the last trace."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from roam_lab.capture.guide import ShapeOfValuesError
+from roam_lab.capture.sources.places import Settled, ValuePlace
+from roam_lab.capture.sources.python_values import NumbersChangedError, SettledError
+from roam_lab.capture.trace import Trace
+from roam_lab.capture.tracer import Known, Tracer
+from roam_lab.capture.training_step import TrainingStep
+from roam_lab.errors import CaptureError, DataDependentError
+from roam_lab.ir.op_log import OpLog
+
+MOST_NUMBERS = 1_000
+"""Python numbers that a step may change."""
+
+MOST_SETTLED = 100
+"""Python values that a step may make in its first run."""
+
+
+def trace_step(
+    training: TrainingStep,
+    batch: Any,
+    device: torch.device | None,
+    check: Callable[[], None],
+    log: OpLog | None = None,
+    numbers: tuple[ValuePlace, ...] = (),
+) -> Trace:
+    """Trace `training` on `batch` with make_fx. The model, optimizers and batch are left as they were.
+
+    `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
+    `log`: what the eager step ran, which the trace then follows op by op, branches on values included. `numbers`:
+    Python numbers that are inputs, whether the step changes them or not. Without a log, a plain value that the step
+    makes in its first run and keeps is taken for made: the trace is that of the second step.
+    Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values) naming the
+    user's line.
+    """
+    known = Known(places=list(numbers))
+    settled: list[Settled] = []
+    with ExitStack() as afterwards:
+        while True:
+            tracer = Tracer(training, batch, device, check, log, known)
+            try:
+                return tracer.trace()
+            except DataDependentError:
+                if log is not None or not known.as_eager:
+                    raise
+                # models that look at values in eager alone (at a mask) can be captured without values
+                known.as_eager = False
+            except SettledError as error:
+                settled += error.values
+                if log is not None or len(settled) > MOST_SETTLED or not all(one.writable for one in error.values):
+                    raise
+                for one in error.values:
+                    afterwards.callback(one.take_back)
+                    one.put()
+            except ShapeOfValuesError:
+                _fix_a_shape(tracer, known)
+            except NumbersChangedError as error:
+                if len(known.places) > MOST_NUMBERS:
+                    raise CaptureError(
+                        f"the step changes more than {MOST_NUMBERS} Python numbers, the last {error.places[-1].path}; "
+                        "keep them in a tensor"
+                    ) from None
+                known.places += error.places
+
+
+def _fix_a_shape(tracer: Tracer, known: Known) -> None:
+    """What a shape depends on is a constant of the next trace. Raises DataDependentError where nothing is left."""
+    whole = tracer.unfixed_whole_numbers()
+    if whole:
+        known.fixed |= whole
+    elif tracer.batch_numbers - known.frozen:
+        known.frozen |= tracer.batch_numbers
+    else:
+        named = ", ".join(place.path for place in known.places[:3]) or "a value"
+        raise DataDependentError(
+            f"the step takes a shape from {named}, which changes from step to step; keep shapes fixed, or keep "
+            "that part outside the step"
+        ) from None

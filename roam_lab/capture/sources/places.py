@@ -1,0 +1,96 @@
+"""Places where Python values lie: entries of dicts and lists, attributes, variables, numbers of optimizers."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from types import CellType
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class ValuePlace:
+    """Where a Python value lies: an entry of a dict or list, an attribute, a variable. `path` as a user writes it."""
+
+    container: Any
+    key: Any
+    path: str
+
+    def read(self) -> Any:
+        """The present value. Raises KeyError where it is gone."""
+        try:
+            if isinstance(self.container, CellType):
+                return self.container.cell_contents
+            if isinstance(self.container, dict | list | deque):
+                return self.container[self.key]
+            return getattr(self.container, self.key)
+        except (KeyError, IndexError, AttributeError, ValueError):
+            raise KeyError(self.path) from None
+
+    def write(self, value: Any) -> None:
+        """Put a value there."""
+        if isinstance(self.container, CellType):
+            self.container.cell_contents = value
+        elif isinstance(self.container, dict | list | deque):
+            self.container[self.key] = value
+        elif isinstance(self.container, type):
+            type.__setattr__(self.container, self.key, value)
+        else:
+            object.__setattr__(self.container, self.key, value)
+
+
+@dataclass(frozen=True, eq=False)
+class OptimizerPlace(ValuePlace):
+    """A number in an optimizer's state of a parameter, or in one of its groups, found anew each time.
+
+    `container`: the optimizer. `owner`: the parameter, or the index of the group; `key`: the keys that lead to it.
+    """
+
+    owner: Any = None
+    number: int = 0
+
+    def holder(self, parameter: Any = None) -> Any:
+        """The dict or list that holds the number; `parameter` stands for the owner (its fake, while tracing)."""
+        if isinstance(self.owner, int):
+            found: Any = self.container.param_groups[self.owner]
+        else:
+            found = self.container.state[self.owner if parameter is None else parameter]
+        for key in self.key[:-1]:
+            found = found[key]
+        return found
+
+    def read(self) -> Any:
+        """The present number. Raises KeyError where it is gone."""
+        try:
+            return self.holder()[self.key[-1]]
+        except (KeyError, IndexError, TypeError):
+            raise KeyError(self.path) from None
+
+    def write(self, value: Any) -> None:
+        """Put a number there."""
+        self.holder()[self.key[-1]] = value
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A plain value that the step makes in its first run, and the None, or nothing (MISSING), that was there before."""
+
+    place: ValuePlace
+    before: Any
+    value: Any
+
+    @property
+    def writable(self) -> bool:
+        """Whether the place can be made, and taken away again."""
+        return self.before is None or isinstance(self.place.container, dict)
+
+    def put(self) -> None:
+        """What the first step does."""
+        self.place.write(self.value)
+
+    def take_back(self) -> None:
+        """What was there before."""
+        if self.before is None:
+            self.place.write(None)
+        else:
+            self.place.container.pop(self.place.key, None)

@@ -1,0 +1,110 @@
+"""The inputs of a trace: a fake, or a symbol, for each tensor and number that the step is given or changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from roam_lab.capture.fake_mode import Fakes, StepFakeMode
+from roam_lab.capture.inputs import Input, batch_leaves, check_leaves, is_number, is_text, state_inputs, with_leaves
+from roam_lab.capture.prime import prime_optimizer
+from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
+from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.training_step import TrainingStep
+
+
+class TraceInputs:
+    """`found` and `values`: the inputs so far and what stands for each, in the order of the graph's placeholders.
+
+    `tensors`: name of a parameter or buffer -> its fake; `parameters`: the names of parameters. `symbols`: the input of
+    each symbol. `leaves`: of the batch, as the step is given them; `batch_numbers`: the indices of those that are
+    symbols, `batch_constants`: those that are constants. `state`: of the optimizers.
+    """
+
+    def __init__(self, training: TrainingStep, mode: StepFakeMode, fakes: Fakes) -> None:
+        self._mode, self._fakes = mode, fakes
+        self._optimizers = training.optimizers
+        self.found: list[Input] = []
+        self.values: list[Any] = []
+        self.symbols: dict[Any, Input] = {}
+        self.batch_numbers: set[int] = set()
+        self.batch_constants: dict[int, Any] = {}
+        self.leaves: list[Any] = []
+        self.state: list[tuple[Input, Any]] = []
+        model = training.model
+        self.parameters = [name for name, _ in model.named_parameters()]
+        named = [*model.named_parameters(), *model.named_buffers()]
+        self.tensors: dict[str, torch.Tensor] = {name: fakes(value) for name, value in named}
+        for name, tensor in self.tensors.items():
+            self._enter(Input("parameter" if name in set(self.parameters) else "buffer", (name,)), tensor)
+
+    def _enter(self, found: Input, value: Any) -> None:
+        self.found.append(found)
+        self.values.append(value)
+
+    def enter_batch(self, batch: Any, frozen: set[int]) -> Any:
+        """The batch with fakes and symbols for its leaves. `frozen`: numbers that are constants all the same."""
+        leaves = batch_leaves(batch)
+        check_leaves(leaves)
+        for index, leaf in enumerate(leaves):
+            found = Input("batch", (index,))
+            if isinstance(leaf, torch.Tensor):
+                leaves[index] = self._fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
+                self._enter(found, leaves[index])
+            elif is_number(leaf) and index not in frozen:
+                self.batch_numbers.add(index)
+                symbol, leaves[index] = symbol_for(self._mode.settings, leaf, f"batch_{index}")
+                self.symbols[symbol] = found
+                self._enter(found, leaves[index])
+            elif is_text(leaf) or is_number(leaf):
+                self.batch_constants[index] = leaf
+        self.leaves = leaves
+        return with_leaves(batch, leaves)
+
+    def enter_optimizers(self) -> None:
+        """State and settings as inputs. The optimizers hold fakes by then."""
+        with self._mode:
+            for optimizer in self._optimizers:
+                prime_optimizer(optimizer, fake=True)
+        settle_state(self._optimizers, self._fakes)
+        self.state = list(state_inputs(self._optimizers, self.fake_names()))
+        for found, value in self.state:
+            self._enter(found, value)
+        self.symbols |= symbolic_settings(self._optimizers, self._mode.settings, self.found, self.values)
+
+    def fake_names(self) -> dict[int, str]:
+        """id(fake of a parameter) -> its name."""
+        return {id(self.tensors[name]): name for name in self.parameters}
+
+    def enter_numbers(
+        self, places: list[ValuePlace], values: list[Any], names: dict[int, str]
+    ) -> dict[tuple[int, Any], Any]:
+        """Python numbers that the step changes itself as inputs, written to their places.
+
+        `values`: those of before. `names`: of the parameters, by id. Returns (id of a container, key) -> symbol.
+        """
+        made: dict[tuple[int, Any], Any] = {}
+        for index, (place, value) in enumerate(zip(places, values, strict=True)):
+            found = Input("python", (index, place.path))
+            symbol, number = symbol_for(self._mode.settings, value, f"python_{index}")
+            self.symbols[symbol] = found
+            if isinstance(place, OptimizerPlace):
+                parameter = None if isinstance(place.owner, int) else self.tensors[names[id(place.owner)]]
+                place.holder(parameter)[place.key[-1]] = number
+            else:
+                place.write(number)
+                made[id(place.container), place.key] = number
+            self._enter(found, number)
+        return made
+
+    def present_state(self, found: Input) -> Any:
+        """The value of an optimizer's state as it is now, None where it is gone."""
+        number, name, *keys = found.path
+        value: Any = self._optimizers[number].state.get(self.tensors[name], {})
+        try:
+            for key in keys:
+                value = value[key]
+        except (KeyError, IndexError, TypeError):
+            return None
+        return value

@@ -1,0 +1,300 @@
+"""One training step -> one fx graph of ATen ops, on fake tensors: nothing is computed, no weight is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx import GraphModule, Node
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.utils.stateless import _reparametrize_module
+
+from roam_lab.capture.conditions import conditions_of
+from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tensors
+from roam_lab.capture.fake_mode import Fakes, StepFakeMode, no_answer
+from roam_lab.capture.fused import FusedOptimizerMode
+from roam_lab.capture.gradients import Gradients
+from roam_lab.capture.guide import Guide, ShapeOfValuesError
+from roam_lab.capture.host_values import READ
+from roam_lab.capture.inputs import batch_leaves
+from roam_lab.capture.known_values import KnownValues
+from roam_lab.capture.lists import tolist_as_ops
+from roam_lab.capture.outside import OutsideTensors
+from roam_lab.capture.own_changes import OwnChanges
+from roam_lab.capture.provenance import ProvenanceMode, follow, own_nodes
+from roam_lab.capture.refusal import explain, refuse_sparse, unlogged
+from roam_lab.capture.rng import rng_as_ops
+from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
+from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.sources.python_state import PythonState
+from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError, schedulers_noted
+from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
+from roam_lab.capture.trace import Trace, refuse_at_sight
+from roam_lab.capture.trace_inputs import TraceInputs
+from roam_lab.capture.training_step import TrainingStep, roots_of
+from roam_lab.errors import CaptureError, FirstStepError, RoamError
+from roam_lab.interrupt import held
+from roam_lab.ir.op_log import OpLog
+
+_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError)
+"""The step is to be traced once more, with what these tell."""
+
+
+@dataclass
+class Known:
+    """What earlier traces of the step have shown.
+
+    `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `frozen`: the numbers in the batch
+    that they depend on. `places`: of the Python numbers that change, and are symbols. `as_eager`: libraries that ask
+    are told that nothing is traced.
+    """
+
+    fixed: set[int] = field(default_factory=set)
+    frozen: set[int] = field(default_factory=set)
+    places: list[ValuePlace] = field(default_factory=list)
+    as_eager: bool = True
+
+
+class Tracer:
+    """One trace of a step. `batch_numbers`: the numbers in the batch that are symbols."""
+
+    def __init__(
+        self,
+        training: TrainingStep,
+        batch: Any,
+        device: torch.device | None,
+        check: Callable[[], None],
+        log: OpLog | None,
+        known: Known,
+    ) -> None:
+        self._training, self._model, self._optimizers = training, training.model, training.optimizers
+        self._names = refuse_at_sight(training)
+        self._known = Known(set(known.fixed), set(known.frozen), list(known.places), known.as_eager)
+        self._guide = None if log is None else Guide(log)
+        self._mode = StepFakeMode(self._guide, known.fixed)
+        self._fakes = Fakes(self._mode, device)
+        self._outside = OutsideTensors(self._fakes)
+        self._provenance = ProvenanceMode(self._outside, check, self._guide)
+        self._inputs = TraceInputs(training, self._mode, self._fakes)
+        self._tensors = self._inputs.tensors
+        parameters = {name: self._tensors[name] for name in self._inputs.parameters}
+        self._gradients = Gradients(training, parameters, self._before_update)
+        self._scheduled: str | None = None
+        self._batch = self._inputs.enter_batch(batch, known.frozen)
+        if log is None:
+            self._mode.answer = self._known_answer  # taken off again when the trace is over
+            self._provenance.known = KnownValues(self._inputs.found, batch_leaves(batch))
+        self._rebinding = Rebinding({id(tensor): name for name, tensor in self._tensors.items()}, self._copied)
+
+    @property
+    def batch_numbers(self) -> set[int]:
+        return self._inputs.batch_numbers
+
+    def unfixed_whole_numbers(self) -> set[int]:
+        """The whole numbers read out of tensors that are symbols so far."""
+        values = self._mode.values
+        assert values is not None
+        return {number for symbol, number in values.symbols.items() if symbol.is_integer} - self._known.fixed
+
+    def trace(self) -> Trace:
+        """Raises CaptureError, and what `attempts` takes for a reason to trace again: ShapeOfValuesError where a shape
+        depends on a number that is not fixed yet, NumbersChangedError, SettledError."""
+        reachable = reach(roots_of(self._training))
+        random, python = RandomState(), PythonState(reachable)
+        before = [place.read() for place in self._known.places]
+        try:
+            with swapped(self._optimizers, self._fakes, self._names, self._tensors):
+                self._inputs.enter_optimizers()
+                symbols = self._inputs.enter_numbers(self._known.places, before, self._names)
+                outputs = PythonOutputs(symbols, self._outside.met)
+                module = self._made(python, outputs, reachable)
+                refuse_sparse(module)
+                self._outside.check_gradients()
+                random.check()
+            constants = self._outside.held(self._model)
+        except _AGAIN:
+            raise
+        except Exception as error:
+            if not isinstance(error, RoamError) and self.unfixed_whole_numbers():
+                raise ShapeOfValuesError from error
+            raise explain(error, eager_runs=self._guide is not None) from error
+        finally:
+            with held():
+                self._outside.drop_gradients()
+                python.restore()
+                random.restore()
+                # autograd's graph, which no collector looks into, holds fakes, and each fake its mode: a mode that
+                # referred to this trace would keep all of them
+                self._mode.answer = no_answer
+                self._provenance.known = None
+        self._refuse_open_shapes(module)
+        environment, values = self._mode.settings, self._mode.values
+        assert values is not None
+        guards, conditions = conditions_of(environment.guards, values, module.graph, self._inputs.symbols)
+        module.graph.eliminate_dead_code(lambda node: _has_effect(node) or any(node in c.nodes for c in conditions))
+        self._gradients.refuse_read(module)
+        return Trace(
+            module,
+            tuple(self._inputs.found),
+            guards,
+            self._inputs.symbols,
+            conditions,
+            tuple(dict.fromkeys(self._gradients.updated)),
+            constants,
+            self._guide is not None,
+            tuple(self._known.places),
+            tuple(outputs.outputs),
+            frozenset(outputs.paths) | {place.path for place in self._known.places},
+            self._inputs.batch_constants,
+            frozenset(self._gradients.cleared),
+        )
+
+    def _known_answer(self) -> bool | int | None:
+        answer, self._provenance.answer = self._provenance.answer, None
+        return answer
+
+    def _made(self, python: PythonState, outputs: PythonOutputs, reachable: Any) -> GraphModule:
+        before = host_state(self._optimizers)
+        numbers = numbers_of(self._optimizers, self._inputs.fake_names(), dict(self._model.named_parameters()))
+        residents = {id(tensor): name for name, tensor in self._tensors.items()}
+
+        def traced(*_: Any) -> tuple[Any, ...]:
+            with _reparametrize_module(self._model, dict(self._tensors), tie_weights=True):
+                with (
+                    self._gradients.noted(),
+                    follow(self._provenance, self._model, self._optimizers),
+                    self._schedulers(reachable, outputs) as schedulers,
+                ):
+                    loss = self._training.run(self._batch)
+                if self._guide is not None:
+                    self._guide.finish()
+                self._check(loss)
+                self._write_back()
+                outputs.take_optimizers(numbers, self._present_number)
+                own = OwnChanges(self._optimizers, self._fakes, self._tensors.values(), python.was, schedulers)
+                outputs.take([change for change in python.changes() if change not in own], python.was)
+            return (loss.detach(), *outputs.values)
+
+        with (
+            self._mode,
+            FusedOptimizerMode(self._provenance),
+            symbolic_min_max(self._optimizers),
+            rng_as_ops(),
+            unlogged(),
+            answered_as_in_eager() if self._known.as_eager else fakes_are_tensors(),
+            tolist_as_ops(),
+            data_assignments(self._rebinding, residents),
+        ):
+            module = make_fx(traced, _allow_non_fake_inputs=True)(*self._inputs.values)
+        changed = [o for o, a, b in zip(self._optimizers, before, host_state(self._optimizers), strict=True) if a != b]
+        if changed:
+            raise FirstStepError(
+                f"{type(changed[0]).__name__} makes state in its first step, or counts in Python numbers, which a "
+                "captured step cannot do; run one eager step first, or use an optimizer with state in tensors"
+            )
+        return module
+
+    @contextmanager
+    def _schedulers(self, reachable: Any, outputs: PythonOutputs) -> Iterator[set[int]]:
+        def note(function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
+            self._scheduled = path
+            outputs.call(function, path, args, kwargs)
+
+        with schedulers_noted(reachable, note) as found:
+            yield found
+
+    def _before_update(self) -> None:
+        if self._scheduled is not None:
+            raise CaptureError(
+                f"the step calls {self._scheduled}() and steps an optimizer after it, with the new rate; call it "
+                "last, or outside the step"
+            )
+
+    def _check(self, loss: Any) -> None:
+        """Raises CaptureError where the step changes its batch, returns no loss, or leaves gradients for later."""
+        after, before = batch_leaves(self._batch), self._inputs.leaves
+        if len(after) != len(before) or any(one is not other for one, other in zip(after, before, strict=True)):
+            raise CaptureError(
+                "the step changes its batch (takes entries out, or puts others in), which a planned step would not do "
+                "again; let it work on a copy, such as dict(batch)"
+            )
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
+        self._gradients.check()
+
+    def _write_back(self) -> None:
+        """What the step bound to the name of a buffer, or of an optimizer's state, goes to the place of the old one."""
+        self._rebinding.check(self._holders())
+        for name, buffer in self._model.named_buffers():
+            if name in self._tensors and buffer is not self._tensors[name]:
+                _write(f"buffer {name}", self._tensors[name], buffer)
+        for found, value in self._inputs.state:
+            present = self._inputs.present_state(found)
+            if present is not value:
+                _write(str(found), value, present)
+
+    def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, buffer in self._model.named_buffers():
+            yield f"buffer {name}", buffer
+        for found, _ in self._inputs.state:
+            present = self._inputs.present_state(found)
+            if isinstance(present, torch.Tensor):
+                yield str(found), present
+
+    def _present_number(self, place: OptimizerPlace) -> Any:
+        parameter = None if isinstance(place.owner, int) else self._tensors[self._names[id(place.owner)]]
+        try:
+            return place.holder(parameter)[place.key[-1]]
+        except (KeyError, IndexError, TypeError):
+            return None
+
+    def _copied(self, target: torch.Tensor, value: torch.Tensor) -> None:
+        """`target.data = value`: eager runs no op for it, so the log has none."""
+        if self._guide is not None:
+            self._guide.rebound(target, value)
+        with self._provenance.unguided():
+            target.data.copy_(value)
+
+    def _refuse_open_shapes(self, module: GraphModule) -> None:
+        """Raises ShapeOfValuesError where a size, stride or offset depends on a number that is not fixed yet."""
+        if not self.unfixed_whole_numbers():
+            return
+        for node in module.graph.nodes:
+            value = node.meta.get("val")
+            for tensor in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided:
+                    sizes = (*tensor.shape, *tensor.stride(), tensor.storage_offset())
+                    if any(not isinstance(size, int) for size in sizes):
+                        raise ShapeOfValuesError
+
+
+def _write(name: str, place: torch.Tensor, value: Any) -> None:
+    """Raises CaptureError where the value has not the place's shape and type."""
+    if not isinstance(value, torch.Tensor) or value.shape != place.shape or value.dtype != place.dtype:
+        told = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise CaptureError(
+            f"the step binds {told} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
+            "type, and write it in place (copy_)"
+        )
+    with torch.no_grad(), own_nodes():
+        place.copy_(value)
+
+
+def _has_effect(node: Node) -> bool:
+    """Ops that must stay without users: those that write, draw random numbers, or are inputs and outputs."""
+    if node.op != "call_function":
+        return node.op in ("placeholder", "output")
+    target = node.target
+    if not isinstance(target, torch._ops.OpOverload):
+        return False
+    if target.namespace == "profiler":
+        return False
+    if target is READ:
+        return True  # with a log it may be a condition's; the graph is to be the same without
+    return target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags

@@ -1,0 +1,68 @@
+"""A trace made again with what the one before has shown."""
+
+import pytest
+import torch
+from torch import nn
+
+import roam_lab as roam
+from roam_lab.capture import as_step, capture_step
+from roam_lab.errors import FirstStepError
+from roam_lab.plan import make_plan
+from roam_lab.runtime.identity import digests
+
+
+class Chosen(nn.Module):
+    """Settles in its first forward what kind of loss it has, as image classifiers of transformers do."""
+
+    def __init__(self, keeps_tensor=False):
+        super().__init__()
+        self.layer = nn.Linear(3, 2)
+        self.kind = None
+        self.choices = {"made": None}
+        self.mask = None
+        self.keeps_tensor = keeps_tensor
+
+    def forward(self, x):
+        if self.kind is None:
+            self.kind = "squared"
+            self.choices["scale"] = 3.0
+        if self.keeps_tensor and self.mask is None:
+            self.mask = x > 0
+        y = self.layer(x) * self.choices["scale"]
+        return y.pow(2).mean() if self.kind == "squared" else y.mean()
+
+
+def test_a_plain_value_of_the_first_step_is_taken_for_made_and_taken_back():
+    torch.manual_seed(0)
+    model, batch = Chosen(), torch.randn(4, 3)
+    optimizer = torch.optim.AdamW(model.parameters())
+    graph = capture_step(model, optimizer, batch, as_step(lambda model, batch: model(batch))).graph
+    assert model.kind is None
+    assert model.choices == {"made": None}
+    twin = Chosen()
+    twin.load_state_dict(model.state_dict())
+    other = torch.optim.AdamW(twin.parameters())
+    hooked = roam.hook(make_plan(graph), model, optimizer, loss=lambda model, batch: model(batch))
+    with pytest.warns(roam.RoamWarning, match="first step"):
+        first = hooked(batch)
+    for loss in (first, hooked(batch), hooked(batch)):
+        other.zero_grad()
+        expected = twin(batch)
+        expected.backward()
+        other.step()
+        assert torch.equal(loss, expected)
+    assert (hooked.planned_steps, hooked.eager_steps) == (2, 1)
+    assert digests(model, optimizer) == digests(twin, other)
+
+
+def test_a_tensor_of_the_first_step_needs_that_step():
+    model = Chosen(keeps_tensor=True)
+    with pytest.raises(FirstStepError, match=r"model\.mask"):
+        capture_step(
+            model,
+            torch.optim.SGD(model.parameters()),
+            torch.randn(4, 3),
+            as_step(lambda model, batch: model(batch)),
+        )
+    assert model.kind is None
+    assert model.choices == {"made": None}
