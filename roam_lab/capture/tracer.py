@@ -37,6 +37,7 @@ from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs
 from roam_lab.capture.training_step import TrainingStep, roots_of
+from roam_lab.capture.whole_ops import ops_kept_whole
 from roam_lab.errors import CaptureError, FirstStepError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
@@ -184,6 +185,7 @@ class Tracer:
             self._mode,
             FusedOptimizerMode(self._provenance),
             symbolic_min_max(self._optimizers),
+            ops_kept_whole(),
             rng_as_ops(),
             unlogged(),
             answered_as_in_eager() if self._known.as_eager else fakes_are_tensors(),
