@@ -11,11 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.torch_internals import FakeTensor, with_negative_bit
 
 _ADD = torch.ops.aten.add.Tensor
 
@@ -100,4 +100,4 @@ def _view(base: torch.Tensor, like: object, key: int) -> object:
     made = torch.empty(0, dtype=like.dtype, device=base.device)
     made = made.set_(base.untyped_storage(), like.storage_offset(), like.shape, like.stride())
     made = made.conj() if like.is_conj() else made
-    return torch._neg_view(made) if like.is_neg() else made
+    return with_negative_bit(made) if like.is_neg() else made

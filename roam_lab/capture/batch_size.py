@@ -6,8 +6,8 @@ from collections import Counter
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 
 

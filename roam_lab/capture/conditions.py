@@ -15,11 +15,11 @@ from typing import Any, Literal
 import sympy
 import torch
 from torch.fx import Graph, Node
-from torch.utils._sympy.printers import PythonPrinter
 
 from roam_lab.capture.host_values import READ, HostValues
 from roam_lab.capture.inputs import Input
 from roam_lab.capture.nodes import storage_key, tensors_of, written_arguments
+from roam_lab.capture.torch_internals import OpOverload, PythonPrinter
 
 When = Literal["never", "before", "inside"]
 BATCH_BYTES = 64 * 2**20
@@ -135,7 +135,7 @@ def slice_of(wanted: Iterable[Node], graph: Graph) -> tuple[Node, ...]:
 
 def _draws(node: Node) -> bool:
     """Whether the node draws random numbers, or reads or sets the state that they come from."""
-    return isinstance(node.target, torch._ops.OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
+    return isinstance(node.target, OpOverload) and torch.Tag.nondeterministic_seeded in node.target.tags
 
 
 def _is_constant(node: Node) -> bool:

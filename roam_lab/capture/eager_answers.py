@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
-from torch._subclasses.fake_tensor import FakeTensor
+from roam_lab.capture.torch_internals import FakeTensor
 
 TORCHS_QUESTIONS = (
     "torch.compiler.is_compiling",

@@ -7,11 +7,10 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
-from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from roam_lab.capture.guide import Guide
 from roam_lab.capture.host_values import READ, HostValues
+from roam_lab.capture.torch_internals import FakeTensor, FakeTensorMode, ShapeEnv
 from roam_lab.capture.user_lines import user_line
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import fetch_sym_proxy, get_proxy_mode, get_proxy_slot
 from torch.overrides import TorchFunctionMode
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, ProvenanceMode
+from roam_lab.capture.torch_internals import fetch_sym_proxy, get_proxy_mode, get_proxy_slot, pytree
 
 _FUSED = {
     getattr(torch, name): getattr(torch.ops.aten, name)

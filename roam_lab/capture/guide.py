@@ -10,10 +10,9 @@ import functools
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.constants import in_sequence
+from roam_lab.capture.torch_internals import FakeTensor, OpOverload, pytree
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
@@ -41,7 +40,7 @@ def is_view(op: Any) -> bool:
     """Whether an op, or the one of that name, makes a view of its argument and computes nothing."""
     if isinstance(op, str):
         op = _found(op)
-    if not isinstance(op, torch._ops.OpOverload) or op._schema.is_mutable:
+    if not isinstance(op, OpOverload) or op._schema.is_mutable:
         return False
     return any(one.alias_info is not None for one in op._schema.returns)
 

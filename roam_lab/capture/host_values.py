@@ -11,8 +11,8 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from torch._dynamo.source import ConstantSource
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
+
+from roam_lab.capture.torch_internals import ConstantSource, DimDynamic, ShapeEnv
 
 READ = torch.ops.aten._local_scalar_dense.default
 """The op under `.item()`, `bool(tensor)`, `int(tensor)` and `tensor.tolist()`."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.prime import numeric_settings
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import CaptureError
 
 Optimizers = tuple[torch.optim.Optimizer, ...]

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 from torch.fx import Graph, Node
-from torch.utils._python_dispatch import _disable_current_modes
 
 from roam_lab.capture.conditions import BATCH_BYTES, slice_of
 from roam_lab.capture.inputs import Input
 from roam_lab.capture.nodes import tensors_of
+from roam_lab.capture.torch_internals import OpOverload, without_modes
 
 
 class KnownValues:
@@ -32,7 +32,7 @@ class KnownValues:
         nodes = slice_of([node], graph)
         made = 0
         values: dict[Node, Any] = {}
-        with _disable_current_modes(), torch.no_grad():
+        with without_modes(), torch.no_grad():
             for one in nodes:
                 if one.op == "call_function":
                     made += sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(one))
@@ -56,7 +56,7 @@ class KnownValues:
 
 def _is_repeatable(node: Node) -> bool:
     target = node.target
-    return not isinstance(target, torch._ops.OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags
+    return not isinstance(target, OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags
 
 
 def _run(node: Node, values: Mapping[Node, Any]) -> Any:

@@ -12,6 +12,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, PART_KEY
+from roam_lab.capture.torch_internals import OpOverload
 
 
 def split_multi_tensor(module: GraphModule) -> None:
@@ -24,7 +25,7 @@ def split_multi_tensor(module: GraphModule) -> None:
 
 def is_multi_tensor(target: Any) -> bool:
     """True for ATen's `_foreach_*` ops and `_fused_*` optimizers."""
-    if not isinstance(target, torch._ops.OpOverload):
+    if not isinstance(target, OpOverload):
         return False
     first = target._schema.arguments[0].type if target._schema.arguments else None
     return target._schema.name.startswith(("aten::_foreach_", "aten::_fused_")) and isinstance(first, torch.ListType)

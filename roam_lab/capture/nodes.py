@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import torch
 from torch.fx import Node
-from torch.utils import _pytree as pytree
+
+from roam_lab.capture.torch_internals import OpOverload, pytree
 
 _WRITE_STATISTICS = {
     getattr(torch.ops.aten, name)
@@ -30,7 +31,7 @@ def storage_key(tensor: torch.Tensor) -> int:
 
 def is_host(node: Node) -> bool:
     """Arithmetic on Python numbers (settings, `.item()` results), which is written into the ops that use it."""
-    return node.op == "call_function" and not isinstance(node.target, torch._ops.OpOverload) and not is_getitem(node)
+    return node.op == "call_function" and not isinstance(node.target, OpOverload) and not is_getitem(node)
 
 
 def is_getitem(node: Node) -> bool:
@@ -41,7 +42,7 @@ def is_getitem(node: Node) -> bool:
 def written_arguments(node: Node) -> Iterator[Node]:
     """The nodes that an op writes in place."""
     target = node.target
-    if not isinstance(target, torch._ops.OpOverload):
+    if not isinstance(target, OpOverload):
         return
     untold = target.overloadpacket in _WRITE_STATISTICS
     if not target._schema.is_mutable and not untold:

@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, has_proxy_slot, track_tensor_tree
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.fake_mode import Fakes
+from roam_lab.capture.torch_internals import (
+    FakeTensor,
+    get_proxy_mode,
+    has_proxy_slot,
+    pytree,
+    track_tensor_tree,
+    untracked,
+)
 from roam_lab.errors import CaptureError
 
-_AUTOGRAD = torch._C.DispatchKeySet(torch._C.DispatchKey.AutogradCPU) | torch._C.DispatchKeySet(
-    torch._C.DispatchKey.AutogradCUDA
-)
 _LIFTS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
 
 
@@ -50,7 +52,7 @@ class OutsideTensors:
         storage = tensor.untyped_storage()._cdata
         for known in list(tracer.tensor_tracker):
             if known.untyped_storage()._cdata == storage and known.dtype == tensor.dtype:
-                with torch.no_grad(), torch._C._ExcludeDispatchKeyGuard(_AUTOGRAD):
+                with untracked():
                     mode = get_proxy_mode()
                     assert mode is not None
                     with mode:

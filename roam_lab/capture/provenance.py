@@ -9,13 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.fx.experimental.proxy_tensor import get_proxy_mode, get_proxy_slot
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from roam_lab.capture.guide import Guide
 from roam_lab.capture.host_values import READ
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.outside import OutsideTensors
+from roam_lab.capture.torch_internals import (
+    TorchDispatchMode,
+    autograd_node,
+    get_proxy_mode,
+    get_proxy_slot,
+    sequence_number,
+)
 from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
@@ -76,7 +81,7 @@ class ProvenanceMode(TorchDispatchMode):
 
     def current(self) -> Provenance:
         """Provenance of the op that is being dispatched now."""
-        node = torch._C._current_autograd_node()
+        node = autograd_node()
         if node is not None and not self.in_update:
             origin = self._by_sequence.get(node._sequence_nr())
             return Provenance("backward", origin.module if origin else "", origin.source if origin else None)
@@ -85,7 +90,7 @@ class ProvenanceMode(TorchDispatchMode):
             return Provenance("update", "", source)
         here = Provenance("forward", self.modules[-1], source)
         # the sequence number that the autograd node of this very op has just taken; ops without a node come later
-        self._by_sequence.setdefault(torch._C._autograd._get_sequence_nr() - 1, here)
+        self._by_sequence.setdefault(sequence_number() - 1, here)
         return here
 
     @contextmanager

@@ -8,15 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    UnsupportedOperatorException,
-)
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.torch_internals import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    GuardOnDataDependentSymNode,
+    OptimizedModule,
+    UnsupportedOperatorException,
+    pytree,
+)
 from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import CaptureError, DataDependentError, RoamError
 
@@ -92,7 +93,7 @@ def refuse_closure(optimizer: torch.optim.Optimizer) -> None:
 def refuse_wrapped(model: torch.nn.Module) -> None:
     """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices."""
     for module in model.modules():
-        if isinstance(module, torch._dynamo.OptimizedModule) or module._compiled_call_impl is not None:
+        if isinstance(module, OptimizedModule) or module._compiled_call_impl is not None:
             raise CaptureError(
                 f"{type(module).__name__} was compiled by torch.compile, which hides its ops; capture the plain model"
             )

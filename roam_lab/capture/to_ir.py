@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node
 
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import META_KEY, Provenance
+from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.workspace import workspace_bytes
 from roam_lab.capture.writers import find_writer
 from roam_lab.errors import CaptureError, DataDependentError
@@ -37,7 +38,7 @@ class Step:
 def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
     """An op that only looks at its arguments' storages in another way."""
     target = node.target
-    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+    if not isinstance(target, OpOverload) or target._schema.is_mutable:
         return False
     own = storage_of[node]
     seen = {storage for argument in node.all_input_nodes for storage in storage_of[argument]}
@@ -92,7 +93,7 @@ class _Builder:
             waits.update(self.op_of[other] for other in self.checks[node])
             self.checking.append(here)
         self.op_of[node] = here
-        random = isinstance(node.target, torch._ops.OpOverload) and _RANDOM in node.target.tags
+        random = isinstance(node.target, OpOverload) and _RANDOM in node.target.tags
         if random:
             if self.last_random is not None:
                 waits.add(self.last_random)

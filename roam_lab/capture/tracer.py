@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.nn.utils.stateless import _reparametrize_module
 
 from roam_lab.capture.conditions import conditions_of
 from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tensors
@@ -34,6 +32,7 @@ from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError, schedulers_noted
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
+from roam_lab.capture.torch_internals import OpOverload, make_fx, parameters_replaced
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs
 from roam_lab.capture.training_step import TrainingStep, roots_of
@@ -165,7 +164,7 @@ class Tracer:
         residents = {id(tensor): name for name, tensor in self._tensors.items()}
 
         def traced(*_: Any) -> tuple[Any, ...]:
-            with _reparametrize_module(self._model, dict(self._tensors), tie_weights=True):
+            with parameters_replaced(self._model, dict(self._tensors), tie_weights=True):
                 with (
                     self._gradients.noted(),
                     follow(self._provenance, self._model, self._optimizers),
@@ -293,7 +292,7 @@ def _has_effect(node: Node) -> bool:
     if node.op != "call_function":
         return node.op in ("placeholder", "output")
     target = node.target
-    if not isinstance(target, torch._ops.OpOverload):
+    if not isinstance(target, OpOverload):
         return False
     if target.namespace == "profiler":
         return False

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
-from torch.utils import _pytree as pytree
+
+from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 
 @contextmanager
@@ -23,7 +23,7 @@ def ops_kept_whole() -> Iterator[None]:
     def decompose(op: OpOverload, *args: Any, **kwargs: Any) -> Any:
         return NotImplemented if _has_kernel(op, args, kwargs) else original(op, *args, **kwargs)
 
-    OpOverload.decompose = decompose  # type: ignore[method-assign]
+    OpOverload.decompose = decompose  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
@@ -32,4 +32,4 @@ def ops_kept_whole() -> Iterator[None]:
 
 def _has_kernel(op: OpOverload, args: Any, kwargs: Any) -> bool:
     devices = {leaf.device.type for leaf in pytree.arg_tree_leaves(*args, **kwargs) if isinstance(leaf, torch.Tensor)}
-    return any(torch._C._dispatch_has_kernel_for_dispatch_key(op.name(), device.upper()) for device in devices)
+    return any(has_kernel(op.name(), device.upper()) for device in devices)

@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import torch
 from torch.fx import Node
-from torch.utils import _pytree as pytree
+
+from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 aten = torch.ops.aten
 
@@ -42,7 +43,7 @@ def find_writer(node: Node) -> Writer | None:
 
 def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
     """The writer for an op by its arguments and its result `value`, or None."""
-    if not isinstance(target, torch._ops.OpOverload) or target._schema.is_mutable:
+    if not isinstance(target, OpOverload) or target._schema.is_mutable:
         return None
     device = _device_type(value)
     if device is None:
@@ -90,7 +91,7 @@ def _device_type(value: Any) -> str | None:
 
 
 @cache
-def out_overload(target: torch._ops.OpOverload, device: str) -> torch._ops.OpOverload | None:
+def out_overload(target: OpOverload, device: str) -> OpOverload | None:
     """The overload of the same op that takes `out=`, if the device has a kernel of its own for it.
 
     Generated ones, which run the op and copy its result, do not count.
@@ -108,8 +109,8 @@ def out_overload(target: torch._ops.OpOverload, device: str) -> torch._ops.OpOve
             continue
         full = f"{overload._schema.name}.{overload._schema.overload_name}"
         generated = torch.Tag.generated in overload.tags
-        if not generated and torch._C._dispatch_has_kernel_for_dispatch_key(full, key):
-            return cast(torch._ops.OpOverload, overload)
+        if not generated and has_kernel(full, key):
+            return cast(OpOverload, overload)
     return None
 
 
@@ -200,7 +201,7 @@ def _fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
 
 
 @cache
-def _foreach_writer(target: torch._ops.OpOverload) -> Callable[..., Any] | None:
+def _foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
     """A foreach op over a list of one: copy its first argument, then the same op in place (the same kernel)."""
     packet = getattr(aten, target._schema.name.removeprefix("aten::") + "_", None)
     if packet is None or target._overloadname not in packet.overloads():

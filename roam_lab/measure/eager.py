@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
-from torch.utils._pytree import tree_leaves
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.torch_internals import TorchDispatchMode, pytree, without_modes
 from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
@@ -128,7 +127,7 @@ def _primed_unseen(training: TrainingStep) -> Iterator[None]:
     """Before each step of an optimizer, make the state of parameters with a gradient, unseen by dispatch modes."""
 
     def prime(optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        with _disable_current_modes():
+        with without_modes():
             with_gradient = [p for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
             prime_optimizer(optimizer, with_gradient)
 
@@ -149,7 +148,7 @@ def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
         *([list(optimizer.state.values()), optimizer.param_groups] for optimizer in training.optimizers),
         batch,
     ]
-    return [leaf for leaf in tree_leaves(parts) if isinstance(leaf, torch.Tensor)]
+    return [leaf for leaf in pytree.tree_leaves(parts) if isinstance(leaf, torch.Tensor)]
 
 
 class _AllocatorPeaks(TorchDispatchMode):

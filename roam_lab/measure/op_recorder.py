@@ -6,9 +6,9 @@ import sys
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import user_line
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.storage_recorder import StorageRecorder

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+
+from roam_lab.capture.torch_internals import TorchDispatchMode, in_backward, pytree, references
 
 _ADD = torch.ops.aten.add.Tensor
 
@@ -95,7 +95,7 @@ class StorageRecorder(TorchDispatchMode):
         cost a gradient (147 MiB for GPT-2's tied embedding), so the mode does what the engine would have done. What
         tells that the engine alone holds a tensor are its three counts, compared with those of a known case.
         """
-        if kwargs or len(args) != 2 or torch._C._current_graph_task_id() == -1 or torch.is_grad_enabled():
+        if kwargs or len(args) != 2 or not in_backward() or torch.is_grad_enabled():
             return False
         first, second = args
         if not (isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)):
@@ -116,7 +116,8 @@ class StorageRecorder(TorchDispatchMode):
 def _counts(tensor: torch.Tensor) -> tuple[int, int, int]:
     """References to the tensor in C++, to its Python object, and to its storage."""
     storage = tensor.untyped_storage()
-    return tensor._use_count(), sys.getrefcount(tensor), torch._C._storage_Use_Count(storage._cdata)  # type: ignore[attr-defined]
+    of_tensor, of_storage = references(tensor, storage)
+    return of_tensor, sys.getrefcount(tensor), of_storage
 
 
 @functools.cache
@@ -132,6 +133,6 @@ def _counts_of_the_engine_alone() -> tuple[int, int, int]:
 
 
 def _storages(*values: Any) -> Iterator[torch.UntypedStorage]:
-    for leaf in tree_leaves(values):
+    for leaf in pytree.tree_leaves(values):
         if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided:
             yield leaf.untyped_storage()

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import _disable_current_modes
 
+from roam_lab.capture.torch_internals import below_autograd, pytree, without_modes
 from roam_lab.capture.writers import geometry, note_untrue, writer_for
 
 MOST_BYTES = 16 * 2**20
@@ -37,7 +36,7 @@ def try_writer(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result
     writer = writer_for(func, args, result)
     if writer is None or writer.function is None or func._schema.name.startswith("aten::_foreach_"):
         return
-    with _disable_current_modes(), torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+    with without_modes(), below_autograd():
         if not _is_true(func, writer, args, kwargs, results):
             note_untrue(func, leaves)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from roam_lab.capture.torch_internals import with_negative_bit
 from roam_lab.errors import RoamError
 from roam_lab.ir import Graph
 from roam_lab.plan.plan import Plan
@@ -77,4 +78,4 @@ def view_at(storage: torch.UntypedStorage, byte_offset: int, like: Form) -> torc
     with torch.no_grad():
         view = torch.empty(0, dtype=like.dtype, device=storage.device).set_(storage, offset, like.shape, like.strides)
         view = view.conj() if like.conj else view
-        return torch._neg_view(view) if like.neg else view
+        return with_negative_bit(view) if like.neg else view

@@ -13,6 +13,7 @@ from roam_lab.capture import Captured, TrainingStep
 from roam_lab.capture.inputs import Input, batch_leaves, fixed_settings, read_setting
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.sources.places import OptimizerPlace
+from roam_lab.capture.torch_internals import below_autograd
 from roam_lab.errors import MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
@@ -230,7 +231,7 @@ class Compiled:
         self._heap.start()
         self._undo.note(tensors, leaves)
         try:
-            with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
+            with below_autograd():
                 results = function(*arguments)
         except OtherWayError as error:
             self._undo.put_back()

@@ -13,6 +13,7 @@ from roam_lab.capture import Captured
 from roam_lab.capture.conditions import Condition
 from roam_lab.capture.inputs import Input
 from roam_lab.capture.nodes import is_getitem, storage_key, tensors_of, written_arguments
+from roam_lab.capture.torch_internals import below_autograd
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Decisions:
     def broken(self, values: Mapping[Input, Any]) -> str | None:
         """The first condition that does not hold, in words; None when all do. `values`: those of the inputs."""
         given = [values[one] if isinstance(one, Input) else one for one in self.inputs]
-        with torch.no_grad(), torch._C._AutoDispatchBelowAutograd(), torch._C._DisableAutocast():
+        with below_autograd():
             found = self.function(*given)
         return None if found is None else self.told[found]
 

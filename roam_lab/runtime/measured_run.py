@@ -9,10 +9,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture import OptimizerOrSeveral, optimizers_of
 from roam_lab.capture.inputs import groups_of
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.progress import Progress, silent
 from roam_lab.runtime.process_peak import PeakMeter
 

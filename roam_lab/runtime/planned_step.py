@@ -6,13 +6,13 @@ import weakref
 from typing import Any, Literal, cast
 
 import torch
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture import TrainingStep, can_prime, step_device
 from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record

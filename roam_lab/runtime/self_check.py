@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.op_log import OpLog

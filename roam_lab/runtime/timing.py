@@ -15,6 +15,7 @@ from roam_lab.capture import Captured, OptimizerOrSeveral, optimizers_of, prime_
 from roam_lab.capture.inputs import batch_leaves, read_setting
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.torch_internals import below_autograd
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
@@ -44,7 +45,7 @@ def timed_graph(
                 step(model, optimizer, batch)
             timer = _Timer(captured.trace.module, _clock(captured.device), check)
             arguments = _arguments(captured, model, optimizer, batch)
-            with torch.no_grad(), torch._C._AutoDispatchBelowAutograd():
+            with below_autograd():
                 for _ in range(RUNS):
                     timer.run(*arguments)
         finally:

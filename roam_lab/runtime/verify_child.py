@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy
 import torch
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture import TrainingStep, optimizers_of
 from roam_lab.capture.factory import load_factory, one_line
 from roam_lab.capture.step import as_step
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import DeviceError, RoamError
 from roam_lab.runtime.everything import digests_now, tensors_now

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
+
+from roam_lab.capture.torch_internals import FakeTensor
 
 MOST_MEMORY_BYTES = 64 << 20
 """More than this in all lies in a file that has no name and is gone with the process."""

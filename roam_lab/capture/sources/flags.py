@@ -8,42 +8,44 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.torch_internals import function_modes, setting
+
 Flag = tuple[str, Callable[[], Any]]
 
 _FLAGS = (
-    ("grad mode", torch, "is_grad_enabled"),
-    ("inference mode", torch, "is_inference_mode_enabled"),
-    ("autocast's cache", torch, "is_autocast_cache_enabled"),
-    ("torch.use_deterministic_algorithms", torch, "are_deterministic_algorithms_enabled"),
-    ("warn_only of deterministic algorithms", torch, "is_deterministic_algorithms_warn_only_enabled"),
-    ("torch.utils.deterministic.fill_uninitialized_memory", torch._C, "_get_deterministic_fill_uninitialized_memory"),
-    ("torch.get_float32_matmul_precision", torch, "get_float32_matmul_precision"),
-    ("torch.get_default_dtype", torch, "get_default_dtype"),
-    ("torch.get_num_threads", torch, "get_num_threads"),
-    ("torch.backends.cudnn.enabled", torch._C, "_get_cudnn_enabled"),
-    ("torch.backends.cudnn.benchmark", torch._C, "_get_cudnn_benchmark"),
-    ("torch.backends.cudnn.deterministic", torch._C, "_get_cudnn_deterministic"),
-    ("torch.backends.cudnn.allow_tf32", torch._C, "_get_cudnn_allow_tf32"),
-    ("torch.backends.cuda.matmul.allow_tf32", torch._C, "_get_cublas_allow_tf32"),
-    ("reduced precision of float16 products", torch._C, "_get_cublas_allow_fp16_reduced_precision_reduction"),
-    ("reduced precision of bfloat16 products", torch._C, "_get_cublas_allow_bf16_reduced_precision_reduction"),
-    ("float16 accumulation", torch._C, "_get_cublas_allow_fp16_accumulation"),
-    ("torch.backends.mkldnn.enabled", torch._C, "_get_mkldnn_enabled"),
-    ("torch.backends.mkldnn.deterministic", torch._C, "_get_mkldnn_deterministic"),
-    ("torch.backends.mkldnn.allow_tf32", torch._C, "_get_onednn_allow_tf32"),
-    ("torch.backends.nnpack", torch._C, "_get_nnpack_enabled"),
-    ("flash attention", torch._C, "_get_flash_sdp_enabled"),
-    ("memory-efficient attention", torch._C, "_get_mem_efficient_sdp_enabled"),
-    ("plain attention", torch._C, "_get_math_sdp_enabled"),
-    ("plain attention's reduced precision", torch._C, "_get_math_sdp_allow_fp16_bf16_reduction"),
-    ("cuDNN attention", torch._C, "_get_cudnn_sdp_enabled"),
-    ("overrideable attention", torch._C, "_get_overrideable_sdp_enabled"),
-    ("the order of attention backends", torch._C, "_get_sdp_priority_order"),
-    ("preferred BLAS library", torch._C, "_get_blas_preferred_backend"),
-    ("preferred linear algebra library", torch._C, "_get_linalg_preferred_backend"),
-    ("active torch functions modes (default device)", torch._C, "_len_torch_function_stack"),
-    ("active dispatch modes", torch._C, "_len_torch_dispatch_stack"),
-    ("hooks on saved tensors", torch._C._autograd, "_saved_tensors_hooks_is_enabled"),
+    ("grad mode", torch.is_grad_enabled),
+    ("inference mode", torch.is_inference_mode_enabled),
+    ("autocast's cache", torch.is_autocast_cache_enabled),
+    ("torch.use_deterministic_algorithms", torch.are_deterministic_algorithms_enabled),
+    ("warn_only of deterministic algorithms", torch.is_deterministic_algorithms_warn_only_enabled),
+    ("torch.utils.deterministic.fill_uninitialized_memory", setting("_get_deterministic_fill_uninitialized_memory")),
+    ("torch.get_float32_matmul_precision", torch.get_float32_matmul_precision),
+    ("torch.get_default_dtype", torch.get_default_dtype),
+    ("torch.get_num_threads", torch.get_num_threads),
+    ("torch.backends.cudnn.enabled", setting("_get_cudnn_enabled")),
+    ("torch.backends.cudnn.benchmark", setting("_get_cudnn_benchmark")),
+    ("torch.backends.cudnn.deterministic", setting("_get_cudnn_deterministic")),
+    ("torch.backends.cudnn.allow_tf32", setting("_get_cudnn_allow_tf32")),
+    ("torch.backends.cuda.matmul.allow_tf32", setting("_get_cublas_allow_tf32")),
+    ("reduced precision of float16 products", setting("_get_cublas_allow_fp16_reduced_precision_reduction")),
+    ("reduced precision of bfloat16 products", setting("_get_cublas_allow_bf16_reduced_precision_reduction")),
+    ("float16 accumulation", setting("_get_cublas_allow_fp16_accumulation")),
+    ("torch.backends.mkldnn.enabled", setting("_get_mkldnn_enabled")),
+    ("torch.backends.mkldnn.deterministic", setting("_get_mkldnn_deterministic")),
+    ("torch.backends.mkldnn.allow_tf32", setting("_get_onednn_allow_tf32")),
+    ("torch.backends.nnpack", setting("_get_nnpack_enabled")),
+    ("flash attention", setting("_get_flash_sdp_enabled")),
+    ("memory-efficient attention", setting("_get_mem_efficient_sdp_enabled")),
+    ("plain attention", setting("_get_math_sdp_enabled")),
+    ("plain attention's reduced precision", setting("_get_math_sdp_allow_fp16_bf16_reduction")),
+    ("cuDNN attention", setting("_get_cudnn_sdp_enabled")),
+    ("overrideable attention", setting("_get_overrideable_sdp_enabled")),
+    ("the order of attention backends", setting("_get_sdp_priority_order")),
+    ("preferred BLAS library", setting("_get_blas_preferred_backend")),
+    ("preferred linear algebra library", setting("_get_linalg_preferred_backend")),
+    ("active torch functions modes (default device)", setting("_len_torch_function_stack")),
+    ("active dispatch modes", setting("_len_torch_dispatch_stack")),
+    ("hooks on saved tensors", setting("_saved_tensors_hooks_is_enabled")),
 )
 
 
@@ -52,7 +54,7 @@ class Flags:
 
     def __init__(self, device_types: Iterable[str] = ("cpu", "cuda")) -> None:
         self._flags: list[Flag] = [
-            (name, getattr(home, reader)) for name, home, reader in _FLAGS if _readable(getattr(home, reader, None))
+            (name, reader) for name, reader in _FLAGS if reader is not None and _readable(reader)
         ]
         for kind in sorted({"cpu", "cuda", *device_types} - {"meta"}):
             for name, reader in (
@@ -61,14 +63,14 @@ class Flags:
             ):
                 if _readable(partial(reader, kind)):
                     self._flags.append((name, partial(reader, kind)))
-        if _readable(_modes):
-            self._flags.append(("active modes (default device)", _modes))
+        if _readable(function_modes):
+            self._flags.append(("active modes (default device)", function_modes))
         self._readers = [reader for _, reader in self._flags]
         self.renew()
 
     def renew(self) -> None:
         """Take what holds now for right."""
-        self._modes = _modes() if _readable(_modes) else ()  # keeps them, so that ids stay true
+        self._modes = function_modes() if _readable(function_modes) else ()  # keeps them, so that ids stay true
         self._before = [reader() for reader in self._readers]
 
     def check(self) -> str | None:
@@ -88,17 +90,10 @@ def _told(value: Any) -> str:
     return str(value)
 
 
-def _readable(reader: Any) -> bool:
+def _readable(reader: Callable[[], Any]) -> bool:
     """Not every build has all of them."""
-    if reader is None:
-        return False
     try:
         reader()
     except (RuntimeError, AttributeError, AssertionError, TypeError):
         return False
     return True
-
-
-def _modes() -> tuple[Any, ...]:
-    count = torch._C._len_torch_function_stack()
-    return tuple(torch._C._get_function_stack_at(index) for index in range(count)) if count else ()

@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch._dynamo.source import ConstantSource
-from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from roam_lab.capture.fake_mode import Fakes
@@ -20,6 +18,7 @@ from roam_lab.capture.inputs import Input, Optimizers, groups_of, setting_inputs
 from roam_lab.capture.prime import numeric_settings
 from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.capture.sources.python_values import is_number
+from roam_lab.capture.torch_internals import ConstantSource, DimDynamic, ShapeEnv, without_overrides
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
@@ -164,7 +163,7 @@ def symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
     def shim(name: str) -> Callable[..., Any]:
         def choose(*values: Any, **kwargs: Any) -> Any:
             if len(values) == 2 and any(isinstance(value, torch.SymFloat) for value in values):
-                with torch._C.DisableTorchFunction():
+                with without_overrides():
                     return symbolic[name](*values)
             return getattr(builtins, name)(*values, **kwargs)
 

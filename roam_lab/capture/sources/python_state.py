@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 
 from roam_lab.capture.sources.containers import MISSING, Container, Entries
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.stateful import Stateful
 from roam_lab.capture.sources.values import is_number, same
+from roam_lab.capture.torch_internals import FakeTensor
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
-from torch.utils import _pytree as pytree
 
 from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.values import is_plain
+from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
 
 Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch._subclasses.fake_tensor import FakeTensor
 
+from roam_lab.capture.torch_internals import FakeTensor, tensor_data
 from roam_lab.errors import CaptureError
 
 
@@ -50,16 +50,16 @@ class Rebinding:
 @contextmanager
 def data_assignments(rebinding: Rebinding, residents: dict[int, str]) -> Iterator[None]:
     """While a step is traced, `tensor.data = value` on one of `residents` goes to `rebinding`."""
-    original = torch._C.TensorBase.data
+    original = tensor_data
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
-        return original.__get__(tensor)  # type: ignore[attr-defined, no-any-return]
+        return original.__get__(tensor)  # type: ignore[no-any-return]
 
     def write(tensor: torch.Tensor, value: torch.Tensor) -> None:
         if id(tensor) in residents:
             rebinding.assign(tensor, value)
         else:
-            original.__set__(tensor, value)  # type: ignore[attr-defined]
+            original.__set__(tensor, value)
 
     torch.Tensor.data = property(read, write)  # type: ignore[assignment]
     try:

@@ -14,6 +14,7 @@ import numpy
 import torch
 
 from roam_lab.capture.sources.values import is_plain, same
+from roam_lab.capture.torch_internals import LoaderIterator
 
 StatefulKind = Literal["random", "iterator", "object"]
 
@@ -41,7 +42,7 @@ def _is_c_iterator(kind: type) -> bool:
 
 
 def _is_loader(value: Any) -> bool:
-    return isinstance(value, torch.utils.data.dataloader._BaseDataLoaderIter)
+    return isinstance(value, LoaderIterator)
 
 
 def holds_others(value: Any) -> bool:

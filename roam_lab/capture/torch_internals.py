@@ -1,0 +1,145 @@
+"""The one door to what torch does not promise to keep: every private name that roam-lab uses, and what it is for.
+
+A torch that lacks one of them fails here, when roam-lab is imported, and not in the middle of a step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch._dynamo import OptimizedModule
+from torch._dynamo.source import ConstantSource
+from torch._ops import OpOverload
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensor,
+    FakeTensorMode,
+    UnsupportedOperatorException,
+)
+from torch.fx.experimental.proxy_tensor import (
+    fetch_sym_proxy,
+    get_proxy_mode,
+    get_proxy_slot,
+    has_proxy_slot,
+    make_fx,
+    track_tensor_tree,
+)
+from torch.fx.experimental.symbolic_shapes import DimDynamic, GuardOnDataDependentSymNode, ShapeEnv
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._sympy.printers import PythonPrinter
+from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+__all__ = [
+    "ConstantSource",
+    "DataDependentOutputException",
+    "DimDynamic",
+    "DynamicOutputShapeException",
+    "FakeTensor",
+    "FakeTensorMode",
+    "GuardOnDataDependentSymNode",
+    "LoaderIterator",
+    "OpOverload",
+    "OptimizedModule",
+    "PythonPrinter",
+    "ShapeEnv",
+    "TorchDispatchMode",
+    "UnsupportedOperatorException",
+    "autograd_node",
+    "below_autograd",
+    "fetch_sym_proxy",
+    "function_modes",
+    "get_proxy_mode",
+    "get_proxy_slot",
+    "has_kernel",
+    "has_proxy_slot",
+    "in_backward",
+    "make_fx",
+    "parameters_replaced",
+    "pytree",
+    "references",
+    "sequence_number",
+    "setting",
+    "tensor_data",
+    "track_tensor_tree",
+    "untracked",
+    "with_negative_bit",
+    "without_modes",
+    "without_overrides",
+]
+
+_C = torch._C
+
+# the iterator of a DataLoader
+LoaderIterator = _BaseDataLoaderIter
+
+# the descriptor of `tensor.data`
+tensor_data: Any = _C.TensorBase.data
+
+# replaces a module's parameters and buffers by other tensors, in a context
+parameters_replaced = _reparametrize_module
+
+# no dispatch mode is on, in a context
+without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
+
+# tensors with __torch_function__ are as others, in a context
+without_overrides: Callable[[], AbstractContextManager[Any]] = _C.DisableTorchFunction
+
+# a view whose values are negated when they are read
+with_negative_bit: Callable[[torch.Tensor], torch.Tensor] = torch._neg_view
+
+
+@contextmanager
+def below_autograd() -> Iterator[None]:
+    """Ops go to their kernels at once: nothing is recorded for backward, and autocast changes no type."""
+    with torch.no_grad(), _C._AutoDispatchBelowAutograd(), _C._DisableAutocast():
+        yield
+
+
+@contextmanager
+def untracked() -> Iterator[None]:
+    """What is done is unknown to autograd, views and version counters included."""
+    keys = _C.DispatchKeySet(_C.DispatchKey.AutogradCPU) | _C.DispatchKeySet(_C.DispatchKey.AutogradCUDA)
+    with torch.no_grad(), _C._ExcludeDispatchKeyGuard(keys):
+        yield
+
+
+def has_kernel(name: str, key: str) -> bool:
+    """Whether the op of this name ("aten::add.Tensor") has a kernel of its own for a dispatch key ("CPU")."""
+    return bool(_C._dispatch_has_kernel_for_dispatch_key(name, key))
+
+
+def autograd_node() -> Any:
+    """The node of autograd's graph that runs just now; None outside of backward."""
+    return _C._current_autograd_node()
+
+
+def in_backward() -> bool:
+    """Whether this thread runs a backward just now."""
+    return bool(_C._current_graph_task_id() != -1)
+
+
+def sequence_number() -> int:
+    """The number that the next node of autograd's graph gets."""
+    return int(_C._autograd._get_sequence_nr())
+
+
+def references(tensor: torch.Tensor, storage: torch.UntypedStorage) -> tuple[int, int]:
+    """(C++ references to the tensor, to its storage)."""
+    return int(tensor._use_count()), int(_C._storage_Use_Count(storage._cdata))  # type: ignore[attr-defined]
+
+
+def function_modes() -> tuple[Any, ...]:
+    """The active modes with __torch_function__, such as a default device."""
+    return tuple(_C._get_function_stack_at(index) for index in range(_C._len_torch_function_stack()))
+
+
+def setting(name: str) -> Callable[[], Any] | None:
+    """The function of torch's own of this name that reads a setting of the process; None where this torch has none."""
+    found: Callable[[], Any] | None = getattr(_C, name, None) or getattr(_C._autograd, name, None)
+    return found
