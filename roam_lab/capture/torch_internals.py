@@ -63,6 +63,7 @@ __all__ = [
     "parameters_replaced",
     "pytree",
     "references",
+    "saved_tensors_hooks",
     "sequence_number",
     "setting",
     "tensor_data",
@@ -137,6 +138,11 @@ def references(tensor: torch.Tensor, storage: torch.UntypedStorage) -> tuple[int
 def function_modes() -> tuple[Any, ...]:
     """The active modes with __torch_function__, such as a default device."""
     return tuple(_C._get_function_stack_at(index) for index in range(_C._len_torch_function_stack()))
+
+
+def saved_tensors_hooks() -> Any:
+    """The pair of functions that tensors saved for backward go through just now; None without."""
+    return _C._autograd._top_saved_tensors_default_hooks(False)
 
 
 def setting(name: str) -> Callable[[], Any] | None:

@@ -86,6 +86,9 @@ class Situation:
         return output if isinstance(output, torch.Tensor) else output["loss"]
 
 
+GRADIENTS = "^gradient of "
+"""Places to ignore where eager leaves gradients: README, "Limits": they are not kept after a planned step."""
+
 TOLD: list[Verdict] = []
 """Every verdict that a test looked at, for the table at the end of a run."""
 

@@ -77,6 +77,9 @@ class Lookahead(torch.optim.Optimizer):
     def zero_grad(self, set_to_none=True):
         self.base.zero_grad(set_to_none)
 
+    def state_dict(self):
+        return self.base.state_dict()
+
 
 def test_lookahead():
     def make():

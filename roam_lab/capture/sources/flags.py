@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture.torch_internals import function_modes, setting
+from roam_lab.capture.torch_internals import function_modes, saved_tensors_hooks, setting
 
 Flag = tuple[str, Callable[[], Any]]
 
@@ -45,7 +45,8 @@ _FLAGS = (
     ("preferred linear algebra library", setting("_get_linalg_preferred_backend")),
     ("active torch functions modes (default device)", setting("_len_torch_function_stack")),
     ("active dispatch modes", setting("_len_torch_dispatch_stack")),
-    ("hooks on saved tensors", setting("_saved_tensors_hooks_is_enabled")),
+    ("whether tensors may be saved through hooks", setting("_saved_tensors_hooks_is_enabled")),
+    ("torch.autograd.graph.saved_tensors_hooks", saved_tensors_hooks),
 )
 
 
