@@ -18,7 +18,9 @@ from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamErr
 from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.compiled import Change, Compiled, CompiledSteps, OtherWay
+from roam_lab.runtime.changes import Change
+from roam_lab.runtime.compiled import Compiled, OtherWay
+from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.model_tree import ModelTree
@@ -119,7 +121,7 @@ class PlannedStep:
         leaves = batch_leaves(batch)
         for way in ways if reason is None else ():
             compiled = self._compiled[way]
-            change = compiled.change(leaves)
+            change = compiled.reliance.change(leaves)
             if change is not None:
                 kept, reason = self._after(change, way, compiled, batch)
                 if reason is not None:
@@ -254,8 +256,8 @@ class PlannedStep:
                 self._looked_at.clear()
             self._looked_at.add((key, change.path))
             if self._compiler.is_still(compiled, batch):
-                compiled.forget(change)
-                again = compiled.change(batch_leaves(batch))  # one thing may have changed, and another with it
+                compiled.reliance.forget(change)
+                again = compiled.reliance.change(batch_leaves(batch))  # one thing may have changed, and another with it
                 return (compiled, None) if again is None else self._after(again, key, compiled, batch)
         if change.kind == "batch":
             return None, None

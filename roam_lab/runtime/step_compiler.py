@@ -15,7 +15,8 @@ from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan, make_plan
-from roam_lab.runtime.compiled import Compiled, CompiledSteps
+from roam_lab.runtime.compiled import Compiled
+from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program_writer import write_program

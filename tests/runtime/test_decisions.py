@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from roam_lab.capture import TrainingStep, as_step, capture_step
+from roam_lab.capture.inputs import read_setting
 from roam_lab.measure.eager import record
-from roam_lab.runtime.compiled import read_setting
 from roam_lab.runtime.decisions import write_decisions
 
 

@@ -1,0 +1,147 @@
+"""What a compiled step relies on, and what of that has changed before it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from roam_lab.capture import Captured
+from roam_lab.capture.inputs import Input, Optimizers, fixed_settings, read_setting
+from roam_lab.capture.sources.guards import Guards
+from roam_lab.capture.sources.places import OptimizerPlace
+from roam_lab.errors import MismatchError
+from roam_lab.runtime.binding import Residents, check_forms, forms_of
+from roam_lab.runtime.program import Program
+from roam_lab.runtime.step_guards import guarded_path
+
+
+@dataclass(frozen=True)
+class Change:
+    """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, and how.
+
+    `kind`: "resident" (a tensor is gone, or was replaced by one of another form), "setting" (an optimizer's setting
+    takes another branch), "way" (a Python number that the step changes itself leads another way), "batch" (a string
+    or number of the batch is another), "guard" (anything else that capture relied on).
+    """
+
+    kind: Literal["resident", "setting", "way", "batch", "guard"]
+    path: str
+    sentence: str
+
+
+class Reliance:
+    """What one compiled step takes for given; `settings`: the inputs of its program that are numbers."""
+
+    def __init__(
+        self, captured: Captured, optimizers: Optimizers, residents: Residents, program: Program, guards: Guards
+    ) -> None:
+        trace = captured.trace
+        self._optimizers, self._residents, self._guards = optimizers, residents, guards
+        self._held, self._conditions, self._places = trace.held, trace.guards, trace.places
+        used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
+        self._symbols = {symbol: found for symbol, found in trace.symbols.items() if symbol in used}
+        self._batch_constants = dict(trace.batch_constants)
+        self.settings = [found for found in program.arguments if found.kind in ("setting", "python")]
+        self._counted = {
+            (place.number, place.owner, place.key[0])
+            for place in self._places
+            if isinstance(place, OptimizerPlace) and isinstance(place.owner, int)
+        }
+        self._fixed = fixed_settings(optimizers, self._counted)
+        self._accepted: tuple[Any, ...] | None = None
+        self._forms = forms_of(program)
+
+    def change(self, leaves: Sequence[Any]) -> Change | None:
+        """What keeps the step from running as it was captured on a batch of these leaves; None when nothing does."""
+        for module, name, tensor in self._held:
+            if vars(module).get(name) is not tensor:
+                return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
+        try:
+            check_forms(self._forms, self._residents.find())
+        except KeyError as error:
+            return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
+        except MismatchError as error:
+            return Change("resident", str(error), str(error).partition(";")[0])
+        for found in self.settings:
+            try:
+                value = self.number(found)
+            except (KeyError, IndexError):
+                return Change("resident", str(found), f"{_setting_name(found)} is gone")
+            if isinstance(value, torch.Tensor):
+                return Change("setting", str(found), f"{_setting_name(found)} is a tensor now, and was a number")
+        for index, value in self._batch_constants.items():
+            if leaves[index] != value:
+                return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {value!r}")
+        setting, counted = self._setting_changed(leaves)
+        if setting is not None and counted:
+            return Change("way", setting, f"the step takes another way than any that was captured, by {setting}")
+        if setting is not None:
+            return Change(
+                "setting",
+                setting,
+                f"a setting of the optimizer now takes another branch of its update than in the plan ({setting})",
+            )
+        told = self._guards.check()
+        return None if told is None else Change("guard", guarded_path(told), told)
+
+    def forget(self, change: Change) -> None:
+        """What has changed does not matter to the step."""
+        if change.kind == "batch":
+            self._batch_constants.pop(int(change.path), None)
+        else:
+            self._guards.forget(change.path)
+
+    def _setting_changed(self, leaves: Sequence[Any]) -> tuple[str | None, bool]:
+        """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured, and
+        whether it is a number that the step changes itself."""
+        fixed = fixed_settings(self._optimizers, self._counted)
+        if fixed != self._fixed:
+            return _fixed_difference(self._fixed, fixed), False
+        now = {symbol: self.number(found, leaves) for symbol, found in self._symbols.items()}
+        values = tuple(now.values())
+        if values == self._accepted:
+            return None, False
+        for condition in self._conditions:
+            if not bool(condition.subs(now)):
+                found = [self._symbols[one] for one in condition.free_symbols if one in self._symbols]
+                counted = any(one.kind in ("python", "batch") for one in found)
+                return ", ".join(sorted(map(_setting_name, found))) or str(condition), counted
+        self._accepted = values
+        return None, False
+
+    def number(self, found: Input, leaves: Sequence[Any] = ()) -> Any:
+        """The present value of a setting, of a Python number, or of a number in the batch."""
+        if found.kind == "batch":
+            return leaves[found.path[0]]
+        if found.kind == "python":
+            return self._places[found.path[0]].read()
+        return read_setting(self._optimizers, found.path)
+
+    def numbers(self) -> tuple[Any, ...]:
+        """The present settings and Python numbers that are inputs."""
+        try:
+            return tuple(map(self.number, self.settings))
+        except KeyError:
+            return ()
+
+
+def _setting_name(setting: Input) -> str:
+    if setting.kind == "batch":
+        return f"leaf {setting.path[0]} of the batch"
+    return str(setting.path[1]) if setting.kind == "python" else f"{setting.path[2]} of group {setting.path[1]}"
+
+
+def _fixed_difference(before: tuple[Any, ...], now: tuple[Any, ...]) -> str:
+    """The first of `fixed_settings` that differs, by name."""
+    if len(before) != len(now):
+        return "the number of parameter groups"
+    for index, ((count, settings), (count_now, settings_now)) in enumerate(zip(before, now, strict=True)):
+        if count != count_now:
+            return f"the number of parameters in group {index}"
+        for key in sorted(settings.keys() | settings_now.keys()):
+            if settings.get(key) != settings_now.get(key) or (key in settings) != (key in settings_now):
+                return f"{key} of group {index}"
+    return "its groups"
