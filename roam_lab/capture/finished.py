@@ -10,17 +10,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
-from roam_lab.capture.guide import UNTOLD, is_told, is_view, strides_that_matter, told_ops
+from roam_lab.capture.guide import UNTOLD, is_told, is_view, told_ops
 from roam_lab.capture.host_values import READ
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
+from roam_lab.capture.told_storages import ToldStorages, Whence
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
@@ -38,28 +38,15 @@ def compare_with_log(module: GraphModule, log: OpLog, checked: Collection[Node] 
     _Comparison(told_ops(log), checked).run(module)
 
 
-@dataclass(frozen=True, slots=True)
-class _Whence:
-    """Where an argument comes from: a result of a logged op, or an input (`root`)."""
-
-    told: LoggedTensor | None = None
-    root: Node | None = None
-
-
 class _Comparison:
-    """One walk through the nodes. `_serial`: storage of a fake tensor -> its number in the log."""
+    """One walk through the nodes."""
 
     def __init__(self, ops: list[LoggedOp], checked: Collection[Node]) -> None:
         self._ops, self._checked = ops, frozenset(checked)
         self._names: dict[Any, str] = {}
         self._seen: dict[int, int] = {}
-        self._whence: dict[Node, _Whence] = {}
-        self._there: dict[int, list[Node]] = {}  # storage of a fake tensor -> the nodes that lie in it
-        self._serial: dict[int, int] = {}
-        self._key: dict[int, int] = {}
-        self._rebound: set[int] = set()
+        self._storages = ToldStorages()
         self._numbers: dict[Node, Any] = {}
-        self._lost: dict[Node, str] = {}
         self._last = -1
 
     def run(self, module: GraphModule) -> None:
@@ -79,7 +66,8 @@ class _Comparison:
         position = node.meta.get(LOG_KEY)
         if position is None or position == OWN:
             if is_view(node.target):  # autograd shows a gradient's slice by other views while it is traced
-                self._another_view(node)
+                [source] = [one for one in node.all_input_nodes if _is_tensor(one)]
+                self._storages.stands_as_view(node, source)  # whoever reads it must be given what eager reads
                 return
             if is_told(label) and not (position == OWN and label in _OWN_OPS):
                 raise self._told(node, f"the captured step runs {label}, which the eager step does not")
@@ -140,41 +128,22 @@ class _Comparison:
         """A sum of two gradients written into one of them, which nobody may read afterwards."""
         first, second = node.args
         told = op.arguments
-        if self._is(first, told[1]) and not self._is(first, told[0]):
+        if self._storages.is_result(first, told[1]) and not self._storages.is_result(first, told[0]):
             first, second = second, first
         self._reads(node, first, told[0])
         self._reads(node, second, told[1])
         target = node.args[0]
         assert isinstance(target, Node)
-        key = storage_key(tensors_of(target)[0])
-        self._lost.update((older, op.target) for older in self._there.get(key, ()))
-
-    def _is(self, node: Any, told: LoggedTensor) -> bool:
-        whence = self._origin(node)
-        return whence.told is not None and whence.told.storage == told.storage and whence.told.offset == told.offset
+        self._storages.overwrite(storage_key(tensors_of(target)[0]), op.target)
 
     def _reads(self, node: Node, given: Any, told: LoggedTensor | None) -> None:
         """The argument is the tensor that eager read."""
         if told is None:
             raise self._told(node, "it is given more tensors than in the eager step")
-        if given in self._lost and given is not node:
-            raise self._told(node, f"it reads {given}, over which {self._lost[given]} has written")
-        whence = self._origin(given)
-        if told.storage < 0:
-            return
-        fake = tensors_of(given)[0]
-        key = storage_key(fake)
-        if key in self._rebound:
-            return  # eager's tensor lies in other memory since it was given another's
-        if whence.told is not None:
-            same = whence.told.storage == told.storage and whence.told.offset == told.offset
-        else:
-            same = self._serial.setdefault(key, told.storage) == told.storage
-            same = same and (key in self._rebound or self._key.setdefault(told.storage, key) == key)
-        shape = tuple(fake.shape)
-        if told.shape != shape or strides_that_matter(shape, fake.stride()) != strides_that_matter(shape, told.stride):
-            same = same and not fake.numel() and shape == told.shape
-        if not same or name_of(fake.dtype) != told.dtype:
+        lost = self._storages.lost
+        if given in lost and given is not node:
+            raise self._told(node, f"it reads {given}, over which {lost[given]} has written")
+        if not self._storages.agrees(given, told):
             raise self._told(
                 node, f"{self._label(node)} is given {given} where the eager step reads another tensor ({told.text()})"
             )
@@ -192,29 +161,19 @@ class _Comparison:
         if len(made) != len(told) and made:
             raise self._told(node, f"{op.target} returns {len(made)} tensors, in the eager step {len(told)}")
         if len(made) == 1 and not isinstance(node.meta.get("val"), list | tuple):
-            self._stands(node, _Whence(told[0]))
+            self._storages.stands(node, Whence(told[0]))
         for tensor, logged in zip(made, told, strict=False):
             if logged.storage < 0 or not tensor.numel():
                 continue
-            shape = tuple(tensor.shape)
-            same = shape == logged.shape and name_of(tensor.dtype) == logged.dtype
-            same = same and strides_that_matter(shape, tensor.stride()) == strides_that_matter(shape, logged.stride)
-            key = storage_key(tensor)
             if op.accumulated and not accumulates:  # eager has written over what stands there; so nobody reads it
-                self._lost.update((older, op.target) for older in self._there.get(self._key.get(logged.storage, 0), ()))
-                self._lost.pop(node, None)
-            if accumulates or op.accumulated:
-                self._serial[key], self._key[logged.storage] = logged.storage, key
-            same = same and self._serial.setdefault(key, logged.storage) == logged.storage
-            same = same and (key in self._rebound or self._key.setdefault(logged.storage, key) == key)
-            if key not in self._rebound:
-                same = same and tensor.storage_offset() == logged.offset
-            if not same:
+                self._storages.overwrite_told(logged, op.target)
+                self._storages.lost.pop(node, None)
+            if not self._storages.agrees_as_result(tensor, logged, moved=accumulates or op.accumulated):
                 raise self._told(
                     node,
-                    f"{op.target} returns {name_of(tensor.dtype)}{list(shape)} with strides {list(tensor.stride())} at "
-                    f"{tensor.storage_offset()}, in the eager step {logged.text()} with strides {list(logged.stride)} "
-                    f"at {logged.offset}, or in another place",
+                    f"{op.target} returns {name_of(tensor.dtype)}{list(tensor.shape)} with strides "
+                    f"{list(tensor.stride())} at {tensor.storage_offset()}, in the eager step {logged.text()} with "
+                    f"strides {list(logged.stride)} at {logged.offset}, or in another place",
                 )
 
     def _one_of_several(self, node: Node) -> None:
@@ -229,52 +188,24 @@ class _Comparison:
         own, there = node.meta.get("val"), values[index]
         if isinstance(own, torch.Tensor) and not _one_form(own, there):
             raise self._told(node, f"{node} is not result {index} of {self._label(maker)}")
-        self._stands(node, _Whence(told))
+        self._storages.stands(node, Whence(told))
 
     def _untold(self, node: Node, label: str) -> None:
         """An op that computes nothing, or of capture's own: its result is its argument, or a new constant."""
         source = node.args[0] if node.args and isinstance(node.args[0], Node) else None
         if label == "aten.copy_.default":  # target.data = value
-            self._rebind(node)
+            target, value = node.args[:2]
+            assert isinstance(target, Node)
+            assert isinstance(value, Node)
+            self._storages.rebind(target, value)
         if source is None or label in _COPIES or not _is_tensor(source):
-            self._stands(node, _Whence(root=node))
+            self._storages.stands(node, Whence(root=node))
             return
-        whence = self._origin(source)
-        self._stands(node, whence)
-        if source in self._lost:
-            self._lost[node] = self._lost[source]
+        self._storages.stands_as(node, source)
         own, there = node.meta.get("val"), source.meta.get("val")
-        if label in UNTOLD and isinstance(own, torch.Tensor) and whence.told and not _one_form(own, there):
+        known = self._storages.origin(source).told is not None
+        if label in UNTOLD and isinstance(own, torch.Tensor) and known and not _one_form(own, there):
             raise self._told(node, f"{node} is not {source}")
-
-    def _another_view(self, node: Node) -> None:
-        """A view that eager made another way, or did not need: whoever reads it must be given what eager reads."""
-        [source] = [one for one in node.all_input_nodes if _is_tensor(one)]
-        whence, [made] = self._origin(source), tensors_of(node)
-        if whence.told is not None:
-            whence = _Whence(replace(whence.told, offset=int(made.storage_offset())))
-        self._stands(node, whence)
-        if source in self._lost:
-            self._lost[node] = self._lost[source]
-
-    def _stands(self, node: Node, whence: _Whence) -> None:
-        self._whence[node] = whence
-        for tensor in tensors_of(node):
-            self._there.setdefault(storage_key(tensor), []).append(node)
-
-    def _rebind(self, node: Node) -> None:
-        target, value = node.args[:2]
-        assert isinstance(target, Node)
-        assert isinstance(value, Node)
-        whence = self._origin(value)
-        key = storage_key(tensors_of(target)[0])
-        serial = whence.told.storage if whence.told is not None else self._serial.get(storage_key(tensors_of(value)[0]))
-        self._rebound.add(key)
-        if serial is not None:
-            self._serial[key] = serial
-
-    def _origin(self, node: Any) -> _Whence:
-        return self._whence.get(node) or _Whence(root=node)
 
     def _number(self, node: Node) -> Any:
         """What an argument that is a number is in the step that eager ran."""
