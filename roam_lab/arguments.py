@@ -112,6 +112,8 @@ def _verify(parser: Parser, face: Face) -> None:
     _steps(parser, face)
     if face == "command":
         parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default cpu)")
+        told = "write into the plan's file that it was verified here: a hook then need not check its first step again"
+        parser.add_argument("--note", action="store_true", help=told)
 
 
 def _chosen_plan(parser: Parser) -> None:

@@ -165,11 +165,18 @@ def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
 def _verify(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.session import Session
 
+    if arguments.note and arguments.plan is None:
+        raise InputError("--note writes into a plan's file; name it with --plan")
     result = Session(progress).verify(arguments.factory, arguments.plan, arguments.steps, arguments.device)
+    noted = arguments.note and result.identical
+    if noted:
+        from roam_lab.runtime.this_environment import note_verified
+
+        note_verified(arguments.plan, arguments.device)
     if arguments.json:
         _say_json(result.to_data())
     else:
-        _say("\n".join(result.lines()))
+        _say("\n".join([*result.lines(), *([f"noted in {arguments.plan}"] if noted else [])]))
     return 0 if result.identical else 1
 
 

@@ -247,6 +247,20 @@ def test_verify(capsys, factory):
     assert data["identical"] is True
 
 
+def test_a_verification_is_noted_in_the_plan(capsys, tmp_path, factory):
+    run(capsys, "profile", factory, "-o", str(tmp_path / "step.json"))
+    plan = tmp_path / "step.roam.json"
+    run(capsys, "plan", str(tmp_path / "step.json"), "-o", str(plan))
+    assert main(["verify", factory, "--note"]) == 2
+    assert "--note writes into a plan's file" in capsys.readouterr().err
+    assert "noted" not in run(capsys, "verify", factory, "--plan", str(plan), "--steps", "2")
+    assert f"noted in {plan}" in run(capsys, "verify", factory, "--plan", str(plan), "--steps", "2", "--note")
+    made = made_by(factory)
+    hooked = roam.hook(str(plan), made["model"], made["optimizer"], loss=made["loss"])
+    hooked(made["batch"])
+    assert hooked.notes == ["not checked against the eager step: the plan was verified in this environment"]
+
+
 def test_help_and_version(capsys):
     assert run(capsys, "--version") == f"roam {roam.__version__}\n"
     overview = run(capsys)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import platform
 from pathlib import Path
 
 import torch
+
+from roam_lab.ir import read_json, write_text
 
 VERIFIED = "verified"
 """Key of a plan's environment: `verified_digest` of the place where the plan was verified bit for bit."""
@@ -26,6 +30,13 @@ def verified_digest(graph_sha256: str, device: torch.device | str) -> str:
     if device.type == "cuda":
         facts.append(f"device {torch.cuda.get_device_properties(device)} {torch.backends.cudnn.version()}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def note_verified(path: str | os.PathLike[str], device: torch.device | str) -> None:
+    """Write into a plan's file that it was verified here. Raises InputError, OutputError."""
+    data = read_json(path)
+    data["environment"] = {**data.get("environment", {}), VERIFIED: verified_digest(data["graph_sha256"], device)}
+    write_text(path, json.dumps(data, separators=(",", ":")))
 
 
 def _processor() -> str:
