@@ -113,7 +113,8 @@ def capture_step(
 def _hold_against(trace: Trace, log: OpLog | None) -> None:
     """The graph as it is now against what eager ran, where that is known."""
     if log is not None:
-        compare_with_log(trace.module, log, {node for condition in trace.conditions for node in condition.nodes})
+        checked = {node for condition in trace.conditions for node in condition.nodes}
+        compare_with_log(trace.module, log, checked, trace.skipped, trace.loose)
 
 
 def _refuse_much_to_undo(undone: tuple[Node, ...], trace: Trace) -> None:

@@ -3,7 +3,8 @@
 The guide leads the trace; what happens to the graph afterwards (passes that split, accumulate and drop ops) it does
 not see. Here every node must still be the op of the log that it was traced from: same target, same numbers, reading
 the same results, written to the same places. Known differences: multi-tensor ops split into one op a parameter,
-gradients added in place where eager adds into a new tensor, ops that compute nothing, and those of roam-lab's own.
+gradients added in place where eager adds into a new tensor, ops that compute nothing or only move data (`moves`), and
+those of roam-lab's own.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
-from roam_lab.capture.guide import UNTOLD, is_told, is_view, told_ops
+from roam_lab.capture.guide import UNTOLD, is_told, told_ops
 from roam_lab.capture.host_values import READ
+from roam_lab.capture.moves import MOVED, is_view, writes
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
 from roam_lab.capture.told_storages import ToldStorages, Whence
@@ -28,21 +30,30 @@ _COPIES = frozenset({"aten.lift_fresh_copy.default"})
 _SUMS = {"aten.add_.Tensor": "aten.add.Tensor"}
 
 
-def compare_with_log(module: GraphModule, log: OpLog, checked: Collection[Node] = ()) -> None:
+def compare_with_log(
+    module: GraphModule,
+    log: OpLog,
+    checked: Collection[Node] = (),
+    skipped: Collection[int] = (),
+    loose: Collection[int] = (),
+) -> None:
     """Raises PartedError, naming op and line, at the first node that is not the op of the log that it stands for, and
     where an op that writes, or draws random numbers, is missing.
 
     `module`: traced with this log as its guide, before or after the passes of capture. `checked`: the nodes whose
-    numbers conditions look at: any other number that is read must be used.
+    numbers conditions look at: any other number that is read must be used. `skipped`, `loose`: those of the guide.
     """
-    _Comparison(told_ops(log), checked).run(module)
+    _Comparison(told_ops(log), checked, skipped, loose).run(module)
 
 
 class _Comparison:
     """One walk through the nodes."""
 
-    def __init__(self, ops: list[LoggedOp], checked: Collection[Node]) -> None:
+    def __init__(
+        self, ops: list[LoggedOp], checked: Collection[Node], skipped: Collection[int], loose: Collection[int]
+    ) -> None:
         self._ops, self._checked = ops, frozenset(checked)
+        self._skipped, self._loose = frozenset(skipped), frozenset(loose)
         self._names: dict[Any, str] = {}
         self._seen: dict[int, int] = {}
         self._storages = ToldStorages()
@@ -55,7 +66,7 @@ class _Comparison:
             if node.op == "call_function" and not is_host(node):
                 self._visit(node)
         for index, op in enumerate(self._ops):
-            if index not in self._seen and (op.accumulated or _has_effect(op.target)):
+            if index not in self._seen and index not in self._skipped and (op.accumulated or _has_effect(op.target)):
                 raise _parted(op.source, index, f"{op.target} is missing in the captured step")
 
     def _visit(self, node: Node) -> None:
@@ -64,11 +75,10 @@ class _Comparison:
             return
         label = self._label(node)
         position = node.meta.get(LOG_KEY)
+        if position == MOVED:
+            self._moved(node, label)
+            return
         if position is None or position == OWN:
-            if is_view(node.target):  # autograd shows a gradient's slice by other views while it is traced
-                [source] = [one for one in node.all_input_nodes if _is_tensor(one)]
-                self._storages.stands_as_view(node, source)  # whoever reads it must be given what eager reads
-                return
             if is_told(label) and not (position == OWN and label in _OWN_OPS):
                 raise self._told(node, f"the captured step runs {label}, which the eager step does not")
             self._untold(node, label)
@@ -82,6 +92,18 @@ class _Comparison:
         if node.target is READ and not node.users and node not in self._checked:
             raise self._told(node, "nothing looks at the number that is read here")
         self._results(node, op, accumulates)
+
+    def _moved(self, node: Node, label: str) -> None:
+        """An op that moves data, and which eager did without: whoever reads it must be given what eager reads."""
+        sources = [one for one in node.all_input_nodes if _is_tensor(one)]
+        if is_view(node.target):
+            self._storages.stands_as_view(node, sources[0])
+        elif writes(label):
+            if self._storages.origin(sources[0]).told is not None:
+                raise self._told(node, f"the captured step runs {label}, which the eager step does not")
+            self._storages.stands_as(node, sources[0])
+        else:
+            self._storages.stands(node, Whence(root=node))
 
     def _label(self, node: Node) -> str:
         label = self._names.get(node.target)
@@ -143,7 +165,7 @@ class _Comparison:
         lost = self._storages.lost
         if given in lost and given is not node:
             raise self._told(node, f"it reads {given}, over which {lost[given]} has written")
-        if not self._storages.agrees(given, told):
+        if node.meta.get(LOG_KEY) not in self._loose and not self._storages.agrees(given, told):
             raise self._told(
                 node, f"{self._label(node)} is given {given} where the eager step reads another tensor ({told.text()})"
             )

@@ -6,13 +6,13 @@ the answers of ops that return numbers.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
 
 from roam_lab.capture.constants import in_sequence
-from roam_lab.capture.torch_internals import FakeTensor, OpOverload, pytree
+from roam_lab.capture.moves import MOVED, is_view, moves, writes
+from roam_lab.capture.torch_internals import FakeTensor, in_backward, pytree
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
@@ -36,23 +36,6 @@ def is_told(target: str) -> bool:
     return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
 
 
-def is_view(op: Any) -> bool:
-    """Whether an op, or the one of that name, makes a view of its argument and computes nothing."""
-    if isinstance(op, str):
-        op = _found(op)
-    if not isinstance(op, OpOverload) or op._schema.is_mutable:
-        return False
-    return any(one.alias_info is not None for one in op._schema.returns)
-
-
-@functools.cache
-def _found(target: str) -> Any:
-    found: Any = torch.ops
-    for part in target.split("."):
-        found = getattr(found, part, None)
-    return found
-
-
 def told_ops(log: OpLog) -> list[LoggedOp]:
     """The ops of the log that a trace must run, too, in sequence."""
     return [op for op in log.ops if is_told(op.target)]
@@ -62,7 +45,8 @@ class Guide:
     """Walks the log as the trace goes on.
 
     `begin(func, args, kwargs)` before an op, `correct(func, result)` in fake mode, `end(result)` after it, `finish()`
-    when the step is over. Each raises CaptureError where trace and log part.
+    when the step is over. Each raises CaptureError where trace and log part. `skipped`: the places of ops that move
+    data, which the trace does not run; `loose`: of those that read what others than eager's have moved.
     """
 
     def __init__(self, log: OpLog) -> None:
@@ -73,36 +57,98 @@ class Guide:
         self.current: LoggedOp | None = None
         self._asked: Any = None
         self.bytes_of: dict[int, int] = {}
+        self.skipped: set[int] = set()
+        self.loose: set[int] = set()
+        self._extra = self._apart = False
+        self._serials: set[int] = set()
 
     def begin(self, func: Any, args: Any, kwargs: Any, source: str | None) -> None:
         """The op that is about to be traced is the next of the log, on the same tensors."""
         self.current = self._asked = None
+        self._extra = False
         label = str(func)
         if not is_told(label):
             return
-        self._at += 1
-        if self._next_is_another(label):
-            if is_view(func):  # autograd makes views once more when a proxy asks for their history
-                self._at -= 1
-                return
-            while self._at < len(self._ops) and self._next_is_another(label) and is_view(self._ops[self._at].target):
-                self._at += 1
-        if self._at >= len(self._ops):
-            raise self._parted(f"the captured step runs {label}, and the eager step is over by then", source)
-        op = self._ops[self._at]
-        if op.target != label:
-            raise self._parted(f"the captured step runs {label} where the eager step runs {op.target}", source)
-        leaves = pytree.tree_leaves(in_sequence(func, args, kwargs))
-        tensors = [leaf for leaf in leaves if isinstance(leaf, torch.Tensor)]
-        self._compare(tensors, op.arguments, f"{label} is given", source)
+        given = pytree.tree_leaves(in_sequence(func, args, kwargs))
+        backward = in_backward()
+        found = self._following(label, given, backward)
+        if found is None and moves(label, backward) and not (writes(label) and self._is_known(given[0])):
+            self._extra = self._apart = True
+            return
+        if found is None:
+            self._at += 1
+            raise self._difference(label, given, source)
+        self.skipped.update(range(self._at + 1, found))
+        self._apart = self._apart or found > self._at + 1
+        self._at = found
+        op = self._ops[found]
+        if self._apart and moves(label, backward) and not self._fits(op, label, given, loose=False):
+            self.loose.add(found)
+        else:
+            self._compare(
+                [leaf for leaf in given if isinstance(leaf, torch.Tensor)], op.arguments, f"{label} is given", source
+            )
+            self._apart = self._apart and moves(label, backward)
         self.current, self._asked = op, func
 
-    def _next_is_another(self, label: str) -> bool:
-        return self._at >= len(self._ops) or self._ops[self._at].target != label
+    def _following(self, label: str, given: list[Any], backward: bool) -> int | None:
+        """The place of the next op of the log that is this one. Others before it, which only move data, are skipped."""
+        at, loose = self._at + 1, backward and moves(label, True)
+        while at < len(self._ops):
+            op = self._ops[at]
+            apart = self._apart or at > self._at + 1
+            if self._fits(op, label, given, loose=loose and apart):
+                return at
+            if not moves(op.target, backward) or (writes(op.target) and op.arguments[0].storage in self._serials):
+                return None
+            at += 1
+        return None
+
+    def _fits(self, op: LoggedOp, label: str, given: list[Any], loose: bool) -> bool:
+        """Whether a traced op is this one of the log. `loose`: tensors of the same shape and type will do."""
+        tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
+        if op.target != label or len(tensors) != len(op.arguments):
+            return False
+        if any(not isinstance(size, int) for tensor in tensors for size in (*tensor.shape, *tensor.stride())):
+            return True  # `_compare` has its say
+        if is_view(label):
+            numbers = [leaf for leaf in given if not isinstance(leaf, torch.Tensor)]
+            if any(isinstance(one, int) and one != told for one, told in zip(numbers, op.constants, strict=False)):
+                return False
+        return all(self._is(tensor, told, loose) for tensor, told in zip(tensors, op.arguments, strict=True))
+
+    def _is(self, tensor: torch.Tensor, told: LoggedTensor, loose: bool) -> bool:
+        shape = tuple(tensor.shape)
+        if shape != told.shape or str(tensor.dtype).removeprefix("torch.") != told.dtype:
+            return False
+        if loose or tensor.layout is not torch.strided or told.storage < 0:
+            return True
+        if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(shape, told.stride):
+            return False
+        known = self._storages.get(tensor.untyped_storage()._cdata)
+        return known == told.storage if known is not None else told.storage not in self._serials
+
+    def _is_known(self, tensor: Any) -> bool:
+        return isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata in self._storages
+
+    def _difference(self, label: str, given: list[Any], source: str | None) -> PartedError:
+        """Why no op of the log is the one that is traced, at `_at`."""
+        if self._at >= len(self._ops):
+            return self._parted(f"the captured step runs {label}, and the eager step is over by then", source)
+        op = self._ops[self._at]
+        if op.target == label:
+            tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
+            try:
+                self._compare(tensors, op.arguments, f"{label} is given", source)
+            except PartedError as error:
+                return error
+        return self._parted(f"the captured step runs {label} where the eager step runs {op.target}", source)
 
     @property
     def position(self) -> int | None:
-        """The place of the present op among those of `told_ops`; None where the log does not tell of it."""
+        """The place of the present op among those of `told_ops`, or MOVED; None where the log does not tell of it."""
+        if self._extra:
+            return MOVED
         return None if self.current is None else self._at
 
     def answer(self) -> bool | int | float | None:
@@ -145,8 +191,7 @@ class Guide:
             return None
         if torch.Tag.dynamic_output_shape in func.tags and func not in _SHAPES_FOR_THEIR_BACKWARD:
             return None
-        known = set(self._storages.values())
-        if any(told.storage in known or told.storage < 0 for told in op.results):
+        if any(told.storage in self._serials or told.storage < 0 for told in op.results):
             return None
         self._asked = None
         fakes = [
@@ -169,6 +214,7 @@ class Guide:
     def finish(self) -> None:
         """The eager step is over, too."""
         left = [op for op in self._ops[self._at + 1 :] if not is_view(op.target)]
+        self.skipped.update(range(self._at + 1, len(self._ops)))
         if left:
             op = left[0]
             raise self._parted(f"the captured step is over where the eager step goes on with {op.target}", op.source)
@@ -179,6 +225,7 @@ class Guide:
         if told is not None:
             self._kept.append(target.untyped_storage())
             self._storages[target.untyped_storage()._cdata] = told
+            self._serials.add(told)
 
     def _compare(
         self, tensors: list[torch.Tensor], told: tuple[LoggedTensor, ...], what: str, source: str | None
@@ -205,6 +252,7 @@ class Guide:
             if key not in self._storages:
                 self._kept.append(tensor.untyped_storage())  # its address stays its own
             known = self._storages.setdefault(key, logged.storage)
+            self._serials.add(logged.storage)
             if known != logged.storage:
                 raise self._parted(f"{what} another tensor than in the eager step ({logged.text()})", source)
             self.bytes_of[key] = logged.storage_bytes

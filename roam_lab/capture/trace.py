@@ -28,7 +28,7 @@ class Trace:
     that are inputs; `outputs`: what the step does to Python objects, whose tensors and numbers the module returns after
     the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
     trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose gradient left from
-    before is cleared before one is added.
+    before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other ways (`Guide`).
     """
 
     module: GraphModule
@@ -44,6 +44,8 @@ class Trace:
     changed: frozenset[str] = frozenset()
     batch_constants: Mapping[int, Any] = field(default_factory=dict)
     cleared: frozenset[str] = frozenset()
+    skipped: frozenset[int] = frozenset()
+    loose: frozenset[int] = frozenset()
 
 
 def refuse_at_sight(training: TrainingStep) -> dict[int, str]:

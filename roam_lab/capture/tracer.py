@@ -152,6 +152,8 @@ class Tracer:
             frozenset(outputs.paths) | {place.path for place in self._known.places},
             self._inputs.batch_constants,
             frozenset(self._gradients.cleared),
+            frozenset(self._guide.skipped if self._guide else ()),
+            frozenset(self._guide.loose if self._guide else ()),
         )
 
     def _known_answer(self) -> bool | int | None:

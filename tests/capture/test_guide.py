@@ -6,7 +6,8 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from roam_lab.capture import TrainingStep, as_step, capture_step
-from roam_lab.capture.guide import Guide, is_told, is_view
+from roam_lab.capture.guide import Guide, is_told
+from roam_lab.capture.moves import is_view
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.eager import record

@@ -1,0 +1,53 @@
+"""Ops that only move data, of which autograd runs others while it is traced.
+
+After a write into a view, eager autograd reaches the view's gradient by `as_strided`; on fakes it takes the views that
+the user took. What is computed is the same, what is copied on the way is not.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from roam_lab.capture.torch_internals import OpOverload
+
+MOVED: int = -2
+"""In place of a position in the log: an op that moves data, and which eager did without."""
+
+_BACKWARD = frozenset(
+    f"aten.{name}"
+    for name in (
+        "new_zeros.default", "new_empty_strided.default", "new_empty.default", "zeros.default",
+        "empty_strided.default", "empty.memory_format", "zero_.default", "copy_.default", "clone.default",
+        "slice_backward.default", "select_backward.default", "diagonal_backward.default", "_unsafe_view.default",
+    )
+)  # fmt: skip
+
+
+def is_view(op: Any) -> bool:
+    """Whether an op, or the one of that name, makes a view of its argument and computes nothing."""
+    if isinstance(op, str):
+        op = _found(op)
+    if not isinstance(op, OpOverload) or op._schema.is_mutable:
+        return False
+    return any(one.alias_info is not None for one in op._schema.returns)
+
+
+def moves(target: str, backward: bool) -> bool:
+    """Whether the op of this name only moves data. `backward`: it runs in a backward, where copies do, too."""
+    return is_view(target) or (backward and target in _BACKWARD)
+
+
+def writes(target: str) -> bool:
+    """Whether an op that moves data writes it into its first argument."""
+    return target in ("aten.copy_.default", "aten.zero_.default")
+
+
+@functools.cache
+def _found(target: str) -> Any:
+    found: Any = torch.ops
+    for part in target.split("."):
+        found = getattr(found, part, None)
+    return found
