@@ -60,8 +60,8 @@ def trace_step(
                 for one in error.values:
                     afterwards.callback(one.take_back)
                     one.put()
-            except ShapeOfValuesError:
-                _fix_a_shape(tracer, known)
+            except ShapeOfValuesError as error:
+                _fix_a_shape(tracer, known, error.line)
             except NumbersChangedError as error:
                 if len(known.places) > MOST_NUMBERS:
                     raise CaptureError(
@@ -71,7 +71,7 @@ def trace_step(
                 known.places += error.places
 
 
-def _fix_a_shape(tracer: Tracer, known: Known) -> None:
+def _fix_a_shape(tracer: Tracer, known: Known, line: str | None) -> None:
     """What a shape depends on is a constant of the next trace. Raises DataDependentError where nothing is left."""
     whole = tracer.unfixed_whole_numbers()
     if whole:
@@ -80,7 +80,8 @@ def _fix_a_shape(tracer: Tracer, known: Known) -> None:
         known.frozen |= tracer.batch_numbers
     else:
         named = ", ".join(place.path for place in known.places[:3]) or "a value"
+        where = f"{line}: " if line else ""
         raise DataDependentError(
-            f"the step takes a shape from {named}, which changes from step to step; keep shapes fixed, or keep "
+            f"{where}the step takes a shape from {named}, which changes from step to step; keep shapes fixed, or keep "
             "that part outside the step"
         ) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from heapq import heapify, heappop, heappush
 from typing import Any, Literal
 
 import sympy
@@ -97,11 +98,11 @@ class Placed:
 
 def place(conditions: Iterable[Condition], graph: Graph, inputs: Mapping[Node, Input]) -> tuple[Placed, ...]:
     """Decide when each condition is checked. `inputs`: placeholder -> what it stands for."""
-    return tuple(_placed(condition, graph, inputs) for condition in conditions)
+    slices = Slices(graph)
+    return tuple(_placed(condition, slices.of(condition.nodes), inputs) for condition in conditions)
 
 
-def _placed(condition: Condition, graph: Graph, inputs: Mapping[Node, Input]) -> Placed:
-    nodes = slice_of(condition.nodes, graph)
+def _placed(condition: Condition, nodes: tuple[Node, ...], inputs: Mapping[Node, Input]) -> Placed:
     calls = [node for node in nodes if node.op == "call_function"]
     if any(_draws(node) for node in calls):
         return Placed(condition, "inside", ())
@@ -115,22 +116,45 @@ def _placed(condition: Condition, graph: Graph, inputs: Mapping[Node, Input]) ->
     return Placed(condition, "inside", ())
 
 
+class Slices:
+    """What nodes of one graph depend on."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._nodes = list(graph.nodes)
+        self._place = {node: index for index, node in enumerate(self._nodes)}
+        self._writers: dict[int, list[int]] = {}  # storage -> places of the nodes that write into it
+        for index, node in enumerate(self._nodes):
+            if node.op == "call_function":
+                for argument in written_arguments(node):
+                    for tensor in tensors_of(argument):
+                        self._writers.setdefault(storage_key(tensor), []).append(index)
+
+    def of(self, wanted: Iterable[Node]) -> tuple[Node, ...]:
+        """The nodes that the wanted ones depend on, themselves included, in order; writes into what they read count."""
+        found: set[int] = set()
+        storages: set[int] = set()
+        waiting = [-self._place[node] for node in wanted]  # the last one first
+        heapify(waiting)
+        while waiting:
+            index = -heappop(waiting)
+            if index in found:
+                continue
+            found.add(index)
+            node = self._nodes[index]
+            for source in node.all_input_nodes:
+                heappush(waiting, -self._place[source])
+            for relative in (node, *node.all_input_nodes):
+                for key in {storage_key(tensor) for tensor in tensors_of(relative)} - storages:
+                    storages.add(key)
+                    for writer in self._writers.get(key, ()):
+                        if writer < index:
+                            heappush(waiting, -writer)
+        return tuple(self._nodes[index] for index in sorted(found))
+
+
 def slice_of(wanted: Iterable[Node], graph: Graph) -> tuple[Node, ...]:
-    """The nodes that the wanted ones depend on, themselves included, in order; writes into what they read count."""
-    needed = set(wanted)
-    storages: set[int] = set()
-    found: list[Node] = []
-    for node in reversed(list(graph.nodes)):
-        writes = node.op == "call_function" and any(
-            storage_key(tensor) in storages for argument in written_arguments(node) for tensor in tensors_of(argument)
-        )
-        if node not in needed and not (writes and found):
-            continue
-        found.append(node)
-        needed.update(node.all_input_nodes)
-        for relative in (node, *node.all_input_nodes):
-            storages.update(storage_key(tensor) for tensor in tensors_of(relative))
-    return tuple(reversed(found))
+    """`Slices.of`, for one question."""
+    return Slices(graph).of(wanted)
 
 
 def _draws(node: Node) -> bool:

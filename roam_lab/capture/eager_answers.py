@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
+from roam_lab.capture.eager_ways import ways_as_in_eager
 from roam_lab.capture.torch_internals import FakeTensor
 
 TORCHS_QUESTIONS = (
@@ -87,7 +88,7 @@ def answered_as_in_eager() -> Iterator[None]:
             else:
                 codes.append((found, found.__code__))
                 found.__code__ = _no(len(found.__code__.co_freevars))
-        with fakes_are_tensors():
+        with fakes_are_tensors(), ways_as_in_eager():
             yield
     finally:
         for function, code in reversed(codes):

@@ -27,7 +27,14 @@ _SHAPES_FOR_THEIR_BACKWARD = {getattr(torch.ops.aten._ctc_loss, name) for name i
 
 
 class ShapeOfValuesError(Exception):
-    """A shape depends on a number read out of a tensor; the trace is made again with that number fixed."""
+    """A shape depends on a number read out of a tensor; the trace is made again with that number fixed.
+
+    `line`: the user's, where it is known.
+    """
+
+    def __init__(self, line: str | None = None) -> None:
+        super().__init__()
+        self.line = line
 
 
 def is_told(target: str) -> bool:
@@ -77,6 +84,12 @@ class Guide:
             return
         if found is None:
             self._at += 1
+            while (
+                self._at < len(self._ops)
+                and self._ops[self._at].target != label
+                and self._may_skip(self._ops[self._at], backward)
+            ):
+                self._at += 1
             raise self._difference(label, given, source)
         self.skipped.update(range(self._at + 1, found))
         self._apart = self._apart or found > self._at + 1
@@ -99,10 +112,14 @@ class Guide:
             apart = self._apart or at > self._at + 1
             if self._fits(op, label, given, loose=loose and apart):
                 return at
-            if not moves(op.target, backward) or (writes(op.target) and op.arguments[0].storage in self._serials):
+            if not self._may_skip(op, backward):
                 return None
             at += 1
         return None
+
+    def _may_skip(self, op: LoggedOp, backward: bool) -> bool:
+        """Whether the log may go on without this op: it only moves data, and not into what the trace knows."""
+        return moves(op.target, backward) and not (writes(op.target) and op.arguments[0].storage in self._serials)
 
     def _fits(self, op: LoggedOp, label: str, given: list[Any], loose: bool) -> bool:
         """Whether a traced op is this one of the log. `loose`: tensors of the same shape and type will do."""
@@ -235,7 +252,7 @@ class Guide:
         for tensor, logged in zip(tensors, told, strict=True):
             shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
             if any(not isinstance(size, int) for size in (*shape, *tensor.stride())):
-                raise ShapeOfValuesError
+                raise ShapeOfValuesError(source)
             if shape != logged.shape or dtype != logged.dtype or tensor.device.type != logged.device:
                 raise self._parted(f"{what} {dtype}{list(shape)}, in the eager step {logged.text()}", source)
             if tensor.layout is not torch.strided or logged.storage < 0:

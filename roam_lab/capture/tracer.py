@@ -22,7 +22,7 @@ from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.own_changes import OwnChanges
-from roam_lab.capture.provenance import ProvenanceMode, follow, own_nodes
+from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow, own_nodes
 from roam_lab.capture.refusal import explain, refuse_sparse, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
@@ -36,6 +36,7 @@ from roam_lab.capture.torch_internals import OpOverload, make_fx, parameters_rep
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs
 from roam_lab.capture.training_step import TrainingStep, roots_of
+from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.capture.whole_ops import ops_kept_whole
 from roam_lab.errors import CaptureError, FirstStepError, RoamError
 from roam_lab.interrupt import held
@@ -121,7 +122,7 @@ class Tracer:
             raise
         except Exception as error:
             if not isinstance(error, RoamError) and self.unfixed_whole_numbers():
-                raise ShapeOfValuesError from error
+                raise ShapeOfValuesError(traceback_user_line(error.__traceback__)) from error
             raise explain(error, eager_runs=self._guide is not None) from error
         finally:
             with held():
@@ -274,7 +275,8 @@ class Tracer:
                 if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided:
                     sizes = (*tensor.shape, *tensor.stride(), tensor.storage_offset())
                     if any(not isinstance(size, int) for size in sizes):
-                        raise ShapeOfValuesError
+                        where = node.meta.get(META_KEY)
+                        raise ShapeOfValuesError(where.source if where else None)
 
 
 def _write(name: str, place: torch.Tensor, value: Any) -> None:

@@ -12,7 +12,7 @@ from roam_lab.capture.sources.containers import MISSING, Container, Entries
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.stateful import Stateful
 from roam_lab.capture.sources.values import is_number, same
-from roam_lab.capture.torch_internals import FakeTensor
+from roam_lab.capture.torch_internals import FakeTensor, without_modes, without_overrides
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
 
@@ -68,10 +68,13 @@ class PythonState:
         for one in self._stateful:
             if one.changed():
                 found.append(Change(one.path, one.kind, one.before, one.now(), one.value, None))
-        for path, tensor, alias in self._memory:
-            if not _same_memory(tensor, alias):
-                found.append(Change(f"{path}.data", "rebinding", alias, tensor.detach(), tensor, "data"))
+        for path, tensor, alias in self._other_memory():
+            found.append(Change(f"{path}.data", "rebinding", alias, tensor.detach(), tensor, "data"))
         return tuple(found)
+
+    def _other_memory(self) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+        with without_overrides(), without_modes():  # of real tensors: nothing that traces need hear of it
+            return [one for one in self._memory if not _same_memory(one[1], one[2])]
 
     def _without_equal_dicts(self, changes: list[Change]) -> list[Change]:
         """Without those of a dict that was filled and then replaced by one like it was before (in a GradScaler)."""
@@ -107,9 +110,8 @@ class PythonState:
         for container, before in self._saved:
             if not _identical(before, container.read()):
                 yield container.path, lambda container=container, before=before: container.write(before)
-        for path, tensor, alias in self._memory:
-            if not _same_memory(tensor, alias):
-                yield path, lambda tensor=tensor, alias=alias: setattr(tensor, "data", alias)
+        for path, tensor, alias in self._other_memory():
+            yield path, lambda tensor=tensor, alias=alias: setattr(tensor, "data", alias)
 
     def _restore_stateful(self, one: Stateful) -> None:
         old = one.value

@@ -126,7 +126,8 @@ class PythonOutputs:
         first = change.before is MISSING or change.before is None
         settled = is_plain(change.after) and (change.before is None or (first and isinstance(change.key, str)))
         if change.kind in ("random", "iterator") or not (traced or settled) or change.key is None:
-            raise CaptureError(_cannot(change))
+            # hooks that a library installs in the first forward stay; it may be that the next step adds none
+            raise FirstStepError(_cannot(change)) if _is_new_entry(change) else CaptureError(_cannot(change))
         if first:
             if traced:
                 raise FirstStepError(_made_first(change.path))
@@ -197,6 +198,10 @@ def is_number(value: Any) -> bool:
 def is_plain_number(value: Any) -> bool:
     """An int or float that is no symbol and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_new_entry(change: Change) -> bool:
+    return change.kind == "grown" and isinstance(change.container, dict)
 
 
 def _made_first(path: str) -> str:

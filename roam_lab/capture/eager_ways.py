@@ -1,0 +1,84 @@
+"""Functions of torch that go another way on fakes than on tensors, replaced while a step is traced by eager's way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from roam_lab.capture.torch_internals import TorchDispatchMode
+
+
+@contextmanager
+def ways_as_in_eager() -> Iterator[None]:
+    """While a step is traced whose values may be asked for."""
+    replaced: list[tuple[Any, str, Callable[..., Any]]] = [
+        (functional, "one_hot", _one_hot),
+        (torch.nn.Module, "_apply", _applied(torch.nn.Module._apply)),
+    ]
+    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
+    for owner, name, function in replaced:
+        setattr(owner, name, function)
+    try:
+        yield
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
+    """On fakes `one_hot` compares with a range; on tensors it looks at the values, and scatters."""
+    if not tensor.numel():
+        return _original_one_hot(tensor, num_classes)
+    count: Any = num_classes
+    if tensor.device.type == "cpu" or num_classes == -1:
+        least, most = torch.aminmax(tensor) if _TAKES_BOTH else (tensor.min(), tensor.max())
+        if int(least.item()) < 0:
+            raise RuntimeError("Class values must be non-negative.")
+        highest = most.item()
+        if num_classes == -1:
+            count = int(highest) + 1
+        elif highest >= num_classes:
+            raise RuntimeError("Class values must be smaller than num_classes.")
+    zeros = torch.ops.aten.zeros.default
+    made: torch.Tensor = zeros([*tensor.shape, count], dtype=tensor.dtype, layout=tensor.layout, device=tensor.device)
+    return made.scatter_(-1, tensor.unsqueeze(-1), 1)
+
+
+_original_one_hot = functional.one_hot
+
+
+class _Names(TorchDispatchMode):
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.seen.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def _takes_both() -> bool:
+    with _Names() as names:
+        _original_one_hot(torch.tensor([0, 1]), 2)
+    return any("aminmax" in name for name in names.seen)
+
+
+_TAKES_BOTH = _takes_both()
+"""Whether this torch looks at the least and the highest value at once. Asked now: under a trace it would be answered
+for fakes."""
+
+
+def _applied(original: Callable[..., Any]) -> Callable[..., Any]:
+    """`module.to(...)` that changes nothing is nothing; with fakes torch would exchange each parameter by itself."""
+
+    def apply(module: torch.nn.Module, function: Callable[..., Any], recurse: bool = True) -> Any:
+        own = [*module.parameters(recurse), *module.buffers(recurse)]
+        with torch.no_grad():
+            same = all(function(tensor) is tensor for tensor in own)
+        return module if same else original(module, function, recurse)
+
+    return apply

@@ -1,0 +1,60 @@
+"""Functions of torch that ask whether they are given fakes go eager's way in a capture."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+import roam_lab as roam
+from roam_lab.capture import TrainingStep, as_step, capture_step
+from roam_lab.measure.eager import record
+from roam_lab.runtime.identity import digests
+
+
+class Counting(nn.Module):
+    """One row of weights for each token, by `one_hot`; its layer is moved to the type that it has."""
+
+    def __init__(self, classes=-1):
+        super().__init__()
+        self.layer, self.classes = nn.Linear(5, 3), classes
+
+    def forward(self, tokens):
+        self.layer.to(torch.float32)
+        return self.layer(functional.one_hot(tokens, self.classes).float()).pow(2).mean()
+
+
+def loss(model, batch):
+    return model(batch)
+
+
+def trained(steps, hooked):
+    torch.manual_seed(0)
+    model = Counting(5)
+    optimizer = torch.optim.AdamW(model.parameters())
+    batches = [torch.tensor([[4, 0, 3]]), torch.tensor([[1, 1, 4]])]
+    run = as_step(loss)
+    if hooked:
+        plan = roam.profile(model, batches[0], optimizer, loss=loss).plan()
+        step = roam.hook(plan, model, optimizer, loss=loss, on_mismatch="error")
+    else:
+        step = lambda batch: run(model, optimizer, batch)  # noqa: E731
+    losses = [step(batches[index % 2]).item() for index in range(steps)]
+    return losses, digests(model, optimizer)
+
+
+def test_one_hot_scatters_as_in_eager():
+    model, batch = Counting(5), torch.tensor([[4, 0, 3]])
+    optimizer, step = torch.optim.SGD(model.parameters()), as_step(loss)
+    log = record(TrainingStep(model, optimizer, step), batch).log
+    graph = capture_step(model, optimizer, batch, step, log=log).graph
+    assert "aten.scatter_.value" in {op.target for op in graph.ops}
+    assert torch.nn.functional.one_hot(torch.tensor([1]), 2).tolist() == [[0, 1]]
+
+
+def test_without_a_log_the_values_are_not_known():
+    model, batch = Counting(5), torch.tensor([[4, 0, 3]])
+    graph = capture_step(model, torch.optim.SGD(model.parameters()), batch, as_step(loss)).graph
+    assert any("scatter" in op.target or "eq" in op.target for op in graph.ops)
+
+
+def test_the_planned_steps_are_eagers():
+    assert trained(4, hooked=True) == trained(4, hooked=False)
