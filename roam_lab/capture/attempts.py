@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ def trace_step(
         while True:
             tracer = Tracer(training, batch, device, check, log, known)
             try:
-                return tracer.trace()
+                return replace(tracer.trace(), presumed=tuple(settled))
             except DataDependentError:
                 if log is not None or not known.as_eager:
                     raise

@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from roam_lab.capture.conditions import Condition
 from roam_lab.capture.inputs import Input, parameter_names
 from roam_lab.capture.refusal import refuse_closure, refuse_wrapped
-from roam_lab.capture.sources.places import ValuePlace
+from roam_lab.capture.sources.places import Settled, ValuePlace
 from roam_lab.capture.sources.python_values import Output
 from roam_lab.capture.training_step import TrainingStep
 
@@ -29,6 +29,7 @@ class Trace:
     the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
     trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose gradient left from
     before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other ways (`Guide`).
+    `presumed`: plain values that a first step makes, which the trace takes for made.
     """
 
     module: GraphModule
@@ -46,6 +47,7 @@ class Trace:
     cleared: frozenset[str] = frozenset()
     skipped: frozenset[int] = frozenset()
     loose: frozenset[int] = frozenset()
+    presumed: tuple[Settled, ...] = ()
 
 
 def refuse_at_sight(training: TrainingStep) -> dict[int, str]:

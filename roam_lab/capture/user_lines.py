@@ -9,6 +9,7 @@ from types import FrameType, TracebackType
 import torch
 
 _NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
+_INSTALLED = f"{os.sep}site-packages{os.sep}"
 _IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
 """Between a cell and a magic that it calls stand frames of IPython's own."""
 
@@ -25,6 +26,8 @@ def _short(filename: str) -> str:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and (cell := getattr(shell.compile, "_filename_map", {}).get(filename)) is not None:
         return f"In[{cell}]"
+    if _INSTALLED in filename:  # also where the environment lies below the working directory
+        return filename.rpartition(_INSTALLED)[2]
     for root in (os.getcwd() + os.sep, *(entry + os.sep for entry in sys.path if entry)):
         if filename.startswith(root):
             return filename[len(root) :]

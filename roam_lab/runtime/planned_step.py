@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from contextlib import suppress
 from typing import Any, Literal, cast
 
 import torch
@@ -91,16 +92,17 @@ class PlannedStep:
     def prepare(self, batch: Any) -> None:
         """Capture and check the plan for batches like this one; the first call does it otherwise.
 
-        One eager step leads the capture, and everything is put back after it. Where an optimizer can make its state
-        only by running its first step, that step has to come first, eagerly. Raises MismatchError when the plan was
-        made for another model, optimizer or step.
+        One eager step leads the capture, and everything is put back after it. Where only a first step can make an
+        optimizer's state, or what else it keeps, that step has to come first, eagerly. Raises MismatchError when the
+        plan was made for another model, optimizer or step.
         """
         key = self._key(batch)
         if not self._compiled.ways(key) and self._first_step() is None:
             with unwatched(self._watch):
                 self._pool.release()
                 led = self._check.eager_first(self._training, batch)
-                self._compiler.compile(key, batch, led)
+                with suppress(FirstStepError):
+                    self._compiler.compile(key, batch, led)
 
     def release(self) -> None:
         """Give the arena's memory back; the next planned step takes it again."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
 from roam_lab.capture.sources.places import ValuePlace
-from roam_lab.capture.sources.python_values import is_plain_number
+from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import any_untrue
@@ -98,7 +98,10 @@ class StepCompiler:
 
 
 def _captured(training: TrainingStep, batch: Any, log: OpLog | None, numbers: Sequence[ValuePlace]) -> Captured:
-    return capture_step(training.model, training.optimizer, batch, training.function, log=log, numbers=tuple(numbers))
+    made = capture_step(training.model, training.optimizer, batch, training.function, log=log, numbers=tuple(numbers))
+    if made.trace.presumed:  # right for a plan; but what is run must not be taken for made
+        raise SettledError(list(made.trace.presumed))
+    return made
 
 
 def number_at(training: TrainingStep, path: str) -> ValuePlace | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from roam_lab.runtime.measured_run import RunFigures
@@ -18,6 +19,7 @@ class Verification:
     `identical`: every loss, parameter, buffer and optimizer-state value agrees bit for bit after `steps` steps;
     `differences` says what does not, the first value that differs with its amount. `arena_bytes` is what the plan
     promised (None: not known). `paired_step_ratio`: median of planned / eager step times run in turn (None: not asked).
+    `reasons`: why steps of the planned run ran eagerly all the same -> how many, such as a first step that makes state.
     """
 
     identical: bool
@@ -28,6 +30,7 @@ class Verification:
     planned: RunFigures
     arena_bytes: int | None = None
     paired_step_ratio: float | None = None
+    reasons: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def memory_ratio(self) -> float:
@@ -52,6 +55,7 @@ class Verification:
             "memory_ratio": self.memory_ratio,
             "time_ratio": self.time_ratio,
             "paired_step_ratio": self.paired_step_ratio,
+            "reasons": dict(self.reasons),
             "eager": self.eager.to_data(),
             "planned": self.planned.to_data(),
         }
@@ -68,6 +72,7 @@ class Verification:
             f"bit-identical: {'yes' if self.identical else 'NO'} (loss, parameters, buffers and optimizer state "
             f"after {self.steps} steps on {self.device})",
             *self.differences,
+            *(f"{count} of {self.steps} steps ran eagerly: {reason}" for reason, count in self.reasons.items()),
             f"measured peak above base: eager {_mib(self.eager.peak_above_base_bytes)}, planned "
             f"{_mib(self.planned.peak_above_base_bytes)} ({ratio}){arena}",
             f"median step: eager {self.eager.median_step_seconds:.3f} s, planned "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, step_device
 from roam_lab.capture.step import LossFunction, StepFunction
-from roam_lab.errors import InputError
+from roam_lab.errors import InputError, RoamWarning
 from roam_lab.interrupt import held
 from roam_lab.ir import read_json
 from roam_lab.progress import Progress, silent
@@ -88,6 +89,7 @@ def verify_file(
             planned=RunFigures.from_data(planned["figures"]),
             arena_bytes=arena,
             paired_step_ratio=ratio,
+            reasons=planned["reasons"],
         )
 
 
@@ -122,7 +124,10 @@ def verify(
         eager, _, left = run(bind_eager(made))
         start.restore()
         _put_gradients_aside(training)
-        planned, losses, right = run(bind_planned(made, plan))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RoamWarning)  # the result tells
+            planned_step = bind_planned(made, plan)
+            planned, losses, right = run(planned_step)
         parted = next((name for name in left if left[name] != right.get(name)), "")
         differences = first_differences(left, right)
         if differences:
@@ -139,6 +144,7 @@ def verify(
         eager=eager,
         planned=planned,
         arena_bytes=_arena_bytes(plan),
+        reasons=dict(getattr(planned_step, "reasons", {})),
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import random
 import sys
+import warnings
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import torch
@@ -21,11 +22,14 @@ from roam_lab.capture.factory import load_factory, one_line
 from roam_lab.capture.step import as_step
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import traceback_user_line
-from roam_lab.errors import DeviceError, RoamError
+from roam_lab.errors import DeviceError, RoamError, RoamWarning
 from roam_lab.runtime.everything import digests_now, tensors_now
 from roam_lab.runtime.identity import digest_each
 from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
 from roam_lab.runtime.paired import TimedStep, in_own_process, paired_times
+
+if TYPE_CHECKING:  # the eager run does without
+    from roam_lab.runtime.planned_step import PlannedStep
 
 
 def seed_everything(seed: int) -> None:
@@ -79,7 +83,7 @@ def bind_eager(made: dict[str, Any]) -> BoundStep:
     return training_step(made).run
 
 
-def bind_planned(made: dict[str, Any], plan: Any) -> BoundStep:
+def bind_planned(made: dict[str, Any], plan: Any) -> PlannedStep:
     """The planned `step(batch)`, captured and ready; a plan that does not fit is an error here, not a fallback.
 
     It does not check itself: who calls compares all of it.
@@ -108,20 +112,22 @@ def _plan(request: dict[str, Any]) -> dict[str, Any]:
 def _run(request: dict[str, Any]) -> dict[str, Any]:
     made = make(request)
     step = bind_planned(made, request["plan"]) if request["mode"] == "planned" else bind_eager(made)
-    figures, losses = measured_run(
-        step,
-        made["optimizer"],
-        made["batch"],
-        steps=request["steps"],
-        scheduler=request["scheduler"],
-        device=request["device"],
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RoamWarning)  # `reasons` tell
+        figures, losses = measured_run(
+            step,
+            made["optimizer"],
+            made["batch"],
+            steps=request["steps"],
+            scheduler=request["scheduler"],
+            device=request["device"],
+        )
     values = {f"loss of step {index + 1}": loss for index, loss in enumerate(losses)}
     found = digest_each(values) | digests_now(training_step(made))
     if request.get("dump"):
         values |= tensors_now(training_step(made))
         torch.save(values[request["dump"]].detach().cpu().clone(), request["dump_path"])
-    return {"figures": figures.to_data(), "digests": found}
+    return {"figures": figures.to_data(), "digests": found, "reasons": dict(getattr(step, "reasons", {}))}
 
 
 def _timed(request: dict[str, Any]) -> TimedStep:

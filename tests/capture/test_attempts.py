@@ -32,7 +32,9 @@ class Chosen(nn.Module):
         return y.pow(2).mean() if self.kind == "squared" else y.mean()
 
 
-def test_a_plain_value_of_the_first_step_is_taken_for_made_and_taken_back():
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_a_plain_value_of_the_first_step_is_taken_for_made_and_taken_back(check):
+    """For a plan. A step that runs has to make it."""
     torch.manual_seed(0)
     model, batch = Chosen(), torch.randn(4, 3)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -42,7 +44,9 @@ def test_a_plain_value_of_the_first_step_is_taken_for_made_and_taken_back():
     twin = Chosen()
     twin.load_state_dict(model.state_dict())
     other = torch.optim.AdamW(twin.parameters())
-    hooked = roam.hook(make_plan(graph), model, optimizer, loss=lambda model, batch: model(batch))
+    hooked = roam.hook(make_plan(graph), model, optimizer, loss=lambda model, batch: model(batch), check=check)
+    hooked.prepare(batch)
+    assert model.kind is None
     with pytest.warns(roam.RoamWarning, match="first step"):
         first = hooked(batch)
     for loss in (first, hooked(batch), hooked(batch)):
@@ -53,6 +57,19 @@ def test_a_plain_value_of_the_first_step_is_taken_for_made_and_taken_back():
         assert torch.equal(loss, expected)
     assert (hooked.planned_steps, hooked.eager_steps) == (2, 1)
     assert digests(model, optimizer) == digests(twin, other)
+    assert (model.kind, model.choices) == (twin.kind, twin.choices)
+
+
+def test_verify_takes_the_first_step_eagerly():
+    torch.manual_seed(0)
+    model, batch = Chosen(), torch.randn(4, 3)
+    optimizer, loss = torch.optim.AdamW(model.parameters()), lambda model, batch: model(batch)
+    plan = roam.profile(model, batch, optimizer, loss=loss).plan()
+    found = roam.verify(plan, model, optimizer, batch, loss=loss)
+    assert found.identical
+    assert list(found.reasons.values()) == [1]
+    assert any(line.startswith("1 of 4 steps ran eagerly: the first step of its kind") for line in found.lines())
+    assert model.kind is None
 
 
 def test_a_tensor_of_the_first_step_needs_that_step():

@@ -11,7 +11,7 @@ from roam_lab.capture import torch_internals
 PACKAGE = Path(roam_lab.__file__).parent
 DOOR = "torch_internals.py"
 INTERNAL = ("torch.fx.experimental", "torch.nn.utils.stateless")
-PLAIN = {"torch.__version__", "torch.__file__", "torch.__config__", "torch.__config__.show"}
+PLAIN = {"torch.nn.Module._apply", "torch.__version__", "torch.__file__", "torch.__config__", "torch.__config__.show"}
 
 
 def names_in(source):
