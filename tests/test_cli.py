@@ -21,7 +21,9 @@ from roam_lab.ir import captured_order, fingerprint, load_graph, save_graph
 from roam_lab.ir.layout_csv import load_instance
 from roam_lab.registry import Parameter, Strategy, strategies
 from roam_lab.report.explanation import explain
-from roam_lab.session import made_by
+from roam_lab.runtime.measured_run import RunFigures
+from roam_lab.runtime.verification import Verification
+from roam_lab.session import Session, made_by
 from tests.report.graphs import KIB, branches
 
 SHARED = Path(__file__).parents[2] / "shared"
@@ -247,18 +249,26 @@ def test_verify(capsys, factory):
     assert data["identical"] is True
 
 
-def test_a_verification_is_noted_in_the_plan(capsys, tmp_path, factory):
+@pytest.mark.parametrize("identical", [True, False])
+def test_a_verification_is_noted_in_the_plan(capsys, tmp_path, factory, monkeypatch, identical):
+    figures = RunFigures(0, 0, "not", (1.0,), (0.0,))
+    found = Verification(identical, (), 2, "cpu", figures, figures)
+    monkeypatch.setattr(Session, "verify", lambda *_: found)
     run(capsys, "profile", factory, "-o", str(tmp_path / "step.json"))
     plan = tmp_path / "step.roam.json"
     run(capsys, "plan", str(tmp_path / "step.json"), "-o", str(plan))
     assert main(["verify", factory, "--note"]) == 2
     assert "--note writes into a plan's file" in capsys.readouterr().err
-    assert "noted" not in run(capsys, "verify", factory, "--plan", str(plan), "--steps", "2")
-    assert f"noted in {plan}" in run(capsys, "verify", factory, "--plan", str(plan), "--steps", "2", "--note")
+    before = plan.read_text()
+    assert main(["verify", factory, "--plan", str(plan)]) == (not identical)
+    assert plan.read_text() == before
+    assert main(["verify", factory, "--plan", str(plan), "--note"]) == (not identical)
+    assert (f"noted in {plan}" in capsys.readouterr().out) == identical
     made = made_by(factory)
     hooked = roam.hook(str(plan), made["model"], made["optimizer"], loss=made["loss"])
     hooked(made["batch"])
-    assert hooked.notes == ["not checked against the eager step: the plan was verified in this environment"]
+    told = "not checked against the eager step: the plan was verified in this environment"
+    assert hooked.notes == ([told] if identical else [])
 
 
 def test_help_and_version(capsys):
