@@ -35,10 +35,10 @@ def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
         return _original_one_hot(tensor, num_classes)
     count: Any = num_classes
     if tensor.device.type == "cpu" or num_classes == -1:
-        least, most = torch.aminmax(tensor) if _TAKES_BOTH else (tensor.min(), tensor.max())
+        least, most = torch.aminmax(tensor) if _TAKES_BOTH else (tensor.min(), None)
         if int(least.item()) < 0:
             raise RuntimeError("Class values must be non-negative.")
-        highest = most.item()
+        highest = (tensor.max() if most is None else most).item()
         if num_classes == -1:
             count = int(highest) + 1
         elif highest >= num_classes:
