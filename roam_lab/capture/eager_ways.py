@@ -9,24 +9,16 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from roam_lab.capture.replaced import replaced
 from roam_lab.capture.torch_internals import TorchDispatchMode
 
 
 @contextmanager
 def ways_as_in_eager() -> Iterator[None]:
     """While a step is traced whose values may be asked for."""
-    replaced: list[tuple[Any, str, Callable[..., Any]]] = [
-        (functional, "one_hot", _one_hot),
-        (torch.nn.Module, "_apply", _applied(torch.nn.Module._apply)),
-    ]
-    originals = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
-    for owner, name, function in replaced:
-        setattr(owner, name, function)
-    try:
+    apply = _applied(torch.nn.Module._apply)
+    with replaced([(functional, "one_hot", _one_hot), (torch.nn.Module, "_apply", apply)]):
         yield
-    finally:
-        for owner, name, original in originals:
-            setattr(owner, name, original)
 
 
 def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:

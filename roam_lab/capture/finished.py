@@ -19,7 +19,7 @@ from torch.fx import GraphModule, Node
 from roam_lab.capture.constants import in_sequence, name_of, plain
 from roam_lab.capture.guide import UNTOLD, is_told, told_ops
 from roam_lab.capture.host_values import READ
-from roam_lab.capture.moves import MOVED, is_view, writes
+from roam_lab.capture.moves import MOVED, has_effect, is_view, writes
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
 from roam_lab.capture.told_storages import ToldStorages, Whence
@@ -66,7 +66,7 @@ class _Comparison:
             if node.op == "call_function" and not is_host(node):
                 self._visit(node)
         for index, op in enumerate(self._ops):
-            if index not in self._seen and index not in self._skipped and (op.accumulated or _has_effect(op.target)):
+            if index not in self._seen and index not in self._skipped and (op.accumulated or has_effect(op.target)):
                 raise _parted(op.source, index, f"{op.target} is missing in the captured step")
 
     def _visit(self, node: Node) -> None:
@@ -298,13 +298,3 @@ def _same(value: Any, told: Any, loose: bool) -> bool:
     if value != told:
         return False
     return not isinstance(value, float) or math.copysign(1, value) == math.copysign(1, told)
-
-
-def _has_effect(target: str) -> bool:
-    """Whether an op of this name writes, or draws random numbers."""
-    parts = target.split(".")
-    try:
-        op = getattr(getattr(getattr(torch.ops, parts[0]), parts[1]), parts[2])
-    except (AttributeError, IndexError):
-        return False
-    return bool(op._schema.is_mutable) or torch.Tag.nondeterministic_seeded in op.tags

@@ -83,13 +83,7 @@ class Guide:
             self._extra = self._apart = True
             return
         if found is None:
-            self._at += 1
-            while (
-                self._at < len(self._ops)
-                and self._ops[self._at].target != label
-                and self._may_skip(self._ops[self._at], backward)
-            ):
-                self._at += 1
+            self._at = self._stopped(label, backward)
             raise self._difference(label, given, source)
         self.skipped.update(range(self._at + 1, found))
         self._apart = self._apart or found > self._at + 1
@@ -116,6 +110,13 @@ class Guide:
                 return None
             at += 1
         return None
+
+    def _stopped(self, label: str, backward: bool) -> int:
+        """The place of the op to name where no op of the log is the traced one: one of that name, or which must run."""
+        for at in range(self._at + 1, len(self._ops)):
+            if self._ops[at].target == label or not self._may_skip(self._ops[at], backward):
+                return at
+        return len(self._ops)
 
     def _may_skip(self, op: LoggedOp, backward: bool) -> bool:
         """Whether the log may go on without this op: it only moves data, and not into what the trace knows."""

@@ -29,7 +29,7 @@ _BACKWARD = frozenset(
 def is_view(op: Any) -> bool:
     """Whether an op, or the one of that name, makes a view of its argument and computes nothing."""
     if isinstance(op, str):
-        op = _found(op)
+        op = op_named(op)
     if not isinstance(op, OpOverload) or op._schema.is_mutable:
         return False
     return any(one.alias_info is not None for one in op._schema.returns)
@@ -45,8 +45,18 @@ def writes(target: str) -> bool:
     return target in ("aten.copy_.default", "aten.zero_.default")
 
 
+def has_effect(op: Any) -> bool:
+    """Whether an op, or the one of that name, writes, or draws random numbers."""
+    if isinstance(op, str):
+        op = op_named(op)
+    if not isinstance(op, OpOverload):
+        return False
+    return bool(op._schema.is_mutable) or torch.Tag.nondeterministic_seeded in op.tags
+
+
 @functools.cache
-def _found(target: str) -> Any:
+def op_named(target: str) -> Any:
+    """The op of a name as `Op.target` gives it; None where there is none."""
     found: Any = torch.ops
     for part in target.split("."):
         found = getattr(found, part, None)

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.replaced import Replacement, replaced
+
 _library = torch.library.Library("roam_lab", "DEF")
 _TAGS = (torch.Tag.nondeterministic_seeded,)
 _library.define("get_rng_state() -> Tensor", tags=_TAGS)
@@ -64,7 +66,7 @@ def _index(device: Any) -> int:
 def rng_as_ops() -> Iterator[None]:
     """While a step is traced, `torch.(cuda.)get_rng_state` and `set_rng_state` are the ops above."""
     ops = torch.ops.roam_lab
-    patches: list[tuple[Any, str, Any]] = [
+    patches: list[Replacement] = [
         (torch, "get_rng_state", lambda: ops.get_rng_state()),
         (torch, "set_rng_state", lambda new_state: ops.set_rng_state(new_state)),
         (torch.cuda, "get_rng_state", lambda device=None: ops.get_cuda_rng_state(_index(device))),
@@ -74,11 +76,5 @@ def rng_as_ops() -> Iterator[None]:
             lambda new_state, device=None: ops.set_cuda_rng_state(new_state, _index(device)),
         ),
     ]
-    saved = [(owner, name, getattr(owner, name)) for owner, name, _ in patches]
-    for owner, name, function in patches:
-        setattr(owner, name, function)
-    try:
+    with replaced(patches):
         yield
-    finally:
-        for owner, name, function in saved:
-            setattr(owner, name, function)

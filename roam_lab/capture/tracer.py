@@ -20,6 +20,7 @@ from roam_lab.capture.host_values import READ
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
+from roam_lab.capture.moves import has_effect
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.own_changes import OwnChanges
 from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow, own_nodes
@@ -32,7 +33,7 @@ from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError, schedulers_noted
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
-from roam_lab.capture.torch_internals import OpOverload, make_fx, parameters_replaced
+from roam_lab.capture.torch_internals import make_fx, parameters_replaced
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs
 from roam_lab.capture.training_step import TrainingStep, roots_of
@@ -295,11 +296,6 @@ def _has_effect(node: Node) -> bool:
     """Ops that must stay without users: those that write, draw random numbers, or are inputs and outputs."""
     if node.op != "call_function":
         return node.op in ("placeholder", "output")
-    target = node.target
-    if not isinstance(target, OpOverload):
-        return False
-    if target.namespace == "profiler":
-        return False
-    if target is READ:
+    if node.target is READ:
         return True  # with a log it may be a condition's; the graph is to be the same without
-    return target._schema.is_mutable or torch.Tag.nondeterministic_seeded in target.tags
+    return has_effect(node.target) and not str(node.target).startswith("profiler.")

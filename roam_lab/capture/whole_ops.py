@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.replaced import replaced
 from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 
@@ -23,11 +24,8 @@ def ops_kept_whole() -> Iterator[None]:
     def decompose(op: OpOverload, *args: Any, **kwargs: Any) -> Any:
         return NotImplemented if _has_kernel(op, args, kwargs) else original(op, *args, **kwargs)
 
-    OpOverload.decompose = decompose  # type: ignore[method-assign, assignment]
-    try:
+    with replaced([(OpOverload, "decompose", decompose)]):
         yield
-    finally:
-        OpOverload.decompose = original  # type: ignore[method-assign]
 
 
 def _has_kernel(op: OpOverload, args: Any, kwargs: Any) -> bool:
