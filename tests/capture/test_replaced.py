@@ -7,10 +7,19 @@ import pytest
 from roam_lab.capture.replaced import replaced
 
 
-def test_put_back_also_after_an_error_and_where_one_name_is_replaced_twice():
-    first = lambda: 1  # noqa: E731
-    owner = SimpleNamespace(name=first)
-    with pytest.raises(KeyError), replaced([(owner, "name", lambda: 2), (owner, "name", lambda: 3)]):
+def one():
+    return 1
+
+
+def test_put_back_where_one_name_is_replaced_twice():
+    owner = SimpleNamespace(name=one)
+    with replaced([(owner, "name", lambda: 2), (owner, "name", lambda: 3)]):
         assert owner.name() == 3
-        raise KeyError
-    assert owner.name is first
+    assert owner.name is one
+
+
+def test_put_back_after_an_error():
+    owner = SimpleNamespace(name=one)
+    with pytest.raises(ZeroDivisionError), replaced([(owner, "name", lambda: 1 / 0)]):
+        owner.name()
+    assert owner.name is one
