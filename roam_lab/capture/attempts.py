@@ -12,6 +12,7 @@ import torch
 from roam_lab.capture.guide import ShapeOfValuesError
 from roam_lab.capture.sources.places import Settled, ValuePlace
 from roam_lab.capture.sources.python_values import NumbersChangedError, SettledError
+from roam_lab.capture.torch_internals import little_kept_of_traces
 from roam_lab.capture.trace import Trace
 from roam_lab.capture.tracer import Known, Tracer
 from roam_lab.capture.training_step import TrainingStep
@@ -44,7 +45,7 @@ def trace_step(
     """
     known = Known(places=list(numbers))
     settled: list[Settled] = []
-    with ExitStack() as afterwards:
+    with little_kept_of_traces(), ExitStack() as afterwards:
         while True:
             tracer = Tracer(training, batch, device, check, log, known)
             try:

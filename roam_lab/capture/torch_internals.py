@@ -20,6 +20,8 @@ from torch._subclasses.fake_tensor import (
     FakeTensorMode,
     UnsupportedOperatorException,
 )
+from torch.fx import graph_module
+from torch.fx.experimental import symbolic_shapes
 from torch.fx.experimental.proxy_tensor import (
     fetch_sym_proxy,
     get_proxy_mode,
@@ -34,6 +36,8 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._sympy.printers import PythonPrinter
 from torch.utils.data.dataloader import _BaseDataLoaderIter
+
+from roam_lab.capture.replaced import replaced
 
 __all__ = [
     "ConstantSource",
@@ -59,6 +63,7 @@ __all__ = [
     "has_kernel",
     "has_proxy_slot",
     "in_backward",
+    "little_kept_of_traces",
     "make_fx",
     "parameters_replaced",
     "pytree",
@@ -113,6 +118,26 @@ def untracked() -> Iterator[None]:
 def has_kernel(name: str, key: str) -> bool:
     """Whether the op of this name ("aten::add.Tensor") has a kernel of its own for a dispatch key ("CPU")."""
     return bool(_C._dispatch_has_kernel_for_dispatch_key(name, key))
+
+
+@contextmanager
+def little_kept_of_traces() -> Iterator[None]:
+    """What torch keeps of each trace for the life of the process: its code is not, and what it knows about ops on fakes
+    not beyond a limit. Nor is the line sought that makes a symbol: torch's list of its own files, which that takes,
+    loads torch.export, the compiler's cache and networkx, a second and 17 MiB that stay."""
+    files = {symbolic_shapes.__file__, torch.__file__}
+    with replaced(
+        [
+            (symbolic_shapes, "uninteresting_files", lambda: files),
+            (graph_module._loader, "cache", lambda source, *_: "<traced by roam-lab>"),
+        ]
+    ):
+        yield
+    if len(FakeTensorMode.cache) > _MOST_KNOWN_OF_FAKES:
+        FakeTensorMode.cache_clear()
+
+
+_MOST_KNOWN_OF_FAKES = 20_000
 
 
 def autograd_node() -> Any:

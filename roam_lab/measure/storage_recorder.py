@@ -37,6 +37,7 @@ class StorageRecorder(TorchDispatchMode):
         self._live_bytes = 0
         self._sizes: dict[int, int] = {}
         self._foreign: set[int] = set()
+        self._watches: list[weakref.finalize[..., torch.UntypedStorage]] = []
         self._alone = None if calibrating else _counts_of_the_engine_alone()
         for storage in _storages(resident):
             self._set_apart(storage)
@@ -65,23 +66,30 @@ class StorageRecorder(TorchDispatchMode):
         """Run one operator; `accumulated`: a sum of gradients that is written in place."""
         return func(*args, **kwargs)
 
-    @staticmethod
-    def when_released(storage: torch.UntypedStorage, call: Callable[[], object]) -> None:
-        """Call when the storage goes, but not at the end of the process."""
-        weakref.finalize(storage, call).atexit = False
+    def __exit__(self, *raised: Any) -> None:
+        for watch in self._watches:  # parameters live on, and would keep what was written down
+            watch.detach()
+        self._watches.clear()
+        super().__exit__(*raised)  # type: ignore[no-untyped-call]
+
+    def when_released(self, storage: torch.UntypedStorage, call: Callable[[], object]) -> None:
+        """Call when the storage goes, if the recording still runs then."""
+        watch = weakref.finalize(storage, call)
+        watch.atexit = False
+        self._watches.append(watch)
 
     def _set_apart(self, storage: torch.UntypedStorage) -> None:
         """Not to be counted while it lives; a later storage at its address (gradients are replaced) is another."""
         if storage._cdata not in self._foreign:
             self._foreign.add(storage._cdata)
-            weakref.finalize(storage, self._foreign.discard, storage._cdata).atexit = False
+            self.when_released(storage, functools.partial(self._foreign.discard, storage._cdata))
 
     def _note(self, storage: torch.UntypedStorage) -> None:
         key, size = storage._cdata, storage.nbytes()
         if key in self._foreign:
             return
         if key not in self._sizes:
-            weakref.finalize(storage, self._released, key).atexit = False
+            self.when_released(storage, functools.partial(self._released, key))
         self._live_bytes += size - self._sizes.get(key, 0)
         self._sizes[key] = size
 

@@ -16,7 +16,7 @@ from roam_lab.ir.op_log import OpLog
 from roam_lab.measure.eager import record
 from roam_lab.runtime.compiled import OtherWay
 from roam_lab.runtime.everything import Everything
-from roam_lab.runtime.heap import trim
+from roam_lab.runtime.heap import no_more_than_live, trim
 from roam_lab.runtime.identity import Digests, digest, first_differences, told_difference
 
 Check = Literal["first", "never"] | int
@@ -103,7 +103,7 @@ class SelfCheck:
         see whether it is observed. What the step itself raises is raised, everything put back before. Run it while no
         arena is held.
         """
-        with held(PATIENCE_SECONDS) as check:
+        with no_more_than_live(), held(PATIENCE_SECONDS) as check:
             start: Everything | None = None
             try:
                 start = Everything(step, batch)

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx import graph_module
+from torch.fx.experimental import symbolic_shapes
 
 import roam_lab as roam
-from roam_lab.capture import as_step, capture_step
+from roam_lab.capture import as_step, capture_step, torch_internals
 from roam_lab.errors import FirstStepError
 from roam_lab.plan import make_plan
 from roam_lab.runtime.identity import digests
@@ -83,3 +86,22 @@ def test_a_tensor_of_the_first_step_needs_that_step():
         )
     assert model.kind is None
     assert model.choices == {"made": None}
+
+
+def test_torch_keeps_little_of_a_trace(monkeypatch):
+    """Neither its source, nor what makes symbols' lines known, nor without end what it knows of fakes."""
+
+    def unwanted():
+        raise AssertionError("torch looks for the user's line")
+
+    model = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(model.parameters())
+    function = as_step(lambda model, batch: model(batch).mean())
+    monkeypatch.setattr(symbolic_shapes, "uninteresting_files", unwanted)
+    sources = dict(graph_module._loader.eval_cache)
+    capture_step(model, optimizer, torch.randn(4, 3), function)
+    assert graph_module._loader.eval_cache == sources
+    assert FakeTensorMode.cache
+    monkeypatch.setattr(torch_internals, "_MOST_KNOWN_OF_FAKES", 1)
+    capture_step(model, optimizer, torch.randn(4, 3), function)
+    assert not FakeTensorMode.cache

@@ -1,5 +1,7 @@
 """The op log says what ran, on what, where it lay, and what came of it."""
 
+import weakref
+
 import pytest
 import torch
 from torch import nn
@@ -135,3 +137,15 @@ def test_other_arguments_as_plain_values(value, told):
 
 def test_types_by_their_own_names():
     assert name_of(torch.bfloat16) == "bfloat16"
+
+
+def test_nothing_is_kept_of_a_recording_that_is_over():
+    kept = torch.ones(3)  # as parameters live on
+    recorder = OpRecorder([kept])
+    with recorder:
+        made = kept + 1
+    assert len(recorder.log.ops) == 1
+    alone = weakref.ref(recorder)
+    del recorder
+    assert alone() is None
+    assert made.sum() == 6

@@ -1,9 +1,19 @@
 """What malloc keeps goes back to the system when the plan is about to be passed, and only then."""
 
+import os
+
 import pytest
+import torch
 
 from roam_lab.ir import Graph, Op, Storage, captured_order
-from roam_lab.runtime.heap import SLACK_BYTES, TOLD_BYTES, Heap, requests
+from roam_lab.runtime.heap import (
+    SLACK_BYTES,
+    TOLD_BYTES,
+    Heap,
+    no_more_than_live,
+    requests,
+    resident_bytes,
+)
 
 MIB = 2**20
 
@@ -85,3 +95,20 @@ def test_which_ops_are_told():
         0: (4 * TOLD_BYTES, 0),
         3: (2 * TOLD_BYTES, TOLD_BYTES - 1),
     }
+
+
+@pytest.mark.skipif(not Heap(0, 0).works, reason="not glibc on Linux")
+def test_what_is_freed_goes_back_at_once_where_no_more_than_live_is_wanted():
+    if any(name in os.environ for name in ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")):
+        pytest.skip("malloc has options of the user's")
+
+    def freed():
+        """Bytes that go when every other block of 64 MiB in all is freed."""
+        blocks = [torch.ones(2**17) for _ in range(128)]
+        before = resident_bytes()
+        del blocks[::2]
+        return before - resident_bytes()
+
+    with no_more_than_live():
+        assert freed() > 28 * MIB
+    assert freed() < 16 * MIB

@@ -166,7 +166,9 @@ def adamw(model):
 
 
 def test_the_arena_is_let_go_for_eager_steps_evaluation_and_on_request():
-    gc.collect()  # hooks of other tests, which watch for a forward
+    gc.collect()
+    watches = torch.nn.modules.module._global_forward_pre_hooks
+    of_others = len(watches)  # steps that another test still holds on to watch, too
     hooked = train(adamw, count=2)
     ways = {
         "release": hooked.release,
@@ -182,7 +184,7 @@ def test_the_arena_is_let_go_for_eager_steps_evaluation_and_on_request():
             warnings.simplefilter("ignore")
             let_go()
         assert not hooked._pool.held, name
-    assert not torch.nn.modules.module._global_forward_pre_hooks
+    assert len(watches) <= of_others
 
 
 def test_an_arena_for_all_shapes_and_few_compiled_steps():
