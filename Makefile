@@ -12,7 +12,7 @@ SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean \
-	coverage-of-models test-situations test-torch test-newest test-lowest test-newest-identity support
+	coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -39,8 +39,11 @@ demo: $(STAMP)  ## GPT-2 124M: plan, run and prove one training step, eager agai
 	$(BIN)/python examples/demo.py
 
 # two workers with one thread each: torch's own threads would fight over the cores
-test: $(STAMP)  ## every test
-	$(TWO_WORKERS) $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/situations --ignore tests/coverage $(PYTEST_ARGS)
+test: $(STAMP)  ## every test but those that take long
+	$(TWO_WORKERS) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/situations $(PYTEST_ARGS)
+
+test-slow: $(STAMP)  ## the tests that take long: notebooks, more models, 100,000 ops
+	ROAM_SLOW_TESTS=1 $(TWO_WORKERS) $(BIN)/python -m pytest -n 2 -m slow --ignore tests/situations $(PYTEST_ARGS)
 
 $(TORCH_VENV)%/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -86,9 +89,9 @@ support: $(STAMP)  ## the identity tests with each torch of TORCHES, and docs/su
 	done
 	PYTHONPATH=. $(BIN)/python benchmarks/support.py page
 
-test-situations: $(STAMP)  ## training steps of real users, and one model a family
+test-situations: $(STAMP)  ## training steps of real users
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-		tests/situations tests/coverage $(PYTEST_ARGS)
+		tests/situations $(PYTEST_ARGS)
 
 check: $(STAMP)  ## ruff and mypy --strict
 	$(BIN)/ruff check .

@@ -110,6 +110,7 @@ def _evaluate(model: nn.Module) -> None:
 
 CASES = {
     "lengths": Case(lambda: LanguageModel(256, 2000, 4), _lengths),
+    "lengths_wide": Case(lambda: LanguageModel(512, 8000, 4), _lengths),
     "last_batch": Case(perceptron, _last_batch, class_loss),
     "evaluation": Case(perceptron, _same, class_loss, 1, _evaluate, modes=("eager",)),
     "many_steps": Case(lambda: LanguageModel(32, 50, 2), _many),

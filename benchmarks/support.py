@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 import time
@@ -93,6 +94,7 @@ def run(suite: str, packages: str, arguments: list[str], results: Path) -> int:
     import torch
 
     paths = {"identity": [IDENTITY], "torch": torch_tests(), "all": ["tests"]}[suite]
+    os.environ["ROAM_SLOW_TESTS"] = "1"  # what `make test` leaves out, too
     recorder, began = Recorder(), time.perf_counter()
     status = int(pytest.main([*paths, "--continue-on-collection-errors", *arguments], plugins=[recorder]))
     if status > 1 or not recorder.outcomes:

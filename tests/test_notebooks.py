@@ -28,6 +28,10 @@ HERE = re.compile(r"(?<![\w.:/<])/(?:home|root|tmp|work|usr|opt|var|Users|privat
 """A path of the machine that ran it."""
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
+each_run = pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[] if path.stem in STRICT else pytest.mark.slow) for path in NOTEBOOKS],
+)
 
 
 def outputs(path: Path) -> list[tuple[int, str]]:
@@ -44,7 +48,7 @@ def test_all_five_are_there():
     assert [path.stem[:2] for path in NOTEBOOKS] == ["01", "02", "03", "04", "05"]
 
 
-@each
+@each_run
 def test_it_runs_as_saved(path):
     """nbval: strict notebooks print the same again; the others run without an error."""
     kind = ["--nbval", "--nbval-sanitize-with", str(ROOT / "notebooks" / "sanitize.cfg")]

@@ -18,8 +18,8 @@ from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
+from roam_lab.runtime.after_change import MOST_REMEMBERED, AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.changes import Change
 from roam_lab.runtime.compiled import Compiled, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
@@ -33,9 +33,6 @@ from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 from roam_lab.runtime.ways import Ways
 
 OnMismatch = Literal["eager", "error", "replan"]
-MOST_REMEMBERED = 256
-"""Batches and modes of which a hook remembers that the plan is not for them; beyond that it forgets them all."""
-
 _REPORT = "report it with the model; train eagerly"
 
 
@@ -72,7 +69,6 @@ class PlannedStep:
         self._eager: dict[Key, Reason] = {}
         self._check = SelfCheck(check, self.notes)
         self._state_made = StateMade(self.optimizers)
-        self._looked_at: set[tuple[Key, str]] = set()
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = StepCompiler(
@@ -84,6 +80,7 @@ class PlannedStep:
             self._check,
             self._ways,
         )
+        self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
         self._led: set[Key] = set()
 
     def __repr__(self) -> str:
@@ -125,7 +122,7 @@ class PlannedStep:
             compiled = self._compiled[way]
             change = compiled.reliance.change(leaves)
             if change is not None:
-                kept, reason = self._after(change, way, compiled, batch)
+                kept, reason = self._after_change.keep(compiled, way, change, batch)
                 if reason is not None:
                     break
                 if kept is None:
@@ -244,34 +241,6 @@ class PlannedStep:
             if not can_prime(optimizer) and not self._state_made.by(optimizer):
                 return Reason(f"{type(optimizer).__name__} makes its state in its first step, which runs eagerly")
         return None
-
-    def _after(self, change: Change, key: Key, compiled: Compiled, batch: Any) -> tuple[Compiled | None, Reason | None]:
-        """What to do with a compiled step after a change: keep it, run eagerly for a reason, or (neither) make another.
-
-        Of anything that guards have noticed, capture tells once whether it matters at all. A tensor that was replaced,
-        and with "replan" whatever else changes, is captured again.
-        """
-        if change.kind == "way":
-            return None, None
-        if change.kind in ("guard", "batch") and (key, change.path) not in self._looked_at:
-            if len(self._looked_at) >= MOST_REMEMBERED:
-                self._looked_at.clear()
-            self._looked_at.add((key, change.path))
-            if self._compiler.is_still(compiled, batch):
-                compiled.reliance.forget(change)
-                again = compiled.reliance.change(batch_leaves(batch))  # one thing may have changed, and another with it
-                return (compiled, None) if again is None else self._after(again, key, compiled, batch)
-        if change.kind == "batch":
-            return None, None
-        if self.on_mismatch == "replan" or change.kind == "resident":
-            self._compiled.drop(key)
-            return None, None
-        if change.kind == "guard" and self._compiler.follow(change.path):
-            self._compiled.drop(key)  # a number that the user changes between steps (a loss weight) is an input now
-            return None, None
-        if change.kind == "guard":
-            return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
-        return compiled, Reason(change.sentence)
 
     # Running
 

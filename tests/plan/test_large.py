@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import time
 
@@ -12,9 +11,7 @@ from roam_lab.plan import make_plan
 from tests.plan.training_step import training_step
 
 
-@pytest.mark.parametrize("blocks", [200, pytest.param(2100, marks=pytest.mark.skipif(
-    not os.environ.get("ROAM_SLOW_TESTS"), reason="100,000 ops take up to a minute; set ROAM_SLOW_TESTS=1"))],
-)  # fmt: skip
+@pytest.mark.parametrize("blocks", [200, pytest.param(2100, marks=pytest.mark.slow)])  # 100,000 ops, up to a minute
 def test_a_large_step(blocks: int) -> None:
     graph = training_step(blocks)
     began = time.perf_counter()

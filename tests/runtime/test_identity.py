@@ -59,7 +59,15 @@ def assert_identical(model, optimizer, batch, loss=None, step=None):
     assert first_differences(eager, planned) == ()
 
 
-@pytest.mark.parametrize("name", sorted(MODELS))
+SLOW = ("bert", "densenet", "t5", "vit")
+"""Models whose kinds the others have, too, or tests/coverage."""
+
+
+def of_models(names):
+    return [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in sorted(names)]
+
+
+@pytest.mark.parametrize("name", of_models(MODELS))
 def test_models(name, device):
     torch.manual_seed(0)
     model, batch, loss = MODELS[name]()
@@ -100,7 +108,10 @@ def test_optimizers_that_have_run_before(name, device):
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))
-@pytest.mark.parametrize("make_optimizer", [adamw, adamw_groups, OPTIMIZERS["sgd_momentum_single"]])
+@pytest.mark.parametrize(
+    "make_optimizer",
+    [adamw, pytest.param(adamw_groups, marks=pytest.mark.slow), OPTIMIZERS["sgd_momentum_single"]],
+)
 def test_user_steps(name, make_optimizer, device):
     torch.manual_seed(0)
     model, batch, _ = tiny()
@@ -116,7 +127,7 @@ def test_user_steps_with_checkpointing(name, device):
     assert_identical(model, adamw(model.parameters()), on(device, batch), step=STEPS[name])
 
 
-@pytest.mark.parametrize("name", ["resnet", "densenet", "gpt2"])
+@pytest.mark.parametrize("name", of_models(["resnet", "densenet", "gpt2"]))
 def test_evaluation_mode(name, device):
     """Frozen statistics and no dropout: fine-tuning as many do it."""
     torch.manual_seed(0)

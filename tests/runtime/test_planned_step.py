@@ -11,7 +11,6 @@ import roam_lab as roam
 from roam_lab.capture import as_step, capture_step
 from roam_lab.errors import MismatchError, RoamWarning
 from roam_lab.plan import make_plan
-from roam_lab.runtime import step_compiler
 from roam_lab.runtime.identity import digests
 
 
@@ -208,27 +207,6 @@ def test_nothing_of_a_traced_graph_is_kept():
     gc.collect()
     assert sum(isinstance(one, FakeTensor) for one in gc.get_objects()) == before
     assert len(hooked._compiled) == 1
-
-
-def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
-    hooked = train(adamw, count=1)
-    captures, capture = [], step_compiler.capture_step
-    monkeypatch.setattr(step_compiler, "capture_step", lambda *a, **k: captures.append(1) or capture(*a, **k))
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for note in ("one", "two", "three"):
-            hooked.model.note = note
-            hooked(torch.randn(5, 3))
-    assert (hooked.planned_steps, hooked.eager_steps, len(captures)) == (4, 0, 1)
-
-
-@pytest.mark.parametrize("on_mismatch", ["eager", "error", "replan"])
-def test_a_number_that_the_user_changes_becomes_an_input(on_mismatch):
-    hooked = train(adamw, count=1, on_mismatch=on_mismatch)
-    for scale in (3.0, 4.0, 2.0):
-        hooked.model.scale = scale
-        hooked(torch.randn(5, 3))
-    assert (hooked.planned_steps, hooked.eager_steps, hooked.reasons) == (4, 0, {})
 
 
 def test_the_watch_of_one_hook_is_no_change_to_another():

@@ -221,6 +221,7 @@ def test_errors_of_runs_are_one_sentence(file, name, kind, words):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow  # tests/test_cli.py verifies a file, too
 def test_fresh_processes_agree(file, capfd):
     stages = []
     result = verify_file(

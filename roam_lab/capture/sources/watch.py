@@ -121,15 +121,16 @@ class Watch:
 
     def unchanged(self) -> bool:
         """Whether everything is the very object that it was; False may still mean equal by value."""
-        if self._dead or any(self._empty):
+        if self._dead:
             return False
         now = self._read()
-        if list(map(type, self._modules)) != self._types:
-            return False
         if _FAST:
             if not _at(now, self._seen):
                 return False
         elif len(self._kept) != len(now) or not all(map(is_, now, map(_strong, self._kept))):
+            return False
+        # after they were read: the processor has them at hand
+        if any(self._empty) or list(map(type, self._modules)) != self._types:
             return False
         return not self._partial or all(not self._differing(index) for index in self._partial)
 

@@ -1,0 +1,30 @@
+"""What `make test` leaves out, and where it begins."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+LONGEST = (
+    "tests/coverage/test_coverage.py",
+    "tests/runtime/test_identity.py",
+    "tests/test_notebooks.py",
+    "tests/runtime/test_damage.py",
+    "tests/runtime/test_verify.py",
+    "tests/runtime/test_hook.py",
+    "tests/lab/test_panel_in_browser.py",
+    "tests/test_workbench.py",
+    "tests/test_cli.py",
+)
+"""Files that take minutes: they come first, so that no worker is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Longest files first; tests marked slow are skipped without ROAM_SLOW_TESTS."""
+    rank = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    if not os.environ.get("ROAM_SLOW_TESTS"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="takes long; make test-slow runs it"))

@@ -1,0 +1,128 @@
+"""After a change a compiled step is kept, made again, or left with a reason; eager steps say what is right."""
+
+import copy
+import warnings
+
+import pytest
+import torch
+from torch import nn
+
+import roam_lab as roam
+from roam_lab.capture import as_step, capture_step
+from roam_lab.errors import MismatchError, RoamWarning
+from roam_lab.plan import make_plan
+from roam_lab.runtime import after_change, step_compiler
+from roam_lab.runtime.identity import digests
+
+
+class Scaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer, self.drop = nn.Linear(3, 2), nn.Dropout(0.2)
+        self.scale, self.note, self.kind = 2.0, "none", "squared"
+
+    def forward(self, x):
+        y = self.drop(self.layer(x)) * self.scale
+        return y.pow(2).mean() if self.kind == "squared" else y.abs().mean()
+
+
+class Life:
+    """A hooked model that has trained one step, and its twin that trains eagerly."""
+
+    def __init__(self, on_mismatch="eager"):
+        torch.manual_seed(0)
+        self.twin = Scaled()
+        model = copy.deepcopy(self.twin)
+        loss = as_step(lambda model, batch: model(batch))
+        self.twins_optimizer = torch.optim.AdamW(self.twin.parameters())
+        optimizer = torch.optim.AdamW(model.parameters())
+        plan = make_plan(capture_step(model, optimizer, torch.randn(5, 3), loss).graph)
+        self.hooked = roam.hook(plan, model, optimizer, loss=lambda model, batch: model(batch), on_mismatch=on_mismatch)
+        self.eager = lambda batch: loss(self.twin, self.twins_optimizer, batch)
+        self.batches = torch.Generator().manual_seed(1)
+        self.train()
+
+    def change(self, change):
+        change(self.hooked.model)
+        change(self.twin)
+
+    def train(self):
+        """One step each; both must leave the same."""
+        batch, state = torch.randn(5, 3, generator=self.batches), torch.get_rng_state()
+        self.eager(batch)
+        torch.set_rng_state(state)
+        self.hooked(batch)
+        assert digests(self.hooked.model, self.hooked.optimizer) == digests(self.twin, self.twins_optimizer)
+
+    def counts(self):
+        return self.hooked.planned_steps, self.hooked.eager_steps
+
+
+def setting(name, value):
+    return lambda model: setattr(model, name, value)
+
+
+def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
+    life = Life()
+    captures, capture = [], step_compiler.capture_step
+    monkeypatch.setattr(step_compiler, "capture_step", lambda *a, **k: captures.append(1) or capture(*a, **k))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for note in ("one", "two", "three"):
+            life.change(setting("note", note))
+            life.train()
+    assert (life.counts(), len(captures)) == ((4, 0), 1)
+
+
+def test_what_was_looked_at_is_forgotten_beyond_a_limit(monkeypatch):
+    monkeypatch.setattr(after_change, "MOST_REMEMBERED", 2)
+    life = Life()
+    for number in range(3):
+        life.change(setting(f"note {number}", number))
+        life.train()
+    assert life.counts() == (4, 0)
+    assert len(life.hooked._after_change._looked_at) <= 2
+
+
+@pytest.mark.parametrize("on_mismatch", ["eager", "error", "replan"])
+def test_a_number_that_the_user_changes_becomes_an_input(on_mismatch):
+    life = Life(on_mismatch)
+    for scale in (3.0, 4.0, 2.0):
+        life.change(setting("scale", scale))
+        life.train()
+    assert (life.counts(), life.hooked.reasons) == ((4, 0), {})
+
+
+@pytest.mark.parametrize("on_mismatch", ["eager", "error", "replan"])
+def test_a_tensor_that_was_replaced_is_captured_again(on_mismatch):
+    life = Life(on_mismatch)
+
+    def replace(model):
+        with torch.no_grad():
+            model.layer.weight.data = model.layer.weight.detach() * 0.5
+
+    life.change(replace)
+    life.train()
+    assert (life.counts(), life.hooked.reasons) == ((2, 0), {})
+
+
+def test_another_step_is_run_eagerly_with_a_reason():
+    life = Life()
+    life.change(setting("kind", "absolute"))
+    with pytest.warns(RoamWarning, match=r"model\.kind was 'squared' and is 'absolute' now"):
+        life.train()
+    assert life.hooked.reasons == {"model.kind has changed since the step was captured": 1}
+    life.change(setting("kind", "squared"))
+    life.train()
+    assert life.counts() == (2, 1)
+
+
+def test_another_step_is_planned_with_replan_and_an_error_where_that_is_wanted():
+    life = Life("replan")
+    life.change(setting("kind", "absolute"))
+    life.train()
+    assert (life.counts(), life.hooked.reasons) == ((2, 0), {})
+    life = Life("error")
+    life.change(setting("kind", "absolute"))
+    with pytest.raises(MismatchError, match=r"model\.kind was 'squared' and is 'absolute' now"):
+        life.train()
