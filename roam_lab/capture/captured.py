@@ -20,6 +20,7 @@ from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
+from roam_lab.capture.views_in_place import views_under_new_names
 from roam_lab.errors import DataDependentError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
@@ -101,6 +102,7 @@ def capture_step(
     eager_graph = build_step(trace.module, name, dict(kinds), workspace=False).graph
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
+    views_under_new_names(trace.module)
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions)
     built = build_step(trace.module, name, dict(kinds), workspace=True, checks=checks)

@@ -10,14 +10,20 @@ import torch
 from torch.nn import functional
 
 from roam_lab.capture.replaced import replaced
-from roam_lab.capture.torch_internals import TorchDispatchMode
+from roam_lab.capture.torch_internals import FakeTensor, TorchDispatchMode
 
 
 @contextmanager
 def ways_as_in_eager() -> Iterator[None]:
     """While a step is traced whose values may be asked for."""
     apply = _applied(torch.nn.Module._apply)
-    with replaced([(functional, "one_hot", _one_hot), (torch.nn.Module, "_apply", apply)]):
+    with replaced(
+        [
+            (functional, "one_hot", _one_hot),
+            (torch.nn.Module, "_apply", apply),
+            (torch.Tensor, "__format__", _formatted),
+        ]
+    ):
         yield
 
 
@@ -41,6 +47,19 @@ def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
 
 
 _original_one_hot = functional.one_hot
+
+
+def _formatted(tensor: torch.Tensor, how: str) -> str:
+    """f"{count}" reads the number of a tensor without dimensions; of a fake it would be a text about the fake. What is
+    read is from then on a condition of the step."""
+    if not isinstance(tensor, FakeTensor) or isinstance(tensor, torch.nn.Parameter) or tensor.dim():
+        return _original_format(tensor, how)
+    kind: Any = float if tensor.is_floating_point() else complex if tensor.is_complex() else int
+    value = tensor.detach().item()
+    return format(bool(value) if tensor.dtype is torch.bool else kind(value), how)
+
+
+_original_format = torch.Tensor.__format__
 
 
 class _Names(TorchDispatchMode):

@@ -22,6 +22,9 @@ UNTOLD = frozenset(
 """Ops that compute nothing, and of which tracing runs others than eager does."""
 
 
+_NUMBER_AS_TENSOR = "aten.scalar_tensor.default"
+"""What a symbol goes through where `tensor[mask] = number` makes a tensor of a plain number unseen."""
+
 _SHAPES_FOR_THEIR_BACKWARD = {getattr(torch.ops.aten._ctc_loss, name) for name in torch.ops.aten._ctc_loss.overloads()}
 """Ops whose second result has a shape that depends on values, and which only their own backward looks at."""
 
@@ -79,6 +82,9 @@ class Guide:
         given = pytree.tree_leaves(in_sequence(func, args, kwargs))
         backward = in_backward()
         found = self._following(label, given, backward)
+        if found is None and label == _NUMBER_AS_TENSOR and isinstance(given[0], torch.SymInt | torch.SymFloat):
+            self._extra = True
+            return
         if found is None and moves(label, backward) and not (writes(label) and self._is_known(given[0])):
             self._extra = self._apart = True
             return

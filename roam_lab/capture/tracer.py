@@ -122,7 +122,7 @@ class Tracer:
         except _AGAIN:
             raise
         except Exception as error:
-            if not isinstance(error, RoamError) and self.unfixed_whole_numbers():
+            if not isinstance(error, RoamError) and (self.unfixed_whole_numbers() or self.batch_numbers):
                 raise ShapeOfValuesError(traceback_user_line(error.__traceback__)) from error
             raise explain(error, eager_runs=self._guide is not None) from error
         finally:
