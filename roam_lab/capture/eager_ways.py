@@ -59,7 +59,7 @@ def _formatted(tensor: torch.Tensor, how: str) -> str:
     return format(bool(value) if tensor.dtype is torch.bool else kind(value), how)
 
 
-_original_format = torch.Tensor.__format__
+_original_format: Callable[[torch.Tensor, str], str] = torch.Tensor.__format__
 
 
 class _Names(TorchDispatchMode):

@@ -1,5 +1,7 @@
 """A trace made again with what the one before has shown."""
 
+import functools
+
 import pytest
 import torch
 from torch import nn
@@ -105,3 +107,26 @@ def test_torch_keeps_little_of_a_trace(monkeypatch):
     monkeypatch.setattr(torch_internals, "_MOST_KNOWN_OF_FAKES", 1)
     capture_step(model, optimizer, torch.randn(4, 3), function)
     assert not FakeTensorMode.cache
+
+
+@functools.lru_cache
+def table(height, width):
+    return torch.arange(float(height * width)).reshape(height, width)
+
+
+def test_a_number_of_the_batch_that_has_to_be_hashed_is_a_constant_of_the_batch():
+    def loss(model, batch):
+        return (model(batch["x"]) * table(*batch["size"])).mean()
+
+    def trained(hooked):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        optimizer = torch.optim.AdamW(model.parameters())
+        batches = [{"x": torch.randn(4, 3), "size": (4, 2)} for _ in range(3)]
+        step = lambda batch: as_step(loss)(model, optimizer, batch)  # noqa: E731
+        if hooked:
+            plan = roam.profile(model, batches[0], optimizer, loss=loss).plan()
+            step = roam.hook(plan, model, optimizer, loss=loss, on_mismatch="error")
+        return [step(batch).item() for batch in batches], digests(model, optimizer)
+
+    assert trained(hooked=True) == trained(hooked=False)

@@ -5,12 +5,14 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+import roam_lab as roam
 from roam_lab.capture import TrainingStep, as_step, capture_step
 from roam_lab.capture.guide import Guide, is_told
 from roam_lab.capture.moves import is_view
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.eager import record
+from roam_lab.runtime.identity import digests
 
 ADD, RELU = torch.ops.aten.add.Tensor, torch.ops.aten.relu.default
 
@@ -289,3 +291,37 @@ def test_a_capture_that_does_not_follow_its_log():
     model.other = True
     with parted(r"test_guide\.py:\d+: the captured step runs aten\.relu\.default where the eager step runs aten\.tanh"):
         capture_step(model, optimizer, batch, step, log=log)
+
+
+class ByMask(torch.optim.Optimizer):
+    """Writes a setting where a mask is true, as Rprop does."""
+
+    def __init__(self, parameters):
+        super().__init__(parameters, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                step = p.grad.sign()
+                step[step.gt(0)] = group["lr"]
+                p.sub_(step)
+
+
+def test_a_setting_that_is_written_by_a_mask_is_an_input():
+    def trained(hooked):
+        torch.manual_seed(0)
+        model, batch = nn.Linear(3, 2), torch.randn(4, 3)
+        optimizer = ByMask(model.parameters())
+        loss = lambda model, batch: model(batch).pow(2).mean()  # noqa: E731
+        step = lambda batch: as_step(loss)(model, optimizer, batch)  # noqa: E731
+        if hooked:
+            plan = roam.profile(model, batch, optimizer, loss=loss).plan()
+            step = roam.hook(plan, model, optimizer, loss=loss, on_mismatch="error")
+        losses = []
+        for rate in (0.1, 0.2, 0.05):
+            optimizer.param_groups[0]["lr"] = rate
+            losses.append(step(batch).item())
+        return losses, digests(model, optimizer)
+
+    assert trained(hooked=True) == trained(hooked=False)
