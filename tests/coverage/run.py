@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROWS = ROOT / "build" / "coverage.jsonl"
 MODELS = ROOT / "tests" / "coverage" / "models"
 HELPERS = ("noise", "pictures", "plain_parts", "plain_readers", "plain_small", "tiny")
-LIMIT_SECONDS = 120
+LIMIT_SECONDS = 240
 PACKAGES = ("torch", "transformers", "diffusers")
 PRELOADED = (
     "transformers",

@@ -86,8 +86,8 @@ def given(model: Any, batch: Callable[[], dict[str, Any]]) -> Made:
 def adder(models: Source) -> Callable[..., None]:
     """A function that adds a model of transformers to `models`.
 
-    Its arguments: name, family, class name, a function that makes a batch; `ci`; `criterion`, the loss where the model
-    has none; all else are fields of the configuration.
+    Its arguments: name, family, class name, a function that makes a batch; `ci`; `refused`; `criterion`, the loss where
+    the model has none; all else are fields of the configuration.
     """
 
     def build(class_name: str, batch: Callable[[], dict[str, Any]], criterion: Any, own: dict[str, Any]) -> Made:
@@ -95,9 +95,16 @@ def adder(models: Source) -> Callable[..., None]:
         return {**made, "loss": criterion} if criterion else made
 
     def add(
-        name: str, family: str, class_name: str, batch: Any, ci: bool = False, criterion: Any = None, **own: Any
+        name: str,
+        family: str,
+        class_name: str,
+        batch: Any,
+        ci: bool = False,
+        refused: str = "",
+        criterion: Any = None,
+        **own: Any,
     ) -> None:
-        models.add(name, family, partial(build, class_name, batch, criterion, own), ci)
+        models.add(name, family, partial(build, class_name, batch, criterion, own), ci, refused)
 
     return add
 

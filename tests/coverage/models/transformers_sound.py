@@ -41,7 +41,7 @@ def sounds(length: int = 800) -> Batch:
 
 
 CTC = {**WAVE, "ctc_zero_infinity": True, "ctc_loss_reduction": "mean"}
-_add("wav2vec2", "wave", "Wav2Vec2ForCTC", spoken, **CTC, ci=True)
+_add("wav2vec2", "wave", "Wav2Vec2ForCTC", spoken, **CTC, ci=True, refused="takes a shape from a value")
 _add(
     "wav2vec2_masked",
     "wave",
@@ -50,7 +50,7 @@ _add(
     **{**CTC, "apply_spec_augment": True, "mask_time_prob": 0.2, "mask_time_length": 2},
 )
 _add("wav2vec2_layerdrop", "wave", "Wav2Vec2ForCTC", spoken, **{**CTC, "layerdrop": 0.3})
-_add("wav2vec2_classes", "wave", "Wav2Vec2ForSequenceClassification", sounds, **WAVE)
+_add("wav2vec2_classes", "wave", "Wav2Vec2ForSequenceClassification", sounds, **WAVE, ci=True)
 _add("hubert", "wave", "HubertForCTC", spoken, **CTC)
 _add("wavlm", "wave", "WavLMForCTC", spoken, **CTC)
 _add("unispeech", "wave", "UniSpeechForCTC", spoken, **CTC)
