@@ -34,7 +34,7 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
     line = traceback_user_line(error.__traceback__)
     where = f"{line}: " if line else ""
     first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    if isinstance(error, _VALUES):
+    if isinstance(error, _VALUES) or (isinstance(error, TypeError) and "FakeTensor" in first):
         return DataDependentError(
             f"{where}the step branches on the value or takes a shape from the contents of a tensor, so no single graph "
             "describes it; use torch.where, or keep that part outside the step"

@@ -106,8 +106,9 @@ _OPTIONS_OF_GLIBC = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _OWN_MAPPING_BYTES = 2**16
 _MOST_IN_HEAP_BYTES = 4 * 2**20
-"""From then on: glibc's own limit follows what the process frees, up to 32 MiB, and cannot be given back to it. Blocks of
-this size cost a few per cent of a step to map, and leave no gaps; twice as much stays free on top, as is glibc's rule."""
+"""From then on: glibc's own limit follows what the process frees, up to 32 MiB, and cannot be given back to it. Blocks
+of this size cost a few per cent of a step to map, and leave no gaps; twice as much stays free on top, as is glibc's
+rule."""
 
 
 @cache

@@ -136,6 +136,20 @@ def test_the_line_named_is_the_very_one():
     assert refused(DataDependentError, Model(branch)).startswith(f"tests/capture/test_refusal.py:{number}: ")
 
 
+def test_a_size_that_is_a_tensor_is_no_matter_of_the_batch():
+    """LSTM makes its first state for packed sequences so."""
+    recurrent = nn.LSTM(4, 3)
+
+    def packed(y):
+        sequences = nn.utils.rnn.pack_padded_sequence(y[None], torch.tensor([2]), batch_first=True)
+        return recurrent(sequences)[1][0].sum() + y.sum()
+
+    model = Model(packed)
+    told = HERE + "the step branches on the value or takes a shape from the contents of a tensor"
+    with pytest.raises(DataDependentError, match=told):
+        capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(2, 4), as_step(lambda m, x: m(x)))
+
+
 def test_batches_that_the_model_does_not_accept():
     model = Model()
     told = refused(CaptureError, model, torch.randn(3, 7))
