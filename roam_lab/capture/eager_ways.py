@@ -50,13 +50,14 @@ _original_one_hot = functional.one_hot
 
 
 def _formatted(tensor: torch.Tensor, how: str) -> str:
-    """f"{count}" reads the number of a tensor without dimensions; of a fake it would be a text about the fake. What is
-    read is from then on a condition of the step."""
+    """f"{count}" reads the number of a tensor without dimensions; of a fake it would be a text about the fake. A count
+    that is read is from then on a condition of the step; a loss differs in each, and its text is a log's."""
     if not isinstance(tensor, FakeTensor) or isinstance(tensor, torch.nn.Parameter) or tensor.dim():
         return _original_format(tensor, how)
-    kind: Any = float if tensor.is_floating_point() else complex if tensor.is_complex() else int
-    value = tensor.detach().item()
-    return format(bool(value) if tensor.dtype is torch.bool else kind(value), how)
+    if tensor.is_floating_point() or tensor.is_complex():
+        raise TypeError("__format__ of a SymFloat")  # `refusal.explain` knows it
+    value = tensor.item()
+    return format(bool(value) if tensor.dtype is torch.bool else int(value), how)
 
 
 _original_format: Callable[[torch.Tensor, str], str] = torch.Tensor.__format__

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import os
 import threading
 from dataclasses import dataclass
@@ -12,6 +9,8 @@ from pathlib import Path
 from types import TracebackType
 
 import torch
+
+from roam_lab.runtime.heap import collect
 
 _STATUS = Path("/proc/self/status")
 _CLEAR_REFS = Path("/proc/self/clear_refs")
@@ -85,11 +84,9 @@ class PeakMeter:
 
 def release_free_memory(device: torch.device) -> None:
     """Collect garbage and hand free memory back: the C heap's to the system, the CUDA allocator's to the device."""
-    gc.collect()
+    collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-    with contextlib.suppress(OSError, AttributeError):  # only glibc has malloc_trim
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _status_bytes(key: str) -> int:

@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-WAYS_MET_ONCE = 3
-"""Ways that are captured though none of them was met again: a number that differs from step to step makes no end of
-them, and each takes seconds."""
 FREE_WAYS = 8
-"""Ways that are captured if some are met again."""
+"""Ways that are captured whatever happens."""
 STEPS_A_WAY = 10
 """And beyond these, how many planned steps each has to be worth."""
 
@@ -32,6 +29,5 @@ class Ways:
 
     def may_grow(self, key: Any) -> bool:
         """Whether one more way may be captured."""
-        captured, ran = self._captured[key], self._ran[key]
-        free = WAYS_MET_ONCE if ran <= captured else FREE_WAYS
-        return captured < free or ran >= STEPS_A_WAY * captured
+        captured = self._captured[key]
+        return captured < FREE_WAYS or self._ran[key] >= STEPS_A_WAY * captured

@@ -1,11 +1,13 @@
 """Functions of torch that ask whether they are given fakes go eager's way in a capture."""
 
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
 import roam_lab as roam
 from roam_lab.capture import TrainingStep, as_step, capture_step
+from roam_lab.errors import CaptureError
 from roam_lab.measure.eager import record
 from roam_lab.runtime.identity import digests
 
@@ -92,3 +94,16 @@ def test_a_text_made_of_a_count_is_a_condition():
     short[1] = 0
     batches = [full, short, full, short]
     assert trained_on(batches, hooked=True) == trained_on(batches, hooked=False)
+
+
+def test_a_text_made_of_a_loss_is_refused_as_a_log():
+    def told(model, batch):
+        value = model(batch).mean()
+        print(f"loss {value:.3f}")
+        return value
+
+    model, batch, step = nn.Linear(4, 2), torch.randn(3, 4), as_step(told)
+    optimizer = torch.optim.SGD(model.parameters())
+    log = record(TrainingStep(model, optimizer, step), batch).log
+    with pytest.raises(CaptureError, match=r"test_eager_ways.py:\d+: the step writes a number .* into a text"):
+        capture_step(model, optimizer, batch, step, log=log)

@@ -1,6 +1,6 @@
 """How many ways through a step may be captured."""
 
-from roam_lab.runtime.ways import FREE_WAYS, STEPS_A_WAY, WAYS_MET_ONCE, Ways
+from roam_lab.runtime.ways import FREE_WAYS, STEPS_A_WAY, Ways
 
 
 def test_ways_are_numbered_by_batch():
@@ -9,20 +9,13 @@ def test_ways_are_numbered_by_batch():
     assert ways.next("b") == 0
 
 
-def test_some_are_free_and_more_if_they_are_met_again():
+def test_some_are_free():
     ways = Ways()
-    for _ in range(WAYS_MET_ONCE):
+    for _ in range(FREE_WAYS):
         assert ways.may_grow("a")
         ways.next("a")
-        ways.ran("a")
     assert not ways.may_grow("a")
     assert ways.may_grow("b")
-    ways.ran("a")  # one of them once more
-    for _ in range(FREE_WAYS - WAYS_MET_ONCE):
-        assert ways.may_grow("a")
-        ways.next("a")
-        ways.ran("a")
-    assert not ways.may_grow("a")
 
 
 def test_more_have_to_be_earned():
