@@ -33,12 +33,7 @@ class Writer:
 
 def find_writer(node: Node) -> Writer | None:
     """The writer for a traced op, or None when its result cannot be given a place."""
-    if node.target in _untrue:
-        leaves = pytree.arg_tree_leaves(*node.args, **node.kwargs)
-        given = [leaf.meta.get("val") if isinstance(leaf, Node) else leaf for leaf in leaves]
-        if geometry(given) in _untrue[node.target]:
-            return None
-    return writer_for(node.target, node.args, node.meta.get("val"))
+    return None if is_untrue(node) else writer_for(node.target, node.args, node.meta.get("val"))
 
 
 def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
@@ -79,9 +74,13 @@ def note_untrue(target: Any, leaves: Sequence[Any]) -> None:
     _untrue.setdefault(target, set()).add(geometry(leaves))
 
 
-def any_untrue() -> bool:
-    """Whether a writer was seen to be untrue in this process."""
-    return bool(_untrue)
+def is_untrue(node: Node) -> bool:
+    """Whether the writer of this very op, on arguments of its geometry, was seen to be untrue in this process."""
+    if node.target not in _untrue:
+        return False
+    leaves = pytree.arg_tree_leaves(*node.args, **node.kwargs)
+    given = [leaf.meta.get("val") if isinstance(leaf, Node) else leaf for leaf in leaves]
+    return geometry(given) in _untrue[node.target]
 
 
 def _device_type(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from roam_lab.capture.sources.places import ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.training_step import roots_of
-from roam_lab.capture.writers import any_untrue
+from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
@@ -67,7 +67,9 @@ class StepCompiler:
             if fingerprint(captured.graph) == plan.graph_sha256:
                 self._planned_for = key
             else:
-                may_be = bool(captured.conditions) or any_untrue() or bool(self._numbers)
+                # where the plan was made, it may not have been known that an op's writer is untrue
+                untrue = any(map(is_untrue, captured.trace.module.graph.nodes))
+                may_be = bool(captured.conditions) or untrue or bool(self._numbers)
                 another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
