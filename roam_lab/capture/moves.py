@@ -51,7 +51,12 @@ def has_effect(op: Any) -> bool:
         op = op_named(op)
     if not isinstance(op, OpOverload):
         return False
-    return bool(op._schema.is_mutable) or torch.Tag.nondeterministic_seeded in op.tags
+    return bool(op._schema.is_mutable) or torch.Tag.nondeterministic_seeded in op.tags or writes_statistics(op)
+
+
+def writes_statistics(op: OpOverload) -> bool:
+    """Whether an op writes running statistics in training, which its schema does not tell."""
+    return op.overloadpacket in _WRITE_STATISTICS
 
 
 @functools.cache
@@ -61,3 +66,13 @@ def op_named(target: str) -> Any:
     for part in target.split("."):
         found = getattr(found, part, None)
     return found
+
+
+_WRITE_STATISTICS = {
+    getattr(torch.ops.aten, name)
+    for name in (
+        "native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm",
+        "batch_norm_update_stats", "batch_norm_gather_stats", "batch_norm_gather_stats_with_counts",
+    )
+    if hasattr(torch.ops.aten, name)
+}  # fmt: skip

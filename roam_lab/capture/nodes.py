@@ -7,14 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch.fx import Node
 
+from roam_lab.capture.moves import writes_statistics
 from roam_lab.capture.torch_internals import OpOverload, pytree
-
-_WRITE_STATISTICS = {
-    getattr(torch.ops.aten, name)
-    for name in ("native_batch_norm", "cudnn_batch_norm", "miopen_batch_norm")
-    if hasattr(torch.ops.aten, name)
-}
-"""Ops that write their running statistics in training, which their schemas do not tell."""
 
 
 def tensors_of(node: Node) -> list[torch.Tensor]:
@@ -44,7 +38,7 @@ def written_arguments(node: Node) -> Iterator[Node]:
     target = node.target
     if not isinstance(target, OpOverload):
         return
-    untold = target.overloadpacket in _WRITE_STATISTICS
+    untold = writes_statistics(target)
     if not target._schema.is_mutable and not untold:
         return
     arguments = target._schema.arguments

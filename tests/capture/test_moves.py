@@ -6,7 +6,7 @@ from torch import nn
 
 import roam_lab as roam
 from roam_lab.capture import as_step
-from roam_lab.capture.moves import is_view, moves, writes
+from roam_lab.capture.moves import has_effect, is_view, moves, writes
 from roam_lab.runtime.identity import digests
 
 
@@ -15,7 +15,7 @@ class Viewed(nn.Module):
 
     def __init__(self, act):
         super().__init__()
-        self.first, self.second, self.act = nn.Linear(6, 6), nn.Linear(6, 6), act
+        self.first, self.second, self.norm, self.act = nn.Linear(6, 6), nn.Linear(6, 6), nn.BatchNorm1d(6), act
 
     def forward(self, x):
         return self.act(self, self.first(x)).pow(2).mean()
@@ -49,7 +49,12 @@ def diagonal_written(model, y):
     return square + square.tril(-1).t()
 
 
-ACTS = [base_written, slice_written, filled_row_by_row, diagonal_written]
+def statistics_alone(model, y):
+    model.norm(y.detach())  # what it returns is not used; its statistics are kept
+    return y
+
+
+ACTS = [base_written, slice_written, filled_row_by_row, diagonal_written, statistics_alone]
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -82,6 +87,21 @@ def test_the_planned_steps_are_eagers(act):
 )
 def test_what_only_moves_data(target, forward, backward):
     assert (moves(target, False), moves(target, True)) == (forward, backward)
+
+
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("aten.native_batch_norm.default", True),
+        ("aten.batch_norm_update_stats.default", True),
+        ("aten.native_batch_norm_backward.default", False),
+        ("aten.add_.Tensor", True),
+        ("aten.bernoulli.p", True),
+        ("aten.mul.Tensor", False),
+    ],
+)
+def test_what_must_stay_though_nothing_reads_its_result(target, told):
+    assert has_effect(target) is told
 
 
 def test_views_and_writes_by_name():
