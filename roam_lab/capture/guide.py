@@ -198,10 +198,14 @@ class Guide:
         if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != told.shape and not empty):
             return tensor
         apart = owners.setdefault(tensor.untyped_storage()._cdata, told.storage) != told.storage
-        same = not apart and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
-        if same or tensor.storage_offset() != 0 or told.offset != 0:
+        if not apart and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride:
             return tensor
-        if tensor.untyped_storage()._cdata in self._storages:  # a view: its strides follow from its base
+        if tensor.untyped_storage()._cdata in self._storages:
+            alike = strides_that_matter(told.shape, tensor.stride()) == strides_that_matter(told.shape, told.stride)
+            if not alike or empty or not is_view(self.current.target if self.current else ""):
+                return tensor  # the strides of a view follow from its base
+            return tensor.as_strided(told.shape, told.stride)  # but dimensions of one entry may have any
+        if tensor.storage_offset() != 0 or told.offset != 0:
             return tensor
         mode, device = tensor.fake_mode, tensor.fake_device
         meta = torch.empty_strided(told.shape, told.stride, dtype=tensor.dtype, device="meta")

@@ -175,6 +175,20 @@ def test_views_keep_their_base(fakes):
         led.end(seen, None)
 
 
+def test_a_view_gets_the_strides_of_its_dimensions_of_one_entry(fakes):
+    """By them kernels choose a memory format, so they are eager's, where fakes have others."""
+    view = torch.ops.aten.view.default
+    base_told = tensor((4, 1, 3, 3), stride=(9, 1, 3, 1))
+    led = guide(op("aten.view.default", [base_told], [tensor((4, 1, 3, 3), stride=(9, 9, 3, 1), size=144)]))
+    base = fakes((4, 1, 3, 3), (9, 1, 3, 1))
+    led.begin(view, (base, [4, 1, 3, 3]), {}, None)
+    given = led.correct(view, base.as_strided((4, 1, 3, 3), (9, 1, 3, 1)))
+    assert given.stride() == (9, 9, 3, 1)
+    assert given.untyped_storage()._cdata == base.untyped_storage()._cdata
+    led.end(given, None)
+    led.finish()
+
+
 def test_a_workspace_gets_its_true_size(fakes):
     """Fakes give some kernels' workspaces no entries; eager saw how large they are."""
     led = guide(op("aten.relu.default", [tensor()], [tensor((5,), 1, dtype="uint8", size=5)]))
@@ -325,3 +339,27 @@ def test_a_setting_that_is_written_by_a_mask_is_an_input():
         return losses, digests(model, optimizer)
 
     assert trained(hooked=True) == trained(hooked=False)
+
+
+class ViewedForConvolution(nn.Module):
+    """A view of the same shape: eager's has other strides in the dimension of one entry, so another kernel runs."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear, self.convolution = nn.Linear(5, 5), nn.Conv2d(1, 1, 4)
+
+    def forward(self, x):
+        y = self.linear(x).unsqueeze(-1).clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
+        return self.convolution(torch.ops.aten.view(y, y.shape)).pow(2).mean()
+
+
+def test_a_kernel_chosen_by_the_stride_of_a_dimension_of_one_entry():
+    torch.manual_seed(0)
+    model, batch, step = ViewedForConvolution(), torch.randn(6, 5, 5), as_step(lambda model, batch: model(batch))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    log = record(TrainingStep(model, optimizer, step), batch).log
+    told = next(one for one in log.ops if one.target == "aten.convolution.default").arguments[0]
+    captured = capture_step(model, optimizer, batch, step, log=log)
+    nodes = captured.trace.module.graph.nodes
+    node = next(one for one in nodes if one.target is torch.ops.aten.convolution.default)
+    assert node.args[0].meta["val"].stride() == told.stride == (25, 25, 5, 1)
