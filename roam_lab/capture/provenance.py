@@ -23,7 +23,7 @@ from roam_lab.capture.torch_internals import (
 )
 from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.capture.user_lines import user_line
-from roam_lab.errors import CaptureError
+from roam_lab.errors import CaptureError, DataDependentError
 
 META_KEY = "roam"
 LOG_KEY = "roam_log"
@@ -108,6 +108,12 @@ class ProvenanceMode(TorchDispatchMode):
             raise CaptureError(
                 f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes "
                 f"({_called(func)}), which cannot be planned yet; train this step eagerly, or communicate outside of it"
+            )
+        if func is torch.ops.aten._pack_padded_sequence.default:
+            raise DataDependentError(
+                f"{user_line(sys._getframe(1)) or 'the step'}: a packed sequence has as many rows as its lengths add up "
+                "to, and these are values, so no single graph describes it; pad to one length and mask, or train this "
+                "step eagerly"
             )
         if func.namespace == "aten":  # what asks for a tensor's device comes from C++ that no exception may leave
             self._check()
