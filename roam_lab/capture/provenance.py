@@ -112,8 +112,8 @@ class ProvenanceMode(TorchDispatchMode):
         if func is torch.ops.aten._pack_padded_sequence.default:
             raise DataDependentError(
                 f"{user_line(sys._getframe(1)) or 'the step'}: a packed sequence has as many rows as its lengths add "
-                "up to, and these are values, so no single graph describes it; pad to one length and mask, or train this "
-                "step eagerly"
+                "up to, and these are values, so no single graph describes it; pad to one length and mask, or train "
+                "this step eagerly"
             )
         if func.namespace == "aten":  # what asks for a tensor's device comes from C++ that no exception may leave
             self._check()
