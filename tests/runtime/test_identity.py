@@ -59,7 +59,7 @@ def assert_identical(model, optimizer, batch, loss=None, step=None):
     assert first_differences(eager, planned) == ()
 
 
-SLOW = ("bert", "densenet", "t5", "vit")
+SLOW = ("bert", "densenet", "t5", "unet", "vit")
 """Models whose kinds the others have, too, or tests/coverage."""
 
 

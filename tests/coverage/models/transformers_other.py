@@ -118,7 +118,7 @@ SERIES = {
     "num_time_features": 2,
     "d_model": 16,
 }
-_add("time_series_transformer", "time series", "TimeSeriesTransformerForPrediction", series, **SERIES, ci=True)
+_add("time_series_transformer", "time series", "TimeSeriesTransformerForPrediction", series, **SERIES)
 _add("informer", "time series", "InformerForPrediction", series, **SERIES)
 _add("autoformer", "time series", "AutoformerForPrediction", series, **SERIES, label_length=4, moving_average=5)
 PATCHES = {"num_input_channels": 2, "context_length": 16, "prediction_length": 4, "patch_length": 4, "patch_stride": 4}

@@ -102,7 +102,6 @@ _add(
     depths=[2, 2],
     num_heads=[2, 4],
     window_size=4,
-    ci=True,
 )
 _add(
     "swinv2",
