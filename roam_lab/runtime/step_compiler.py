@@ -14,7 +14,8 @@ from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
-from roam_lab.plan import Plan, make_plan
+from roam_lab.plan import Plan
+from roam_lab.plan.apart import plan_apart
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.heap import collect
@@ -73,7 +74,7 @@ class StepCompiler:
                 another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
-                plan = make_plan(captured.graph, seed=plan.seed, environment=captured.environment)
+                plan = plan_apart(captured.graph, seed=plan.seed, environment=captured.environment)
             _prime(training, captured)
             changed = captured.trace.changed | (expected.changed if expected is not None else frozenset())
             guards = guards_of(training, changed)

@@ -1,0 +1,50 @@
+"""Planning in a process of its own, which takes its memory with it: up to 100 MiB of solvers and compiled searches."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from roam_lab.interrupt import deaf_children
+from roam_lab.ir import Graph, captured_order, live_peak
+from roam_lab.ir.graph_json import save_graph
+from roam_lab.plan.plan import Plan
+from roam_lab.plan.plan_json import load_plan
+from roam_lab.plan.planner import make_plan
+
+LEAST_BYTES = 16 * 2**20
+"""Steps whose captured peak is below are planned in this process: starting another takes a second."""
+
+
+def plan_apart(graph: Graph, *, seed: int, environment: Mapping[str, str]) -> Plan:
+    """The plan that `make_plan` makes, made where its memory does not add to that of a training process.
+
+    Where no other process can be had, this one plans. Raises what `make_plan` raises.
+    """
+    if live_peak(graph, captured_order(graph)).bytes >= LEAST_BYTES:
+        plan = _by_child(replace(graph, environment=environment), seed)
+        if plan is not None:
+            return replace(plan, graph=graph)
+    return make_plan(graph, seed=seed, environment=environment)
+
+
+def _by_child(graph: Graph, seed: int) -> Plan | None:
+    with tempfile.TemporaryDirectory(prefix="roam_plan_") as folder:
+        asked, answer = Path(folder, "graph.json"), Path(folder, "plan.roam.json")
+        save_graph(graph, asked)
+        command = [sys.executable, str(Path(__file__).with_name("apart_child.py")), str(asked), str(answer), str(seed)]
+        nowhere = subprocess.DEVNULL
+        try:
+            with deaf_children():
+                child = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=nowhere)
+        except (OSError, TypeError):  # a Python inside another program may not know its own name
+            return None
+        try:
+            child.wait()
+        finally:
+            child.kill()
+        return load_plan(answer, graph) if child.returncode == 0 else None

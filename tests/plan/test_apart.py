@@ -1,0 +1,74 @@
+"""Plans made in a process of their own are those that this process makes."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from roam_lab.ir import Graph, Op, Storage
+from roam_lab.plan import apart, make_plan
+from roam_lab.plan.apart import LEAST_BYTES, plan_apart
+
+ENVIRONMENT = {"device": "cuda", "torch": "2.13.0"}
+
+
+def steps(size):
+    """Two branches of two ops each, and one that joins them."""
+    storages = tuple(Storage(size * weight) for weight in (4, 1, 5, 2, 1))
+    ops = (
+        Op("a", "t", creates=(0,)),
+        Op("b", "t", (0,), (1,), (0,)),
+        Op("c", "t", creates=(2,)),
+        Op("d", "t", (2,), (3,), (2,)),
+        Op("e", "t", (1, 3), (4,), (1, 3)),
+    )
+    return Graph("branches", storages, ops)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The commands of the processes that were started."""
+    found, popen = [], subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda command, **more: found.append(command) or popen(command, **more))
+    return found
+
+
+def test_a_large_step_is_planned_by_another_process(started):
+    graph = steps(LEAST_BYTES)
+    plan = plan_apart(graph, seed=3, environment=ENVIRONMENT)
+    assert len(started) == 1
+    assert plan == make_plan(graph, seed=3, environment=ENVIRONMENT)
+    assert plan.graph is graph
+    assert plan.environment.items() >= ENVIRONMENT.items()
+
+
+def test_a_small_step_is_planned_here(started):
+    graph = steps(64)
+    assert plan_apart(graph, seed=0, environment={}) == make_plan(graph, environment={})
+    assert started == []
+
+
+@pytest.mark.parametrize("python", [None, "/nowhere/python", "/bin/false"])
+def test_where_no_process_can_be_had_this_one_plans(monkeypatch, python):
+    if python == "/bin/false" and not os.path.exists(python):
+        pytest.skip("there is no /bin/false here")
+    monkeypatch.setattr(sys, "executable", python)
+    graph = steps(LEAST_BYTES)
+    assert plan_apart(graph, seed=0, environment={}) == make_plan(graph, environment={})
+
+
+def test_the_process_ends_with_an_interrupt(monkeypatch, tmp_path):
+    ended = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            if not ended:
+                ended.append(self)
+                raise KeyboardInterrupt
+            return super().wait(timeout)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        apart.plan_apart(steps(LEAST_BYTES), seed=0, environment={})
+    assert ended[0].wait(10) == -9
