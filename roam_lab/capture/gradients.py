@@ -66,8 +66,8 @@ class Gradients:
         left = {name: tensor.grad for name, tensor in self._tensors.items() if tensor.grad is not None}
         if left and not self._stepped:
             raise CaptureError(
-                "the step leaves gradients and steps no optimizer, so they are meant for a later call; do all "
-                "micro-batches of one update in one step"
+                "the step leaves gradients and steps no optimizer, so they may be meant for a later call; do all "
+                "micro-batches of one update in one step, or clear them at its end (model.zero_grad())"
             )
         if left and not self._zeroed:
             raise CaptureError(

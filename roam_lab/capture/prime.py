@@ -74,7 +74,8 @@ def _prime_through_init_group(optimizer: torch.optim.Optimizer, missing: list[to
     lent = [p for p in missing if p.grad is None]
     try:
         for p in lent:
-            p.grad = torch.zeros((), dtype=p.dtype, device=p.device).expand(p.shape)
+            none = torch.zeros((), dtype=p.dtype, device=p.device)
+            p.grad = none.expand(p.shape) if p.numel() != 1 else none.reshape(p.shape)  # state like it has its strides
         for group in optimizer.param_groups:
             mine = {**group, "params": [p for p in group["params"] if id(p) in wanted]}
             init_group(mine, *([] for _ in lists))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -20,6 +20,7 @@ from roam_lab.capture.torch_internals import (
 )
 from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import CaptureError, DataDependentError, RoamError
+from roam_lab.interrupt import held
 
 _VALUES = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOutputShapeException)
 
@@ -54,6 +55,11 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
             f"{where}the step writes a number that it reads out of a tensor into a text (a print, a log), which a "
             "planned step would not do again; keep the number in a list, or print after the step"
         )
+    if "SymInt" in first or "SymFloat" in first:
+        return CaptureError(
+            f"{where}a number that changes from step to step is given to what takes a plain number only "
+            f"({first[:160]}); keep it fixed, or do that part outside the step"
+        )
     if isinstance(error, torch.OutOfMemoryError):
         return CaptureError(f"{where}memory ran out while the step was captured; build the model on the meta device")
     if eager_runs:
@@ -78,6 +84,36 @@ def refuse_sparse(module: torch.fx.GraphModule) -> None:
                     f"{line}{node.target} makes a sparse tensor, which cannot be planned; make it dense "
                     "(sparse=False of an Embedding)"
                 )
+
+
+def refuse_own_generators(module: torch.fx.GraphModule, known: Collection[torch.Generator]) -> None:
+    """Raises CaptureError for an op that draws from a torch.Generator that the step has made itself.
+
+    `known`: the generators that were there before.
+    """
+    for node in module.graph.nodes:
+        value = getattr(module, node.target, None) if node.op == "get_attr" else None
+        if isinstance(value, torch.Generator) and not any(_is_same(value, one) for one in known):
+            where = next(iter(node.users)).meta.get(META_KEY)
+            line = f"{where.source}: " if where and where.source else ""
+            raise CaptureError(
+                f"{line}the step draws from a torch.Generator that it makes itself, and a planned step would draw on "
+                "from one; make it once and keep it outside the step, or seed with torch.manual_seed"
+            )
+
+
+def _is_same(generator: torch.Generator, other: torch.Generator) -> bool:
+    """Whether both are one generator, for which torch may make several Python objects: a seed given to one is then the
+    other's."""
+    if generator.device != other.device:
+        return False
+    state, seed = other.get_state(), (generator.initial_seed() + 1) % 2**31
+    with held():
+        try:
+            other.manual_seed(seed)
+            return generator.initial_seed() == seed
+        finally:
+            other.set_state(state)
 
 
 def refuse_closure(optimizer: torch.optim.Optimizer) -> None:

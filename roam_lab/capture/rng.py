@@ -17,18 +17,28 @@ _library = torch.library.Library("roam_lab", "DEF")
 _TAGS = (torch.Tag.nondeterministic_seeded,)
 _library.define("get_rng_state() -> Tensor", tags=_TAGS)
 _library.define("set_rng_state(Tensor state) -> ()", tags=_TAGS)
+_library.define("manual_seed(SymInt seed) -> ()", tags=_TAGS)
 _library.define("get_cuda_rng_state(int device) -> Tensor", tags=_TAGS)
 _library.define("set_cuda_rng_state(Tensor state, int device) -> ()", tags=_TAGS)
 
-_get, _set = torch.get_rng_state, torch.set_rng_state
+_get, _set, _seed = torch.get_rng_state, torch.set_rng_state, torch.manual_seed
 _get_cuda, _set_cuda = torch.cuda.get_rng_state, torch.cuda.set_rng_state
 _CPU_STATE_BYTES = _get().numel()
 _CUDA_STATE_BYTES = 16
 
 _library.impl("get_rng_state", lambda: _get(), "CompositeExplicitAutograd")
 _library.impl("set_rng_state", lambda state: _set(state), "CompositeExplicitAutograd")
+_library.impl("manual_seed", lambda seed: _manual_seed(seed), "CompositeExplicitAutograd")
 _library.impl("get_cuda_rng_state", lambda device: _get_cuda(device), "CompositeExplicitAutograd")
 _library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(state, device), "CompositeExplicitAutograd")
+
+
+def _manual_seed(seed: int) -> None:
+    _seed(int(seed))
+
+
+def _fake_seed(seed: int) -> None:
+    return None
 
 
 def _fake_get() -> torch.Tensor:
@@ -50,6 +60,7 @@ def _fake_set_cuda(state: torch.Tensor, device: int) -> None:
 _FAKES: dict[str, Callable[..., Any]] = {
     "get_rng_state": _fake_get,
     "set_rng_state": _fake_set,
+    "manual_seed": _fake_seed,
     "get_cuda_rng_state": _fake_get_cuda,
     "set_cuda_rng_state": _fake_set_cuda,
 }
@@ -64,11 +75,18 @@ def _index(device: Any) -> int:
 
 @contextmanager
 def rng_as_ops() -> Iterator[None]:
-    """While a step is traced, `torch.(cuda.)get_rng_state` and `set_rng_state` are the ops above."""
+    """While a step is traced, `torch.(cuda.)get_rng_state`, `set_rng_state` and `torch.manual_seed` are these ops."""
     ops = torch.ops.roam_lab
+
+    def manual_seed(seed: Any) -> torch.Generator:
+        ops.manual_seed(seed if isinstance(seed, torch.SymInt) else int(seed))
+        return torch.default_generator
+
     patches: list[Replacement] = [
         (torch, "get_rng_state", lambda: ops.get_rng_state()),
         (torch, "set_rng_state", lambda new_state: ops.set_rng_state(new_state)),
+        (torch, "manual_seed", manual_seed),
+        (torch.random, "manual_seed", manual_seed),
         (torch.cuda, "get_rng_state", lambda device=None: ops.get_cuda_rng_state(_index(device))),
         (
             torch.cuda,

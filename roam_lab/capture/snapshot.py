@@ -75,7 +75,8 @@ class RandomState:
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
 
     def check(self) -> None:
-        """Raises CaptureError when Python's or NumPy's generator has moved: a graph cannot draw from them."""
+        """Raises CaptureError when Python's or NumPy's generator has moved: a graph cannot draw from them. When torch's
+        own has, though no op was run for real, the step has seeded it."""
         moved = {
             "Python's random module": self._python != random.getstate(),
             "numpy.random": any(
@@ -88,6 +89,12 @@ class RandomState:
                     f"the step draws from {name}, and a captured step would use the same number for ever; "
                     "draw with torch, or pass the number in the batch"
                 )
+
+        if not torch.equal(self._torch, torch.get_rng_state()):
+            raise CaptureError(
+                "the step seeds torch's random generator in a way that no op shows (torch.seed, a generator's own "
+                "manual_seed or set_state), which a planned step would not do again; use torch.manual_seed"
+            )
 
     def restore(self) -> None:
         """Set every generator back to the moment of construction; an interrupt waits until that is done."""

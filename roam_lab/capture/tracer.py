@@ -24,7 +24,7 @@ from roam_lab.capture.moves import has_effect
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.own_changes import OwnChanges
 from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow, own_nodes
-from roam_lab.capture.refusal import explain, refuse_sparse, unlogged
+from roam_lab.capture.refusal import explain, refuse_own_generators, refuse_sparse, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
@@ -116,6 +116,8 @@ class Tracer:
                 outputs = PythonOutputs(symbols, self._outside.met)
                 module = self._made(python, outputs, reachable)
                 refuse_sparse(module)
+                kept = [one for _, one in reachable.stateful if isinstance(one, torch.Generator)]
+                refuse_own_generators(module, [torch.default_generator, *kept])
                 self._outside.check_gradients()
                 random.check()
             constants = self._outside.held(self._model)

@@ -10,9 +10,7 @@ from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.step_compiler import Key, StepCompiler
-
-MOST_REMEMBERED = 256
-"""Batches, modes and changes that a hook remembers something about; beyond that it forgets them all."""
+from roam_lab.runtime.ways import MOST_REMEMBERED
 
 
 class AfterChange:

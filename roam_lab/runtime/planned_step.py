@@ -18,7 +18,7 @@ from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
-from roam_lab.runtime.after_change import MOST_REMEMBERED, AfterChange
+from roam_lab.runtime.after_change import AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Compiled, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
@@ -138,6 +138,7 @@ class PlannedStep:
                     return self._run_planned(way, compiled, batch, self._checked(compiled, batch))
                 except OtherWay as told:
                     other = str(told)
+        reason = reason or self._ways.given_up(key, others=bool(ways))
         if reason is not None:
             return self._run_eager(batch, reason)
         return self._run_new_way(key, batch, other)
@@ -189,7 +190,6 @@ class PlannedStep:
         before = PythonState(reach(roots_of(self._training)))
         run = record(self._training, batch)
         self._state_made.note()
-        self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
         if not isinstance(error, FirstStepError):
             after = PythonState(reach(roots_of(self._training)))
             before.restore()  # the numbers that the step itself changes are captured as it found them
@@ -199,17 +199,16 @@ class PlannedStep:
                 self._refused(key, again)
             finally:
                 after.restore()
+        self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
         return _detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:
         """The reason to stay eager where a step is not captured, or not the planned one. Raises the error where the
         plan is for no step of this model, or eager steps are not wanted."""
-        if self.on_mismatch != "eager" or not (self._compiled or self._eager or self.planned_steps):
+        if self.on_mismatch != "eager" or not (self._compiled or self.planned_steps or self.eager_steps):
             raise error
         reason = Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
-        if len(self._eager) >= MOST_REMEMBERED:
-            self._eager.clear()
-        self._eager[key] = reason
+        self._ways.refuse(key, reason)
         return reason
 
     @property

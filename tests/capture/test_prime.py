@@ -98,3 +98,10 @@ def test_numbers_that_a_scheduler_may_change():
              "mix": (0, 0.9), "empty": (), "maximize": True, "foreach": None}  # fmt: skip
     assert numeric_settings(group) == {"lr": 1, "betas": (0.9, 0.99), "eps": 1e-8}
     assert "lr" not in numeric_settings({"lr": torch.tensor(0.1)})
+
+
+def test_state_of_one_element_has_the_strides_of_eagers():
+    model = nn.Linear(4, 1)
+    optimizer = torch.optim.Rprop(model.parameters())
+    prime_optimizer(optimizer, list(model.parameters()))
+    assert optimizer.state[model.bias]["step_size"].stride() == (1,)

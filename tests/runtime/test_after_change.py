@@ -126,3 +126,72 @@ def test_another_step_is_planned_with_replan_and_an_error_where_that_is_wanted()
     life.change(setting("kind", "absolute"))
     with pytest.raises(MismatchError, match=r"model\.kind was 'squared' and is 'absolute' now"):
         life.train()
+
+
+class Counted(Scaled):
+    """Counts its calls, and holds a tensor in a tuple."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.held, self.table = 0, (torch.ones(2),), {"weight": 1.0}
+
+    def forward(self, x):
+        self.calls += 1
+        y = self.drop(self.layer(x)) * self.scale * self.held[0] * self.table["weight"]
+        return y.pow(2).mean() if self.kind == "squared" else y.abs().mean()
+
+
+BESIDE = {
+    "a number": lambda model: setattr(model, "scale", 3.0),
+    "a word": lambda model: setattr(model, "kind", "absolute"),
+    "a tensor in a tuple": lambda model: setattr(model, "held", (torch.full((2,), 5.0),)),
+    "an entry": lambda model: model.table.update(weight=4.0),
+    "of a module below": lambda model: setattr(model.drop, "p", 0.9),
+    "a hook": lambda model: model.layer.register_forward_hook(lambda module, given, result: result * 2),
+}
+
+
+@pytest.mark.parametrize("change", BESIDE.values(), ids=BESIDE)
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_a_counter_leaves_what_lies_beside_it_guarded(change, check):
+    """The step changes one attribute of the model itself; the user changes another."""
+
+    def losses(hooked):
+        torch.manual_seed(0)
+        model, batch = Counted(), torch.randn(5, 3)
+        optimizer, loss = torch.optim.AdamW(model.parameters()), lambda model, batch: model(batch)
+        step = lambda batch: as_step(loss)(model, optimizer, batch)  # noqa: E731
+        if hooked:
+            plan = roam.profile(model, batch, optimizer, loss=loss).plan()
+            step = roam.hook(plan, model, optimizer, loss=loss, check=check)
+        torch.manual_seed(1)
+        found = [step(batch).item() for _ in range(3)]
+        assert not hooked or step.planned_steps >= 2, step.reasons
+        change(model)
+        return found + [step(batch).item() for _ in range(3)], model.calls
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RoamWarning)
+        assert losses(hooked=True) == losses(hooked=False)
+
+
+def test_a_step_that_was_refused_once_does_not_end_the_planned_ones():
+    """An update is skipped, so that gradients stay for once; later steps are planned again."""
+    torch.manual_seed(0)
+    model, batch = nn.Linear(3, 2), torch.randn(5, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(model, optimizer, batch):
+        optimizer.zero_grad()
+        loss = model(batch).pow(2).mean()
+        loss.backward()
+        if torch.isfinite(loss):
+            optimizer.step()
+        return loss.detach()
+
+    hooked = roam.hook(roam.profile(model, batch, optimizer, step=step).plan(), model, optimizer, step=step)
+    for index in range(6):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RoamWarning)
+            hooked(batch * float("inf") if index == 2 else batch)
+    assert (hooked.planned_steps, hooked.eager_steps) == (5, 1), hooked.reasons

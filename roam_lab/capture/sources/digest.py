@@ -22,5 +22,6 @@ def digest(value: Any) -> str:
 def raw_bytes(tensor: torch.Tensor) -> NDArray[numpy.uint8]:
     """The tensor's elements in logical order, as bytes in CPU memory."""
     flat = tensor.detach().to("cpu").contiguous().reshape(-1)
+    flat = flat.as_strided(flat.shape, (1,))  # one element is contiguous with any stride, but no bytes can be seen so
     array: NDArray[numpy.uint8] = flat.view(torch.uint8).numpy()
     return array

@@ -145,7 +145,7 @@ def numbers_of(optimizers: Optimizers, names: Mapping[int, str], real: Mapping[s
 
 
 def _numbers_below(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
-    if is_number(value):
+    if is_number(value) or (isinstance(value, tuple) and value and all(map(is_number, value))):
         yield (), value
     elif isinstance(value, dict | list):
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):

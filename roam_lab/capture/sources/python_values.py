@@ -17,6 +17,7 @@ import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from roam_lab.capture.sources.containers import MISSING
+from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.reachable import Reachable
@@ -96,7 +97,7 @@ class PythonOutputs:
             if one.kind == "object" and type(one.before) is type(one.after) and equal(was(one.before), one.after)
         ]  # another object with the same in it: GradScaler renews a dict at the end of each step
         gone = {id(one.before) for one in renewed}
-        self.paths.update(path for one in changes for path in (one.path, one.container_path))
+        self.paths |= changed_paths(changes)
         constants: list[ValuePlace] = []
         for change in changes:
             if change in renewed or id(change.container) in gone:
@@ -133,10 +134,11 @@ class PythonOutputs:
                 raise FirstStepError(_made_first(change.path))
             self._settled.append(Settled(place, change.before, change.after))
             return
-        if isinstance(change.before, torch.Tensor) and id(change.before) in self._read:
+        if any(id(leaf) in self._read for leaf in pytree.tree_leaves(change.before)):
+            what = "the tensor" if isinstance(change.before, torch.Tensor) else "a tensor in"
             raise CaptureError(
-                f"the step reads the tensor {change.path} and binds a new one to it; write it in place (copy_), or "
-                "make it a buffer (register_buffer)"
+                f"the step reads {what} {change.path} and binds a new one to it; write it in place (copy_), or make it "
+                "a buffer (register_buffer)"
             )
         self._put("assign", place, change.after)
 
@@ -148,6 +150,11 @@ class PythonOutputs:
             if value is old or (type(value) is type(old) and is_plain_number(value) and value == old):
                 continue
             self.paths.add(place.path)
+            if isinstance(old, tuple) and any(map(is_plain_number, old)):
+                raise CaptureError(
+                    f"the step changes {place.path}, a tuple of numbers that it may have read before; keep them one by "
+                    "one, or change them outside the step"
+                )
             if is_plain_number(old):
                 constants.append(place)
             else:

@@ -1,6 +1,6 @@
-"""`parameter.data = tensor` while a step is traced: the parameter keeps its place, and the value is copied there.
+"""`tensor.data = value` while a step is traced: the tensor keeps its place, and the value is copied there.
 
-Eager lets the parameter point to the new tensor instead. What the step leaves is the same, as long as nothing else
+Eager lets the tensor point to the new memory instead. What the step leaves is the same, as long as nothing else
 holds that tensor.
 """
 
@@ -25,15 +25,16 @@ class Rebinding:
 
     def assign(self, target: torch.Tensor, value: torch.Tensor) -> None:
         """Raises CaptureError where the value cannot be copied into the target's place."""
-        name = self._residents[id(target)]
+        name = self._residents.get(id(target))
         if target.shape != value.shape or target.dtype != value.dtype or target.device != value.device:
             raise CaptureError(
-                f"the step gives {name}.data a tensor of another shape, type or device ({tuple(value.shape)} "
-                f"{value.dtype}); give it one like its own, or do that between steps"
+                f"the step gives {name or 'tensor'}.data a tensor of another shape, type or device "
+                f"({tuple(value.shape)} {value.dtype}); give it one like its own, or do that between steps"
             )
         with torch.no_grad():
             self._copied(target, value)
-        self._values.append((name, value))
+        if name is not None:  # what the step makes itself is gone after it
+            self._values.append((name, value))
 
     def check(self, holders: Iterator[tuple[str, torch.Tensor]]) -> None:
         """Raises CaptureError where an assigned tensor is also held under another name after the step."""
@@ -49,14 +50,14 @@ class Rebinding:
 
 @contextmanager
 def data_assignments(rebinding: Rebinding, residents: dict[int, str]) -> Iterator[None]:
-    """While a step is traced, `tensor.data = value` on one of `residents` goes to `rebinding`."""
+    """While a step is traced, `tensor.data = value` on a resident, or on what the step makes, goes to `rebinding`."""
     original = tensor_data
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
         return original.__get__(tensor)  # type: ignore[no-any-return]
 
     def write(tensor: torch.Tensor, value: torch.Tensor) -> None:
-        if id(tensor) in residents:
+        if id(tensor) in residents or (isinstance(tensor, FakeTensor) and isinstance(value, FakeTensor)):
             rebinding.assign(tensor, value)
         else:
             original.__set__(tensor, value)

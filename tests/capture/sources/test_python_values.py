@@ -295,3 +295,43 @@ def test_all_is_as_before_after_a_capture():
     assert scheduler[0].state_dict() == before
     assert "step" not in vars(scheduler[0])
     assert sorted(output.how for output in captured.trace.outputs) == ["append", "assign", "call"]
+
+
+@pytest.mark.parametrize("put", [lambda h: (h,), lambda h: [h], lambda h: {"h": h}], ids=["tuple", "list", "dict"])
+def test_a_tensor_in_a_container_that_the_step_reads_and_renews_is_refused(put):
+    state, model = Thing(held=put(torch.zeros(4))), Model()
+
+    def step(model, optimizer, batch):
+        old = state.held[0] if not isinstance(state.held, dict) else state.held["h"]
+        loss = train(model, optimizer, batch + old)
+        state.held = put(batch[0] * 2)
+        return loss
+
+    told = re.escape("the step reads a tensor in state.held and binds a new one to it")
+    with pytest.raises(CaptureError, match=told):
+        capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(3, 4), step)
+
+
+def test_settings_that_are_tuples_are_written_back():
+    """Adam's betas, warmed up in the step."""
+
+    def trained(hooked):
+        torch.manual_seed(0)
+        model, batch = Model(), torch.randn(3, 4)
+        optimizer = torch.optim.Adam(model.parameters())
+        state = Thing(count=0)
+
+        def step(model, optimizer, batch):
+            state.count += 1
+            loss = train(model, optimizer, batch)
+            optimizer.param_groups[0]["betas"] = (1 - 1 / (2 + state.count), 0.99)
+            return loss
+
+        if hooked:
+            plan = roam.profile(model, batch, optimizer, step=step).plan()
+            hook = roam.hook(plan, model, optimizer, step=step, check="never")
+        losses = [(hook(batch) if hooked else step(model, optimizer, batch)).item() for _ in range(4)]
+        assert not hooked or hook.planned_steps >= 2, hook.reasons
+        return losses, optimizer.param_groups[0]["betas"], model.linear.weight.tolist()
+
+    assert trained(hooked=True) == trained(hooked=False)

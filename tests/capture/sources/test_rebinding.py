@@ -128,3 +128,45 @@ def test_a_parameter_given_a_tensor_of_another_shape_is_refused_by_name():
     ):
         capture_step(model, torch.optim.SGD(model.parameters(), lr=0.1), torch.randn(3, 4), step)
     assert "data" not in vars(torch.Tensor)
+
+
+def attacked(model, optimizer, batch):
+    """Adversarial training, as it is often written: the disturbance is given other data."""
+    delta = torch.zeros_like(batch, requires_grad=True)
+    for _ in range(2):
+        (gradient,) = torch.autograd.grad(model(batch + delta).pow(2).sum(), delta)
+        delta.data = (delta.detach() + 0.1 * gradient.sign()).clamp(-0.15, 0.15)
+    loss = model(batch + delta.detach()).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+def shared(model, optimizer, batch):
+    """What looked at the old data still does."""
+    made = model(batch).detach() * 2
+    old = made.detach()
+    made.data = old + 1
+    loss = (model(batch) - made * old).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss.detach()
+
+
+@pytest.mark.parametrize(("step", "planned"), [(attacked, True), (shared, False)])
+def test_a_tensor_of_the_steps_own_is_given_other_data(step, planned):
+    torch.manual_seed(0)
+    model, batch = nn.Linear(4, 3), torch.randn(5, 4)
+    twin = copy.deepcopy(model)
+    one, other = (torch.optim.SGD(each.parameters(), lr=0.1) for each in (model, twin))
+    if not planned:
+        with pytest.raises(CaptureError, match="in the eager step"):
+            roam.profile(model, batch, one, step=step)
+        return
+    hooked = roam.hook(roam.profile(model, batch, one, step=step).plan(), model, one, step=step, check="never")
+    for _ in range(3):
+        assert torch.equal(hooked(batch), step(twin, other, batch))
+    assert torch.equal(model.weight, twin.weight)
+    assert hooked.planned_steps == 3, hooked.reasons

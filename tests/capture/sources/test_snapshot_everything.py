@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from roam_lab.capture.sources.contents import Contents
+from roam_lab.capture.sources.digest import digest
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
 
 
@@ -135,3 +136,8 @@ def test_an_inference_of_the_step_under_inference_mode_is_put_back():
         model(torch.ones(3, 2))
         snapshot.restore()
     assert snapshot.digests() == before
+
+
+def test_one_element_has_a_digest_whatever_its_stride():
+    assert digest(torch.ones(1).expand(1).as_strided((1,), (0,))) == digest(torch.ones(1))
+    assert digest(torch.ones(()).as_strided((1, 1), (0, 7))) == digest(torch.ones(1, 1))
