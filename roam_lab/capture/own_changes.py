@@ -9,6 +9,7 @@ import torch
 
 from roam_lab.capture.fake_mode import Fakes
 from roam_lab.capture.inputs import groups_of
+from roam_lab.capture.sources.optimizers import holds_numbers
 from roam_lab.capture.sources.python_state import Change
 
 # what torch counts, or notes for itself, in modules and optimizers
@@ -48,7 +49,9 @@ class OwnChanges:
         if change.path.endswith(".data") and change.key == "data":
             return True  # fakes have no memory that could have been exchanged
         settings = self._settings.get(id(change.container))
-        return settings is not None and change.key in ("state", "params", *settings)
+        if settings is None:
+            return False
+        return change.key in ("state", "params") or (change.key in settings and holds_numbers(change.before))
 
     def _is_fake_of(self, fake: Any, real: Any) -> bool:
         """Whether it is the fake of a tensor, or a list of fakes (LSTM's weights) in place of a list of tensors."""

@@ -144,6 +144,11 @@ def numbers_of(optimizers: Optimizers, names: Mapping[int, str], real: Mapping[s
     return found
 
 
+def holds_numbers(setting: Any) -> bool:
+    """Whether `numbers_of` looks after a setting, so that in a trace symbols may stand there; or it is a tensor."""
+    return isinstance(setting, torch.Tensor | dict | list) or any(True for _ in _numbers_below(setting))
+
+
 def _numbers_below(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
     if is_number(value) or (isinstance(value, tuple) and value and all(map(is_number, value))):
         yield (), value

@@ -99,6 +99,7 @@ class PythonOutputs:
         gone = {id(one.before) for one in renewed}
         self.paths |= changed_paths(changes)
         constants: list[ValuePlace] = []
+        refused: list[CaptureError] = []
         for change in changes:
             if change in renewed or id(change.container) in gone:
                 continue
@@ -115,11 +116,18 @@ class PythonOutputs:
             elif is_plain_number(change.before) and (id(change.container), change.key) not in self._symbols:
                 constants.append(place)  # it may have been read before it was changed
             else:
-                self._assign(change, place)
+                try:
+                    self._assign(change, place)
+                except FirstStepError:
+                    raise
+                except CaptureError as error:
+                    refused.append(error)  # with other numbers as symbols it may be another matter
         if self._settled:
             raise SettledError(self._settled)
         if constants:
             raise NumbersChangedError(constants)
+        if refused:
+            raise refused[0]
 
     def _assign(self, change: Change, place: ValuePlace) -> None:
         leaves = pytree.tree_leaves(change.after)
@@ -129,6 +137,8 @@ class PythonOutputs:
         if change.kind in ("random", "iterator") or not (traced or settled) or change.key is None:
             # hooks that a library installs in the first forward stay; it may be that the next step adds none
             raise FirstStepError(_cannot(change)) if _is_new_entry(change) else CaptureError(_cannot(change))
+        if _other_constants(change.before, change.after):
+            raise CaptureError(_cannot(change))
         if first:
             if traced:
                 raise FirstStepError(_made_first(change.path))
@@ -205,6 +215,16 @@ def is_number(value: Any) -> bool:
 def is_plain_number(value: Any) -> bool:
     """An int or float that is no symbol and no truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _other_constants(before: Any, after: Any) -> bool:
+    """Whether numbers inside two tuples, lists or dicts of one form are constants of the trace, and not the same: the
+    next step would have others still."""
+    if isinstance(before, int | float) or type(before) is not type(after):
+        return False
+    old, new = pytree.tree_leaves(before), pytree.tree_leaves(after)
+    pairs = zip(old, new, strict=False)
+    return any(is_plain_number(one) and is_plain_number(other) and one != other for one, other in pairs)
 
 
 def _is_new_entry(change: Change) -> bool:

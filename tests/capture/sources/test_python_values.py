@@ -335,3 +335,48 @@ def test_settings_that_are_tuples_are_written_back():
         return losses, optimizer.param_groups[0]["betas"], model.linear.weight.tolist()
 
     assert trained(hooked=True) == trained(hooked=False)
+
+
+@pytest.mark.parametrize("place", ["thing", "group"])
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_a_tuple_of_a_word_and_a_number_is_written_back(place, check):
+    """Also where it lies in an optimizer's group."""
+
+    def trained(hooked):
+        torch.manual_seed(0)
+        model, batch = Model(), torch.randn(3, 4)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        state = Thing(count=0, tag=("step", 0))
+        optimizer.param_groups[0]["tag"] = ("step", 0)
+
+        def step(model, optimizer, batch):
+            state.count += 1
+            if place == "thing":
+                state.tag = ("step", state.count)
+            else:
+                optimizer.param_groups[0]["tag"] = ("step", state.count)
+            return train(model, optimizer, batch)
+
+        hook = step
+        if hooked:
+            plan = roam.profile(model, batch, optimizer, step=step).plan()
+            hook = roam.hook(plan, model, optimizer, step=step, check=check)
+        for _ in range(4):
+            hook(batch) if hooked else step(model, optimizer, batch)
+        if hooked and place == "thing":  # a group that changes so makes another branch of the update
+            assert hook.planned_steps >= 2, hook.reasons
+        return state.tag, optimizer.param_groups[0]["tag"], model.linear.weight.tolist()
+
+    assert trained(hooked=True) == trained(hooked=False)
+
+
+def test_numbers_in_a_tuple_that_the_step_counts_on_are_refused():
+    state, model = Thing(both=(0, torch.zeros(()))), Model()
+
+    def step(model, optimizer, batch):
+        loss = train(model, optimizer, batch)
+        state.both = (state.both[0] + 1, loss)
+        return loss
+
+    with pytest.raises(CaptureError, match=re.escape("the step changes state.both, which a planned step would not do")):
+        capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(3, 4), step)
