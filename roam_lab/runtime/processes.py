@@ -30,7 +30,8 @@ class FreshProcesses:
         answer.unlink(missing_ok=True)
         question.write_text(json.dumps({**self.request, **more, "mode": mode, "result": str(answer)}))
         root = str(Path(__file__).resolve().parents[2])
-        environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+        # libraries keep hashes of strings, which differ from process to process unless they are told one seed
+        environment = {"PYTHONHASHSEED": "0", **os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         with log.open("wb") as output:  # what the user's code prints must not mix with ours
             status = subprocess.run(
