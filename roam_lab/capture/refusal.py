@@ -45,6 +45,11 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
             f"{where}the step takes a tensor to NumPy, where its ops are not seen; use torch's ops, or do that part "
             "before the step"
         )
+    if "torch._C.Generator" in first:
+        return CaptureError(
+            f"{where}an op draws from a torch.Generator, which torch {torch.__version__} cannot trace; draw from "
+            "torch's own, which a step may seed with torch.manual_seed, or use torch 2.13 or newer"
+        )
     if isinstance(error, (UnsupportedOperatorException, NotImplementedError)) or "no fake impl" in first:
         return CaptureError(
             f"{where}an op cannot be captured ({first[:160]}); give it a fake (meta) implementation with "

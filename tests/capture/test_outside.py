@@ -122,6 +122,7 @@ def test_a_tensor_made_in_the_first_forward_is_not_left_fake():
     assert len(model.calls) == len(twin.calls) == 1
 
 
+@pytest.mark.skipif(torch.__version__ < "2.13", reason="older torch cannot trace an op that is given a generator")
 def test_a_random_generator_of_the_users_own():
     def noisy(self, y):
         return y * torch.rand(4, generator=self.source)

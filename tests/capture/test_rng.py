@@ -108,7 +108,10 @@ def own_generator(x):
     ("act", "told"),
     [
         (unseen, "the step seeds torch's random generator in a way that no op shows"),
-        (own_generator, r"test_rng\.py:\d+: the step draws from a torch\.Generator that it makes itself"),
+        (
+            own_generator,
+            r"test_rng\.py:\d+: \w+ \w+ draws from a torch\.Generator(, which .* cannot trace| that it makes itself)",
+        ),
     ],
 )
 def test_seeds_that_no_planned_step_would_set_again(act, told):
@@ -120,6 +123,7 @@ def test_seeds_that_no_planned_step_would_set_again(act, told):
     torch.set_rng_state(before)
 
 
+@pytest.mark.skipif(torch.__version__ < "2.13", reason="older torch cannot trace an op that is given a generator")
 def test_a_generator_that_is_kept_is_no_own_one():
     generator, model = torch.Generator().manual_seed(3), nn.Linear(3, 3)
     step = as_step(lambda model, batch: (model(batch) + torch.rand(3, generator=generator)).pow(2).mean())
