@@ -99,7 +99,7 @@ def refuse_own_generators(module: torch.fx.GraphModule, known: Collection[torch.
     for node in module.graph.nodes:
         value = getattr(module, node.target, None) if node.op == "get_attr" else None
         if isinstance(value, torch.Generator) and not any(_is_same(value, one) for one in known):
-            where = next(iter(node.users)).meta.get(META_KEY)
+            where = next(iter(node.users), node).meta.get(META_KEY)
             line = f"{where.source}: " if where and where.source else ""
             raise CaptureError(
                 f"{line}the step draws from a torch.Generator that it makes itself, and a planned step would draw on "
