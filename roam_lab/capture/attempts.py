@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.guide import ShapeOfValuesError
+from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.places import Settled, ValuePlace
 from roam_lab.capture.sources.python_values import NumbersChangedError, SettledError
 from roam_lab.capture.torch_internals import little_kept_of_traces
@@ -64,6 +65,8 @@ def trace_step(
                     one.put()
             except ShapeOfValuesError as error:
                 _fix_a_shape(tracer, known, error.line)
+            except FilledError as error:
+                known.filled += error.places
             except NumbersChangedError as error:
                 if len(known.places) > MOST_NUMBERS:
                     raise CaptureError(

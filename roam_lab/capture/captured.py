@@ -104,7 +104,7 @@ def capture_step(
     _hold_against(trace, log)
     views_under_new_names(trace.module)
     conditions = place(trace.conditions, trace.module.graph, inputs)
-    checks = checks_inside(conditions)
+    checks = checks_inside(conditions, trace.module.graph)
     built = build_step(trace.module, name, dict(kinds), workspace=True, checks=checks)
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)

@@ -19,6 +19,7 @@ from torch.fx import Graph, Node
 
 from roam_lab.capture.host_values import READ, HostValues
 from roam_lab.capture.inputs import Input
+from roam_lab.capture.moves import is_check
 from roam_lab.capture.nodes import storage_key, tensors_of, written_arguments
 from roam_lab.capture.torch_internals import OpOverload, PythonPrinter
 
@@ -167,9 +168,10 @@ def _is_constant(node: Node) -> bool:
     return node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
 
 
-def checks_inside(conditions: Iterable[Placed]) -> dict[Node, tuple[Node, ...]]:
-    """For the conditions inside the step: the node that reads the last number of one -> the nodes of its others."""
-    checks: dict[Node, tuple[Node, ...]] = {}
+def checks_inside(conditions: Iterable[Placed], graph: Graph) -> dict[Node, tuple[Node, ...]]:
+    """For the conditions inside the step: the node that reads the last number of one -> the nodes of its others; and
+    the ops that raise by what a tensor holds."""
+    checks: dict[Node, tuple[Node, ...]] = {node: () for node in graph.nodes if is_check(node.target)}
     for placed in conditions:
         if placed.when == "inside":
             *others, last = placed.condition.nodes

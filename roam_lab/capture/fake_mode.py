@@ -43,6 +43,7 @@ class StepFakeMode(FakeTensorMode):
         self.cache_enabled = len(func._schema.returns) == 1
         try:
             result = _as_masked(func, args, kwargs or {}, super().dispatch(func, types, args, kwargs))
+            result = _with_statistics_of(func, args, result)
         except Exception:
             made = None if self.guide is None else self.guide.made(self, func)
             if made is None:
@@ -101,3 +102,23 @@ class Fakes:
             if isinstance(tensor, torch.nn.Parameter):
                 twin = torch.nn.Parameter(twin, requires_grad=tensor.requires_grad)
         return twin
+
+
+def _with_statistics_of(func: Any, args: Any, result: Any) -> Any:
+    """Norms of a 16-bit input with 32-bit weights (autocast on the CPU): their kernels give 32-bit mean and deviation,
+    and a 16-bit gradient of the input; their fakes do not."""
+    if func is torch.ops.aten.native_group_norm_backward.default and result[0] is not None:
+        return (result[0].to(args[1].dtype), *result[1:])
+    if func not in _NORMS:
+        return result
+    given, weight = args[0], next((one for one in args[1:3] if isinstance(one, torch.Tensor)), None)
+    if weight is None or weight.dtype == given.dtype or given.device.type != "cpu":
+        return result
+    return (result[0], *(one.to(weight.dtype) for one in result[1:]))
+
+
+_NORMS = (
+    torch.ops.aten.native_layer_norm.default,
+    torch.ops.aten.native_group_norm.default,
+    torch.ops.aten.native_batch_norm.default,
+)

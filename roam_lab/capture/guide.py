@@ -180,7 +180,7 @@ class Guide:
         return None if self.current is None else self.current.answer
 
     def correct(self, func: Any, result: Any) -> Any:
-        """The result with the strides that the real kernel gave. Called in fake mode, below the tracer."""
+        """The result with the strides and the type that the real kernel gave. Called in fake mode, below the tracer."""
         if self.current is None or func is not self._asked:
             return result
         self._asked = None
@@ -198,7 +198,9 @@ class Guide:
         if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != told.shape and not empty):
             return tensor
         apart = owners.setdefault(tensor.untyped_storage()._cdata, told.storage) != told.storage
-        if not apart and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride:
+        dtype = getattr(torch, told.dtype)
+        known = dtype == tensor.dtype and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
+        if known and not apart:
             return tensor
         if tensor.untyped_storage()._cdata in self._storages:
             alike = strides_that_matter(told.shape, tensor.stride()) == strides_that_matter(told.shape, told.stride)
@@ -208,7 +210,7 @@ class Guide:
         if tensor.storage_offset() != 0 or told.offset != 0:
             return tensor
         mode, device = tensor.fake_mode, tensor.fake_device
-        meta = torch.empty_strided(told.shape, told.stride, dtype=tensor.dtype, device="meta")
+        meta = torch.empty_strided(told.shape, told.stride, dtype=dtype, device="meta")
         return FakeTensor(mode, meta, device)
 
     def made(self, mode: Any, func: Any) -> Any:

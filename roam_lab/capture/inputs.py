@@ -11,6 +11,8 @@ from typing import Any, Literal
 import torch
 
 from roam_lab.capture.prime import numeric_settings
+from roam_lab.capture.sources.probe import Probe
+from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import CaptureError
 
@@ -18,7 +20,7 @@ Optimizers = tuple[torch.optim.Optimizer, ...]
 Kind = Literal["parameter", "buffer", "state", "setting", "batch", "python"]
 
 
-_PLAIN = (torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
+_PLAIN = (Probe, torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,13 @@ def batch_leaves(batch: Any) -> list[Any]:
 
 def batch_structure(batch: Any) -> Any:
     """How the leaves of a batch are held, as nested tuples of types and keys: two batches of one structure have their
-    leaves in one order. A dict with its keys in another order is another structure."""
+    leaves in one order. A dict with its keys in another order is another structure, and so is one of a class of its
+    own with another number or text among its attributes."""
+    beside = tuple((name, value) for name, value in _attributes(batch) if is_plain(value))
     if isinstance(batch, Mapping) or _is_own_mapping(batch):
-        return (type(batch), tuple((key, batch_structure(batch[key])) for key in batch))
+        return (type(batch), beside, tuple((key, batch_structure(batch[key])) for key in batch))
     if isinstance(batch, list | tuple):
-        return (type(batch), tuple(map(batch_structure, batch)))
+        return (type(batch), beside, tuple(map(batch_structure, batch)))
     node = pytree.SUPPORTED_NODES.get(type(batch))
     if node is None:
         return None
@@ -73,9 +77,41 @@ def _is_own_mapping(batch: Any) -> bool:
     return hasattr(batch, "keys") and type(batch) not in pytree.SUPPORTED_NODES
 
 
+def _attributes(batch: Any) -> list[tuple[str, Any]]:
+    """What a dict, list or tuple of a class of its own holds beside its entries."""
+    if not isinstance(batch, Mapping | list | tuple) and not _is_own_mapping(batch):
+        return []
+    found = getattr(batch, "__dict__", {})
+    if isinstance(batch, list | tuple):
+        return list(found.items())
+    entries = {id(batch[key]) for key in batch}  # of a ModelOutput: attributes, too
+    kept = [(name, value) for name, value in found.items() if id(value) not in entries]
+    return [(name, value) for name, value in kept if not (isinstance(value, Mapping) and list(value) == list(batch))]
+
+
+def check_attributes(batch: Any) -> None:
+    """Raises CaptureError for a tensor that the batch holds beside its entries."""
+    for name, value in _attributes(batch):
+        if any(isinstance(leaf, torch.Tensor) for leaf in pytree.tree_leaves(value)):
+            raise CaptureError(
+                f"the batch holds a tensor in its attribute .{name}, which is none of its entries; give it as an entry"
+            )
+    parts: Any = () if isinstance(batch, str) else batch
+    if isinstance(batch, Mapping) or _is_own_mapping(batch):
+        parts = [batch[key] for key in batch]
+    for part in parts if isinstance(parts, list | tuple) else ():
+        check_attributes(part)
+
+
 def check_leaves(leaves: list[Any]) -> None:
     """Raises CaptureError for a leaf that may hide data which would be frozen into the graph."""
     for leaf in leaves:
+        kind = _unplanned(leaf) if isinstance(leaf, torch.Tensor) else None
+        if kind is not None:
+            raise CaptureError(
+                f"the batch holds a {kind} tensor, which has no storage that could be planned; give a dense one, or "
+                "train eagerly"
+            )
         if not isinstance(leaf, _PLAIN):
             raise CaptureError(
                 f"the batch holds a {type(leaf).__module__}.{type(leaf).__qualname__}, whose contents would be frozen "
@@ -108,10 +144,24 @@ def is_number(value: Any) -> bool:
     return type(value) in (int, float)
 
 
+def _unplanned(tensor: torch.Tensor) -> str | None:
+    """What kind of tensor it is, where it is none with strides and a storage."""
+    if tensor.is_nested:
+        return "nested"
+    if tensor.layout is not torch.strided:
+        return "sparse" if "sparse" in str(tensor.layout) else str(tensor.layout).removeprefix("torch._")
+    return "quantized" if tensor.is_quantized else None
+
+
 def _tensor_signature(tensor: torch.Tensor, meta_device: str) -> str:
+    kind = _unplanned(tensor)
+    if kind is not None:
+        return f"{kind} {tensor.dtype}"
+    bits = (" conj" if tensor.is_conj() else "") + (" neg" if tensor.is_neg() else "")
     strides = "" if tensor.is_contiguous() else f" strides {list(tensor.stride())}"
     device = meta_device if tensor.is_meta else tensor.device.type
-    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}{strides}@{device}"
+    grad = " with gradient" if tensor.requires_grad else ""
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}{strides}@{device}{bits}{grad}"
 
 
 def model_digest(model: torch.nn.Module) -> str:

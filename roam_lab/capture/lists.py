@@ -12,11 +12,15 @@ import torch
 @contextmanager
 def tolist_as_ops() -> Iterator[None]:
     """While a step is recorded or traced, `tolist` reads number by number, by ops that modes see."""
+    outer = vars(torch.Tensor).get("tolist")  # of a step within a step
     torch.Tensor.tolist = _tolist  # type: ignore[method-assign, assignment]
     try:
         yield
     finally:
-        del torch.Tensor.tolist
+        if outer is None:
+            del torch.Tensor.tolist
+        else:
+            torch.Tensor.tolist = outer  # type: ignore[method-assign]
 
 
 def _tolist(tensor: torch.Tensor) -> Any:

@@ -46,12 +46,19 @@ def writes(target: str) -> bool:
 
 
 def has_effect(op: Any) -> bool:
-    """Whether an op, or the one of that name, writes, or draws random numbers."""
+    """Whether an op, or the one of that name, writes, draws random numbers, or raises by what a tensor holds."""
     if isinstance(op, str):
         op = op_named(op)
     if not isinstance(op, OpOverload):
         return False
-    return bool(op._schema.is_mutable) or torch.Tag.nondeterministic_seeded in op.tags or writes_statistics(op)
+    draws = torch.Tag.nondeterministic_seeded in op.tags
+    return bool(op._schema.is_mutable) or draws or writes_statistics(op) or is_check(op)
+
+
+def is_check(op: Any) -> bool:
+    """Whether an op returns nothing, and is there to raise where a tensor does not hold what it should (the matrix
+    that is inverted is singular)."""
+    return isinstance(op, OpOverload) and not op._schema.returns and op.overloadpacket in _CHECKS
 
 
 def writes_statistics(op: OpOverload) -> bool:
@@ -68,6 +75,11 @@ def op_named(target: str) -> Any:
     return found
 
 
+_CHECKS = {
+    getattr(torch.ops.aten, name)
+    for name in ("_linalg_check_errors", "_assert_async", "_assert_scalar")
+    if hasattr(torch.ops.aten, name)
+}
 _WRITE_STATISTICS = {
     getattr(torch.ops.aten, name)
     for name in (

@@ -123,6 +123,11 @@ class ProvenanceMode(TorchDispatchMode):
         graph = mode.tracer.graph
         before = graph._root.prev
         here = self.current()
+        if here.phase == "backward" and torch.is_anomaly_enabled():
+            raise CaptureError(
+                "anomaly detection is on, which stops a backward pass at the op that makes a NaN, and a planned step "
+                "does not; switch it off (torch.autograd.set_detect_anomaly(False)), or train eagerly"
+            )
         args, kwargs = self.outside.swap(func, args, kwargs or {})
         if self.guide is not None:
             self.guide.begin(func, args, kwargs, here.source)

@@ -69,6 +69,7 @@ __all__ = [
     "pytree",
     "references",
     "saved_tensors_hooks",
+    "scripted_calls",
     "sequence_number",
     "setting",
     "tensor_data",
@@ -86,6 +87,9 @@ LoaderIterator = _BaseDataLoaderIter
 
 # the descriptor of `tensor.data`
 tensor_data: Any = _C.TensorBase.data
+
+# what a call of TorchScript goes through: classes with `__call__`
+scripted_calls: tuple[Any, ...] = (_C.ScriptFunction, _C.ScriptMethod)
 
 # replaces a module's parameters and buffers by other tensors, in a context
 parameters_replaced = _reparametrize_module

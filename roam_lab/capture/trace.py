@@ -29,7 +29,8 @@ class Trace:
     the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
     trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose gradient left from
     before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other ways (`Guide`).
-    `presumed`: plain values that a first step makes, which the trace takes for made.
+    `presumed`: plain values that a first step makes, which the trace takes for made. `variables`: keys of the
+    environment that it reads. `scripted`: it calls TorchScript.
     """
 
     module: GraphModule
@@ -48,6 +49,8 @@ class Trace:
     skipped: frozenset[int] = frozenset()
     loose: frozenset[int] = frozenset()
     presumed: tuple[Settled, ...] = ()
+    variables: frozenset[Any] = frozenset()
+    scripted: bool = False
 
 
 def refuse_at_sight(training: TrainingStep) -> dict[int, str]:

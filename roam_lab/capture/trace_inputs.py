@@ -7,7 +7,17 @@ from typing import Any
 import torch
 
 from roam_lab.capture.fake_mode import Fakes, StepFakeMode
-from roam_lab.capture.inputs import Input, batch_leaves, check_leaves, is_number, is_text, state_inputs, with_leaves
+from roam_lab.capture.inputs import (
+    Input,
+    batch_leaves,
+    check_attributes,
+    check_leaves,
+    is_number,
+    is_text,
+    state_inputs,
+    with_leaves,
+)
+from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
@@ -47,10 +57,13 @@ class TraceInputs:
         """The batch with fakes and symbols for its leaves. `frozen`: numbers that are constants all the same."""
         leaves = batch_leaves(batch)
         check_leaves(leaves)
+        check_attributes(batch)
         for index, leaf in enumerate(leaves):
             found = Input("batch", (index,))
             if isinstance(leaf, torch.Tensor):
-                leaves[index] = self._fakes(leaf.view_as(leaf))  # one tensor under two names is two inputs
+                leaves[index] = self._fakes(_alias(leaf))  # one tensor under two names is two inputs
+                if leaf.is_leaf and leaf.requires_grad:
+                    leaves[index].requires_grad_()
                 self._enter(found, leaves[index])
             elif is_number(leaf) and index not in frozen:
                 self.batch_numbers.add(index)
@@ -98,6 +111,14 @@ class TraceInputs:
             self._enter(found, number)
         return made
 
+    def shared_with(self, tensor: torch.Tensor) -> str | None:
+        """The name of the input whose memory a tensor shares; None where it has its own."""
+        key = storage_key(tensor)
+        for found, value in zip(self.found, self.values, strict=True):
+            if isinstance(value, torch.Tensor) and storage_key(value) == key:
+                return str(found)
+        return None
+
     def present_state(self, found: Input) -> Any:
         """The value of an optimizer's state as it is now, None where it is gone."""
         number, name, *keys = found.path
@@ -108,3 +129,8 @@ class TraceInputs:
         except (KeyError, IndexError, TypeError):
             return None
         return value
+
+
+def _alias(tensor: torch.Tensor) -> torch.Tensor:
+    """The same memory under another name, with the gradient's history where there is one."""
+    return tensor.detach() if tensor.is_leaf and tensor.requires_grad else tensor.view_as(tensor)

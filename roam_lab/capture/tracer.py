@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -27,12 +27,14 @@ from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow, own_no
 from roam_lab.capture.refusal import explain, refuse_own_generators, refuse_sparse, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.sources.filled import FilledError, reads_noted
 from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError, schedulers_noted
-from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
+from roam_lab.capture.sources.world import World
 from roam_lab.capture.torch_internals import make_fx, parameters_replaced
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs
@@ -43,7 +45,7 @@ from roam_lab.errors import CaptureError, FirstStepError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
 
-_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError)
+_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError, FilledError)
 """The step is to be traced once more, with what these tell."""
 
 
@@ -52,13 +54,14 @@ class Known:
     """What earlier traces of the step have shown.
 
     `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `frozen`: the numbers in the batch
-    that they depend on. `places`: of the Python numbers that change, and are symbols. `as_eager`: libraries that ask
-    are told that nothing is traced.
+    that they depend on. `places`: of the Python numbers that change, and are symbols. `filled`: lists that the step
+    adds to. `as_eager`: libraries that ask are told that nothing is traced.
     """
 
     fixed: set[int] = field(default_factory=set)
     frozen: set[int] = field(default_factory=set)
     places: list[ValuePlace] = field(default_factory=list)
+    filled: list[ValuePlace] = field(default_factory=list)
     as_eager: bool = True
 
 
@@ -76,7 +79,7 @@ class Tracer:
     ) -> None:
         self._training, self._model, self._optimizers = training, training.model, training.optimizers
         self._names = refuse_at_sight(training)
-        self._known = Known(set(known.fixed), set(known.frozen), list(known.places), known.as_eager)
+        self._known = replace(known, fixed=set(known.fixed), places=list(known.places), filled=list(known.filled))
         self._guide = None if log is None else Guide(log)
         self._mode = StepFakeMode(self._guide, known.fixed)
         self._fakes = Fakes(self._mode, device)
@@ -84,6 +87,7 @@ class Tracer:
         self._provenance = ProvenanceMode(self._outside, check, self._guide)
         self._inputs = TraceInputs(training, self._mode, self._fakes)
         self._tensors = self._inputs.tensors
+        self._shapes = {name: tensor.shape for name, tensor in self._tensors.items()}
         parameters = {name: self._tensors[name] for name in self._inputs.parameters}
         self._gradients = Gradients(training, parameters, self._before_update)
         self._scheduled: str | None = None
@@ -105,16 +109,25 @@ class Tracer:
 
     def trace(self) -> Trace:
         """Raises CaptureError, and what `attempts` takes for a reason to trace again: ShapeOfValuesError where a shape
-        depends on a number that is not fixed yet, NumbersChangedError, SettledError."""
+        depends on a number that is not fixed yet, NumbersChangedError, SettledError, FilledError."""
         reachable = reach(roots_of(self._training))
         random, python = RandomState(), PythonState(reachable)
         before = [place.read() for place in self._known.places]
+        caches = [(cache, cache.cache_info().misses) for cache in reachable.caches]
         try:
             with swapped(self._optimizers, self._fakes, self._names, self._tensors):
                 self._inputs.enter_optimizers()
                 symbols = self._inputs.enter_numbers(self._known.places, before, self._names)
-                outputs = PythonOutputs(symbols, self._outside.met)
-                module = self._made(python, outputs, reachable)
+                outputs = PythonOutputs(
+                    symbols,
+                    self._outside.met,
+                    self._known.filled,
+                    self._is_symbol,
+                    self._inputs.leaves,
+                    self._inputs.shared_with,
+                )
+                world = World(reachable, outputs.call)
+                module = self._made(python, outputs, reachable, world)
                 refuse_sparse(module)
                 kept = [one for _, one in reachable.stateful if isinstance(one, torch.Generator)]
                 refuse_own_generators(module, [torch.default_generator, *kept])
@@ -131,6 +144,9 @@ class Tracer:
             with held():
                 self._outside.drop_gradients()
                 python.restore()
+                for cache, misses in caches:
+                    if cache.cache_info().misses != misses:
+                        cache.cache_clear()  # it holds fakes
                 random.restore()
                 # autograd's graph, which no collector looks into, holds fakes, and each fake its mode: a mode that
                 # referred to this trace would keep all of them
@@ -158,13 +174,20 @@ class Tracer:
             frozenset(self._gradients.cleared),
             frozenset(self._guide.skipped if self._guide else ()),
             frozenset(self._guide.loose if self._guide else ()),
+            variables=frozenset(world.variables),
+            scripted=world.scripted,
         )
+
+    def _is_symbol(self, word: str) -> bool:
+        values = self._mode.values
+        assert values is not None
+        return any(word == str(symbol) for symbol in (*self._inputs.symbols, *values.symbols))
 
     def _known_answer(self) -> bool | int | None:
         answer, self._provenance.answer = self._provenance.answer, None
         return answer
 
-    def _made(self, python: PythonState, outputs: PythonOutputs, reachable: Any) -> GraphModule:
+    def _made(self, python: PythonState, outputs: PythonOutputs, reachable: Reachable, world: World) -> GraphModule:
         before = host_state(self._optimizers)
         numbers = numbers_of(self._optimizers, self._inputs.fake_names(), dict(self._model.named_parameters()))
         residents = {id(tensor): name for name, tensor in self._tensors.items()}
@@ -175,8 +198,11 @@ class Tracer:
                     self._gradients.noted(),
                     follow(self._provenance, self._model, self._optimizers),
                     self._schedulers(reachable, outputs) as schedulers,
+                    world.noted(),
+                    reads_noted(reachable, self._known.filled),
                 ):
                     loss = self._training.run(self._batch)
+                world.check()
                 if self._guide is not None:
                     self._guide.finish()
                 self._check(loss)
@@ -230,6 +256,11 @@ class Tracer:
                 "the step changes its batch (takes entries out, or puts others in), which a planned step would not do "
                 "again; let it work on a copy, such as dict(batch)"
             )
+        if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in before):
+            raise CaptureError(
+                "the step leaves a gradient on a tensor of its batch, which a planned step does not make; take it "
+                "inside the step (torch.autograd.grad), or give the batch without requires_grad"
+            )
         if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
             found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
             raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
@@ -237,6 +268,12 @@ class Tracer:
 
     def _write_back(self) -> None:
         """What the step bound to the name of a buffer, or of an optimizer's state, goes to the place of the old one."""
+        for name, shape in self._shapes.items():
+            if self._tensors[name].shape != shape:
+                raise FirstStepError(
+                    f"the step gives {name} the shape {tuple(self._tensors[name].shape)}, which was {tuple(shape)}; "
+                    "run one eager step before"
+                )
         self._rebinding.check(self._holders())
         for name, buffer in self._model.named_buffers():
             if name in self._tensors and buffer is not self._tensors[name]:

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from types import FrameType, TracebackType
 
 import torch
 
 _NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
+_STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
 _IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
 """Between a cell and a magic that it calls stand frames of IPython's own."""
 
 
 def is_user_file(filename: str) -> bool:
-    """True for files of the user and of model libraries: not torch, IPython or roam-lab, not generated code."""
+    """True for files of the user and of model libraries: not torch, IPython, roam-lab or Python's own library, not
+    generated code."""
     if filename.startswith("<"):
         return filename.startswith("<ipython-input-")
-    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename
+    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename and not is_standard_file(filename)
+
+
+def is_standard_file(filename: str) -> bool:
+    """Whether a source file belongs to Python's own library."""
+    return filename.startswith(_STANDARD) and _INSTALLED not in filename
 
 
 def _short(filename: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from roam_lab.capture.inputs import batch_leaves
@@ -10,39 +11,68 @@ from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.step_compiler import Key, StepCompiler
+from roam_lab.runtime.unread import is_leaf_unread, unread
 from roam_lab.runtime.ways import MOST_REMEMBERED
+
+MOST_VALUES = 5
+"""Values of one thing that the step reads, and that lead to the same step, which are captured for."""
 
 
 class AfterChange:
-    """Of anything that guards have noticed, capture tells once whether it matters at all. A tensor that was replaced,
-    and with `replan` whatever else changes, is captured again; a number that the user changes becomes an input."""
+    """Of anything that guards have noticed, capture tells once whether the step reads it at all. A number that it reads
+    becomes an input. Whether another value leads to the same step, a fresh capture tells, for a few values. A tensor
+    that was replaced, and with `replan` whatever else changes, is captured again."""
 
     def __init__(self, compiler: StepCompiler, compiled: CompiledSteps, replan: bool) -> None:
         self._compiler, self._compiled, self._replan = compiler, compiled, replan
-        self._looked_at: set[tuple[Key, str]] = set()
+        self._read: set[tuple[Key, str]] = set()
+        self._values: Counter[tuple[Key, str]] = Counter()
 
     def keep(
         self, compiled: Compiled, key: Key, change: Change, batch: Any
     ) -> tuple[Compiled | None, Reason | None]:  # fmt: skip
         """The compiled step, where it is still right; a reason to run eagerly; or neither: make another."""
+        if change.kind in ("guard", "batch"):
+            kept = self._forget_unread(compiled, key, change, batch)
+            if kept is None:
+                return compiled, None
+            change = kept
         if change.kind == "way":
             return None, None
-        if change.kind in ("guard", "batch") and (key, change.path) not in self._looked_at:
-            if len(self._looked_at) >= MOST_REMEMBERED:
-                self._looked_at.clear()
-            self._looked_at.add((key, change.path))
+        if change.kind == "guard" and self._compiler.follow(change.path):
+            self._compiled.drop(key)  # a number that the user changes between steps (a loss weight) is an input now
+            return None, None
+        if change.kind in ("guard", "batch") and self._values[key, change.path] < MOST_VALUES:
+            self._values[key, change.path] += 1
             if self._compiler.is_still(compiled, batch):
-                compiled.reliance.forget(change)
-                again = compiled.reliance.change(batch_leaves(batch))  # one thing may have changed, and another with it
+                compiled.reliance.accept(change, batch_leaves(batch))
+                again = compiled.reliance.change(batch_leaves(batch))
                 return (compiled, None) if again is None else self.keep(compiled, key, again, batch)
         if change.kind == "batch":
             return None, None
         if self._replan or change.kind == "resident":
             self._compiled.drop(key)
             return None, None
-        if change.kind == "guard" and self._compiler.follow(change.path):
-            self._compiled.drop(key)  # a number that the user changes between steps (a loss weight) is an input now
-            return None, None
         if change.kind == "guard":
             return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
         return compiled, Reason(change.sentence)
+
+    def _forget_unread(self, compiled: Compiled, key: Key, change: Change, batch: Any) -> Change | None:
+        """What keeps the step from running when everything that it does not read is left out."""
+        if len(self._read) >= MOST_REMEMBERED:
+            self._read.clear()
+            self._values.clear()
+        reliance = compiled.reliance
+        if change.kind == "batch":
+            if (key, change.path) not in self._read:
+                index = int(change.path)
+                if is_leaf_unread(batch, index, lambda other: self._compiler.is_still(compiled, other)):
+                    reliance.forget(change.path)
+                self._read.add((key, change.path))
+        else:
+            changed = [one for one in reliance.differing() if (key, one.path) not in self._read]
+            step = self._compiler.training()
+            for one in unread(step, changed, lambda: self._compiler.is_still(compiled, batch)):
+                reliance.forget(one.path)
+            self._read.update((key, one.path) for one in changed)
+        return reliance.change(batch_leaves(batch))

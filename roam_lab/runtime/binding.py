@@ -58,6 +58,16 @@ def addresses(tensors: Iterable[torch.Tensor]) -> list[int]:
     return [tensor.data_ptr() for tensor in tensors]
 
 
+def sharing(tensors: Iterable[torch.Tensor]) -> list[int]:
+    """For each tensor the place of the first one with the same memory: which of them share theirs."""
+    first: dict[int, int] = {}
+    found = []
+    for place, tensor in enumerate(tensors):
+        address = tensor.untyped_storage().data_ptr()
+        found.append(first.setdefault(address, place) if address else place)
+    return found
+
+
 def forms_of(program: Program) -> dict[Input, Form]:
     """The form of every resident tensor when the step was captured."""
     return {
@@ -67,10 +77,22 @@ def forms_of(program: Program) -> dict[Input, Form]:
     }
 
 
-def check_forms(forms: Mapping[Input, Form], tensors: Mapping[Input, torch.Tensor]) -> None:
-    """Raises MismatchError when a resident tensor is now of another shape, dtype or strides than captured."""
-    for item, like in forms.items():
-        real = tensors[item]
+def outside_of(program: Program) -> dict[torch.Tensor, Form]:
+    """The tensors beside the inputs that the program reads or writes where they lie, and their form when captured."""
+    return {
+        place.root: place.root_like or Form.of(place.root)
+        for place in program.places.values()
+        if isinstance(place.root, torch.Tensor)
+    }
+
+
+def check_forms(
+    forms: Mapping[Input, Form], tensors: Mapping[Input, torch.Tensor], outside: Mapping[torch.Tensor, Form]
+) -> None:
+    """Raises MismatchError when a resident tensor, or one outside, is now of another shape, dtype or strides than
+    captured."""
+    found = [(str(item), tensors[item], like) for item, like in forms.items()]
+    for item, real, like in [*found, *(("a tensor that the step reaches", one, like) for one, like in outside.items())]:
         if (real.shape, real.stride(), real.dtype) != (like.shape, like.strides, like.dtype):
             raise MismatchError(
                 f"{item} is {tuple(real.shape)} {real.dtype} with strides {tuple(real.stride())}; the plan was made "

@@ -10,10 +10,11 @@ import torch
 
 from roam_lab.capture import Captured
 from roam_lab.capture.inputs import Input, Optimizers, fixed_settings, read_setting
-from roam_lab.capture.sources.guards import Guards
+from roam_lab.capture.sources.guards import Differing, Guards
 from roam_lab.capture.sources.places import OptimizerPlace
+from roam_lab.capture.sources.values import same
 from roam_lab.errors import MismatchError
-from roam_lab.runtime.binding import Residents, check_forms, forms_of
+from roam_lab.runtime.binding import Residents, check_forms, forms_of, outside_of
 from roam_lab.runtime.program import Program
 from roam_lab.runtime.step_guards import guarded_path
 
@@ -43,7 +44,7 @@ class Reliance:
         self._held, self._conditions, self._places = trace.held, trace.guards, trace.places
         used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
         self._symbols = {symbol: found for symbol, found in trace.symbols.items() if symbol in used}
-        self._batch_constants = dict(trace.batch_constants)
+        self._batch_constants = {index: [value] for index, value in trace.batch_constants.items()}
         self.settings = [found for found in program.arguments if found.kind in ("setting", "python")]
         self._counted = {
             (place.number, place.owner, place.key[0])
@@ -52,7 +53,7 @@ class Reliance:
         }
         self._fixed = fixed_settings(optimizers, self._counted)
         self._accepted: tuple[Any, ...] | None = None
-        self._forms = forms_of(program)
+        self._forms, self._outside = forms_of(program), outside_of(program)
 
     def change(self, leaves: Sequence[Any]) -> Change | None:
         """What keeps the step from running as it was captured on a batch of these leaves; None when nothing does."""
@@ -60,7 +61,7 @@ class Reliance:
             if vars(module).get(name) is not tensor:
                 return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
         try:
-            check_forms(self._forms, self._residents.find())
+            check_forms(self._forms, self._residents.find(), self._outside)
         except KeyError as error:
             return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
         except MismatchError as error:
@@ -72,9 +73,13 @@ class Reliance:
                 return Change("resident", str(found), f"{_setting_name(found)} is gone")
             if isinstance(value, torch.Tensor):
                 return Change("setting", str(found), f"{_setting_name(found)} is a tensor now, and was a number")
-        for index, value in self._batch_constants.items():
-            if leaves[index] != value:
-                return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {value!r}")
+            if not isinstance(value, int | float):  # NumPy's narrow numbers are rounded otherwise
+                kind = type(value).__name__
+                return Change("setting", str(found), f"{_setting_name(found)} is a {kind} now, and was a number")
+        for index, values in self._batch_constants.items():
+            if not any(same(leaves[index], value) for value in values):
+                told = f"leaf {index} of the batch is {leaves[index]!r}, was {values[0]!r}"
+                return Change("batch", str(index), told)
         setting, counted = self._setting_changed(leaves)
         if setting is not None and counted:
             return Change("way", setting, f"the step takes another way than any that was captured, by {setting}")
@@ -84,15 +89,26 @@ class Reliance:
                 setting,
                 f"a setting of the optimizer now takes another branch of its update than in the plan ({setting})",
             )
-        told = self._guards.check()
-        return None if told is None else Change("guard", guarded_path(told), told)
+        sentence = self._guards.check()
+        return None if sentence is None else Change("guard", guarded_path(sentence), sentence)
 
-    def forget(self, change: Change) -> None:
-        """What has changed does not matter to the step."""
-        if change.kind == "batch":
-            self._batch_constants.pop(int(change.path), None)
+    def differing(self) -> tuple[Differing, ...]:
+        """Every guarded entry that has changed."""
+        return self._guards.differing()
+
+    def forget(self, path: str) -> None:
+        """Nothing depends on what is under this path (of a batch's leaf: its index), whatever it becomes."""
+        if path.isdigit():
+            self._batch_constants.pop(int(path), None)
         else:
-            self._guards.forget(change.path)
+            self._guards.forget(path)
+
+    def accept(self, change: Change, leaves: Sequence[Any]) -> None:
+        """What is there now leads to the same step as what was there before."""
+        if change.kind == "batch":
+            self._batch_constants[int(change.path)].append(leaves[int(change.path)])
+        else:
+            self._guards.renew()
 
     def _setting_changed(self, leaves: Sequence[Any]) -> tuple[str | None, bool]:
         """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured, and

@@ -9,6 +9,7 @@ import torch
 
 from roam_lab.capture import Captured, TrainingStep
 from roam_lab.capture.inputs import Input, batch_leaves
+from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.torch_internals import below_autograd
 from roam_lab.errors import RoamError
@@ -16,7 +17,7 @@ from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
 from roam_lab.runtime.arena import Form, arena_bytes
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.binding import Residents, addresses, bind
+from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
 from roam_lab.runtime.heap import Heap
@@ -25,9 +26,16 @@ from roam_lab.runtime.program import OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.undo import Undo
 
+_SCRIPTED_STEPS = 4
+"""Steps that are held against eager ones where TorchScript is called: it is compiled anew after two runs."""
+
 
 class OtherWay(Exception):  # noqa: N818  # no error: the step is run in another way
     """The step takes another way than the captured one; says where."""
+
+
+class FailedBefore(Exception):  # noqa: N818  # the eager step tells what it means
+    """An op failed before anything was changed that outlives the step; says which. Everything is as before."""
 
 
 class Compiled:
@@ -55,6 +63,7 @@ class Compiled:
         }
         self.cleared = captured.trace.cleared
         self.residents = Residents(tree, self._optimizers, self.program.residents)
+        self._outside = tuple(outside_of(self.program))
         self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
         self.reliance = Reliance(captured, self._optimizers, self.residents, self.program, guards)
         self._outputs = captured.trace.outputs
@@ -63,13 +72,15 @@ class Compiled:
         self._decided = Residents(tree, self._optimizers, tuple(one for one in wanted if isinstance(one, Input)))
         self._undo = Undo(self.program)
         self._bound: list[int] | None = None
+        self._shared: list[int] = []
+        self._shared_by_batch: list[int] = []
         self._function: Callable[..., tuple[Any, ...]] | None = None
         self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
         self._equal = 0
         self._varied = False
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
-        self._to_prove = 2 if self._outputs else 1
+        self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
         pool.join(self, own, torch.device(captured.device))
 
     @property
@@ -112,18 +123,21 @@ class Compiled:
     def run(self, batch: Any) -> torch.Tensor:
         """One step on the resident tensors. Returns the loss, a tensor of its own.
 
-        Raises RoamError naming the op; OtherWay, with everything put back, where the step takes another way.
+        Raises RoamError naming the op; FailedBefore where nothing was changed yet; OtherWay, with everything put back,
+        where the step takes another way.
         """
         tensors = self.residents.find()
         function = self._function
-        if function is None or addresses(tensors.values()) != self._bound:
+        if function is None or addresses((*tensors.values(), *self._outside)) != self._bound:
             function = self._bind(tensors)
         leaves = batch_leaves(batch)
         arguments = [leaves[index] for index in self._batch]
+        self._check_sharing(arguments)
         self._ran_with = tuple(map(self.reliance.number, self.reliance.settings))
         arguments += self._ran_with
         self._heap.start()
         self._undo.note(tensors, leaves)
+        random = RandomState() if self.program.draws_before else None
         try:
             with below_autograd():
                 results = function(*arguments)
@@ -131,31 +145,50 @@ class Compiled:
             self._undo.put_back()
             raise OtherWay(self.program.told[error.args[0]]) from None
         except Exception as error:
-            raise self._named(error) from error
+            line = self._line(error)
+            if line is None or (self.program.first_write and line >= self.program.first_write):
+                raise self._named(error) from error
+            if random is not None:
+                random.restore()
+            raise FailedBefore(str(self._named(error)).partition(";")[0]) from error
         finally:
             self._undo.forget()
         if self._unproven:
             self._check_places()
-        self._apply(results[1:])
+        self._apply(results[1:], leaves)
         loss: torch.Tensor = results[0]
         return loss
 
-    def _apply(self, leaves: Sequence[Any]) -> None:
+    def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> None:
         """Do to Python objects what the step does to them."""
         taken = 0
         for output in self._outputs:
-            output.apply(list(leaves[taken : taken + output.leaves]))
+            output.apply(list(values[taken : taken + output.leaves]), batch)
             taken += output.leaves
 
     def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
-        """Make every view anew: at first, and when the arena was given back or the user replaced a tensor."""
+        """Make every view anew: at first, and when the arena was given back or the user replaced a tensor.
+
+        Raises OtherWay where tensors share memory in another way than they did: ops read what others write.
+        """
+        shared = sharing((*tensors.values(), *self._outside))
+        if shared != (self._shared or shared):
+            raise OtherWay("some of the tensors that the step uses share their memory, which they did not, or no more")
+        self._shared = shared
         arena = self._pool.take(self)
         self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
         places = bind(self.program, self._offsets, tensors, arena)
         self._function = self.program.compile(places, self._heap.before)
-        self._bound = addresses(tensors.values())
+        self._bound = addresses((*tensors.values(), *self._outside))
         self._unproven = {name: (tensor, tensor.data_ptr()) for name, tensor in places.items()}
         return self._function
+
+    def _check_sharing(self, arguments: Sequence[Any]) -> None:
+        """Raises OtherWay where tensors of the batch share memory in another way than in the first one."""
+        shared = sharing(one for one in arguments if isinstance(one, torch.Tensor))
+        if shared != (self._shared_by_batch or shared):
+            raise OtherWay("tensors of the batch share their memory, which they did not, or no more")
+        self._shared_by_batch = shared
 
     def unbind(self) -> None:
         """Drop every view of the arena; the next run makes them anew."""
@@ -180,14 +213,18 @@ class Compiled:
                 )
         self._unproven = {}
 
-    def _named(self, error: Exception) -> RoamError:
-        """The error with the op and the user's line that it comes from."""
+    def _line(self, error: Exception) -> int | None:
+        """The line of the program that raised."""
         traceback, line = error.__traceback__, None
         while traceback is not None:
             if traceback.tb_frame.f_code.co_filename == self.program.filename:
                 line = traceback.tb_lineno
             traceback = traceback.tb_next
-        index = self.program.op_of_line.get(line or 0)
+        return line
+
+    def _named(self, error: Exception) -> RoamError:
+        """The error with the op and the user's line that it comes from."""
+        index = self.program.op_of_line.get(self._line(error) or 0)
         first = (str(error) or type(error).__name__).splitlines()[0][:200]
         if index is None:
             return RoamError(f"the planned step failed ({first}); run the eager step to compare")

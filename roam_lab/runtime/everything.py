@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from roam_lab.capture import TrainingStep
-from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
+from roam_lab.capture.sources.stateful import content_bytes
 from roam_lab.capture.training_step import roots_of
 from roam_lab.runtime.identity import Digests
 
@@ -30,9 +30,9 @@ class Everything:
         )
         self.cannot_restore = self._snapshot.python.cannot_restore
 
-    def changed(self) -> set[str]:
-        """Paths of the Python values that are not as they were (a counter, a log): what the step changes itself."""
-        return changed_paths(self._snapshot.changes())
+    def changed_arrays(self) -> set[str]:
+        """Paths of the arrays that hold something else now."""
+        return {one.path for one in self._snapshot.changes() if content_bytes(one.container) is not None}
 
     def restore(self) -> None:
         """Put everything back. May be called more than once; an interrupt waits until that is done."""

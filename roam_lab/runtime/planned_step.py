@@ -12,6 +12,7 @@ from roam_lab.capture import TrainingStep, can_prime, step_device
 from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
@@ -20,7 +21,7 @@ from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.after_change import AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.compiled import Compiled, OtherWay
+from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
@@ -53,8 +54,7 @@ class PlannedStep:
         on_mismatch: OnMismatch, check: Check = "first",
     ) -> None:  # fmt: skip
         self.plan = plan
-        self.model = model
-        self.optimizer = optimizer
+        self._model, self._optimizer = model, optimizer
         self.optimizers = TrainingStep(model, optimizer, step).optimizers
         self.eager_step = step
         self.on_mismatch = on_mismatch
@@ -86,6 +86,21 @@ class PlannedStep:
     def __repr__(self) -> str:
         return f"PlannedStep({type(self.model).__name__}, {self.plan!r})"
 
+    @property
+    def model(self) -> torch.nn.Module:
+        """The model that is trained."""
+        return self._model
+
+    @property
+    def optimizer(self) -> OptimizerOrSeveral:
+        """As it was given: one, or a tuple."""
+        return self._optimizer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied and pickled as what it was made of; what it has captured, and its counts, stay behind."""
+        made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
+        return PlannedStep, made_of
+
     def prepare(self, batch: Any) -> None:
         """Capture and check the plan for batches like this one; the first call does it otherwise.
 
@@ -97,7 +112,8 @@ class PlannedStep:
         if not self._compiled.ways(key) and self._first_step() is None:
             with unwatched(self._watch):
                 self._pool.release()
-                led = self._check.eager_first(self._training, batch)
+                with muted():
+                    led = self._check.eager_first(self._training, batch)
                 with suppress(FirstStepError):
                     self._compiler.compile(key, batch, led)
 
@@ -138,6 +154,9 @@ class PlannedStep:
                     return self._run_planned(way, compiled, batch, self._checked(compiled, batch))
                 except OtherWay as told:
                     other = str(told)
+                except FailedBefore as failed:
+                    reason = Reason(str(failed))
+                    break
         reason = reason or self._ways.given_up(key, others=bool(ways))
         if reason is not None:
             return self._run_eager(batch, reason)
@@ -156,7 +175,7 @@ class PlannedStep:
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
             return None
         self._pool.release()  # the eager step of the check must not run beside it
-        return self._check.eager_first(self._training, batch, logged=compiled is None)
+        return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True)
 
     def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
         """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
@@ -196,7 +215,7 @@ class PlannedStep:
             try:
                 self._compiler.compile(key, batch, None, run.log)
             except (MismatchError, CaptureError) as again:
-                self._refused(key, again)
+                self._ways.refuse(key, _another(again))  # no error: this step is done
             finally:
                 after.restore()
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
@@ -207,7 +226,7 @@ class PlannedStep:
         plan is for no step of this model, or eager steps are not wanted."""
         if self.on_mismatch != "eager" or not (self._compiled or self.planned_steps or self.eager_steps):
             raise error
-        reason = Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
+        reason = _another(error)
         self._ways.refuse(key, reason)
         return reason
 
@@ -299,6 +318,10 @@ class PlannedStep:
     def _count_eager(self, reason: Reason) -> None:
         self.eager_steps += 1
         self.reasons.count(reason)  # type: ignore[attr-defined]
+
+
+def _another(error: RoamError) -> Reason:
+    return Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
 
 
 def _detached(result: Any) -> Any:

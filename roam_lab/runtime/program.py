@@ -32,6 +32,18 @@ class OtherWayError(Exception):
     """
 
 
+def raising_other_way(op: Callable[..., Any], index: int) -> Callable[..., None]:
+    """An op that checks what a tensor holds, as a condition: the eager step knows what follows where it raises."""
+
+    def check(*args: Any, **kwargs: Any) -> None:
+        try:
+            op(*args, **kwargs)
+        except RuntimeError as error:
+            raise OtherWayError(index) from error
+
+    return check
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """A tensor at a fixed address: a view like `like` of arena storage `storage`, or of a tensor that is always there.
@@ -52,7 +64,9 @@ class Program:
     `places`: name -> what must stand under that name. `constants`: name -> object. `op_of_line`: source line ->
     op index. `ops`: what to call each op in a message. `arguments`: the inputs that are the function's arguments.
     `residents`: the inputs that are tensors at a place of their own. `told`: what to say of each condition inside the
-    step, where it does not hold; `undone`: the tensors that are written before the last of them.
+    step, where it does not hold; `undone`: the tensors that are written before the last of them. `first_write`: the
+    source line of the first op that writes what outlives the step; `draws_before`: whether random numbers are drawn
+    before it.
     """
 
     source: str
@@ -64,6 +78,8 @@ class Program:
     residents: tuple[Input, ...]
     filename: str
     told: tuple[str, ...] = ()
+    first_write: int = 0
+    draws_before: bool = False
     undone: tuple[Input | torch.Tensor, ...] = ()
 
     @cached_property

@@ -13,12 +13,15 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture import Captured
-from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
+from roam_lab.capture.moves import is_check, writes_statistics
+from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
+from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.writers import Writer, find_writer
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.decisions import told
 from roam_lab.runtime.heap import requests
-from roam_lab.runtime.program import BEFORE, OtherWayError, Place, Program
+from roam_lab.runtime.program import BEFORE, OtherWayError, Place, Program, raising_other_way
 
 
 def _mkldnn_rnn_layer(*args: Any) -> Any:
@@ -66,6 +69,7 @@ class _Writer:
         for number, node in enumerate((*self.batch, *self.settings)):
             self.names[node] = f"b{number}"
         self.inside = [placed.condition for placed in self.captured.conditions if placed.when == "inside"]
+        self.told = [told(condition) for condition in self.inside]
         self.read_by_checks = {node for condition in self.inside for node in condition.nodes}
         self.node_of = {found: node for node, found in inputs.items()}
 
@@ -74,10 +78,19 @@ class _Writer:
         tensors = tensors_of(node)
         if len(tensors) != 1 or isinstance(node.meta.get("val"), (list, tuple)):
             return False
+        if not isinstance(tensors[0].storage_offset(), int):
+            return False  # a slice that begins at a number which changes from step to step
         index = self.storage_of[node][0]
         if index is not None:
             return not self.storages[index].external
         return storage_key(tensors[0]) not in self.dynamic_keys
+
+    def writes_what_stays(self, node: Node) -> bool:
+        """Whether an op writes into a tensor that was there before the step."""
+        written = [tensor for argument in written_arguments(node) for tensor in tensors_of(argument)]
+        if isinstance(node.target, OpOverload) and writes_statistics(node.target):
+            written += [tensor for argument in node.all_input_nodes for tensor in tensors_of(argument)]
+        return any(storage_key(tensor) in self.roots for tensor in written)
 
     def constant(self, value: Any) -> str:
         name = self.constant_names.get(id(value))
@@ -158,6 +171,11 @@ class _Writer:
         """Append the line(s) of one op."""
         target = self.constant(_OTHERWISE.get(node.target, node.target))
         if not tensors_of(node):  # .item(), or a list written in place
+            if is_check(node.target):
+                otherwise = f"{self.constant(raising_other_way)}({target}, {len(self.told)})"
+                self.told.append(f"{node.target} raises at {_line(node)}")
+                self.lines.append(self.call(otherwise, node.args, dict(node.kwargs)))
+                return
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users or node in self.read_by_checks:
                 self.names[node] = f"h{len(self.lines)}_{_plain_name(node)}"
@@ -223,6 +241,11 @@ class _Writer:
             self.lines.append(f"{function}({first}, {rest}" if rest != ")" else f"{function}({first})")
 
 
+def _line(node: Node) -> str:
+    where = node.meta.get(META_KEY)
+    return (where.source if where else None) or "its code"
+
+
 def _plain_name(node: Node) -> str:
     """The node's name without its number, which counts nodes that are gone from the graph, too: the same step has the
     same program."""
@@ -243,8 +266,12 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
     requested = requests(graph, order) if captured.device == "cpu" else {}
+    first_write, draws_before = 0, False
     for step, index in enumerate(order):
         start = len(writer.lines)
+        if not first_write:
+            first_write = start + 2 if writer.writes_what_stays(nodes[index]) else 0
+            draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
         if step in requested:
             writer.lines.append(f"{BEFORE}({requested[step][0]}, {requested[step][1]})")
         writer.op(nodes[index])
@@ -272,7 +299,9 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
         tuple(writer.inputs[node] for node in arguments),
         tuple(found for node, found in writer.inputs.items() if node.users and found.kind != "batch"),
         f"<roam plan {graph.name} {next(_numbers)}>",
-        tuple(told(condition) for condition in writer.inside),
+        tuple(writer.told),
+        first_write,
+        draws_before,
         tuple(
             writer.inputs[node] if node.op == "placeholder" else getattr(captured.trace.module, str(node.target))
             for node in captured.undone

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import torch
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.sources.world import muted
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
@@ -34,13 +35,13 @@ def check_of(check: Any) -> Check:
 class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
-    `changed`: paths of the Python values that the step itself changes. `log`: every op that the eager step ran, empty
-    where that was not asked for.
+    `arrays`: paths of the arrays that the step changes. `log`: every op that the eager step ran, empty where that was
+    not asked for.
     """
 
     start: Everything
     left: Digests
-    changed: frozenset[str]
+    arrays: frozenset[str]
     log: OpLog
 
 
@@ -76,19 +77,19 @@ class Parted:
 class SelfCheck:
     """Runs a step eagerly, puts everything back, and compares what the planned step then leaves.
 
-    `notes` hears, once each, why a check was left out.
+    `check`: which steps. `notes` hears, once each, why a check was left out.
     """
 
     def __init__(self, check: Check, notes: list[str]) -> None:
-        self._check = check
+        self.check = check
         self._notes = notes
         self._impossible = False
 
     def due(self, proven: bool, planned_steps: int) -> bool:
         """Whether the next planned step is to be checked: its compiled step is not `proven`, or it is an Nth one."""
-        if self._check == "never" or self._impossible:
+        if self.check == "never" or self._impossible:
             return False
-        return not proven or (isinstance(self._check, int) and planned_steps % self._check == 0)
+        return not proven or (isinstance(self.check, int) and planned_steps % self.check == 0)
 
     def left_out(self, why: str) -> None:
         """Note that, and why, a step was not checked."""
@@ -96,12 +97,14 @@ class SelfCheck:
         if text not in self._notes:
             self._notes.append(text)
 
-    def eager_first(self, step: TrainingStep, batch: Any, *, logged: bool = True) -> Expected | None:
+    def eager_first(
+        self, step: TrainingStep, batch: Any, *, logged: bool = True, for_good: bool = False
+    ) -> Expected | None:
         """Run the eager step and put everything back; None, with a note, when there is no memory for it.
 
         `logged`: run it once more, to write down its ops: the step that is compared runs unobserved, since a step can
-        see whether it is observed. What the step itself raises is raised, everything put back before. Run it while no
-        arena is held.
+        see whether it is observed. What the step itself raises is raised, everything put back before; or left as the
+        step leaves it, where it is run `for_good`. Run it while no arena is held.
         """
         with no_more_than_live(), held(PATIENCE_SECONDS) as check:
             start: Everything | None = None
@@ -110,18 +113,24 @@ class SelfCheck:
                 if start.cannot_restore:
                     self._not_twice(start.cannot_restore)
                     return None
-                result = step.run(batch)
+                try:
+                    result = step.run(batch)
+                except Exception as error:
+                    if for_good and not _is_no_room(error):
+                        start = None
+                    raise
                 check()
                 left = {**_digests_of(result), **start.digests()}
                 result = None  # its memory is not needed beside the copy that is put back
-                changed = frozenset(start.changed())
+                arrays = frozenset(start.changed_arrays())
                 log = OpLog(())
                 if logged:
                     start.restore()
                     for parameter in step.model.parameters():
                         parameter.grad = None  # left from before; a step is captured as if there were none
-                    log = record(step, batch).log
-                return Expected(start, left, changed, log)
+                    with muted():
+                        log = record(step, batch).log
+                return Expected(start, left, arrays, log)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise
@@ -146,7 +155,8 @@ class SelfCheck:
         """
         with held(PATIENCE_SECONDS) as check:
             try:
-                result = run()
+                with muted():
+                    result = run()
                 left = {**_digests_of(result), **expected.start.digests()}
                 check()
             except OtherWay:

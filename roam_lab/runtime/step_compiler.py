@@ -7,7 +7,7 @@ from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
 from roam_lab.capture.sources.places import ValuePlace
-from roam_lab.capture.sources.python_values import SettledError, is_plain_number
+from roam_lab.capture.sources.python_values import SettledError, is_plain_number, schedulers_noted
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
@@ -40,17 +40,17 @@ class StepCompiler:
         self, plan: Plan, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
         compiled: CompiledSteps, check: SelfCheck, ways: Ways,
     ) -> None:  # fmt: skip
-        self._plan, self._training, self._replan, self._tree = plan, training, replan, tree
+        self._plan, self.training, self._replan, self._tree = plan, training, replan, tree
         self._compiled, self._check, self._ways = compiled, check, ways
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
 
     def follow(self, path: str) -> bool:
         """From now on the Python number at this path is an input of what is captured; False where there is none."""
-        place = number_at(self._training(), path)
-        if place is None or any(one.path == path for one in self._numbers):
+        place = number_at(self.training(), path)
+        if place is None or any(one.path == path and one.container is place.container for one in self._numbers):
             return False
-        self._numbers.append(place)
+        self._numbers = [*(one for one in self._numbers if one.path != path), place]
         return True
 
     def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
@@ -59,11 +59,17 @@ class StepCompiler:
         `expected`: of the eager step that leads the capture; or its `log` alone. Raises CaptureError, and MismatchError
         where the plan was made for another step.
         """
-        training, pool = self._training(), self._compiled.pool
+        training, pool = self.training(), self._compiled.pool
         pool.release()
         way: Key = (*key, self._ways.next(key))
         try:
             captured = _captured(training, batch, expected.log if expected is not None else log, self._numbers)
+            unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
+            if unseen:
+                raise CaptureError(
+                    f"the step changes the array {unseen[0]}, which shares its memory with a tensor, and a planned "
+                    "step would not see what is in it; read the tensor instead, or copy the array"
+                )
             plan = self._plan
             if fingerprint(captured.graph) == plan.graph_sha256:
                 self._planned_for = key
@@ -76,8 +82,7 @@ class StepCompiler:
                     raise MismatchError(another_step(captured, plan))
                 plan = plan_apart(captured.graph, seed=plan.seed, environment=captured.environment)
             _prime(training, captured)
-            changed = captured.trace.changed | (expected.changed if expected is not None else frozenset())
-            guards = guards_of(training, changed)
+            guards = guards_of(training, captured.trace)
             self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards))
         finally:
             captured = plan = None  # type: ignore[assignment]
@@ -86,14 +91,15 @@ class StepCompiler:
 
     def is_still(self, compiled: Compiled, batch: Any) -> bool:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
-        training = self._training()
+        training = self.training()
         self._compiled.pool.release()
         try:
-            led = self._check.eager_first(training, batch)
+            with schedulers_noted(reach(roots_of(training)), lambda *_: None):  # nor do they step while it is traced
+                led = self._check.eager_first(training, batch)
             captured = _captured(training, batch, None if led is None else led.log, self._numbers)
             same = fingerprint(captured.graph) == compiled.graph_sha256
             return same and write_program(captured, compiled.order).same(compiled.program)
-        except CaptureError:
+        except Exception:  # whatever the step raises where another value stands
             return False
         finally:
             captured = led = None  # type: ignore[assignment]

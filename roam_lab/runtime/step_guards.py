@@ -4,34 +4,68 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Any
+
+import torch
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.prime import numeric_settings
 from roam_lab.capture.sources.guards import Guards
-from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.places import OptimizerPlace
+from roam_lab.capture.sources.reachable import Reachable, reach
+from roam_lab.capture.sources.world import variables_guarded
+from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import roots_of
 
 _SCHEDULED = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum")
 """Settings that schedulers keep in a group for themselves."""
+_COMPARED = (bool, int, str, tuple, type(None), torch.Tensor)
+"""Settings that are inputs, or that `fixed_settings` compares."""
 _PATH = re.compile(
     r"^(?:the entries of |the contents of the array |a .*? of )?(.+?)"
     r"(?: was | were | is another | have changed|\.requires_grad was )"
 )
 
 
-def guards_of(step: TrainingStep, changed: Collection[str] = ()) -> Guards:
-    """Guards of everything that the step reaches as it is now.
+def guards_of(step: TrainingStep, trace: Trace) -> Guards:
+    """Guards of everything that a traced step reaches, as it is now, and of what it reads of the environment.
 
-    Left out: `changed`, the paths of what the step changes itself, and what is read anew for each step: the settings
-    of the optimizers.
+    Left out: what the step changes itself, and what is read anew for each step: the numbers that are inputs, the
+    settings of the optimizers that are inputs or are compared by themselves, tensors of their state.
     """
-    left_out = set(changed)
-    for number, optimizer in enumerate(step.optimizers):
-        path = "optimizer" if len(step.optimizers) == 1 else f"optimizer[{number}]"
+    reachable = reach(roots_of(step))
+    left_out = set(trace.changed)
+    for path, optimizer in reachable.optimizers:
         left_out.add(f"{path}._opt_called")
         for index, group in enumerate(optimizer.param_groups):
-            keys = [key for key in (*group, *_SCHEDULED) if key != "params"]
-            left_out.update(f"{path}.param_groups[{index}][{key!r}]" for key in keys)
-    return Guards(reach(roots_of(step)), left_out)
+            numbers = numeric_settings(group)
+            keys = [key for key, value in group.items() if key in numbers or isinstance(value, _COMPARED)]
+            left_out.update(f"{path}.param_groups[{index}][{key!r}]" for key in (*keys, *_SCHEDULED) if key != "params")
+    left_out |= _of_state(reachable, {_place(one) for one in trace.places if isinstance(one, OptimizerPlace)})
+    return Guards(reachable, left_out, variables_guarded(trace.variables), trace.places)
+
+
+def _of_state(reachable: Reachable, counted: Collection[tuple[int, Any]]) -> set[str]:
+    """The paths of tensors in optimizers' state, and of `counted` numbers; of all of a state that has nothing else."""
+    states = {id(optimizer.state): f"{path}.state" for path, optimizer in reachable.optimizers}
+    left_out: set[str] = set()
+    other: set[str] = set()
+    for container in reachable.containers:
+        entries = container.read() if container.kind in ("dict", "list") else {}
+        counts = any(number == id(container.held) for number, _ in counted)
+        inside = next((path for path in states.values() if container.path.startswith(f"{path}[")), None)
+        if inside is None and not counts:
+            continue
+        for key, value in entries.items() if isinstance(entries, dict) else enumerate(entries):
+            if isinstance(value, torch.Tensor) or (id(container.held), key) in counted:
+                left_out.add(container.place(key))
+            elif inside is not None and not isinstance(value, dict | list | tuple):
+                other.add(inside)
+    return left_out | (set(states.values()) - other)
+
+
+def _place(number: OptimizerPlace) -> tuple[int, Any]:
+    return id(number.holder()), number.key[-1]
 
 
 def guarded_path(sentence: str) -> str:

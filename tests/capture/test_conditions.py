@@ -152,13 +152,13 @@ def test_a_check_stands_where_its_last_number_is_read():
     first, second = placed.condition.nodes
     assert str(first.target) == str(second.target) == "aten._local_scalar_dense.default"
     assert first < second
-    assert checks_inside(found.conditions) == {second: (first,)}
+    assert checks_inside(found.conditions, found.trace.module.graph) == {second: (first,)}
 
 
 def test_what_is_written_after_the_last_check_need_not_be_undone():
     found = captured(Model(), step=clipping)
     graph = found.trace.module.graph
-    checks = checks_inside(found.conditions)
+    checks = checks_inside(found.conditions, graph)
     assert [str(node) for node in written_before_checks(graph, checks)] == [str(node) for node in found.undone]
     assert written_before_checks(graph, {}) == ()
     (output,) = [node for node in graph.nodes if node.op == "output"]

@@ -141,6 +141,8 @@ def outcome_of(build: Callable[[], Made]) -> Outcome:
     except roam.RoamError as error:
         after = None if done else _after_refusal(made, eager)
         if after is not None:
+            if after[0] == "different" and (unsteady := differing(eager, eager_steps(fresh(build)))):
+                return Outcome("not trainable", f"eager steps do not repeat themselves: {_first(unsteady)}", **about)
             return Outcome(after[0], f"{after[1]}, after the refusal {told(error)}", **about)
         return Outcome("refused", told(error), **about, details=traceback.format_exc())
     except Exception as error:

@@ -71,7 +71,7 @@ def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
         for note in ("one", "two", "three"):
             life.change(setting("note", note))
             life.train()
-    assert (life.counts(), len(captures)) == ((4, 0), 1)
+    assert (life.counts(), len(captures)) == ((4, 0), 2)  # once with None in its place, once with a probe
 
 
 def test_what_was_looked_at_is_forgotten_beyond_a_limit(monkeypatch):
@@ -81,7 +81,47 @@ def test_what_was_looked_at_is_forgotten_beyond_a_limit(monkeypatch):
         life.change(setting(f"note {number}", number))
         life.train()
     assert life.counts() == (4, 0)
-    assert len(life.hooked._after_change._looked_at) <= 2
+    assert len(life.hooked._after_change._read) <= 2
+
+
+def doubled_if(condition):
+    return lambda model, x: model.layer(x).pow(2).mean() * (2 if condition(model) else 1)
+
+
+def test_a_value_that_did_not_matter_once_may_matter_later(monkeypatch):
+    """The first changes lead to the same step, the third does not."""
+    monkeypatch.setattr(Scaled, "forward", doubled_if(lambda model: model.kind == "log"))
+    life = Life()
+    for kind in ("abs", "absolute"):
+        life.change(setting("kind", kind))
+        life.train()
+    assert life.counts() == (3, 0)
+    life.change(setting("kind", "log"))
+    with pytest.warns(RoamWarning, match="model.kind was 'absolute' and is 'log' now"):
+        life.train()
+    life.change(setting("kind", "absolute"))
+    life.train()
+    assert life.counts() == (4, 1)
+
+
+def test_a_gate_of_a_number_that_the_user_sets(monkeypatch):
+    monkeypatch.setattr(Scaled, "forward", doubled_if(lambda model: model.scale > 4))
+    life = Life()
+    for epoch in (3.0, 4.0, 5.0, 6.0, 1.0):
+        life.change(setting("scale", epoch))
+        life.train()
+    assert life.counts() == (6, 0)
+
+
+def test_values_that_lead_to_the_same_step_are_captured_for_a_few_times():
+    life = Life()
+    for number in range(after_change.MOST_VALUES + 3):
+        life.change(setting("kind", f"kind {number}"))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            life.train()
+    assert life.hooked.eager_steps >= 2
+    assert list(life.hooked.reasons) == ["model.kind has changed since the step was captured"]
 
 
 @pytest.mark.parametrize("on_mismatch", ["eager", "error", "replan"])

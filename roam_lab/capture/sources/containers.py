@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,9 @@ from weakref import WeakKeyDictionary
 
 import torch
 
-ContainerKind = Literal["dict", "list", "set", "deque", "attributes", "slots", "cell", "class", "names"]
+ContainerKind = Literal[
+    "dict", "list", "set", "deque", "attributes", "slots", "cell", "class", "names", "variable", "function", "long"
+]
 
 Entries = dict[Any, Any] | list[Any] | set[Any]
 """A shallow copy: of a dict, attributes, slots, a cell, a class or names by key; of a list or deque; of a set."""
@@ -34,7 +37,8 @@ class Container:
     """A container that a step reaches.
 
     `held`: the dict, list, set, deque or cell; the `__dict__` for "attributes"; the object for "slots"; the class for
-    "class"; the dict of a module's globals for "names", of which only `names` count.
+    "class"; the dict of a module's globals for "names", of which only `names` count; a ContextVar for "variable"; a
+    Python function for "function"; for "long" a container that is too long to be read, of which only the length counts.
     `path`: how a user would write it. `owner`: the object that "attributes" or "slots" belong to.
     `dotted`: keys are attributes of `path` (a module's parameters), not its items.
     """
@@ -43,7 +47,7 @@ class Container:
     held: Any
     path: str
     owner: Any = None
-    names: tuple[str, ...] = ()
+    names: tuple[Any, ...] = ()
     dotted: bool = False
     tensor_paths: Mapping[int, str] = field(default_factory=dict, repr=False)
 
@@ -62,6 +66,13 @@ class Container:
             return {name: held[name] for name in self.names if name in held}
         if self.kind == "slots":
             return {name: value for name, slot in slots_of(type(held)) if (value := _slot(slot, held)) is not MISSING}
+        if self.kind == "function":
+            return {name: getattr(held, name) for name in ("__code__", "__defaults__", "__kwdefaults__")}
+        if self.kind == "long":
+            return {"length": (len(held),)}
+        if self.kind == "variable":
+            value = held.get(MISSING)
+            return {} if value is MISSING else {"value": value}
         try:
             return {"cell_contents": held.cell_contents}
         except ValueError:  # an empty cell
@@ -87,6 +98,23 @@ class Container:
         else:
             self._write_names(entries)
 
+    def entry(self, key: Any) -> Any:
+        """What it holds under a key or index; MISSING where that is nothing."""
+        entries = self.read()
+        return entries.get(key, MISSING) if isinstance(entries, dict) else list(entries)[key]
+
+    def put(self, key: Any, value: Any) -> None:
+        """Make it hold this under a key or index; MISSING takes the key away."""
+        if self.kind in ("dict", "attributes"):
+            base = dict_type(self.held)
+            base.pop(self.held, key, None) if value is MISSING else base.__setitem__(self.held, key, value)
+        elif self.kind in ("list", "deque"):
+            self.held[key] = value
+        else:
+            entries = self.read()
+            assert isinstance(entries, dict)
+            self._write_names({name: one for name, one in {**entries, key: value}.items() if one is not MISSING})
+
     def _write_names(self, entries: Entries) -> None:
         assert isinstance(entries, dict)
         now = self.read()
@@ -102,6 +130,14 @@ class Container:
                 self.held.__delitem__(name) if value is MISSING else self.held.__setitem__(name, value)
             elif self.kind == "slots":
                 slots[name].__delete__(self.held) if value is MISSING else slots[name].__set__(self.held, value)
+            elif self.kind == "variable":
+                self.held.set(value)
+            elif self.kind == "function":
+                setattr(self.held, name, value)
+            elif self.kind == "long":
+                if isinstance(self.held, list | deque) and len(self.held) > value[0]:
+                    for _ in range(len(self.held) - value[0]):
+                        self.held.pop()
             elif value is MISSING:
                 del self.held.cell_contents
             else:
@@ -109,11 +145,15 @@ class Container:
 
     def place(self, key: Any) -> str:
         """The path of the entry of this key or index."""
-        if self.kind == "cell":
+        if self.kind in ("cell", "variable"):
             return self.path
         if self.kind == "names":
+            if self.path == "os.environ":
+                return f"{self.path}[{os.fsdecode(key)!r}]"
             return f"{self.path}.{key}" if self.path else str(key)
-        if self.kind in ("attributes", "slots", "class") or self.dotted:
+        if self.kind == "long":
+            return f"len({self.path})"
+        if self.kind in ("attributes", "slots", "class", "function") or self.dotted:
             if isinstance(key, str) and not key.isdigit():
                 return f"{self.path}.{key}"
             return f"{self.path}[{key}]"

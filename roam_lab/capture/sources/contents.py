@@ -57,9 +57,9 @@ class Contents:
         if self._file is not None:
             self._file.seek(0)
         for index, (storage, size) in enumerate(zip(self._storages.values(), self._sizes, strict=True)):
-            if storage.nbytes() != size:
+            if storage.nbytes() != size and (storage.nbytes() < size or storage.resizable()):
                 storage.resize_(size)
-            view = _as_bytes(storage)
+            view = _as_bytes(storage)[:size]
             if self._file is None:
                 view.copy_(self._copies[index])
                 continue

@@ -15,6 +15,7 @@ Flag = tuple[str, Callable[[], Any]]
 _FLAGS = (
     ("grad mode", torch.is_grad_enabled),
     ("inference mode", torch.is_inference_mode_enabled),
+    ("torch.autograd.set_detect_anomaly", torch.is_anomaly_enabled),
     ("autocast's cache", torch.is_autocast_cache_enabled),
     ("torch.use_deterministic_algorithms", torch.are_deterministic_algorithms_enabled),
     ("warn_only of deterministic algorithms", torch.is_deterministic_algorithms_warn_only_enabled),

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
 from typing import Any
 
-import numpy
 import torch
 
 from roam_lab.capture.sources.containers import MISSING, Container
 from roam_lab.capture.sources.flags import Flags
+from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.reachable import Reachable, reach
+from roam_lab.capture.sources.stateful import content_bytes
 from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.sources.watch import Watch
 
 MOST_ARRAY_BYTES = 1 << 16
-"""Contents of larger NumPy arrays are not compared: `Guards.not_guarded`."""
+"""Of larger arrays a part of this size, from all over it, is compared: `Guards.not_guarded`."""
 
 _HOOKS = {
     "_forward_hooks": "forward hook",
@@ -38,18 +40,37 @@ _NO_MATTER = (
 _requires_grad = attrgetter("requires_grad")
 
 
+@dataclass(frozen=True)
+class Differing:
+    """An entry of a container that is not what it was. `whole`: it is the container that has to be taken for changed,
+    since entries came or went."""
+
+    container: Container
+    key: Any
+    path: str
+    whole: bool
+
+
 class Guards:
     """Everything reachable that is not given as `left_out`: modules, parameters, optimizers, Python values, flags.
 
     `left_out`: paths that may change, with all that lies below them: what the step itself changes (see
-    `changed_paths`) and what is read anew for each step, such as a learning rate. The state of optimizers is always
-    left out, and so are contents of tensors, generators and iterators. Containers are kept alive, tensors are not.
+    `changed_paths`) and what is read anew for each step, such as a learning rate. Contents of tensors, generators and
+    iterators are always left out. Containers are kept alive, tensors are not.
+    `beside`: further containers. `places`: of numbers that are read anew, in containers that must not be replaced.
     `not_guarded`: paths whose changes would not be noticed: containers that are too long, large arrays.
     """
 
-    def __init__(self, reachable: Reachable, left_out: Iterable[str] = ()) -> None:
-        self._roots = dict(reachable.roots)
+    def __init__(
+        self,
+        reachable: Reachable,
+        left_out: Iterable[str] = (),
+        beside: Collection[Container] = (),
+        places: Collection[ValuePlace] = (),
+    ) -> None:
+        self._roots, self._beside = dict(reachable.roots), tuple(beside)
         self._left_out = set(left_out)
+        self._places = tuple(places)
         self._build(reachable)
 
     def check(self) -> str | None:
@@ -61,10 +82,24 @@ class Guards:
             self._watch.unchanged()
             and all(map(_requires_grad, self._trained))
             and not any(map(_requires_grad, self._frozen))
-            and (not self._arrays or all(array.tobytes() == before for _, array, before in self._arrays))
+            and (
+                not self._arrays
+                or all(content_bytes(array, MOST_ARRAY_BYTES) == before for _, array, before in self._arrays)
+            )
         ):
             return None
         return self._find()
+
+    def differing(self) -> tuple[Differing, ...]:
+        """Every entry of a container that has changed."""
+        found: dict[str, Differing] = {}
+        for container, key, before, after in self._watch.differences():
+            counts = container.kind in ("list", "deque", "set", "dict") and not container.dotted
+            whole = counts and (key is None or before is MISSING or after is MISSING)
+            path = container.path if whole or key is None else container.place(key)
+            if not self._is_out(path if key is None else container.place(key)):
+                found.setdefault(path, Differing(container, key, path, whole))
+        return tuple(found.values())
 
     def forget(self, path: str) -> None:
         """Guard neither this path nor anything below it from now on; other values stay as they were guarded."""
@@ -77,9 +112,7 @@ class Guards:
         self._build(reach(self._roots))
 
     def _build(self, reachable: Reachable) -> None:
-        optimizer_state = {f"{path}.state" for path, _ in reachable.optimizers}
-        self._always_out = optimizer_state
-        self._containers = [*reachable.containers, *_global_hooks()]
+        self._containers = [*reachable.containers, *reachable.code, *_global_hooks(), *self._beside]
         self._modules = reachable.modules
         parameters: dict[int, torch.Tensor] = {
             id(p): p for _, module in reachable.modules for p in module.parameters(recurse=False)
@@ -87,9 +120,9 @@ class Guards:
         for _, optimizer in reachable.optimizers:
             parameters.update((id(p), p) for group in optimizer.param_groups for p in group["params"])
         self._flags = Flags({p.device.type for p in parameters.values()})
-        arrays = [(path, one) for path, one in reachable.stateful if isinstance(one, numpy.ndarray)]
-        self._all_arrays = [(path, one, one.tobytes()) for path, one in arrays if one.nbytes <= MOST_ARRAY_BYTES]
-        large = [path for path, one in arrays if one.nbytes > MOST_ARRAY_BYTES]
+        arrays = [(path, one, content_bytes(one, MOST_ARRAY_BYTES)) for path, one in reachable.stateful]
+        self._all_arrays = [entry for entry in arrays if entry[2] is not None]
+        large = [path for path, one, _ in arrays if getattr(one, "nbytes", 0) > MOST_ARRAY_BYTES]
         self.not_guarded = (*(path for path, _ in reachable.not_walked), *large)
         kept, ignored = self._choose()
         named = [(reachable.paths.get(key, "a parameter"), one) for key, one in parameters.items()]
@@ -100,7 +133,7 @@ class Guards:
 
     def _choose(self) -> tuple[list[Container], dict[Container, frozenset[Any]]]:
         """Of all containers that were reachable those that are not left out, and keys of theirs that are."""
-        self._out = (*self._left_out, *self._always_out)
+        self._out = tuple(self._left_out)
         above = _prefixes(self._out)
         unhooked = {
             f"{path}._backward_hooks"
@@ -149,10 +182,15 @@ class Guards:
                 if list(getattr(parameter, name) or ()) != before:
                     return f"a {_HOOKS[name] if name != '_backward_hooks' else 'hook'} of {path} was added or removed"
         for path, array, content in self._arrays:
-            if array.tobytes() != content:
+            if content_bytes(array, MOST_ARRAY_BYTES) != content:
                 return f"the contents of the array {path} have changed"
         if self._watch.moved():
-            self._build(reach(self._roots))
+            now = reach(self._roots)
+            held = {id(one.held) for one in now.containers} | {id(one.owner) for one in now.containers}
+            for place in self._places:
+                if not isinstance(place, OptimizerPlace) and id(place.container) not in held:
+                    return f"{place.path} is another number, in an object that was replaced"
+            self._build(now)
         else:
             self._watch.renew()
         return None

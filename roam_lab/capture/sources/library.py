@@ -6,6 +6,9 @@ import dis
 import sys
 from functools import lru_cache
 from types import CodeType
+from typing import Any
+
+from roam_lab.capture.user_lines import is_standard_file
 
 _LIBRARIES = {
     "torch", "torchvision", "torchaudio", "transformers", "diffusers", "numpy", "roam_lab", "builtins",
@@ -36,10 +39,18 @@ _NO_STATE = (
 
 
 @lru_cache(maxsize=4096)
-def is_user_code(module: str | None) -> bool:
-    """Whether functions and classes of this module are followed; None: made by exec."""
+def is_user_code(module: Any) -> bool:
+    """Whether functions and classes of the module of this name are followed; None: made by exec."""
+    if module is not None and not isinstance(module, str):
+        return False  # of a class that C made
     root = (module or "").partition(".")[0]
-    return root not in _LIBRARIES and root not in sys.stdlib_module_names
+    return root not in _LIBRARIES and not (root in sys.stdlib_module_names and _is_standard(root))
+
+
+def _is_standard(module: str) -> bool:
+    """Whether it is Python's own, and no module of the user's that bears the name of one (`code`, `queue`)."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return file is None or is_standard_file(file)
 
 
 @lru_cache(maxsize=4096)
@@ -56,20 +67,32 @@ def is_notebook_name(name: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-    """Names that the code and the code nested in it use: globals read; globals bound; attributes; modules imported."""
+    """Names that the code and the code nested in it use: globals read; globals bound; attributes; modules imported,
+    with a dot before those that are relative to the code's package.
+
+    A text that could be a name is taken for one, for `getattr(module, "NAME")` and `globals()["NAME"]`.
+    """
     read: set[str] = set()
     bound: set[str] = set()
     imported: set[str] = set()
     used = set(code.co_names)
     if used:
+        constants: list[Any] = []
         for instruction in dis.get_instructions(code):
-            if instruction.opname.endswith(("_GLOBAL", "_NAME")):
+            if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
+                constants.append(instruction.argval)
+            elif instruction.opname.endswith(("_GLOBAL", "_NAME")):
                 if instruction.opname == "IMPORT_NAME":
-                    imported.add(instruction.argval)
+                    level = constants[-2] if len(constants) > 1 and isinstance(constants[-2], int) else 0
+                    imported.add("." * level + instruction.argval)
                 elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                     bound.add(instruction.argval)
                 else:
                     read.add(instruction.argval)
+    texts = {one for one in code.co_consts if isinstance(one, str) and one.isidentifier()}
+    used |= texts
+    if "globals" in code.co_names:
+        read |= texts
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             inner = names_in(constant)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import ContextVar
 from dataclasses import dataclass
 from types import CellType
 from typing import Any
@@ -21,16 +22,20 @@ class ValuePlace:
         try:
             if isinstance(self.container, CellType):
                 return self.container.cell_contents
+            if isinstance(self.container, ContextVar):
+                return self.container.get()
             if isinstance(self.container, dict | list | deque):
                 return self.container[self.key]
             return getattr(self.container, self.key)
-        except (KeyError, IndexError, AttributeError, ValueError):
+        except (LookupError, AttributeError, ValueError):
             raise KeyError(self.path) from None
 
     def write(self, value: Any) -> None:
         """Put a value there."""
         if isinstance(self.container, CellType):
             self.container.cell_contents = value
+        elif isinstance(self.container, ContextVar):
+            self.container.set(value)
         elif isinstance(self.container, dict | list | deque):
             self.container[self.key] = value
         elif isinstance(self.container, type):

@@ -136,7 +136,7 @@ def _alias(tensor: torch.Tensor) -> torch.Tensor | None:
     """The same memory under another name; None for tensors of which that cannot be asked."""
     if isinstance(tensor, FakeTensor) or type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer):
         return None
-    if tensor.layout != torch.strided or tensor.device.type == "meta":
+    if tensor.is_nested or tensor.is_quantized or tensor.layout != torch.strided or tensor.device.type == "meta":
         return None
     return tensor.detach()
 

@@ -7,16 +7,18 @@ else that the step changes is refused by name.
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from roam_lab.capture.sources.containers import MISSING
+from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
@@ -34,7 +36,8 @@ class Output:
     """What a planned step does to a Python object when it is over.
 
     `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments.
-    `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together.
+    `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together. `of_batch`: place
+    among them -> the leaf of the batch that stands there.
     """
 
     how: How
@@ -42,9 +45,12 @@ class Output:
     spec: Any
     leaves: int
     function: Callable[..., Any] | None = None
+    of_batch: Mapping[int, int] = field(default_factory=dict)
 
-    def apply(self, leaves: list[Any]) -> None:
-        """Do it, with the values that one step gave the leaves."""
+    def apply(self, leaves: list[Any], batch: Sequence[Any]) -> None:
+        """Do it, with the values that one step gave the leaves, and the leaves of its batch."""
+        for position, index in self.of_batch.items():
+            leaves[position] = batch[index]
         value = pytree.tree_unflatten(leaves, self.spec)
         if self.how == "assign":
             self.place.write(value)
@@ -76,11 +82,25 @@ class PythonOutputs:
     """Turns the changes that a traced step made into outputs.
 
     `symbols`: the places whose number is a symbol of this trace. `read`: ids of the real tensors that the step read.
+    `filled`: of lists, those of which it is noted whether the step reads them. `is_symbol`: whether a word is the name
+    of a symbol. `batch`: the leaves of the batch; `shares`: the name of the input whose memory a tensor shares.
     """
 
-    def __init__(self, symbols: Mapping[tuple[int, Any], Any], read: Mapping[int, torch.Tensor]) -> None:
+    def __init__(
+        self,
+        symbols: Mapping[tuple[int, Any], Any],
+        read: Mapping[int, torch.Tensor],
+        filled: Collection[ValuePlace] = (),
+        is_symbol: Callable[[str], bool] = lambda _: False,
+        batch: Sequence[Any] = (),
+        shares: Callable[[torch.Tensor], str | None] = lambda _: None,
+    ) -> None:
         self._symbols = symbols
         self._read = read
+        self._noted = {id(place.container) for place in filled}
+        self._is_symbol, self._shares = is_symbol, shares
+        self._batch = {id(leaf): index for index, leaf in enumerate(batch) if isinstance(leaf, torch.Tensor)}
+        self._filled: list[ValuePlace] = []
         self.values: list[Any] = []
         self.outputs: list[Output] = []
         self.paths: set[str] = set()
@@ -105,13 +125,17 @@ class PythonOutputs:
                 continue
             place = ValuePlace(change.container, change.key, change.path)
             if change.kind == "grown" and isinstance(change.container, list | deque):
+                if id(change.container) not in self._noted:
+                    self._noted.add(id(change.container))
+                    self._filled.append(place)
                 self._put("append", place, change.after)
             elif change.kind == "shrunk" and isinstance(change.container, deque) and change.container.maxlen:
                 continue  # what append pushes out
             elif change.kind == "number" and is_number(change.before) and is_number(change.after):
-                if (id(change.container), change.key) not in self._symbols:
+                symbol = self._symbols.get((id(change.container), change.key))
+                if symbol is None:
                     constants.append(place)
-                else:
+                elif change.after is not symbol:  # else it is the number that the step was given
                     self._put("assign", place, change.after)
             elif is_plain_number(change.before) and (id(change.container), change.key) not in self._symbols:
                 constants.append(place)  # it may have been read before it was changed
@@ -128,9 +152,12 @@ class PythonOutputs:
             raise NumbersChangedError(constants)
         if refused:
             raise refused[0]
+        if self._filled:
+            raise FilledError(self._filled)
 
     def _assign(self, change: Change, place: ValuePlace) -> None:
         leaves = pytree.tree_leaves(change.after)
+        self._refuse_texts(leaves, change.path)
         traced = any(isinstance(leaf, FakeTensor | Symbolic) for leaf in leaves)
         first = change.before is MISSING or change.before is None
         settled = is_plain(change.after) and (change.before is None or (first and isinstance(change.key, str)))
@@ -178,14 +205,32 @@ class PythonOutputs:
 
     def _put(self, how: How, place: ValuePlace, value: Any, function: Callable[..., Any] | None = None) -> None:
         leaves, spec = pytree.tree_flatten(value)
+        self._refuse_texts(leaves, place.path)
         for leaf in leaves:
             if not isinstance(leaf, torch.Tensor | Symbolic | bool | int | float | complex | str | type(None)):
                 raise CaptureError(
                     f"the step puts a {type(leaf).__name__} into {place.path}, which a planned step cannot make again; "
                     "keep tensors and numbers there, or do it after the step"
                 )
+        of_batch = {at: self._batch[id(leaf)] for at, leaf in enumerate(leaves) if id(leaf) in self._batch}
+        leaves = [None if at in of_batch else leaf for at, leaf in enumerate(leaves)]
+        for leaf in leaves:
+            if isinstance(leaf, torch.Tensor) and (name := self._shares(leaf)) is not None:
+                raise CaptureError(
+                    f"the step keeps in {place.path} a view of {name}, of which a planned step would keep a copy; keep "
+                    "a copy (.clone()), or the tensor itself"
+                )
         self.values += [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
-        self.outputs.append(Output(how, place, spec, len(leaves), function))
+        self.outputs.append(Output(how, place, spec, len(leaves), function, of_batch))
+
+    def _refuse_texts(self, leaves: list[Any], path: str) -> None:
+        """Raises CaptureError for a text that a number of this trace was written into."""
+        texts = (leaf for leaf in leaves if isinstance(leaf, str))
+        if any(self._is_symbol(word) for text in texts for word in re.findall(r"\w+", text)):
+            raise CaptureError(
+                f"the step writes a number that changes from step to step into a text ({path}), which a planned step "
+                "would not do again; give the number by itself, or make the text after the step"
+            )
 
 
 def equal(before: Any, after: Any) -> bool:

@@ -28,6 +28,10 @@ class Reachable:
     """Path and reason of what was left out: containers that are too long, all that lies beyond the largest number."""
     paths: Mapping[int, str]
     """id of an object -> its path."""
+    code: tuple[Container, ...] = ()
+    """What the step's code is, and what it uses of libraries; a step does not change that, a user may."""
+    caches: tuple[Any, ...] = ()
+    """Functions that keep their results (functools.lru_cache)."""
     _kept: tuple[Any, ...] = ()
 
     def path_of(self, thing: Any) -> str | None:
@@ -53,5 +57,7 @@ def reach(roots: Mapping[str, Any], *, most_objects: int = MOST_OBJECTS, most_en
         tuple(walk.stateful),
         tuple(walk.not_walked),
         walk.paths,
+        tuple(walk.code_containers()),
+        tuple(walk.caches),
         tuple(walk.kept),
     )

@@ -50,14 +50,16 @@ class Rebinding:
 
 @contextmanager
 def data_assignments(rebinding: Rebinding, residents: dict[int, str]) -> Iterator[None]:
-    """While a step is traced, `tensor.data = value` on a resident, or on what the step makes, goes to `rebinding`."""
+    """While a step is traced, `tensor.data = value` goes to `rebinding`, where the value is the step's."""
     original = tensor_data
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
+        if not isinstance(tensor, FakeTensor) and type(tensor) in (torch.Tensor, torch.nn.Parameter):
+            return tensor.detach()  # an op, by which a tensor outside becomes a constant of the trace
         return original.__get__(tensor)  # type: ignore[no-any-return]
 
     def write(tensor: torch.Tensor, value: torch.Tensor) -> None:
-        if id(tensor) in residents or (isinstance(tensor, FakeTensor) and isinstance(value, FakeTensor)):
+        if id(tensor) in residents or isinstance(value, FakeTensor):
             rebinding.assign(tensor, value)
         else:
             original.__set__(tensor, value)

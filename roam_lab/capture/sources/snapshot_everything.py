@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,7 @@ from roam_lab.capture.sources.python_state import Change, PythonState
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.stateful import Stateful
 from roam_lab.capture.sources.values import is_plain
+from roam_lab.capture.sources.walk import MOST_ENTRIES
 from roam_lab.interrupt import held
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
@@ -130,6 +132,9 @@ def _plain_entries(container: Container) -> list[tuple[str, Any]]:
         return [(container.place(key), value) for key, value in entries.items() if _is_text(value)]
     if isinstance(entries, set):
         return [(container.path, sorted(map(repr, filter(_is_text, entries))))]
+    if len(entries) > MOST_ENTRIES:
+        texts = repr([value for value in entries if _is_text(value)]).encode()
+        return [(container.path, f"{len(entries)} entries"), (container.path, hashlib.sha256(texts).hexdigest())]
     return [(container.path, f"{len(entries)} entries")] + [
         (container.place(index), value) for index, value in enumerate(entries) if _is_text(value)
     ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import array
 import ast
+import ctypes
 import io
 import itertools
+import queue
 import random
+import sys
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Literal
 
@@ -22,7 +25,9 @@ MOST_ARRAY_BYTES = 1 << 20
 """Larger NumPy arrays are not copied, and cannot be put back."""
 
 _RANDOM = (torch.Generator, numpy.random.Generator, numpy.random.RandomState, numpy.random.BitGenerator, random.Random)
-_ARRAYS = (numpy.ndarray, bytearray, array.array)
+_C_VALUES: tuple[Any, ...] = (ctypes.c_int.__mro__[1], ctypes.Array, ctypes.Structure, ctypes.Union)
+_ARRAYS = (numpy.ndarray, bytearray, array.array, *_C_VALUES)
+_QUEUES = (queue.SimpleQueue,)
 _PYTHON = (GeneratorType, CoroutineType, AsyncGeneratorType)
 _ITERATORS: tuple[Any, ...] = (
     iter([]), iter(()), reversed([]), iter(range(0)), iter(range(1 << 70)), iter(""), iter("ä"), iter(b""),
@@ -34,7 +39,17 @@ _REWINDABLE = tuple(type(one) for one in _ITERATORS)
 def is_stateful(value: Any) -> bool:
     """Whether it holds state that no container shows."""
     kind = type(value)
-    return issubclass(kind, (*_RANDOM, *_ARRAYS, *_PYTHON, io.IOBase)) or _is_c_iterator(kind) or _is_loader(value)
+    return (
+        issubclass(kind, (*_RANDOM, *_ARRAYS, *_PYTHON, *_QUEUES, *_databases(), io.IOBase))
+        or _is_c_iterator(kind)
+        or _is_loader(value)
+    )
+
+
+def _databases() -> tuple[type, ...]:
+    """Connections of SQLite: what is written through them cannot be put back."""
+    sqlite = sys.modules.get("sqlite3")
+    return () if sqlite is None else (sqlite.Connection, sqlite.Cursor)
 
 
 def _is_c_iterator(kind: type) -> bool:
@@ -48,6 +63,19 @@ def _is_loader(value: Any) -> bool:
 def holds_others(value: Any) -> bool:
     """Whether objects that a step reaches may lie in it: an iterator's list, the variables of a Python generator."""
     return not isinstance(value, (*_RANDOM, *_ARRAYS, io.IOBase))
+
+
+def content_bytes(value: Any, most: int | None = None) -> bytes | None:
+    """The contents of an array or of a C value, beyond `most` bytes entries from all over it; None of what holds no
+    plain bytes."""
+    if not isinstance(value, _ARRAYS):
+        return None
+    if not isinstance(value, numpy.ndarray):
+        return bytes(value)
+    if most is None or value.nbytes <= most:
+        return value.tobytes()
+    entries = value.reshape(-1) if value.flags.c_contiguous else value.flat
+    return entries[:: -(-value.nbytes // most)].tobytes()
 
 
 class Stateful:
@@ -66,7 +94,7 @@ class Stateful:
         value = self.value
         if isinstance(value, numpy.ndarray):
             return value.nbytes <= MOST_ARRAY_BYTES and value.flags.writeable
-        if isinstance(value, (*_RANDOM, bytearray, array.array)):
+        if isinstance(value, (*_RANDOM, bytearray, array.array, *_C_VALUES, *_QUEUES)):
             return self.before is not None
         return type(value) in _REWINDABLE or (type(value) is itertools.count and self.before is not None)
 
@@ -97,6 +125,12 @@ class Stateful:
             value[...] = before
         elif isinstance(value, bytearray | array.array):
             value[:] = before
+        elif isinstance(value, _QUEUES):
+            entries = [value.get_nowait() for _ in range(value.qsize())]
+            for entry in entries[: before[0]]:
+                value.put(entry)
+        elif isinstance(value, _C_VALUES):
+            ctypes.memmove(ctypes.addressof(value), before, len(before))
         else:
             self.value = _rewound(value, before)
             self.before = _read(self.value)
@@ -120,6 +154,10 @@ def _read(value: Any) -> Any:
             return value.copy() if value.nbytes <= MOST_ARRAY_BYTES else None
         if isinstance(value, bytearray | array.array):
             return value[:]
+        if isinstance(value, _C_VALUES):
+            return bytes(value)
+        if isinstance(value, _QUEUES):
+            return (value.qsize(),)
         if isinstance(value, GeneratorType):
             return _position(value)
         if isinstance(value, io.IOBase):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import enum
 import functools
 import gc
+import importlib.util
 import logging
 import sys
 import threading
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterator
+from contextvars import ContextVar
 from types import (
     BuiltinMethodType,
     CellType,
@@ -35,15 +37,20 @@ from roam_lab.capture.sources.stateful import holds_others, is_stateful
 from roam_lab.capture.sources.values import is_plain
 
 MOST_ENTRIES = 10_000
-"""Longer lists, dicts and sets are data, not state: they are named in `Reachable.not_walked`, and not read."""
+"""What lies in longer lists, dicts and sets is data, not state: they are named in `Reachable.not_walked`."""
+MOST_LISTED = 200_000
+"""Of a list up to this length it is known which objects are in it; of what is longer, how many."""
 MOST_OBJECTS = 200_000
 
 _STOPS = (
-    ModuleType, CodeType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType, logging.Logger,
-    logging.Handler, threading.Thread, enum.Enum, weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType,
+    CodeType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType, logging.Logger,
+    logging.Handler,
     torch.Stream, torch.Event,
     type(threading.Lock()), type(threading.RLock()),
 )  # fmt: skip
+_NO_VARIABLES = (ModuleType, type, FunctionType, BuiltinMethodType)
+_PLAIN_IF_NOT_USERS = (threading.Thread, enum.Enum)
+_WEAK = (weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType)
 _BARE = {dict, list, set, tuple, frozenset, deque, OrderedDict, Counter, defaultdict}  # nobody sets their attributes
 _MEMBERS = ("_parameters", "_buffers", "_modules")
 
@@ -59,12 +66,15 @@ class Walk:
         self._full = False
         self._queue: deque[tuple[Any, str]] = deque()
         self._names: dict[tuple[int, str], tuple[dict[str, Any], dict[str, None]]] = {}
+        self._functions: list[Container] = []
+        self._libraries: dict[str, tuple[dict[str, Any], set[str]]] = {}
         self._taken: dict[str, int] = {}  # a bare name -> id of the cell or of the globals that it stands for
         self.containers: list[Container] = []
         self.tensors: list[tuple[str, torch.Tensor]] = []
         self.modules: list[tuple[str, torch.nn.Module]] = []
         self.optimizers: list[tuple[str, torch.optim.Optimizer]] = []
         self.stateful: list[tuple[str, Any]] = []
+        self.caches: list[Any] = []
         self.not_walked: list[tuple[str, str]] = []
 
     def run(self, root: Any, name: str) -> None:
@@ -82,6 +92,17 @@ class Walk:
         for (_, path), (held, names) in self._names.items():
             yield Container("names", held, path, names=tuple(names))
 
+    def code_containers(self) -> Iterator[Container]:
+        """What the step's code is: the user's functions, and what they use of libraries: names of their modules, and
+        classes of the model's parts."""
+        yield from self._functions
+        for path, (held, names) in self._libraries.items():
+            yield Container("names", held, path, names=tuple(sorted(names)))
+        kinds = dict.fromkeys(base for _, module in self.modules for base in type(module).__mro__)
+        for kind in kinds:
+            if issubclass(kind, torch.nn.Module) and not is_user_code(kind.__module__):
+                yield Container("class", kind, kind.__name__)
+
     def _add(self, value: Any, path: str) -> None:
         if is_plain(value) or id(value) in self.paths:
             return
@@ -96,9 +117,14 @@ class Walk:
 
     def _visit(self, value: Any, path: str) -> None:
         kind = type(value)
-        if issubclass(kind, _STOPS):
+        if issubclass(kind, ModuleType):
+            self._visit_module(value, path)
             return
-        if issubclass(kind, torch.Tensor):
+        if issubclass(kind, _STOPS) or (issubclass(kind, _PLAIN_IF_NOT_USERS) and not is_user_code(kind.__module__)):
+            return
+        if issubclass(kind, _WEAK):
+            self._add(_referent(value), path)
+        elif issubclass(kind, torch.Tensor):
             self._visit_tensor(value, path)
         elif issubclass(kind, type):
             self._visit_class(value)
@@ -112,6 +138,8 @@ class Walk:
                 self._add(value.__self__, f"{path}.__self__")
         elif kind is CellType:
             self._contain("cell", value, path)
+        elif kind is ContextVar:
+            self._contain("variable", value, path)
         elif is_stateful(value):
             self._visit_stateful(value, path)
         else:
@@ -126,11 +154,23 @@ class Walk:
             if hooks := getattr(tensor, name, None):
                 self._contain("dict", hooks, f"{path}.{name}")
 
+    def _visit_module(self, module: ModuleType, path: str) -> None:
+        """A module of the user's that is held as a value, such as a configuration: its variables."""
+        if is_user_code(module.__name__):
+            names = [name for name, value in vars(module).items() if not isinstance(value, _NO_VARIABLES)]
+            self._watch(vars(module), path, sorted(names))
+
     def _visit_class(self, kind: type) -> None:
-        if not is_user_code(kind.__module__) or issubclass(kind, enum.Enum):
+        if not is_user_code(kind.__module__):
+            return
+        if issubclass(kind, enum.Enum):
+            for name, member in kind.__members__.items():
+                self._add(member, f"{kind.__name__}.{name}")
             return
         name = kind.__name__
         self._contain("class", kind, name)
+        if type(kind) is not type:
+            self._add(type(kind), type(kind).__name__)
         for base in kind.__mro__[1:]:
             self._add(base, base.__name__)
 
@@ -140,6 +180,8 @@ class Walk:
             bare = self._taken.setdefault(name, id(cell)) == id(cell)
             self._add(cell, name if bare else f"{name} of {function.__qualname__}")
         users = is_user_code(function.__module__)
+        if users:
+            self._functions.append(Container("function", function, path))
         if users or vars(function):
             self._contain("attributes", vars(function), path, owner=function)
         if not users:
@@ -156,14 +198,19 @@ class Walk:
         self._watch(lookup, "", sorted({name for name in read if name in lookup} | bound))
         modules = [lookup.get(name) for name in read]
         modules += [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
-        modules += [sys.modules.get(name) for name in imported]
+        package = str(lookup.get("__package__") or "")
+        modules += [sys.modules.get(_absolute(name, package)) for name in imported]
         seen: set[int] = set()
         while modules:
             module = modules.pop()
-            if not isinstance(module, ModuleType) or id(module) in seen or not is_user_code(module.__name__):
+            if not isinstance(module, ModuleType) or id(module) in seen:
                 continue
             seen.add(id(module))
             names = sorted(used.intersection(vars(module)))
+            if not is_user_code(module.__name__):
+                self._libraries.setdefault(module.__name__, (vars(module), set()))[1].update(names)
+                modules += [one for one in map(vars(module).get, names) if isinstance(one, ModuleType)]
+                continue
             self._watch(vars(module), module.__name__.rpartition(".")[2], names)
             modules += [vars(module)[name] for name in names]
 
@@ -193,6 +240,8 @@ class Walk:
 
     def _visit_object(self, value: Any, path: str) -> None:
         kind = type(value)
+        if isinstance(value, functools._lru_cache_wrapper):
+            self.caches.append(value)
         if isinstance(value, functools.partial):
             self._add(value.func, path)
             self._add(value.args, f"{path}.args")
@@ -215,7 +264,8 @@ class Walk:
         elif issubclass(kind, tuple | frozenset):
             self._walk_entries(list(value), lambda index: f"{path}[{index}]", path)
         elif kind is MappingProxyType:
-            self._walk_entries(list(value.values()), lambda index: f"{path}[{index}]", path)
+            for behind in gc.get_referents(value):
+                self._add(behind, path)
         if issubclass(kind, torch.nn.Module):
             self.modules.append((path, value))
         elif is_machinery(kind.__module__):
@@ -232,7 +282,8 @@ class Walk:
         if kind in _BARE:
             return
         try:
-            attributes = object.__getattribute__(value, "__dict__")
+            local = issubclass(kind, threading.local)  # it shows what it holds for this thread
+            attributes = value.__dict__ if local else object.__getattribute__(value, "__dict__")
         except AttributeError:
             attributes = None
         if type(attributes) is dict:
@@ -254,6 +305,8 @@ class Walk:
     def _contain(self, kind: ContainerKind, held: Any, path: str, *, owner: Any = None, dotted: bool = False) -> None:
         if kind in ("dict", "list", "deque", "set") and len(held) > self._most_entries:
             self.not_walked.append((path, f"{len(held):,} entries"))
+            listed = kind == "list" and len(held) <= MOST_LISTED
+            self.containers.append(Container(kind if listed else "long", held, path, tensor_paths=self.paths))
             return
         if kind == "attributes":
             self.paths.setdefault(id(held), path)
@@ -275,6 +328,22 @@ class Walk:
         for index, value in enumerate(entries):
             if not is_plain(value):
                 self._add(value, place(index))
+
+
+def _absolute(name: str, package: str) -> str:
+    """The full name of a module that is imported as `name`, which may begin with dots, in a package."""
+    try:
+        return importlib.util.resolve_name(name, package)
+    except (ImportError, ValueError):
+        return name
+
+
+def _referent(weak: Any) -> Any:
+    """What a weak reference or a proxy (a Trainer that its modules know) refers to; None where it is gone."""
+    try:
+        return weak() if isinstance(weak, weakref.ReferenceType) else weak.__repr__.__self__
+    except (ReferenceError, AttributeError):
+        return None
 
 
 def _is_full(cell: Any) -> bool:

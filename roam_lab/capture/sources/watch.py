@@ -22,6 +22,8 @@ from roam_lab.capture.sources.values import same
 
 _POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 _FIRST_ITEM = list.__basicsize__ - 2 * _POINTER_BYTES  # of the pointer to a list's items
+_MANY = 1_000
+"""Entries of a list from which on it is read by itself: a hundred times as fast."""
 _WEAK = (torch.Tensor, numpy.ndarray)
 
 
@@ -97,10 +99,13 @@ class Watch:
         visited: list[Any] = []
         self._empty: list[Any] = []
         self._partial: list[int] = []
+        self._lists: list[tuple[list[Any], bytes]] = []
         names: list[tuple[dict[str, Any], str]] = []
         for index, one in enumerate(self._containers):
-            if one in self._ignored:
+            if one in self._ignored or one.kind in ("variable", "long"):
                 self._partial.append(index)
+            elif one.kind == "list" and len(one.held) > _MANY and _FAST:
+                self._lists.append((one.held, addresses(one.held)))
             elif one.kind == "names":
                 names += [(one.held, name) for name in one.names]
             elif one.kind in ("dict", "list", "set", "deque", "attributes") and not one.held and not _is_module(one):
@@ -128,6 +133,8 @@ class Watch:
             if not _at(now, self._seen):
                 return False
         elif len(self._kept) != len(now) or not all(map(is_, now, map(_strong, self._kept))):
+            return False
+        if not all(_at(held, seen) for held, seen in self._lists):
             return False
         # after they were read: the processor has them at hand
         if any(self._empty) or list(map(type, self._modules)) != self._types:

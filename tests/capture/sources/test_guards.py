@@ -319,7 +319,7 @@ def test_training_of_gpt2_trips_no_guard():
     configuration = transformers.GPT2Config(n_layer=2, n_head=2, n_embd=8, vocab_size=11, n_positions=8)
     model, ids = transformers.GPT2LMHeadModel(configuration), torch.arange(6)[None]
     optimizer = torch.optim.AdamW(model.parameters())
-    guards = Guards(reach({"model": model, "optimizer": optimizer}))
+    guards = Guards(reach({"model": model, "optimizer": optimizer}), ["optimizer.state"])
     for _ in range(2):
         model(ids, labels=ids).loss.backward()
         optimizer.step()

@@ -70,7 +70,7 @@ def test_a_module_and_what_its_forward_reads_outside_it():
     assert found.path_of(model.layers[0].weight) == "model.layers[0].weight"
     assert found.path_of(model.options["p"]["deep"]) == "model.options['p']['deep']"
     assert found.path_of(TABLE["scale"]) == "TABLE['scale']"
-    assert found.path_of(Counted.limits["low"]) == "Counted.limits[0]"
+    assert found.path_of(Counted.limits["low"]) == "Counted.limits['low']"
     assert [path for path, _ in found.modules][:2] == ["model", "model.layers"]
     assert LOG == []  # the property was not called, but what it reads was found
     assert found.path_of(LOG) == "LOG"

@@ -1,0 +1,97 @@
+"""Lists that a step fills: noted is whether it also reads them, since they are longer in every step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from roam_lab.capture.sources.places import ValuePlace
+from roam_lab.capture.sources.reachable import Reachable
+from roam_lab.errors import CaptureError
+
+_READING = (
+    "__getitem__", "__len__", "__iter__", "__contains__", "__reversed__", "__eq__", "__ne__", "__lt__", "__le__",
+    "__gt__", "__ge__", "__add__", "__mul__", "__rmul__", "__repr__", "__copy__", "index", "count", "copy",
+)  # fmt: skip
+_FILLING = ("append", "extend", "appendleft", "extendleft", "insert", "__iadd__")
+
+
+class FilledError(Exception):
+    """The step adds to these lists; it is traced again, and whether it reads them is noted."""
+
+    def __init__(self, places: list[ValuePlace]) -> None:
+        super().__init__()
+        self.places = places
+
+
+class _Told:
+    """Of a list or deque that stands for `original` while a step is traced."""
+
+    original: Any
+    read = False
+
+
+class _ToldList(_Told, list[Any]):
+    pass
+
+
+class _ToldDeque(_Told, deque[Any]):
+    pass
+
+
+def _reading(kind: type, name: str) -> Any:
+    def read(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.read = True
+        return getattr(kind, name)(self, *args, **kwargs)
+
+    return read
+
+
+def _filling(kind: type, name: str) -> Any:
+    def fill(self: Any, *args: Any) -> Any:
+        values = [list(one) if name.startswith(("extend", "__iadd__")) else one for one in args]
+        getattr(kind, name)(self.original, *values)
+        result = getattr(kind, name)(self, *values)
+        return self if name == "__iadd__" else result
+
+    return fill
+
+
+for _kind, _told in ((list, _ToldList), (deque, _ToldDeque)):
+    for _name in _READING:
+        if hasattr(_kind, _name):
+            setattr(_told, _name, _reading(_kind, _name))
+    for _name in _FILLING:
+        if hasattr(_kind, _name):
+            setattr(_told, _name, _filling(_kind, _name))
+
+
+@contextmanager
+def reads_noted(reachable: Reachable, filled: Sequence[ValuePlace]) -> Iterator[None]:
+    """While a step is traced, others stand for the lists that it fills, wherever they are held.
+
+    Raises CaptureError at the end where the step has read one.
+    """
+    tolds = {id(place.container): (_standing(place.container), place.path) for place in filled}
+    with ExitStack() as back:
+        for container in reachable.containers if tolds else ():
+            entries = container.read()
+            for key, value in entries.items() if isinstance(entries, dict) else enumerate(entries):
+                if id(value) in tolds and not isinstance(entries, set):
+                    back.callback(container.put, key, value)
+                    container.put(key, tolds[id(value)][0])
+        yield
+    for told, path in tolds.values():
+        if told.read:
+            raise CaptureError(
+                f"the step reads {path.rpartition('[')[0] or path}, which it also fills, so that it is longer in every "
+                "step; count in a number, or read it outside the step"
+            )
+
+
+def _standing(original: Any) -> Any:
+    told: Any = _ToldDeque(original, original.maxlen) if isinstance(original, deque) else _ToldList(original)
+    told.original = original
+    return told
