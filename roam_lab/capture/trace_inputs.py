@@ -22,6 +22,7 @@ from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
 from roam_lab.capture.training_step import TrainingStep
+from roam_lab.errors import CaptureError
 
 
 class TraceInputs:
@@ -64,6 +65,11 @@ class TraceInputs:
                 leaves[index] = self._fakes(_alias(leaf))  # one tensor under two names is two inputs
                 if leaf.is_leaf and leaf.requires_grad:
                     leaves[index].requires_grad_()
+                    if leaf.grad is not None:
+                        raise CaptureError(
+                            "a tensor of the batch has a gradient from before, to which the step may add; clear it "
+                            "(.grad = None)"
+                        )
                 self._enter(found, leaves[index])
             elif is_number(leaf) and index not in frozen:
                 self.batch_numbers.add(index)

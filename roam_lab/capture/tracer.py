@@ -23,7 +23,7 @@ from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.moves import has_effect
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.own_changes import OwnChanges
-from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow, own_nodes
+from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow
 from roam_lab.capture.refusal import explain, refuse_own_generators, refuse_sparse, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import RandomState
@@ -31,10 +31,12 @@ from roam_lab.capture.sources.filled import FilledError, reads_noted
 from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
 from roam_lab.capture.sources.python_state import PythonState
-from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError, schedulers_noted
+from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
+from roam_lab.capture.sources.schedulers import schedulers_noted
 from roam_lab.capture.sources.world import World
+from roam_lab.capture.step_end import StepEnd
 from roam_lab.capture.torch_internals import make_fx, parameters_replaced
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs
@@ -87,7 +89,6 @@ class Tracer:
         self._provenance = ProvenanceMode(self._outside, check, self._guide)
         self._inputs = TraceInputs(training, self._mode, self._fakes)
         self._tensors = self._inputs.tensors
-        self._shapes = {name: tensor.shape for name, tensor in self._tensors.items()}
         parameters = {name: self._tensors[name] for name in self._inputs.parameters}
         self._gradients = Gradients(training, parameters, self._before_update)
         self._scheduled: str | None = None
@@ -96,6 +97,7 @@ class Tracer:
             self._mode.answer = self._known_answer  # taken off again when the trace is over
             self._provenance.known = KnownValues(self._inputs.found, batch_leaves(batch))
         self._rebinding = Rebinding({id(tensor): name for name, tensor in self._tensors.items()}, self._copied)
+        self._end = StepEnd(training.model, self._inputs, self._gradients, self._rebinding)
 
     @property
     def batch_numbers(self) -> set[int]:
@@ -205,8 +207,8 @@ class Tracer:
                 world.check()
                 if self._guide is not None:
                     self._guide.finish()
-                self._check(loss)
-                self._write_back()
+                self._end.check(loss, self._batch)
+                self._end.write_back()
                 outputs.take_optimizers(numbers, self._present_number)
                 own = OwnChanges(self._optimizers, self._fakes, self._tensors.values(), python.was, schedulers)
                 outputs.take([change for change in python.changes() if change not in own], python.was)
@@ -248,49 +250,6 @@ class Tracer:
                 "last, or outside the step"
             )
 
-    def _check(self, loss: Any) -> None:
-        """Raises CaptureError where the step changes its batch, returns no loss, or leaves gradients for later."""
-        after, before = batch_leaves(self._batch), self._inputs.leaves
-        if len(after) != len(before) or any(one is not other for one, other in zip(after, before, strict=True)):
-            raise CaptureError(
-                "the step changes its batch (takes entries out, or puts others in), which a planned step would not do "
-                "again; let it work on a copy, such as dict(batch)"
-            )
-        if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in before):
-            raise CaptureError(
-                "the step leaves a gradient on a tensor of its batch, which a planned step does not make; take it "
-                "inside the step (torch.autograd.grad), or give the batch without requires_grad"
-            )
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-            raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
-        self._gradients.check()
-
-    def _write_back(self) -> None:
-        """What the step bound to the name of a buffer, or of an optimizer's state, goes to the place of the old one."""
-        for name, shape in self._shapes.items():
-            if self._tensors[name].shape != shape:
-                raise FirstStepError(
-                    f"the step gives {name} the shape {tuple(self._tensors[name].shape)}, which was {tuple(shape)}; "
-                    "run one eager step before"
-                )
-        self._rebinding.check(self._holders())
-        for name, buffer in self._model.named_buffers():
-            if name in self._tensors and buffer is not self._tensors[name]:
-                _write(f"buffer {name}", self._tensors[name], buffer)
-        for found, value in self._inputs.state:
-            present = self._inputs.present_state(found)
-            if present is not value:
-                _write(str(found), value, present)
-
-    def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
-        for name, buffer in self._model.named_buffers():
-            yield f"buffer {name}", buffer
-        for found, _ in self._inputs.state:
-            present = self._inputs.present_state(found)
-            if isinstance(present, torch.Tensor):
-                yield str(found), present
-
     def _present_number(self, place: OptimizerPlace) -> Any:
         parameter = None if isinstance(place.owner, int) else self._tensors[self._names[id(place.owner)]]
         try:
@@ -317,18 +276,6 @@ class Tracer:
                     if any(not isinstance(size, int) for size in sizes):
                         where = node.meta.get(META_KEY)
                         raise ShapeOfValuesError(where.source if where else None)
-
-
-def _write(name: str, place: torch.Tensor, value: Any) -> None:
-    """Raises CaptureError where the value has not the place's shape and type."""
-    if not isinstance(value, torch.Tensor) or value.shape != place.shape or value.dtype != place.dtype:
-        told = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
-        raise CaptureError(
-            f"the step binds {told} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
-            "type, and write it in place (copy_)"
-        )
-    with torch.no_grad(), own_nodes():
-        place.copy_(value)
 
 
 def _has_effect(node: Node) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 import torch
 
-from roam_lab.capture import TrainingStep, can_prime, step_device
+from roam_lab.capture import TrainingStep, step_device
 from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
@@ -25,6 +25,7 @@ from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
+from roam_lab.runtime.known_before import Known, gradients_left
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.reasons import Reason, Reasons
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
@@ -69,6 +70,7 @@ class PlannedStep:
         self._eager: dict[Key, Reason] = {}
         self._check = SelfCheck(check, self.notes)
         self._state_made = StateMade(self.optimizers)
+        self._known = Known(plan, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = StepCompiler(
@@ -109,7 +111,7 @@ class PlannedStep:
         plan was made for another model, optimizer or step.
         """
         key = self._key(batch)
-        if not self._compiled.ways(key) and self._first_step() is None:
+        if not self._compiled.ways(key) and self._known.first_step() is None:
             with unwatched(self._watch):
                 self._pool.release()
                 with muted():
@@ -131,7 +133,7 @@ class PlannedStep:
         ways = self._compiled.ways(key)
         reason = self._eager.get(key)
         if reason is None and not ways:
-            reason = self._not_planned(batch)
+            reason = self._known.not_planned(batch)
         other: str | None = None
         leaves = batch_leaves(batch)
         for way in ways if reason is None else ():
@@ -144,7 +146,7 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if change.kind in ("way", "batch") else other
                     continue
-            if self._gradients_left(compiled):
+            if gradients_left(self.model, compiled, leaves):
                 reason = Reason("gradients are left from before the step, which adds to them")
                 break
             other = compiled.goes_otherwise(batch)
@@ -161,13 +163,6 @@ class PlannedStep:
         if reason is not None:
             return self._run_eager(batch, reason)
         return self._run_new_way(key, batch, other)
-
-    def _gradients_left(self, compiled: Compiled) -> bool:
-        """Whether there is a gradient that the step would add to: from an eager step, or set by the user."""
-        if all(parameter.grad is None for parameter in self.model.parameters()):
-            return False
-        named = self.model.named_parameters()
-        return any(parameter.grad is not None and name not in compiled.cleared for name, parameter in named)
 
     def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
         """What the eager step leaves, where the next planned step is to be held against it."""
@@ -240,26 +235,6 @@ class PlannedStep:
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         return (batch_signature(batch), batch_structure(batch), self._tree.modes(), autocast)
 
-    # What keeps a step from being planned
-
-    def _not_planned(self, batch: Any) -> Reason | None:
-        """Why a batch or mode seen for the first time cannot be planned, as far as that is known without capture."""
-        planned_for = self.plan.environment.get("batch")
-        if self.on_mismatch != "replan" and planned_for not in (None, batch_signature(batch)):
-            return Reason(
-                f"the batch is not {planned_for}, which the plan was made for",
-                f"this batch is {batch_signature(batch)}; the plan was made for {planned_for}",
-                "pad it, or use on_mismatch='eager' or 'replan'",
-            )
-        return self._first_step()
-
-    def _first_step(self) -> Reason | None:
-        """The reason to run a first step eagerly: an optimizer whose state nothing else can make."""
-        for optimizer in self.optimizers:
-            if not can_prime(optimizer) and not self._state_made.by(optimizer):
-                return Reason(f"{type(optimizer).__name__} makes its state in its first step, which runs eagerly")
-        return None
-
     # Running
 
     def _verified(self, compiled: Compiled | None) -> bool:
@@ -307,7 +282,7 @@ class PlannedStep:
         return _detached(result)
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
-        if self.on_mismatch == "error" and self._first_step() is None:
+        if self.on_mismatch == "error" and self._known.first_step() is None:
             raise MismatchError(reason.error)
         self._pool.release()
         result = self._training.run(batch)

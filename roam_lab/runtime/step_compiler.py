@@ -7,8 +7,9 @@ from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
 from roam_lab.capture.sources.places import ValuePlace
-from roam_lab.capture.sources.python_values import SettledError, is_plain_number, schedulers_noted
+from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.schedulers import schedulers_noted
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError

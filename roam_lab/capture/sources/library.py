@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import dis
 import sys
 from functools import lru_cache
-from types import CodeType
 from typing import Any
 
 from roam_lab.capture.user_lines import is_standard_file
@@ -63,41 +61,3 @@ def is_machinery(module: str | None) -> bool:
 def is_notebook_name(name: str) -> bool:
     """Whether IPython keeps this global for itself."""
     return name in _NOTEBOOK_NAMES or (name.startswith("_i") and name[2:].isdigit()) or name.lstrip("_").isdigit()
-
-
-@lru_cache(maxsize=4096)
-def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-    """Names that the code and the code nested in it use: globals read; globals bound; attributes; modules imported,
-    with a dot before those that are relative to the code's package.
-
-    A text that could be a name is taken for one, for `getattr(module, "NAME")` and `globals()["NAME"]`.
-    """
-    read: set[str] = set()
-    bound: set[str] = set()
-    imported: set[str] = set()
-    used = set(code.co_names)
-    if used:
-        constants: list[Any] = []
-        for instruction in dis.get_instructions(code):
-            if instruction.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
-                constants.append(instruction.argval)
-            elif instruction.opname.endswith(("_GLOBAL", "_NAME")):
-                if instruction.opname == "IMPORT_NAME":
-                    level = constants[-2] if len(constants) > 1 and isinstance(constants[-2], int) else 0
-                    imported.add("." * level + instruction.argval)
-                elif instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
-                    bound.add(instruction.argval)
-                else:
-                    read.add(instruction.argval)
-    texts = {one for one in code.co_consts if isinstance(one, str) and one.isidentifier()}
-    used |= texts
-    if "globals" in code.co_names:
-        read |= texts
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            inner = names_in(constant)
-            read |= inner[0]
-            bound |= inner[1]
-            used |= inner[2]
-            imported |= inner[3]
-    return frozenset(read), frozenset(bound), frozenset(used), frozenset(imported)

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
-from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
@@ -124,6 +121,9 @@ class PythonOutputs:
             if change in renewed or id(change.container) in gone:
                 continue
             place = ValuePlace(change.container, change.key, change.path)
+            symbol = self._symbols.get((id(change.container), change.key))
+            if symbol is not None and change.after is symbol:
+                continue  # the number that the step was given, and that it leaves
             if change.kind == "grown" and isinstance(change.container, list | deque):
                 if id(change.container) not in self._noted:
                     self._noted.add(id(change.container))
@@ -132,10 +132,9 @@ class PythonOutputs:
             elif change.kind == "shrunk" and isinstance(change.container, deque) and change.container.maxlen:
                 continue  # what append pushes out
             elif change.kind == "number" and is_number(change.before) and is_number(change.after):
-                symbol = self._symbols.get((id(change.container), change.key))
-                if symbol is None:
+                if (id(change.container), change.key) not in self._symbols:
                     constants.append(place)
-                elif change.after is not symbol:  # else it is the number that the step was given
+                else:
                     self._put("assign", place, change.after)
             elif is_plain_number(change.before) and (id(change.container), change.key) not in self._symbols:
                 constants.append(place)  # it may have been read before it was changed
@@ -291,30 +290,3 @@ def _cannot(change: Change) -> str:
         f"the step {what} {change.path}, which a planned step would not do again; do that outside the step (a "
         "number may change in it, a list may grow)"
     )
-
-
-@contextmanager
-def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterator[set[int]]:
-    """While a step is traced, `scheduler.step(...)` is noted by `call(function, path, args, kwargs)` and not run.
-
-    Yields the ids of the schedulers' `__dict__`s.
-    """
-    found = {
-        id(one.owner): (one.owner, one.path)
-        for one in reachable.containers
-        if one.kind == "attributes" and isinstance(one.owner, LRScheduler | ReduceLROnPlateau)
-    }
-    for scheduler, path in found.values():
-
-        def note(*args: Any, _of: Any = scheduler, _path: str = path, **kwargs: Any) -> None:
-            if isinstance(_of, ReduceLROnPlateau):  # it reads the number that it is given
-                args = tuple(one.item() if isinstance(one, torch.Tensor) else one for one in args)
-                kwargs = {key: one.item() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()}
-            call(lambda *a, **k: type(_of).step(_of, *a, **k), f"{_path}.step", args, kwargs)
-
-        vars(scheduler)["step"] = note
-    try:
-        yield {id(vars(scheduler)) for scheduler, _ in found.values()}
-    finally:
-        for scheduler, _ in found.values():
-            vars(scheduler).pop("step", None)

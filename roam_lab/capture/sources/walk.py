@@ -5,9 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import gc
-import importlib.util
 import logging
-import sys
 import threading
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
@@ -32,7 +30,8 @@ import numpy
 import torch
 
 from roam_lab.capture.sources.containers import Container, ContainerKind, slots_of
-from roam_lab.capture.sources.library import is_machinery, is_notebook_name, is_user_code, names_in
+from roam_lab.capture.sources.library import is_machinery, is_notebook_name, is_user_code
+from roam_lab.capture.sources.names_used import globals_used, modules_used
 from roam_lab.capture.sources.stateful import holds_others, is_stateful
 from roam_lab.capture.sources.values import is_plain
 
@@ -193,26 +192,13 @@ class Walk:
         self._visit_names(function)
 
     def _visit_names(self, function: FunctionType) -> None:
-        read, bound, used, imported = names_in(function.__code__)
         lookup = function.__globals__
-        self._watch(lookup, "", sorted({name for name in read if name in lookup} | bound))
-        modules = [lookup.get(name) for name in read]
-        modules += [cell.cell_contents for cell in function.__closure__ or () if _is_full(cell)]
-        package = str(lookup.get("__package__") or "")
-        modules += [sys.modules.get(_absolute(name, package)) for name in imported]
-        seen: set[int] = set()
-        while modules:
-            module = modules.pop()
-            if not isinstance(module, ModuleType) or id(module) in seen:
-                continue
-            seen.add(id(module))
-            names = sorted(used.intersection(vars(module)))
-            if not is_user_code(module.__name__):
+        self._watch(lookup, "", globals_used(function))
+        for module, names in modules_used(function):
+            if is_user_code(module.__name__):
+                self._watch(vars(module), module.__name__.rpartition(".")[2], names)
+            else:
                 self._libraries.setdefault(module.__name__, (vars(module), set()))[1].update(names)
-                modules += [one for one in map(vars(module).get, names) if isinstance(one, ModuleType)]
-                continue
-            self._watch(vars(module), module.__name__.rpartition(".")[2], names)
-            modules += [vars(module)[name] for name in names]
 
     def _watch(self, held: dict[str, Any], path: str, names: list[str]) -> None:
         for name in names:
@@ -330,24 +316,9 @@ class Walk:
                 self._add(value, place(index))
 
 
-def _absolute(name: str, package: str) -> str:
-    """The full name of a module that is imported as `name`, which may begin with dots, in a package."""
-    try:
-        return importlib.util.resolve_name(name, package)
-    except (ImportError, ValueError):
-        return name
-
-
 def _referent(weak: Any) -> Any:
     """What a weak reference or a proxy (a Trainer that its modules know) refers to; None where it is gone."""
     try:
         return weak() if isinstance(weak, weakref.ReferenceType) else weak.__repr__.__self__
     except (ReferenceError, AttributeError):
         return None
-
-
-def _is_full(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False

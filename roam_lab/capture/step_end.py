@@ -1,0 +1,82 @@
+"""What a traced step leaves when it is over: a loss, its batch as it was, and new tensors in the places of old ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from roam_lab.capture.gradients import Gradients
+from roam_lab.capture.inputs import batch_leaves
+from roam_lab.capture.provenance import own_nodes
+from roam_lab.capture.sources.rebinding import Rebinding
+from roam_lab.capture.trace_inputs import TraceInputs
+from roam_lab.errors import CaptureError, FirstStepError
+
+
+class StepEnd:
+    """Of one trace, whose inputs have entered but for the optimizers' state."""
+
+    def __init__(self, model: torch.nn.Module, inputs: TraceInputs, gradients: Gradients, rebinding: Rebinding) -> None:
+        self._model, self._inputs, self._gradients, self._rebinding = model, inputs, gradients, rebinding
+        self._tensors = inputs.tensors
+        self._shapes = {name: tensor.shape for name, tensor in inputs.tensors.items()}
+
+    def check(self, loss: Any, batch: Any) -> None:
+        """Raises CaptureError where the step changes its batch, returns no loss, or leaves gradients for later."""
+        after, before = batch_leaves(batch), self._inputs.leaves
+        if len(after) != len(before) or any(one is not other for one, other in zip(after, before, strict=True)):
+            raise CaptureError(
+                "the step changes its batch (takes entries out, or puts others in), which a planned step would not do "
+                "again; let it work on a copy, such as dict(batch)"
+            )
+        if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in before):
+            raise CaptureError(
+                "the step leaves a gradient on a tensor of its batch, which a planned step does not make; take it "
+                "inside the step (torch.autograd.grad), or give the batch without requires_grad"
+            )
+        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
+            found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
+        self._gradients.check()
+
+    def write_back(self) -> None:
+        """What the step bound to the name of a buffer, or of an optimizer's state, goes to the place of the old one.
+
+        Raises CaptureError for what does not fit there, FirstStepError where the step has resized it.
+        """
+        for name, shape in self._shapes.items():
+            if self._tensors[name].shape != shape:
+                raise FirstStepError(
+                    f"the step gives {name} the shape {tuple(self._tensors[name].shape)}, which was {tuple(shape)}; "
+                    "run one eager step before"
+                )
+        self._rebinding.check(self._holders())
+        for name, buffer in self._model.named_buffers():
+            if name in self._tensors and buffer is not self._tensors[name]:
+                _write(f"buffer {name}", self._tensors[name], buffer)
+        for found, value in self._inputs.state:
+            present = self._inputs.present_state(found)
+            if present is not value:
+                _write(str(found), value, present)
+
+    def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
+        for name, buffer in self._model.named_buffers():
+            yield f"buffer {name}", buffer
+        for found, _ in self._inputs.state:
+            present = self._inputs.present_state(found)
+            if isinstance(present, torch.Tensor):
+                yield str(found), present
+
+
+def _write(name: str, place: torch.Tensor, value: Any) -> None:
+    """Raises CaptureError where the value has not the place's shape and type."""
+    if not isinstance(value, torch.Tensor) or value.shape != place.shape or value.dtype != place.dtype:
+        told = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+        raise CaptureError(
+            f"the step binds {told} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
+            "type, and write it in place (copy_)"
+        )
+    with torch.no_grad(), own_nodes():
+        place.copy_(value)
