@@ -35,6 +35,7 @@ from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOu
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
 from roam_lab.capture.sources.schedulers import schedulers_noted
+from roam_lab.capture.sources.symbols_as_numbers import symbols_as_numbers
 from roam_lab.capture.sources.world import World
 from roam_lab.capture.step_end import StepEnd
 from roam_lab.capture.torch_internals import make_fx, parameters_replaced
@@ -202,6 +203,7 @@ class Tracer:
                     self._schedulers(reachable, outputs) as schedulers,
                     world.noted(),
                     reads_noted(reachable, self._known.filled),
+                    symbols_as_numbers(reachable),
                 ):
                     loss = self._training.run(self._batch)
                 world.check()

@@ -46,6 +46,10 @@ class Reliance:
         self._symbols = {symbol: found for symbol, found in trace.symbols.items() if symbol in used}
         self._batch_constants = {index: [value] for index, value in trace.batch_constants.items()}
         self.settings = [found for found in program.arguments if found.kind in ("setting", "python")]
+        self._types = {
+            Input("python", (index, place.path)): float if isinstance(place.read(), float) else int
+            for index, place in enumerate(self._places)
+        }
         self._counted = {
             (place.number, place.owner, place.key[0])
             for place in self._places
@@ -73,7 +77,8 @@ class Reliance:
                 return Change("resident", str(found), f"{_setting_name(found)} is gone")
             if isinstance(value, torch.Tensor):
                 return Change("setting", str(found), f"{_setting_name(found)} is a tensor now, and was a number")
-            if not isinstance(value, int | float):  # NumPy's narrow numbers are rounded otherwise
+            wanted = self._types.get(found, (int, float))
+            if not isinstance(value, wanted) or isinstance(value, bool):  # NumPy's narrow numbers are rounded otherwise
                 kind = type(value).__name__
                 return Change("setting", str(found), f"{_setting_name(found)} is a {kind} now, and was a number")
         for index, values in self._batch_constants.items():

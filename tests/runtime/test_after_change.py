@@ -1,6 +1,7 @@
 """After a change a compiled step is kept, made again, or left with a reason; eager steps say what is right."""
 
 import copy
+import enum
 import warnings
 
 import pytest
@@ -71,7 +72,10 @@ def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
         for note in ("one", "two", "three"):
             life.change(setting("note", note))
             life.train()
-    assert (life.counts(), len(captures)) == ((4, 0), 2)  # once with None in its place, once with a probe
+    assert (life.counts(), len(captures)) == (
+        (4, 0),
+        4,
+    )  # as it is, and with None, a probe and another text in its place
 
 
 def test_what_was_looked_at_is_forgotten_beyond_a_limit(monkeypatch):
@@ -104,8 +108,34 @@ def test_a_value_that_did_not_matter_once_may_matter_later(monkeypatch):
     assert life.counts() == (4, 1)
 
 
-def test_a_gate_of_a_number_that_the_user_sets(monkeypatch):
-    monkeypatch.setattr(Scaled, "forward", doubled_if(lambda model: model.scale > 4))
+class Mode(enum.Enum):
+    ONE, TWO, THREE = range(3)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "gate"),
+    [
+        ("kind", [Mode.ONE, Mode.TWO, Mode.THREE], lambda model: model.kind is Mode.THREE),
+        ("kind", [nn.ReLU, nn.GELU, nn.Tanh], lambda model: model.kind is nn.Tanh),
+        ("note", [False, 1, True], lambda model: model.note is True),
+        ("scale", ["a", "b", 7], lambda model: type(model.scale) is int),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::roam_lab.RoamWarning")
+def test_what_is_told_by_identity_or_type(monkeypatch, name, values, gate):
+    monkeypatch.setattr(Scaled, "forward", doubled_if(gate))
+    life = Life()
+    for value in (*values, values[0], values[2]):
+        life.change(setting(name, value))
+        life.train()
+    assert life.counts()[0] >= 3
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_gate_of_a_number_that_the_user_sets(monkeypatch, typed):
+    """`typed`: what looks at the type takes neither None nor a probe for a number."""
+    gate = lambda model: (not typed or type(model.scale) is float) and model.scale > 4  # noqa: E731
+    monkeypatch.setattr(Scaled, "forward", doubled_if(gate))
     life = Life()
     for epoch in (3.0, 4.0, 5.0, 6.0, 1.0):
         life.change(setting("scale", epoch))

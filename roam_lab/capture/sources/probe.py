@@ -60,3 +60,9 @@ for _name in {*dir(object), *_FURTHER} - _NOT_THEMSELVES:
 def is_touched(value: Any) -> bool:
     """Whether it is a probe that something was done with."""
     return type(value) is Probe and value.touched
+
+
+def touch(probe: Probe) -> None:
+    """Note that something was done with it. Raises TouchedError."""
+    object.__setattr__(probe, "touched", True)
+    raise TouchedError("type")
