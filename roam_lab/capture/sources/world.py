@@ -13,6 +13,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
@@ -41,7 +42,7 @@ _CLOCKS = tuple(
     for unit in ("", "_ns")
 )
 _CHANCE = ((os, "urandom"), (random, "_urandom"))
-_PROCESSES = ((os, "system"), (subprocess, "Popen"))
+_PROCESSES: tuple[tuple[Any, str], ...] = ((os, "system"), (subprocess.Popen, "__init__"))
 _INSTALLED = f"{os.sep}site-packages{os.sep}"
 _PASSED_ON = os.path.dirname(numpy.__file__) + os.sep
 """Whose code opens a file for whom it is called by."""
@@ -115,6 +116,7 @@ class World:
                 self._refuse(back, home, name, lambda *_: "draws from the system's randomness", asker=_own)
             for home, name in _PROCESSES:
                 self._refuse(back, home, name, lambda *_: "starts a process")
+            self._refuse(back, threading.Thread, "start", lambda *_: "starts a thread")
             environment: Any = type(os.environ)
             for name in ("__setitem__", "__delitem__"):
                 self._refuse(back, environment, name, lambda _, key, *__: f"changes os.environ[{key!r}]")
@@ -127,10 +129,15 @@ class World:
             yield
 
     def _put(self, back: ExitStack, home: Any, name: str, instead: Any) -> None:
-        original = getattr(home, name)
-        self._instead[id(original)] = instead
+        """`instead` is called in place of what stands there, in this thread, two frames below who calls."""
+        original, thread = getattr(home, name), threading.get_ident()
+
+        def here(*args: Any, **kwargs: Any) -> Any:
+            return (instead if threading.get_ident() == thread else original)(*args, **kwargs)
+
+        self._instead[id(original)] = here
         back.callback(setattr, home, name, original)
-        setattr(home, name, instead)
+        setattr(home, name, here)
 
     def _put_under_other_names(self, back: ExitStack) -> None:
         """Where the step's code has them by a name of its own: `from time import perf_counter`."""
@@ -146,7 +153,7 @@ class World:
         original = getattr(home, name)
 
         def instead(*args: Any, **kwargs: Any) -> Any:
-            found = asker(sys._getframe(1))
+            found = asker(sys._getframe(2))
             if found is None:
                 return original(*args, **kwargs)
             told = CaptureError(
@@ -175,7 +182,7 @@ class World:
 
     def _printing(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def print_later(*values: Any, **how: Any) -> None:
-            asker = _own(sys._getframe(1))
+            asker = _own(sys._getframe(2))
             if asker is None:
                 original(*values, **how)
                 return
@@ -188,7 +195,7 @@ class World:
 
     def _logging(self, original: Callable[..., Any]) -> Callable[..., Any]:
         def log_later(logger: logging.Logger, record: logging.LogRecord) -> None:
-            asker = _own(sys._getframe(1))
+            asker = _own(sys._getframe(2))
             if asker is None:
                 original(logger, record)
                 return

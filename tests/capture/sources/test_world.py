@@ -6,6 +6,7 @@ import os
 import random
 import sqlite3
 import subprocess
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -120,6 +121,7 @@ def test_a_step_that_catches_the_refusal_is_refused_all_the_same(tmp_path):
         (lambda: torch.initial_seed() % 3, "asks for the seed"),
         (lambda: subprocess.run(["true"], check=True).returncode, "starts a process"),
         (lambda: os.system("true"), "starts a process"),
+        (lambda: threading.Thread(target=print).start(), "starts a thread"),
         (lambda: os.environ.__setitem__("ROAM_TEST", "1"), "changes os.environ"),
     ],
 )
@@ -141,6 +143,32 @@ def test_everything_is_put_back_after_a_trace():
     before = all_of_them()
     refused(lambda *given: plain(*given, time.time()), "reads the clock")
     assert all_of_them() == before
+
+
+def test_what_another_thread_does_is_its_own(capsys):
+    """A thread that prints while the step is traced."""
+    unseen = logging.Logger("not walked")
+    unseen.over, unseen.tracing = threading.Event(), threading.Event()
+
+    def talk():
+        unseen.tracing.wait()
+        print("a thread", time.time() > 0)
+        unseen.over.set()
+
+    def step(*given):
+        if torch._guards.detect_fake_mode() is not None:
+            unseen.tracing.set()
+            unseen.over.wait()
+        return plain(*given)
+
+    thread = threading.Thread(target=talk)
+    thread.start()
+    try:
+        _, run = trained(step)
+    finally:
+        unseen.tracing.set()
+        thread.join()
+    assert (capsys.readouterr().out, run.planned_steps) == ("a thread True\n", 4)
 
 
 def test_what_a_library_does_for_itself_is_its_own(tmp_path):
