@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import logging
 import random
 import signal
 import threading
@@ -20,7 +20,7 @@ from roam_lab.session import profile
 from tests.kernel import Kernel, open_kernel
 
 SETUP = """
-import hashlib, pickle, random, numpy, torch
+import hashlib, pickle, random, sys, numpy, torch
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode_stack
 from roam_lab.registry import strategy
@@ -28,7 +28,7 @@ from roam_lab.registry import strategy
 moment = "never"
 
 def endless(value):
-    print("in the middle", flush=True)
+    sys.stdout.write("in the middle\\n"), sys.stdout.flush()
     while True:
         value = value + 0
 
@@ -61,12 +61,12 @@ hook = optimizer.register_step_pre_hook(update)
 @strategy("order", "endless", source="a test")
 def endless_order(graph):
     "Never ends."
-    print("in the middle", flush=True)
+    sys.stdout.write("in the middle\\n"), sys.stdout.flush()
     while True:
         pass
 
 def say(value):
-    print("at the start", flush=True)
+    sys.stdout.write("at the start\\n"), sys.stdout.flush()
     return value
 
 def facts():
@@ -183,15 +183,16 @@ def test_random_state_is_put_back_whole(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize("real", [False, True], ids=["captured", "measured"])
 def test_an_interrupt_of_a_step_waits_for_its_next_op(real: bool) -> None:
     """Elsewhere it may be lost, or end the process: what follows asks for a tensor's device, from C++, at once."""
-    os.environ["ROAM_TEST_DONE"] = ""  # out of the step's reach: what it reaches is put back
+    done = logging.Logger("not walked")  # out of the step's reach: what it reaches is put back
+    done.text = ""  # type: ignore[attr-defined]
 
     class Pressing(torch.nn.Embedding):
         def forward(self, x: torch.Tensor) -> Any:
             if (type(x) is torch.Tensor) is real:
                 press()
-                os.environ["ROAM_TEST_DONE"] += "not yet"
+                done.text += "not yet"  # type: ignore[attr-defined]
                 embedded = super().forward(x)
-                os.environ["ROAM_TEST_DONE"] += "never"
+                done.text += "never"  # type: ignore[attr-defined]
                 return embedded
             return super().forward(x)
 
@@ -199,7 +200,7 @@ def test_an_interrupt_of_a_step_waits_for_its_next_op(real: bool) -> None:
     before = [parameter.clone() for parameter in model.parameters()]
     with pytest.raises(KeyboardInterrupt):
         profile(model, torch.arange(8), loss=lambda model, batch: model(batch).sum())
-    assert os.environ.pop("ROAM_TEST_DONE") == "not yet"
+    assert done.text == "not yet"  # type: ignore[attr-defined]
     assert all(map(torch.equal, before, model.parameters()))
 
 
