@@ -381,14 +381,17 @@ def test_accumulation_with_fewer_micro_batches_runs_eagerly():
 def test_an_op_that_fails_is_named_with_the_users_line():
     model, batch, _ = tiny()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    planned = roam.hook(make_plan(capture_step(model, optimizer, batch).graph), model, optimizer)
+    plan = make_plan(capture_step(model, optimizer, batch).graph)
+    planned = roam.hook(plan, model, optimizer, on_mismatch="error")
     planned(batch)
     bad = {**batch, "ids": torch.full_like(batch["ids"], 99)}
     told = r"op embedding \(aten\.embedding\.default, tests/zoo\.py:\d+\) failed while the plan ran \(.*out of range"
-    with pytest.raises(RoamError, match=told) as raised:
+    with pytest.raises(MismatchError, match=told) as raised:
         planned(bad)
     assert "\n" not in str(raised.value)
     assert torch.isfinite(planned(batch))
+    with pytest.raises(IndexError, match="out of range"):  # nothing was changed yet: what eager raises
+        roam.hook(plan, model, optimizer)(bad)
 
 
 def test_nothing_of_a_deleted_step_stays():
