@@ -11,7 +11,7 @@ import torch
 
 _NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, os.path.dirname(os.path.dirname(__file__)) + os.sep)
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
-_INSTALLED = f"{os.sep}site-packages{os.sep}"
+INSTALLED = f"{os.sep}site-packages{os.sep}"
 _IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
 """Between a cell and a magic that it calls stand frames of IPython's own."""
 
@@ -26,7 +26,7 @@ def is_user_file(filename: str) -> bool:
 
 def is_standard_file(filename: str) -> bool:
     """Whether a source file belongs to Python's own library."""
-    return filename.startswith(_STANDARD) and _INSTALLED not in filename
+    return filename.startswith(_STANDARD) and INSTALLED not in filename
 
 
 def _short(filename: str) -> str:
@@ -34,8 +34,8 @@ def _short(filename: str) -> str:
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and (cell := getattr(shell.compile, "_filename_map", {}).get(filename)) is not None:
         return f"In[{cell}]"
-    if _INSTALLED in filename:  # also where the environment lies below the working directory
-        return filename.rpartition(_INSTALLED)[2]
+    if INSTALLED in filename:  # also where the environment lies below the working directory
+        return filename.rpartition(INSTALLED)[2]
     for root in (os.getcwd() + os.sep, *(entry + os.sep for entry in sys.path if entry)):
         if filename.startswith(root):
             return filename[len(root) :]

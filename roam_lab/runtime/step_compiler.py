@@ -10,6 +10,7 @@ from roam_lab.capture.sources.places import ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
+from roam_lab.capture.sources.world import muted
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
@@ -95,7 +96,7 @@ class StepCompiler:
         training = self.training()
         self._compiled.pool.release()
         try:
-            with schedulers_noted(reach(roots_of(training)), lambda *_: None):  # nor do they step while it is traced
+            with muted(), schedulers_noted(reach(roots_of(training)), lambda *_: None):  # which a trace notes, too
                 led = self._check.eager_first(training, batch)
             captured = _captured(training, batch, None if led is None else led.log, self._numbers)
             same = fingerprint(captured.graph) == compiled.graph_sha256

@@ -26,7 +26,7 @@ import torch
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.torch_internals import pytree, scripted_calls
-from roam_lab.capture.user_lines import is_standard_file, is_user_file, user_line
+from roam_lab.capture.user_lines import INSTALLED, is_standard_file, is_user_file, user_line
 from roam_lab.errors import CaptureError
 
 Call = Callable[[Callable[..., Any], str, Any, Any], None]
@@ -43,7 +43,6 @@ _CLOCKS = tuple(
 )
 _CHANCE = ((os, "urandom"), (random, "_urandom"))
 _PROCESSES: tuple[tuple[Any, str], ...] = ((os, "system"), (subprocess.Popen, "__init__"))
-_INSTALLED = f"{os.sep}site-packages{os.sep}"
 _PASSED_ON = os.path.dirname(numpy.__file__) + os.sep
 """Whose code opens a file for whom it is called by."""
 _FOR_PYTHON = ("importlib", "linecache.py", "warnings.py", "traceback.py", "inspect.py")
@@ -72,7 +71,7 @@ def _asker(frame: FrameType | None) -> FrameType | None:
 def _own(frame: FrameType | None) -> FrameType | None:
     """As `_asker`, for code of the user's own alone, and not of other libraries."""
     found = _asker(frame)
-    return None if found is None or _INSTALLED in found.f_code.co_filename else found
+    return None if found is None or INSTALLED in found.f_code.co_filename else found
 
 
 def _direct(frame: FrameType | None) -> FrameType | None:
