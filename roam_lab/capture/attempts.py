@@ -11,7 +11,7 @@ import torch
 
 from roam_lab.capture.guide import ShapeOfValuesError
 from roam_lab.capture.sources.filled import FilledError
-from roam_lab.capture.sources.places import Settled, ValuePlace
+from roam_lab.capture.sources.places import NOTHING_KNOWN, Changing, Settled
 from roam_lab.capture.sources.python_values import NumbersChangedError, SettledError
 from roam_lab.capture.torch_internals import little_kept_of_traces
 from roam_lab.capture.trace import Trace
@@ -33,18 +33,18 @@ def trace_step(
     device: torch.device | None,
     check: Callable[[], None],
     log: OpLog | None = None,
-    numbers: tuple[ValuePlace, ...] = (),
+    changing: Changing = NOTHING_KNOWN,
 ) -> Trace:
     """Trace `training` on `batch` with make_fx. The model, optimizers and batch are left as they were.
 
     `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
-    `log`: what the eager step ran, which the trace then follows op by op, branches on values included. `numbers`:
-    Python numbers that are inputs, whether the step changes them or not. Without a log, a plain value that the step
-    makes in its first run and keeps is taken for made: the trace is that of the second step.
+    `log`: what the eager step ran, which the trace then follows op by op, branches on values included. `changing`:
+    its numbers are inputs, whether the step changes them or not. Without a log, a plain value that the step makes in
+    its first run and keeps is taken for made: the trace is that of the second step.
     Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values) naming the
     user's line.
     """
-    known = Known(places=list(numbers))
+    known = Known(places=list(changing.numbers), filled=list(changing.filled))
     settled: list[Settled] = []
     with little_kept_of_traces(), ExitStack() as afterwards:
         while True:

@@ -15,7 +15,7 @@ from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.nodes import tensors_of
-from roam_lab.capture.sources.places import ValuePlace
+from roam_lab.capture.sources.places import NOTHING_KNOWN, Changing
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace
@@ -81,17 +81,17 @@ def capture_step(
     name: str | None = None,
     device: str | torch.device | None = None,
     log: OpLog | None = None,
-    numbers: tuple[ValuePlace, ...] = (),
+    changing: Changing = NOTHING_KNOWN,
 ) -> Captured:
     """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
 
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
-    tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `numbers`: Python
-    numbers that change between steps, and are inputs. Raises CaptureError.
+    tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `changing`:
+    what is known to change from step to step; whatever else does, is found. Raises CaptureError.
     """
     where = step_device(model, device)
     with held(PATIENCE_SECONDS) as check:
-        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, numbers)
+        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, changing)
     _hold_against(trace, log)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=True)

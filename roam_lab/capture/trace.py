@@ -12,7 +12,7 @@ from torch.fx import GraphModule
 from roam_lab.capture.conditions import Condition
 from roam_lab.capture.inputs import Input, parameter_names
 from roam_lab.capture.refusal import refuse_closure, refuse_wrapped
-from roam_lab.capture.sources.places import Settled, ValuePlace
+from roam_lab.capture.sources.places import Changing, Settled, ValuePlace
 from roam_lab.capture.sources.python_values import Output
 from roam_lab.capture.training_step import TrainingStep
 
@@ -22,15 +22,15 @@ class Trace:
     """A traced step: `module`'s placeholders are `inputs`, in order.
 
     `guards`: sympy conditions on settings (a weight decay that is not zero, ...) under which the trace is right;
-    `symbols` names each setting's symbol. `conditions`: those on numbers that the step reads out of tensors.
-    `updated`: names of the parameters that received a gradient. `held`: the constants that are attributes of modules,
-    as (module, name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers
-    that are inputs; `outputs`: what the step does to Python objects, whose tensors and numbers the module returns after
-    the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that are constants of the
-    trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose gradient left from
-    before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other ways (`Guide`).
-    `presumed`: plain values that a first step makes, which the trace takes for made. `variables`: keys of the
-    environment that it reads. `scripted`: it calls TorchScript.
+    `symbols` names each setting's symbol. `conditions`: those on numbers that the step reads out of tensors. `updated`:
+    names of the parameters that received a gradient. `held`: the constants that are attributes of modules, as (module,
+    name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers that are inputs;
+    `filled`: entries of lists that it fills; `outputs`: what the step does to Python objects, whose tensors and numbers
+    the module returns after the loss; `changed`: the paths of all that. `batch_constants`: the leaves of the batch that
+    are constants of the trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose
+    gradient left from before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other
+    ways (`Guide`). `presumed`: plain values that a first step makes, which the trace takes for made. `variables`: keys
+    of the environment that it reads. `scripted`: it calls TorchScript.
     """
 
     module: GraphModule
@@ -42,6 +42,7 @@ class Trace:
     held: tuple[tuple[torch.nn.Module, str, torch.Tensor], ...]
     guided: bool
     places: tuple[ValuePlace, ...] = ()
+    filled: tuple[ValuePlace, ...] = ()
     outputs: tuple[Output, ...] = ()
     changed: frozenset[str] = frozenset()
     batch_constants: Mapping[int, Any] = field(default_factory=dict)
@@ -51,6 +52,11 @@ class Trace:
     presumed: tuple[Settled, ...] = ()
     variables: frozenset[Any] = frozenset()
     scripted: bool = False
+
+    @property
+    def changing(self) -> Changing:
+        """What another trace of the step need not find out."""
+        return Changing(self.places, self.filled)
 
 
 def refuse_at_sight(training: TrainingStep) -> dict[int, str]:

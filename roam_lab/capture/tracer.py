@@ -171,6 +171,7 @@ class Tracer:
             constants,
             self._guide is not None,
             tuple(self._known.places),
+            tuple(self._known.filled),
             tuple(outputs.outputs),
             frozenset(outputs.paths) | {place.path for place in self._known.places},
             self._inputs.batch_constants,

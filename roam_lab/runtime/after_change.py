@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from roam_lab.capture.inputs import batch_leaves
+from roam_lab.capture.inputs import batch_leaves, with_leaves
 from roam_lab.runtime.changes import Change
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.step_compiler import Key, StepCompiler
-from roam_lab.runtime.unread import is_leaf_unread, unread
+from roam_lab.runtime.unread import unread
 from roam_lab.runtime.ways import MOST_REMEMBERED
 
 MOST_VALUES = 5
@@ -33,7 +33,7 @@ class AfterChange:
     ) -> tuple[Compiled | None, Reason | None]:  # fmt: skip
         """The compiled step, where it is still right; a reason to run eagerly; or neither: make another."""
         if change.kind in ("guard", "batch"):
-            kept = self._forget_unread(compiled, key, change, batch)
+            kept = self._forget_unread(compiled, key, batch)
             if kept is None:
                 return compiled, None
             change = kept
@@ -57,22 +57,15 @@ class AfterChange:
             return compiled, Reason(f"{change.path} has changed since the step was captured", change.sentence)
         return compiled, Reason(change.sentence)
 
-    def _forget_unread(self, compiled: Compiled, key: Key, change: Change, batch: Any) -> Change | None:
+    def _forget_unread(self, compiled: Compiled, key: Key, batch: Any) -> Change | None:
         """What keeps the step from running when everything that it does not read is left out."""
         if len(self._read) >= MOST_REMEMBERED:
             self._read.clear()
             self._values.clear()
-        reliance = compiled.reliance
-        if change.kind == "batch":
-            if (key, change.path) not in self._read:
-                index = int(change.path)
-                if is_leaf_unread(batch, index, lambda other: self._compiler.is_still(compiled, other)):
-                    reliance.forget(change.path)
-                self._read.add((key, change.path))
-        else:
-            changed = [one for one in reliance.differing() if (key, one.path) not in self._read]
-            step = self._compiler.training()
-            for one in unread(step, changed, lambda: self._compiler.is_still(compiled, batch)):
-                reliance.forget(one.path)
-            self._read.update((key, one.path) for one in changed)
+        reliance, leaves = compiled.reliance, batch_leaves(batch)
+        changed = [one for one in reliance.differing(leaves) if (key, one.path) not in self._read]
+        self._read.update((key, one.path) for one in changed)
+        step = self._compiler.training()
+        for one in unread(step, changed, lambda: self._compiler.is_still(compiled, with_leaves(batch, leaves))):
+            reliance.forget(one.path)
         return reliance.change(batch_leaves(batch))

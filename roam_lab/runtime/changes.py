@@ -10,6 +10,7 @@ import torch
 
 from roam_lab.capture import Captured
 from roam_lab.capture.inputs import Input, Optimizers, fixed_settings, read_setting
+from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.guards import Differing, Guards
 from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.capture.sources.values import same
@@ -42,6 +43,7 @@ class Reliance:
         trace = captured.trace
         self._optimizers, self._residents, self._guards = optimizers, residents, guards
         self._held, self._conditions, self._places = trace.held, trace.guards, trace.places
+        self.changing = trace.changing
         used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
         self._symbols = {symbol: found for symbol, found in trace.symbols.items() if symbol in used}
         self._batch_constants = {index: [value] for index, value in trace.batch_constants.items()}
@@ -82,7 +84,7 @@ class Reliance:
                 kind = type(value).__name__
                 return Change("setting", str(found), f"{_setting_name(found)} is a {kind} now, and was a number")
         for index, values in self._batch_constants.items():
-            if not any(same(leaves[index], value) for value in values):
+            if not _known(leaves[index], values):
                 told = f"leaf {index} of the batch is {leaves[index]!r}, was {values[0]!r}"
                 return Change("batch", str(index), told)
         setting, counted = self._setting_changed(leaves)
@@ -97,9 +99,11 @@ class Reliance:
         sentence = self._guards.check()
         return None if sentence is None else Change("guard", guarded_path(sentence), sentence)
 
-    def differing(self) -> tuple[Differing, ...]:
-        """Every guarded entry that has changed."""
-        return self._guards.differing()
+    def differing(self, leaves: list[Any]) -> tuple[Differing, ...]:
+        """Every guarded entry that has changed, and every leaf of the batch that was a constant and is another."""
+        batch = Container("list", leaves, "batch")
+        others = [index for index, values in self._batch_constants.items() if not _known(leaves[index], values)]
+        return (*self._guards.differing(), *(Differing(batch, index, str(index), whole=False) for index in others))
 
     def forget(self, path: str) -> None:
         """Nothing depends on what is under this path (of a batch's leaf: its index), whatever it becomes."""
@@ -147,6 +151,10 @@ class Reliance:
             return tuple(map(self.number, self.settings))
         except KeyError:
             return ()
+
+
+def _known(leaf: Any, values: Sequence[Any]) -> bool:
+    return any(same(leaf, value) for value in values)
 
 
 def _setting_name(setting: Input) -> str:

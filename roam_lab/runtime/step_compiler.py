@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
-from roam_lab.capture.sources.places import ValuePlace
+from roam_lab.capture.sources.places import Changing, ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
@@ -64,8 +64,9 @@ class StepCompiler:
         training, pool = self.training(), self._compiled.pool
         pool.release()
         way: Key = (*key, self._ways.next(key))
+        changing = Changing(tuple(self._numbers))
         try:
-            captured = _captured(training, batch, expected.log if expected is not None else log, self._numbers)
+            captured = _captured(training, batch, expected.log if expected is not None else log, changing)
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
                 raise CaptureError(
@@ -98,7 +99,7 @@ class StepCompiler:
         try:
             with muted(), schedulers_noted(reach(roots_of(training)), lambda *_: None):  # which a trace notes, too
                 led = self._check.eager_first(training, batch)
-            captured = _captured(training, batch, None if led is None else led.log, self._numbers)
+            captured = _captured(training, batch, None if led is None else led.log, compiled.reliance.changing)
             same = fingerprint(captured.graph) == compiled.graph_sha256
             return same and write_program(captured, compiled.order).same(compiled.program)
         except Exception:  # whatever the step raises where another value stands
@@ -108,8 +109,8 @@ class StepCompiler:
             collect()
 
 
-def _captured(training: TrainingStep, batch: Any, log: OpLog | None, numbers: Sequence[ValuePlace]) -> Captured:
-    made = capture_step(training.model, training.optimizer, batch, training.function, log=log, numbers=tuple(numbers))
+def _captured(training: TrainingStep, batch: Any, log: OpLog | None, changing: Changing) -> Captured:
+    made = capture_step(training.model, training.optimizer, batch, training.function, log=log, changing=changing)
     if made.trace.presumed:  # right for a plan; but what is run must not be taken for made
         raise SettledError(list(made.trace.presumed))
     return made

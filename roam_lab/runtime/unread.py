@@ -9,7 +9,6 @@ from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from roam_lab.capture import TrainingStep
-from roam_lab.capture.inputs import batch_leaves, with_leaves
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.guards import Differing
 from roam_lab.capture.sources.probe import Probe, is_touched
@@ -24,36 +23,31 @@ def unread(
 ) -> list[Differing]:  # fmt: skip
     """Those of the changed entries on which nothing depends that the step does, whatever they become.
 
-    `is_still`: whether a fresh capture is the very same step. It is asked as they are; with None in their place; with a
-    probe, which no code takes for None and with which nothing can be done; and with another value of the same type, for
-    code that looks at the type alone: first for all of them, then for halves. What is told by its identity (members of
-    enums, classes, functions) counts as read.
+    `is_still`: whether a fresh capture is the very same step. It is asked with a probe in their place, which no code
+    takes for None and with which nothing can be done; with None; as they are; and with another value of the same type,
+    for code that looks at the type alone. What is told by its identity (members of enums, classes, functions) counts as
+    read.
     """
     changed = [one for one in changed if one.whole or not isinstance(one.container.entry(one.key), _TOLD_BY_IDENTITY)]
-    if not changed:
-        return []
-    probe = Probe()
+    for stand_in in (_probe, _none, _as_it_is, another):
+        changed = _through(step, changed, stand_in, is_still)
+    return changed
 
-    def probing(_: Any) -> Probe:
-        return probe
 
-    stand_ins: tuple[Callable[[Any], Any], ...] = (_as_it_is, _none, probing, another)
-    if all(_stands(step, changed, stand_in, is_still) for stand_in in stand_ins):
-        return list(changed)
-    if len(changed) == 1:
-        return []
+def _through(
+    step: TrainingStep, changed: list[Differing], stand_in: Callable[[Any], Any], is_still: Callable[[], bool]
+) -> list[Differing]:
+    """Those that may have the stand-in in their place; all at once, without what is touched, then in halves."""
+    if not changed or (stand_in is another and all(another(one.container.entry(one.key)) is None for one in changed)):
+        return changed
+    stands, touched = _asked(step, changed, stand_in, is_still)
+    if stands or len(changed) == 1:
+        return changed if stands else []
+    if touched:
+        return _through(step, [one for one in changed if one not in touched], stand_in, is_still)
     half = len(changed) // 2
-    return unread(step, changed[:half], is_still) + unread(step, changed[half:], is_still)
-
-
-def is_leaf_unread(batch: Any, index: int, is_still: Callable[[Any], bool]) -> bool:
-    """The same for one leaf of the batch."""
-    leaves = batch_leaves(batch)
-    for value in (leaves[index], None, Probe(), another(leaves[index])):
-        leaves[index] = value
-        if not is_still(with_leaves(batch, leaves)) or is_touched(value):
-            return False
-    return True
+    halves = (changed[:half], changed[half:])
+    return [one for part in halves for one in _through(step, part, stand_in, is_still)]
 
 
 def another(value: Any) -> Any:
@@ -75,19 +69,27 @@ def _none(_: Any) -> None:
     return None
 
 
-def _stands(
-    step: TrainingStep, changed: Sequence[Differing], stand_in: Callable[[Any], Any], is_still: Callable[[], bool]
-) -> bool:
-    places = [
-        (container, key, stand_in(container.entry(key))) for one in changed for container, key in _places(step, one)
-    ]
-    if not all(any(True for _ in _places(step, one)) for one in changed):
-        return False
+def _probe(_: Any) -> Probe:
+    return Probe()
+
+
+def _asked(
+    step: TrainingStep, changed: list[Differing], stand_in: Callable[[Any], Any], is_still: Callable[[], bool]
+) -> tuple[bool, list[Differing]]:
+    """Whether the step is still the same, and what of it was touched meanwhile."""
+    places = {
+        one.path: [(container, key, stand_in(container.entry(key))) for container, key in _places(step, one)]
+        for one in changed
+    }
+    if not all(places.values()):
+        return False, [one for one in changed if not places[one.path]]
     try:
-        with _put(places):
-            return is_still() and not any(is_touched(value) for _, _, value in places)
+        with _put([place for several in places.values() for place in several]):
+            stands = is_still()
     except (TypeError, ValueError, AttributeError):  # what cannot stand there: None for a function's code
-        return False
+        return False, []
+    touched = [one for one in changed if any(is_touched(value) for _, _, value in places[one.path])]
+    return stands and not touched, touched
 
 
 def _places(step: TrainingStep, changed: Differing) -> Iterator[tuple[Container, Any]]:

@@ -78,6 +78,44 @@ def test_a_value_that_the_step_does_not_read_is_looked_at_once(monkeypatch):
     )  # as it is, and with None, a probe and another text in its place
 
 
+def test_all_that_changed_is_looked_at_together(monkeypatch):
+    """A scheduler that the step calls, a log that it fills, a note of the user's, a name in the batch: one question."""
+
+    def losses(hooked):
+        torch.manual_seed(0)
+        model = Scaled()
+        model.losses = []
+        optimizer = torch.optim.AdamW(model.parameters())
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+
+        def step(model, optimizer, batch):
+            loss = model(batch["x"])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            scheduler.step()
+            model.losses.append(loss.item())
+            return loss.detach()
+
+        batches = [{"x": torch.randn(5, 3), "name": f"batch {index}"} for index in range(4)]
+        run = lambda batch: step(model, optimizer, batch)  # noqa: E731
+        if hooked:
+            run = roam.hook(roam.profile(model, batches[0], optimizer, step=step).plan(), model, optimizer, step=step)
+        torch.manual_seed(1)
+        found = []
+        for index, batch in enumerate(batches):
+            found.append(float(run(batch)))
+            model.note = f"after {index}"
+        assert not hooked or run.planned_steps == 4, run.reasons
+        return found, model.losses
+
+    eager = losses(hooked=False)
+    captures, capture = [], step_compiler.capture_step
+    monkeypatch.setattr(step_compiler, "capture_step", lambda *a, **k: captures.append(1) or capture(*a, **k))
+    assert losses(hooked=True) == eager
+    assert len(captures) == 5  # for the first batch; with a probe, None, as it is, and another of its type
+
+
 def test_what_was_looked_at_is_forgotten_beyond_a_limit(monkeypatch):
     monkeypatch.setattr(after_change, "MOST_REMEMBERED", 2)
     life = Life()

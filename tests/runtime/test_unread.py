@@ -6,11 +6,12 @@ import contextlib
 import pytest
 import torch
 
+from roam_lab.capture.inputs import batch_structure, check_attributes
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.guards import Differing
 from roam_lab.capture.sources.probe import Probe, TouchedError, is_touched
 from roam_lab.capture.training_step import TrainingStep
-from roam_lab.runtime.unread import is_leaf_unread, unread
+from roam_lab.runtime.unread import unread
 
 USES = {
     "truth": lambda x: bool(x),
@@ -116,12 +117,35 @@ def test_what_is_held_nowhere_that_can_be_written_counts_as_read():
 
 
 def test_a_leaf_of_the_batch():
-    def is_still(batch):
+    leaves = [1, "a"]
+    batch = Container("list", leaves, "batch")
+
+    def is_still():
         try:
-            return batch["x"] + 1 == 2
+            return leaves[0] + 1 == 2
         except Exception:
             return False
 
-    batch = {"x": 1, "name": "a"}
-    assert is_leaf_unread(batch, 1, is_still)
-    assert not is_leaf_unread(batch, 0, is_still)
+    holder = Holder()
+    step = TrainingStep(torch.nn.Linear(1, 1), torch.optim.SGD([torch.ones(1, requires_grad=True)]), holder)
+    changed = [Differing(batch, index, str(index), whole=False) for index in range(2)]
+    assert [one.path for one in unread(step, changed, is_still)] == ["1"]
+    assert leaves == [1, "a"]
+
+
+def test_what_was_touched_is_left_out_at_once():
+    """Of many things that changed, each question takes out those that are read."""
+    holder, asked_for = Holder(), []
+    holder.__dict__.update({f"kept{index}": index for index in range(8)})
+    step = TrainingStep(torch.nn.Linear(1, 1), torch.optim.SGD([torch.ones(1, requires_grad=True)]), holder)
+    is_still = asked(holder, holder(None, None, None))
+    changed = [differing(holder, name) for name in ("read", *(f"kept{index}" for index in range(8)))]
+    found = unread(step, changed, lambda: asked_for.append(1) or is_still())
+    assert ([one.path for one in found], len(asked_for)) == ([f"step.kept{index}" for index in range(8)], 5)
+
+
+def test_our_own_questions_do_not_touch_a_probe():
+    probe = Probe()
+    assert batch_structure({"x": probe})
+    check_attributes({"x": probe, "y": [probe]})
+    assert not is_touched(probe)

@@ -44,6 +44,18 @@ class ValuePlace:
             object.__setattr__(self.container, self.key, value)
 
 
+@dataclass(frozen=True)
+class Changing:
+    """What is known to change from step to step before a step is captured: Python numbers, which are inputs, and an
+    entry each of lists that it fills."""
+
+    numbers: tuple[ValuePlace, ...] = ()
+    filled: tuple[ValuePlace, ...] = ()
+
+
+NOTHING_KNOWN = Changing()
+
+
 @dataclass(frozen=True, eq=False)
 class OptimizerPlace(ValuePlace):
     """A number in an optimizer's state of a parameter, or in one of its groups, found anew each time.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 from typing import Any
 
 _OURS = os.path.dirname(os.path.dirname(os.path.dirname(__file__))) + os.sep
@@ -28,23 +29,33 @@ class TouchedError(AttributeError):
     """Raised by whatever is done with a probe; an AttributeError, for `isinstance` looks for its class."""
 
 
+def _is_ours(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename == "<frozen abc>":  # an isinstance of ours
+        frame = frame.f_back
+    return frame is not None and frame.f_code.co_filename.startswith(_OURS)
+
+
 class Probe:
     """`touched`: whether anything but roam-lab has done anything with it, an identity test apart."""
 
     touched = False
 
     def __getattribute__(self, name: str) -> Any:
-        if sys._getframe(1).f_code.co_filename.startswith(_OURS):
+        if _is_ours(sys._getframe(1)):
             return object.__getattribute__(self, name)
         object.__setattr__(self, "touched", True)
         raise TouchedError(name)
 
 
+def _no_such(_: Probe, name: str) -> Any:
+    raise AttributeError(name)
+
+
 def _telling(name: str) -> Any:
-    original = getattr(object, name, None)
+    original = _no_such if name == "__getattr__" else getattr(object, name, None)
 
     def told(self: Probe, *args: Any, **kwargs: Any) -> Any:
-        if original is not None and sys._getframe(1).f_code.co_filename.startswith(_OURS):
+        if original is not None and _is_ours(sys._getframe(1)):
             return original(self, *args, **kwargs)
         object.__setattr__(self, "touched", True)
         raise TouchedError(name)
