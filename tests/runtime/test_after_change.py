@@ -86,7 +86,7 @@ def test_all_that_changed_is_looked_at_together(monkeypatch):
         model = Scaled()
         model.losses = []
         optimizer = torch.optim.AdamW(model.parameters())
-        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
 
         def step(model, optimizer, batch):
             loss = model(batch["x"])
