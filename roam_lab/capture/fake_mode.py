@@ -109,6 +109,9 @@ def _with_statistics_of(func: Any, args: Any, result: Any) -> Any:
     and a 16-bit gradient of the input; their fakes do not."""
     if func is torch.ops.aten.native_group_norm_backward.default and result[0] is not None:
         return (result[0].to(args[1].dtype), *result[1:])
+    if func is torch.ops.aten.native_layer_norm_backward.default:  # 32-bit gradients of the weights, in torch 2.8, too
+        given = (args[1], args[5], args[6])
+        return tuple(one if one is None or t is None else one.to(t.dtype) for one, t in zip(result, given, strict=True))
     if func not in _NORMS:
         return result
     given, weight = args[0], next((one for one in args[1:3] if isinstance(one, torch.Tensor)), None)
