@@ -27,7 +27,7 @@ from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.known_before import Known, gradients_left
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.reasons import Reason, Reasons
+from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import Key, StepCompiler
@@ -210,7 +210,7 @@ class PlannedStep:
             try:
                 self._compiler.compile(key, batch, None, run.log)
             except (MismatchError, CaptureError) as again:
-                self._ways.refuse(key, _another(again))  # no error: this step is done
+                self._ways.refuse(key, refused_after_change(again))  # no error: this step is done
             finally:
                 after.restore()
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
@@ -221,7 +221,7 @@ class PlannedStep:
         plan is for no step of this model, or eager steps are not wanted."""
         if self.on_mismatch != "eager" or not (self._compiled or self.planned_steps or self.eager_steps):
             raise error
-        reason = _another(error)
+        reason = refused_after_change(error)
         self._ways.refuse(key, reason)
         return reason
 
@@ -234,8 +234,6 @@ class PlannedStep:
         device = step_device(self.model).type
         autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         return (batch_signature(batch), batch_structure(batch), self._tree.modes(), autocast)
-
-    # Running
 
     def _verified(self, compiled: Compiled | None) -> bool:
         """Whether the plan says that it was verified in this very environment; that is noted."""
@@ -293,10 +291,6 @@ class PlannedStep:
     def _count_eager(self, reason: Reason) -> None:
         self.eager_steps += 1
         self.reasons.count(reason)  # type: ignore[attr-defined]
-
-
-def _another(error: RoamError) -> Reason:
-    return Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
 
 
 def _detached(result: Any) -> Any:

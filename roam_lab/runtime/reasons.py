@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from roam_lab.capture import Captured
-from roam_lab.errors import RoamWarning
+from roam_lab.errors import RoamError, RoamWarning
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
 
@@ -50,6 +50,11 @@ def _users_level() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
     return level
+
+
+def refused_after_change(error: RoamError) -> Reason:
+    """The reason to stay eager where a step was captured before, and is refused now."""
+    return Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
 
 
 def another_step(captured: Captured, plan: Plan) -> str:

@@ -17,16 +17,9 @@ from torch.nn import functional
 
 import roam_lab as roam
 from roam_lab.errors import CaptureError, MismatchError
+from tests.steps import weighted_step
 
 STEPS, CHANGED = 6, 3
-
-
-def train(model, optimizer, batch, weight=1.0):
-    loss = model(batch).pow(2).mean() * weight
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
 
 
 def runs(make, check="first", on_mismatch="eager"):
@@ -59,7 +52,7 @@ def with_weight(read, write):
         model = nn.Linear(3, 2)
 
         def step(model, optimizer, batch):
-            return train(model, optimizer, batch, read())
+            return weighted_step(model, optimizer, batch, read())
 
         return model, torch.optim.SGD(model.parameters(), 0.1), step, lambda i: write(1.0 + (i >= CHANGED))
 
@@ -155,7 +148,7 @@ def patching(home, name, instead):
         setattr(home, name, original)
         model = Net()
         changed = lambda index: setattr(home, name, instead if index >= CHANGED else original)  # noqa: E731
-        return model, torch.optim.SGD(model.parameters(), 0.1), train, changed
+        return model, torch.optim.SGD(model.parameters(), 0.1), weighted_step, changed
 
     return make, lambda: setattr(home, name, original)
 
@@ -218,7 +211,7 @@ def test_settings_and_state_of_any_kind(change, check):
         optimizer = Own(model.parameters(), clip={"most": 0.1}, factors=[0.9], of=abs)
         for parameter in model.parameters():
             optimizer.state[parameter]["factor"] = 1.5
-        return model, optimizer, train, lambda index: index == CHANGED and change(optimizer)
+        return model, optimizer, weighted_step, lambda index: index == CHANGED and change(optimizer)
 
     eager, planned, run = runs(make, check)
     assert planned == eager
@@ -240,7 +233,7 @@ def test_a_tensor_outside_that_is_given_other_memory(move, check):
         model, outside = nn.Linear(3, 2), torch.randn(3)
 
         def step(model, optimizer, batch):
-            return train(model, optimizer, batch, (batch * outside).mean() + 2)
+            return weighted_step(model, optimizer, batch, (batch * outside).mean() + 2)
 
         return model, torch.optim.SGD(model.parameters(), 0.1), step, lambda index: move(outside)
 
@@ -258,7 +251,7 @@ def test_weights_that_are_made_to_share_their_memory(check):
             if index == CHANGED:
                 model[2].weight.data = model[0].weight.data
 
-        return model, torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), train, tie
+        return model, torch.optim.SGD(model.parameters(), 0.1, momentum=0.9), weighted_step, tie
 
     eager, planned, _ = runs(make, check)
     assert planned == eager
@@ -275,7 +268,7 @@ def test_schedulers_stepped_last_in_the_step(check):
         scheduler = kinds.SequentialLR(optimizer, schedulers, [3])
 
         def step(model, optimizer, batch):
-            loss = train(model, optimizer, batch)
+            loss = weighted_step(model, optimizer, batch)
             scheduler.step()
             return loss
 
@@ -295,7 +288,7 @@ def test_a_step_that_weighs_by_its_schedulers_rate(check):
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0 if epoch < 3 else 0.5)
 
         def step(model, optimizer, batch):
-            loss = train(model, optimizer, batch, 1.0 + scheduler.get_last_lr()[0] + scheduler.last_epoch)
+            loss = weighted_step(model, optimizer, batch, 1.0 + scheduler.get_last_lr()[0] + scheduler.last_epoch)
             scheduler.step()
             return loss
 
@@ -371,7 +364,7 @@ def test_a_matrix_that_cannot_be_taken_apart(check, caught):
                 if not caught:
                     raise
                 root = torch.linalg.cholesky(product + 2 * torch.eye(3))
-            return train(model, optimizer, batch, root.diagonal().sum().detach())
+            return weighted_step(model, optimizer, batch, root.diagonal().sum().detach())
 
         change = lambda index: ridge.fill_(-1.0 if index == 2 else 1.0)  # noqa: E731
         return model, torch.optim.SGD(model.parameters(), 0.1), step, change
@@ -397,7 +390,7 @@ def test_a_place_that_moves_through_a_tensor(check, kind):
             if kind == "written":
                 ring[at : at + 4] = batch
             place["next"] = (at + 4) % 12
-            return train(model, optimizer, batch, ring[at : at + 4].mean() + ring.abs().mean() + 1)
+            return weighted_step(model, optimizer, batch, ring[at : at + 4].mean() + ring.abs().mean() + 1)
 
         return model, torch.optim.SGD(model.parameters(), 0.1), step, lambda index: None
 
@@ -411,7 +404,7 @@ def test_an_array_that_is_a_parameters_memory_is_refused():
     view, optimizer = model.weight.detach().numpy(), torch.optim.SGD(model.parameters(), 0.1)
 
     def step(model, optimizer, batch):
-        return train(model, optimizer, batch, 1.0 + float(numpy.abs(view).mean()))
+        return weighted_step(model, optimizer, batch, 1.0 + float(numpy.abs(view).mean()))
 
     plan = roam.profile(model, torch.randn(4, 3), optimizer, step=step).plan()
     run = roam.hook(plan, model, optimizer, step=step)
@@ -425,7 +418,7 @@ def test_an_ema_outside_the_model_that_is_given_its_data_in_the_step():
         average = copy.deepcopy(model).requires_grad_(False)
 
         def step(model, optimizer, batch):
-            loss = train(model, optimizer, batch, average(batch).pow(2).mean() + 1)
+            loss = weighted_step(model, optimizer, batch, average(batch).pow(2).mean() + 1)
             for mean, parameter in zip(average.parameters(), model.parameters(), strict=True):
                 mean.data = mean.data * 0.9 + parameter.data * 0.1
             return loss
@@ -440,16 +433,18 @@ def test_an_ema_outside_the_model_that_is_given_its_data_in_the_step():
 def test_a_batch_that_begins_to_need_a_gradient():
     model, batch = nn.Linear(3, 2), torch.randn(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    run = roam.hook(roam.profile(model, batch, optimizer, step=train).plan(), model, optimizer, step=train)
+    run = roam.hook(
+        roam.profile(model, batch, optimizer, step=weighted_step).plan(), model, optimizer, step=weighted_step
+    )
     run(batch)
     with pytest.warns(roam.RoamWarning, match="with gradient"):
         run(batch.requires_grad_())
     assert batch.grad is not None
     with pytest.raises(CaptureError, match="has a gradient from before"):
-        roam.profile(model, batch, optimizer, step=train)
+        roam.profile(model, batch, optimizer, step=weighted_step)
     batch.grad = None
     with pytest.raises(CaptureError, match="leaves a gradient on a tensor of its batch"):
-        roam.profile(model, batch, optimizer, step=train)
+        roam.profile(model, batch, optimizer, step=weighted_step)
 
 
 class Batch(dict):
@@ -463,7 +458,7 @@ def test_what_a_batch_of_ones_own_class_holds_beside_its_entries():
     optimizer, batch.weight = torch.optim.SGD(model.parameters(), 0.0), 1.0
 
     def step(model, optimizer, batch):
-        return train(model, optimizer, batch["x"], batch.weight)
+        return weighted_step(model, optimizer, batch["x"], batch.weight)
 
     run = roam.hook(roam.profile(model, batch, optimizer, step=step).plan(), model, optimizer, step=step)
     first = run(batch)
@@ -484,14 +479,14 @@ def test_batches_that_only_look_alike(kind):
         "nested": lambda: torch.nested.nested_tensor([plain[:2], plain[2:]], layout=torch.jagged),
         "quantized": lambda: torch.quantize_per_tensor(plain, 0.1, 0, torch.qint8),
     }[kind]()
-    step = lambda model, optimizer, batch: train(  # noqa: E731
+    step = lambda model, optimizer, batch: weighted_step(  # noqa: E731
         model, optimizer, batch.dequantize() if batch.is_quantized else batch.to_dense() if batch.is_sparse else batch
     )
     run = roam.hook(roam.profile(model, plain, optimizer, step=step).plan(), model, optimizer, step=step)
     run(plain)
     if kind == "conj":
         eager = copy.deepcopy(model)
-        expected = train(eager, torch.optim.SGD(eager.parameters(), 0.1), odd)
+        expected = weighted_step(eager, torch.optim.SGD(eager.parameters(), 0.1), odd)
         with pytest.warns(roam.RoamWarning):
             assert run(odd) == expected
         return
@@ -502,7 +497,9 @@ def test_batches_that_only_look_alike(kind):
 def test_a_copied_hook_trains_the_copied_model():
     model, batch = nn.Linear(3, 2), torch.randn(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    run = roam.hook(roam.profile(model, batch, optimizer, step=train).plan(), model, optimizer, step=train, check=3)
+    run = roam.hook(
+        roam.profile(model, batch, optimizer, step=weighted_step).plan(), model, optimizer, step=weighted_step, check=3
+    )
     run(batch)
     twin = copy.deepcopy(run)
     before = [p.tolist() for p in model.parameters()]
@@ -519,12 +516,12 @@ def test_a_copied_hook_trains_the_copied_model():
 def test_anomaly_detection_is_refused_by_name():
     model, batch = nn.Linear(3, 2), torch.randn(4, 3)
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    plan = roam.profile(model, batch, optimizer, step=train).plan()
-    run = roam.hook(plan, model, optimizer, step=train, on_mismatch="error")
+    plan = roam.profile(model, batch, optimizer, step=weighted_step).plan()
+    run = roam.hook(plan, model, optimizer, step=weighted_step, on_mismatch="error")
     run(batch)
     with torch.autograd.detect_anomaly():
         with pytest.raises(CaptureError, match="anomaly detection is on"):
-            roam.profile(model, batch, optimizer, step=train)
+            roam.profile(model, batch, optimizer, step=weighted_step)
         with pytest.raises(MismatchError, match="set_detect_anomaly was False and is True now"):
             run(batch)
 

@@ -50,14 +50,14 @@ def reach(roots: Mapping[str, Any], *, most_objects: int = MOST_OBJECTS, most_en
         walk.run(root, name)
     return Reachable(
         dict(roots),
-        (*walk.containers, *walk.name_containers()),
+        (*walk.containers, *walk.names.variables()),
         tuple(walk.tensors),
         tuple(walk.modules),
         tuple(walk.optimizers),
         tuple(walk.stateful),
         tuple(walk.not_walked),
         walk.paths,
-        tuple(walk.code_containers()),
+        tuple(walk.names.code(module for _, module in walk.modules)),
         tuple(walk.caches),
         tuple(walk.kept),
     )

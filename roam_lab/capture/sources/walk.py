@@ -9,7 +9,6 @@ import logging
 import threading
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Iterator
 from contextvars import ContextVar
 from types import (
     BuiltinMethodType,
@@ -30,8 +29,8 @@ import numpy
 import torch
 
 from roam_lab.capture.sources.containers import Container, ContainerKind, slots_of
-from roam_lab.capture.sources.library import is_machinery, is_notebook_name, is_user_code
-from roam_lab.capture.sources.names_used import globals_used, modules_used
+from roam_lab.capture.sources.library import is_machinery, is_user_code
+from roam_lab.capture.sources.names_watched import NamesWatched
 from roam_lab.capture.sources.stateful import holds_others, is_stateful
 from roam_lab.capture.sources.values import is_plain
 
@@ -64,10 +63,7 @@ class Walk:
         self._keys: list[tuple[Any, str]] = []
         self._full = False
         self._queue: deque[tuple[Any, str]] = deque()
-        self._names: dict[tuple[int, str], tuple[dict[str, Any], dict[str, None]]] = {}
-        self._functions: list[Container] = []
-        self._libraries: dict[str, tuple[dict[str, Any], set[str]]] = {}
-        self._taken: dict[str, int] = {}  # a bare name -> id of the cell or of the globals that it stands for
+        self.names = NamesWatched()
         self.containers: list[Container] = []
         self.tensors: list[tuple[str, torch.Tensor]] = []
         self.modules: list[tuple[str, torch.nn.Module]] = []
@@ -85,22 +81,6 @@ class Walk:
             for key, path in self._keys:  # a parameter has better names than that of a key
                 self._add(key, path)
             self._keys.clear()
-
-    def name_containers(self) -> Iterator[Container]:
-        """The globals that were named, by module."""
-        for (_, path), (held, names) in self._names.items():
-            yield Container("names", held, path, names=tuple(names))
-
-    def code_containers(self) -> Iterator[Container]:
-        """What the step's code is: the user's functions, and what they use of libraries: names of their modules, and
-        classes of the model's parts."""
-        yield from self._functions
-        for path, (held, names) in self._libraries.items():
-            yield Container("names", held, path, names=tuple(sorted(names)))
-        kinds = dict.fromkeys(base for _, module in self.modules for base in type(module).__mro__)
-        for kind in kinds:
-            if issubclass(kind, torch.nn.Module) and not is_user_code(kind.__module__):
-                yield Container("class", kind, kind.__name__)
 
     def _add(self, value: Any, path: str) -> None:
         if is_plain(value) or id(value) in self.paths:
@@ -157,7 +137,8 @@ class Walk:
         """A module of the user's that is held as a value, such as a configuration: its variables."""
         if is_user_code(module.__name__):
             names = [name for name, value in vars(module).items() if not isinstance(value, _NO_VARIABLES)]
-            self._watch(vars(module), path, sorted(names))
+            for value, place in self.names.of_module(vars(module), path, sorted(names)):
+                self._add(value, place)
 
     def _visit_class(self, kind: type) -> None:
         if not is_user_code(kind.__module__):
@@ -176,11 +157,8 @@ class Walk:
     def _visit_function(self, function: FunctionType, path: str) -> None:
         code = function.__code__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            bare = self._taken.setdefault(name, id(cell)) == id(cell)
-            self._add(cell, name if bare else f"{name} of {function.__qualname__}")
+            self._add(cell, self.names.of_cell(name, cell, function))
         users = is_user_code(function.__module__)
-        if users:
-            self._functions.append(Container("function", function, path))
         if users or vars(function):
             self._contain("attributes", vars(function), path, owner=function)
         if not users:
@@ -189,28 +167,8 @@ class Walk:
             self._add(default, f"{path}.__defaults__[{index}]")
         for name, default in (function.__kwdefaults__ or {}).items():
             self._add(default, f"{path}.__kwdefaults__[{name!r}]")
-        self._visit_names(function)
-
-    def _visit_names(self, function: FunctionType) -> None:
-        lookup = function.__globals__
-        self._watch(lookup, "", globals_used(function))
-        for module, names in modules_used(function):
-            if is_user_code(module.__name__):
-                self._watch(vars(module), module.__name__.rpartition(".")[2], names)
-            else:
-                self._libraries.setdefault(module.__name__, (vars(module), set()))[1].update(names)
-
-    def _watch(self, held: dict[str, Any], path: str, names: list[str]) -> None:
-        for name in names:
-            if is_notebook_name(name) or (name.startswith("__") and name.endswith("__")):
-                continue
-            prefix = path
-            if not path and self._taken.setdefault(name, id(held)) != id(held):
-                prefix = str(held.get("__name__")).rpartition(".")[2]
-            watched = self._names.setdefault((id(held), prefix), (held, {}))[1]
-            watched[name] = None
-            if name in held:
-                self._add(held[name], f"{prefix}.{name}" if prefix else name)
+        for value, place in self.names.of_function(function, path):
+            self._add(value, place)
 
     def _visit_stateful(self, value: Any, path: str) -> None:
         self.stateful.append((path, value))

@@ -19,16 +19,9 @@ from torch import nn
 
 import roam_lab as roam
 from roam_lab.errors import CaptureError
+from tests.steps import weighted_step
 
 LOG = logging.getLogger("a user's")
-
-
-def plain(model, optimizer, batch, weight=1.0):
-    loss = model(batch).pow(2).mean() * weight
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
 
 
 def trained(step, steps=4, *, between=lambda index: None, hooked=True, check="first", **options):
@@ -54,33 +47,33 @@ def refused(step, told):
 
 def reads_a_file(folder):
     (folder / "rate").write_text("0.1")
-    return lambda *given: plain(*given, float((folder / "rate").read_text()))
+    return lambda *given: weighted_step(*given, float((folder / "rate").read_text()))
 
 
 def writes_a_file(folder):
     def step(*given):
         with open(folder / "log", "a") as file:
             file.write("a step\n")
-        return plain(*given)
+        return weighted_step(*given)
 
     return step
 
 
 def looks_for_a_file(folder):
-    return lambda *given: plain(*given, 2.0 if (folder / "stop").exists() else 1.0)
+    return lambda *given: weighted_step(*given, 2.0 if (folder / "stop").exists() else 1.0)
 
 
 def saves_a_checkpoint(folder):
     def step(model, optimizer, batch):
         torch.save(model.state_dict(), folder / "checkpoint.pt")
-        return plain(model, optimizer, batch)
+        return weighted_step(model, optimizer, batch)
 
     return step
 
 
 def loads_an_array(folder):
     numpy.save(folder / "table.npy", numpy.ones(3))
-    return lambda *given: plain(*given, float(numpy.load(folder / "table.npy")[0]))
+    return lambda *given: weighted_step(*given, float(numpy.load(folder / "table.npy")[0]))
 
 
 FILES = [reads_a_file, writes_a_file, looks_for_a_file, saves_a_checkpoint, loads_an_array]
@@ -103,7 +96,7 @@ def test_a_step_that_catches_the_refusal_is_refused_all_the_same(tmp_path):
             weight = float((tmp_path / "rate").read_text())
         except Exception:
             weight = 1.0
-        return plain(*given, weight)
+        return weighted_step(*given, weight)
 
     refused(step, "the step opens")
 
@@ -130,7 +123,7 @@ def test_clock_chance_and_processes_are_refused(asked, told, monkeypatch):
 
     def step(*given):
         asked()
-        return plain(*given)
+        return weighted_step(*given)
 
     refused(step, rf"test_world\.py:\d+: the step {told}")
 
@@ -141,7 +134,7 @@ def test_everything_is_put_back_after_a_trace():
                 torch.save, perf_counter, torch._C.ScriptFunction.__call__)  # fmt: skip
 
     before = all_of_them()
-    refused(lambda *given: plain(*given, time.time()), "reads the clock")
+    refused(lambda *given: weighted_step(*given, time.time()), "reads the clock")
     assert all_of_them() == before
 
 
@@ -159,7 +152,7 @@ def test_what_another_thread_does_is_its_own(capsys):
         if torch._guards.detect_fake_mode() is not None:
             unseen.tracing.set()
             unseen.over.wait()
-        return plain(*given)
+        return weighted_step(*given)
 
     thread = threading.Thread(target=talk)
     thread.start()
@@ -177,7 +170,7 @@ def test_what_a_library_does_for_itself_is_its_own(tmp_path):
     def step(*given):
         import this_module_does_not_exist_or_does as _  # noqa: F401
 
-        return plain(*given)
+        return weighted_step(*given)
 
     (tmp_path / "this_module_does_not_exist_or_does.py").write_text("VALUE = 1\n")
     with pytest.MonkeyPatch.context() as patch:
@@ -188,7 +181,7 @@ def test_what_a_library_does_for_itself_is_its_own(tmp_path):
 
 @pytest.mark.parametrize("check", ["first", "never"])
 def test_variables_of_the_environment_are_guarded(monkeypatch, check):
-    step = lambda *given: plain(*given, float(os.environ.get("WEIGHT", "1")))  # noqa: E731
+    step = lambda *given: weighted_step(*given, float(os.environ.get("WEIGHT", "1")))  # noqa: E731
 
     def between(index):
         os.environ["WEIGHT"], os.environ["UNREAD"] = str(1 + (index >= 1)), str(index)
@@ -208,7 +201,7 @@ def test_variables_of_the_environment_are_guarded(monkeypatch, check):
 @pytest.mark.parametrize("check", ["first", "never"])
 def test_what_a_step_prints_is_printed_once_a_step(capsys, check):
     def step(*given):
-        loss = plain(*given)
+        loss = weighted_step(*given)
         print("loss", loss.item(), sep="=", end=";")
         return loss
 
@@ -220,7 +213,7 @@ def test_what_a_step_prints_is_printed_once_a_step(capsys, check):
 
 def test_what_a_step_logs_is_logged_once_a_step(caplog):
     def step(*given):
-        loss = plain(*given)
+        loss = weighted_step(*given)
         LOG.info("loss %.6f of %s", loss.item(), "a step")
         LOG.debug("not shown")
         return loss
@@ -236,20 +229,20 @@ def test_what_a_step_logs_is_logged_once_a_step(caplog):
 
 
 def prints_a_tensor(*given):
-    loss = plain(*given)
+    loss = weighted_step(*given)
     print(loss)
     return loss
 
 
 def prints_into_a_text(*given):
-    loss = plain(*given)
+    loss = weighted_step(*given)
     print("loss " + str(loss.item()))
     return loss
 
 
 def prints_an_object(*given):
     print(Path("a path"))
-    return plain(*given)
+    return weighted_step(*given)
 
 
 @pytest.mark.parametrize(
@@ -271,11 +264,11 @@ def test_a_database_is_not_written_to_in_trial_runs():
 
     def step(*given):
         database.execute("insert into steps values (1)")
-        return plain(*given)
+        return weighted_step(*given)
 
     refused(step, "could not be put back after a trial run")
     assert database.execute("select count(*) from steps").fetchone() == (0,)
 
 
 def test_a_path_is_told_in_the_refusal():
-    refused(lambda *given: plain(*given, len(Path("no-such-file").read_text())), "no-such-file")
+    refused(lambda *given: weighted_step(*given, len(Path("no-such-file").read_text())), "no-such-file")

@@ -1,0 +1,247 @@
+"""The lines of a program: source text for ops, their arguments and results."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from roam_lab.capture import Captured
+from roam_lab.capture.moves import is_check, writes_statistics
+from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
+from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.torch_internals import OpOverload
+from roam_lab.capture.writers import Writer, find_writer
+from roam_lab.runtime.arena import Form
+from roam_lab.runtime.decisions import told
+from roam_lab.runtime.program import OtherWayError, Place, raising_other_way
+
+
+def _mkldnn_rnn_layer(*args: Any) -> Any:
+    """The op keeps what its backward needs only where gradients are on; no autograd graph is made down here."""
+    with torch.enable_grad():
+        return torch.ops.aten.mkldnn_rnn_layer.default(*args)
+
+
+_OTHERWISE: dict[Any, Callable[..., Any]] = {torch.ops.aten.mkldnn_rnn_layer.default: _mkldnn_rnn_layer}
+"""Ops that the program has to call in a way of their own."""
+
+
+@dataclass
+class ProgramLines:
+    """Of a captured step: `op` appends the lines of one op. `creates`: the storages that each op creates."""
+
+    captured: Captured
+    creates: dict[Node, tuple[int, ...]]
+    lines: list[str] = field(default_factory=list)
+    constants: dict[str, Any] = field(default_factory=dict)
+    constant_names: dict[int, str] = field(default_factory=dict)
+    places: dict[str, Place] = field(default_factory=dict)
+    names: dict[Node, str] = field(default_factory=dict)
+    locals_of: dict[int, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        step = self.captured.step
+        self.storages = step.graph.storages
+        self.storage_of = step.storage_of
+        placeholders = [node for node in self.captured.trace.module.graph.nodes if node.op == "placeholder"]
+        self.inputs = inputs = dict(zip(placeholders, self.captured.trace.inputs, strict=True))
+        self.batch = tuple(node for node, found in inputs.items() if found.kind == "batch")
+        self.settings = tuple(
+            node for node, found in inputs.items() if found.kind in ("setting", "python") and not tensors_of(node)
+        )
+        self.dynamic_keys = {storage_key(tensor) for node in self.batch for tensor in tensors_of(node)}
+        self.roots: dict[int, Node] = {}
+        for node in self.captured.trace.module.graph.nodes:
+            if node.op in ("placeholder", "get_attr"):
+                for tensor in tensors_of(node):
+                    self.roots.setdefault(storage_key(tensor), node)
+        for number, node in enumerate((*self.batch, *self.settings)):
+            self.names[node] = f"b{number}"
+        self.inside = [placed.condition for placed in self.captured.conditions if placed.when == "inside"]
+        self.told = [told(condition) for condition in self.inside]
+        self.read_by_checks = {node for condition in self.inside for node in condition.nodes}
+        self.node_of = {found: node for node, found in inputs.items()}
+
+    def is_static(self, node: Node) -> bool:
+        """True when the node's value is one tensor at a fixed address."""
+        tensors = tensors_of(node)
+        if len(tensors) != 1 or isinstance(node.meta.get("val"), (list, tuple)):
+            return False
+        if not isinstance(tensors[0].storage_offset(), int):
+            return False  # a slice that begins at a number which changes from step to step
+        index = self.storage_of[node][0]
+        if index is not None:
+            return not self.storages[index].external
+        return storage_key(tensors[0]) not in self.dynamic_keys
+
+    def writes_what_stays(self, node: Node) -> bool:
+        """Whether an op writes into a tensor that was there before the step."""
+        written = [tensor for argument in written_arguments(node) for tensor in tensors_of(argument)]
+        if isinstance(node.target, OpOverload) and writes_statistics(node.target):
+            written += [tensor for argument in node.all_input_nodes for tensor in tensors_of(argument)]
+        return any(storage_key(tensor) in self.roots for tensor in written)
+
+    def constant(self, value: Any) -> str:
+        name = self.constant_names.get(id(value))
+        if name is None:
+            name = f"c{len(self.constants)}"
+            self.constants[name] = value  # kept alive here, so its id stays its own
+            self.constant_names[id(value)] = name
+        return name
+
+    def expression(self, value: Any) -> str:
+        """Source text of an argument."""
+        if isinstance(value, Node):
+            return self.value(value)
+        if isinstance(value, (list, tuple)):
+            parts = [self.expression(part) for part in value]
+            if isinstance(value, tuple):
+                return f"({', '.join(parts)}{',' if len(parts) == 1 else ''})"
+            return f"[{', '.join(parts)}]"
+        if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+            return repr(value)
+        return self.constant(value)
+
+    def value(self, node: Node) -> str:
+        """Name (or host expression) of a node's value; views of dynamic tensors are made on first need."""
+        if node in self.names:
+            return self.names[node]
+        if node.op == "get_attr" and not tensors_of(node):  # a torch.Generator
+            return self.constant(getattr(self.captured.trace.module, str(node.target)))
+        if is_host(node):
+            return self.call(self.constant(node.target), node.args, node.kwargs)
+        if self.is_static(node):
+            name = self.place(node, tensors_of(node)[0])
+        elif is_getitem(node):
+            name = f"{self.value(node.args[0])}[{node.args[1]}]"  # type: ignore[arg-type]
+            name = self.assign(node, name)
+        else:
+            name = self.assign(node, self.call(self.constant(node.target), node.args, node.kwargs))
+        self.names[node] = name
+        return name
+
+    def call(self, function: str, args: Sequence[Any], kwargs: dict[str, Any], *more: str) -> str:
+        parts = [self.expression(argument) for argument in args]
+        parts += [f"{key}={self.expression(argument)}" for key, argument in kwargs.items()]
+        return f"{function}({', '.join([*parts, *more])})"
+
+    def assign(self, node: Node, expression: str) -> str:
+        """A local variable for a dynamic value, noted with its storages so that it can be dropped with them."""
+        name = f"v{len(self.lines)}_{_plain_name(node)}"
+        self.lines.append(f"{name} = {expression}")
+        for index in self.storage_of[node]:
+            if index is not None:
+                self.locals_of.setdefault(index, []).append(name)
+        return name
+
+    def out(self, node: Node, index: int) -> str:
+        """The place of the index-th result of an op that writes into the arena."""
+        users = [user for user in node.users if is_getitem(user) and user.args[1] == index]
+        if not isinstance(node.meta["val"], (list, tuple)):
+            return self.value(node)
+        if users:
+            return self.value(users[0])
+        return self.place(node, tensors_of(node)[index])  # a result nobody reads still needs its place
+
+    def place(self, node: Node, like: torch.Tensor) -> str:
+        """Name of a new tensor at a fixed address."""
+        name = f"t{len(self.places)}"
+        storage = self.storage_of[node][next(i for i, tensor in enumerate(tensors_of(node)) if tensor is like)]
+        self.places[name] = Place(storage, None, Form.of(like)) if storage is not None else self.resident(like)
+        return name
+
+    def resident(self, like: torch.Tensor) -> Place:
+        """The place of a view of an input or of a constant."""
+        root = self.roots[storage_key(like)]
+        found = getattr(self.captured.trace.module, str(root.target)) if root.op == "get_attr" else self.inputs[root]
+        return Place(None, found, Form.of(like), Form.of(root.meta["val"]))
+
+    def op(self, node: Node) -> None:
+        """Append the line(s) of one op."""
+        target = self.constant(_OTHERWISE.get(node.target, node.target))
+        if not tensors_of(node):  # .item(), or a list written in place
+            if is_check(node.target):
+                otherwise = f"{self.constant(raising_other_way)}({target}, {len(self.told)})"
+                self.told.append(f"{node.target} raises at {_line(node)}")
+                self.lines.append(self.call(otherwise, node.args, dict(node.kwargs)))
+                return
+            call = self.call(target, node.args, dict(node.kwargs))
+            if node.users or node in self.read_by_checks:
+                self.names[node] = f"h{len(self.lines)}_{_plain_name(node)}"
+                call = f"{self.names[node]} = {call}"
+            self.lines.append(call)
+            self.check(node)
+            return
+        mutable = node.target._schema.is_mutable  # type: ignore[union-attr]
+        created = bool(self.creates[node])
+        writer = find_writer(node) if created else None
+        if mutable and not created:
+            call = self.call(target, node.args, dict(node.kwargs))
+            if self.is_static(node):
+                self.lines.append(call)
+            else:
+                self.names[node] = self.assign(node, call)
+        elif writer is None:
+            self.external(node, self.call(target, node.args, dict(node.kwargs)))
+        else:
+            self.written(node, writer)
+
+    def check(self, node: Node) -> None:
+        """Append the conditions inside the step of which this op reads the last number in captured order."""
+        for index, condition in enumerate(self.inside):
+            if condition.nodes[-1] is not node:
+                continue
+            values = [self.names[read] for read in condition.nodes]
+            values += [self.names[self.node_of[found]] for found in condition.settings]
+            holds = f"{self.constant(condition.holds)}({', '.join(values)})"
+            self.lines.append(f"if not {holds}: raise {self.constant(OtherWayError)}({index})")
+
+    def external(self, node: Node, call: str) -> None:
+        """An op that allocates its results: one variable each, so that each can be dropped at its own end."""
+        if not isinstance(node.meta["val"], (list, tuple)):
+            self.names[node] = self.assign(node, call)
+            return
+        names = [f"v{len(self.lines)}_{index}_{_plain_name(node)}" for index in range(len(node.meta["val"]))]
+        self.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {call}")
+        position = 0
+        for index, value in enumerate(node.meta["val"]):
+            if isinstance(value, torch.Tensor):
+                storage = self.storage_of[node][position]
+                position += 1
+                if storage is not None:
+                    self.locals_of.setdefault(storage, []).append(names[index])
+            for user in node.users:
+                if is_getitem(user) and user.args[1] == index:
+                    self.names[user] = names[index]
+
+    def written(self, node: Node, writer: Writer) -> None:
+        """An op whose results go straight to their places."""
+        if writer.function is None:
+            return
+        count = len(node.meta["val"]) if isinstance(node.meta["val"], (list, tuple)) else 1
+        outs = [self.out(node, index) for index in range(count)]
+        if writer.names:
+            named = [f"{name}={out}" for name, out in zip(writer.names, outs, strict=True)]
+            self.lines.append(self.call(self.constant(writer.function), node.args, dict(node.kwargs), *named))
+        else:
+            first = f"({', '.join(outs)},)"
+            call = self.call(self.constant(writer.function), node.args, dict(node.kwargs))
+            function, _, rest = call.partition("(")
+            self.lines.append(f"{function}({first}, {rest}" if rest != ")" else f"{function}({first})")
+
+
+def _line(node: Node) -> str:
+    where = node.meta.get(META_KEY)
+    return (where.source if where else None) or "its code"
+
+
+def _plain_name(node: Node) -> str:
+    """The node's name without its number, which counts nodes that are gone from the graph, too: the same step has the
+    same program."""
+    return re.sub(r"_\d+$", "", node.name)
