@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
 
 LONGEST = (
     "tests/coverage/test_coverage.py",
+    "tests/runtime/test_changed_by_the_user.py",
     "tests/runtime/test_identity.py",
     "tests/test_notebooks.py",
+    "tests/runtime/test_after_change.py",
     "tests/runtime/test_damage.py",
     "tests/runtime/test_verify.py",
     "tests/runtime/test_hook.py",
@@ -28,3 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="takes long; make test-slow runs it"))
+
+
+def pytest_collection_finish() -> None:
+    """What imports have made is never looked through again: each capture ends with a collection of all the rest."""
+    gc.collect()
+    gc.freeze()

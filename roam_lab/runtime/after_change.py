@@ -9,6 +9,7 @@ from roam_lab.capture.inputs import batch_leaves, with_leaves
 from roam_lab.runtime.changes import Change
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
+from roam_lab.runtime.heap import collect
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.unread import unread
@@ -44,7 +45,9 @@ class AfterChange:
             return None, None
         if change.kind in ("guard", "batch") and self._values[key, change.path] < MOST_VALUES:
             self._values[key, change.path] += 1
-            if self._compiler.is_still(compiled, batch):
+            still = self._compiler.is_still(compiled, batch)
+            collect()
+            if still:
                 compiled.reliance.accept(change, batch_leaves(batch))
                 again = compiled.reliance.change(batch_leaves(batch))
                 return (compiled, None) if again is None else self.keep(compiled, key, again, batch)
@@ -68,4 +71,6 @@ class AfterChange:
         step = self._compiler.training()
         for one in unread(step, changed, lambda: self._compiler.is_still(compiled, with_leaves(batch, leaves))):
             reliance.forget(one.path)
+        if changed:
+            collect()
         return reliance.change(batch_leaves(batch))

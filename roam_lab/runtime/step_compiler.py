@@ -93,7 +93,8 @@ class StepCompiler:
         return way
 
     def is_still(self, compiled: Compiled, batch: Any) -> bool:
-        """Whether a fresh capture is the very same step: then what has changed does not matter to it."""
+        """Whether a fresh capture is the very same step: then what has changed does not matter to it. `collect` frees
+        what such captures leave, once after several."""
         training = self.training()
         self._compiled.pool.release()
         try:
@@ -106,7 +107,6 @@ class StepCompiler:
             return False
         finally:
             captured = led = None  # type: ignore[assignment]
-            collect()
 
 
 def _captured(training: TrainingStep, batch: Any, log: OpLog | None, changing: Changing) -> Captured:
