@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
+from roam_lab.capture.nodes import ELSEWHERE
 from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 aten = torch.ops.aten
@@ -33,7 +34,9 @@ class Writer:
 
 def find_writer(node: Node) -> Writer | None:
     """The writer for a traced op, or None when its result cannot be given a place."""
-    return None if is_untrue(node) else writer_for(node.target, node.args, node.meta.get("val"))
+    if is_untrue(node) or ELSEWHERE in node.meta:
+        return None
+    return writer_for(node.target, node.args, node.meta.get("val"))
 
 
 def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
