@@ -10,7 +10,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
-from roam_lab.capture.provenance import META_KEY, Provenance
+from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.workspace import workspace_bytes
 from roam_lab.capture.writers import find_writer
@@ -122,6 +122,7 @@ class _Builder:
                 source=where.source if where else None,
                 pointwise=(_POINTWISE in node.target.tags) or None,  # type: ignore[union-attr]
                 random=random or None,
+                call=node.meta.get(CALL_KEY),
             )
         )
 

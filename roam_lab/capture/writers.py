@@ -204,15 +204,18 @@ def _fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
 
 @cache
 def _foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
-    """A foreach op over a list of one: copy its first argument, then the same op in place (the same kernel)."""
+    """A foreach op: copy its first argument, then the same op in place (the same kernel)."""
     packet = getattr(aten, target._schema.name.removeprefix("aten::") + "_", None)
     if packet is None or target._overloadname not in packet.overloads():
         return None
     in_place = getattr(packet, target._overloadname)
 
     def write(outs: Sequence[torch.Tensor], first: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
-        outs[0].copy_(first[0])
-        in_place([outs[0]], *args, **kwargs)
+        if len(outs) == 1:
+            outs[0].copy_(first[0])
+        else:
+            torch._foreach_copy_(list(outs), list(first))
+        in_place(list(outs), *args, **kwargs)
 
     return write
 

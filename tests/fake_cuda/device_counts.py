@@ -11,7 +11,7 @@ from functools import cache
 
 @dataclass
 class Counts:
-    """Within a block: kernel launches, synchronisations, calls of cudaMalloc; `bytes`: in use on the device at its end."""
+    """Within a block: kernel launches, synchronisations, calls of cudaMalloc; `bytes`: in use at its end."""
 
     launches: int = 0
     syncs: int = 0
