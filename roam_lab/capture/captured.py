@@ -21,7 +21,7 @@ from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
 from roam_lab.capture.views_in_place import views_under_new_names
-from roam_lab.errors import DataDependentError
+from roam_lab.errors import DataDependentError, DeviceError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 from roam_lab.ir.op_log import OpLog
@@ -87,9 +87,15 @@ def capture_step(
 
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
     tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `changing`:
-    what is known to change from step to step; whatever else does, is found. Raises CaptureError.
+    what is known to change from step to step; whatever else does, is found. Raises CaptureError, and DeviceError where
+    that device is not there.
     """
     where = step_device(model, device)
+    if where.type == "cuda" and not torch.cuda.is_available():  # autograd asks for it, also with fakes
+        raise DeviceError(
+            "torch finds no CUDA device on this machine, and traces no CUDA step without one; capture on the CPU, "
+            "where other kernels may be chosen, or on a machine with a GPU"
+        )
     with held(PATIENCE_SECONDS) as check:
         trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, changing)
     _hold_against(trace, log)

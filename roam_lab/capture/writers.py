@@ -44,7 +44,7 @@ def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
     if not isinstance(target, OpOverload) or target._schema.is_mutable:
         return None
     device = _device_type(value)
-    if device is None:
+    if device is None or (device == "cuda" and _has_empty(value)):
         return None
     if target in _EMPTY:
         return Writer(None)
@@ -90,6 +90,12 @@ def _device_type(value: Any) -> str | None:
     values = value if isinstance(value, (list, tuple)) else [value]
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     return tensors[0].device.type if tensors else None
+
+
+def _has_empty(value: Any) -> bool:
+    """A result without entries among others: the fake of a reserve or workspace whose size the kernel alone knows."""
+    values = value if isinstance(value, (list, tuple)) else []
+    return any(isinstance(one, torch.Tensor) and one.numel() == 0 for one in values)
 
 
 @cache
