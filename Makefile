@@ -11,7 +11,7 @@ TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo test check format docs bench bench-planning bench-training rivals notebooks picture clean \
+.PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training rivals notebooks picture clean \
 	coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
@@ -77,6 +77,18 @@ test-lowest:  ## all tests that import torch, with the lowest version of every p
 	ROAM_LAB_FRONTEND=skip .venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/constraints.txt -e '.[dev]'
 	$(TWO_WORKERS) .venv-lowest/bin/python benchmarks/support.py run torch --packages lowest \
 		-n 2 --dist loadfile $(PYTEST_ARGS)
+
+FAKE_TORCH ?= 2.14.1
+FAKE_CUDA = build/fake_cuda-$(FAKE_TORCH)
+
+build/fake_cuda-%/libfake.so: $(TORCH_VENV)%/.installed $(wildcard tests/fake_cuda/device/*)
+	@command -v gcc >/dev/null || { echo "make: the fake CUDA device needs gcc; on Debian: apt-get install gcc" >&2; exit 1; }
+	tests/fake_cuda/device/build.sh $(TORCH_VENV)$*/bin/python $(@D)
+
+# a CUDA build of torch on a device that computes nothing: what is captured, allocated and launched, but no numbers
+test-fake-cuda: $(FAKE_CUDA)/libfake.so  ## CUDA's host side without a GPU (gcc; FAKE_TORCH=2.14.1)
+	ROAM_FAKE_CUDA=1 LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) $(TWO_WORKERS) \
+		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m pytest -p no:xdist tests/fake_cuda $(PYTEST_ARGS)
 
 test-newest-identity: $(STAMP)  ## the identity tests with the newest torch, if it installs in two minutes
 	BASE=$(abspath $(BIN)/python) .ci/newest_identity

@@ -14,14 +14,14 @@ from roam_lab.capture.conditions import Placed, checks_inside, place, written_be
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
-from roam_lab.capture.nodes import tensors_of
+from roam_lab.capture.nodes import note_elsewhere, tensors_of
 from roam_lab.capture.sources.places import NOTHING_KNOWN, Changing
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
 from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
 from roam_lab.capture.views_in_place import views_under_new_names
-from roam_lab.errors import DataDependentError
+from roam_lab.errors import DataDependentError, DeviceError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 from roam_lab.ir.op_log import OpLog
@@ -87,25 +87,32 @@ def capture_step(
 
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
     tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `changing`:
-    what is known to change from step to step; whatever else does, is found. Raises CaptureError.
+    what is known to change from step to step; whatever else does, is found. Raises CaptureError, and DeviceError where
+    that device is not there.
     """
     where = step_device(model, device)
+    if where.type == "cuda" and not torch.cuda.is_available():  # autograd asks for it, also with fakes
+        raise DeviceError(
+            "torch finds no CUDA device on this machine, and traces no CUDA step without one; capture on the CPU, "
+            "where other kernels may be chosen, or on a machine with a GPU"
+        )
     with held(PATIENCE_SECONDS) as check:
         trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, changing)
     _hold_against(trace, log)
     split_multi_tensor(trace.module)
+    note_elsewhere(trace.module.graph.nodes, where)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     name = name or type(model).__name__
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
-    eager_graph = build_step(trace.module, name, dict(kinds), workspace=False).graph
+    eager_graph = build_step(trace.module, name, dict(kinds), where, workspace=False).graph
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
     views_under_new_names(trace.module)
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions, trace.module.graph)
-    built = build_step(trace.module, name, dict(kinds), workspace=True, checks=checks)
+    built = build_step(trace.module, name, dict(kinds), where, workspace=True, checks=checks)
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)
     signature = batch_signature(batch, where.type)

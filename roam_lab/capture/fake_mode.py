@@ -44,6 +44,7 @@ class StepFakeMode(FakeTensorMode):
         try:
             result = _as_masked(func, args, kwargs or {}, super().dispatch(func, types, args, kwargs))
             result = _with_statistics_of(func, args, result)
+            result = _with_seeds_on_host(func, args, kwargs or {}, result)
         except Exception:
             made = None if self.guide is None else self.guide.made(self, func)
             if made is None:
@@ -120,6 +121,21 @@ def _with_statistics_of(func: Any, args: Any, result: Any) -> Any:
     return (result[0], *(one.to(weight.dtype) for one in result[1:]))
 
 
+def _with_seeds_on_host(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
+    """Memory-efficient attention with dropout: its kernel leaves seed and offset on the host, its fake does not."""
+    if func not in _SEEDED or args[0].device.type != "cuda":
+        return result
+    names = [argument.name for argument in func._schema.arguments]
+    if not {**dict(zip(names, args, strict=False)), **kwargs}.get("dropout_p"):
+        return result
+    seeds = [one.name in ("philox_seed", "philox_offset") for one in func._schema.returns]
+    return tuple(one.to("cpu") if seed else one for one, seed in zip(result, seeds, strict=True))
+
+
+_SEEDED = (
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.aten._efficient_attention_forward.default,
+)
 _NORMS = (
     torch.ops.aten.native_layer_norm.default,
     torch.ops.aten.native_group_norm.default,

@@ -180,7 +180,8 @@ class Guide:
         return None if self.current is None else self.current.answer
 
     def correct(self, func: Any, result: Any) -> Any:
-        """The result with the strides and the type that the real kernel gave. Called in fake mode, below the tracer."""
+        """The result with the strides, the type and the device that the real kernel gave. Called in fake mode, below
+        the tracer."""
         if self.current is None or func is not self._asked:
             return result
         self._asked = None
@@ -199,8 +200,9 @@ class Guide:
             return tensor
         apart = owners.setdefault(tensor.untyped_storage()._cdata, told.storage) != told.storage
         dtype = getattr(torch, told.dtype)
-        known = dtype == tensor.dtype and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
-        if known and not apart:
+        there = tensor.device.type == told.device
+        alike = dtype == tensor.dtype and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
+        if there and alike and not apart:
             return tensor
         if tensor.untyped_storage()._cdata in self._storages:
             alike = strides_that_matter(told.shape, tensor.stride()) == strides_that_matter(told.shape, told.stride)
@@ -209,7 +211,7 @@ class Guide:
             return tensor.as_strided(told.shape, told.stride)  # but dimensions of one entry may have any
         if tensor.storage_offset() != 0 or told.offset != 0:
             return tensor
-        mode, device = tensor.fake_mode, tensor.fake_device
+        mode, device = tensor.fake_mode, tensor.fake_device if there else torch.device(told.device)
         meta = torch.empty_strided(told.shape, told.stride, dtype=dtype, device="meta")
         return FakeTensor(mode, meta, device)
 

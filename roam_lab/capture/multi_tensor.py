@@ -6,20 +6,23 @@ same bits and lets each update run when memory wants it.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
-from roam_lab.capture.provenance import LOG_KEY, META_KEY, PART_KEY
+from roam_lab.capture.provenance import CALL_KEY, LOG_KEY, META_KEY, PART_KEY
 from roam_lab.capture.torch_internals import OpOverload
 
 
 def split_multi_tensor(module: GraphModule) -> None:
     """Replace every `_foreach_*` and `_fused_*` node over n tensors by n nodes over one. Works in place."""
+    calls = itertools.count()
     for node in list(module.graph.nodes):
         if node.op == "call_function" and is_multi_tensor(node.target):
-            _split(module, node)
+            _split(module, node, next(calls))
     module.graph.lint()
 
 
@@ -31,7 +34,19 @@ def is_multi_tensor(target: Any) -> bool:
     return target._schema.name.startswith(("aten::_foreach_", "aten::_fused_")) and isinstance(first, torch.ListType)
 
 
-def _split(module: GraphModule, node: Node) -> None:
+def joined(nodes: Sequence[Node]) -> tuple[list[Any], dict[str, Any]]:
+    """Arguments and keywords of one call in place of these parts of one: their lists, one after the other."""
+    first = nodes[0]
+
+    def one(values: list[Any]) -> Any:
+        parts = all(isinstance(value, list) and len(value) == 1 for value in values)
+        return [value[0] for value in values] if parts else values[0]
+
+    args = [one([node.args[place] for node in nodes]) for place in range(len(first.args))]
+    return args, {name: one([node.kwargs[name] for node in nodes]) for name in first.kwargs}
+
+
+def _split(module: GraphModule, node: Node, call: int) -> None:
     schema = node.target._schema  # type: ignore[union-attr]
     count = len(node.args[0])  # type: ignore[arg-type]
     lists = {
@@ -55,6 +70,7 @@ def _split(module: GraphModule, node: Node) -> None:
             part = module.graph.call_function(node.target, args, kwargs)  # type: ignore[arg-type]
             part.meta[META_KEY] = node.meta.get(META_KEY)
             part.meta[LOG_KEY], part.meta[PART_KEY] = node.meta.get(LOG_KEY), (index, count)
+            part.meta[CALL_KEY] = call
             value = node.meta.get("val")
             if isinstance(value, (list, tuple)):
                 part.meta["val"] = [value[index]]

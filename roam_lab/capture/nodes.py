@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch.fx import Node
@@ -16,6 +16,24 @@ def tensors_of(node: Node) -> list[torch.Tensor]:
     value = node.meta.get("val")
     values = value if isinstance(value, (list, tuple)) else [value]
     return [entry for entry in values if isinstance(entry, torch.Tensor)]
+
+
+ELSEWHERE = "roam_elsewhere"
+"""Key of the meta of a node whose results lie on another device than the step."""
+
+
+def is_on(tensor: torch.Tensor, device: torch.device) -> bool:
+    """Whether a tensor lies on the device that a step runs on."""
+    return tensor.device.type == device.type and device.index in (None, tensor.device.index)
+
+
+def note_elsewhere(nodes: Iterable[Node], device: torch.device) -> None:
+    """Mark ops whose results lie on another device than the step's: counters and seeds on the host. No arena holds
+    them."""
+    for node in nodes:
+        tensors = tensors_of(node) if node.op == "call_function" else []
+        if tensors and not any(is_on(tensor, device) for tensor in tensors):
+            node.meta[ELSEWHERE] = True
 
 
 def storage_key(tensor: torch.Tensor) -> int:

@@ -30,6 +30,8 @@ LOG_KEY = "roam_log"
 """Where in the op log (`guide.told_ops`) a node's op stands, or OWN."""
 PART_KEY = "roam_part"
 """Of a multi-tensor op that was split: (index, number of parts)."""
+CALL_KEY = "roam_call"
+"""Of the same: the number of the call that was split."""
 OWN = -1
 """Of nodes that capture adds itself: eager writes no op for them."""
 COMMUNICATION = frozenset(

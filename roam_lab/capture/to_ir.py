@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
-from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
-from roam_lab.capture.provenance import META_KEY, Provenance
+from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
+from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.workspace import workspace_bytes
 from roam_lab.capture.writers import find_writer
@@ -49,6 +49,7 @@ def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
 class _Builder:
     """Walks the traced nodes once; `key` is the identity of a fake storage."""
 
+    device: torch.device
     with_workspace: bool
     checks: dict[Node, tuple[Node, ...]]
     ops: list[Op] = field(default_factory=list)
@@ -98,7 +99,7 @@ class _Builder:
             if self.last_random is not None:
                 waits.add(self.last_random)
             self.last_random = here
-        self._create(node, created, tensors, here)
+        self._create(node, created, tensors)
         for key in [*created, *written]:
             self.last_writer[key] = here
             self.readers[key] = []
@@ -121,24 +122,25 @@ class _Builder:
                 source=where.source if where else None,
                 pointwise=(_POINTWISE in node.target.tags) or None,  # type: ignore[union-attr]
                 random=random or None,
+                call=node.meta.get(CALL_KEY),
             )
         )
 
-    def _create(self, node: Node, created: list[int], tensors: list[torch.Tensor], here: int) -> None:
+    def _create(self, node: Node, created: list[int], tensors: list[torch.Tensor]) -> None:
         external = bool(created) and find_writer(node) is None
         self._made = []
         for key in created:
             tensor = next(tensor for tensor in tensors if storage_key(tensor) == key)
             self.index_of[key] = len(self.storages)
             self._made.append(len(self.storages))
-            self.storages.append(
-                {
-                    "bytes": tensor.untyped_storage().nbytes(),
-                    "shape": tuple(int(size) for size in tensor.shape),
-                    "dtype": str(tensor.dtype).removeprefix("torch."),
-                    "external": external,
-                }
-            )
+            here = is_on(tensor, self.device)
+            entry = {
+                "bytes": tensor.untyped_storage().nbytes() if here else 0,
+                "shape": tuple(int(size) for size in tensor.shape),
+                "dtype": str(tensor.dtype).removeprefix("torch."),
+                "external": external,
+            }
+            self.storages.append(entry if here else {**entry, "kind": "elsewhere"})
         workspace = workspace_bytes(node) if self.with_workspace else 0
         if workspace:
             self._made.append(len(self.storages))
@@ -162,16 +164,18 @@ def build_step(
     module: GraphModule,
     name: str,
     resident: dict[Node, str],
+    device: torch.device,
     *,
     workspace: bool,
     checks: dict[Node, tuple[Node, ...]] | None = None,
 ) -> Step:
     """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch).
 
-    `workspace`: with the memory that ops take for themselves, as external storages of their own. `checks`: node that
-    reads the last number of a condition inside the step -> the nodes that read its others.
+    `device`: where the step runs; what lies elsewhere takes none of its memory. `workspace`: with the memory that ops
+    take for themselves, as external storages of their own. `checks`: node that reads the last number of a condition
+    inside the step -> the nodes that read its others.
     """
-    builder = _Builder(workspace, checks or {})
+    builder = _Builder(device, workspace, checks or {})
     resident_bytes: dict[str, int] = {}
     seen: set[int] = set()
     results: list[Node] = []
@@ -186,7 +190,7 @@ def build_step(
             builder.resident(node, tensors)
             for tensor in tensors:
                 unused = resident.get(node) == "state" and not node.users  # of a parameter without gradient
-                if storage_key(tensor) not in seen and not unused:
+                if storage_key(tensor) not in seen and not unused and is_on(tensor, device):
                     seen.add(storage_key(tensor))
                     kind = resident.get(node, "constant")
                     resident_bytes[kind] = resident_bytes.get(kind, 0) + tensor.untyped_storage().nbytes()

@@ -14,6 +14,7 @@ from typing import Any, cast
 import torch
 from torch.fx import Node
 
+from roam_lab.capture.nodes import ELSEWHERE
 from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 aten = torch.ops.aten
@@ -33,7 +34,9 @@ class Writer:
 
 def find_writer(node: Node) -> Writer | None:
     """The writer for a traced op, or None when its result cannot be given a place."""
-    return None if is_untrue(node) else writer_for(node.target, node.args, node.meta.get("val"))
+    if is_untrue(node) or ELSEWHERE in node.meta:
+        return None
+    return writer_for(node.target, node.args, node.meta.get("val"))
 
 
 def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
@@ -41,7 +44,7 @@ def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
     if not isinstance(target, OpOverload) or target._schema.is_mutable:
         return None
     device = _device_type(value)
-    if device is None:
+    if device is None or (device == "cuda" and _has_empty(value)):
         return None
     if target in _EMPTY:
         return Writer(None)
@@ -87,6 +90,12 @@ def _device_type(value: Any) -> str | None:
     values = value if isinstance(value, (list, tuple)) else [value]
     tensors = [value for value in values if isinstance(value, torch.Tensor)]
     return tensors[0].device.type if tensors else None
+
+
+def _has_empty(value: Any) -> bool:
+    """A result without entries among others: the fake of a reserve or workspace whose size the kernel alone knows."""
+    values = value if isinstance(value, (list, tuple)) else []
+    return any(isinstance(one, torch.Tensor) and one.numel() == 0 for one in values)
 
 
 @cache
@@ -201,15 +210,18 @@ def _fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
 
 @cache
 def _foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
-    """A foreach op over a list of one: copy its first argument, then the same op in place (the same kernel)."""
+    """A foreach op: copy its first argument, then the same op in place (the same kernel)."""
     packet = getattr(aten, target._schema.name.removeprefix("aten::") + "_", None)
     if packet is None or target._overloadname not in packet.overloads():
         return None
     in_place = getattr(packet, target._overloadname)
 
     def write(outs: Sequence[torch.Tensor], first: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
-        outs[0].copy_(first[0])
-        in_place([outs[0]], *args, **kwargs)
+        if len(outs) == 1:
+            outs[0].copy_(first[0])
+        else:
+            torch._foreach_copy_(list(outs), list(first))
+        in_place(list(outs), *args, **kwargs)
 
     return write
 

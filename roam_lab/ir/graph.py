@@ -33,7 +33,8 @@ class Op:
     """One operator; its index in `Graph.ops` is its identity.
 
     `after`: every op that must run before it (data, anti- and output dependences, random-number order).
-    `creates`: storages it allocates. `touches`: other non-resident storages it reads, writes or views.
+    `creates`: storages it allocates. `touches`: other non-resident storages it reads, writes or views. `call`: the
+    multi-tensor call that it is a part of; neighbours of one call are run as one.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Op:
     time_us: float | None = None
     pointwise: bool | None = None
     random: bool | None = None
+    call: int | None = None
 
 
 @dataclass(frozen=True)

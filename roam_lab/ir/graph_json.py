@@ -13,7 +13,7 @@ from roam_lab.ir.graph import Graph, Op, Storage
 
 FORMAT = "roam-graph/1"
 _OP_TEXT = ("phase", "module", "source")
-_OP_OPTIONAL = (*_OP_TEXT, "flops", "time_us", "pointwise", "random")
+_OP_OPTIONAL = (*_OP_TEXT, "flops", "time_us", "pointwise", "random", "call")
 
 
 def graph_to_data(graph: Graph) -> dict[str, Any]:
@@ -126,6 +126,8 @@ def _op(entry: Any, index: int) -> Op:
     for key in ("flops", "time_us"):
         if optional[key] is not None and not isinstance(optional[key], (int, float)):
             raise FormatError(f"{what}: {key} is {optional[key]!r}, not a number; check the file's writer")
+    if optional["call"] is not None:
+        optional["call"] = _integer(optional["call"], f"{what}: call")
     return Op(
         name=name,
         target=str(entry.get("target", "")),

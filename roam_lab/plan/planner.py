@@ -22,6 +22,7 @@ from roam_lab.ir import (
 )
 from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
+from roam_lab.order.rejoin import rejoin
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 
@@ -74,9 +75,9 @@ def make_plan(
     tell(f"order: {order}", 0.0)
     eager = captured_order(graph)
     outcome = run(order_strategy, graph, order_values)
-    found = outcome.order
     with order_strategy.judged():
-        check_order(graph, found)
+        check_order(graph, outcome.order)
+    found = rejoin(graph, outcome.order)
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
@@ -124,7 +125,7 @@ def make_plan(
         graph=graph,
         certificate=proof if graph.ops else None,
         status=status,
-        tasks=outcome.tasks if best_order == found else None,
+        tasks=outcome.tasks if best_order == outcome.order else None,
     )
 
 

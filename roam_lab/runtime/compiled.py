@@ -52,7 +52,8 @@ class Compiled:
         self._pool = pool
         self.guards = guards
         self.order = plan.order
-        self.program: Program = write_program(captured, plan.order)
+        self.offsets = plan.offsets
+        self.program: Program = write_program(captured, plan.order, plan.offsets)
         self.graph_sha256 = fingerprint(captured.graph)
         own = arena_bytes(plan, captured.graph)
         self._beside = plan.arena_bytes - own

@@ -6,17 +6,15 @@ import os
 
 import torch
 
-from roam_lab.capture import as_step
+from roam_lab.capture import as_step, step_device
 from roam_lab.capture.inputs import model_digest
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.errors import InputError, MismatchError
 from roam_lab.plan import Plan, load_plan
+from roam_lab.plan.planner import ALIGNMENTS
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.self_check import Check, check_of
-
-ALIGNMENT = 64
-"""Bytes: that of PyTorch's own CPU allocator."""
 
 
 def hook(
@@ -44,9 +42,10 @@ def hook(
     plan = plan if isinstance(plan, Plan) else load_plan(plan)
     if plan.rewrites:
         raise MismatchError("the plan rewrites the graph, which this version does not run; plan without rewrites")
-    if any(offset % ALIGNMENT for offset in plan.offsets.values()):
+    alignment = ALIGNMENTS.get(step_device(model).type, 1)
+    if any(offset % alignment for offset in plan.offsets.values()):
         raise MismatchError(
-            f"the plan places tensors at addresses that are no multiples of {ALIGNMENT} bytes, where some ops round "
+            f"the plan places tensors at addresses that are no multiples of {alignment} bytes, where some ops round "
             "otherwise than eagerly; plan with the default alignment"
         )
     made_for = plan.environment.get("model")

@@ -13,6 +13,7 @@ from torch.fx import Node
 
 from roam_lab.capture import Captured
 from roam_lab.capture.moves import is_check, writes_statistics
+from roam_lab.capture.multi_tensor import joined
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import META_KEY
 from roam_lab.capture.torch_internals import OpOverload
@@ -126,8 +127,9 @@ class ProgramLines:
         self.names[node] = name
         return name
 
-    def call(self, function: str, args: Sequence[Any], kwargs: dict[str, Any], *more: str) -> str:
-        parts = [self.expression(argument) for argument in args]
+    def call(self, function: str, args: Sequence[Any], kwargs: dict[str, Any], *more: str, first: str = "") -> str:
+        parts = [first] if first else []
+        parts += [self.expression(argument) for argument in args]
         parts += [f"{key}={self.expression(argument)}" for key, argument in kwargs.items()]
         return f"{function}({', '.join([*parts, *more])})"
 
@@ -192,6 +194,23 @@ class ProgramLines:
         else:
             self.written(node, writer)
 
+    def call_of(self, nodes: Sequence[Node]) -> None:
+        """Append the line of one call in place of parts of it."""
+        args, kwargs = joined(nodes)
+        target = self.constant(nodes[0].target)
+        writer = find_writer(nodes[0]) if self.creates[nodes[0]] else None
+        if nodes[0].target._schema.is_mutable:  # type: ignore[union-attr]
+            self.lines.append(self.call(target, args, kwargs))
+        elif writer is not None:
+            outs = ", ".join(self.out(node, 0) for node in nodes)
+            function = self.constant(writer.function)
+            self.lines.append(self.call(function, args, kwargs, first=f"({outs},)"))
+        else:
+            names = [f"v{len(self.lines)}_{index}_{_plain_name(node)}" for index, node in enumerate(nodes)]
+            self.lines.append(f"{', '.join(names)}, = {self.call(target, args, kwargs)}")
+            for node, name in zip(nodes, names, strict=True):
+                self.results(node, [name])
+
     def check(self, node: Node) -> None:
         """Append the conditions inside the step of which this op reads the last number in captured order."""
         for index, condition in enumerate(self.inside):
@@ -209,13 +228,15 @@ class ProgramLines:
             return
         names = [f"v{len(self.lines)}_{index}_{_plain_name(node)}" for index in range(len(node.meta["val"]))]
         self.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {call}")
-        position = 0
+        self.results(node, names)
+
+    def results(self, node: Node, names: Sequence[str]) -> None:
+        """Note the variables of an op's results, so that each can be dropped with its storage."""
+        storages = iter(self.storage_of[node])
         for index, value in enumerate(node.meta["val"]):
-            if isinstance(value, torch.Tensor):
-                storage = self.storage_of[node][position]
-                position += 1
-                if storage is not None:
-                    self.locals_of.setdefault(storage, []).append(names[index])
+            storage = next(storages) if isinstance(value, torch.Tensor) else None
+            if storage is not None:
+                self.locals_of.setdefault(storage, []).append(names[index])
             for user in node.users:
                 if is_getitem(user) and user.args[1] == index:
                     self.names[user] = names[index]
@@ -230,10 +251,8 @@ class ProgramLines:
             named = [f"{name}={out}" for name, out in zip(writer.names, outs, strict=True)]
             self.lines.append(self.call(self.constant(writer.function), node.args, dict(node.kwargs), *named))
         else:
-            first = f"({', '.join(outs)},)"
-            call = self.call(self.constant(writer.function), node.args, dict(node.kwargs))
-            function, _, rest = call.partition("(")
-            self.lines.append(f"{function}({first}, {rest}" if rest != ")" else f"{function}({first})")
+            function = self.constant(writer.function)
+            self.lines.append(self.call(function, node.args, dict(node.kwargs), first=f"({', '.join(outs)},)"))
 
 
 def _line(node: Node) -> str:

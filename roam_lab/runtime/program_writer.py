@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch.fx import Node
 
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
+from roam_lab.ir import Graph, Op
 from roam_lab.runtime.heap import requests
 from roam_lab.runtime.program import BEFORE, Program
 from roam_lab.runtime.program_lines import ProgramLines
@@ -17,8 +18,9 @@ from roam_lab.runtime.program_lines import ProgramLines
 _numbers = itertools.count(1)
 
 
-def write_program(captured: Captured, order: Sequence[int]) -> Program:
-    """The program of a captured step in `order`."""
+def write_program(captured: Captured, order: Sequence[int], offsets: Mapping[int, int] | None = None) -> Program:
+    """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
+    multi-tensor call can be run as one."""
     graph, nodes = captured.graph, captured.step.nodes
     writer = ProgramLines(captured, {node: op.creates for node, op in zip(nodes, graph.ops, strict=True)})
     last: dict[int, int] = {}
@@ -32,19 +34,27 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
     op_of_line: dict[int, int] = {}
     requested = requests(graph, order) if captured.device == "cpu" else {}
     first_write, draws_before = 0, False
-    for step, index in enumerate(order):
-        start = len(writer.lines)
+    step = 0
+    while step < len(order):
+        index, start = order[step], len(writer.lines)
+        together = _together(graph, order, step, offsets or {})
         if not first_write:
-            first_write = start + 2 if writer.writes_what_stays(nodes[index]) else 0
+            first_write = start + 2 if any(writer.writes_what_stays(nodes[one]) for one in together) else 0
             draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
-        if step in requested:
-            writer.lines.append(f"{BEFORE}({requested[step][0]}, {requested[step][1]})")
-        writer.op(nodes[index])
-        dead = [name for storage in ends.get(step, ()) for name in writer.locals_of.get(storage, ())]
+        for place in range(step, step + len(together)):
+            if place in requested:
+                writer.lines.append(f"{BEFORE}({requested[place][0]}, {requested[place][1]})")
+        if len(together) == 1:
+            writer.op(nodes[index])
+        else:
+            writer.call_of([nodes[one] for one in together])
+        over = [storage for place in range(step, step + len(together)) for storage in ends.get(place, ())]
+        dead = [name for storage in over for name in writer.locals_of.get(storage, ())]
         if dead:
             writer.lines.append(" = ".join(dict.fromkeys(dead)) + " = None")
         for line in range(start, len(writer.lines)):
             op_of_line[line + 2] = index  # line 1 is the def
+        step += len(together)
     output = next(node for node in captured.trace.module.graph.nodes if node.op == "output")
     results: Any = output.args[0]
     given = [
@@ -72,3 +82,24 @@ def write_program(captured: Captured, order: Sequence[int]) -> Program:
             for node in captured.undone
         ),
     )
+
+
+def _together(graph: Graph, order: Sequence[int], step: int, offsets: Mapping[int, int]) -> Sequence[int]:
+    """The ops from this step on that are run as one: parts of one call with results of one kind, none of which takes a
+    place that another part still needs."""
+    first = graph.ops[order[step]]
+    taken: list[tuple[int, int]] = []
+    for end in range(step, len(order)):
+        op = graph.ops[order[end]]
+        alike = op.call is not None and op.call == first.call and _regions(graph, op) == _regions(graph, first)
+        made = [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.creates if one in offsets]
+        meets = any(low < top and bottom < high for low, high in made for bottom, top in taken)
+        if end > step and (meets or not alike):
+            return order[step:end]
+        taken += made
+        taken += [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.touches if one in offsets]
+    return order[step:]
+
+
+def _regions(graph: Graph, op: Op) -> list[bool]:
+    return [graph.storages[storage].external for storage in op.creates]

@@ -102,7 +102,7 @@ class StepCompiler:
                 led = self._check.eager_first(training, batch)
             captured = _captured(training, batch, None if led is None else led.log, compiled.reliance.changing)
             same = fingerprint(captured.graph) == compiled.graph_sha256
-            return same and write_program(captured, compiled.order).same(compiled.program)
+            return same and write_program(captured, compiled.order, compiled.offsets).same(compiled.program)
         except Exception:  # whatever the step raises where another value stands
             return False
         finally:

@@ -19,6 +19,7 @@ class Verification:
     `identical`: every loss, parameter, buffer and optimizer-state value agrees bit for bit after `steps` steps;
     `differences` says what does not, the first value that differs with its amount. `arena_bytes` is what the plan
     promised (None: not known). `paired_step_ratio`: median of planned / eager step times run in turn (None: not asked).
+    `unrepeatable`: what differs between two eager runs, too; bits were then compared with deterministic algorithms.
     `reasons`: why steps of the planned run ran eagerly all the same -> how many, such as a first step that makes state.
     """
 
@@ -31,6 +32,7 @@ class Verification:
     arena_bytes: int | None = None
     paired_step_ratio: float | None = None
     reasons: Mapping[str, int] = field(default_factory=dict)
+    unrepeatable: tuple[str, ...] = ()
 
     @property
     def memory_ratio(self) -> float:
@@ -56,12 +58,20 @@ class Verification:
             "time_ratio": self.time_ratio,
             "paired_step_ratio": self.paired_step_ratio,
             "reasons": dict(self.reasons),
+            "unrepeatable": list(self.unrepeatable),
             "eager": self.eager.to_data(),
             "planned": self.planned.to_data(),
         }
 
     def __repr__(self) -> str:
         return f"Verification({'; '.join(self.lines())})"
+
+    def _own_differences(self) -> list[str]:
+        if not self.unrepeatable:
+            return []
+        how = "compared with deterministic algorithms" if self.identical else "also with deterministic algorithms"
+        more = f" and {len(self.unrepeatable) - 1:,} more" if len(self.unrepeatable) > 1 else ""
+        return [f"eager alone differs from run to run ({self.unrepeatable[0]}{more}); {how}"]
 
     def lines(self) -> list[str]:
         """The same as text, a line a fact."""
@@ -72,6 +82,7 @@ class Verification:
             f"bit-identical: {'yes' if self.identical else 'NO'} (loss, parameters, buffers and optimizer state "
             f"after {self.steps} steps on {self.device})",
             *self.differences,
+            *self._own_differences(),
             *(f"{count} of {self.steps} steps ran eagerly: {reason}" for reason, count in self.reasons.items()),
             f"measured peak above base: eager {_mib(self.eager.peak_above_base_bytes)}, planned "
             f"{_mib(self.planned.peak_above_base_bytes)} ({ratio}){arena}",

@@ -53,8 +53,9 @@ def check_device(name: str) -> torch.device:
 def make(request: dict[str, Any]) -> dict[str, Any]:
     """Seed, call the factory and move what it made to the device."""
     device = check_device(request["device"])
-    if device.type == "cuda":
-        torch.use_deterministic_algorithms(True)
+    if request.get("deterministic"):
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # it would launch kernels of its own
         torch.backends.cudnn.benchmark = False
     seed_everything(request["seed"])
     made = load_factory(request["factory"])

@@ -246,6 +246,8 @@ def test_fresh_processes_that_differ_are_told_apart(file):
     assert result.differences[0].startswith("loss of step 1 differs in 1 of 1 elements, at most by ")
     assert "more of" in result.differences[-1]
     assert result.lines()[0].startswith("bit-identical: NO")
+    told = next(line for line in result.lines() if line.startswith("eager alone differs from run to run"))
+    assert told.endswith("also with deterministic algorithms")
 
 
 def noted(model, optimizer):

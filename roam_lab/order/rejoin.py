@@ -1,0 +1,124 @@
+"""Parts of multi-tensor calls brought together after ordering, so that fewer kernels are launched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from roam_lab.ir import Graph, Order
+
+
+def rejoin(graph: Graph, order: Order) -> Order:
+    """The same ops, with the parts of a multi-tensor call side by side wherever no peak gets higher for it.
+
+    A stretch of the order is run without the parts that it holds, and then these in captured order, in which the parts
+    of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. Neither the live bytes
+    together nor those of the arena or of what ops allocate themselves exceed the peaks of `order`.
+    """
+    if all(op.call is None for op in graph.ops):
+        return order
+    walk = _Walk(graph)
+    for index in order:
+        walk.run(index)
+    most, walk = walk.peaks, _Walk(graph)
+    found: list[int] = []
+    start = 0
+    while start < len(order):
+        end = _longest(walk, order, start, most)
+        for index in _moved(graph, order[start:end]):
+            walk.run(index)
+            found.append(index)
+        start = end
+    return tuple(found) if calls_of(graph, found) < calls_of(graph, order) else order
+
+
+def calls_of(graph: Graph, order: Sequence[int]) -> int:
+    """Launches of ops in this order, where neighbours that are parts of one call are one."""
+    before: int | None = None
+    count = 0
+    for index in order:
+        call = graph.ops[index].call
+        count += call is None or call != before
+        before = call
+    return count
+
+
+def _longest(walk: _Walk, order: Order, start: int, most: tuple[int, ...]) -> int:
+    """The end of the longest stretch from `start` that was found to be possible; of one op at least."""
+    length = 1
+    while start + length < len(order) and _is_possible(walk, order[start : start + 2 * length], most):
+        length *= 2
+    low, high = min(start + length, len(order)), min(start + 2 * length, len(order))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if _is_possible(walk, order[start:middle], most):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _moved(graph: Graph, stretch: Sequence[int]) -> list[int]:
+    """The stretch with its parts of calls at the end, in captured order."""
+    parts = sorted(index for index in stretch if graph.ops[index].call is not None)
+    return [index for index in stretch if graph.ops[index].call is None] + parts
+
+
+def _is_possible(walk: _Walk, stretch: Sequence[int], most: tuple[int, ...]) -> bool:
+    graph = walk.graph
+    parts = {index for index in stretch if graph.ops[index].call is not None}
+    if any(index not in parts and not parts.isdisjoint(graph.ops[index].after) for index in stretch):
+        return False
+    trial = walk.fork()
+    for index in _moved(graph, stretch):
+        trial.run(index)
+        if any(peak > limit for peak, limit in zip(trial.peaks, most, strict=True)):
+            return False
+    return True
+
+
+@dataclass
+class _Walk:
+    """Bytes alive while ops run one after the other: all, those of the arena, those that ops allocate themselves.
+
+    `left`: uses of each storage that are still to come; `own`: those that this walk has changed, of a fork.
+    """
+
+    graph: Graph
+    live: tuple[int, int, int] = (0, 0, 0)
+    peaks: tuple[int, int, int] = (0, 0, 0)
+    left: list[int] = field(default_factory=list)
+    own: dict[int, int] = field(default_factory=dict)
+    forked: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.left:
+            self.left = [len(users) for users in self.graph.users]
+
+    def fork(self) -> _Walk:
+        """One that goes on from here and leaves this one as it is."""
+        return _Walk(self.graph, self.live, self.live, self.left, forked=True)
+
+    def run(self, index: int) -> None:
+        op = self.graph.ops[index]
+        for storage in op.creates:
+            self._add(storage, 1)
+        self.peaks = _most(self.peaks, self.live)
+        for storage in {*op.creates, *op.touches}:
+            left = self.own.get(storage, self.left[storage]) - 1
+            if self.forked:
+                self.own[storage] = left
+            else:
+                self.left[storage] = left
+            if not left and not self.graph.storages[storage].output:
+                self._add(storage, -1)
+
+    def _add(self, storage: int, sign: int) -> None:
+        entry = self.graph.storages[storage]
+        size = sign * entry.bytes
+        every, arena, outside = self.live
+        self.live = (every + size, arena, outside + size) if entry.external else (every + size, arena + size, outside)
+
+
+def _most(left: tuple[int, int, int], right: tuple[int, int, int]) -> tuple[int, int, int]:
+    return max(left[0], right[0]), max(left[1], right[1]), max(left[2], right[2])

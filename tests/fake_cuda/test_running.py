@@ -1,0 +1,47 @@
+"""Every model and optimizer of the identity tests is captured as eager runs it, and its plan runs."""
+
+import pytest
+
+from tests.fake_cuda.device_counts import counted
+from tests.fake_cuda.training import Training
+from tests.zoo import MODELS, OPTIMIZERS, STEPS
+
+
+def run(training, steps=3):
+    """The hooked step after an eager one and some planned ones. What a first step makes is there by then."""
+    training.eager()
+    training.optimizer.zero_grad()
+    hooked = training.hooked()
+    for _ in range(steps):
+        hooked(training.batch)
+    assert (hooked.planned_steps, hooked.eager_steps) == (steps, 0), hooked.reasons
+    return hooked
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_models(name):
+    run(Training(name))
+
+
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_optimizers(name):
+    run(Training("tiny", OPTIMIZERS[name]))
+
+
+@pytest.mark.parametrize("name", sorted(STEPS))
+def test_steps(name):
+    run(Training("tiny", step=STEPS[name]))
+
+
+@pytest.mark.parametrize("name", ["tiny", "vit", "resnet"])
+def test_a_planned_step_waits_for_the_device_no_more_than_eager(name):
+    eager = Training(name)
+    eager.eager()
+    with counted() as waited:
+        eager.eager()
+    training = Training(name)
+    hooked = run(training)
+    with counted() as found:
+        hooked(training.batch)
+    assert found.launches > 0
+    assert (found.syncs, found.mallocs) == (waited.syncs, 0)

@@ -1,0 +1,83 @@
+"""Parts of multi-tensor calls come together, and no peak gets higher for it."""
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from roam_lab.ir import Graph, Op, Storage, lifetimes, live_peak
+from roam_lab.ir.check import check_order
+from roam_lab.order.rejoin import calls_of, rejoin
+from tests.plan.graphs import random_graph
+
+
+def random_order(graph, rng):
+    left, done, order = set(range(len(graph.ops))), set(), []
+    while left:
+        ready = sorted(index for index in left if done.issuperset(graph.ops[index].after))
+        order.append(rng.choice(ready))
+        left.remove(order[-1])
+        done.add(order[-1])
+    return tuple(order)
+
+
+def region_peaks(graph, order):
+    """Of all storages, of the arena's, of the others: by trying every step."""
+    lives = lifetimes(graph, order)
+    parts = (lives, *([one for one in lives if graph.storages[one.storage].external is kind] for kind in (False, True)))
+    return [
+        max((sum(one.bytes for one in part if one.start <= step < one.end) for step in range(len(order))), default=0)
+        for part in parts
+    ]
+
+
+@given(st.integers(0, 10_000), st.booleans())
+def test_legal_and_no_higher(seed, external):
+    rng = random.Random(seed)
+    graph = random_graph(seed, most_ops=9, external=external)
+    graph = replace(graph, ops=tuple(replace(op, call=rng.choice([None, 0, 1])) for op in graph.ops))
+    order = random_order(graph, rng)
+    found = rejoin(graph, order)
+    check_order(graph, found)
+    assert all(
+        now <= before for now, before in zip(region_peaks(graph, found), region_peaks(graph, order), strict=True)
+    )
+    assert calls_of(graph, found) <= calls_of(graph, order)
+
+
+def updates(count, gradient=4, before=None):
+    """`count` gradients of so many bytes, each made by an op and used by a part of one call. `before`: bytes alive
+    while the first op runs."""
+    storages = [Storage(gradient) for _ in range(count)] + [Storage(before or 0)]
+    first = Op("first", "first", creates=(count,))
+    makers = [Op(f"grad{index}", "mm", after=(0,), creates=(index,)) for index in range(count)]
+    parts = [Op(f"part{index}", "add_", after=(1 + index,), touches=(index,), call=7) for index in range(count)]
+    graph = Graph("updates", tuple(storages), (first, *makers, *parts))
+    order = [0]
+    for index in range(count):
+        order += [1 + index, 1 + count + index]
+    return graph, tuple(order)
+
+
+def test_all_parts_are_one_where_there_is_room():
+    graph, order = updates(5, before=100)
+    assert calls_of(graph, order) == 11
+    found = rejoin(graph, order)
+    assert found == tuple(range(11))
+    assert calls_of(graph, found) == 7
+
+
+@pytest.mark.parametrize(("room", "calls"), [(4, 11), (8, 9), (12, 8), (20, 7)])
+def test_as_many_as_there_is_room_for(room, calls):
+    graph, order = updates(5, before=room)
+    found = rejoin(graph, order)
+    assert live_peak(graph, found).bytes == room
+    assert calls_of(graph, found) == calls
+
+
+def test_a_graph_without_calls_keeps_its_order():
+    graph, order = updates(3)
+    graph = replace(graph, ops=tuple(replace(op, call=None) for op in graph.ops))
+    assert rejoin(graph, order) is order
