@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import queue
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,12 @@ class Kernel:
             self._hear(cell)
         return cell
 
+    def hear_late(self, cell: Cell) -> None:
+        """What a busy kernel sends after it has said that it is idle: until a second of silence."""
+        with suppress(queue.Empty):
+            while True:
+                self._hear(cell, 1.0)
+
     def value(self, expression: str) -> Any:
         """What `expression`, plain data, is in the kernel."""
         identity = self._client.execute("", user_expressions={"told": expression}, store_history=False)
@@ -78,8 +85,8 @@ class Kernel:
         started = psutil.Process(self._manager.provisioner.pid).children(recursive=True)
         return [" ".join(process.cmdline()) for process in started if process.status() != psutil.STATUS_ZOMBIE]
 
-    def _hear(self, cell: Cell) -> None:
-        message = self._client.get_iopub_msg(timeout=PATIENCE)
+    def _hear(self, cell: Cell, patience: float = PATIENCE) -> None:
+        message = self._client.get_iopub_msg(timeout=patience)
         if message["parent_header"].get("msg_id") != cell.identity:
             return
         kind, content = message["msg_type"], message["content"]

@@ -218,6 +218,8 @@ def stopped(kernel: Kernel, line: str, sign: str) -> None:
     kernel.wait_for(cell, sign)
     kernel.interrupt()
     kernel.finish(cell)
+    if not cell.stderr:
+        kernel.hear_late(cell)
     assert cell.stderr == TOLD
     assert cell.errors == []
     assert kernel.value("x") is None

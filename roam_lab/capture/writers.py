@@ -220,7 +220,7 @@ def _foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
         if len(outs) == 1:
             outs[0].copy_(first[0])
         else:
-            torch._foreach_copy_(list(outs), list(first))
+            aten._foreach_copy_.default(list(outs), list(first))
         in_place(list(outs), *args, **kwargs)
 
     return write
