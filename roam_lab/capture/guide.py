@@ -180,17 +180,13 @@ class Guide:
         return None if self.current is None else self.current.answer
 
     def correct(self, func: Any, result: Any) -> Any:
-        """The result with the strides, the type and the device that the real kernel gave. Called in fake mode, below
-        the tracer."""
+        """The result with strides, type and device of the real kernel's. Called in fake mode, below the tracer."""
         if self.current is None or func is not self._asked:
             return result
         self._asked = None
         told = iter(self.current.results)
         owners: dict[int, int] = {}  # fake storage of a result -> its storage in the log
-        given: Any = pytree.tree_map_only(
-            torch.Tensor, lambda tensor: self._corrected(tensor, next(told, None), owners), result
-        )
-        return given
+        return pytree.tree_map_only(torch.Tensor, lambda one: self._corrected(one, next(told, None), owners), result)
 
     def _corrected(self, tensor: torch.Tensor, told: LoggedTensor | None, owners: dict[int, int]) -> torch.Tensor:
         if told is None or not isinstance(tensor, FakeTensor) or tensor.layout is not torch.strided:
@@ -201,8 +197,8 @@ class Guide:
         apart = owners.setdefault(tensor.untyped_storage()._cdata, told.storage) != told.storage
         dtype = getattr(torch, told.dtype)
         there = tensor.device.type == told.device
-        alike = dtype == tensor.dtype and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
-        if there and alike and not apart:
+        known = dtype == tensor.dtype and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
+        if there and known and not apart:
             return tensor
         if tensor.untyped_storage()._cdata in self._storages:
             alike = strides_that_matter(told.shape, tensor.stride()) == strides_that_matter(told.shape, told.stride)
