@@ -87,7 +87,7 @@ build/fake_cuda-%/libfake.so: $(TORCH_VENV)%/.installed $(wildcard tests/fake_cu
 
 # a CUDA build of torch on a device that computes nothing: what is captured, allocated and launched, but no numbers
 test-fake-cuda: $(FAKE_CUDA)/libfake.so  ## CUDA's host side without a GPU (gcc; FAKE_TORCH=2.14.1)
-	ROAM_FAKE_CUDA=1 LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) $(TWO_WORKERS) \
+	ROAM_FAKE_CUDA=1 FAKE_DEVICES=2 LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) $(TWO_WORKERS) \
 		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m pytest -p no:xdist tests/fake_cuda $(PYTEST_ARGS)
 
 test-newest-identity: $(STAMP)  ## the identity tests with the newest torch, if it installs in two minutes

@@ -11,6 +11,7 @@ from torch.fx import Node
 from roam_lab.capture.accumulate import accumulate_in_place
 from roam_lab.capture.attempts import trace_step
 from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
+from roam_lab.capture.gradients import gradients_held
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
@@ -36,7 +37,7 @@ class Captured:
 
     `eager_graph` is the step just as eager PyTorch runs it, tensors only; `graph` adds gradients in place where eager
     does not, and counts the memory that ops take for themselves.
-    `batch`: what a batch must look like; `model`: a digest of the model's tensors; `device`: "cpu" or "cuda".
+    `batch`: what a batch must look like; `model`: a digest of the model's tensors; `where`: the step's device.
     `conditions`: on values, under which the captured way is right. `undone`: the inputs that ops before a condition
     inside the step write; they are put back where it does not hold.
     """
@@ -46,7 +47,7 @@ class Captured:
     trace: Trace
     batch: str
     model: str
-    device: str
+    where: torch.device
     conditions: tuple[Placed, ...] = ()
     undone: tuple[Node, ...] = ()
 
@@ -54,6 +55,11 @@ class Captured:
     def graph(self) -> Graph:
         """The training step as storages and ops."""
         return self.step.graph
+
+    @property
+    def device(self) -> str:
+        """"cpu" or "cuda"."""
+        return self.where.type
 
     @property
     def environment(self) -> dict[str, str]:
@@ -99,14 +105,15 @@ def capture_step(
     with held(PATIENCE_SECONDS) as check:
         trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, changing)
     _hold_against(trace, log)
-    split_multi_tensor(trace.module)
+    kept = gradients_held(trace)
     note_elsewhere(trace.module.graph.nodes, where)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     name = name or type(model).__name__
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
-    eager_graph = build_step(trace.module, name, dict(kinds), where, workspace=False).graph
+    eager_graph = build_step(trace.module, name, dict(kinds), where, workspace=False, held=kept).graph
+    split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
     views_under_new_names(trace.module)
@@ -116,7 +123,7 @@ def capture_step(
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)
     signature = batch_signature(batch, where.type)
-    return Captured(built, eager_graph, trace, signature, model_digest(model), where.type, conditions, undone)
+    return Captured(built, eager_graph, trace, signature, model_digest(model), where, conditions, undone)
 
 
 def _hold_against(trace: Trace, log: OpLog | None) -> None:

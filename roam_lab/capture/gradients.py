@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
-from roam_lab.capture.nodes import storage_key
+from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.sources.optimizers import steps_noted
+from roam_lab.capture.torch_internals import get_proxy_mode
+from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.errors import CaptureError
 
@@ -20,7 +22,8 @@ class Gradients:
 
     `tensors`: name -> the fake of each parameter. `before_update`: called before each optimizer step. `cleared`: names
     of the parameters whose gradient, if one is left from before, is cleared before one is added. `updated`: names of
-    those that have a gradient when an optimizer steps.
+    those that have a gradient when an optimizer steps. `held`: (the last node before gradients are cleared, or the last
+    of the step; keys of the storages of gradients that are there until then), in sequence.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class Gradients:
         self._training, self._tensors, self._before_update = training, tensors, before_update
         self.cleared: set[str] = set()
         self.updated: list[str] = []
+        self.held: list[tuple[Node, tuple[int, ...]]] = []
         self._zeroed = self._stepped = False
         self._left: dict[str, torch.Tensor] = {}
 
@@ -52,18 +56,29 @@ class Gradients:
             clear = {id(parameter) for parameter in held if parameter.grad is None}
             self.cleared.update(name for name, tensor in self._tensors.items() if id(tensor) in clear)
             self._zeroed = True
+            before = self._present()
             original(*args, **kwargs)
+            self._hold([gradient for name, gradient in before.items() if self._tensors[name].grad is None])
 
         return zero_grad
 
     def _note_update(self) -> None:
         self._before_update()
         self._stepped = True
-        self.updated.extend(name for name, tensor in self._tensors.items() if tensor.grad is not None)
+        self.updated.extend(self._present())
+
+    def _present(self) -> dict[str, torch.Tensor]:
+        return {name: tensor.grad for name, tensor in self._tensors.items() if tensor.grad is not None}
+
+    def _hold(self, gradients: Collection[torch.Tensor]) -> None:
+        mode = get_proxy_mode()
+        if mode is not None and gradients:
+            self.held.append((next(reversed(mode.tracer.graph.nodes)), tuple(map(storage_key, gradients))))
 
     def check(self) -> None:
         """When the step is over. Raises CaptureError where what it leaves is meant for a later call."""
-        left = {name: tensor.grad for name, tensor in self._tensors.items() if tensor.grad is not None}
+        left = self._present()
+        self._hold(left.values())
         if left and not self._stepped:
             raise CaptureError(
                 "the step leaves gradients and steps no optimizer, so they may be meant for a later call; do all "
@@ -87,3 +102,16 @@ class Gradients:
                     f"the gradient of {name} stays set after the step, and the next step would add to it and use the "
                     "sum; clear all gradients inside the step (model.zero_grad())"
                 )
+
+
+def gradients_held(trace: Trace) -> dict[Node, list[Node]]:
+    """Node -> the nodes whose storages are those of gradients that eager holds until it has run. Nodes that are no more
+    in the graph give way to the one before."""
+    nodes = {node: number for number, node in enumerate(trace.module.graph.nodes)}
+    of_key = {storage_key(tensor): node for node in nodes for tensor in tensors_of(node)}
+    found: dict[Node, list[Node]] = {}
+    for last, keys in trace.gradients_held:
+        while last not in nodes:
+            last = last.prev
+        found.setdefault(last, []).extend(of_key[key] for key in keys if key in of_key)
+    return found

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from roam_lab.capture.nodes import ELSEWHERE
 from roam_lab.capture.provenance import CALL_KEY, LOG_KEY, META_KEY, PART_KEY
 from roam_lab.capture.torch_internals import OpOverload
 
@@ -71,6 +72,8 @@ def _split(module: GraphModule, node: Node, call: int) -> None:
             part.meta[META_KEY] = node.meta.get(META_KEY)
             part.meta[LOG_KEY], part.meta[PART_KEY] = node.meta.get(LOG_KEY), (index, count)
             part.meta[CALL_KEY] = call
+            if ELSEWHERE in node.meta:
+                part.meta[ELSEWHERE] = True
             value = node.meta.get("val")
             if isinstance(value, (list, tuple)):
                 part.meta["val"] = [value[index]]

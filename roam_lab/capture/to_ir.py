@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -62,6 +62,7 @@ class _Builder:
     last_random: int | None = None
     host_after: dict[Node, set[int]] = field(default_factory=dict)
     checking: list[int] = field(default_factory=list)
+    maker: dict[int, int] = field(default_factory=dict)
     op_of: dict[Node, int] = field(default_factory=dict)
 
     def resident(self, node: Node, tensors: list[torch.Tensor]) -> None:
@@ -126,6 +127,18 @@ class _Builder:
             )
         )
 
+    def hold(self, nodes: Collection[Node]) -> None:
+        """The last op so far is the end of what these nodes hold."""
+        keys = {key for node in nodes for key in self.keys_of[node]}
+        found = {index for key in keys if (index := self.index_of[key]) is not None}
+        found -= {*self.ops[-1].creates, *self.ops[-1].touches} if found else set()
+        if found:
+            makers = {self.maker[index] for index in found}
+            op = self.ops[-1]
+            self.ops[-1] = replace(
+                op, touches=tuple(sorted({*op.touches, *found})), after=tuple(sorted({*op.after, *makers}))
+            )
+
     def _create(self, node: Node, created: list[int], tensors: list[torch.Tensor]) -> None:
         external = bool(created) and find_writer(node) is None
         self._made = []
@@ -133,6 +146,7 @@ class _Builder:
             tensor = next(tensor for tensor in tensors if storage_key(tensor) == key)
             self.index_of[key] = len(self.storages)
             self._made.append(len(self.storages))
+            self.maker[len(self.storages)] = len(self.ops)
             here = is_on(tensor, self.device)
             entry = {
                 "bytes": tensor.untyped_storage().nbytes() if here else 0,
@@ -168,12 +182,13 @@ def build_step(
     *,
     workspace: bool,
     checks: dict[Node, tuple[Node, ...]] | None = None,
+    held: Mapping[Node, Collection[Node]] | None = None,
 ) -> Step:
     """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch).
 
     `device`: where the step runs; what lies elsewhere takes none of its memory. `workspace`: with the memory that ops
     take for themselves, as external storages of their own. `checks`: node that reads the last number of a condition
-    inside the step -> the nodes that read its others.
+    inside the step -> the nodes that read its others. `held`: node -> nodes whose storages live until it has run.
     """
     builder = _Builder(device, workspace, checks or {})
     resident_bytes: dict[str, int] = {}
@@ -198,6 +213,7 @@ def build_step(
             results = node.all_input_nodes
         elif node.op == "call_function":
             builder.add(node)
+            builder.hold((held or {}).get(node, ()))
         else:
             raise CaptureError(f"the traced step holds a {node.op} ({node.target}), which has no op; report it")
     if not results:

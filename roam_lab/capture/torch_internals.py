@@ -56,6 +56,7 @@ __all__ = [
     "UnsupportedOperatorException",
     "autograd_node",
     "below_autograd",
+    "device_waits",
     "fetch_sym_proxy",
     "function_modes",
     "get_proxy_mode",
@@ -81,6 +82,9 @@ __all__ = [
 ]
 
 _C = torch._C
+
+# the current CUDA device does nothing for a number of its cycles
+device_waits: Callable[[int], None] = torch.cuda._sleep
 
 # the iterator of a DataLoader
 LoaderIterator = _BaseDataLoaderIter

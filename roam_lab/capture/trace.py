@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 
 from roam_lab.capture.conditions import Condition
 from roam_lab.capture.inputs import Input, parameter_names
@@ -30,7 +30,8 @@ class Trace:
     are constants of the trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose
     gradient left from before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other
     ways (`Guide`). `presumed`: plain values that a first step makes, which the trace takes for made. `variables`: keys
-    of the environment that it reads. `scripted`: it calls TorchScript.
+    of the environment that it reads. `scripted`: it calls TorchScript. `gradients_held`: until when eager holds gradients
+    (`Gradients.held`).
     """
 
     module: GraphModule
@@ -52,6 +53,7 @@ class Trace:
     presumed: tuple[Settled, ...] = ()
     variables: frozenset[Any] = frozenset()
     scripted: bool = False
+    gradients_held: tuple[tuple[Node, tuple[int, ...]], ...] = ()
 
     @property
     def changing(self) -> Changing:

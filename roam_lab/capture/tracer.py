@@ -180,6 +180,7 @@ class Tracer:
             frozenset(self._guide.loose if self._guide else ()),
             variables=frozenset(world.variables),
             scripted=world.scripted,
+            gradients_held=tuple(self._gradients.held),
         )
 
     def _is_symbol(self, word: str) -> bool:

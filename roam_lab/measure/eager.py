@@ -155,19 +155,23 @@ def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
 
 
 class _AllocatorPeaks(TorchDispatchMode):
-    """Notes the most bytes that the CUDA caching allocator had handed out during each operator, above `base`."""
+    """Notes the most bytes that were requested of the CUDA caching allocator during each operator, above those before:
+    as a graph counts them, without what the allocator rounds up."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.live: list[int] = []
         self._device = device
-        self._base = torch.cuda.memory_allocated(device)
+        self._base = self._requested("current")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         torch.cuda.reset_peak_memory_stats(self._device)
         result = func(*args, **(kwargs or {}))
-        self.live.append(max(0, torch.cuda.max_memory_allocated(self._device) - self._base))
+        self.live.append(max(0, self._requested("peak") - self._base))
         return result
+
+    def _requested(self, which: str) -> int:
+        return int(torch.cuda.memory_stats_as_nested_dict(self._device)["requested_bytes"]["all"][which])
 
 
 def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, recorder: OpRecorder) -> EagerRun:
@@ -181,7 +185,7 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
         ):  # the recorder sees an op first, the allocator's peaks are those of the kernel alone
             result = training.run(batch)
         torch.cuda.synchronize(device)
-    how = "torch.cuda.memory_stats, allocated bytes"
+    how = "torch.cuda.memory_stats, requested bytes"
     return EagerRun(MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device)), recorder.log, result)
 
 

@@ -82,7 +82,7 @@ class Compiled:
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
         self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
-        pool.join(self, own, torch.device(captured.device))
+        pool.join(self, own, captured.where)
 
     @property
     def proven(self) -> bool:

@@ -15,7 +15,7 @@ from roam_lab.capture import Captured, OptimizerOrSeveral, optimizers_of, prime_
 from roam_lab.capture.inputs import batch_leaves, read_setting
 from roam_lab.capture.snapshot import Snapshot
 from roam_lab.capture.step import StepFunction
-from roam_lab.capture.torch_internals import below_autograd
+from roam_lab.capture.torch_internals import below_autograd, device_waits
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
@@ -43,7 +43,7 @@ def timed_graph(
             primed = [prime_optimizer(one, fake=True) for one in optimizers_of(optimizer)]
             if not all(primed):
                 step(model, optimizer, batch)
-            timer = _Timer(captured.trace.module, _clock(captured.device), check)
+            timer = _Timer(captured.trace.module, _clock(captured.where), check)
             arguments = _arguments(captured, model, optimizer, batch)
             with below_autograd():
                 for _ in range(RUNS):
@@ -51,7 +51,7 @@ def timed_graph(
         finally:
             snapshot.restore()
     ops = (
-        replace(op, time_us=round(1e6 * median(timer.seconds[node]), 3))
+        replace(op, time_us=round(1e6 * timer.seconds(node), 3))
         for op, node in zip(captured.graph.ops, captured.step.nodes, strict=True)
     )
     return replace(captured.graph, ops=tuple(ops))
@@ -73,28 +73,59 @@ def _arguments(captured: Captured, model: torch.nn.Module, optimizer: OptimizerO
     return values
 
 
-def _clock(device: str) -> Callable[[], float]:
-    """Seconds, read when the device has done all it was given."""
-    if device != "cuda":
-        return time.perf_counter
+class _HostClock:
+    """Of ops that are done when they return."""
 
-    def synchronized() -> float:
-        torch.cuda.synchronize()
+    def ready(self) -> None:
+        """Before an op."""
+
+    def mark(self) -> Any:
+        """A moment."""
         return time.perf_counter()
 
-    return synchronized
+    def seconds(self, marks: tuple[Any, Any]) -> float:
+        """Between two moments, when all has run."""
+        return float(marks[1] - marks[0])
+
+
+class _DeviceClock(_HostClock):
+    """Events on the device's own stream. The device waits before each op until the host has given it all of it, so
+    that no time of the host's is counted."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def ready(self) -> None:
+        device_waits(_WAIT_CYCLES)
+
+    def mark(self) -> Any:
+        event = torch.cuda.Event(enable_timing=True)
+        event.record(torch.cuda.current_stream(self._device))
+        return event
+
+    def seconds(self, marks: tuple[Any, Any]) -> float:
+        marks[1].synchronize()
+        return float(marks[0].elapsed_time(marks[1])) / 1e3
+
+
+_WAIT_CYCLES = 500_000
+"""Of the device: about a third of a millisecond, in which the host launches the kernels of any one op."""
+
+
+def _clock(device: torch.device) -> _HostClock:
+    return _DeviceClock(device) if device.type == "cuda" else _HostClock()
 
 
 class _Timer(Interpreter):
-    """Runs the traced module and notes the seconds of each call, without those of finding its arguments.
+    """Runs the traced module and notes the times of each call, without those of finding its arguments.
 
     `check` is called before each: what it raises ends the run.
     """
 
-    def __init__(self, module: torch.fx.GraphModule, clock: Callable[[], float], check: Callable[[], None]) -> None:
+    def __init__(self, module: torch.fx.GraphModule, clock: _HostClock, check: Callable[[], None]) -> None:
         super().__init__(module)
         self._check = check
-        self.seconds: dict[Node, list[float]] = {}
+        self._marks: dict[Node, list[tuple[Any, Any]]] = {}
         self._clock = clock
         self._node: Node | None = None
 
@@ -104,8 +135,13 @@ class _Timer(Interpreter):
         return super().run_node(node)
 
     def call_function(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        began = self._clock()
+        self._clock.ready()
+        began = self._clock.mark()
         result = super().call_function(target, args, dict(kwargs))
         if self._node is not None:
-            self.seconds.setdefault(self._node, []).append(self._clock() - began)
+            self._marks.setdefault(self._node, []).append((began, self._clock.mark()))
         return result
+
+    def seconds(self, node: Node) -> float:
+        """Median over the runs."""
+        return median(map(self._clock.seconds, self._marks[node]))

@@ -11,19 +11,19 @@ from roam_lab.capture import as_step
 from tests.zoo import MODELS, adamw
 
 
-def on_cuda(values: Any) -> Any:
-    return torch.utils._pytree.tree_map(lambda x: x.cuda() if isinstance(x, torch.Tensor) else x, values)
+def on_cuda(values: Any, device: str = "cuda") -> Any:
+    return torch.utils._pytree.tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, values)
 
 
 class Training:
     """A model of the zoo, its optimizer, batch and step, on the fake device."""
 
-    def __init__(self, name: str = "tiny", make_optimizer: Any = adamw, step: Any = None) -> None:
+    def __init__(self, name: str = "tiny", make_optimizer: Any = adamw, step: Any = None, device: str = "cuda") -> None:
         torch.manual_seed(0)
         model, batch, loss = MODELS[name]()
-        self.model = model.cuda()
-        loss = loss.cuda() if isinstance(loss, torch.nn.Module) else loss
-        self.batch, self.step = on_cuda(batch), as_step(loss, step)
+        self.model = model.to(device)
+        loss = loss.to(device) if isinstance(loss, torch.nn.Module) else loss
+        self.batch, self.step = on_cuda(batch, device), as_step(loss, step)
         self.optimizer = make_optimizer(self.model.parameters())
 
     def eager(self) -> torch.Tensor:
