@@ -11,8 +11,8 @@ from torch.fx import Node
 from roam_lab.capture.accumulate import accumulate_in_place
 from roam_lab.capture.attempts import trace_step
 from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
-from roam_lab.capture.gradients import gradients_held
 from roam_lab.capture.finished import compare_with_log
+from roam_lab.capture.gradients import gradients_held
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
 from roam_lab.capture.nodes import note_elsewhere, tensors_of
@@ -58,7 +58,7 @@ class Captured:
 
     @property
     def device(self) -> str:
-        """"cpu" or "cuda"."""
+        """ "cpu" or "cuda"."""
         return self.where.type
 
     @property

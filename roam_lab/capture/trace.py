@@ -30,8 +30,8 @@ class Trace:
     are constants of the trace: strings, and numbers that shapes depend on. `cleared`: the names of the parameters whose
     gradient left from before is cleared before one is added. `skipped`, `loose`: where trace and log move data in other
     ways (`Guide`). `presumed`: plain values that a first step makes, which the trace takes for made. `variables`: keys
-    of the environment that it reads. `scripted`: it calls TorchScript. `gradients_held`: until when eager holds gradients
-    (`Gradients.held`).
+    of the environment that it reads. `scripted`: it calls TorchScript. `gradients_held`: until when eager
+    holds gradients (`Gradients.held`).
     """
 
     module: GraphModule

@@ -45,24 +45,16 @@ def auto(graph: Graph, time_limit: float | None = None) -> Outcome:
     |                                   | least peak, or the proof that there is no better one           |
     | after all that                    | the greedy rivals: an order may be better by luck              |
 
-    A graph with external storages has two regions in its arena, and both are reserved: orders for each region are
-    tried, too, and the least sum of their peaks is kept. The order depends on the graph and, as a measure of effort, on
-    the time limit, unless that runs out first.
+    The order depends on the graph and, as a measure of effort, on the time limit, unless that runs out first.
     """
     seconds = SECONDS if time_limit is None else time_limit
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     budget = Budget(int(ARCS * seconds), deadline)
     whole = problem_of(graph)
-    regions = [whole]
-    if any(storage.external for storage in graph.storages):
-        regions += [problem_of(graph, external=False), problem_of(graph, external=True)]
-    captured = list(captured_order(graph))
-    candidates = [captured]
-    for problem in regions:
-        candidates.append(best_pass(problem))
-        candidates.append(improved(problem, candidates[-1], budget))
+    candidates = [list(captured_order(graph)), best_pass(whole)]
+    candidates.append(improved(whole, candidates[-1], budget))
     proven = _search(graph, whole, candidates, int(STATES * seconds), deadline)
-    best = _cheapest(whole, regions[1:] or regions, candidates)
+    best = min(candidates, key=whole.peak)
     return Outcome(tuple(best), proven if whole.peak(best) == proven else 0)
 
 
@@ -85,14 +77,3 @@ def _search(graph: Graph, whole: Problem, candidates: list[list[int]], states: i
         return found.lower_bound_bytes
     candidates.extend(list(rival(graph)) for rival in RIVALS if not late())
     return 0
-
-
-def _cheapest(whole: Problem, reserved: list[Problem], candidates: list[list[int]]) -> list[int]:
-    """Of the candidates no worse than the first, the captured order: least memory reserved, then least peak."""
-    most = whole.peak(candidates[0])
-    costs = {
-        number: (sum(region.peak(order) for region in reserved), peak, number)
-        for number, order in enumerate(candidates)
-        if (peak := whole.peak(order)) <= most
-    }
-    return candidates[min(costs, key=lambda number: costs[number])]

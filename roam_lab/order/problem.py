@@ -114,14 +114,11 @@ class Problem:
         )
 
 
-def problem_of(graph: Graph, external: bool | None = None) -> Problem:
-    """The whole graph as a problem; storages without bytes or creator take no part.
-
-    `external`: only the storages that are external, or only those that are not.
-    """
+def problem_of(graph: Graph) -> Problem:
+    """The whole graph as a problem; storages without bytes or creator take no part."""
     number: dict[int, int] = {}
     for storage, info in enumerate(graph.storages):
-        if info.bytes and graph.creator[storage] is not None and external in (None, info.external):
+        if info.bytes and graph.creator[storage] is not None:
             number[storage] = len(number)
     return Problem(
         after=[op.after for op in graph.ops],

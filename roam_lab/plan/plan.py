@@ -27,9 +27,10 @@ class Plan:
 
     `peak_bytes` is the live peak of `order`, unaligned; `arena_bytes` what the layout really reserves;
     `lower_bound_bytes` is proven over all legal orders (`certificate` says why); `optimal` says that the peak
-    meets it. `offsets` maps a storage to its byte offset; storages marked external lie in a region of their
-    own above the arena proper. `tasks`: ROAM's tree, where the order strategy made one; files do not keep it. Two
-    plans are equal if they agree in all but `seconds` and `tasks`.
+    meets it. `offsets` maps a storage to its byte offset. Of one that an op allocates itself
+    (external) it tells which part of the arena's memory is given up meanwhile, or, above all that the plan places, that
+    it lies beside the arena (plan/beside.py). `tasks`: ROAM's tree, where the order strategy made one; files do not
+    keep it. Two plans are equal if they agree in all but `seconds` and `tasks`.
     """
 
     graph_sha256: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from roam_lab.ir import (
 from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
 from roam_lab.order.rejoin import rejoin
+from roam_lab.plan.beside import lies_beside
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 
@@ -81,6 +82,9 @@ def make_plan(
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
+    beside = frozenset(
+        index for index, storage in enumerate(graph.storages) if lies_beside(storage, environment.get("device", ""))
+    )
     if time_limit is not None:
         knobs["time_limit"] = max(time_limit - (time.perf_counter() - began), LEAST_SECONDS)
     layout_values = _values(layout_strategy, knobs, layout_parameters)
@@ -90,7 +94,7 @@ def make_plan(
     for name, order_run in sorted(runs.items(), key=lambda item: live_peak(graph, item[1]).bytes):
         peak = live_peak(graph, order_run).bytes
         if peak <= captured_peak and all(peak < placed.arena_bytes for _, placed, _, _ in candidates):
-            placed = lay_out(graph, order_run, layout_strategy, layout_values, alignment)
+            placed = lay_out(graph, order_run, layout_strategy, layout_values, alignment, beside)
             candidates.append((peak, placed, name, order_run))
     peak, best_layout, best_name, best_order = min(candidates, key=lambda entry: (entry[1].arena_bytes, entry[0]))
 
@@ -142,17 +146,22 @@ def _proof(graph: Graph, order: Order, outcome: Outcome, time_limit: float | Non
 
 
 def lay_out(
-    graph: Graph, order: Order, strategy: Strategy, parameters: Mapping[str, Any], alignment: int = 64
+    graph: Graph,
+    order: Order,
+    strategy: Strategy,
+    parameters: Mapping[str, Any],
+    alignment: int = 64,
+    beside: Collection[int] = (),
 ) -> Layout:
-    """Lay out the storages of `order`: those we place in [0, A), external ones in [A, A + E); judged.
+    """Lay out the storages of `order` in one region, and those of `beside` in another above it; judged.
 
     Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
     """
     lives = lifetimes(graph, order)
     offsets: dict[int, int] = {}
     arena_bytes = 0
-    for external in (False, True):
-        part = [life for life in lives if graph.storages[life.storage].external is external]
+    for above in (False, True):
+        part = [life for life in lives if (life.storage in beside) is above]
         if not part:
             continue
         base = -(-arena_bytes // alignment) * alignment

@@ -9,20 +9,9 @@ import torch
 
 from roam_lab.capture.torch_internals import with_negative_bit
 from roam_lab.errors import RoamError
-from roam_lab.ir import Graph
-from roam_lab.plan.plan import Plan
 
 HUGE_PAGE = 2 * 2**20
 """Bytes; also the alignment of an arena made of such pages."""
-
-
-def arena_bytes(plan: Plan, graph: Graph) -> int:
-    """Bytes of the arena proper: the part of `plan.arena_bytes` below the region of external storages."""
-    return max(
-        (plan.offsets[index] + storage.bytes for index, storage in enumerate(graph.storages) if not storage.external
-         and index in plan.offsets),
-        default=0,
-    )  # fmt: skip
 
 
 def allocate(size: int, device: torch.device) -> torch.Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,12 +16,14 @@ from roam_lab.capture.torch_internals import below_autograd
 from roam_lab.errors import RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
-from roam_lab.runtime.arena import Form, arena_bytes
+from roam_lab.plan.beside import top_of
+from roam_lab.runtime.arena import Form
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
 from roam_lab.runtime.heap import Heap
+from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
@@ -53,9 +56,9 @@ class Compiled:
         self.guards = guards
         self.order = plan.order
         self.offsets = plan.offsets
-        self.program: Program = write_program(captured, plan.order, plan.offsets)
+        self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes)
         self.graph_sha256 = fingerprint(captured.graph)
-        own = arena_bytes(plan, captured.graph)
+        own = top_of(captured.graph, plan.offsets)
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]
@@ -179,7 +182,7 @@ class Compiled:
         arena = self._pool.take(self)
         self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
         places = bind(self.program, self._offsets, tensors, arena)
-        self._function = self.program.compile(places, self._heap.before)
+        self._function = self.program.compile(places, self._heap.before, partial(give_up, arena.data_ptr()))
         self._bound = addresses((*tensors.values(), *self._outside))
         self._unproven = {name: (tensor, tensor.data_ptr()) for name, tensor in places.items()}
         return self._function

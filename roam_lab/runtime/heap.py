@@ -9,16 +9,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-from roam_lab.ir import Graph, lifetimes
-
 SLACK, SLACK_BYTES = 0.04, 8 * 2**20
 """How far the process may pass the plan before memory is given back: this share of it and so many bytes."""
-TOLD_BYTES = 2**20
-"""Ops that allocate less are not worth asking about."""
 REUSED = 0.5
 """Share of malloc's free memory that a new request is taken to find a place in; the rest is in pieces too small."""
 
@@ -27,7 +23,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Heap:
-    """Watches the resident memory of this process; `planned` is arena plus external region, in bytes.
+    """Watches the resident memory of this process. `planned`: bytes that arena and ops may hold together.
 
     `base`: resident bytes just before the arena was made (None: now).
     """
@@ -54,10 +50,11 @@ class Heap:
             self._trim()
             self._base = max(self._base, self._resident() - self._arena)
 
-    def before(self, need: int, live: int) -> None:
-        """Before an op that allocates `need` bytes while `live` bytes of external storages are alive."""
+    def before(self, need: int, live: int, absent: int = 0) -> None:
+        """Before an op that allocates `need` bytes while others of `live` bytes are alive, and `absent` bytes of the
+        arena are given up."""
         used = self._resident() - self._base
-        free = max(0, used - self._arena - live)
+        free = max(0, used - (self._arena - absent) - live)
         if used + need - min(need, free * REUSED) > self._limit:
             self._trim()
 
@@ -88,7 +85,7 @@ def no_more_than_live() -> Iterator[None]:
 
     Where the user has told glibc a limit of his own, that stays.
     """
-    set_option = None if any(name in os.environ for name in _OPTIONS_OF_GLIBC) else _function_of_glibc("mallopt")
+    set_option = None if any(name in os.environ for name in _OPTIONS_OF_GLIBC) else function_of_c("mallopt")
     trim()
     if set_option is None:
         yield
@@ -112,16 +109,17 @@ rule."""
 
 
 @cache
-def _function_of_glibc(name: str) -> Callable[..., int] | None:
+def function_of_c(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where there is none of this name."""
     try:
         function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
-    except (OSError, AttributeError, TypeError):  # not glibc
+    except (OSError, AttributeError, TypeError):  # not on this system
         return None
     return function
 
 
 def _malloc_trim() -> Callable[..., int] | None:
-    return _function_of_glibc("malloc_trim")
+    return function_of_c("malloc_trim")
 
 
 _opened: dict[int, int | None] = {}
@@ -136,21 +134,3 @@ def _statm() -> int | None:
         except OSError:  # not Linux
             _opened[process] = None
     return _opened[process]
-
-
-def requests(graph: Graph, order: Sequence[int]) -> dict[int, tuple[int, int]]:
-    """Step -> (bytes its op allocates outside the arena, bytes alive there just before), where worth telling."""
-    change = [0] * (len(order) + 1)
-    made = [0] * len(order)
-    for life in lifetimes(graph, order):
-        if graph.storages[life.storage].external:
-            change[life.start] += life.bytes
-            change[life.end] -= life.bytes
-            made[life.start] += life.bytes
-    told: dict[int, tuple[int, int]] = {}
-    live = 0
-    for step, size in enumerate(made):
-        live += change[step]
-        if size >= TOLD_BYTES:
-            told[step] = (size, live - size)
-    return told

@@ -21,8 +21,8 @@ from roam_lab.capture.inputs import Input
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.identity import digest
 
-BEFORE = "before"
-"""Name under which the program calls `Heap.before`."""
+BEFORE, GIVE_UP = "before", "give_up"
+"""Names under which the program calls `Heap.before`, and gives up parts of the arena (runtime/holes.py)."""
 
 
 class OtherWayError(Exception):
@@ -90,10 +90,11 @@ class Program:
         return compile(self.source, self.filename, "exec")
 
     def compile(
-        self, places: dict[str, torch.Tensor], before: Callable[[int, int], None]
+        self, places: dict[str, torch.Tensor], before: Callable[[int, int, int], None], give_up: Callable[[Any], None]
     ) -> Callable[..., tuple[Any, ...]]:
-        """The function, with `places` bound; `before` hears of ops that allocate much themselves (`Heap.before`)."""
-        namespace: dict[str, Any] = {**self.constants, **places, BEFORE: before}
+        """The function, with `places` bound; `before` hears of ops that allocate much themselves (`Heap.before`),
+        `give_up` of ranges of the arena."""
+        namespace: dict[str, Any] = {**self.constants, **places, BEFORE: before, GIVE_UP: give_up}
         exec(self._code, namespace)
         function: Callable[..., tuple[Any, ...]] = namespace.pop("step")  # else a cycle keeps the arena alive
         return function

@@ -11,16 +11,19 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
 from roam_lab.ir import Graph, Op
-from roam_lab.runtime.heap import requests
-from roam_lab.runtime.program import BEFORE, Program
+from roam_lab.plan.beside import top_of
+from roam_lab.runtime.holes import Request, requests
+from roam_lab.runtime.program import BEFORE, GIVE_UP, Program
 from roam_lab.runtime.program_lines import ProgramLines
 
 _numbers = itertools.count(1)
 
 
-def write_program(captured: Captured, order: Sequence[int], offsets: Mapping[int, int] | None = None) -> Program:
+def write_program(
+    captured: Captured, order: Sequence[int], offsets: Mapping[int, int] | None = None, planned: int = 0
+) -> Program:
     """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
-    multi-tensor call can be run as one."""
+    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together."""
     graph, nodes = captured.graph, captured.step.nodes
     writer = ProgramLines(captured, {node: op.creates for node, op in zip(nodes, graph.ops, strict=True)})
     last: dict[int, int] = {}
@@ -32,7 +35,9 @@ def write_program(captured: Captured, order: Sequence[int], offsets: Mapping[int
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
-    requested = requests(graph, order) if captured.device == "cpu" else {}
+    requested: dict[int, Request] = {}
+    if captured.device == "cpu":
+        requested = requests(graph, order, offsets or {}, top_of(graph, offsets or {}), planned)
     first_write, draws_before = 0, False
     step = 0
     while step < len(order):
@@ -43,7 +48,9 @@ def write_program(captured: Captured, order: Sequence[int], offsets: Mapping[int
             draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
         for place in range(step, step + len(together)):
             if place in requested:
-                writer.lines.append(f"{BEFORE}({requested[place][0]}, {requested[place][1]})")
+                told = requested[place]
+                writer.lines += [f"{GIVE_UP}({told.holes})"] if told.holes else []
+                writer.lines += [f"{BEFORE}({told.need}, {told.live}, {told.absent})"] if told.need else []
         if len(together) == 1:
             writer.op(nodes[index])
         else:

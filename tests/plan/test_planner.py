@@ -50,18 +50,21 @@ def test_random_graphs(seed: int, external: bool) -> None:
     assert plan == make_plan(graph)
 
 
-def test_external_storages_lie_above_the_arena_proper() -> None:
-    mixed = 0
+def test_external_storages_lie_in_the_arena_on_the_cpu_and_beside_it_on_cuda() -> None:
+    mixed = shared = 0
     for seed in range(40):
         graph = random_graph(seed, external=True)
-        plan = make_plan(graph)
-        sizes = {storage: graph.storages[storage].bytes for storage in plan.offsets}
-        tops = [plan.offsets[s] + sizes[s] for s in sizes if not graph.storages[s].external]
-        bottoms = [plan.offsets[s] for s in sizes if graph.storages[s].external]
-        if tops and bottoms:
-            assert max(tops) <= min(bottoms)
-            mixed += 1
+        sizes = {index: storage.bytes for index, storage in enumerate(graph.storages) if storage.bytes}
+        for device in ("cpu", "cuda"):
+            plan = make_plan(graph, environment={"device": device})
+            tops = [plan.offsets[s] + sizes[s] for s in plan.offsets if not graph.storages[s].external and s in sizes]
+            bottoms = [plan.offsets[s] for s in plan.offsets if graph.storages[s].external and s in sizes]
+            if tops and bottoms and device == "cuda":
+                assert max(tops) <= min(bottoms)
+                mixed += 1
+            shared += bool(tops and bottoms and device == "cpu" and max(tops) > min(bottoms))
     assert mixed > 10
+    assert shared > 10
 
 
 @pytest.mark.parametrize("alignment", [1, 64, 512])

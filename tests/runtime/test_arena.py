@@ -6,7 +6,8 @@ import torch
 from roam_lab.errors import RoamError
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.plan import make_plan
-from roam_lab.runtime.arena import HUGE_PAGE, Form, allocate, arena_bytes, view_at
+from roam_lab.plan.beside import top_of
+from roam_lab.runtime.arena import HUGE_PAGE, Form, allocate, view_at
 
 CPU = torch.device("cpu")
 
@@ -67,14 +68,14 @@ def test_conjugate_and_negative_views():
     assert torch.equal(imaginary, torch.tensor([-2.0, 4.0]))
 
 
-def test_the_arena_proper_ends_below_the_external_region():
+def test_the_arena_ends_where_nothing_more_is_placed_in_it():
     graph = Graph(
         "three",
         (Storage(100), Storage(1000, external=True), Storage(0)),
         (Op("a", "t", creates=(0,)), Op("b", "t", after=(0,), creates=(1, 2), touches=(0,))),
     )
     plan = make_plan(graph)
-    assert arena_bytes(plan, graph) == plan.offsets[0] + 100
+    assert top_of(graph, plan.offsets) == plan.offsets[0] + 100
     assert plan.arena_bytes >= 1100
     nothing = Graph("none", (Storage(8, external=True),), (Op("a", "t", creates=(0,)),))
-    assert arena_bytes(make_plan(nothing), nothing) == 0
+    assert top_of(nothing, make_plan(nothing).offsets) == 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from roam_lab.plan.beside import top_of
 from roam_lab.report.units import bytes_text, unit_for
 from roam_lab.report.views.axis import Axis, Clock, axis
 from roam_lab.report.views.table import Table
@@ -28,8 +29,8 @@ class ArenaView:
     """Rectangle i spans `left[i]` to `right[i]` on the axis and `bottom[i]` to `top[i]` bytes of the arena.
 
     `storage[i]` is its number, -1 where `count[i]` tiny ones are drawn together. `row_of[storage]`: the rectangle
-    that shows it, -1 for none. `external_bytes`: where the region begins that ops allocate by themselves (None: there
-    is none).
+    that shows it, -1 for none. `external_bytes`: where the region above the arena begins that ops allocate by
+    themselves (None: there is none); `external_count`: how many storages ops allocate themselves, wherever they lie.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ArenaView:
     arena_bytes: int
     layout: str
     external_bytes: int | None
+    external_count: int
     left: NDArray[np.float64]
     right: NDArray[np.float64]
     bottom: NDArray[np.int64]
@@ -67,6 +69,8 @@ class ArenaView:
         if self.external_bytes is not None:
             held = bytes_text(self.arena_bytes - self.external_bytes)
             external = f" The upper {held} are allocated by ops themselves (external)."
+        elif self.external_count:
+            external = f" Of the storages, {self.external_count:,} are allocated by ops themselves (external)."
         return (
             f"{self.title}. {placed:,} storages in an arena of {bytes_text(self.arena_bytes)}, layout {self.layout}, "
             f"predicted; {grouped:,} of less than a pixel are drawn together."
@@ -99,14 +103,17 @@ def arena_view(plan: Plan, *, clock: Clock = "auto", known: Tensors | None = Non
             tiny.setdefault((known.kind[one], *cell), []).append(one)
     rows += _together(known, time, tiny, row_of, len(rows), pixel)
     left_, right_, bottom, top, kind, storage, count = zip(*rows, strict=True) if rows else ((),) * 7
-    external = [int(known.offset[one]) for one in placed.tolist() if known.graph.storages[one].external]
+    external = [one for one in placed.tolist() if known.graph.storages[one].external]
+    begin = min((int(known.offset[one]) for one in external), default=None)
+    own = top_of(known.graph, plan.offsets)
     return ArenaView(
         known.graph.name or "a training step",
         time,
         known,
         plan.arena_bytes,
         plan.layout_strategy,
-        min(external) if external else None,
+        None if begin is None or begin < own else begin,
+        len(external),
         np.array(left_, float),
         np.array(right_, float),
         np.array(bottom, np.int64),

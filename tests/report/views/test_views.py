@@ -56,14 +56,17 @@ def test_tiny_storages_are_drawn_together_and_still_found():
         assert len({view.tensors.kind[one] for one in members}) == 1
 
 
-def test_external_storages_have_a_region_of_their_own():
+def test_external_storages_have_a_region_of_their_own_on_cuda():
     graph = random_graph(11, 25, external=True)
-    plan = make_plan(graph)
+    plan = make_plan(graph, environment={"device": "cuda"})
     external = [s for s in plan.offsets if graph.storages[s].external]
     view = arena_view(plan)
     assert view.external_bytes == min(plan.offsets[storage] for storage in external)
     assert "(external)" in view.alt
     assert arena_view(make_plan(branches())).external_bytes is None
+    on_cpu = arena_view(make_plan(graph))
+    assert on_cpu.external_bytes is None
+    assert f"{len(external)} are allocated by ops themselves (external)" in on_cpu.alt
 
 
 def test_bars_are_largest_first_and_sum_to_the_peak():
