@@ -73,6 +73,7 @@ __all__ = [
     "scripted_calls",
     "sequence_number",
     "setting",
+    "storage_at",
     "tensor_data",
     "track_tensor_tree",
     "untracked",
@@ -103,6 +104,9 @@ without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_mode
 
 # tensors with __torch_function__ are as others, in a context
 without_overrides: Callable[[], AbstractContextManager[Any]] = _C.DisableTorchFunction
+
+# a storage at an address that it does not own: (address, device, bytes)
+storage_at: Callable[[int, torch.device, int], Any] = _C._construct_storage_from_data_pointer
 
 # a view whose values are negated when they are read
 with_negative_bit: Callable[[torch.Tensor], torch.Tensor] = torch._neg_view

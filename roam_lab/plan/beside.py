@@ -1,28 +1,122 @@
-"""Which storages lie beside the arena: those whose memory nobody can take out of it, or put into it."""
+"""Where storages lie that ops allocate themselves: in the arena all the same, or beside it.
+
+On the CPU the system takes pages out of the arena while an op holds as much of its own. On CUDA a range of the arena is
+lent to the caching allocator, which finds nothing that fits better for the op's result, and takes it back afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from roam_lab.ir import Graph, Storage
+from roam_lab.ir import Graph, Order, Storage, lifetimes
 
-LEAST_SEGMENT_BYTES = 10 * 2**20
-"""From this size on, CUDA's caching allocator gives a storage a segment of its own; smaller ones share theirs."""
+SMALL_BYTES = 2**20
+"""Up to this size CUDA's caching allocator serves requests from other segments, and does not split off what is left of
+a block (kSmallSize in c10/cuda/CUDACachingAllocator.cpp)."""
+ROUNDING = 512
+"""Bytes: what it rounds requests to."""
+
+
+class Runs:
+    """The ranges of an arena of `size` bytes that are not lent, each as long as can be, as [start, end)."""
+
+    def __init__(self, size: int) -> None:
+        self.ranges: list[tuple[int, int]] = [(0, rounded(size))]
+        self.lent: dict[int, int] = {}
+
+    def lend(self, start: int, size: int) -> tuple[int, int] | None:
+        """Lend `size` bytes from `start` on: the run that they are taken from. None where the allocator could not cut
+        them out: they are no part of a run, or leave a small piece before them. A small piece behind them goes along.
+        """
+        end = start + rounded(size)
+        run = next(((low, high) for low, high in self.ranges if low <= start and end <= high), None)
+        if run is None or 0 < start - run[0] <= SMALL_BYTES:
+            return None
+        end = end if run[1] - end > SMALL_BYTES else run[1]
+        at = self.ranges.index(run)
+        self.ranges[at : at + 1] = [one for one in ((run[0], start), (end, run[1])) if one[0] < one[1]]
+        self.lent[start] = end
+        return run
+
+    def take_back(self, start: int) -> list[tuple[int, int]]:
+        """The range that begins at `start` is lent no more: the runs, none to two, that become one with it."""
+        end = self.lent.pop(start)
+        near = [one for one in self.ranges if start in one or end in one]
+        others = [one for one in self.ranges if one not in near]
+        low, high = min([start, *(one[0] for one in near)]), max([end, *(one[1] for one in near)])
+        self.ranges = sorted([*others, (low, high)])
+        return near
+
+
+def rounded(size: int) -> int:
+    """As the allocator does."""
+    return -(-size // ROUNDING) * ROUNDING
 
 
 def lies_beside(storage: Storage, device: str) -> bool:
-    """Whether a storage that an op allocates itself comes on top of the arena.
+    """Whether a storage comes on top of the arena, wherever that would have room: no memory can be lent for it."""
+    return storage.external and device.startswith("cuda") and (storage.bytes <= SMALL_BYTES or storage.output)
 
-    CPU: never: the system takes pages out of the arena while the storage lives (runtime/holes.py). CUDA: what lies in
-    the caching allocator's segments.
+
+def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[frozenset[int], int]:
+    """On CUDA: the external storages that are lent a range of the arena, at their offset; the bytes of that arena.
+
+    Several results of one op are lent theirs only if the allocator cannot take one's for another's.
     """
-    return storage.external and device.startswith("cuda")
+    placed = {index for index, storage in enumerate(graph.storages) if index in offsets and not storage.external}
+    found = frozenset(
+        index
+        for index, storage in enumerate(graph.storages)
+        if index in offsets and storage.external and not lies_beside(storage, "cuda")
+    )
+    while True:
+        size = _top(graph, offsets, placed | found)
+        possible = _possible(graph, order, offsets, found, size)
+        if possible == found:
+            return found, size
+        found = possible
+
+
+def _possible(
+    graph: Graph, order: Order, offsets: Mapping[int, int], wanted: frozenset[int], size: int
+) -> frozenset[int]:
+    runs = Runs(size)
+    found: set[int] = set()
+    starts: dict[int, list[int]] = {}
+    ends: dict[int, list[int]] = {}
+    for life in lifetimes(graph, order):
+        if life.storage in wanted:
+            starts.setdefault(life.start, []).append(life.storage)
+            ends.setdefault(life.end, []).append(life.storage)
+    for step in sorted({*starts, *ends}):
+        for storage in ends.get(step, ()):
+            if storage in found:
+                runs.take_back(offsets[storage])
+        found.update(_apart(runs, graph, starts.get(step, ()), offsets))
+    return frozenset(found)
+
+
+def _apart(runs: Runs, graph: Graph, storages: Sequence[int], offsets: Mapping[int, int]) -> Iterator[int]:
+    """Lends for the storages of one op, the largest first, those that can be told apart by size and do not touch."""
+    given: dict[int, int] = {}
+    for storage in sorted(storages, key=lambda one: (-graph.storages[one].bytes, one)):
+        start, size = offsets[storage], rounded(graph.storages[storage].bytes)
+        if runs.lend(start, size) is None:
+            continue
+        end = runs.lent[start]
+        least = min(given.values(), default=None)
+        ends = {runs.lent[other] for other in given}
+        if (least is not None and end - start >= least) or start in ends or end in given:
+            runs.take_back(start)
+            continue
+        given[start] = size
+        yield storage
 
 
 def top_of(graph: Graph, offsets: Mapping[int, int]) -> int:
-    """Bytes of the arena itself: where the last of the storages ends that ops do not allocate themselves."""
-    return max(
-        (offset + graph.storages[index].bytes for index, offset in offsets.items()
-         if not graph.storages[index].external),
-        default=0,
-    )  # fmt: skip
+    """Bytes of the arena on the CPU: where the last of the storages ends that ops do not allocate themselves."""
+    return _top(graph, offsets, (index for index in offsets if not graph.storages[index].external))
+
+
+def _top(graph: Graph, offsets: Mapping[int, int], storages: Iterable[int]) -> int:
+    return max((offsets[index] + graph.storages[index].bytes for index in storages), default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from roam_lab.errors import InfeasibleError, JudgementError, ParameterError
 from roam_lab.ir import (
     Graph,
     Layout,
+    Lifetime,
     Order,
     captured_order,
     check_layout,
@@ -23,7 +24,7 @@ from roam_lab.ir import (
 from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
 from roam_lab.order.rejoin import rejoin
-from roam_lab.plan.beside import lies_beside
+from roam_lab.plan.beside import lent, lies_beside
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 
@@ -31,6 +32,8 @@ Progress = Callable[[str, float], None]
 NODE_LIMITS = (8, 1024)
 ALIGNMENTS = {"cpu": 64, "cuda": 512}
 """Bytes; what PyTorch's own allocators align to."""
+LENDING_ROUNDS = 3
+"""On CUDA: layouts that are tried until each storage in the arena that an op allocates can be lent its place."""
 LEAST_SECONDS = 0.5
 """What a layout is given when the order has used up the time."""
 
@@ -64,8 +67,9 @@ def make_plan(
     """
     began = time.perf_counter()
     environment = graph.environment if environment is None else environment
+    device = "cuda" if environment.get("device", "").startswith("cuda") else "cpu"
     if alignment is None:
-        alignment = ALIGNMENTS["cuda" if environment.get("device", "").startswith("cuda") else "cpu"]
+        alignment = ALIGNMENTS[device]
     _check_limits(node_limit, time_limit, seed, alignment, budget)
     tell = progress or (lambda stage, fraction: None)
     knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}
@@ -82,9 +86,6 @@ def make_plan(
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
-    beside = frozenset(
-        index for index, storage in enumerate(graph.storages) if lies_beside(storage, environment.get("device", ""))
-    )
     if time_limit is not None:
         knobs["time_limit"] = max(time_limit - (time.perf_counter() - began), LEAST_SECONDS)
     layout_values = _values(layout_strategy, knobs, layout_parameters)
@@ -94,7 +95,7 @@ def make_plan(
     for name, order_run in sorted(runs.items(), key=lambda item: live_peak(graph, item[1]).bytes):
         peak = live_peak(graph, order_run).bytes
         if peak <= captured_peak and all(peak < placed.arena_bytes for _, placed, _, _ in candidates):
-            placed = lay_out(graph, order_run, layout_strategy, layout_values, alignment, beside)
+            placed = lay_out(graph, order_run, layout_strategy, layout_values, alignment, device)
             candidates.append((peak, placed, name, order_run))
     peak, best_layout, best_name, best_order = min(candidates, key=lambda entry: (entry[1].arena_bytes, entry[0]))
 
@@ -151,13 +152,40 @@ def lay_out(
     strategy: Strategy,
     parameters: Mapping[str, Any],
     alignment: int = 64,
-    beside: Collection[int] = (),
+    device: str = "cpu",
 ) -> Layout:
-    """Lay out the storages of `order` in one region, and those of `beside` in another above it; judged.
+    """Lay out the storages of `order` in one region, and in another above it those whose memory ops take from elsewhere
+    (plan/beside.py); judged.
 
     Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
     """
     lives = lifetimes(graph, order)
+    beside = {index for index, storage in enumerate(graph.storages) if lies_beside(storage, device)}
+    for _ in range(LENDING_ROUNDS):
+        layout = _in_regions(lives, beside, strategy, parameters, alignment)
+        if device == "cpu":
+            break
+        wanted = {life.storage for life in lives if graph.storages[life.storage].external} - beside
+        missed = wanted - lent(graph, order, layout.offsets)[0]
+        if not missed:
+            break
+        beside |= missed
+    with strategy.judged():
+        check_layout(lives, layout)
+        for storage, offset in layout.offsets.items():
+            if offset % alignment:
+                raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
+    return layout
+
+
+def _in_regions(
+    lives: Sequence[Lifetime],
+    beside: Collection[int],
+    strategy: Strategy,
+    parameters: Mapping[str, Any],
+    alignment: int,
+) -> Layout:
+    """Those of `beside` above the others."""
     offsets: dict[int, int] = {}
     arena_bytes = 0
     for above in (False, True):
@@ -174,13 +202,7 @@ def lay_out(
             top = placed.arena_bytes
         arena_bytes = base + top
         offsets |= {storage: base + offset for storage, offset in placed.offsets.items()}
-    layout = Layout(offsets, arena_bytes)
-    with strategy.judged():
-        check_layout(lives, layout)
-        for storage, offset in offsets.items():
-            if offset % alignment:
-                raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
-    return layout
+    return Layout(offsets, arena_bytes)
 
 
 def _values(strategy: Strategy, knobs: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from typing import Protocol
 
 import torch
 
+from roam_lab.errors import RoamError
 from roam_lab.runtime.arena import allocate
 from roam_lab.runtime.heap import resident_bytes, trim
+from roam_lab.runtime.lending import LendingArena
 
 
 class Tenant(Protocol):
@@ -21,12 +23,15 @@ class Tenant(Protocol):
 class ArenaPool:
     """One arena, made when it is first needed. There are never two: it grows after the old one was given back.
 
-    `base_bytes`: resident bytes of the process just before the arena was made (its pages are not resident then).
+    `lending`: the arena, where ranges of it are lent to CUDA's caching allocator. `base_bytes`: resident bytes of the
+    process just before the arena was made (its pages are not resident then).
     """
 
     def __init__(self) -> None:
         self._device = torch.device("cpu")
         self._arena: torch.Tensor | None = None
+        self._lends = False
+        self.lending: LendingArena | None = None
         self._sizes: weakref.WeakKeyDictionary[Tenant, int] = weakref.WeakKeyDictionary()
         self.base_bytes = 0
 
@@ -40,11 +45,12 @@ class ArenaPool:
         """Whether there is an arena now."""
         return self._arena is not None
 
-    def join(self, tenant: Tenant, size: int, device: torch.device) -> None:
-        """Tell that a tenant will need an arena of `size` bytes on `device`; nothing is allocated yet."""
-        if device != self._device:
+    def join(self, tenant: Tenant, size: int, device: torch.device, lends: bool = False) -> None:
+        """Tell that a tenant will need an arena of `size` bytes on `device`, of which it lends ranges or not; nothing
+        is allocated yet."""
+        if device != self._device or (lends and not self._lends):
             self.release()
-            self._device = device
+            self._device, self._lends = device, lends
         self._sizes[tenant] = size
 
     def leave(self, tenant: Tenant) -> None:
@@ -62,8 +68,28 @@ class ArenaPool:
         self.release()
         trim()
         self.base_bytes = resident_bytes()
-        self._arena = allocate(max(self._sizes.values()), self._device)
+        size = max(self._sizes.values())
+        self.lending = LendingArena(size, self._device) if self._lends else None
+        self._arena = allocate(size, self._device) if self.lending is None else self.lending.bytes
         return self._arena
+
+    def begin(self) -> None:
+        """Before a step: nothing is lent. The arena is given up where a step that ended early left something in it, or
+        where it belongs to another stream."""
+        if self.lending is None:
+            return
+        try:
+            self.lending.whole()
+        except (RoamError, KeyError):
+            self.release()
+        else:
+            if not self.lending.fits:
+                self.release()
+
+    def settle(self) -> None:
+        """After a step, also one that failed within an op: nothing is allocated from the arena any more."""
+        if self.lending is not None:
+            self.lending.settle()
 
     def release(self) -> None:
         """Unbind every tenant and give the arena's memory back to the system, or to the device."""
@@ -71,7 +97,7 @@ class ArenaPool:
             tenant.unbind()
         if self._arena is None:
             return
-        self._arena = None
+        self._arena = self.lending = None
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         else:

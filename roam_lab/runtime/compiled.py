@@ -16,7 +16,7 @@ from roam_lab.capture.torch_internals import below_autograd
 from roam_lab.errors import RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
-from roam_lab.plan.beside import top_of
+from roam_lab.plan.beside import lent, top_of
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
@@ -25,7 +25,7 @@ from roam_lab.runtime.decisions import write_decisions
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program import OtherWayError, Program
+from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.undo import Undo
 
@@ -58,7 +58,9 @@ class Compiled:
         self.offsets = plan.offsets
         self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes)
         self.graph_sha256 = fingerprint(captured.graph)
-        own = top_of(captured.graph, plan.offsets)
+        self._lends, own = frozenset[int](), top_of(captured.graph, plan.offsets)
+        if captured.device == "cuda":
+            self._lends, own = lent(captured.graph, plan.order, plan.offsets)
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]
@@ -85,7 +87,7 @@ class Compiled:
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
         self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
-        pool.join(self, own, captured.where)
+        pool.join(self, own, captured.where, bool(self._lends))
 
     @property
     def proven(self) -> bool:
@@ -131,6 +133,7 @@ class Compiled:
         where the step takes another way.
         """
         tensors = self.residents.find()
+        self._pool.begin()
         function = self._function
         if function is None or addresses((*tensors.values(), *self._outside)) != self._bound:
             function = self._bind(tensors)
@@ -156,6 +159,7 @@ class Compiled:
                 random.restore()
             raise FailedBefore(str(self._named(error)).partition(";")[0]) from error
         finally:
+            self._pool.settle()
             self._undo.forget()
         if self._unproven:
             self._check_places()
@@ -182,7 +186,11 @@ class Compiled:
         arena = self._pool.take(self)
         self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
         places = bind(self.program, self._offsets, tensors, arena)
-        self._function = self.program.compile(places, self._heap.before, partial(give_up, arena.data_ptr()))
+        calls: dict[str, Callable[..., Any]] = {BEFORE: self._heap.before, GIVE_UP: partial(give_up, arena.data_ptr())}
+        lending = self._pool.lending
+        if lending is not None:
+            calls |= {LEND: lending.lend, SETTLE: lending.settle, TAKE_BACK: lending.take_back}
+        self._function = self.program.compile(places, calls)
         self._bound = addresses((*tensors.values(), *self._outside))
         self._unproven = {name: (tensor, tensor.data_ptr()) for name, tensor in places.items()}
         return self._function

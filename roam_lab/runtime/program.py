@@ -9,7 +9,7 @@ from __future__ import annotations
 import linecache
 import struct
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
@@ -21,8 +21,8 @@ from roam_lab.capture.inputs import Input
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.identity import digest
 
-BEFORE, GIVE_UP = "before", "give_up"
-"""Names under which the program calls `Heap.before`, and gives up parts of the arena (runtime/holes.py)."""
+BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK = "before", "give_up", "lend", "settle", "take_back"
+"""Names under which the program calls `Heap.before`, `holes.give_up`, and what a `LendingArena` does."""
 
 
 class OtherWayError(Exception):
@@ -90,11 +90,10 @@ class Program:
         return compile(self.source, self.filename, "exec")
 
     def compile(
-        self, places: dict[str, torch.Tensor], before: Callable[[int, int, int], None], give_up: Callable[[Any], None]
+        self, places: dict[str, torch.Tensor], calls: Mapping[str, Callable[..., Any]]
     ) -> Callable[..., tuple[Any, ...]]:
-        """The function, with `places` bound; `before` hears of ops that allocate much themselves (`Heap.before`),
-        `give_up` of ranges of the arena."""
-        namespace: dict[str, Any] = {**self.constants, **places, BEFORE: before, GIVE_UP: give_up}
+        """The function, with `places` bound. `calls`: what it calls beside ops, by name."""
+        namespace: dict[str, Any] = {**self.constants, **places, **calls}
         exec(self._code, namespace)
         function: Callable[..., tuple[Any, ...]] = namespace.pop("step")  # else a cycle keeps the arena alive
         return function

@@ -11,9 +11,9 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
 from roam_lab.ir import Graph, Op
-from roam_lab.plan.beside import top_of
+from roam_lab.plan.beside import lent, top_of
 from roam_lab.runtime.holes import Request, requests
-from roam_lab.runtime.program import BEFORE, GIVE_UP, Program
+from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
 
 _numbers = itertools.count(1)
@@ -35,6 +35,8 @@ def write_program(
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
+    lending = lent(graph, tuple(order), offsets or {})[0] if captured.device == "cuda" else frozenset()
+    place_of = {storage: (offsets or {})[storage] for storage in lending}
     requested: dict[int, Request] = {}
     if captured.device == "cpu":
         requested = requests(graph, order, offsets or {}, top_of(graph, offsets or {}), planned)
@@ -42,7 +44,7 @@ def write_program(
     step = 0
     while step < len(order):
         index, start = order[step], len(writer.lines)
-        together = _together(graph, order, step, offsets or {})
+        together = _together(graph, order, step, offsets or {}, lending)
         if not first_write:
             first_write = start + 2 if any(writer.writes_what_stays(nodes[one]) for one in together) else 0
             draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
@@ -51,14 +53,26 @@ def write_program(
                 told = requested[place]
                 writer.lines += [f"{GIVE_UP}({told.holes})"] if told.holes else []
                 writer.lines += [f"{BEFORE}({told.need}, {told.live}, {told.absent})"] if told.need else []
+        filled = [storage for storage in graph.ops[index].creates if storage in lending]
+        if filled:  # the largest first, as they were seen to be possible
+            filled.sort(key=lambda one: (-graph.storages[one].bytes, one))
+            places = [f"({place_of[one]}, {graph.storages[one].bytes})" for one in filled]
+            writer.lines.append(f"{LEND}({', '.join(places)})")
         if len(together) == 1:
             writer.op(nodes[index])
         else:
             writer.call_of([nodes[one] for one in together])
+        if filled:
+            names = [writer.locals_of[one][0] for one in filled]
+            settled = [f"({place_of[one]}, {name})" for one, name in zip(filled, names, strict=True)]
+            writer.lines.append(f"{', '.join(names)}, = {SETTLE}({', '.join(settled)})")
         over = [storage for place in range(step, step + len(together)) for storage in ends.get(place, ())]
         dead = [name for storage in over for name in writer.locals_of.get(storage, ())]
         if dead:
             writer.lines.append(" = ".join(dict.fromkeys(dead)) + " = None")
+        returned = [str(place_of[storage]) for storage in over if storage in lending]
+        if returned:
+            writer.lines.append(f"{TAKE_BACK}({', '.join(returned)})")
         for line in range(start, len(writer.lines)):
             op_of_line[line + 2] = index  # line 1 is the def
         step += len(together)
@@ -91,9 +105,11 @@ def write_program(
     )
 
 
-def _together(graph: Graph, order: Sequence[int], step: int, offsets: Mapping[int, int]) -> Sequence[int]:
+def _together(
+    graph: Graph, order: Sequence[int], step: int, offsets: Mapping[int, int], lending: frozenset[int]
+) -> Sequence[int]:
     """The ops from this step on that are run as one: parts of one call with results of one kind, none of which takes a
-    place that another part still needs."""
+    place that another part still needs, or is lent one."""
     first = graph.ops[order[step]]
     taken: list[tuple[int, int]] = []
     for end in range(step, len(order)):
@@ -101,7 +117,7 @@ def _together(graph: Graph, order: Sequence[int], step: int, offsets: Mapping[in
         alike = op.call is not None and op.call == first.call and _regions(graph, op) == _regions(graph, first)
         made = [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.creates if one in offsets]
         meets = any(low < top and bottom < high for low, high in made for bottom, top in taken)
-        if end > step and (meets or not alike):
+        if end > step and (meets or not alike or not lending.isdisjoint((*first.creates, *op.creates))):
             return order[step:end]
         taken += made
         taken += [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.touches if one in offsets]

@@ -1,0 +1,132 @@
+"""An arena on CUDA of which ranges are lent to the caching allocator, for the results that ops allocate themselves."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+
+from roam_lab.capture.torch_internals import storage_at
+from roam_lab.errors import RoamError
+from roam_lab.plan.beside import SMALL_BYTES, Runs, rounded
+
+
+class LendingArena:
+    """`size` bytes on a device, in a memory pool of their own. Raises RoamError where they do not fit.
+
+    The arena holds its memory as blocks of the caching allocator, one for each run that is not lent. While an op runs,
+    torch allocates from the pool, in which the block that was let go is the only free one of its size. `bytes`: a
+    tensor over all of it that owns nothing. Blocks belong to the stream that was current when the arena was made.
+    """
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self._device = torch.empty(0, device=device).device  # with its index
+        self._size = rounded(max(size, 2 * SMALL_BYTES))
+        self._stream = torch.cuda.current_stream(device)
+        self._pool = torch.cuda.MemPool()
+        self._routed: AbstractContextManager[Any] | None = None
+        self._runs = Runs(self._size)
+        self._missed: list[int] = []
+        with self._route():
+            whole = self._empty(self._size)
+        self._base = whole.data_ptr()
+        self._blocks: dict[int, torch.Tensor] = {0: whole}
+        storage = storage_at(self._base, self._device, self._size)
+        self.bytes = torch.empty(0, dtype=torch.uint8, device=device).set_(storage)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the current stream is the one that its blocks belong to."""
+        return bool(torch.cuda.current_stream(self._device) == self._stream)
+
+    def lend(self, *ranges: tuple[int, int]) -> None:
+        """Until `settle`, torch allocates from these ranges, each (start, bytes), and what does not fit from memory of
+        the pool beside the arena."""
+        self.take_back()
+        self._routed = self._route()
+        self._routed.__enter__()
+        between: dict[int, torch.Tensor] = {}  # held until all are cut out: free neighbours become one
+        for start, size in ranges:
+            run = self._runs.lend(start, size)
+            if run is None:  # where an op did not take its range, later ones may not be cut out as planned
+                continue
+            self._blocks.pop(run[0])
+            end = self._runs.lent[start]
+            if run[0] < start:
+                self._hold(run[0], start - run[0])
+            self._hold(start, end - start, between)
+            if end < run[1]:
+                self._hold(end, run[1] - end)
+
+    def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
+        """The op has run, and gave these results for the ranges that begin at their numbers; the results to go on with.
+
+        Where the op needed memory for itself first, its result may lie beside the arena, and is left there, or in
+        another's range, and is moved out of it. A range that was not taken is taken back before more is lent.
+        """
+        self._leave()
+        settled = []
+        for start, result in results:
+            address = result.untyped_storage().data_ptr() - self._base
+            if address != start:
+                self._missed.append(start)
+            settled.append(_copied(result) if address != start and 0 <= address < self._size else result)
+        return settled
+
+    def take_back(self, *starts: int) -> None:
+        """The results that lay at these ranges are gone."""
+        gone = [start for start in (*starts, *self._missed) if start in self._runs.lent]
+        self._missed.clear()
+        for start in dict.fromkeys(gone):
+            for low, _ in self._runs.take_back(start):
+                self._blocks.pop(low, None)
+        if gone:
+            with self._route():
+                for low, high in self._runs.ranges:
+                    if low not in self._blocks:
+                        self._hold(low, high - low)
+
+    def whole(self) -> None:
+        """Take everything back: results of a step that ended early are gone. Raises RoamError where one is not."""
+        self._leave()
+        self.take_back(*tuple(self._runs.lent))
+
+    def _hold(self, start: int, size: int, into: dict[int, torch.Tensor] | None = None) -> None:
+        """Hold the free block at `start`. Other free blocks of the pool may be as good for the allocator."""
+        others, reserved = [], 0
+        while True:
+            block = self._empty(size)
+            if block.data_ptr() == self._base + start:
+                (self._blocks if into is None else into)[start] = block
+                return
+            others.append(block)
+            if reserved and torch.cuda.memory_reserved(self._device) > reserved:
+                raise RoamError(
+                    "a part of the arena did not come back from CUDA's caching allocator: something holds a result of "
+                    "the step, or PYTORCH_CUDA_ALLOC_CONF changes how it cuts blocks"
+                )
+            reserved = torch.cuda.memory_reserved(self._device)
+
+    def _leave(self) -> None:
+        if self._routed is not None:
+            routed, self._routed = self._routed, None
+            routed.__exit__(None, None, None)
+
+    def _route(self) -> AbstractContextManager[Any]:
+        return torch.cuda.use_mem_pool(self._pool, self._device)
+
+    def _empty(self, size: int) -> torch.Tensor:
+        try:
+            return torch.empty(size, dtype=torch.uint8, device=self._device)
+        except RuntimeError as error:
+            raise RoamError(
+                f"the arena of {self._size} bytes does not fit on {self._device} "
+                f"({str(error).splitlines()[0][:120]}); free memory there, or plan a smaller batch"
+            ) from None
+
+
+def _copied(result: torch.Tensor) -> torch.Tensor:
+    """The same values in the same form, in memory of their own."""
+    made = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype, device=result.device)
+    return made.copy_(result)

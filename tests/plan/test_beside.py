@@ -1,0 +1,87 @@
+"""What lies in the arena of storages that ops allocate themselves: on CUDA, what can be lent a range."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roam_lab.ir import Graph, Op, Storage, lifetimes
+from roam_lab.plan import make_plan
+from roam_lab.plan.beside import SMALL_BYTES, Runs, lent, lies_beside, top_of
+from tests.plan.graphs import random_graph
+
+MIB = 2**20
+
+
+def test_small_and_kept_results_lie_beside_on_cuda_only():
+    small, large = Storage(SMALL_BYTES, external=True), Storage(SMALL_BYTES + 512, external=True)
+    assert lies_beside(small, "cuda")
+    assert not lies_beside(large, "cuda:1")
+    assert lies_beside(replace(large, output=True), "cuda")
+    assert not lies_beside(replace(large, external=False), "cuda")
+    assert not lies_beside(small, "cpu")
+
+
+def test_a_run_is_cut_and_becomes_one_again():
+    runs = Runs(100 * MIB)
+    assert runs.lend(40 * MIB, 20 * MIB) == (0, 100 * MIB)
+    assert runs.ranges == [(0, 40 * MIB), (60 * MIB, 100 * MIB)]
+    assert runs.lend(60 * MIB, 10 * MIB) == (60 * MIB, 100 * MIB)
+    assert runs.take_back(40 * MIB) == [(0, 40 * MIB)]
+    assert runs.ranges == [(0, 60 * MIB), (70 * MIB, 100 * MIB)]
+    assert runs.take_back(60 * MIB) == [(0, 60 * MIB), (70 * MIB, 100 * MIB)]
+    assert runs.ranges == [(0, 100 * MIB)]
+
+
+@pytest.mark.parametrize(
+    ("start", "size", "possible"),
+    [
+        (0, 5 * MIB, True),
+        (MIB // 2, 5 * MIB, False),  # the piece before it would come from small segments
+        (MIB + 512, 5 * MIB, True),
+        (96 * MIB, 5 * MIB, False),  # it ends beyond the arena
+        (95 * MIB, 5 * MIB, True),
+    ],
+)
+def test_where_the_allocator_can_cut(start, size, possible):
+    assert (Runs(100 * MIB).lend(start, size) is not None) is possible
+
+
+def test_a_small_piece_behind_goes_along():
+    runs = Runs(100 * MIB)
+    runs.lend(90 * MIB, 9 * MIB + MIB // 2)
+    assert runs.lent == {90 * MIB: 100 * MIB}
+
+
+def test_results_of_one_op_must_be_told_apart_by_size_and_not_touch():
+    def graph(*sizes):
+        storages = [Storage(60 * MIB), *(Storage(size, external=True) for size in sizes)]
+        ops = [Op("a", "t", (), (0,)), Op("b", "t", (0,), tuple(range(1, len(storages))))]
+        return Graph("two", tuple(storages), tuple(ops))
+
+    found = lambda g, *offsets: lent(g, (0, 1), dict(enumerate((0, *offsets))))[0]  # noqa: E731
+    assert found(graph(20 * MIB, 10 * MIB), 0, 40 * MIB) == {1, 2}
+    assert found(graph(20 * MIB, 10 * MIB), 0, 20 * MIB) == {1}
+    assert found(graph(20 * MIB, 20 * MIB), 0, 40 * MIB) == {1}
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6))
+def test_what_is_lent_is_free_in_the_arena(seed):
+    small = random_graph(seed, 12, external=True)
+    graph = replace(small, storages=tuple(replace(one, bytes=one.bytes * MIB) for one in small.storages))
+    plan = make_plan(graph, environment={"device": "cuda"}, order="captured", layout="best_fit")
+    found, size = lent(graph, plan.order, plan.offsets)
+    assert top_of(graph, plan.offsets) <= size <= plan.arena_bytes
+    lives = lifetimes(graph, plan.order)
+    wanted = {life.storage for life in lives if not lies_beside(graph.storages[life.storage], "cuda")}
+    inside = [life for life in lives if life.storage in found or not graph.storages[life.storage].external]
+    for one in inside:
+        start, end = plan.offsets[one.storage], plan.offsets[one.storage] + one.bytes
+        assert end <= size
+        for other in inside:
+            if other is not one and one.start < other.end and other.start < one.end:
+                assert end <= plan.offsets[other.storage] or start >= plan.offsets[other.storage] + other.bytes
+    external = {storage for storage in wanted if graph.storages[storage].external}
+    assert len(found) >= len(external) // 2
