@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -170,7 +172,7 @@ def test_no_two_live_blocks_overlap_and_the_figures_add_up(setting, limit, reque
         except DeviceFullError:
             assert limit is not None
         ranges = live_ranges(held)
-        assert all(end <= begin for (_, end), (begin, _) in zip(ranges, ranges[1:], strict=False))
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(ranges))
         assert all(block.size >= block.requested > 0 for block in held)
         assert allocator.allocated.now == sum(block.size for block in held)
         assert allocator.requested.now == sum(block.requested for block in held)
