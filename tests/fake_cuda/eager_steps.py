@@ -3,7 +3,8 @@ allocator begins empty.
 
 Writes a JSON object a model: `steps` (whether the simulated allocator, given the real one's requests, held the same
 after each), `real` and `predicted` (peaks of reserved and allocated bytes; predicted from the captured step alone),
-`with_own` (predicted, with what each op was seen to take for itself); `workspaces`: of cuBLAS.
+`with_own` (predicted, with what each op was seen to take for itself); `workspaces`: of cuBLAS; `runs`: whether eager
+really ran under 0.95 of the least bytes that are foretold, and under 1.03 of them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from roam_lab.ir.training_run import TrainingRun
 from roam_lab.layout.caching.allocator import CachingAllocator
 from roam_lab.layout.caching.blocks import Block
 from roam_lab.layout.caching.settings import AllocatorSettings
-from roam_lab.layout.caching.training_run import simulate
+from roam_lab.layout.caching.training_run import least_bytes, simulate
 from tests.fake_cuda.larger import LARGER
 from tests.fake_cuda.training import on_cuda
 from tests.zoo import adamw
@@ -70,9 +71,42 @@ def replayed(requests: list[dict[str, Any]], marks: list[tuple[int, dict[str, in
     return same
 
 
-def compared(name: str) -> dict[str, Any]:
-    assert torch.cuda.memory_reserved() == 0
+def empty() -> None:
+    """Give everything back that the steps before have left."""
+    gc.collect()
+    torch._C._cuda_clearCublasWorkspaces()
+    torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
+
+
+def training(name: str) -> Callable[[], object]:
+    """A step of a new model on the device."""
+    model, batch, loss = LARGER[name]()
+    model.cuda().train()
+    batch = on_cuda(batch)
+    optimizer, step = adamw(model.parameters()), as_step(loss)
+    return lambda: step(model, optimizer, batch)
+
+
+def runs(name: str, limit: int) -> bool:
+    """Whether the model trains where no more than `limit` bytes may be reserved."""
+    empty()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction(limit / total)
+    try:
+        step = training(name)
+        for _ in range(STEPS):
+            step()
+    except torch.OutOfMemoryError:
+        return False
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    return True
+
+
+def compared(name: str) -> dict[str, Any]:
+    empty()
+    assert torch.cuda.memory_reserved() == 0
     memory._record_memory_history(enabled="all", context=None, max_entries=10**7)
     model, batch, loss = LARGER[name]()
     model.cuda().train()
@@ -85,13 +119,15 @@ def compared(name: str) -> dict[str, Any]:
     requests = trace()
     memory._record_memory_history(enabled=None)
     run = capture_step(model, optimizer, batch, step).eager
-    del value
+    del value, model, optimizer
+    least = least_bytes(run, SETTINGS)
     return {
         "steps": replayed(requests, marks),
         "real": figures_of(marks[-1][1]["reserved_peak"], marks[-1][1]["allocated_peak"]),
         "predicted": predicted(run),
-        "with_own": predicted(replace(run, temporaries=own_temporaries(run, lambda: step(model, optimizer, batch)))),
+        "with_own": predicted(replace(run, temporaries=own_temporaries(name, run))),
         "workspaces": simulate(run).workspace,
+        "runs": [runs(name, int(part * least)) for part in (0.95, 1.03)],
     }
 
 
@@ -111,8 +147,10 @@ class Own(TorchDispatchMode):
         return result
 
 
-def own_temporaries(run: TrainingRun, step: Callable[[], object]) -> dict[int, int]:
+def own_temporaries(name: str, run: TrainingRun) -> dict[int, int]:
     """Op -> bytes: of those that eager runs as often as the graph has them, in the same sequence."""
+    step = training(name)
+    step()
     with torch.autograd.set_multithreading_enabled(False), Own() as own:
         step()
     found: dict[int, int] = {}
@@ -137,9 +175,6 @@ def main(names: list[str]) -> None:
     torch.backends.cudnn.enabled = False
     for name in names:
         print(json.dumps({"name": name, **compared(name)}), flush=True)
-        gc.collect()
-        torch._C._cuda_clearCublasWorkspaces()
-        torch.cuda.empty_cache()
     os._exit(0)
 
 

@@ -38,6 +38,12 @@ def test_what_is_foretold_from_the_captured_step(found, name):
 
 
 @pytest.mark.parametrize("name", LARGER)
+def test_the_least_with_which_it_runs(found, name):
+    """Cached segments are given back first: eager runs in less than it reserves where there is enough."""
+    assert found[name]["runs"] == [False, True]
+
+
+@pytest.mark.parametrize("name", LARGER)
 def test_what_ops_take_for_themselves_explains_the_rest(found, name):
     real, with_own = found[name]["real"], found[name]["with_own"]
     assert with_own["reserved"] == pytest.approx(real["reserved"], rel=0.02 if name == "llama" else 0.01)
