@@ -100,7 +100,11 @@ def _profile(
         tell("timing every op", 0.0)
         graph = timed_graph(captured, model, optimizer, batch, train_step)
     made = Profile(
-        graph=graph, eager_graph=captured.eager_graph, resident=captured.resident, environment=captured.environment
+        graph=graph,
+        eager_graph=captured.eager_graph,
+        resident=captured.resident,
+        environment=captured.environment,
+        eager_run=captured.eager,
     )
     if run is not None:
         made = replace(made, measured=run.curve, differences=_differences(run.curve, captured.eager_graph))

@@ -11,9 +11,8 @@ from roam_lab.errors import InputError
 from roam_lab.interrupt import held
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.fit import Fit, Point
+from roam_lab.plan.fit import Fit, point_at
 from roam_lab.progress import Progress, silent
-from roam_lab.report.rows import eager_graph, eager_reservation_bytes
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.session import Session, profile
 
@@ -199,8 +198,7 @@ class Workbench(Session):
                 batch = resized(made.batch, size)
                 at_size = profile(made.model, batch, **made.step_arguments(), fake=True, name=f"{label}, batch {size}")
             plan = make_plan(at_size.graph, environment=at_size.environment)
-            eager = eager_reservation_bytes(eager_graph(at_size))
-            points.append(Point(size, at_size.resident_bytes, eager, plan.arena_bytes))
+            points.append(point_at(size, at_size, plan))
         return Fit(label, tuple(points))
 
 

@@ -11,6 +11,7 @@ from torch.fx import Node
 from roam_lab.capture.accumulate import accumulate_in_place
 from roam_lab.capture.attempts import trace_step
 from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
+from roam_lab.capture.cuda_workspace import cublas_workspace_bytes, staging_bytes
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.gradients import gradients_held
 from roam_lab.capture.inputs import batch_signature, model_digest
@@ -26,6 +27,7 @@ from roam_lab.errors import DataDependentError, DeviceError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph
 from roam_lab.ir.op_log import OpLog
+from roam_lab.ir.training_run import TrainingRun
 
 MOST_UNDONE_BYTES = 64 * 2**20
 """Of parameters, buffers and state that may be written before a condition inside the step is known."""
@@ -35,15 +37,15 @@ MOST_UNDONE_BYTES = 64 * 2**20
 class Captured:
     """A captured step: the graph to plan, and what is needed to run it again.
 
-    `eager_graph` is the step just as eager PyTorch runs it, tensors only; `graph` adds gradients in place where eager
-    does not, and counts the memory that ops take for themselves.
+    `eager` is the step just as eager PyTorch runs it: a graph of tensors only, and beside it what CUDA takes for
+    itself; `graph` adds gradients in place where eager does not, and counts the memory that ops take for themselves.
     `batch`: what a batch must look like; `model`: a digest of the model's tensors; `where`: the step's device.
     `conditions`: on values, under which the captured way is right. `undone`: the inputs that ops before a condition
     inside the step write; they are put back where it does not hold.
     """
 
     step: Step
-    eager_graph: Graph
+    eager: TrainingRun
     trace: Trace
     batch: str
     model: str
@@ -58,8 +60,13 @@ class Captured:
 
     @property
     def device(self) -> str:
-        """ "cpu" or "cuda"."""
+        """Its type: cpu or cuda."""
         return self.where.type
+
+    @property
+    def eager_graph(self) -> Graph:
+        """The step just as eager PyTorch runs it, tensors only."""
+        return self.eager.graph
 
     @property
     def environment(self) -> dict[str, str]:
@@ -69,7 +76,7 @@ class Captured:
     @property
     def resident(self) -> dict[str, int]:
         """Bytes that are always there: parameter, buffer, state, batch, constant."""
-        return self.step.resident_bytes
+        return {kind: sum(sizes) for kind, sizes in self.step.resident.items()}
 
 
 def step_device(model: torch.nn.Module, device: str | torch.device | None = None) -> torch.device:
@@ -112,7 +119,7 @@ def capture_step(
     kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     name = name or type(model).__name__
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
-    eager_graph = build_step(trace.module, name, dict(kinds), where, workspace=False, held=kept).graph
+    eager = _eager(build_step(trace.module, name, dict(kinds), where, workspace=False, held=kept), where)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
@@ -123,7 +130,12 @@ def capture_step(
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)
     signature = batch_signature(batch, where.type)
-    return Captured(built, eager_graph, trace, signature, model_digest(model), where, conditions, undone)
+    return Captured(built, eager, trace, signature, model_digest(model), where, conditions, undone)
+
+
+def _eager(step: Step, device: torch.device) -> TrainingRun:
+    temporaries = {index: size for index, node in enumerate(step.nodes) if (size := staging_bytes(node))}
+    return TrainingRun(step.graph, step.resident, temporaries, cublas_workspace_bytes(device))
 
 
 def _hold_against(trace: Trace, log: OpLog | None) -> None:

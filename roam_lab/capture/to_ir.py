@@ -26,13 +26,13 @@ class Step:
     """The graph, and beside it the traced node of each of its ops and the storage of each traced tensor.
 
     `storage_of`: node -> storage indices of its tensor values (None: resident); views and host arithmetic are
-    nodes without an op of their own.
+    nodes without an op of their own. `resident`: kind -> bytes of each storage that is always there.
     """
 
     graph: Graph
     nodes: tuple[Node, ...]
     storage_of: dict[Node, tuple[int | None, ...]]
-    resident_bytes: dict[str, int]
+    resident: dict[str, tuple[int, ...]]
 
 
 def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
@@ -191,7 +191,7 @@ def build_step(
     inside the step -> the nodes that read its others. `held`: node -> nodes whose storages live until it has run.
     """
     builder = _Builder(device, workspace, checks or {})
-    resident_bytes: dict[str, int] = {}
+    sizes: dict[str, list[int]] = {}
     seen: set[int] = set()
     results: list[Node] = []
     for node in module.graph.nodes:
@@ -207,8 +207,7 @@ def build_step(
                 unused = resident.get(node) == "state" and not node.users  # of a parameter without gradient
                 if storage_key(tensor) not in seen and not unused and is_on(tensor, device):
                     seen.add(storage_key(tensor))
-                    kind = resident.get(node, "constant")
-                    resident_bytes[kind] = resident_bytes.get(kind, 0) + tensor.untyped_storage().nbytes()
+                    sizes.setdefault(resident.get(node, "constant"), []).append(tensor.untyped_storage().nbytes())
         elif node.op == "output":
             results = node.all_input_nodes
         elif node.op == "call_function":
@@ -221,12 +220,12 @@ def build_step(
     outputs = {builder.index_of[key] for result in results for key in builder.keys_of.get(result, ())}
     graph = Graph(
         name=name,
-        resident_bytes=sum(resident_bytes.values()),
+        resident_bytes=sum(map(sum, sizes.values())),
         storages=tuple(_storages(builder, outputs)),
         ops=tuple(builder.ops),
     )
     storage_of = {node: tuple(builder.index_of[key] for key in keys) for node, keys in builder.keys_of.items()}
-    return Step(graph, tuple(builder.nodes), storage_of, resident_bytes)
+    return Step(graph, tuple(builder.nodes), storage_of, {kind: tuple(each) for kind, each in sizes.items()})
 
 
 def _storages(builder: _Builder, outputs: set[int | None]) -> Iterator[Storage]:

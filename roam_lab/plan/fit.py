@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from roam_lab.layout.caching.settings import AllocatorSettings
+from roam_lab.layout.caching.training_run import least_bytes, simulate
+from roam_lab.plan.plan import Plan
+from roam_lab.plan.profile import Profile
 
 Run = Literal["eager", "planned"]
 RUNS: tuple[Run, ...] = ("eager", "planned")
@@ -40,18 +46,42 @@ DEVICES = (
 class Point:
     """What one captured and planned batch size needs. All predicted, in bytes.
 
-    `eager_bytes`: what PyTorch's caching allocator would reserve for the captured order (simulated);
-    `planned_bytes`: the plan's arena. Both lie on top of `resident_bytes`.
+    `eager_bytes`: what PyTorch's caching allocator reserves over some steps in captured order (simulated);
+    `planned_bytes`: the plan's arena. On CUDA, workspaces of cuBLAS are in both. `eager_least_bytes`: with how little
+    eager runs, where the allocator has to give back what it caches (None: not known, taken as `eager_bytes`). All three
+    lie on top of `resident_bytes`.
     """
 
     batch: int
     resident_bytes: int
     eager_bytes: int
     planned_bytes: int
+    eager_least_bytes: int | None = None
 
     def need(self, run: Run) -> int:
         """Bytes of the whole step, resident included."""
         return self.resident_bytes + (self.eager_bytes if run == "eager" else self.planned_bytes)
+
+    def least(self, run: Run) -> int:
+        """Bytes without which the step does not run, resident included."""
+        if run == "planned" or self.eager_least_bytes is None:
+            return self.need(run)
+        return self.resident_bytes + self.eager_least_bytes
+
+
+def point_at(batch: int, profile: Profile, plan: Plan) -> Point:
+    """The needs at the batch size at which `profile` was captured; the allocator has the settings of the user's
+    environment."""
+    run, settings = profile.training_run, AllocatorSettings.of_environment()
+    held, least = simulate(run, settings), least_bytes(run, settings)
+    workspace = run.workspace_bytes if held.workspace else 0  # a planned step runs in one thread
+    return Point(
+        batch,
+        profile.resident_bytes,
+        held.reserved - held.resident,
+        plan.arena_bytes + workspace,
+        least - held.resident,
+    )
 
 
 @dataclass(frozen=True)
@@ -61,6 +91,8 @@ class Fit:
     Between two captured sizes the need is interpolated, beyond them extrapolated, by straight lines: activations
     grow with the batch, everything else stays. Eager never needs less than the plan, whose peak is at most eager's:
     what its allocator loses goes up and down with the batch, and a line through two losses would foretell gains.
+    A batch fits where the least does with which it runs: before eager gives up, it gives back what is cached. At a
+    captured size the allocator was simulated under such limits; the least elsewhere lies on lines, too.
     `ValueError` without points or with a size given twice.
     """
 
@@ -74,20 +106,24 @@ class Fit:
             raise ValueError(f"batch sizes must ascend from 1, not {sizes}")
 
     def need(self, batch: int, run: Run) -> int:
-        """Predicted bytes of the whole step at a batch size."""
-        line = self._line(batch, run)
-        return line if run == "planned" else max(line, self._line(batch, "planned"))
+        """Predicted bytes of the whole step at a batch size, where there is memory enough."""
+        line = self._line(batch, [point.need(run) for point in self.points])
+        return line if run == "planned" else max(line, self.need(batch, "planned"))
 
-    def _line(self, batch: int, run: Run) -> int:
+    def least(self, batch: int, run: Run) -> int:
+        """Predicted bytes without which a step of this batch size does not run."""
+        line = self._line(batch, [point.least(run) for point in self.points])
+        return line if run == "planned" else max(line, self.least(batch, "planned"))
+
+    def _line(self, batch: int, needs: Sequence[int]) -> int:
         points = self.points
         if len(points) == 1:
-            (only,) = points
-            fixed = min(only.resident_bytes, only.need(run))
-            return fixed + math.ceil((only.need(run) - fixed) * batch / only.batch)
+            fixed = min(points[0].resident_bytes, needs[0])
+            return fixed + math.ceil((needs[0] - fixed) * batch / points[0].batch)
         right = next((at for at, point in enumerate(points) if point.batch >= batch), len(points) - 1)
-        low, high = points[max(right, 1) - 1], points[max(right, 1)]
-        slope = (high.need(run) - low.need(run)) / (high.batch - low.batch)
-        return max(math.ceil(low.need(run) + slope * (batch - low.batch)), points[0].resident_bytes)
+        at = max(right, 1)
+        slope = (needs[at] - needs[at - 1]) / (points[at].batch - points[at - 1].batch)
+        return max(math.ceil(needs[at - 1] + slope * (batch - points[at - 1].batch)), points[0].resident_bytes)
 
     def captured(self, batch: int) -> bool:
         """Whether this very size was captured: no line was drawn to get its need."""
@@ -96,21 +132,21 @@ class Fit:
     def largest_batch(self, device: Device, run: Run) -> int:
         """The largest batch that fits on `device`, at most MOST_BATCH; 0: not even one sample does."""
         room = device.memory_bytes - device.overhead_bytes
-        if self.need(1, run) > room:
+        if self.least(1, run) > room:
             return 0
         low, high = 1, 2
-        while high <= MOST_BATCH and self.need(high, run) <= room:
+        while high <= MOST_BATCH and self.least(high, run) <= room:
             low, high = high, 2 * high
         if low == MOST_BATCH:
             return MOST_BATCH
         while high - low > 1:
             middle = (low + high) // 2
-            low, high = (middle, high) if self.need(middle, run) <= room else (low, middle)
+            low, high = (middle, high) if self.least(middle, run) <= room else (low, middle)
         return low
 
     def fits(self, device: Device, batch: int, run: Run) -> bool:
         """Whether a step of this batch size fits on `device`."""
-        return self.need(batch, run) <= device.memory_bytes - device.overhead_bytes
+        return self.least(batch, run) <= device.memory_bytes - device.overhead_bytes
 
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data; sizes in bytes."""
@@ -119,6 +155,7 @@ class Fit:
             "points": [
                 {"batch": point.batch, "resident_bytes": point.resident_bytes}
                 | {f"{run}_bytes": point.need(run) for run in RUNS}
+                | {"eager_least_bytes": point.least("eager")}
                 for point in self.points
             ],
             "devices": [

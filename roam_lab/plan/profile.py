@@ -10,6 +10,9 @@ from typing import Any
 
 from roam_lab.ir import Graph, captured_order, live_curve, save_graph
 from roam_lab.ir.measured import MeasuredCurve
+from roam_lab.ir.training_run import TrainingRun
+from roam_lab.layout.caching.settings import AllocatorSettings
+from roam_lab.layout.caching.training_run import Reservation, simulate
 from roam_lab.plan.plan import Plan
 from roam_lab.plan.planner import make_plan
 
@@ -24,6 +27,7 @@ class Profile:
     gradients out of place, and what ops take for themselves is not counted): a profile's captured figures are
     eager's, those of a plan are of `graph` in the same order. Reports call them "eager" and "captured".
     `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
+    `eager_run`, where given: `eager_graph` with every resident storage and what CUDA takes for itself.
     `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
     """
 
@@ -33,6 +37,7 @@ class Profile:
     measured: MeasuredCurve | None = None
     differences: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    eager_run: TrainingRun | None = None
 
     @cached_property
     def captured_peak_bytes(self) -> int:
@@ -49,6 +54,17 @@ class Profile:
     def resident_bytes(self) -> int:
         """Bytes that are always there: the sum of `resident`."""
         return sum(self.resident.values())
+
+    @property
+    def training_run(self) -> TrainingRun:
+        """`eager_run`; where it is not known, as if the storages of a kind were one."""
+        resident = {kind: (size,) for kind, size in self.resident.items()}
+        return self.eager_run or TrainingRun(self.eager_graph or self.graph, resident)
+
+    def reservation(self, settings: AllocatorSettings | None = None) -> Reservation:
+        """What PyTorch's CUDA caching allocator holds over some eager steps, by simulation; `settings` None: the user's
+        own, of the environment variable that PyTorch reads."""
+        return simulate(self.training_run, settings or AllocatorSettings.of_environment())
 
     def __repr__(self) -> str:
         resident = ", ".join(f"{kind} {size / 2**20:,.1f}" for kind, size in self.resident.items()) or "none"

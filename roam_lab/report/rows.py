@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
+from roam_lab.ir.training_run import TrainingRun
+from roam_lab.layout.caching.settings import AllocatorSettings
+from roam_lab.layout.caching.training_run import STEPS, Reservation, simulate
 from roam_lab.plan.plan import plan_to_data
-from roam_lab.registry import find
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
@@ -79,16 +81,38 @@ def captured_sentence(plan: Plan, profile: Profile | None) -> str:
     )
 
 
-def eager_reservation_bytes(graph: Graph) -> int:
-    """What PyTorch's CUDA caching allocator would reserve for the captured order, by simulation."""
-    strategy = find("layout", "caching_allocator")
-    layout = strategy.function(lifetimes(graph, captured_order(graph)), **strategy.accept({}))
-    return int(layout.arena_bytes)
+def reservation(plan: Plan, profile: Profile | None = None) -> Reservation:
+    """What PyTorch's CUDA caching allocator would hold over some steps in captured order, by simulation, under the
+    settings of the user's environment. `profile`: what the plan is of; without it residents are taken for one storage.
+
+    Raises InputError for a bare plan.
+    """
+    if profile is not None:
+        return profile.reservation()
+    graph = graph_of(plan)
+    return simulate(TrainingRun(graph, {"resident": (graph.resident_bytes,)}), AllocatorSettings.of_environment())
+
+
+def reservation_rows(name: str, held: Reservation) -> list[Row]:
+    """The simulated reservation above what is resident; `name`: whose it is. Settings that the simulation does not
+    follow are named."""
+    note = " ".join([f"above resident, simulated caching allocator, {STEPS} steps", *unmodelled_settings()])
+    rows = [Row(f"{name} reservation", held.above_resident, note)]
+    if held.workspace:
+        rows.append(
+            Row("cuBLAS workspaces", held.workspace, "reserved, too: one a thread, of which a planned step has one")
+        )
+    return rows
+
+
+def unmodelled_settings() -> tuple[str, ...]:
+    """A sentence for each of the user's allocator settings that the simulation does not follow."""
+    return AllocatorSettings.of_environment().unmodelled
 
 
 def profile_data(profile: Profile) -> dict[str, Any]:
     """A profile's figures as plain JSON data, for `roam profile --json`; sizes in bytes."""
-    graph, eager = profile.graph, eager_graph(profile)
+    graph, eager, held = profile.graph, eager_graph(profile), profile.reservation()
     return {
         "name": graph.name,
         "ops": len(graph.ops),
@@ -96,7 +120,8 @@ def profile_data(profile: Profile) -> dict[str, Any]:
         "resident_bytes": profile.resident_bytes,
         "resident": dict(profile.resident),
         "captured_peak_bytes": profile.captured_peak_bytes,
-        "eager_reservation_bytes": eager_reservation_bytes(eager),
+        "eager_reservation_bytes": held.above_resident,
+        "cublas_workspace_bytes": held.workspace,
         "measured_peak_bytes": None if profile.measured is None else max(profile.measured.live_bytes, default=0),
         "differences": list(profile.differences),
         "alive_at_peak": [asdict(alive) for alive in alive_at_peak(eager, captured_order(eager))],
@@ -111,7 +136,7 @@ def plan_data(plan: Plan) -> dict[str, Any]:
         **plan_to_data(plan, bare=True),
         "name": graph.name,
         "resident_bytes": graph.resident_bytes,
-        "eager_reservation_bytes": eager_reservation_bytes(graph),
+        "eager_reservation_bytes": reservation(plan).above_resident,
     }
 
 
@@ -126,7 +151,7 @@ def profile_rows(profile: Profile) -> list[Row]:
     rows = [
         *resident_rows(profile.resident_bytes, profile.resident),
         Row("eager peak", profile.captured_peak_bytes, "predicted, above resident, as PyTorch runs the step"),
-        Row("eager reservation", eager_reservation_bytes(eager_graph(profile)), "simulated caching allocator"),
+        *reservation_rows("eager", profile.reservation()),
     ]
     if profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
@@ -144,8 +169,7 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
         rows += resident_rows(plan.graph.resident_bytes, profile.resident if profile else {})
     rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, planned graph in eager's order"))
     if plan.graph is not None:
-        reserved = eager_reservation_bytes(eager_graph(profile) if profile else plan.graph)
-        rows.append(Row(f"{captured_name(profile)} reservation", reserved, "simulated caching allocator"))
+        rows += reservation_rows(captured_name(profile), reservation(plan, profile))
     rows += [
         Row("planned peak", plan.peak_bytes, f"{planned} against captured" if planned else ""),
         Row("lower bound", plan.lower_bound_bytes, "of any order; met: optimal" if plan.optimal else _gap_text(plan)),

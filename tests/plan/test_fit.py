@@ -6,9 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roam_lab.plan.fit import DEVICES, RUNS, Device, Fit, Point
+from roam_lab.ir import Graph, Op, Storage
+from roam_lab.ir.training_run import TrainingRun
+from roam_lab.plan import Profile, make_plan
+from roam_lab.plan.fit import DEVICES, RUNS, Device, Fit, Point, point_at
 
 TEN = Device("ten", 10_000, overhead_bytes=1000)
+MIB = 1 << 20
+
+
+def two_phases(first: int, second: int) -> Graph:
+    """A matrix product forward, and one backward after the first result is gone."""
+    product = "aten.mm.default"
+    return Graph(
+        "two",
+        (Storage(first), Storage(second, output=True)),
+        (
+            Op("forward", product, creates=(0,), phase="forward"),
+            Op("look", "aten.view.default", after=(0,), touches=(0,), phase="forward"),
+            Op("backward", product, after=(1,), creates=(1,), phase="backward"),
+        ),
+    )
 
 
 def test_captured_sizes_are_met_exactly() -> None:
@@ -53,9 +71,41 @@ def test_sizes_must_ascend(sizes: tuple[int, ...]) -> None:
         Fit("f", tuple(Point(size, 1, 1, 1) for size in sizes))
 
 
+def test_a_batch_fits_where_the_least_does() -> None:
+    fit = Fit("f", (Point(1, 1000, 3000, 900, 2000), Point(2, 1000, 6000, 1800, 4000)))
+    assert [fit.need(batch, "eager") for batch in (1, 2, 4)] == [4000, 7000, 13_000]
+    assert [fit.least(batch, "eager") for batch in (1, 2, 4)] == [3000, 5000, 9000]
+    assert [fit.largest_batch(TEN, run) for run in RUNS] == [4, 8]
+    assert fit.fits(TEN, 4, "eager")
+    assert not fit.fits(TEN, 5, "eager")
+    assert fit.to_data()["points"][1]["eager_least_bytes"] == 5000
+
+
+def test_a_point_of_a_profile() -> None:
+    profile = Profile(graph=two_phases(9 * MIB, 11 * MIB), resident={"parameter": 3 * MIB})
+    plan = make_plan(profile.graph)
+    point = point_at(3, profile, plan)
+    held = profile.reservation()
+    assert (point.batch, point.resident_bytes) == (3, 3 * MIB)
+    assert point.need("eager") == held.reserved
+    assert point.planned_bytes == plan.arena_bytes
+    assert held.allocated <= point.least("eager") <= held.reserved
+
+
+def test_cublas_has_a_workspace_in_each_thread() -> None:
+    graph = two_phases(9 * MIB, 11 * MIB)
+    run = TrainingRun(graph, {}, workspace_bytes=32 * MIB)
+    point = point_at(1, Profile(graph=graph, eager_run=run), make_plan(graph))
+    plain = point_at(1, Profile(graph=graph), make_plan(graph))
+    assert point.eager_bytes == plain.eager_bytes + 64 * MIB
+    assert point.planned_bytes == plain.planned_bytes + 32 * MIB
+
+
 def test_data() -> None:
     data = Fit("f", (Point(1, 100, 50, 20),), (TEN,)).to_data()
-    assert data["points"] == [{"batch": 1, "resident_bytes": 100, "eager_bytes": 150, "planned_bytes": 120}]
+    assert data["points"] == [
+        {"batch": 1, "resident_bytes": 100, "eager_bytes": 150, "planned_bytes": 120, "eager_least_bytes": 150}
+    ]
     (device,) = data["devices"]
     assert device["largest_batch_planned"] > device["largest_batch_eager"] > 0
 

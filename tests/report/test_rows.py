@@ -7,6 +7,7 @@ import pytest
 from roam_lab.errors import InputError
 from roam_lab.ir import captured_order
 from roam_lab.ir.measured import MeasuredCurve
+from roam_lab.ir.training_run import TrainingRun
 from roam_lab.plan import Certificate, Profile, make_plan
 from roam_lab.report import rows as said
 from tests.report.graphs import KIB, branches, chain, eager_branches
@@ -29,8 +30,37 @@ def test_plan_rows_hold_every_figure():
     assert found["lower bound"].note == "of any order; met: optimal"
     assert found["arena"].size_bytes == plan.arena_bytes
     assert found["resident + arena"].size_bytes == 10 * KIB + plan.arena_bytes
-    # 4 KiB from a 2 MiB segment for small requests, as are both of 100 KiB
-    assert found["eager reservation"].size_bytes == 2 * 2**20
+    # all come from one segment of 2 MiB for small requests: 4 KiB, both of 100 KiB, and what is resident
+    assert found["eager reservation"].size_bytes == 2 * 2**20 - 10 * KIB
+    assert "cuBLAS workspaces" not in found
+
+
+def test_workspaces_are_told_apart():
+    graph = dataclasses.replace(
+        branches(), ops=tuple(dataclasses.replace(op, target="aten.mm.default") for op in branches().ops)
+    )
+    run = TrainingRun(graph, {"parameter": (8 * KIB,)}, workspace_bytes=32 * 2**20)
+    profile = Profile(graph=graph, resident={"parameter": 8 * KIB}, eager_run=run)
+    found = by_label(said.profile_rows(profile))
+    threads = len({op.phase == "backward" for op in graph.ops})
+    assert found["cuBLAS workspaces"].size_bytes == threads * 32 * 2**20
+    assert found["eager reservation"].size_bytes == 2 * 2**20 - 8 * KIB
+    data = said.profile_data(profile)
+    assert data["cublas_workspace_bytes"] == threads * 32 * 2**20
+    assert data["eager_reservation_bytes"] == 2 * 2**20 - 8 * KIB
+
+
+def test_the_users_allocator_settings_decide(monkeypatch):
+    profile = Profile(graph=branches(), resident={"parameter": 8 * KIB})
+    monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True,backend:cudaMallocAsync")
+    row = by_label(said.profile_rows(profile))["eager reservation"]
+    assert row.note.endswith(
+        "The allocator's setting backend:cudaMallocAsync is not simulated; take it out to compare."
+    )
+    big = dataclasses.replace(branches(), resident_bytes=11 * 2**20)
+    assert said.reservation(make_plan(big)).reserved == 22 * 2**20  # a page of 20 MiB, one of 2 MiB
+    monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF")
+    assert said.reservation(make_plan(big)).reserved == 14 * 2**20
 
 
 def test_eager_and_captured_are_told_apart():

@@ -42,7 +42,7 @@ def headline(plan: Plan, verification: Verification | None) -> str:
 def cards(plan: Plan, profile: Profile | None, verification: Verification | None) -> str:
     """The figures at a glance."""
     graph = said.graph_of(plan)
-    eager = said.eager_reservation_bytes(graph if profile is None else said.eager_graph(profile))
+    eager = said.reservation(plan, profile).above_resident
     proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
     shown = [
         (bytes_text(graph.resident_bytes), "always there: weights, optimizer state, batch"),
@@ -98,7 +98,7 @@ def gpus(plan: Plan, fit: Fit | None, batch: int | None) -> str:
 
 def _only_this_step(plan: Plan) -> Fit:
     graph = said.graph_of(plan)
-    point = Point(1, graph.resident_bytes, said.eager_reservation_bytes(graph), plan.arena_bytes)
+    point = Point(1, graph.resident_bytes, said.reservation(plan).above_resident, plan.arena_bytes)
     return Fit(graph.name, (point,), DEVICES)
 
 
