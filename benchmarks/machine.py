@@ -76,9 +76,7 @@ def _processor() -> str:
 
 
 def _memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _device(device: str) -> str:
