@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks.cuda import __doc__ as about
 from benchmarks.cuda import results
+from benchmarks.cuda.device import FAKE
 from benchmarks.cuda.jobs import Job, all_jobs, differing, following
 from benchmarks.cuda.page import write_page
 from benchmarks.cuda.processes import Place, device_here, prepared, run_job
@@ -67,7 +68,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--again", default="", help="stages to run once more, though they are done")
     parser.add_argument("--go-on", action="store_true", help="all stages, also where bits differ")
     parser.add_argument("--plans", type=Path, help="where plans are read, and written where they can be made")
-    parser.add_argument("--page", type=Path, help="write this page from the results, such as docs/cuda.md")
+    parser.add_argument("--page", action="store_true", help="write docs/cuda.md from benchmarks/results")
     parser.add_argument("-o", "--output", type=Path, help="default: benchmarks/results/cuda.jsonl (cuda_fake.jsonl)")
     given = parser.parse_args(words)
     jobs = all_jobs(given.rehearse)
@@ -84,7 +85,7 @@ def main(words: list[str] | None = None) -> int:
     if device is None:
         print(f"bench-cuda: {NO_DEVICE}", file=sys.stderr)
         return 2
-    fake = device == "fake device"
+    fake = device == FAKE
     output = (given.output or RESULTS / f"cuda{'_fake' if fake else ''}.jsonl").resolve()
     others = {line.get("device") for line in results.read(output)} - {device}
     if others:
@@ -100,7 +101,7 @@ def main(words: list[str] | None = None) -> int:
     if not_run:
         print(f"bench-cuda: no time was left for {not_run} cells; run it again to go on", file=sys.stderr)
     if given.page:
-        write_page(given.page, sorted(RESULTS.glob("cuda*.jsonl")))
+        write_page()
     return 0
 
 

@@ -47,8 +47,10 @@ def _step_cells(models: Iterable[tuple[str, int]], optimizers: Iterable[str], dt
                 settings = of_model(model, batch, optimizer, dtype)
                 name = name_of(settings)
                 jobs.append(Job("plan", name, 180.0, settings))
-                for run in ("eager", "eager again", "planned"):
-                    jobs.append(Job("step", f"{name} {run}", settings={**settings, "run": run}))
+                jobs += [
+                    Job("step", f"{name} {run}", settings={**settings, "run": run})
+                    for run in ("eager", "eager again", "planned")
+                ]
     return jobs
 
 
@@ -101,7 +103,7 @@ def _full() -> list[Job]:
     jobs += [Job("cuda_graph", name_of(tried), 150.0, tried), Job("mempool", "results at planned addresses")]
     largest = of_model("gpt2", 4, memory_bytes=4 * 2**30)
     jobs += [_by_method("largest", run, largest, 150.0) for run in ("fit", "eager", "planned")]
-    jobs += [Job("memcheck", "gpt2_tiny", 240.0, of_model("gpt2_tiny", 2)), Job("snapshot", "gpt2_tiny", 60.0, tried)]
+    jobs += [Job(stage, "gpt2_tiny", 240.0, of_model("gpt2_tiny", 2)) for stage in ("memcheck", "snapshot")]
     best = ("eager", "planned", "fused", "planned, fused", "compiled, reduce-overhead")
     jobs += _compared("gpt2", 1, "fp32", best) + _compared("gpt2", 8, "fp32", best)
     jobs += _compared("gpt2", 1, "fp32") + _compared("gpt2", 8, "fp32")
@@ -138,9 +140,9 @@ def _rehearsal() -> list[Job]:
     jobs += _step_cells([("resnet_tiny", 2)], ("default",), ("bf16",))
     jobs += [_by_method("times", run, tried) for run in ("eager", "planned")]
     jobs += [Job("cuda_graph", name_of(tried), 150.0, tried), Job("mempool", "results at planned addresses")]
-    largest = of_model("gpt2_tiny", 2, memory_bytes=48 * 2**20)
+    largest = of_model("gpt2_tiny", 2, memory_bytes=128 * 2**20)
     jobs += [_by_method("largest", run, largest, 150.0) for run in ("fit", "eager", "planned")]
-    jobs += [Job("memcheck", "gpt2_tiny", 240.0, tried), Job("snapshot", "gpt2_tiny", 90.0, tried)]
+    jobs += [Job(stage, "gpt2_tiny", 240.0, tried) for stage in ("memcheck", "snapshot")]
     jobs += _compared("gpt2_tiny", 2, "fp32")
     for model in ("bert_tiny", "vit_tiny", "llama_tiny", "resnet_tiny"):
         jobs += _compared(model, 2, "fp32", ("eager", "planned"))

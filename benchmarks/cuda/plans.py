@@ -14,12 +14,22 @@ from typing import Any
 from benchmarks.cuda.child import Cell
 from benchmarks.cuda.device import NotPossible
 from benchmarks.cuda.models import Training
-from roam_lab.capture import capture_step
+from roam_lab.capture import Captured, capture_step
 from roam_lab.errors import MismatchError
 from roam_lab.ir import write_text
-from roam_lab.plan import make_plan
+from roam_lab.plan import Plan, make_plan
 from roam_lab.report.rows import eager_reservation_bytes
 from roam_lab.runtime import PlannedStep, hook
+
+
+def planned(captured: Captured) -> Plan:
+    """The plan of a captured step. Raises NotPossible where a package of the planner's is missing."""
+    try:
+        return make_plan(captured.graph, environment=captured.environment)
+    except ModuleNotFoundError as error:
+        raise NotPossible(
+            f"no plan: {error.name} is not installed here; make the plans where it is, and carry them with --plans"
+        ) from None
 
 
 def plan_path(cell: Cell, name: str) -> Path:
@@ -41,12 +51,7 @@ def make(cell: Cell, name: str, training: Training) -> dict[str, Any]:
     began = time.perf_counter()
     captured = capture_step(training.model, training.optimizer, training.batch, training.step, name=name)
     capture_seconds = time.perf_counter() - began
-    try:
-        plan = make_plan(captured.graph, environment=captured.environment)
-    except ModuleNotFoundError as error:
-        raise NotPossible(
-            f"no plan: {error.name} is not installed here; make the plans where it is, and carry them with --plans"
-        ) from None
+    plan = planned(captured)
     resident = sum(captured.resident.values())
     facts = {
         "made_on": cell.device,

@@ -51,7 +51,7 @@ def run_job(job: Job, place: Place, most_seconds: float) -> results.Line:
     for _ in range(MOST_PROCESSES):
         code = _process(job, place, sorted(skip), limit - (time.monotonic() - began))
         parts = results.parts_of(results.read(place.results)[before:], job.stage, job.cell)
-        for name, line in parts.items():
+        for line in parts.values():
             if line["status"] == "running":
                 ended = "timeout" if code is None else "crashed"
                 results.append(place.results, {**line, "status": ended, "reason": _why(code, limit, place.work)})
@@ -93,20 +93,20 @@ def _process(job: Job, place: Place, skip: list[str], seconds: float) -> int | N
     asked.write_text(json.dumps(data), encoding="utf-8")
     started = place.processes.Process(target=_begin, args=(place.main, str(asked), str(place.work / "log.txt")))
     started.start()
-    started.join(max(0.1, seconds))
-    late = started.is_alive()
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(started.pid, signal.SIGKILL)  # with what it has started
-    if late:
-        started.kill()
-    started.join()
+    late = True
+    try:
+        started.join(max(0.1, seconds))
+        late = started.is_alive()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)  # with what it has started
+        started.join()
     return None if late else started.exitcode
 
 
 def _begin(main: Callable[[str], int], asked: str, log: str) -> None:
     """In the new process: a group of its own, all output to the log, and an end without tearing down the device."""
-    with contextlib.suppress(PermissionError):
-        os.setsid()
+    os.setsid()
     file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(file, 1)
     os.dup2(file, 2)

@@ -49,8 +49,8 @@ def calls(scale: int) -> dict[str, Call]:
     }
 
 
-PAIRS = ("adamw_foreach", "adamw_fused", "foreach_of_one")
-"""Calls that give two results, which have to be equal: one parameter at a time, and all of them in one call."""
+PAIRS = {"adamw_foreach": False, "adamw_fused": True, "foreach_of_one": True}
+"""Calls that give two results, of one tensor at a time and of all in one call: whether plans need them to be equal."""
 
 
 def _updated(size: int, apart: bool = False, **settings: Any) -> list[torch.Tensor]:
@@ -83,13 +83,13 @@ class Recorded(TorchDispatchMode):
 
 
 def placed(values: Any, alignment: int) -> Any:
-    """Every strided tensor of the device in `values` copied to an address that is a multiple of `alignment` bytes, and
+    """Every strided tensor in `values` copied to an address that is a multiple of `alignment` bytes, and
     not of twice as many; its strides are kept."""
     return pytree.tree_map(lambda one: _placed(one, alignment) if isinstance(one, torch.Tensor) else one, values)
 
 
 def _placed(tensor: torch.Tensor, alignment: int) -> torch.Tensor:
-    if not tensor.is_cuda or tensor.layout is not torch.strided or not tensor.numel():
+    if tensor.layout is not torch.strided or not tensor.numel():
         return tensor
     steps = zip(tensor.shape, tensor.stride(), strict=True)
     count = 1 + sum((length - 1) * stride for length, stride in steps)

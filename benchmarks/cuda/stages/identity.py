@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.cuda import plans
 from benchmarks.cuda.child import Cell
 from benchmarks.cuda.device import NO_BITS
-from benchmarks.cuda import plans
 from benchmarks.cuda.models import Training
 from roam_lab.capture import as_step, can_prime
 from roam_lab.capture.snapshot import RandomState
@@ -33,7 +33,7 @@ def run(cell: Cell) -> None:
 
 
 def made(kind: str, name: str) -> Training:
-    """An entry of tests/zoo.py on the device, after the step that makes what only a first step makes, if it needs one."""
+    """An entry of tests/zoo.py on the device, after the step that makes what only a first step makes, if any."""
     torch.manual_seed(0)
     model, batch, loss = MODELS[name if kind == "models" else "tiny"]()
     model.cuda()

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
+from benchmarks.cuda import plans
 from benchmarks.cuda.child import Cell
 from benchmarks.cuda.device import start_measuring
 from benchmarks.cuda.jobs import METHODS
 from benchmarks.cuda.models import training
 from roam_lab.capture import capture_step
 from roam_lab.errors import RoamError
-from roam_lab.plan import make_plan
 from roam_lab.plan.fit import Device, Fit, Point
 from roam_lab.report.rows import eager_reservation_bytes
 from roam_lab.runtime import hook
@@ -73,8 +73,8 @@ def _fits(settings: dict[str, Any], batch: int, planned: bool) -> bool:
         step: Callable[[], Any] = made.run
         if planned:
             captured = capture_step(made.model, made.optimizer, made.batch, made.step)
-            plan = make_plan(captured.graph, environment=captured.environment)
-            hooked = hook(plan, made.model, made.optimizer, step=made.step, on_mismatch="error", check="never")
+            pair = made.model, made.optimizer
+            hooked = hook(plans.planned(captured), *pair, step=made.step, on_mismatch="error", check="never")
             step = lambda: hooked(made.batch)  # noqa: E731
         for _ in range(3):
             step()
@@ -85,7 +85,7 @@ def _fits(settings: dict[str, Any], batch: int, planned: bool) -> bool:
             raise
         return False
     finally:
-        made = step = hooked = None  # type: ignore[assignment]
+        made = step = hooked = pair = None  # type: ignore[assignment]
         start_measuring()
 
 
@@ -94,7 +94,7 @@ def _fit(settings: dict[str, Any], memory: int) -> dict[str, Any]:
     for batch in (settings["batch"], 4 * settings["batch"], 16 * settings["batch"]):
         made = training(settings, batch)
         captured = capture_step(made.model, made.optimizer, made.batch, made.step)
-        plan = make_plan(captured.graph, environment=captured.environment)
+        plan = plans.planned(captured)
         eager = eager_reservation_bytes(captured.eager_graph)
         points.append(Point(batch, sum(captured.resident.values()), eager, plan.arena_bytes))
     fit = Fit(settings["model"], tuple(points))

@@ -41,8 +41,9 @@ def run(cell: Cell) -> None:
 
 def _checked(cell: Cell, checker: str) -> dict[str, object]:
     job = cell.work / "memcheck.json"
-    inner = {"stage": cell.stage, "cell": cell.name, "device": cell.device, "skip": [], "plans": str(cell.plans),
-             "work": str(cell.work), "results": str(cell.results), "settings": {**cell.settings, "inside": True}}  # fmt: skip
+    places = {"work": str(cell.work), "plans": str(cell.plans), "results": str(cell.results)}
+    asked = {"stage": cell.stage, "cell": cell.name, "device": cell.device, "skip": []}
+    inner = {**asked, **places, "settings": {**cell.settings, "inside": True}}
     job.write_text(json.dumps(inner), encoding="utf-8")
     command = [checker, "--tool", "memcheck", "--error-exitcode", "9", sys.executable, "-m", "benchmarks.cuda.child"]
     done = subprocess.run(
