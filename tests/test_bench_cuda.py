@@ -39,7 +39,7 @@ def dies_in_the_second(path):
             with cell.part(name):
                 if name == "two":
                     os.write(1, b"the last words\n")
-                    os.kill(os.getpid(), signal.SIGSEGV)
+                    os.kill(os.getpid(), signal.SIGTERM)
     return 0
 
 
@@ -95,7 +95,7 @@ def test_a_crash_is_a_line_and_the_parts_after_it_run(place):
     line = run_job(Job("s", "cell"), replace(place, main=dies_in_the_second), 30)
     assert statuses(place, "s", "cell") == {"one": "done", "two": "crashed", "three": "done"}
     crashed = results.parts_of(results.read(place.results), "s", "cell")["two"]
-    assert crashed["reason"] == f"signal {signal.SIGSEGV.value}: the last words"
+    assert crashed["reason"] == f"signal {signal.SIGTERM.value}: the last words"
     assert line["status"] == "crashed"
     line = run_job(Job("s", "other"), replace(place, main=dies_at_once), 30)
     assert (line["status"], line["reason"]) == ("crashed", f"signal {signal.SIGKILL.value}")

@@ -23,8 +23,9 @@ HEAD = """# CUDA
 operators and of whole training steps, peaks, times, the largest batch, and other ways to train in less memory. It
 goes on where it was interrupted; `make rehearse-cuda` runs all of its code on tiny models and the fake device of
 tests/fake_cuda."""
-NO_FIGURE = """**No CUDA figure exists yet: what stands below was run on the fake device, whose kernels compute nothing.**
-It shows that every stage runs, and what is asked of the allocator, for tiny models; its times are the host's alone."""
+NO_FIGURE = """**No CUDA figure exists yet: what stands below was run on the fake device, whose kernels compute
+nothing.** It shows that every stage runs, and what is asked of the allocator, for tiny models; its times are the
+host's alone."""
 STATUSES = ("done", "differs", "not possible", "failed", "crashed", "timeout")
 
 

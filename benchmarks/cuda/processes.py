@@ -22,6 +22,7 @@ PRELOADED = ("benchmarks.cuda.preloaded",)
 ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "PYTHONWARNINGS": "ignore:resource_tracker:UserWarning",  # of locks in the process that is forked, and ended
     "PYTORCH_NVML_BASED_CUDA_CHECK": "1",  # so that whoever asks for a device at import does not begin to use it
 }
 MOST_PROCESSES = 8

@@ -79,7 +79,7 @@ def _fits(settings: dict[str, Any], batch: int, planned: bool) -> bool:
         for _ in range(3):
             step()
         torch.cuda.synchronize()
-        return True
+        return not planned or hooked.eager_steps == 0
     except (torch.OutOfMemoryError, RoamError) as error:
         if isinstance(error, RoamError) and not isinstance(error.__cause__, torch.OutOfMemoryError):
             raise
