@@ -261,7 +261,13 @@ def line_of(stage, cell, part=None, device=FAKE, **figures):
     return {"stage": stage, "cell": cell, "device": device, "status": "done", "seconds": 2.0, **more, **figures}
 
 
-FIGURES = {"requested_bytes": 2**20, "allocated_bytes": 2**21, "reserved_bytes": 2**22, "driver_bytes": 2**23}
+FIGURES = {
+    "requested_bytes": 2**20,
+    "allocated_bytes": 2**21,
+    "reserved_bytes": 2**22,
+    "driver_bytes": 2**23,
+    "workspaces_bytes": 0,
+}
 
 
 def test_the_page_says_that_no_cuda_figure_exists():

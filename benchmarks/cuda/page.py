@@ -22,10 +22,15 @@ HEAD = """# CUDA
 `make bench-cuda` on a machine with a GPU asks, stage by stage, what has to be known of the device: bits of single
 operators and of whole training steps, peaks, times, the largest batch, and other ways to train in less memory. It
 goes on where it was interrupted; `make rehearse-cuda` runs all of its code on tiny models and the fake device of
-tests/fake_cuda."""
+tests/fake_cuda.
+
+Sizes are MiB, times milliseconds a step. *Requested* is what tensors asked for, *allocated* what their blocks took,
+*reserved* what the allocator took from the device, *driver* what the device has given away, context and libraries
+included; *workspaces* are cuBLAS's, in all of these."""
 NO_FIGURE = """**No CUDA figure exists yet: what stands below was run on the fake device, whose kernels compute
 nothing.** It shows that every stage runs, and what is asked of the allocator, for tiny models; its times are the
 host's alone."""
+SIZES = ("requested", "allocated", "reserved", "driver", "workspaces")
 STATUSES = ("done", "differs", "not possible", "failed", "crashed", "timeout")
 
 
@@ -123,9 +128,9 @@ def _steps(parts: Parts) -> str:
         plan = plans.get(line["cell"].removesuffix(f" {line['part']}"), {})
         simulated = plan.get("simulated_eager_bytes" if line["part"] != "planned" else "")
         bits = _yes(line.get("identical")) if line["part"] == "planned" else ""
-        sizes = [mib(line[f"{key}_bytes"]) for key in ("requested", "allocated", "reserved", "driver")]
+        sizes = [mib(line[f"{key}_bytes"]) for key in SIZES]
         rows.append([line["cell"], bits, *sizes, mib(simulated), mib(plan.get("arena_bytes")) if bits else ""])
-    head = ["run", "identical", "requested MiB", "allocated", "reserved", "driver", "reserved, simulated", "arena"]
+    head = ["run", "identical", *SIZES, "reserved, simulated", "arena"]
     return _table(head, rows, 2)
 
 
@@ -154,10 +159,9 @@ def _largest(parts: Parts) -> str:
 def _methods(parts: Parts) -> str:
     rows = []
     for line in _of(parts, "compare"):
-        sizes = [mib(line[f"{key}_bytes"]) for key in ("allocated", "reserved", "driver")]
+        sizes = [mib(line[f"{key}_bytes"]) for key in SIZES]
         rows.append([line["cell"], line["events_ms"], line["wall_ms"], *sizes])
-    return _table(["model, batch, type, method", "ms by events", "by the wall", "allocated MiB", "reserved", "driver"],
-                  rows)  # fmt: skip
+    return _table(["model, batch, optimizer, type, method", "ms by events", "by the wall", *SIZES], rows)
 
 
 def _reasons(cells: list[Line], parts: Parts) -> str:

@@ -11,21 +11,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import roam_lab as roam
 from benchmarks.cuda.child import Cell
 from benchmarks.cuda.device import NotPossible
 from benchmarks.cuda.models import Training
-from roam_lab.capture import Captured, capture_step
 from roam_lab.errors import MismatchError
 from roam_lab.ir import write_text
-from roam_lab.plan import Plan, make_plan
-from roam_lab.report.rows import eager_reservation_bytes
+from roam_lab.plan import Plan, Profile
+from roam_lab.report.rows import profile_data
 from roam_lab.runtime import PlannedStep, hook
 
 
-def planned(captured: Captured) -> Plan:
+def captured(training: Training, name: str = "step") -> Profile:
+    """The step, captured and not measured."""
+    return roam.profile(
+        training.model, training.batch, training.optimizer, step=training.step, fake=True, name=name
+    )  # fmt: skip
+
+
+def planned(profile: Profile) -> Plan:
     """The plan of a captured step. Raises NotPossible where a package of the planner's is missing."""
     try:
-        return make_plan(captured.graph, environment=captured.environment)
+        return profile.plan()
     except ModuleNotFoundError as error:
         raise NotPossible(
             f"no plan: {error.name} is not installed here; make the plans where it is, and carry them with --plans"
@@ -49,19 +56,19 @@ def known(cell: Cell, name: str) -> dict[str, Any] | None:
 def make(cell: Cell, name: str, training: Training) -> dict[str, Any]:
     """Capture and plan, and write plan and facts; returns the facts. Raises NotPossible without the packages."""
     began = time.perf_counter()
-    captured = capture_step(training.model, training.optimizer, training.batch, training.step, name=name)
+    profile = captured(training, name)
     capture_seconds = time.perf_counter() - began
-    plan = planned(captured)
-    resident = sum(captured.resident.values())
+    plan, told = planned(profile), profile_data(profile)
+    simulated = told["eager_reservation_bytes"] + told.get("cublas_workspace_bytes", 0)
     facts = {
         "made_on": cell.device,
         "ops": len(plan.order),
-        "resident_bytes": resident,
+        "resident_bytes": profile.resident_bytes,
         "captured_peak_bytes": plan.captured_peak_bytes,
         "peak_bytes": plan.peak_bytes,
         "lower_bound_bytes": plan.lower_bound_bytes,
         "arena_bytes": plan.arena_bytes,
-        "simulated_eager_bytes": resident + eager_reservation_bytes(captured.eager_graph),
+        "simulated_eager_bytes": profile.resident_bytes + simulated,
         "capture_seconds": round(capture_seconds, 2),
         "plan_seconds": round(plan.seconds, 2),
     }

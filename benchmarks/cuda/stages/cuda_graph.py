@@ -30,19 +30,19 @@ def run(cell: Cell) -> None:
     name = name_of(cell.settings)
     with cell.part("bits") as line:
         first, second = training(cell.settings), training(cell.settings)
-        python, _ = plans.hooked(cell, name, first, executor="python")
+        python, _ = plans.hooked(cell, name, first)
         left = _left_by(python, first)
         start_measuring()
         graphed, line["plan"] = plans.hooked(cell, name, second, executor=EXECUTOR)
         right = _left_by(graphed, second)
-        line |= {**peaks(), **identical(lambda: left == right), **_executor(cell, graphed)}
+        line |= {**peaks(), **identical(lambda: left == right), **_executor(graphed)}
         if line["identical"] is False:
             line["status"] = "differs"
     with cell.part("times") as line:
         made = training(cell.settings)
         step, _ = plans.hooked(cell, name, made, executor=EXECUTOR)
         line |= times(lambda: step(made.batch), 20, warm_up=STEPS)
-        line |= _executor(cell, step)
+        line |= _executor(step)
 
 
 def _left_by(step: PlannedStep, made: Any) -> Digests:
@@ -51,9 +51,8 @@ def _left_by(step: PlannedStep, made: Any) -> Digests:
     return found | digests(made.model, made.optimizer)
 
 
-def _executor(cell: Cell, step: PlannedStep) -> dict[str, Any]:
-    """Which executor ran; one that fell back gives the Python one's figures."""
-    told = {"executor": getattr(step, "executor", None), "reasons": step.reasons, "planned_steps": step.planned_steps}
-    if cell.fake:
-        told["reason"] = "the fake device captures no CUDA graph"
-    return told
+def _executor(step: PlannedStep) -> dict[str, Any]:
+    """What kept the step from being a CUDA graph, if anything did: its figures are those of the Python executor then."""
+    notes = [note for note in getattr(step, "notes", []) if "CUDA graph" in note]
+    told = {"graph": not notes, "reasons": step.reasons, "planned_steps": step.planned_steps}
+    return {**told, "reason": "; ".join(notes)} if notes else told

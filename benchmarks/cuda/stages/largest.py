@@ -10,14 +10,13 @@ import torch
 
 from benchmarks.cuda import plans
 from benchmarks.cuda.child import Cell
-from benchmarks.cuda.device import start_measuring
+from benchmarks.cuda.device import NotPossible, start_measuring
 from benchmarks.cuda.jobs import METHODS
 from benchmarks.cuda.models import training
-from roam_lab.capture import capture_step
 from roam_lab.errors import RoamError
-from roam_lab.plan.fit import Device, Fit, Point
-from roam_lab.report.rows import eager_reservation_bytes
+from roam_lab.plan.fit import RUNS, Device
 from roam_lab.runtime import hook
+from roam_lab.workbench import Made, Workbench
 
 MOST = 4096
 SECONDS = 90.0
@@ -72,9 +71,8 @@ def _fits(settings: dict[str, Any], batch: int, planned: bool) -> bool:
         made = training(settings, batch)
         step: Callable[[], Any] = made.run
         if planned:
-            captured = capture_step(made.model, made.optimizer, made.batch, made.step)
-            pair = made.model, made.optimizer
-            hooked = hook(plans.planned(captured), *pair, step=made.step, on_mismatch="error", check="never")
+            pair, plan = (made.model, made.optimizer), plans.planned(plans.captured(made))
+            hooked = hook(plan, *pair, step=made.step, on_mismatch="error", check="never")
             step = lambda: hooked(made.batch)  # noqa: E731
         for _ in range(3):
             step()
@@ -90,14 +88,14 @@ def _fits(settings: dict[str, Any], batch: int, planned: bool) -> bool:
 
 
 def _fit(settings: dict[str, Any], memory: int) -> dict[str, Any]:
-    points = []
-    for batch in (settings["batch"], 4 * settings["batch"], 16 * settings["batch"]):
-        made = training(settings, batch)
-        captured = capture_step(made.model, made.optimizer, made.batch, made.step)
-        plan = plans.planned(captured)
-        eager = eager_reservation_bytes(captured.eager_graph)
-        points.append(Point(batch, sum(captured.resident.values()), eager, plan.arena_bytes))
-    fit = Fit(settings["model"], tuple(points))
+    """As `roam fit` does, at three batch sizes; the allocator's share has no context in it."""
+    made, name = training(settings), settings["model"]
+    bench = Workbench()
+    step = Made(made.model, made.batch, made.optimizer, step=made.step)
+    bench.capture_named(name, step, fake=True, default_plan=False)
+    try:
+        fit = bench.fit(name, [factor * settings["batch"] for factor in (1, 4, 16)])
+    except ModuleNotFoundError as error:
+        raise NotPossible(f"no plan: {error.name} is not installed here") from None
     device = Device("the memory fraction", memory, overhead_bytes=0)
-    return {"memory_bytes": memory, **{f"largest_batch_{run}": fit.largest_batch(device, run)
-                                       for run in ("eager", "planned")}}  # fmt: skip
+    return {"memory_bytes": memory} | {f"largest_batch_{run}": fit.largest_batch(device, run) for run in RUNS}
