@@ -18,6 +18,7 @@ from benchmarks.cuda.device import FAKE, NotPossible
 from benchmarks.cuda.jobs import Job
 from benchmarks.cuda.processes import Place, run_job
 from benchmarks.cuda.stages import largest
+from roam_lab.capture import as_step
 
 
 def job_of(path):
@@ -247,6 +248,34 @@ def test_the_first_operator_that_differs_is_found_in_any_order():
     wrong = first_difference.compare([(("aten::mm", "a"), ("x",))], [(("aten::mm", "a"), ("y",))])
     assert wrong["operator"] == "aten::mm"
     assert first_difference.first_difference(eager, other, fake=True)["operator"] is None
+
+
+def test_a_planned_step_that_agrees_has_no_operator_that_differs():
+    import roam_lab as roam
+
+    def made():
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(6, 16), torch.nn.Dropout(), torch.nn.Linear(16, 2))
+        optimizer = torch.optim.AdamW(model.parameters(), foreach=False)
+        return model, optimizer, as_step(lambda model, batch: model(batch).pow(2).mean())
+
+    batch = torch.randn(4, 6)
+    model, optimizer, step = made()
+    plan = roam.profile(model, batch, optimizer, step=step, fake=True).plan()
+
+    def eager():
+        model, optimizer, step = made()
+        return lambda: step(model, optimizer, batch)
+
+    def planned():
+        model, optimizer, step = made()
+        hooked = roam.hook(plan, model, optimizer, step=step, check="never", on_mismatch="error")
+        hooked.prepare(batch)
+        return lambda: hooked(batch)
+
+    found = first_difference.first_difference(eager, planned, fake=False)
+    assert found["operator"] is None
+    assert found["with_counterpart"] > 0.8 * found["ran"]
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5, 8, 37, 5000])

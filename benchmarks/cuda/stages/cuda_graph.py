@@ -52,7 +52,7 @@ def _left_by(step: PlannedStep, made: Any) -> Digests:
 
 
 def _executor(step: PlannedStep) -> dict[str, Any]:
-    """What kept the step from being a CUDA graph, if anything did: its figures are those of the Python executor then."""
+    """What kept the step from being a CUDA graph, if anything did: its figures are then the Python executor's."""
     notes = [note for note in getattr(step, "notes", []) if "CUDA graph" in note]
     told = {"graph": not notes, "reasons": step.reasons, "planned_steps": step.planned_steps}
     return {**told, "reason": "; ".join(notes)} if notes else told
