@@ -275,7 +275,8 @@ def test_a_planned_step_that_agrees_has_no_operator_that_differs():
 
     found = first_difference.first_difference(eager, planned, fake=False)
     assert found["operator"] is None
-    assert found["with_counterpart"] > 0.8 * found["ran"]
+    assert found["first_without_counterpart"] == "aten::fill"  # eager calls it ones_like
+    assert found["with_counterpart"] == found["ran"] - 1 > 50
 
 
 @pytest.mark.parametrize("limit", [0, 1, 5, 8, 37, 5000])

@@ -17,6 +17,12 @@ Ran = tuple[tuple[str, ...], tuple[str, ...]]
 """(operator and digests of what it was given, digests of what it gave)."""
 
 
+_MAKING = ("aten::empty", "aten::empty_strided", "aten::set", "aten::detach", "aten::clone")
+"""Operators that make tensors and views, as a planned step does before its first op."""
+_OVERWRITING = ("aten::bernoulli", "aten::copy", "aten::fill", "aten::normal", "aten::uniform", "aten::zero")
+"""Operators to which it is nothing what the tensor held that they write."""
+
+
 class _Log(TorchDispatchMode):
     """Every operator that runs inside, by what went in and what came out; the order does not matter to it."""
 
@@ -29,9 +35,14 @@ class _Log(TorchDispatchMode):
         kwargs = kwargs or {}
         if not self.listening:
             return func(*args, **kwargs)
-        outs = {argument.name for argument in func._schema.arguments if argument.is_out}
-        given = [args, {key: value for key, value in kwargs.items() if key not in outs}]
         name = func._schema.name.rstrip("_")  # in place or not, into a place or not
+        if name in _MAKING:
+            return func(*args, **kwargs)
+        outs = {argument.name for argument in func._schema.arguments if argument.is_out}
+        given = [
+            args[1:] if name in _OVERWRITING else args,
+            {key: value for key, value in kwargs.items() if key not in outs},
+        ]
         key = (name, *_digests(given))
         result = func(*args, **kwargs)
         self.ran.append((key, _digests(result)))

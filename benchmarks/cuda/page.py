@@ -65,7 +65,7 @@ def _device(name: str, lines: list[Line]) -> list[str]:
         ("Times", _times(parts)),
         ("The largest batch", _largest(parts)),
         ("Methods", _methods(parts)),
-        ("What could not be run, and what went wrong", _reasons(cells, parts)),
+        ("What could not be run, what went wrong, and notes", _reasons(cells, parts)),
     ):
         if table:
             found += [f"### {title}", table]
@@ -167,6 +167,8 @@ def _methods(parts: Parts) -> str:
 def _reasons(cells: list[Line], parts: Parts) -> str:
     told: dict[str, list[str]] = {}
     for line in [*cells, *parts.values()]:
+        for note in line.get("notes", []):
+            told.setdefault(_plain(note), []).append(f"{line['stage']} {line['cell']}")
         if "reason" in line and not (line.get("part") is None and _has_parts(line, parts)):
             told.setdefault(_plain(line["reason"]), []).append(f"{line['stage']} {line['cell']}")
     return "\n".join(f"- {', '.join(dict.fromkeys(names))}: {reason}" for reason, names in told.items())

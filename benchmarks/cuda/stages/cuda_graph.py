@@ -29,20 +29,21 @@ def run(cell: Cell) -> None:
         return
     name = name_of(cell.settings)
     with cell.part("bits") as line:
-        first, second = training(cell.settings), training(cell.settings)
-        python, _ = plans.hooked(cell, name, first)
-        left = _left_by(python, first)
+        made = training(cell.settings)
+        left = _left_by(plans.hooked(cell, name, made)[0], made)
+        del made
         start_measuring()
-        graphed, line["plan"] = plans.hooked(cell, name, second, executor=EXECUTOR)
-        right = _left_by(graphed, second)
-        line |= {**peaks(), **identical(lambda: left == right), **_executor(graphed)}
+        made = training(cell.settings)
+        graphed, line["plan"] = plans.hooked(cell, name, made, executor=EXECUTOR)
+        right = _left_by(graphed, made)
+        line |= {**peaks(), **identical(lambda: left == right), **_told(graphed)}
         if line["identical"] is False:
             line["status"] = "differs"
     with cell.part("times") as line:
         made = training(cell.settings)
         step, _ = plans.hooked(cell, name, made, executor=EXECUTOR)
         line |= times(lambda: step(made.batch), 20, warm_up=STEPS)
-        line |= _executor(step)
+        line |= _told(step)
 
 
 def _left_by(step: PlannedStep, made: Any) -> Digests:
@@ -51,8 +52,6 @@ def _left_by(step: PlannedStep, made: Any) -> Digests:
     return found | digests(made.model, made.optimizer)
 
 
-def _executor(step: PlannedStep) -> dict[str, Any]:
-    """What kept the step from being a CUDA graph, if anything did: its figures are then the Python executor's."""
-    notes = [note for note in getattr(step, "notes", []) if "CUDA graph" in note]
-    told = {"graph": not notes, "reasons": step.reasons, "planned_steps": step.planned_steps}
-    return {**told, "reason": "; ".join(notes)} if notes else told
+def _told(step: PlannedStep) -> dict[str, Any]:
+    """How the steps ran; `notes` say why they were no CUDA graph, if they were none, and what it holds."""
+    return {"planned_steps": step.planned_steps, "reasons": step.reasons, "notes": list(step.notes)}
