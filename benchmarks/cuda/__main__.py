@@ -65,6 +65,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--rehearse", action="store_true", help="tiny models and few cells, every stage")
     parser.add_argument("--minutes", type=float, default=600.0, help="no job begins after this long")
     parser.add_argument("--stages", help="these alone, such as bits,identity")
+    parser.add_argument("--cells", default="", help="cells alone whose name has this in it, such as gpt2_b1_default")
     parser.add_argument("--again", default="", help="stages to run once more, though they are done")
     parser.add_argument("--go-on", action="store_true", help="all stages, also where bits differ")
     parser.add_argument("--plans", type=Path, help="where plans are read, and written where they can be made")
@@ -96,7 +97,7 @@ def main(words: list[str] | None = None) -> int:
     work.mkdir(parents=True, exist_ok=True)
     output.parent.mkdir(parents=True, exist_ok=True)
     place = Place(output, work, (given.plans or work / "plans").resolve(), device, processes, commit())
-    chosen = [job for job in jobs if job.stage in wanted]
+    chosen = [job for job in jobs if job.stage in wanted and given.cells in job.cell]
     not_run = drive(chosen, place, 60 * given.minutes, again, given.go_on)
     if not_run:
         print(f"bench-cuda: no time was left for {not_run} cells; run it again to go on", file=sys.stderr)

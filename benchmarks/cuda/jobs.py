@@ -48,13 +48,13 @@ def _step_cells(models: Iterable[tuple[str, int]], optimizers: Iterable[str], dt
                 name = name_of(settings)
                 jobs.append(Job("plan", name, 180.0, settings))
                 jobs += [
-                    Job("step", f"{name} {run}", settings={**settings, "run": run})
+                    Job("step", f"{name} {run}", 240.0 if run == "planned" else 90.0, {**settings, "run": run})
                     for run in ("eager", "eager again", "planned")
                 ]
     return jobs
 
 
-def _by_method(stage: str, method: str, settings: dict[str, Any], limit: float = 120.0) -> Job:
+def _by_method(stage: str, method: str, settings: dict[str, Any], limit: float = 180.0) -> Job:
     return Job(stage, f"{name_of(settings)} {method}", limit, {**settings, "method": method})
 
 
@@ -78,7 +78,7 @@ def _compared(model: str, batch: int, dtype: str, methods: Iterable[str] = tuple
         settings = of_model(model, batch, **{"dtype": dtype, **METHODS[method]})
         if method.startswith("planned"):
             jobs.append(Job("plan", name_of(settings), 180.0, settings))
-        limit = 240.0 if method.startswith("compiled") else 120.0
+        limit = 240.0 if method.startswith("compiled") else 180.0
         jobs.append(Job("compare", f"{name_of(of_model(model, batch, dtype=dtype))} {method}", limit,
                         {**settings, "method": method}))  # fmt: skip
     return jobs
@@ -163,7 +163,7 @@ def following(job: Job, lines: Iterable[Line]) -> list[Job]:
         return []
     settings = {**job.settings, DETERMINISTIC: True}
     name = f"{name_of(settings)} {DETERMINISTIC}"
-    return [Job("step", f"{name} {run}", settings={**settings, "run": run}) for run in ("eager", "planned")]
+    return [Job("step", f"{name} {run}", 240.0, {**settings, "run": run}) for run in ("eager", "planned")]
 
 
 def differing(lines: Iterable[Line]) -> list[Job]:
