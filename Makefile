@@ -12,7 +12,7 @@ SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training rivals notebooks picture clean \
-	coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
+	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -129,6 +129,19 @@ rivals: $(STAMP)  ## other projects' planners for bench-planning, in a folder of
 
 bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu
+
+# with a Python of the machine's own: it needs torch 2.11, transformers and this folder, and nothing is installed
+bench-cuda:  ## the first minutes with a GPU: docs/cuda.md (resumable; BENCH_ARGS="--minutes 12", PYTHON=python3.12)
+	PYTHONPATH=. $(PYTHON) -m benchmarks.cuda --page $(BENCH_ARGS)
+
+rehearse-cuda: $(FAKE_CUDA)/libfake.so  ## all of bench-cuda's code on the fake device, with tiny models (gcc)
+	LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) PYTHONPATH=. OMP_NUM_THREADS=1 \
+		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m benchmarks.cuda --rehearse --page $(BENCH_ARGS)
+
+plans-cuda: $(FAKE_CUDA)/libfake.so  ## bench-cuda's plans, for BENCH_ARGS="--plans build/plans_cuda" where no planner is installed
+	LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) PYTHONPATH=. OMP_NUM_THREADS=1 \
+		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m benchmarks.cuda --stages plan,identity --plans build/plans_cuda \
+		-o build/plans_cuda.jsonl $(BENCH_ARGS)
 
 coverage-of-models: $(STAMP)  ## which of 400 models are trained bit for bit: docs/coverage.md (half an hour; resumable)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.coverage.run $(COVERAGE_ARGS)

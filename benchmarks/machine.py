@@ -55,13 +55,12 @@ def _version(package: str) -> tuple[str, str] | None:
 
 
 def commit() -> str | None:
-    """The commit that is measured, marked dirty where files differ from it."""
-    found = subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """The commit that is measured, marked dirty where files differ from it; None where there is no git."""
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
     return found.stdout.strip() or None
 
 
@@ -76,9 +75,7 @@ def _processor() -> str:
 
 
 def _memory() -> int:
-    import psutil
-
-    return int(psutil.virtual_memory().total)
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def _device(device: str) -> str:

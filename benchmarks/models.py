@@ -17,20 +17,20 @@ Made = dict[str, Any]
 LENGTH = 128  # tokens
 
 
-def _gpt2(batch: int) -> Made:
-    """GPT-2 124M: dropout on, input and output embedding tied."""
+def gpt2(batch: int, **config: Any) -> Made:
+    """GPT-2 124M, where `config` says nothing else: dropout on, input and output embedding tied."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    model = GPT2LMHeadModel(GPT2Config(use_cache=False)).train()
+    model = GPT2LMHeadModel(GPT2Config(use_cache=False, **config)).train()
     ids = torch.randint(0, model.config.vocab_size, (batch, LENGTH))
     return {"model": model, "batch": {"input_ids": ids, "labels": ids}}
 
 
-def _bert(batch: int) -> Made:
-    """BERT-base with its masked-language-model head."""
+def bert(batch: int, **config: Any) -> Made:
+    """BERT-base, where `config` says nothing else, with its masked-language-model head."""
     from transformers import BertConfig, BertForMaskedLM
 
-    model = BertForMaskedLM(BertConfig()).train()
+    model = BertForMaskedLM(BertConfig(**config)).train()
     ids = torch.randint(0, model.config.vocab_size, (batch, LENGTH))
     return {"model": model, "batch": {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}}
 
@@ -61,7 +61,7 @@ class Bottleneck(nn.Module):
         return self.last(self.body(x) + self.skip(x))
 
 
-def _resnet50(batch: int) -> Made:
+def resnet50(batch: int) -> Made:
     """ResNet-50 on 224 x 224 images, 1,000 classes: 25.6 M parameters."""
     layers: list[nn.Module] = [
         nn.Conv2d(3, 64, 7, 2, 3, bias=False),
@@ -117,12 +117,12 @@ def _with_optimizer(make: Callable[[int], Made], batch: int, kind: str) -> Made:
 
 
 MODELS: dict[str, tuple[Callable[[int], Made], int]] = {
-    "gpt2_b1": (_gpt2, 1),
-    "gpt2_b4": (_gpt2, 4),
-    "bert_b1": (_bert, 1),
-    "bert_b4": (_bert, 4),
-    "resnet50_b1": (_resnet50, 1),
-    "resnet50_b8": (_resnet50, 8),
+    "gpt2_b1": (gpt2, 1),
+    "gpt2_b4": (gpt2, 4),
+    "bert_b1": (bert, 1),
+    "bert_b4": (bert, 4),
+    "resnet50_b1": (resnet50, 1),
+    "resnet50_b8": (resnet50, 8),
 }
 KINDS = ("fused", "in_backward")
 for _name, (_make, _batch) in MODELS.items():

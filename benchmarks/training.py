@@ -19,12 +19,12 @@ from typing import Any
 from machine import described, mib, write
 from models import KINDS, MODELS
 
+from roam_lab.capture.device import check_device
 from roam_lab.errors import RoamError
 from roam_lab.ir import read_json
 from roam_lab.runtime.identity import first_differences
 from roam_lab.runtime.measured_run import RunFigures
 from roam_lab.runtime.processes import FreshProcesses
-from roam_lab.runtime.verify_child import check_device
 
 FACTORIES = Path(__file__).with_name("models.py")
 DEFAULT = ("gpt2_b1", "gpt2_b4", "bert_b1", "resnet50_b8")

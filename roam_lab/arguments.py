@@ -74,6 +74,8 @@ def _profile(parser: Parser, face: Face) -> None:
     parser.add_argument("--name", metavar="TEXT", help="name of the graph")
     parser.add_argument("--fake", action="store_true", help="hold no weights and measure nothing: capture only")
     parser.add_argument("--timing", action="store_true", help="time every op, too")
+    where = "where to capture it" if face == "command" else "where it lies; one on the meta device is captured for it"
+    parser.add_argument("--device", metavar="DEVICE", help=f"cpu or cuda: {where}")
 
 
 def _plan(parser: Parser, face: Face) -> None:

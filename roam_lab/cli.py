@@ -90,7 +90,11 @@ def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.session import Session
 
     made = Session(progress).capture_factory(
-        arguments.factory, fake=arguments.fake, timing=arguments.timing, name=arguments.name
+        arguments.factory,
+        fake=arguments.fake,
+        timing=arguments.timing,
+        device=arguments.device,
+        name=arguments.name,
     )
     if arguments.output:
         made.save(arguments.output)

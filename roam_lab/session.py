@@ -37,6 +37,7 @@ def profile(
     *,
     fake: bool = False,
     timing: bool = False,
+    device: str | None = None,
     name: str | None = None,
     progress: Progress | None = None,
     seen: Callable[[Profile], None] | None = None,
@@ -46,15 +47,18 @@ def profile(
     `optimizer`: one, or a tuple; None: AdamW with its defaults over all parameters. `loss`: a function of (model,
     batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your own
     `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the
-    meta device and hold no weights. `timing`: time every op, too. `progress(what, part)` hears what is being done;
-    `seen` hears of the profile as soon as it is made.
+    meta device and hold no weights. `timing`: time every op, too. `device`: where the model lies; one on the meta
+    device is captured as if it lay there. `progress(what, part)` hears what is being done; `seen` hears of the profile
+    as soon as it is made.
 
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
-    step cannot be captured, InputError when it cannot be measured.
+    step cannot be captured, InputError when it cannot be measured, DeviceError when `device` is not there.
     """
     with held(PATIENCE_SECONDS) as check:
         try:
-            return _profile(model, batch, optimizer, loss, step, fake, timing, name, progress or silent, seen, check)
+            return _profile(
+                model, batch, optimizer, loss, step, fake, timing, device, name, progress or silent, seen, check
+            )
         finally:
             gc.collect()  # fake tensors go here and now: an interrupt in one of their callbacks would be lost
 
@@ -67,6 +71,7 @@ def _profile(
     step: StepFunction | None,
     fake: bool,
     timing: bool,
+    device: str | None,
     name: str | None,
     tell: Progress,
     seen: Callable[[Profile], None] | None,
@@ -76,9 +81,12 @@ def _profile(
     import torch
 
     from roam_lab.capture import TrainingStep, as_step, capture_step
+    from roam_lab.capture.device import check_lies_on
     from roam_lab.measure.observed import observe_and_capture
 
     check()
+    if device is not None:
+        check_lies_on(model, device)
     if optimizer is None:
         optimizer = torch.optim.AdamW(model.parameters())
     train_step = as_step(loss, step)
@@ -86,7 +94,7 @@ def _profile(
     remark: str | None = None
     if fake:
         tell("capturing the training step", 0.0)
-        captured = capture_step(model, optimizer, batch, train_step, name=name)
+        captured = capture_step(model, optimizer, batch, train_step, name=name, device=device)
     elif any(parameter.is_meta for parameter in model.parameters()):
         raise InputError("the model is on the meta device and holds no weights to measure with; profile it with fake")
     else:
@@ -183,13 +191,29 @@ class Session:
         return self.profile
 
     def capture_factory(
-        self, spec: str, *, fake: bool = False, timing: bool = False, name: str | None = None
+        self,
+        spec: str,
+        *,
+        fake: bool = False,
+        timing: bool = False,
+        device: str | None = None,
+        name: str | None = None,
     ) -> Profile:
-        """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights."""
+        """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights.
+
+        `device`: where what was made is moved. Raises DeviceError before the factory runs.
+        """
+        from roam_lab.capture.device import ELSEWHERE, check_device
+        from roam_lab.runtime.verify_child import move
+
+        where = None if device is None else check_device(device, ELSEWHERE)
         self.progress(f"running {spec}", 0.0)
         with _on_meta(fake):
             made = made_by(spec)
-        return self.capture(**made, fake=fake, timing=timing, name=name or spec.rpartition(":")[2])
+        if where is not None and not fake:
+            move(made, where)
+        name = name or spec.rpartition(":")[2]
+        return self.capture(**made, fake=fake, timing=timing, device=device, name=name)
 
     def plan_graph(self, graph: Graph | None = None, **settings: Any) -> Plan:
         """Plan `graph` (None: the last profile's), with the settings of `make_plan`. Raises InputError without any."""

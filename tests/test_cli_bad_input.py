@@ -310,6 +310,9 @@ def vector_loss():
 def wide_batch():
     return {**make(), "batch": torch.ones(2, 5)}
 
+def on_cuda():
+    return {**make(), "model": torch.nn.Linear(4, 1).cuda()}
+
 def frozen():
     made = make()
     for parameter in made["model"].parameters():
@@ -357,11 +360,28 @@ def test_torch_does_not_add_a_traceback_of_its_own(train):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
 def test_cuda_where_there_is_none(capsys, train):
     line = refused(capsys, "verify", f"{train}:make", "--device", "cuda")
-    assert line == "roam: cuda: torch finds no CUDA device on this machine; use --device cpu\n"
+    assert line.startswith("roam: cuda: torch finds no CUDA device on this machine (torch ")
+    assert line.endswith("; use --device cpu\n")
+    for more in ([], ["--fake"]):
+        line = refused(capsys, "profile", f"{train}:make", "--device", "cuda", *more)
+        assert line.startswith("roam: cuda: torch finds no CUDA device on this machine (torch ")
+        assert "; capture on the CPU, where other kernels may be chosen, or capture and time it on a machine" in line
+        assert "roam profile --device cuda --timing -o GRAPH.json.gz" in line
+    line = refused(capsys, "profile", f"{train}:on_cuda")
+    assert "on_cuda() raised" in line
+    assert "; capture on the CPU" in line
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
+@pytest.mark.parametrize(("build", "told"), [(None, "is built without CUDA"), ("13.0", "is built for CUDA 13.0")])
+def test_what_is_missing_is_the_build_or_the_device(capsys, train, monkeypatch, build, told):
+    monkeypatch.setattr(torch.version, "cuda", build)
+    assert told in refused(capsys, "profile", f"{train}:make", "--device", "cuda")
 
 
 def test_unknown_devices(capsys, train):
-    assert "tpu9: no such device; use cpu or cuda" in refused(capsys, "verify", f"{train}:make", "--device", "tpu9")
+    for action in ("verify", "profile"):
+        assert "tpu9: no such device; use cpu or cuda" in refused(capsys, action, f"{train}:make", "--device", "tpu9")
 
 
 def test_a_plan_for_another_model(capsys, train, plan_file):

@@ -71,6 +71,15 @@ def test_verify_works_on_copies(shell: Any) -> None:
     assert bench(shell).what_ifs["fine"].identical
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
+def test_a_step_on_cuda_where_there_is_none(shell: Any) -> None:
+    for more in ("", "--fake"):
+        caught = cell(shell, f"x = %roam profile model batch --device cuda {more}")
+        assert "torch finds no CUDA device on this machine" in caught.stderr
+        assert "capture on the CPU" in caught.stderr
+        assert "Traceback" not in caught.stderr
+
+
 def test_export_asks_before_it_writes_over_a_file(shell: Any, tmp_path: Path) -> None:
     path = tmp_path / "fine.roam.json"
     assert f"wrote {path}" in cell(shell, f"x = %roam export {path} --plan fine").stdout

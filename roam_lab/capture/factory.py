@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.device import ELSEWHERE
 from roam_lab.errors import InputError, RoamError
 
 REQUIRED = ("model", "optimizer", "batch")
@@ -42,8 +43,14 @@ def load_factory(spec: str) -> dict[str, Any]:
     except RoamError:
         raise
     except Exception as error:
-        raise InputError(f"{_place(error, path)}: {name}() raised {_told(error)}; fix the factory") from None
+        raise InputError(f"{_place(error, path)}: {name}() raised {_told(error)}; {_remedy(error)}") from None
     return _checked(path, name, made)
+
+
+def _remedy(error: Exception) -> str:
+    """What to do next: a factory that asks for a GPU where there is none is right elsewhere."""
+    asks = any(word in str(error) for word in ("CUDA", "NVIDIA")) and not torch.cuda.is_available()
+    return ELSEWHERE if asks else "fix the factory"
 
 
 def _load_module(path: Path) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, step_device
+from roam_lab.capture.device import check_device
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError, RoamWarning
 from roam_lab.interrupt import held
@@ -23,7 +24,7 @@ from roam_lab.runtime.identity import Digests, digest_each, first_differences, t
 from roam_lab.runtime.measured_run import BoundStep, RunFigures, measured_run
 from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
-from roam_lab.runtime.verify_child import bind_eager, bind_planned, check_device, training_step
+from roam_lab.runtime.verify_child import bind_eager, bind_planned, training_step
 
 
 def verify_file(

@@ -18,11 +18,12 @@ import numpy
 import torch
 
 from roam_lab.capture import TrainingStep, optimizers_of
+from roam_lab.capture.device import check_device
 from roam_lab.capture.factory import load_factory, one_line
 from roam_lab.capture.step import as_step
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import traceback_user_line
-from roam_lab.errors import DeviceError, RoamError, RoamWarning
+from roam_lab.errors import RoamError, RoamWarning
 from roam_lab.runtime.everything import digests_now, tensors_now
 from roam_lab.runtime.identity import digest_each
 from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
@@ -39,17 +40,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def check_device(name: str) -> torch.device:
-    """The device called `name`. Raises DeviceError where this machine has none."""
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise DeviceError(f"{name}: no such device; use cpu or cuda") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(f"{name}: torch finds no CUDA device on this machine; use --device cpu")
-    return device
-
-
 def make(request: dict[str, Any]) -> dict[str, Any]:
     """Seed, call the factory and move what it made to the device."""
     device = check_device(request["device"])
@@ -60,11 +50,12 @@ def make(request: dict[str, Any]) -> dict[str, Any]:
     seed_everything(request["seed"])
     made = load_factory(request["factory"])
     if device.type != "cpu":
-        _move(made, device)
+        move(made, device)
     return made
 
 
-def _move(made: dict[str, Any], device: torch.device) -> None:
+def move(made: dict[str, Any], device: torch.device) -> None:
+    """Move what a factory made, in place: model, optimizer state and batch."""
     made["model"].to(device)
     for optimizer in optimizers_of(made["optimizer"]):
         for parameter, values in optimizer.state.items():

@@ -61,6 +61,18 @@ def test_the_figures_are_the_plans(plan: Plan) -> None:
     assert "proven: no order needs less" in page
 
 
+def test_what_was_captured_on_the_cpu_is_named(plan: Plan) -> None:
+    told = "This step was captured on the CPU: CUDA may choose other kernels"
+    page = brief_html(plan)
+    assert told in page
+    updates = sum(op.phase == "update" for op in plan.graph.ops if plan.graph)
+    assert f"one by one here and many in a call there ({updates:,} ops)" in page
+    assert "Kernels of another device may keep other tensors" not in page
+    on_cuda = brief_html(replace(plan, environment={"device": "cuda"}))
+    assert told not in on_cuda
+    assert "Kernels of another device may keep other tensors" in on_cuda
+
+
 def test_eager_and_captured_are_told_apart_once(plan: Plan) -> None:
     assert plan.graph is not None
     more = replace(plan.graph.storages[0], bytes=plan.graph.storages[0].bytes + 2**20)

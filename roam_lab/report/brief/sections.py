@@ -9,6 +9,7 @@ from roam_lab.ir import captured_order
 from roam_lab.plan.fit import DEVICES, RUNS, Fit, Point
 from roam_lab.report import rows as said
 from roam_lab.report.legal import xml_text
+from roam_lab.report.other_kernels import captured_on_cpu
 from roam_lab.report.text import plan_text
 from roam_lab.report.units import bytes_text, change_text, exact_text
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from roam_lab.runtime.verification import Verification
 
 
+ANOTHER_DEVICE = (
+    "Kernels of another device may keep other tensors than those captured here; capture on that device to be sure."
+)
 SHORT = 20
 """Cells of up to this many letters are not broken into lines."""
 
@@ -110,7 +114,7 @@ def assumptions(plan: Plan, profile: Profile | None, fit: Fit | None, verificati
         f"Without the plan: what PyTorch's CUDA caching allocator would reserve, by simulation: {order}.",
         "With the plan: the arena, whose addresses are all fixed beforehand; it has no fragmentation beyond that.",
         "Of each GPU, 1 GiB is taken as lost to the driver's context and kernels. Prices are examples, not offers.",
-        "Kernels of another device may keep other tensors than those captured here; capture on that device to be sure.",
+        captured_on_cpu(said.graph_of(plan), plan.environment) or ANOTHER_DEVICE,
     ]
     if fit is not None:
         sizes = ", ".join(f"{point.batch:,}" for point in fit.points)

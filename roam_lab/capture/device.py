@@ -1,0 +1,44 @@
+"""Which device is asked for, and what to do where this machine has none."""
+
+from __future__ import annotations
+
+import torch
+
+from roam_lab.errors import DeviceError, InputError
+
+ELSEWHERE = (
+    "capture on the CPU, where other kernels may be chosen, or capture and time it on a machine with a GPU "
+    "(roam profile --device cuda --timing -o GRAPH.json.gz) and plan that file here"
+)
+"""What is left to somebody who wants a CUDA step captured."""
+
+
+def check_device(name: str, instead: str = "use --device cpu") -> torch.device:
+    """The device called `name`. Raises DeviceError, which says what to do `instead`, where this machine has none."""
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise DeviceError(f"{name}: no such device; use cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise DeviceError(f"{name}: {no_cuda()}; {instead}")
+    return device
+
+
+def no_cuda() -> str:
+    """What is missing, the build of torch or the device."""
+    built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
+    return f"torch finds no CUDA device on this machine (torch {torch.__version__} is built {built})"
+
+
+def check_lies_on(model: torch.nn.Module, name: str) -> None:
+    """That a step of `model` can be captured on the device called `name`.
+
+    Raises DeviceError where this machine has none, InputError where the model lies elsewhere and is not on meta.
+    """
+    wanted = check_device(name, ELSEWHERE)
+    own = {parameter.device.type for parameter in model.parameters()} - {"meta", wanted.type}
+    if own:
+        raise InputError(
+            f"the model lies on {', '.join(sorted(own))}, not on {wanted.type}; move it there with its batch, and make "
+            "its optimizer anew, before it is profiled"
+        )
