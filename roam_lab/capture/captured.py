@@ -12,7 +12,7 @@ from roam_lab.capture.accumulate import accumulate_in_place
 from roam_lab.capture.attempts import trace_step
 from roam_lab.capture.conditions import Placed, checks_inside, place, written_before_checks
 from roam_lab.capture.cuda_workspace import cublas_workspace_bytes, staging_bytes
-from roam_lab.capture.device import ELSEWHERE, no_cuda
+from roam_lab.capture.device import ADVICE, no_cuda
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.gradients import gradients_held
 from roam_lab.capture.inputs import batch_signature, model_digest
@@ -106,7 +106,7 @@ def capture_step(
     """
     where = step_device(model, device)
     if where.type == "cuda" and not torch.cuda.is_available():  # autograd asks for it, also with fakes
-        raise DeviceError(f"{no_cuda()}, and traces no CUDA step without one; {ELSEWHERE}")
+        raise DeviceError(f"{no_cuda()}, and traces no CUDA step without one; {ADVICE}")
     with held(PATIENCE_SECONDS) as check:
         trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, changing)
     _hold_against(trace, log)

@@ -6,7 +6,7 @@ import torch
 
 from roam_lab.errors import DeviceError, InputError
 
-ELSEWHERE = (
+ADVICE = (
     "capture on the CPU, where other kernels may be chosen, or capture and time it on a machine with a GPU "
     "(roam profile --device cuda --timing -o GRAPH.json.gz) and plan that file here"
 )
@@ -35,7 +35,7 @@ def check_lies_on(model: torch.nn.Module, name: str) -> None:
 
     Raises DeviceError where this machine has none, InputError where the model lies elsewhere and is not on meta.
     """
-    wanted = check_device(name, ELSEWHERE)
+    wanted = check_device(name, ADVICE)
     own = {parameter.device.type for parameter in model.parameters()} - {"meta", wanted.type}
     if own:
         raise InputError(

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture.device import ELSEWHERE
+from roam_lab.capture.device import ADVICE
 from roam_lab.errors import InputError, RoamError
 
 REQUIRED = ("model", "optimizer", "batch")
@@ -50,7 +50,7 @@ def load_factory(spec: str) -> dict[str, Any]:
 def _remedy(error: Exception) -> str:
     """What to do next: a factory that asks for a GPU where there is none is right elsewhere."""
     asks = any(word in str(error) for word in ("CUDA", "NVIDIA")) and not torch.cuda.is_available()
-    return ELSEWHERE if asks else "fix the factory"
+    return ADVICE if asks else "fix the factory"
 
 
 def _load_module(path: Path) -> Any:

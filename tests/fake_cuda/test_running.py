@@ -2,6 +2,7 @@
 
 import pytest
 
+from roam_lab.capture.prime import can_prime
 from tests.fake_cuda.device_counts import counted
 from tests.fake_cuda.training import Training
 from tests.zoo import MODELS, OPTIMIZERS, STEPS
@@ -12,9 +13,11 @@ def run(training, steps=3):
     training.eager()
     training.optimizer.zero_grad()
     hooked = training.hooked()
-    for _ in range(steps):
+    first = 0 if can_prime(training.optimizer) else 1  # makes state in its first step, which runs eagerly
+    for _ in range(steps + first):
         hooked(training.batch)
-    assert (hooked.planned_steps, hooked.eager_steps) == (steps, 0), hooked.reasons
+    assert hooked.planned_steps == steps, hooked.reasons
+    assert hooked.eager_steps <= first, hooked.reasons
     return hooked
 
 
