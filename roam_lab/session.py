@@ -203,10 +203,10 @@ class Session:
 
         `device`: where what was made is moved. Raises DeviceError before the factory runs.
         """
-        from roam_lab.capture.device import ELSEWHERE, check_device
+        from roam_lab.capture.device import ADVICE, check_device
         from roam_lab.runtime.verify_child import move
 
-        where = None if device is None else check_device(device, ELSEWHERE)
+        where = None if device is None else check_device(device, ADVICE)
         self.progress(f"running {spec}", 0.0)
         with _on_meta(fake):
             made = made_by(spec)
