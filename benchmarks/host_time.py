@@ -1,4 +1,4 @@
-"""Host time and kernel launches of a step, eager and planned, on the fake CUDA device (tests/fake_cuda/device/README.md).
+"""Host time and kernel launches of a step, eager and planned, on the fake CUDA device (tests/fake_cuda/device/).
 
     LD_PRELOAD=OUT/libfake.so LD_LIBRARY_PATH=OUT python benchmarks/host_time.py [NAME ...] [--rounds 8] [-o FILE.json]
 
@@ -35,18 +35,20 @@ def _narrow(name: str) -> dict[str, Any]:
     import transformers as hf
 
     ids = torch.randint(0, 61, (1, 16))
-    images = torch.randn(1, 3, 32, 32)
+    images = torch.randn(1, 3, 64, 64)
     if name == "gpt2":
-        config = hf.GPT2Config(vocab_size=61, n_positions=16, n_embd=24, use_cache=False, bos_token_id=1, eos_token_id=2)
+        config = hf.GPT2Config(
+            vocab_size=61, n_positions=16, n_embd=96, use_cache=False, bos_token_id=1, eos_token_id=2
+        )
         return {"model": hf.GPT2LMHeadModel(config).train(), "batch": {"input_ids": ids, "labels": ids}}
-    width = {"hidden_size": 24, "intermediate_size": 48}
+    width = {"hidden_size": 96, "intermediate_size": 192}
     if name == "bert":
         config = hf.BertConfig(vocab_size=61, max_position_embeddings=16, **width)
         batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}
         return {"model": hf.BertForMaskedLM(config).train(), "batch": batch}
     if name == "vit":
         batch = {"pixel_values": images, "labels": torch.randint(0, 2, (1,))}
-        return {"model": hf.ViTForImageClassification(hf.ViTConfig(image_size=32, **width)).train(), "batch": batch}
+        return {"model": hf.ViTForImageClassification(hf.ViTConfig(image_size=64, **width)).train(), "batch": batch}
     made = MODELS["resnet50_b1"][0](1)
     return {**made, "batch": (images, made["batch"][1])}
 

@@ -196,6 +196,7 @@ class Compiled:
         if self._function is not None:
             self._function.__globals__.clear()  # also where the traceback of a failed step still holds the function
         self._function, self._bound, self._unproven = None, None, {}
+        self.residents.forget()
 
     def _check_places(self) -> None:
         """After the first run: an op that gave its output other memory or another form has broken the plan."""

@@ -146,7 +146,7 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if change.kind in ("way", "batch") else other
                     continue
-            if gradients_left(self.model, compiled, leaves):
+            if gradients_left(self.model, self._tree, compiled, leaves):
                 reason = Reason("gradients are left from before the step, which adds to them")
                 break
             other = compiled.goes_otherwise(batch)
@@ -261,7 +261,7 @@ class PlannedStep:
             if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
                 optimizer._opt_called = True  # type: ignore[attr-defined]
         loss = compiled.run(batch)
-        for parameter in self.model.parameters():
+        for parameter in self._tree.parameters():
             if parameter.grad is not None:  # of an eager step before; those of this one are not kept
                 parameter.grad = None
         return loss
