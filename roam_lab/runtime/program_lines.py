@@ -12,6 +12,7 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture import Captured
+from roam_lab.capture.host_values import READ
 from roam_lab.capture.moves import is_check, writes_statistics
 from roam_lab.capture.multi_tensor import joined
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
@@ -193,6 +194,8 @@ class ProgramLines:
                 self.lines.append(self.call(otherwise, node.args, dict(node.kwargs)))
                 self.last_check = len(self.lines)
                 return
+            if node.target is READ and not node.users and node not in self.read_by_checks:
+                return  # a number that is known before the step, or that nobody reads: the host need not wait for it
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users or node in self.read_by_checks:
                 self.names[node] = f"h{len(self.lines)}_{_plain_name(node)}"
