@@ -56,6 +56,7 @@ __all__ = [
     "UnsupportedOperatorException",
     "autograd_node",
     "below_autograd",
+    "boxed_call",
     "device_waits",
     "fetch_sym_proxy",
     "function_modes",
@@ -125,6 +126,12 @@ def untracked() -> Iterator[None]:
     keys = _C.DispatchKeySet(_C.DispatchKey.AutogradCPU) | _C.DispatchKeySet(_C.DispatchKey.AutogradCUDA)
     with torch.no_grad(), _C._ExcludeDispatchKeyGuard(keys):
         yield
+
+
+def boxed_call(op: OpOverload) -> Callable[..., Any]:
+    """What `op(...)` calls where the op is not written in Python."""
+    found: Callable[..., Any] = op._op
+    return found
 
 
 def has_kernel(name: str, key: str) -> bool:

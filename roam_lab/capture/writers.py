@@ -48,6 +48,8 @@ def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
         return None
     if target in _EMPTY:
         return Writer(None)
+    if target in _SCALAR:
+        return Writer(_SCALAR[target], ("out",))
     if target in _SPECIAL:
         return Writer(_SPECIAL[target])
     if device == "cpu" and target in _CPU_ONLY:
@@ -147,7 +149,7 @@ def _fill_first(outs: Sequence[torch.Tensor], value: Any, *_: Any, **__: Any) ->
 
 
 def _scalar(function: Callable[..., torch.Tensor]) -> Callable[..., Any]:
-    """`aten.mul.Scalar` wraps its number as a tensor and calls the tensor form, as the Python function does."""
+    """`aten.add.Scalar` wraps its number as a tensor and calls the tensor form, as the Python function does."""
 
     def write(outs: Sequence[torch.Tensor], source: torch.Tensor, number: Any, alpha: Any = 1) -> None:
         if alpha == 1:
@@ -240,9 +242,8 @@ _EMPTY = {
     aten.new_empty.default,
     aten.new_empty_strided.default,
 }
+_SCALAR: dict[Any, Callable[..., Any]] = {aten.mul.Scalar: torch.mul, aten.div.Scalar: torch.div}
 _SPECIAL: dict[Any, Callable[..., Any]] = {
-    aten.mul.Scalar: _scalar(torch.mul),
-    aten.div.Scalar: _scalar(torch.div),
     aten.add.Scalar: _scalar(torch.add),
     aten.sub.Scalar: _scalar(torch.sub),
     aten.arange.default: _arange,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from roam_lab.ir import Graph, Order
 
@@ -12,15 +13,40 @@ def rejoin(graph: Graph, order: Order) -> Order:
     """The same ops, with the parts of a multi-tensor call side by side wherever no peak gets higher for it.
 
     A stretch of the order is run without the parts that it holds, and then these in captured order, in which the parts
-    of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. Neither the live bytes
-    together nor those of the arena or of what ops allocate themselves exceed the peaks of `order`.
+    of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. This is tried as the
+    order is, and with the parts that free nothing but what they made themselves at its end, where most room is; the
+    fewer calls are kept. Neither the live bytes together nor those of the arena or of what ops allocate themselves
+    exceed the peaks of `order`.
     """
     if all(op.call is None for op in graph.ops):
         return order
     walk = _Walk(graph)
     for index in order:
         walk.run(index)
-    most, walk = walk.peaks, _Walk(graph)
+    last = _may_be_last(graph)
+    late = (*(index for index in order if index not in last), *(index for index in order if index in last))
+    return min(order, *(_rejoined(graph, one, walk.peaks) for one in (order, late)), key=partial(calls_of, graph))
+
+
+def _may_be_last(graph: Graph) -> set[int]:
+    """The parts of calls that may run after everything else and hold no storage alive for it: those that no other op
+    waits for, and whose storages are made among them, as a square root of the second moments is."""
+    makers = {storage: index for index, op in enumerate(graph.ops) for storage in op.creates}
+    found = {index for index, op in enumerate(graph.ops) if op.call is not None and not op.random}
+    while True:
+        awaited = {other for index, op in enumerate(graph.ops) if index not in found for other in op.after}
+        left = {
+            index
+            for index in found - awaited
+            if all(makers.get(storage) in found for storage in graph.ops[index].touches)
+        }
+        if left == found:
+            return found
+        found = left
+
+
+def _rejoined(graph: Graph, order: Order, most: tuple[int, ...]) -> Order:
+    walk = _Walk(graph)
     found: list[int] = []
     start = 0
     while start < len(order):
@@ -29,7 +55,7 @@ def rejoin(graph: Graph, order: Order) -> Order:
             walk.run(index)
             found.append(index)
         start = end
-    return tuple(found) if calls_of(graph, found) < calls_of(graph, order) else order
+    return tuple(found)
 
 
 def calls_of(graph: Graph, order: Sequence[int]) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from operator import attrgetter, is_
 from typing import Any
 
 import torch
@@ -14,48 +14,88 @@ from roam_lab.runtime.arena import Form, view_at
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import Program
 
+_shape, _dtype = attrgetter("shape"), attrgetter("dtype")
 
-@dataclass(frozen=True)
+
 class Residents:
-    """The tensors that a step updates in place, by input; found anew when the user replaces one."""
+    """The tensors that a step updates in place, by input; found anew when the user replaces one.
 
-    tree: ModelTree
-    optimizers: tuple[torch.optim.Optimizer, ...]
-    inputs: tuple[Input, ...]
+    Every step asks for them, so the places where they were found are kept, and only looked at again.
+    """
+
+    def __init__(
+        self, tree: ModelTree, optimizers: tuple[torch.optim.Optimizer, ...], inputs: tuple[Input, ...]
+    ) -> None:
+        self._tree, self._optimizers, self.inputs = tree, optimizers, inputs
+        self._held = [one for one in inputs if one.kind in ("parameter", "buffer", "state")]
+        self._settings = [one for one in inputs if one.kind == "setting"]
+        self.forget()
 
     def find(self) -> dict[Input, torch.Tensor]:
         """The present tensor of every resident input (all but batch and numbers), in a tree that was refreshed.
 
         Raises KeyError when one is gone.
         """
-        found: dict[Input, torch.Tensor] = {}
-        for item in self.inputs:
-            if item.kind in ("parameter", "buffer"):
-                found[item] = self.tree.tensor(item.path[0])
-            elif item.kind == "state":
-                found[item] = self._state(item)
-            elif item.kind == "setting":
-                value = read_setting(self.optimizers, (*item.path[:3], None))
-                if isinstance(value, torch.Tensor):
-                    found[item] = value
+        same = self._walk == self._tree.walks and all(map(is_, map(dict.get, self._dicts, self._keys), self._seen))
+        if not same:
+            self._look()
+        found = dict(self._found)
+        for item in self._settings:
+            value = read_setting(self._optimizers, (*item.path[:3], None))
+            if isinstance(value, torch.Tensor):
+                found[item] = value
         return found
 
-    def _state(self, item: Input) -> torch.Tensor:
-        number, name, *keys = item.path
-        value: Any = self.optimizers[number].state.get(self.tree.tensor(name), {})
-        try:
-            for key in keys:
-                value = value[key]
-        except (IndexError, TypeError):
-            raise KeyError(str(item)) from None
-        if not isinstance(value, torch.Tensor):
-            raise KeyError(str(item))
-        return value
+    def forget(self) -> None:
+        """Hold none of the tensors until they are looked for again."""
+        self._walk = -1
+        self._found: dict[Input, torch.Tensor] = {}
+        self._dicts: list[dict[Any, Any]] = []
+        self._keys: list[Any] = []
+        self._seen: list[Any] = []
+
+    def _look(self) -> None:
+        self.forget()
+        links: dict[tuple[int, Any], tuple[dict[Any, Any], Any]] = {}
+        plain = True
+        found: dict[Input, torch.Tensor] = {}
+        for item in self._held:
+            if item.kind == "state":
+                number, name, *keys = item.path
+                value: Any = vars(self._optimizers[number])
+                steps = ["state", self._tree.tensor(name), *keys]
+                if "state" not in value:  # a property, of an optimizer around another
+                    value, plain = {"state": self._optimizers[number].state}, False
+            else:
+                value, key = self._tree.owner(item.path[0])
+                steps = [key]
+            for key in steps:
+                plain = plain and isinstance(value, dict)
+                if isinstance(value, dict):
+                    links[id(value), id(key) if isinstance(key, torch.Tensor) else key] = (value, key)
+                value = _entry(value, key, item)
+            if not isinstance(value, torch.Tensor):
+                raise KeyError(str(item))
+            found[item] = value
+        self._found = found
+        self._dicts, self._keys = [held for held, _ in links.values()], [key for _, key in links.values()]
+        self._seen = list(map(dict.get, self._dicts, self._keys))
+        self._walk = self._tree.walks if plain else -1
+
+
+def _entry(held: Any, key: Any, item: Input) -> Any:
+    """An entry of a dict or list. Raises KeyError; a `defaultdict` stays as it is."""
+    if isinstance(held, dict) and key not in held:
+        raise KeyError(str(item))
+    try:
+        return held[key]
+    except (IndexError, KeyError, TypeError):
+        raise KeyError(str(item)) from None
 
 
 def addresses(tensors: Iterable[torch.Tensor]) -> list[int]:
     """What must stay the same for bound views to be right."""
-    return [tensor.data_ptr() for tensor in tensors]
+    return list(map(torch.Tensor.data_ptr, tensors))
 
 
 def sharing(tensors: Iterable[torch.Tensor]) -> list[int]:
@@ -68,15 +108,6 @@ def sharing(tensors: Iterable[torch.Tensor]) -> list[int]:
     return found
 
 
-def forms_of(program: Program) -> dict[Input, Form]:
-    """The form of every resident tensor when the step was captured."""
-    return {
-        place.root: place.root_like
-        for place in program.places.values()
-        if isinstance(place.root, Input) and place.root_like is not None
-    }
-
-
 def outside_of(program: Program) -> dict[torch.Tensor, Form]:
     """The tensors beside the inputs that the program reads or writes where they lie, and their form when captured."""
     return {
@@ -86,18 +117,46 @@ def outside_of(program: Program) -> dict[torch.Tensor, Form]:
     }
 
 
-def check_forms(
-    forms: Mapping[Input, Form], tensors: Mapping[Input, torch.Tensor], outside: Mapping[torch.Tensor, Form]
-) -> None:
-    """Raises MismatchError when a resident tensor, or one outside, is now of another shape, dtype or strides than
-    captured."""
-    found = [(str(item), tensors[item], like) for item, like in forms.items()]
-    for item, real, like in [*found, *(("a tensor that the step reaches", one, like) for one, like in outside.items())]:
-        if (real.shape, real.stride(), real.dtype) != (like.shape, like.strides, like.dtype):
-            raise MismatchError(
-                f"{item} is {tuple(real.shape)} {real.dtype} with strides {tuple(real.stride())}; the plan was made "
-                f"for {like.shape} {like.dtype} with strides {like.strides}; plan again for this model"
-            )
+class Forms:
+    """Shape, strides and dtype of every resident tensor, and of those outside, when the step was captured."""
+
+    def __init__(self, program: Program) -> None:
+        self._forms = {
+            place.root: place.root_like
+            for place in program.places.values()
+            if isinstance(place.root, Input) and place.root_like is not None
+        }
+        self._outside = outside_of(program)
+        self._wanted = [
+            [getattr(form, name) for form in (*self._forms.values(), *self._outside.values())]
+            for name in ("shape", "strides", "dtype")
+        ]
+        self._order: list[Input] = []
+        self._places: list[int] = []
+
+    def check(self, tensors: Mapping[Input, torch.Tensor]) -> None:
+        """Raises MismatchError when a resident tensor, or one outside, is now of another form than captured; KeyError
+        when one is not there."""
+        order = list(tensors)
+        if order != self._order:  # by identity where nothing has changed, which is fast
+            places = {item: place for place, item in enumerate(order)}
+            self._places, self._order = [places[item] for item in self._forms], order
+        present = list(tensors.values())
+        now = [*(present[place] for place in self._places), *self._outside]
+        shapes, strides, dtypes = self._wanted
+        if (
+            list(map(torch.Tensor.stride, now)) == strides
+            and list(map(_shape, now)) == shapes
+            and list(map(_dtype, now)) == dtypes
+        ):
+            return
+        outside = [("a tensor that the step reaches", one, like) for one, like in self._outside.items()]
+        for item, real, like in [*((str(key), tensors[key], like) for key, like in self._forms.items()), *outside]:
+            if (real.shape, real.stride(), real.dtype) != (like.shape, like.strides, like.dtype):
+                raise MismatchError(
+                    f"{item} is {tuple(real.shape)} {real.dtype} with strides {tuple(real.stride())}; the plan was "
+                    f"made for {like.shape} {like.dtype} with strides {like.strides}; plan again for this model"
+                )
 
 
 def bind(

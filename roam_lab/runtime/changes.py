@@ -15,7 +15,7 @@ from roam_lab.capture.sources.guards import Differing, Guards
 from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.capture.sources.values import same
 from roam_lab.errors import MismatchError
-from roam_lab.runtime.binding import Residents, check_forms, forms_of, outside_of
+from roam_lab.runtime.binding import Forms, Residents
 from roam_lab.runtime.program import Program
 from roam_lab.runtime.step_guards import guarded_path
 
@@ -59,7 +59,7 @@ class Reliance:
         }
         self._fixed = fixed_settings(optimizers, self._counted)
         self._accepted: tuple[Any, ...] | None = None
-        self._forms, self._outside = forms_of(program), outside_of(program)
+        self._forms = Forms(program)
 
     def change(self, leaves: Sequence[Any]) -> Change | None:
         """What keeps the step from running as it was captured on a batch of these leaves; None when nothing does."""
@@ -67,7 +67,7 @@ class Reliance:
             if vars(module).get(name) is not tensor:
                 return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
         try:
-            check_forms(self._forms, self._residents.find(), self._outside)
+            self._forms.check(self._residents.find())
         except KeyError as error:
             return Change("resident", str(error.args[0]), f"{error.args[0]} is gone")
         except MismatchError as error:

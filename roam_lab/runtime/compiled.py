@@ -22,6 +22,7 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
+from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.model_tree import ModelTree
@@ -44,16 +45,18 @@ class FailedBefore(Exception):  # noqa: N818  # the eager step tells what it mea
 class Compiled:
     """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
 
-    `graph_sha256`: of the captured graph. `cleared`: the parameters whose gradient left from before the step clears
-    itself.
+    `executor`: runs its program; op by op where none is given. `graph_sha256`: of the captured graph. `cleared`: the
+    parameters whose gradient left from before the step clears itself.
     """
 
     def __init__(
-        self, captured: Captured, plan: Plan, step: TrainingStep, tree: ModelTree, pool: ArenaPool, guards: Guards
-    ) -> None:
+        self, captured: Captured, plan: Plan, step: TrainingStep, tree: ModelTree, pool: ArenaPool, guards: Guards,
+        executor: PythonExecutor | CudaGraphExecutor | None = None,
+    ) -> None:  # fmt: skip
         self._optimizers = step.optimizers
         self._pool = pool
         self.guards = guards
+        self.executor = executor or PythonExecutor()
         self.order = plan.order
         self.offsets = plan.offsets
         self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes)
@@ -94,11 +97,12 @@ class Compiled:
         """Whether enough of its steps were held against the eager one: one, and one more as soon as a number that is an
         input (a learning rate) is another; two where the step changes Python objects, which may lead it another way."""
         varied = self._proven_with is None or self._varied or self.reliance.numbers() == self._proven_with
-        return self._equal >= self._to_prove and varied
+        return self._equal >= self._to_prove and varied and not self.executor.unchecked
 
     def note_equal(self) -> None:
         """One of its steps was equal to the eager one."""
         self._equal += 1
+        self.executor.note_equal()
         self._varied = self._varied or (self._proven_with is not None and self._ran_with != self._proven_with)
         self._proven_with = self._proven_with or self._ran_with
 
@@ -141,13 +145,12 @@ class Compiled:
         arguments = [leaves[index] for index in self._batch]
         self._check_sharing(arguments)
         self._ran_with = tuple(map(self.reliance.number, self.reliance.settings))
-        arguments += self._ran_with
         self._heap.start()
         self._undo.note(tensors, leaves)
         random = RandomState() if self.program.draws_before else None
         try:
             with below_autograd():
-                results = function(*arguments)
+                results = self.executor.run(function, arguments, self._ran_with)
         except OtherWayError as error:
             self._undo.put_back()
             raise OtherWay(self.program.told[error.args[0]]) from None
@@ -183,6 +186,7 @@ class Compiled:
         if shared != (self._shared or shared):
             raise OtherWay("some of the tensors that the step uses share their memory, which they did not, or no more")
         self._shared = shared
+        self.executor.moved()
         arena = self._pool.take(self)
         self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
         places = bind(self.program, self._offsets, tensors, arena)
@@ -207,6 +211,8 @@ class Compiled:
         if self._function is not None:
             self._function.__globals__.clear()  # also where the traceback of a failed step still holds the function
         self._function, self._bound, self._unproven = None, None, {}
+        self.residents.forget()
+        self.executor.moved()
 
     def _check_places(self) -> None:
         """After the first run: an op that gave its output other memory or another form has broken the plan."""

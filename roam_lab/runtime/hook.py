@@ -13,6 +13,7 @@ from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.errors import InputError, MismatchError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.planner import ALIGNMENTS
+from roam_lab.runtime.executors import ExecutorName, executor_of
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.self_check import Check, check_of
 
@@ -25,6 +26,7 @@ def hook(
     step: StepFunction | None = None,
     on_mismatch: OnMismatch = "eager",
     check: Check = "first",
+    executor: ExecutorName = "python",
 ) -> PlannedStep:
     """A step function that trains `model` as `plan` (or the plan file at that path) says: `loss = step(batch)`.
 
@@ -32,13 +34,14 @@ def hook(
     and whatever else the plan was not made for: run the ordinary eager step ("eager"), raise MismatchError ("error"),
     or plan for them as well ("replan"). `check`: which planned steps are run eagerly, too, from the same state, and
     compared bit by bit: the first of each shape and mode ("first"), none ("never"), or these and every Nth (N). A step
-    that differs is run eagerly from then on.
+    that differs is run eagerly from then on. `executor`: op by op from Python ("python"), or as one CUDA graph
+    ("cuda_graph", which no GPU has run yet); where a step cannot be one, it runs from Python and `notes` says why.
 
     Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file.
     """
     if on_mismatch not in ("eager", "error", "replan"):
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
-    check = check_of(check)
+    check, executor = check_of(check), executor_of(executor)
     plan = plan if isinstance(plan, Plan) else load_plan(plan)
     if plan.rewrites:
         raise MismatchError("the plan rewrites the graph, which this version does not run; plan without rewrites")
@@ -54,4 +57,4 @@ def hook(
             f"the plan was made for another model than this {type(model).__name__} (its parameters or buffers differ); "
             "profile and plan this model"
         )
-    return PlannedStep(plan, model, optimizer, as_step(loss, step), on_mismatch, check)
+    return PlannedStep(plan, model, optimizer, as_step(loss, step), on_mismatch, check, executor)

@@ -12,6 +12,7 @@ from roam_lab.capture import can_prime
 from roam_lab.capture.inputs import batch_signature
 from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
+from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.state_made import StateMade
 
@@ -44,11 +45,11 @@ class Known:
         return None
 
 
-def gradients_left(model: torch.nn.Module, compiled: Compiled, leaves: Sequence[Any]) -> bool:
+def gradients_left(model: torch.nn.Module, tree: ModelTree, compiled: Compiled, leaves: Sequence[Any]) -> bool:
     """Whether there is a gradient that the step would add to: from an eager step, or set by the user. `leaves`: of the
     batch."""
     if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in leaves):
         return True
-    if all(parameter.grad is None for parameter in model.parameters()):
+    if all(parameter.grad is None for parameter in tree.parameters()):
         return False
     return any(one.grad is not None and name not in compiled.cleared for name, one in model.named_parameters())

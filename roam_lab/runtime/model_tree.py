@@ -8,13 +8,15 @@ import torch
 
 
 class ModelTree:
-    """Where a model's tensors are held, and which of its modules train."""
+    """Where a model's tensors are held, and which of its modules train. `walks`: how often it was walked."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
+        self.walks = 0
         self._walk()
 
     def _walk(self) -> None:
+        self.walks += 1
         self._modules = list(self._model.modules())
         self._members = set(self._modules)
         self._children = [
@@ -40,14 +42,22 @@ class ModelTree:
 
     def tensor(self, name: str) -> torch.Tensor:
         """The parameter or buffer of this name (as of `refresh`). Raises KeyError when it is gone."""
-        if name not in self._owners:
-            self._owners[name] = self._owner(name)
-        held, key = self._owners[name]
+        held, key = self.owner(name)
         found = held[key]
         if found is None:
             raise KeyError(name)
         tensor: torch.Tensor = found
         return tensor
+
+    def parameters(self) -> list[torch.Tensor]:
+        """Every parameter (as of `refresh`), one that is shared more than once."""
+        return [one for held in self._parameters for one in held.values() if one is not None]
+
+    def owner(self, name: str) -> tuple[dict[str, Any], str]:
+        """Where the parameter or buffer of this name is held, and under which key there."""
+        if name not in self._owners:
+            self._owners[name] = self._owner(name)
+        return self._owners[name]
 
     def _owner(self, name: str) -> tuple[dict[str, Any], str]:
         path, _, key = name.rpartition(".")

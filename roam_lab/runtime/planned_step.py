@@ -24,6 +24,7 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
+from roam_lab.runtime.executors import Execution, ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.known_before import Known, gradients_left
 from roam_lab.runtime.model_tree import ModelTree
@@ -46,13 +47,14 @@ class PlannedStep:
     has changed, follow `on_mismatch`.
 
     `planned_steps`, `eager_steps`: how many ran which way. `reasons`: sentence -> number of the steps that ran eagerly
-    for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why. A step that is checked
+    for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; why a step is no CUDA
+    graph though one was asked for, and what it holds where it is. A step that is checked
     against the eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
     """
 
     def __init__(
         self, plan: Plan, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
-        on_mismatch: OnMismatch, check: Check = "first",
+        on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
     ) -> None:  # fmt: skip
         self.plan = plan
         self._model, self._optimizer = model, optimizer
@@ -63,6 +65,7 @@ class PlannedStep:
         self.eager_steps = 0
         self.reasons: dict[str, int] = Reasons()
         self.notes: list[str] = []
+        self._execution = Execution(executor, self.notes)
         self._tree = ModelTree(model)
         self._pool = ArenaPool()
         self._watch = ForwardWatch(self._tree, self._pool)
@@ -74,14 +77,9 @@ class PlannedStep:
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = StepCompiler(
-            self.plan,
-            lambda: cast("PlannedStep", alone())._training,
-            on_mismatch == "replan",
-            self._tree,
-            self._compiled,
-            self._check,
-            self._ways,
-        )
+            self.plan, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
+            self._compiled, self._check, self._ways, self._execution,
+        )  # fmt: skip
         self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
         self._led: set[Key] = set()
 
@@ -101,7 +99,7 @@ class PlannedStep:
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled as what it was made of; what it has captured, and its counts, stay behind."""
         made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
-        return PlannedStep, made_of
+        return PlannedStep, (*made_of, self._execution.asked)
 
     def prepare(self, batch: Any) -> None:
         """Capture and check the plan for batches like this one; the first call does it otherwise.
@@ -146,7 +144,7 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if change.kind in ("way", "batch") else other
                     continue
-            if gradients_left(self.model, compiled, leaves):
+            if gradients_left(self.model, self._tree, compiled, leaves):
                 reason = Reason("gradients are left from before the step, which adds to them")
                 break
             other = compiled.goes_otherwise(batch)
@@ -169,7 +167,8 @@ class PlannedStep:
         proven = compiled is not None and compiled.proven
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
             return None
-        self._pool.release()  # the eager step of the check must not run beside it
+        if compiled is None or not compiled.executor.holds_addresses:
+            self._pool.release()  # the eager step of the check must not run beside it
         return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True)
 
     def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
@@ -261,7 +260,7 @@ class PlannedStep:
             if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
                 optimizer._opt_called = True  # type: ignore[attr-defined]
         loss = compiled.run(batch)
-        for parameter in self.model.parameters():
+        for parameter in self._tree.parameters():
             if parameter.grad is not None:  # of an eager step before; those of this one are not kept
                 parameter.grad = None
         return loss

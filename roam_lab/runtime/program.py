@@ -66,7 +66,7 @@ class Program:
     `residents`: the inputs that are tensors at a place of their own. `told`: what to say of each condition inside the
     step, where it does not hold; `undone`: the tensors that are written before the last of them. `first_write`: the
     source line of the first op that writes what outlives the step; `draws_before`: whether random numbers are drawn
-    before it.
+    before it; `draws_before_check`: whether before the last condition.
     """
 
     source: str
@@ -81,6 +81,7 @@ class Program:
     first_write: int = 0
     draws_before: bool = False
     undone: tuple[Input | torch.Tensor, ...] = ()
+    draws_before_check: bool = False
 
     @cached_property
     def _code(self) -> CodeType:

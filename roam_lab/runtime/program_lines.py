@@ -12,6 +12,7 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture import Captured
+from roam_lab.capture.host_values import READ
 from roam_lab.capture.moves import is_check, writes_statistics
 from roam_lab.capture.multi_tensor import joined
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
@@ -20,6 +21,7 @@ from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.writers import Writer, find_writer
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.decisions import told
+from roam_lab.runtime.direct_calls import NOTHING_DONE, direct
 from roam_lab.runtime.program import OtherWayError, Place, raising_other_way
 
 
@@ -35,7 +37,10 @@ _OTHERWISE: dict[Any, Callable[..., Any]] = {torch.ops.aten.mkldnn_rnn_layer.def
 
 @dataclass
 class ProgramLines:
-    """Of a captured step: `op` appends the lines of one op. `creates`: the storages that each op creates."""
+    """Of a captured step: `op` appends the lines of one op. `creates`: the storages that each op creates.
+
+    `views`: call -> name of the view that it made; `last_check`: lines up to the last condition.
+    """
 
     captured: Captured
     creates: dict[Node, tuple[int, ...]]
@@ -45,6 +50,8 @@ class ProgramLines:
     places: dict[str, Place] = field(default_factory=dict)
     names: dict[Node, str] = field(default_factory=dict)
     locals_of: dict[int, list[str]] = field(default_factory=dict)
+    views: dict[str, str] = field(default_factory=dict)
+    last_check: int = 0
 
     def __post_init__(self) -> None:
         step = self.captured.step
@@ -122,10 +129,23 @@ class ProgramLines:
         elif is_getitem(node):
             name = f"{self.value(node.args[0])}[{node.args[1]}]"  # type: ignore[arg-type]
             name = self.assign(node, name)
+        elif node.target in NOTHING_DONE:
+            name = self.value(node.args[0])  # type: ignore[arg-type]
         else:
-            name = self.assign(node, self.call(self.constant(node.target), node.args, node.kwargs))
+            name = self.view(node)
         self.names[node] = name
         return name
+
+    def view(self, node: Node) -> str:
+        """A view of a dynamic tensor; made once where it is asked for more than once."""
+        call = self.call(self.function(node.target), node.args, node.kwargs)
+        if call not in self.views:
+            self.views[call] = self.assign(node, call)
+        return self.views[call]
+
+    def function(self, op: Any) -> str:
+        """Name of what is called for an op."""
+        return self.constant(direct(_OTHERWISE.get(op, op)))
 
     def call(self, function: str, args: Sequence[Any], kwargs: dict[str, Any], *more: str, first: str = "") -> str:
         parts = [first] if first else []
@@ -166,13 +186,16 @@ class ProgramLines:
 
     def op(self, node: Node) -> None:
         """Append the line(s) of one op."""
-        target = self.constant(_OTHERWISE.get(node.target, node.target))
+        target = self.function(node.target)
         if not tensors_of(node):  # .item(), or a list written in place
             if is_check(node.target):
                 otherwise = f"{self.constant(raising_other_way)}({target}, {len(self.told)})"
                 self.told.append(f"{node.target} raises at {_line(node)}")
                 self.lines.append(self.call(otherwise, node.args, dict(node.kwargs)))
+                self.last_check = len(self.lines)
                 return
+            if node.target is READ and not node.users and node not in self.read_by_checks:
+                return  # a number that is known before the step, or that nobody reads: the host need not wait for it
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users or node in self.read_by_checks:
                 self.names[node] = f"h{len(self.lines)}_{_plain_name(node)}"
@@ -197,13 +220,13 @@ class ProgramLines:
     def call_of(self, nodes: Sequence[Node]) -> None:
         """Append the line of one call in place of parts of it."""
         args, kwargs = joined(nodes)
-        target = self.constant(nodes[0].target)
+        target = self.function(nodes[0].target)
         writer = find_writer(nodes[0]) if self.creates[nodes[0]] else None
         if nodes[0].target._schema.is_mutable:  # type: ignore[union-attr]
             self.lines.append(self.call(target, args, kwargs))
         elif writer is not None:
             outs = ", ".join(self.out(node, 0) for node in nodes)
-            function = self.constant(writer.function)
+            function = self.function(writer.function)
             self.lines.append(self.call(function, args, kwargs, first=f"({outs},)"))
         else:
             names = [f"v{len(self.lines)}_{index}_{_plain_name(node)}" for index, node in enumerate(nodes)]
@@ -220,6 +243,7 @@ class ProgramLines:
             values += [self.names[self.node_of[found]] for found in condition.settings]
             holds = f"{self.constant(condition.holds)}({', '.join(values)})"
             self.lines.append(f"if not {holds}: raise {self.constant(OtherWayError)}({index})")
+            self.last_check = len(self.lines)
 
     def external(self, node: Node, call: str) -> None:
         """An op that allocates its results: one variable each, so that each can be dropped at its own end."""
@@ -249,9 +273,9 @@ class ProgramLines:
         outs = [self.out(node, index) for index in range(count)]
         if writer.names:
             named = [f"{name}={out}" for name, out in zip(writer.names, outs, strict=True)]
-            self.lines.append(self.call(self.constant(writer.function), node.args, dict(node.kwargs), *named))
+            self.lines.append(self.call(self.function(writer.function), node.args, dict(node.kwargs), *named))
         else:
-            function = self.constant(writer.function)
+            function = self.function(writer.function)
             self.lines.append(self.call(function, node.args, dict(node.kwargs), first=f"({', '.join(outs)},)"))
 
 

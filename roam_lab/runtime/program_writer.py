@@ -41,6 +41,7 @@ def write_program(
     if captured.device == "cpu":
         requested = requests(graph, order, offsets or {}, top_of(graph, offsets or {}), planned)
     first_write, draws_before = 0, False
+    first_draw: int | None = None
     step = 0
     while step < len(order):
         index, start = order[step], len(writer.lines)
@@ -48,6 +49,8 @@ def write_program(
         if not first_write:
             first_write = start + 2 if any(writer.writes_what_stays(nodes[one]) for one in together) else 0
             draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
+        if first_draw is None and graph.ops[index].random:
+            first_draw = start
         for place in range(step, step + len(together)):
             if place in requested:
                 told = requested[place]
@@ -102,6 +105,7 @@ def write_program(
             writer.inputs[node] if node.op == "placeholder" else getattr(captured.trace.module, str(node.target))
             for node in captured.undone
         ),
+        first_draw is not None and first_draw < writer.last_check,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer
+from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
 from roam_lab.capture.sources.places import Changing, ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
@@ -20,6 +20,7 @@ from roam_lab.plan import Plan
 from roam_lab.plan.apart import plan_apart
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
+from roam_lab.runtime.executors import Execution
 from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program_writer import write_program
@@ -35,15 +36,15 @@ class StepCompiler:
     """Makes the compiled steps of one hook and keeps them in `compiled`. No arena is held meanwhile.
 
     `training`: gives the step that is hooked, as it is now. `replan`: whether a step that the plan was not made for is
-    planned, too.
+    planned, too. `execution`: what runs them.
     """
 
     def __init__(
         self, plan: Plan, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
-        compiled: CompiledSteps, check: SelfCheck, ways: Ways,
+        compiled: CompiledSteps, check: SelfCheck, ways: Ways, execution: Execution,
     ) -> None:  # fmt: skip
         self._plan, self.training, self._replan, self._tree = plan, training, replan, tree
-        self._compiled, self._check, self._ways = compiled, check, ways
+        self._compiled, self._check, self._ways, self._execution = compiled, check, ways, execution
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
 
@@ -86,7 +87,8 @@ class StepCompiler:
                 plan = plan_apart(captured.graph, seed=plan.seed, environment=captured.environment)
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
-            self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards))
+            executor = self._execution.executor(captured, step_device(training.model))
+            self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards, executor))
         finally:
             captured = plan = None  # type: ignore[assignment]
             collect()

@@ -18,6 +18,7 @@ class Undo:
     def __init__(self, program: Program) -> None:
         self._needed = bool(program.told)
         self._undone = program.undone
+        self._draws = program.draws_before_check
         self._saved: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._random: RandomState | None = None
 
@@ -25,7 +26,7 @@ class Undo:
         """Copy what the next step may have to put back: of resident tensors, and of the batch's leaves."""
         if not self._needed:
             return
-        self._random = RandomState()
+        self._random = RandomState() if self._draws else None
         tensors = [one if isinstance(one, torch.Tensor) else _found(one, residents, batch) for one in self._undone]
         self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors]
 

@@ -82,7 +82,7 @@ def bind_planned(made: dict[str, Any], plan: Any) -> PlannedStep:
     """
     from roam_lab.runtime.hook import hook
 
-    options = {key: made.get(key) for key in ("loss", "step")}
+    options: dict[str, Any] = {key: made.get(key) for key in ("loss", "step")}
     step = hook(plan, made["model"], made["optimizer"], **options, on_mismatch="error", check="never")
     step.prepare(made["batch"])
     return step

@@ -1,5 +1,6 @@
 """Parts of multi-tensor calls come together, and no peak gets higher for it."""
 
+import itertools
 import random
 from dataclasses import replace
 
@@ -81,3 +82,22 @@ def test_a_graph_without_calls_keeps_its_order():
     graph, order = updates(3)
     graph = replace(graph, ops=tuple(replace(op, call=None) for op in graph.ops))
     assert rejoin(graph, order) is order
+
+
+def test_what_frees_only_what_it_made_runs_last():
+    """Of each parameter a gradient, and a temporary of a chain of two calls: no chain has to run before the end."""
+    each = range(4)
+    storages = [*(Storage(1) for _ in each), *(Storage(4) for _ in each), Storage(8)]
+    ops = [Op("first", "first", creates=(8,))]
+    ops += [Op(f"grad{index}", "mm", after=(0,), creates=(index,)) for index in each]
+    ops += [Op(f"lerp{index}", "lerp_", after=(1 + index,), touches=(index,), call=1) for index in each]
+    ops += [Op(f"sqrt{index}", "sqrt", after=(5 + index,), creates=(4 + index,), call=2) for index in each]
+    ops += [Op(f"update{index}", "addcdiv_", after=(9 + index,), touches=(4 + index,), call=3) for index in each]
+    graph = Graph("chains", tuple(storages), tuple(ops))
+    order = (0, *(1 + part * 4 + index for index in each for part in range(4)))
+    check_order(graph, order)
+    found = rejoin(graph, order)
+    assert live_peak(graph, found).bytes == live_peak(graph, order).bytes == 8
+    calls = [graph.ops[index].call for index in found if graph.ops[index].call is not None]
+    # all gradients at once, and the chains by two, as many as there is room for
+    assert [call for call, _ in itertools.groupby(calls)] == [1, 2, 3, 2, 3]

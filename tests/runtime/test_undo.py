@@ -13,7 +13,7 @@ from roam_lab.runtime.undo import Undo
 
 
 def undo(*undone, told=("the step takes another way",)):
-    return Undo(SimpleNamespace(told=told, undone=undone))
+    return Undo(SimpleNamespace(told=told, undone=undone, draws_before_check=True))
 
 
 def test_tensors_of_every_kind_and_the_random_state():
