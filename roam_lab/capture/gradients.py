@@ -72,8 +72,9 @@ class Gradients:
 
     def _hold(self, gradients: Collection[torch.Tensor]) -> None:
         mode = get_proxy_mode()
-        if mode is not None and gradients:
-            self.held.append((next(reversed(mode.tracer.graph.nodes)), tuple(map(storage_key, gradients))))
+        keys = tuple(storage_key(one) for one in gradients if one.layout is torch.strided)
+        if mode is not None and keys:
+            self.held.append((next(reversed(mode.tracer.graph.nodes)), keys))
 
     def check(self) -> None:
         """When the step is over. Raises CaptureError where what it leaves is meant for a later call."""

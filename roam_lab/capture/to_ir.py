@@ -12,7 +12,7 @@ from torch.fx import GraphModule, Node
 from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
 from roam_lab.capture.torch_internals import OpOverload
-from roam_lab.capture.workspace import workspace_bytes
+from roam_lab.capture.workspace import unreduced_bytes, workspace_bytes
 from roam_lab.capture.writers import find_writer
 from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir import Graph, Op, Storage
@@ -148,8 +148,11 @@ class _Builder:
             self._made.append(len(self.storages))
             self.maker[len(self.storages)] = len(self.ops)
             here = is_on(tensor, self.device)
+            size = tensor.untyped_storage().nbytes()
+            if not self.with_workspace:
+                size = max(size, unreduced_bytes(node))
             entry = {
-                "bytes": tensor.untyped_storage().nbytes() if here else 0,
+                "bytes": size if here else 0,
                 "shape": tuple(int(size) for size in tensor.shape),
                 "dtype": str(tensor.dtype).removeprefix("torch."),
                 "external": external,

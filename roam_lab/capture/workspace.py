@@ -8,6 +8,7 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture.cuda_workspace import staging_bytes
+from roam_lab.capture.writers import REDUCING_LOSSES
 
 aten = torch.ops.aten
 
@@ -16,8 +17,10 @@ def workspace_bytes(node: Node) -> int:
     """Bytes that the op allocates and frees again within itself; 0 where nothing is known.
 
     CPU convolutions (oneDNN) on contiguous tensors work in a blocked layout: input, output and, going backward, the
-    gradients are copied into it. On CUDA sums over rows are staged.
+    gradients are copied into it. On CUDA sums over rows are staged. Losses are made unreduced first.
     """
+    if unreduced := unreduced_bytes(node):
+        return unreduced
     if node.target is aten.convolution.default:
         tensors = [_value(node.args[0]), _value(node)]
     elif node.target is aten.convolution_backward.default:
@@ -26,6 +29,15 @@ def workspace_bytes(node: Node) -> int:
         return staging_bytes(node)
     blocked = [t for t in tensors if isinstance(t, torch.Tensor) and t.device.type == "cpu" and t.is_contiguous()]
     return sum(tensor.numel() * tensor.element_size() for tensor in blocked)
+
+
+def unreduced_bytes(node: Node) -> int:
+    """Bytes of the loss before it is reduced, where that lies in the storage of the result; 0 for other ops."""
+    result = _value(node)
+    if node.target not in REDUCING_LOSSES or result.dim():
+        return 0
+    given = [value for argument in node.args[:2] if isinstance(value := _value(argument), torch.Tensor)]
+    return int(torch.broadcast_shapes(*(value.shape for value in given)).numel() * result.element_size())
 
 
 def _value(argument: Any) -> Any:

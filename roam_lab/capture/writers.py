@@ -57,8 +57,10 @@ def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
     if target._schema.name.startswith("aten::_foreach_"):
         function = _foreach_writer(target)
         return None if function is None else Writer(function)
+    if target in REDUCING_LOSSES and value.dim() == 0:
+        return Writer(_reduced(target))
     overload = out_overload(target, device)
-    if overload is None or (target in _REDUCING_LOSSES and value.dim() == 0):
+    if overload is None:
         return None
     return Writer(overload, tuple(argument.name for argument in overload._schema.arguments if argument.is_out))
 
@@ -203,6 +205,14 @@ def _embedding_backward(
         out[padding].zero_()
 
 
+@cache
+def _reduced(target: OpOverload) -> Callable[..., Any]:
+    def write(outs: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        outs[0].copy_(target(*args, **kwargs))
+
+    return write
+
+
 def _fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
     """embedding backward: not with frequency scaling, and not in half precision, where ATen sums in another way."""
     if target is aten.embedding_dense_backward.default:
@@ -228,13 +238,15 @@ def _foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
     return write
 
 
-_REDUCING_LOSSES = {
+REDUCING_LOSSES = {
     aten.binary_cross_entropy.default,
     aten.huber_loss.default,
     aten.mse_loss.default,
     aten.smooth_l1_loss.default,
+    aten.soft_margin_loss.default,
 }
-"""Their `out=` forms resize a scalar output to hold the unreduced loss first, so it would leave its place."""
+"""They write the unreduced loss into their result first, whose storage stays as large while it lives; an output would
+leave its place."""
 _EMPTY = {
     aten.empty.memory_format,
     aten.empty_like.default,

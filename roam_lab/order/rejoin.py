@@ -15,17 +15,22 @@ def rejoin(graph: Graph, order: Order) -> Order:
     A stretch of the order is run without the parts that it holds, and then these in captured order, in which the parts
     of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. This is tried as the
     order is, and with the parts that free nothing but what they made themselves at its end, where most room is; the
-    fewer calls are kept. Neither the live bytes together nor those of the arena or of what ops allocate themselves
-    exceed the peaks of `order`.
+    fewer calls are kept. The live bytes never exceed the peak of `order`.
     """
     if all(op.call is None for op in graph.ops):
         return order
+    peak = _peak(graph, order)
+    last = _may_be_last(graph)
+    late = (*(index for index in order if index not in last), *(index for index in order if index in last))
+    found = [order, _rejoined(graph, order, peak), _rejoined(graph, late, peak)]
+    return min((one for one in found if _peak(graph, one) <= peak), key=partial(calls_of, graph))
+
+
+def _peak(graph: Graph, order: Order) -> int:
     walk = _Walk(graph)
     for index in order:
         walk.run(index)
-    last = _may_be_last(graph)
-    late = (*(index for index in order if index not in last), *(index for index in order if index in last))
-    return min(order, *(_rejoined(graph, one, walk.peaks) for one in (order, late)), key=partial(calls_of, graph))
+    return walk.peak
 
 
 def _may_be_last(graph: Graph) -> set[int]:
@@ -45,7 +50,7 @@ def _may_be_last(graph: Graph) -> set[int]:
         found = left
 
 
-def _rejoined(graph: Graph, order: Order, most: tuple[int, ...]) -> Order:
+def _rejoined(graph: Graph, order: Order, most: int) -> Order:
     walk = _Walk(graph)
     found: list[int] = []
     start = 0
@@ -69,7 +74,7 @@ def calls_of(graph: Graph, order: Sequence[int]) -> int:
     return count
 
 
-def _longest(walk: _Walk, order: Order, start: int, most: tuple[int, ...]) -> int:
+def _longest(walk: _Walk, order: Order, start: int, most: int) -> int:
     """The end of the longest stretch from `start` that was found to be possible; of one op at least."""
     length = 1
     while start + length < len(order) and _is_possible(walk, order[start : start + 2 * length], most):
@@ -90,7 +95,7 @@ def _moved(graph: Graph, stretch: Sequence[int]) -> list[int]:
     return [index for index in stretch if graph.ops[index].call is None] + parts
 
 
-def _is_possible(walk: _Walk, stretch: Sequence[int], most: tuple[int, ...]) -> bool:
+def _is_possible(walk: _Walk, stretch: Sequence[int], most: int) -> bool:
     graph = walk.graph
     parts = {index for index in stretch if graph.ops[index].call is not None}
     if any(index not in parts and not parts.isdisjoint(graph.ops[index].after) for index in stretch):
@@ -98,21 +103,21 @@ def _is_possible(walk: _Walk, stretch: Sequence[int], most: tuple[int, ...]) -> 
     trial = walk.fork()
     for index in _moved(graph, stretch):
         trial.run(index)
-        if any(peak > limit for peak, limit in zip(trial.peaks, most, strict=True)):
+        if trial.peak > most:
             return False
     return True
 
 
 @dataclass
 class _Walk:
-    """Bytes alive while ops run one after the other: all, those of the arena, those that ops allocate themselves.
+    """Bytes alive while ops run one after the other.
 
     `left`: uses of each storage that are still to come; `own`: those that this walk has changed, of a fork.
     """
 
     graph: Graph
-    live: tuple[int, int, int] = (0, 0, 0)
-    peaks: tuple[int, int, int] = (0, 0, 0)
+    live: int = 0
+    peak: int = 0
     left: list[int] = field(default_factory=list)
     own: dict[int, int] = field(default_factory=dict)
     forked: bool = False
@@ -127,9 +132,8 @@ class _Walk:
 
     def run(self, index: int) -> None:
         op = self.graph.ops[index]
-        for storage in op.creates:
-            self._add(storage, 1)
-        self.peaks = _most(self.peaks, self.live)
+        self.live += sum(self.graph.storages[storage].bytes for storage in op.creates)
+        self.peak = max(self.peak, self.live)
         for storage in {*op.creates, *op.touches}:
             left = self.own.get(storage, self.left[storage]) - 1
             if self.forked:
@@ -137,14 +141,4 @@ class _Walk:
             else:
                 self.left[storage] = left
             if not left and not self.graph.storages[storage].output:
-                self._add(storage, -1)
-
-    def _add(self, storage: int, sign: int) -> None:
-        entry = self.graph.storages[storage]
-        size = sign * entry.bytes
-        every, arena, outside = self.live
-        self.live = (every + size, arena, outside + size) if entry.external else (every + size, arena + size, outside)
-
-
-def _most(left: tuple[int, int, int], right: tuple[int, int, int]) -> tuple[int, int, int]:
-    return max(left[0], right[0]), max(left[1], right[1]), max(left[2], right[2])
+                self.live -= self.graph.storages[storage].bytes

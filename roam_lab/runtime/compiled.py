@@ -59,11 +59,11 @@ class Compiled:
         self.executor = executor or PythonExecutor()
         self.order = plan.order
         self.offsets = plan.offsets
-        self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes)
+        lends, own = frozenset[int](), top_of(captured.graph, plan.offsets)
+        if captured.device == "cuda" and self.executor.may_lend:
+            lends, own = lent(captured.graph, plan.order, plan.offsets)
+        self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes, lends)
         self.graph_sha256 = fingerprint(captured.graph)
-        self._lends, own = frozenset[int](), top_of(captured.graph, plan.offsets)
-        if captured.device == "cuda":
-            self._lends, own = lent(captured.graph, plan.order, plan.offsets)
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]
@@ -90,7 +90,7 @@ class Compiled:
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
         self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
-        pool.join(self, own, captured.where, bool(self._lends))
+        pool.join(self, own, captured.where, bool(lends))
 
     @property
     def proven(self) -> bool:

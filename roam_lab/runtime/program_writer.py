@@ -11,7 +11,7 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
 from roam_lab.ir import Graph, Op
-from roam_lab.plan.beside import lent, top_of
+from roam_lab.plan.beside import top_of
 from roam_lab.runtime.holes import Request, requests
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
@@ -20,10 +20,15 @@ _numbers = itertools.count(1)
 
 
 def write_program(
-    captured: Captured, order: Sequence[int], offsets: Mapping[int, int] | None = None, planned: int = 0
+    captured: Captured,
+    order: Sequence[int],
+    offsets: Mapping[int, int] | None = None,
+    planned: int = 0,
+    lending: frozenset[int] = frozenset(),
 ) -> Program:
     """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
-    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together."""
+    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: the storages
+    that are lent a range of the arena."""
     graph, nodes = captured.graph, captured.step.nodes
     writer = ProgramLines(captured, {node: op.creates for node, op in zip(nodes, graph.ops, strict=True)})
     last: dict[int, int] = {}
@@ -35,7 +40,6 @@ def write_program(
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
     op_of_line: dict[int, int] = {}
-    lending = lent(graph, tuple(order), offsets or {})[0] if captured.device == "cuda" else frozenset()
     place_of = {storage: (offsets or {})[storage] for storage in lending}
     requested: dict[int, Request] = {}
     if captured.device == "cpu":

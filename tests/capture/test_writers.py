@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from roam_lab.capture import writers
-from roam_lab.capture.writers import find_writer, out_overload
+from roam_lab.capture.workspace import workspace_bytes
+from roam_lab.capture.writers import find_writer, out_overload, writer_for
 from roam_lab.runtime.identity import digest
 
 aten = torch.ops.aten
@@ -337,8 +338,28 @@ def test_no_writer_for_what_a_place_cannot_hold():
     assert written(aten.embedding_dense_backward.default, x(3, 4), ids(3), 7, -1, True) is None  # scaled by frequency
     half = x(3, 4, dtype=torch.bfloat16)
     assert written(aten.embedding_dense_backward.default, half, ids(3), 7, -1, False) is None  # sums in another way
-    for name in ("mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy"):  # most resize a scalar
-        op = getattr(aten, name).default
-        values = torch.rand(3), torch.rand(3)
-        assert written(op, *values, *([None] if "cross_entropy" in str(op) else []), 1) is None
-        assert written(op, *values, *([None] if "cross_entropy" in str(op) else []), 0) is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["mse_loss", "smooth_l1_loss", "huber_loss", "binary_cross_entropy", "soft_margin_loss"]
+)
+@pytest.mark.parametrize("reduction", [1, 2])
+def test_a_reduced_loss_keeps_its_place_and_no_unreduced_storage(name, reduction):
+    """ATen's result is as large as the unreduced loss; what is written is not, and is the same number."""
+    op = getattr(aten, name).default
+    values = (torch.rand(300), torch.rand(300), *([None] if "cross_entropy" in name else []), reduction)
+    out = torch.empty(())
+    address = out.data_ptr()
+    writer_for(op, values, out).function([out], *values)
+    assert out.data_ptr() == address
+    assert out.untyped_storage().nbytes() == 4
+    assert torch.equal(out, op(*values))
+    given = torch.fx.Graph()
+    places = [given.placeholder(f"x{index}") for index in range(2)]
+    for place in places:
+        place.meta["val"] = values[0]
+    node = given.call_function(op, (*places, *values[2:]))
+    node.meta["val"] = out
+    assert workspace_bytes(node) == 4 * 300
+    if name != "huber_loss":
+        assert op(*values).untyped_storage().nbytes() == 4 * 300

@@ -49,12 +49,7 @@ def allocated_before_ops(program, run):
     return first
 
 
-LONGER = pytest.mark.xfail(reason="two blocks of 512 bytes live longer than planned", strict=True)
-
-
-@pytest.mark.parametrize(
-    "name", ["tiny", "tiny_checkpointed", "gpt2", "vit", "resnet", pytest.param("unet", marks=LONGER)]
-)
+@pytest.mark.parametrize("name", ["tiny", "tiny_checkpointed", "gpt2", "vit", "resnet", "unet"])
 def test_op_by_op(made, name):
     training = Training(name)
     training.eager()

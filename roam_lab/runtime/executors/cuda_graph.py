@@ -43,6 +43,8 @@ class CudaGraphExecutor:
         self._unchecked = CHECKED_REPLAYS
         self._forget()
 
+    may_lend = False  # a graph allocates once, from a pool of its own
+
     @property
     def unchecked(self) -> int:
         """Steps that are to be held against eager ones beside the first: the first replays."""

@@ -11,6 +11,8 @@ class PythonExecutor:
 
     unchecked = 0
     """Steps that are to be held against eager ones beside the first."""
+    may_lend = True
+    """Whether the arena may lend ranges to the caching allocator while the program runs."""
     holds_addresses = False
     """Whether the arena has to stay where it is."""
 
