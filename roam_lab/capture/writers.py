@@ -166,6 +166,24 @@ def _arange(outs: Sequence[torch.Tensor], end: Any, **_: Any) -> None:
     torch.arange(end, out=outs[0])
 
 
+def _relu(outs: Sequence[torch.Tensor], source: torch.Tensor) -> None:
+    """ATen's own relu is this."""
+    aten.clamp_min.out(source, 0, out=outs[0])
+
+
+def _stack(outs: Sequence[torch.Tensor], sources: Sequence[torch.Tensor], dim: int = 0) -> None:
+    torch.stack(tuple(sources), dim, out=outs[0])
+
+
+def _sum(outs: Sequence[torch.Tensor], source: torch.Tensor, dtype: torch.dtype | None = None) -> None:
+    """Over all dimensions, as ATen's own calls it."""
+    aten.sum.IntList_out(source, [], False, dtype=dtype, out=outs[0])
+
+
+def _mean(outs: Sequence[torch.Tensor], source: torch.Tensor, dtype: torch.dtype | None = None) -> None:
+    aten.mean.out(source, [], False, dtype=dtype, out=outs[0])
+
+
 def _masked_fill(outs: Sequence[torch.Tensor], source: torch.Tensor, mask: torch.Tensor, value: Any) -> None:
     outs[0].copy_(source).masked_fill_(mask, value)
 
@@ -190,7 +208,7 @@ def _constant_pad(outs: Sequence[torch.Tensor], source: torch.Tensor, pad: Seque
 
 
 def _embedding(outs: Sequence[torch.Tensor], weight: torch.Tensor, indices: torch.Tensor, *_: Any) -> None:
-    """ATen's own CPU embedding is an index_select."""
+    """ATen's own embedding is an index_select."""
     width = weight.shape[1]
     torch.index_select(weight, 0, indices.reshape(-1), out=outs[0].view(-1, width))
 
@@ -277,8 +295,12 @@ _SPECIAL: dict[Any, Callable[..., Any]] = {
     aten.slice_backward.default: _slice_backward,
     aten.select_backward.default: _select_backward,
     aten.constant_pad_nd.default: _constant_pad,
+    aten.embedding.default: _embedding,
+    aten.relu.default: _relu,
+    aten.stack.default: _stack,
+    aten.sum.default: _sum,
+    aten.mean.default: _mean,
 }
 _CPU_ONLY: dict[Any, Callable[..., Any]] = {
-    aten.embedding.default: _embedding,
     aten.embedding_dense_backward.default: _embedding_backward,
 }

@@ -109,6 +109,10 @@ def special_cases():
         aten.select_backward.default: [(nasty(6), [5, 6], 0, -1), (turned(5, 2)[:, 0], [5, 6], 1, 3)],
         aten.constant_pad_nd.default: [(x, pad, 2) for x in (sources[0], turned(5, 6), sources[5]) for pad in pads[:4]]
         + [(nasty(5, 6), pads[4])],
+        aten.relu.default: [(source,) for source in (*sources, turned(5, 6), nasty(0))],
+        aten.stack.default: [([nasty(2, 3), turned(2, 3)], dim) for dim in (0, 1, -1)] + [([ids(3), ids(3)],)],
+        aten.sum.default: [(nasty(5, 6),), (turned(50, 600),), (ids(4, 4),), (torch.randn(7, 9).bfloat16(),)],
+        aten.mean.default: [(torch.randn(50, 600),), (turned(5, 600),), (torch.randn(7, 9).half(),), (nasty(8),)],
         aten.embedding.default: [
             (nasty(7, 4, dtype=dtype), index, -1, False, False)
             for dtype in FLOATS
