@@ -57,7 +57,7 @@ def lies_beside(storage: Storage, device: str) -> bool:
     """Whether a storage comes on top of the arena, wherever that would have room: no memory can be lent for it."""
     if not storage.external or not device.startswith("cuda"):
         return False
-    return storage.bytes <= SMALL_BYTES or storage.output or storage.kind == "workspace"
+    return storage.bytes <= SMALL_BYTES or storage.output
 
 
 def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[frozenset[int], int]:

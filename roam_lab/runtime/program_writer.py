@@ -70,9 +70,9 @@ def write_program(
         else:
             writer.call_of([nodes[one] for one in together])
         if filled:
-            names = [writer.locals_of[one][0] for one in filled]
-            settled = [f"({place_of[one]}, {name})" for one, name in zip(filled, names, strict=True)]
-            writer.lines.append(f"{', '.join(names)}, = {SETTLE}({', '.join(settled)})")
+            named = {one: writer.locals_of[one][0] for one in filled if one in writer.locals_of}  # not a workspace
+            settled = ", ".join(f"({place_of[one]}, {name})" for one, name in named.items())
+            writer.lines.append(f"{''.join(f'{name}, ' for name in named.values())}= {SETTLE}({settled})".lstrip("= "))
         over = [storage for place in range(step, step + len(together)) for storage in ends.get(place, ())]
         dead = [name for storage in over for name in writer.locals_of.get(storage, ())]
         if dead:

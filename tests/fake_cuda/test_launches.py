@@ -44,6 +44,7 @@ def test_no_more_than_eager_where_activations_are_most_of_the_memory(name, flavo
 
 @pytest.mark.parametrize(("name", "flavour"), [("bert", "default"), ("vit", "default"), ("resnet", "fused")])
 def test_what_is_more_is_what_the_plan_keeps_apart_for_memory(name, flavour):
-    """A call more for each time that gradients have to go; a square root, which is copied first, counts twice."""
+    """A call more for each time that gradients have to go; a square root, which is copied first, counts twice. The loss
+    is cloned, and so is what a condition inside the step may have to put back."""
     eager, planned, apart = launches(name, flavour, times=1)
-    assert planned <= eager + 1.5 * apart + 2
+    assert planned <= eager + 1.5 * apart + 4
