@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from typing import Any
-
 import torch
 
-from roam_lab.capture.torch_internals import storage_at
+from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
 from roam_lab.plan.beside import SMALL_BYTES, Runs, rounded
 
@@ -25,11 +22,15 @@ class LendingArena:
         self._size = rounded(max(size, 2 * SMALL_BYTES))
         self._stream = torch.cuda.current_stream(device)
         self._pool = torch.cuda.MemPool()
-        self._routed: AbstractContextManager[Any] | None = None
+        self._routed = False
         self._runs = Runs(self._size)
-        self._missed: list[int] = []
-        with self._route():
+        self._gone: list[int] = []
+        self._in_the_way: dict[tuple[int, int], list[int]] = {}
+        self._route()
+        try:
             whole = self._empty(self._size)
+        finally:
+            self._leave()
         self._base = whole.data_ptr()
         self._blocks: dict[int, torch.Tensor] = {0: whole}
         storage = storage_at(self._base, self._device, self._size)
@@ -43,9 +44,8 @@ class LendingArena:
     def lend(self, *ranges: tuple[int, int]) -> None:
         """Until `settle`, torch allocates from these ranges, each (start, bytes), and what does not fit from memory of
         the pool beside the arena."""
-        self.take_back()
-        self._routed = self._route()
-        self._routed.__enter__()
+        self._route()
+        self._recover()
         between: dict[int, torch.Tensor] = {}  # held until all are cut out: free neighbours become one
         for start, size in ranges:
             run = self._runs.lend(start, size)
@@ -55,8 +55,8 @@ class LendingArena:
             end = self._runs.lent[start]
             if run[0] < start:
                 self._hold(run[0], start - run[0])
-            self._hold(start, end - start, between)
             if end < run[1]:
+                self._hold(start, end - start, between)
                 self._hold(end, run[1] - end)
 
     def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
@@ -70,51 +70,71 @@ class LendingArena:
         for start, result in results:
             address = result.untyped_storage().data_ptr() - self._base
             if address != start:
-                self._missed.append(start)
+                self._gone.append(start)
             settled.append(_copied(result) if address != start and 0 <= address < self._size else result)
         return settled
 
     def take_back(self, *starts: int) -> None:
-        """The results that lay at these ranges are gone."""
-        gone = [start for start in (*starts, *self._missed) if start in self._runs.lent]
-        self._missed.clear()
-        for start in dict.fromkeys(gone):
+        """The results that lay at these ranges are gone. Nobody else allocates from the pool until more is lent, so the
+        arena is written there at once, and the allocator is asked then."""
+        self._gone.extend(starts)
+
+    def _recover(self) -> None:
+        """Hold what was lent and is not needed any more."""
+        gone = dict.fromkeys(start for start in self._gone if start in self._runs.lent)
+        self._gone.clear()
+        for start in gone:
             for low, _ in self._runs.take_back(start):
                 self._blocks.pop(low, None)
-        if gone:
-            with self._route():
-                for low, high in self._runs.ranges:
-                    if low not in self._blocks:
-                        self._hold(low, high - low)
+        for low, high in self._runs.ranges if gone else ():
+            if low not in self._blocks:
+                self._hold(low, high - low)
 
     def whole(self) -> None:
         """Take everything back: results of a step that ended early are gone. Raises RoamError where one is not."""
         self._leave()
-        self.take_back(*tuple(self._runs.lent))
+        self.take_back(*self._runs.lent)
+        if self._gone:
+            self._route()
+            try:
+                self._recover()
+            finally:
+                self._leave()
 
     def _hold(self, start: int, size: int, into: dict[int, torch.Tensor] | None = None) -> None:
-        """Hold the free block at `start`. Other free blocks of the pool may be as good for the allocator."""
-        others, reserved = [], 0
+        """Hold the free block at `start`. Other free blocks of the pool may be as good for the allocator: they are
+        taken until it is left, the next time at once."""
+        key = (start, size)
+        others = [self._empty(known) for known in self._in_the_way.pop(key, ())]
+        if any(0 <= block.data_ptr() - self._base < self._size for block in others):
+            others.clear()  # what was in the way is not any more
+        reserved = 0
         while True:
             block = self._empty(size)
             if block.data_ptr() == self._base + start:
                 (self._blocks if into is None else into)[start] = block
-                return
+                break
             others.append(block)
-            if reserved and torch.cuda.memory_reserved(self._device) > reserved:
+            if reserved and self._reserved() > reserved:
                 raise RoamError(
                     "a part of the arena did not come back from CUDA's caching allocator: something holds a result of "
                     "the step, or PYTORCH_CUDA_ALLOC_CONF changes how it cuts blocks"
                 )
-            reserved = torch.cuda.memory_reserved(self._device)
+            reserved = self._reserved()
+        if others:
+            self._in_the_way[key] = _joined(others)
+
+    def _reserved(self) -> int:
+        return int(torch.cuda.memory_stats_as_nested_dict(self._device)["reserved_bytes"]["all"]["current"])
 
     def _leave(self) -> None:
-        if self._routed is not None:
-            routed, self._routed = self._routed, None
-            routed.__exit__(None, None, None)
+        if self._routed:
+            self._routed = False
+            allocate_as_before(self._pool, self._device.index)
 
-    def _route(self) -> AbstractContextManager[Any]:
-        return torch.cuda.use_mem_pool(self._pool, self._device)
+    def _route(self) -> None:
+        allocate_from(self._pool, self._device.index)
+        self._routed = True
 
     def _empty(self, size: int) -> torch.Tensor:
         try:
@@ -130,3 +150,14 @@ def _copied(result: torch.Tensor) -> torch.Tensor:
     """The same values in the same form, in memory of their own."""
     made = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype, device=result.device)
     return made.copy_(result)
+
+
+def _joined(blocks: list[torch.Tensor]) -> list[int]:
+    """The sizes of these blocks, the largest first; neighbours are one."""
+    joined: list[tuple[int, int]] = []
+    for address, size in sorted((block.data_ptr(), block.numel()) for block in blocks):
+        if joined and sum(joined[-1]) == address:
+            joined[-1] = (joined[-1][0], joined[-1][1] + size)
+        else:
+            joined.append((address, size))
+    return sorted((size for _, size in joined), reverse=True)
