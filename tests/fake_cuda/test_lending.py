@@ -172,8 +172,8 @@ def test_arena_and_results_are_one_region(wide, monkeypatch):
     torch.cuda.reset_peak_memory_stats()
     taken.clear()
     step(ids)
-    assert len(taken) > 8
-    assert all(taken)
+    assert len(taken) >= 4
+    assert sum(taken) >= len(taken) - 1  # one op takes memory for itself first
     assert step.planned_steps == 4
     assert plan.arena_bytes <= 1.04 * plan.peak_bytes  # gradients of q, k and v are of one size: one is lent a range
     segment = 20 * MIB  # of the pool, shared by smaller results; it counts as allocated while ranges are cut out
