@@ -10,7 +10,7 @@ import torch
 from roam_lab.errors import RoamError
 from roam_lab.runtime.arena import allocate
 from roam_lab.runtime.heap import resident_bytes, trim
-from roam_lab.runtime.lending import LendingArena
+from roam_lab.runtime.lending import KeepingArena, LendingArena, arena_that_lends
 
 
 class Tenant(Protocol):
@@ -31,7 +31,7 @@ class ArenaPool:
         self._device = torch.device("cpu")
         self._arena: torch.Tensor | None = None
         self._lends = False
-        self.lending: LendingArena | None = None
+        self.lending: LendingArena | KeepingArena | None = None
         self._sizes: weakref.WeakKeyDictionary[Tenant, int] = weakref.WeakKeyDictionary()
         self.base_bytes = 0
 
@@ -69,7 +69,7 @@ class ArenaPool:
         trim()
         self.base_bytes = resident_bytes()
         size = max(self._sizes.values())
-        self.lending = LendingArena(size, self._device) if self._lends else None
+        self.lending = arena_that_lends(size, self._device) if self._lends else None
         self._arena = allocate(size, self._device) if self.lending is None else self.lending.bytes
         return self._arena
 

@@ -7,6 +7,7 @@ import torch
 from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
 from roam_lab.plan.beside import SMALL_BYTES, Runs, rounded
+from roam_lab.runtime.arena import allocate
 
 
 class LendingArena:
@@ -144,6 +145,50 @@ class LendingArena:
                 f"the arena of {self._size} bytes does not fit on {self._device} "
                 f"({str(error).splitlines()[0][:120]}); free memory there, or plan a smaller batch"
             ) from None
+
+    def cuts(self) -> bool:
+        """Whether the allocator cuts ranges out of the arena, tried on one of them."""
+        try:
+            self.lend((rounded(self._size // 2), rounded(self._size // 4)))
+            self.settle()
+            self.whole()
+        except RoamError:
+            return False
+        return True
+
+
+class KeepingArena:
+    """An arena that lends nothing: results lie beside it. For other allocators, and settings that keep blocks whole."""
+
+    fits = True
+
+    def __init__(self, size: int, device: torch.device) -> None:
+        self.bytes = allocate(size, device)
+
+    def lend(self, *ranges: tuple[int, int]) -> None:
+        """Nothing."""
+
+    def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
+        """The results."""
+        return [result for _, result in results]
+
+    def take_back(self, *starts: int) -> None:
+        """Nothing."""
+
+    def whole(self) -> None:
+        """It always is."""
+
+
+def arena_that_lends(size: int, device: torch.device) -> LendingArena | KeepingArena:
+    """An arena of `size` bytes, which lends where CUDA's caching allocator cuts blocks. Raises RoamError where it does
+    not fit."""
+    if torch.cuda.get_allocator_backend() == "native":
+        made = LendingArena(size, device)
+        if made.cuts():
+            return made
+        del made
+        torch.cuda.empty_cache()
+    return KeepingArena(size, device)
 
 
 def _copied(result: torch.Tensor) -> torch.Tensor:

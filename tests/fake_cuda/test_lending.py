@@ -9,7 +9,7 @@ import torch
 import roam_lab as roam
 from roam_lab.errors import RoamError
 from roam_lab.plan.beside import Runs
-from roam_lab.runtime.lending import LendingArena
+from roam_lab.runtime.lending import KeepingArena, LendingArena
 
 MIB = 2**20
 
@@ -212,3 +212,22 @@ def test_another_stream_has_an_arena_of_its_own(wide):
         step(ids)
     assert step._pool.lending is not first
     assert step.planned_steps == 2
+
+
+@pytest.fixture(params=["max_split_size_mb:40", "roundup_power2_divisions:4", "another allocator"])
+def no_cutting(request, monkeypatch):
+    if ":" not in request.param:
+        monkeypatch.setattr(torch.cuda, "get_allocator_backend", lambda: "cudaMallocAsync")
+        yield
+        return
+    torch.cuda.memory._set_allocator_settings(request.param)
+    yield
+    torch.cuda.memory._set_allocator_settings("")
+
+
+def test_where_the_allocator_does_not_cut_results_lie_beside_the_arena(wide, no_cutting):
+    _, step = hooked(*wide)
+    for _ in range(3):
+        step(wide[2])
+    assert step.planned_steps == 3
+    assert isinstance(step._pool.lending, KeepingArena)
