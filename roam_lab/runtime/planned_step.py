@@ -188,8 +188,8 @@ class PlannedStep:
             return self._run_eager(batch, Reason(f"a way was captured that its own batch does not take ({told})"))
         try:
             return self._run_planned(way, self._compiled[way], batch, expected)
-        except OtherWay as other_way:
-            return self._run_eager(batch, Reason(str(other_way)))
+        except (OtherWay, FailedBefore) as not_done:
+            return self._run_eager(batch, Reason(str(not_done)))
 
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""

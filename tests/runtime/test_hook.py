@@ -392,6 +392,10 @@ def test_an_op_that_fails_is_named_with_the_users_line():
     assert torch.isfinite(planned(batch))
     with pytest.raises(IndexError, match="out of range"):  # nothing was changed yet: what eager raises
         roam.hook(plan, model, optimizer)(bad)
+    unchecked = roam.hook(plan, model, optimizer, check="never")
+    with pytest.raises(IndexError, match="out of range"):  # also where the planned step is the first that runs
+        unchecked(bad)
+    assert torch.isfinite(unchecked(batch))
 
 
 def test_nothing_of_a_deleted_step_stays():
