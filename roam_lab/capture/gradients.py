@@ -74,7 +74,7 @@ class Gradients:
         mode = get_proxy_mode()
         keys = tuple(storage_key(one) for one in gradients if one.layout is torch.strided)
         if mode is not None and keys:
-            self.held.append((next(reversed(mode.tracer.graph.nodes)), keys))
+            self.held.append((next(iter(reversed(mode.tracer.graph.nodes))), keys))
 
     def check(self) -> None:
         """When the step is over. Raises CaptureError where what it leaves is meant for a later call."""
