@@ -118,7 +118,28 @@ def clipped_accumulation_step(model: nn.Module, optimizer: torch.optim.Optimizer
 
 
 Step = Callable[[nn.Module, torch.optim.Optimizer, Any], torch.Tensor]
+
+
+def surgery_step(model: nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> torch.Tensor:
+    """Two losses whose gradients are taken one after the other, set aside over a zero_grad, and joined."""
+    optimizer.zero_grad()
+    first = model(**batch)["loss"]
+    first.backward()
+    aside = [parameter.grad for parameter in model.parameters()]
+    optimizer.zero_grad()
+    second = model(**batch)["loss"].square()
+    second.backward()
+    with torch.no_grad():
+        for parameter, gradient in zip(model.parameters(), aside, strict=True):
+            if gradient is not None and parameter.grad is not None:
+                gradient.sub_((parameter.grad * gradient).sum().clamp(max=0) * parameter.grad)
+                parameter.grad.add_(gradient)
+    optimizer.step()
+    return (first + second).detach()
+
+
 STEPS: dict[str, Step] = {
+    "surgery": surgery_step,
     "clipped": clipped_step,
     "autocast": autocast_step,
     "accumulation": accumulation_step,

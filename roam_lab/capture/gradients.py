@@ -108,8 +108,11 @@ class Gradients:
 def gradients_held(trace: Trace) -> dict[Node, list[Node]]:
     """Node -> the nodes whose storages are those of gradients that eager holds until it has run. Nodes that are no more
     in the graph give way to the one before."""
-    nodes = {node: number for number, node in enumerate(trace.module.graph.nodes)}
-    of_key = {storage_key(tensor): node for node in nodes for tensor in tensors_of(node)}
+    nodes = dict.fromkeys(trace.module.graph.nodes)
+    of_key: dict[int, Node] = {}
+    for node in nodes:  # the first of each storage: its maker, which has run by then
+        for tensor in tensors_of(node):
+            of_key.setdefault(storage_key(tensor), node)
     found: dict[Node, list[Node]] = {}
     for last, keys in trace.gradients_held:
         while last not in nodes:

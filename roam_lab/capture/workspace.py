@@ -8,7 +8,7 @@ import torch
 from torch.fx import Node
 
 from roam_lab.capture.cuda_workspace import staging_bytes
-from roam_lab.capture.writers import REDUCING_LOSSES
+from roam_lab.capture.hand_made import REDUCING_LOSSES
 
 aten = torch.ops.aten
 

@@ -138,7 +138,7 @@ def special_cases():
     return cases
 
 
-HAND_MADE = {**writers._SPECIAL, **writers._CPU_ONLY, **dict.fromkeys(sorted(writers._EMPTY, key=str))}
+HAND_MADE = {**writers.SPECIAL, **writers.CPU_ONLY, **dict.fromkeys(sorted(writers.EMPTY, key=str))}
 
 
 @pytest.mark.parametrize("op", HAND_MADE, ids=str)
