@@ -191,7 +191,8 @@ class Session:
         return self.profile
 
     def capture_factory(
-        self, spec: str, *, fake: bool = False, timing: bool = False, device: str | None = None, name: str | None = None,
+        self, spec: str, *, fake: bool = False, timing: bool = False, device: str | None = None,
+        name: str | None = None,
     ) -> Profile:  # fmt: skip
         """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights.
 

@@ -110,9 +110,9 @@ def gradients_held(trace: Trace) -> dict[Node, list[Node]]:
     in the graph give way to the one before."""
     nodes = dict.fromkeys(trace.module.graph.nodes)
     of_key: dict[int, Node] = {}
-    for node in nodes:  # the first of each storage: its maker, which has run by then
-        for tensor in tensors_of(node):
-            of_key.setdefault(storage_key(tensor), node)
+    for node in nodes:  # the first that is this tensor alone: it is there by then
+        if len(tensors_of(node)) == 1:
+            of_key.setdefault(storage_key(tensors_of(node)[0]), node)
     found: dict[Node, list[Node]] = {}
     for last, keys in trace.gradients_held:
         while last not in nodes:
