@@ -13,6 +13,8 @@ from roam_lab.ir import Graph, Order, Storage, lifetimes
 SMALL_BYTES = 2**20
 """Up to this size CUDA's caching allocator serves requests from other segments, and does not split off what is left of
 a block (kSmallSize in c10/cuda/CUDACachingAllocator.cpp)."""
+LEAST_LENDING_BYTES = 2 * SMALL_BYTES
+"""The least of an arena of which ranges are lent: a smaller one would lie in a segment of small blocks."""
 ROUNDING = 512
 """Bytes: what it rounds requests to."""
 
@@ -58,6 +60,11 @@ def lies_beside(storage: Storage, device: str) -> bool:
     if not storage.external or not device.startswith("cuda"):
         return False
     return storage.bytes <= SMALL_BYTES or storage.output
+
+
+def takes_large_blocks(storage: Storage) -> bool:
+    """Whether the allocator serves it from where a range of an arena may be lent, to it or to another."""
+    return storage.external and storage.bytes > SMALL_BYTES
 
 
 def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[frozenset[int], int]:

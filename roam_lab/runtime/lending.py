@@ -6,7 +6,7 @@ import torch
 
 from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import SMALL_BYTES, Runs, rounded
+from roam_lab.plan.beside import LEAST_LENDING_BYTES, Runs, rounded
 from roam_lab.runtime.arena import allocate
 
 
@@ -20,7 +20,7 @@ class LendingArena:
 
     def __init__(self, size: int, device: torch.device) -> None:
         self._device = torch.empty(0, device=device).device  # with its index
-        self._size = rounded(max(size, 2 * SMALL_BYTES))
+        self._size = rounded(max(size, LEAST_LENDING_BYTES))
         self._stream = torch.cuda.current_stream(device)
         self._pool = torch.cuda.MemPool()
         self._routed = False
@@ -60,8 +60,9 @@ class LendingArena:
                 self._hold(start, end - start, between)
                 self._hold(end, run[1] - end)
 
-    def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
-        """The op has run, and gave these results for the ranges that begin at their numbers; the results to go on with.
+    def settle(self, *results: tuple[int | None, torch.Tensor]) -> list[torch.Tensor]:
+        """The op has run, and gave these results for the ranges that begin at their numbers, or for none (None); the
+        results to go on with.
 
         Where the op needed memory for itself first, its result may lie beside the arena, and is left there, or in
         another's range, and is moved out of it. A range that was not taken is taken back before more is lent.
@@ -70,7 +71,7 @@ class LendingArena:
         settled = []
         for start, result in results:
             address = result.untyped_storage().data_ptr() - self._base
-            if address != start:
+            if start is not None and address != start:
                 self._gone.append(start)
             settled.append(_copied(result) if address != start and 0 <= address < self._size else result)
         return settled
@@ -168,7 +169,7 @@ class KeepingArena:
     def lend(self, *ranges: tuple[int, int]) -> None:
         """Nothing."""
 
-    def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
+    def settle(self, *results: tuple[int | None, torch.Tensor]) -> list[torch.Tensor]:
         """The results."""
         return [result for _, result in results]
 

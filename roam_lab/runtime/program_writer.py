@@ -11,7 +11,7 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
 from roam_lab.ir import Graph, Op
-from roam_lab.plan.beside import top_of
+from roam_lab.plan.beside import takes_large_blocks, top_of
 from roam_lab.runtime.holes import Request, requests
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
@@ -70,8 +70,10 @@ def write_program(
         else:
             writer.call_of([nodes[one] for one in together])
         if filled:
-            named = {one: writer.locals_of[one][0] for one in filled if one in writer.locals_of}  # not a workspace
-            settled = ", ".join(f"({place_of[one]}, {name})" for one, name in named.items())
+            others = [one for one in graph.ops[index].creates if takes_large_blocks(graph.storages[one])]
+            several = dict.fromkeys((*filled, *others))
+            named = {one: writer.locals_of[one][0] for one in several if one in writer.locals_of}  # not a workspace
+            settled = ", ".join(f"({place_of.get(one)}, {name})" for one, name in named.items())
             writer.lines.append(f"{''.join(f'{name}, ' for name in named.values())}= {SETTLE}({settled})".lstrip("= "))
         over = [storage for place in range(step, step + len(together)) for storage in ends.get(place, ())]
         dead = [name for storage in over for name in writer.locals_of.get(storage, ())]

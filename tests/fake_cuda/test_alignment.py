@@ -15,7 +15,7 @@ def test_a_plan_for_the_alignment_of_the_cpu_is_refused():
     plan = training.profile().plan(alignment=CPU_ALIGNMENT)
     assert all(offset % CPU_ALIGNMENT == 0 for offset in plan.offsets.values())
     assert any(offset % CUDA_ALIGNMENT for offset in plan.offsets.values())
-    with pytest.raises(MismatchError, match="no multiples of 512 bytes.*; plan with the default alignment"):
+    with pytest.raises(MismatchError, match="no multiples of 512 bytes"):
         roam.hook(plan, training.model, training.optimizer, step=training.step)
 
 
