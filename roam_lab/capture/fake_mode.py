@@ -134,7 +134,7 @@ def _with_seeds_on_host(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
     return tuple(one.to("cpu") if seed else one for one, seed in zip(result, seeds, strict=True))
 
 
-_ON_DEVICE_WITHOUT_DROPOUT = torch.__version__ >= (2, 14)
+_ON_DEVICE_WITHOUT_DROPOUT = torch.__version__ >= "2.14"  # no comparison of strings
 _SEEDED = (
     torch.ops.aten._scaled_dot_product_efficient_attention.default,
     torch.ops.aten._efficient_attention_forward.default,

@@ -95,7 +95,8 @@ def test_a_point_of_a_profile() -> None:
 
 def beside_and_lent(first: int, second: int) -> tuple[Profile, Plan]:
     """A result of the arena's own, one that an op allocates itself, and a small one of another op."""
-    storages = (Storage(20 * MIB), Storage(first, external=True), Storage(second, external=True), Storage(1, output=True))
+    own = (Storage(first, external=True), Storage(second, external=True))
+    storages = (Storage(20 * MIB), *own, Storage(1, output=True))
     ops = (
         Op("place", "aten.mm.default", creates=(0,), phase="forward"),
         Op("own", "t", after=(0,), creates=(1,), phase="forward"),
