@@ -6,7 +6,7 @@ A torch that lacks one of them fails here, when roam-lab is imported, and not in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -146,6 +146,14 @@ def allocate_as_before(pool: Any, device: int) -> None:
     """The end of `allocate_from`."""
     _C._cuda_endAllocateToPool(device, pool.id)
     _C._cuda_releasePool(device, pool.id)
+
+
+def end_failed_capture(pool: tuple[int, int], device: int) -> None:
+    """After a capture that failed, torch (2.11 does, 2.14 does not) still allocates for it from its pool, and ends the
+    process where memory is given back."""
+    with suppress(RuntimeError):  # it has ended
+        _C._cuda_endAllocateToPool(device, pool)
+        _C._cuda_releasePool(device, pool)
 
 
 def has_kernel(name: str, key: str) -> bool:
