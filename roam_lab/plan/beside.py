@@ -60,6 +60,11 @@ def lies_beside(storage: Storage, device: str) -> bool:
     return storage.bytes <= SMALL_BYTES or storage.output
 
 
+def beside_of(graph: Graph, device: str) -> frozenset[int]:
+    """The storages of a graph that lie beside the arena."""
+    return frozenset(index for index, storage in enumerate(graph.storages) if lies_beside(storage, device))
+
+
 def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[frozenset[int], int]:
     """On CUDA: the external storages that are lent a range of the arena, at their offset; the bytes of that arena.
 

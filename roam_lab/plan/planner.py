@@ -24,7 +24,7 @@ from roam_lab.ir import (
 from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
 from roam_lab.order.rejoin import rejoin
-from roam_lab.plan.beside import lent, lies_beside
+from roam_lab.plan.beside import beside_of, lent
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 
@@ -82,7 +82,7 @@ def make_plan(
     outcome = run(order_strategy, graph, order_values)
     with order_strategy.judged():
         check_order(graph, outcome.order)
-    found = rejoin(graph, outcome.order)
+    found = rejoin(graph, outcome.order, beside_of(graph, device))
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
@@ -160,7 +160,7 @@ def lay_out(
     Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
     """
     lives = lifetimes(graph, order)
-    beside = {index for index, storage in enumerate(graph.storages) if lies_beside(storage, device)}
+    beside = set(beside_of(graph, device))
     for _ in range(LENDING_ROUNDS):
         layout = _in_regions(lives, beside, strategy, parameters, alignment)
         if device == "cpu":
