@@ -88,7 +88,7 @@ class LendingArena:
         cut = sorted([*free, *((start, self._runs.lent[start]) for start in lent)])
         while cut and cut[-1][0] in lent:
             cut.pop()
-        between = {}  # held until all are cut out: free neighbours become one
+        between: dict[tuple[int, int], torch.Tensor] = {}  # held until all are cut out: free neighbours become one
         for one in cut:
             (between if one[0] in lent else self._blocks)[one] = self._held(*one)
 
