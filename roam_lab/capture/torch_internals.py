@@ -136,16 +136,16 @@ def boxed_call(op: OpOverload) -> Callable[..., Any]:
     return found
 
 
-def allocate_from(pool: Any, device: int) -> None:
-    """From now on this thread allocates from a `torch.cuda.MemPool`, as within `torch.cuda.use_mem_pool`, which takes
-    20 us."""
-    _C._cuda_beginAllocateCurrentThreadToPool(device, pool.id)
+def allocate_from(pool: tuple[int, int], device: int) -> None:
+    """From now on this thread allocates from the `torch.cuda.MemPool` of this id, as within `torch.cuda.use_mem_pool`,
+    which takes 20 us."""
+    _C._cuda_beginAllocateCurrentThreadToPool(device, pool)
 
 
-def allocate_as_before(pool: Any, device: int) -> None:
+def allocate_as_before(pool: tuple[int, int], device: int) -> None:
     """The end of `allocate_from`."""
-    _C._cuda_endAllocateToPool(device, pool.id)
-    _C._cuda_releasePool(device, pool.id)
+    _C._cuda_endAllocateToPool(device, pool)
+    _C._cuda_releasePool(device, pool)
 
 
 def end_failed_capture(pool: tuple[int, int], device: int) -> None:

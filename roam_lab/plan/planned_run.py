@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from roam_lab.ir import Graph, lifetimes
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.layout.caching.allocator import CachingAllocator
@@ -27,7 +29,7 @@ def simulate_planned(
         if size:
             device.allocate(size)
     on_cuda = plan.environment.get("device", "cpu").startswith("cuda")
-    lends, own = lent(graph, plan.order, plan.offsets) if on_cuda else (frozenset[int](), plan.arena_bytes)
+    lends, own = lent(graph, plan.order, plan.offsets) if on_cuda else (dict[int, int](), plan.arena_bytes)
     pool = CachingAllocator(settings) if lends else device
     own = max(own, LEAST_LENDING_BYTES) if lends else own
     if own:
@@ -39,7 +41,7 @@ def simulate_planned(
     return Reservation(allocated, reserved, run.resident_bytes, workspace)
 
 
-def _run(plan: Plan, graph: Graph, lends: frozenset[int], pool: CachingAllocator, device: CachingAllocator) -> None:
+def _run(plan: Plan, graph: Graph, lends: Collection[int], pool: CachingAllocator, device: CachingAllocator) -> None:
     """A step: each result beside the arena is made, and freed."""
     made: dict[int, list[tuple[int, int]]] = {}
     freed: dict[int, list[int]] = {}
@@ -52,6 +54,6 @@ def _run(plan: Plan, graph: Graph, lends: frozenset[int], pool: CachingAllocator
         for storage in freed.get(step, ()):
             allocator, block = held.pop(storage)
             allocator.free(block)
-        allocator = device if lends.isdisjoint(graph.ops[index].creates) else pool
+        allocator = pool if any(storage in lends for storage in graph.ops[index].creates) else device
         for storage, size in made.get(step, ()):
             held[storage] = allocator, allocator.allocate(size)

@@ -59,7 +59,7 @@ class Compiled:
         self.executor = executor or PythonExecutor()
         self.order = plan.order
         self.offsets = plan.offsets
-        lends, own = frozenset[int](), top_of(captured.graph, plan.offsets)
+        lends, own = dict[int, int](), top_of(captured.graph, plan.offsets)
         if captured.device == "cuda" and self.executor.may_lend:
             lends, own = lent(captured.graph, plan.order, plan.offsets)
         self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes, lends)

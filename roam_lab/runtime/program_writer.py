@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch.fx import Node
@@ -24,11 +24,12 @@ def write_program(
     order: Sequence[int],
     offsets: Mapping[int, int] | None = None,
     planned: int = 0,
-    lending: frozenset[int] = frozenset(),
+    lending: Mapping[int, int] | None = None,
 ) -> Program:
     """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
-    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: the storages
-    that are lent a range of the arena."""
+    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: how many
+    bytes of the arena are lent to which storages."""
+    lending = lending or {}
     graph, nodes = captured.graph, captured.step.nodes
     writer = ProgramLines(captured, {node: op.creates for node, op in zip(nodes, graph.ops, strict=True)})
     last: dict[int, int] = {}
@@ -63,7 +64,7 @@ def write_program(
         filled = [storage for storage in graph.ops[index].creates if storage in lending]
         if filled:  # the largest first, as they were seen to be possible
             filled.sort(key=lambda one: (-graph.storages[one].bytes, one))
-            places = [f"({place_of[one]}, {graph.storages[one].bytes})" for one in filled]
+            places = [f"({place_of[one]}, {lending[one]})" for one in filled]
             writer.lines.append(f"{LEND}({', '.join(places)})")
         if len(together) == 1:
             writer.op(nodes[index])
@@ -116,7 +117,7 @@ def write_program(
 
 
 def _together(
-    graph: Graph, order: Sequence[int], step: int, offsets: Mapping[int, int], lending: frozenset[int]
+    graph: Graph, order: Sequence[int], step: int, offsets: Mapping[int, int], lending: Collection[int]
 ) -> Sequence[int]:
     """The ops from this step on that are run as one: parts of one call with results of one kind, none of which takes a
     place that another part still needs, or is lent one."""
@@ -127,7 +128,7 @@ def _together(
         alike = op.call is not None and op.call == first.call and _regions(graph, op) == _regions(graph, first)
         made = [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.creates if one in offsets]
         meets = any(low < top and bottom < high for low, high in made for bottom, top in taken)
-        if end > step and (meets or not alike or not lending.isdisjoint((*first.creates, *op.creates))):
+        if end > step and (meets or not alike or any(one in lending for one in (*first.creates, *op.creates))):
             return order[step:end]
         taken += made
         taken += [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.touches if one in offsets]

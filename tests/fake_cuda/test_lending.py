@@ -58,9 +58,8 @@ def test_random_sequences():
             start = draw.choice(list(alive))
             del alive[start]
             arena.take_back(start)
-            arena._route()
-            arena._recover()
-            arena._leave()
+            arena.lend()
+            arena.settle()
             continue
         start, size = draw.randrange(0, 190 * MIB, 512), draw.randrange(2 * MIB, 30 * MIB)
         trial = Runs(arena._size)
