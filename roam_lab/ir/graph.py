@@ -61,7 +61,6 @@ class Op:
     after: tuple[int, ...] = ()
     creates: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
-    writes: tuple[int, ...] = ()
     phase: str | None = None
     module: str | None = None
     source: str | None = None
@@ -70,6 +69,7 @@ class Op:
     pointwise: bool | None = None
     random: bool | None = None
     call: int | None = None
+    writes: tuple[int, ...] = ()
     pure: bool | None = None
     reuse: tuple[tuple[int, int], ...] = ()
     rows: int | None = None
@@ -144,11 +144,20 @@ class Graph:
         return tuple(made)
 
     @cached_property
+    def uses(self) -> tuple[tuple[int, ...], ...]:
+        """For each op, the storages that it creates or touches and that take memory of the step: not the residents."""
+        made = self.creator
+        return tuple(
+            tuple(sorted({*op.creates, *(storage for storage in op.touches if made[storage] is not None)}))
+            for op in self.ops
+        )
+
+    @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:
-        """For each storage, its creator and every op that touches it, in captured order."""
+        """For each storage of the step, its creator and every op that touches it, in captured order."""
         lists: list[list[int]] = [[] for _ in self.storages]
-        for index, op in enumerate(self.ops):
-            for storage in {*op.creates, *op.touches}:
+        for index, uses in enumerate(self.uses):
+            for storage in uses:
                 lists[storage].append(index)
         return tuple(map(tuple, lists))
 

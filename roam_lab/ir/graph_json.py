@@ -158,7 +158,7 @@ def _op(entry: Any, index: int, format_: str) -> Op:
         if optional[key] is not None:
             optional[key] = _integer(optional[key], f"{what}: {key}")
     first = format_ == FIRST_FORMAT
-    if (optional["pure"] is not None or not first) and not isinstance(optional["pure"], bool):
+    if optional["pure"] is not None and not isinstance(optional["pure"], bool):
         raise FormatError(f"{what}: pure is {optional['pure']!r}, not true or false; check the file's writer")
     reuse = entry.get("reuse", [])
     if not isinstance(reuse, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in reuse):
@@ -190,11 +190,13 @@ def fingerprint(graph: Graph) -> str:
     return _sha256(core)
 
 
-def first_fingerprint(graph: Graph) -> str:
-    """What `roam-plan/1` names its graph by: residents and what ops do to them left out.
+def is_fingerprint(sha256: str, graph: Graph) -> bool:
+    """Whether a plan that names its graph by `sha256` is one of this graph, also as `roam-plan/1` named it."""
+    return sha256 in (fingerprint(graph), _first_fingerprint(graph))
 
-    For graphs whose residents come after all other storages, as capture numbers them.
-    """
+
+def _first_fingerprint(graph: Graph) -> str:
+    """Of `roam-plan/1`: residents, which come after all other storages, are left out, and what ops do to them."""
     planned = [storage for storage in graph.storages if not storage.always_there]
     core: list[Any] = [
         [

@@ -33,7 +33,7 @@ def write_program(
     writer = ProgramLines(captured, {node: op.creates for node, op in zip(nodes, graph.ops, strict=True)})
     last: dict[int, int] = {}
     for step, index in enumerate(order):
-        for storage in (*graph.ops[index].creates, *graph.ops[index].touches):
+        for storage in graph.uses[index]:
             last[storage] = step
     ends: dict[int, list[int]] = {}
     for storage, step in last.items():

@@ -64,7 +64,8 @@ def training_step(blocks: int, unit: int = 64 * 1024) -> Graph:
         gradients += weights
     for gradient in gradients:
         _update(out, gradient)
-    return Graph(f"training_step_{blocks}", tuple(out.storages), tuple(out.ops), resident_bytes=unit)
+    storages = (*out.storages, Storage(unit, region="resident"))
+    return Graph(f"training_step_{blocks}", storages, tuple(out.ops))
 
 
 def _update(out: _Writer, weight: int) -> None:
