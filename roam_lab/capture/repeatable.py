@@ -11,6 +11,9 @@ from roam_lab.capture.moves import is_check, writes_statistics
 from roam_lab.capture.nodes import ELSEWHERE, tensors_of
 from roam_lab.capture.torch_internals import OpOverload
 
+SIDE_ARGUMENTS = ("running_mean", "running_var")
+"""What batch norm in training updates and does not look at."""
+
 
 def is_pure(node: Node) -> bool:
     """Whether the op draws no random numbers, writes into no tensor, raises on no value and returns tensors.

@@ -97,7 +97,8 @@ class Device:
 class Graph:
     """A whole training step. `ops` stand in captured order, which is a legal order.
 
-    `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
+    `unlisted_resident_bytes`: what is always there and is none of `storages` (graphs of `roam-graph/1` list nothing of
+    it). `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
     captured with (torch, device, batch, model), empty where that is not known; two graphs are equal whatever it says.
     Raises FormatError, naming the op and the key, when the parts do not fit together.
     """
@@ -105,6 +106,7 @@ class Graph:
     name: str
     storages: tuple[Storage, ...]
     ops: tuple[Op, ...]
+    unlisted_resident_bytes: int = 0
     times: str | None = None
     device: Device | None = None
     environment: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -118,7 +120,8 @@ class Graph:
     @cached_property
     def resident_bytes(self) -> int:
         """Of parameters, buffers, optimizer state and batch: always there, beside the arena."""
-        return sum(storage.bytes for storage in self.storages if storage.region == "resident")
+        listed = sum(storage.bytes for storage in self.storages if storage.region == "resident")
+        return listed + self.unlisted_resident_bytes
 
     @cached_property
     def can_be_rewritten(self) -> bool:
@@ -172,6 +175,8 @@ def _indices(graph: Graph, index: int, key: str, values: Iterable[int], limit: i
 
 
 def _check_graph(graph: Graph) -> None:
+    if graph.unlisted_resident_bytes < 0:
+        raise FormatError(f"resident_bytes is {graph.unlisted_resident_bytes}; sizes are never negative")
     for number, storage in enumerate(graph.storages):
         if storage.bytes < 0:
             raise FormatError(f"storage {number}: bytes is {storage.bytes}; sizes are never negative")

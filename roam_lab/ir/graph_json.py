@@ -25,6 +25,8 @@ def graph_to_data(graph: Graph) -> dict[str, Any]:
         data["times"] = graph.times
     if graph.device is not None:
         data["device"] = asdict(graph.device)
+    if graph.unlisted_resident_bytes:
+        data["resident_bytes"] = graph.unlisted_resident_bytes
     data["storages"] = [_storage_to_data(storage) for storage in graph.storages]
     data["ops"] = [_op_to_data(op) for op in graph.ops]
     if graph.environment:
@@ -64,10 +66,7 @@ def _op_to_data(op: Op) -> dict[str, Any]:
 
 
 def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
-    """Graph of plain `roam-graph/2` or `/1` data. Raises FormatError naming `where`, the op and the key.
-
-    What `/1` gives as `resident_bytes` becomes one storage, after all others, that no op is said to use.
-    """
+    """Graph of plain `roam-graph/2` or `/1` data. Raises FormatError naming `where`, the op and the key."""
     format_ = data.get("format")
     if format_ not in (FORMAT, FIRST_FORMAT):
         raise FormatError(f"{where}: format is {format_!r}, not {FORMAT!r}; give a captured graph")
@@ -75,16 +74,11 @@ def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
         if not isinstance(data.get(key), list):
             raise FormatError(f"{where}: {key} is missing or not a list; the file is not a whole {format_}")
     try:
-        storages = [_storage(entry, number) for number, entry in enumerate(data["storages"])]
-        if format_ == FIRST_FORMAT:
-            resident = _integer(data.get("resident_bytes", 0), "resident_bytes")
-            if resident < 0:
-                raise FormatError(f"resident_bytes is {resident}; sizes are never negative")
-            storages += [Storage(resident, kind="resident", region="resident")] if resident else []
         return Graph(
             name=str(data.get("name", "")),
-            storages=tuple(storages),
+            storages=tuple(_storage(entry, number) for number, entry in enumerate(data["storages"])),
             ops=tuple(_op(entry, index, format_) for index, entry in enumerate(data["ops"])),
+            unlisted_resident_bytes=_integer(data.get("resident_bytes", 0), "resident_bytes"),
             times=None if data.get("times") is None else str(data["times"]),
             device=_device(data.get("device")),
             environment=_environment(data.get("environment", {})),

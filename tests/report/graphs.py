@@ -20,7 +20,6 @@ def branches() -> Graph:
         Storage(1 * KIB),
         Storage(1 * KIB),
         Storage(1 * KIB, output=True, kind="output"),
-        Storage(10 * KIB, kind="parameter", region="resident"),
     )
     ops = (
         Op("source", "aten.mul.Tensor", (), (0,), (), phase="forward"),
@@ -30,7 +29,7 @@ def branches() -> Graph:
         Op("narrow_b", "aten.sum.default", (2,), (4,), (2,)),
         Op("join", "aten.add.Tensor", (3, 4), (5,), (3, 4)),
     )
-    return Graph("branches", storages, ops)
+    return Graph("branches", storages, ops, unlisted_resident_bytes=10 * KIB)
 
 
 def eager_branches() -> Graph:

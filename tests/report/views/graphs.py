@@ -55,14 +55,14 @@ def blocks(count: int, width: int = 4, name: str = "blocks", hostile: bool = Fal
             gradients.append(last)
     for gradient in gradients:
         add("aten.add_.Tensor", "update", "", 3 * KIB, "temporary", [gradient], [gradient])
-    return Graph(name, (*storages, Storage(100 * KIB, region="resident")), tuple(ops))
+    return Graph(name, tuple(storages), tuple(ops), unlisted_resident_bytes=100 * KIB)
 
 
 def bare_of_places(graph: Graph) -> Graph:
     """The same without phases, modules, sources and kinds, as graphs of other tools are."""
     ops = tuple(Op(op.name, op.target, op.after, op.creates, op.reads) for op in graph.ops)
-    storages = (Storage(storage.bytes, storage.output, region=storage.region) for storage in graph.storages)
-    return Graph(graph.name, tuple(storages), ops)
+    storages = tuple(Storage(storage.bytes, storage.output) for storage in graph.storages)
+    return Graph(graph.name, storages, ops, graph.unlisted_resident_bytes)
 
 
 def scalars(count: int) -> Graph:
