@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch.fx import Node
@@ -23,53 +24,77 @@ _OVER_LAST = {
     aten._log_softmax_backward_data.default: 2,
 }
 """Ops over one dimension -> which argument names it."""
-_FOR_THE_FIRST_DIMENSION = {aten.nll_loss_backward.default}
+_LOSSES = {aten.nll_loss_backward.default}
 _NORMS = {aten.native_layer_norm.default}
-_FILLED_WHOLE = {*_OVER_LAST, aten.relu.default}
+_IN_PLACE_THOUGH_BY_HAND = {*_OVER_LAST, aten.relu.default}
 """Not pointwise by their tag, or with a writer made by hand, and yet safe to write over what they read."""
+
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RowWise:
-    """`rows` independent rows. `by_row`: the arguments that have as many; of the others each row reads all."""
+    """An op as `rows` independent rows. `forms`: argument -> shape in which it is given, the first dimension as many
+    rows as are run; `whole`: argument that each row reads all of -> shape in which it is given. `results`: likewise of
+    each result. `arguments`: place -> what is given there instead, because there are fewer dimensions.
+    """
 
     rows: int
-    by_row: frozenset[Node]
+    forms: Mapping[Node, Shape]
+    whole: Mapping[Node, Shape]
+    results: tuple[Shape, ...]
+    arguments: Mapping[int, Any]
 
 
 def row_wise(node: Node) -> RowWise | None:
-    """How an op works row by row on plain contiguous tensors; None where it does not."""
+    """How an op that writes its results to given places works row by row on plain contiguous tensors; None where it
+    does not."""
     target, results = node.target, tensors_of(node)
     if not isinstance(target, OpOverload) or ELSEWHERE in node.meta or not results:
         return None
+    if not target._schema.is_mutable and (find_writer(node) is None or not all(map(_plain, results))):
+        return None
     shape = tuple(results[0].shape)
+    arguments: dict[int, Any] = {}
     if target in _OVER_LAST:
-        if not shape or node.args[_OVER_LAST[target]] not in (-1, len(shape) - 1):
+        place = _OVER_LAST[target]
+        if len(shape) < 2 or node.args[place] not in (-1, len(shape) - 1):
             return None
-        lead = shape[:-1]
-    elif target in _FOR_THE_FIRST_DIMENSION:
+        lead, arguments = shape[:-1], {place: 1}
+    elif target in _LOSSES:
         lead = shape[:1]
         if len(shape) != 2:
             return None
     elif target in _NORMS:
-        lead = shape[: len(shape) - len(node.args[1])]  # type: ignore[arg-type]
-    elif torch.Tag.pointwise in target.tags and len(results) == 1:
+        lead = shape[:-1]
+        if list(node.args[1]) != list(shape[-1:]):  # type: ignore[arg-type]
+            return None
+    elif torch.Tag.pointwise in target.tags and len(results) == 1 and _plain(results[0]):
         lead = shape[:-1] if len(shape) > 1 else shape
     else:
         return None
-    rows = math.prod(lead)
-    if rows < 2 or not all(_plain(result) for result in results):
+    rows, tail = math.prod(lead), shape[len(lead) :]
+    if rows < 2 or not math.prod(tail):
         return None
-    by_row = set()
+    forms: dict[Node, Shape] = {}
+    whole: dict[Node, Shape] = {}
     for given in _given(node):
         tensor = tensors_of(given)[0]
         if not _plain(tensor):
             return None
-        if _has_rows(tuple(tensor.shape), lead, shape):
-            by_row.add(given)
-        elif tensor.numel() > 1 and math.prod(tensor.shape[-len(shape) : -1][-len(lead) :]) != 1:
+        own = tuple(tensor.shape)
+        if own == shape:
+            forms[given] = (rows, *tail)
+        elif own in (lead, (*lead, 1)):
+            forms[given] = (rows, *own[len(lead) :])
+        elif tensor.numel() == 1:
+            whole[given] = (1,) if own else ()
+        elif tail and tensor.numel() == math.prod(own[-1:]) and own[-1] in tail:
+            whole[given] = own[-1:]
+        else:
             return None
-    return RowWise(rows, frozenset(by_row))
+    made = tuple((rows, *(math.prod(result.shape[len(lead) :]) for _ in tail)) for result in results)
+    return RowWise(rows, forms, whole, made, arguments)
 
 
 def rows_of(node: Node) -> int | None:
@@ -91,15 +116,15 @@ def reuse_of(node: Node) -> Iterator[tuple[int, int]]:
     if writer is None or writer.function is None:
         return
     pointwise = torch.Tag.pointwise in target.tags and bool(writer.names)
-    if not (pointwise or target in _FILLED_WHOLE) or (target in _OVER_LAST and rows_of(node) is None):
+    if not (pointwise or target in _IN_PLACE_THOUGH_BY_HAND) or (target in _OVER_LAST and row_wise(node) is None):
         return
     result = results[0]
-    if not _fills(result):
+    if not fills_its_storage(result):
         return
     for given in _given(node):
         tensor = tensors_of(given)[0]
         alike = (tensor.shape, tensor.stride(), tensor.dtype) == (result.shape, result.stride(), result.dtype)
-        if alike and _fills(tensor) and storage_key(tensor) != storage_key(result):
+        if alike and fills_its_storage(tensor) and storage_key(tensor) != storage_key(result):
             yield storage_key(result), storage_key(tensor)
 
 
@@ -111,21 +136,15 @@ def _given(node: Node) -> Iterator[Node]:
             yield leaf
 
 
-def _has_rows(shape: tuple[int, ...], lead: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Whether a tensor of this shape has one row, or one number, for each of the rows."""
-    return shape in (whole, lead) or shape == (*lead, *(1 for _ in whole[len(lead) :]))
-
-
 def _plain(tensor: torch.Tensor) -> bool:
     return tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
 
 
-def _fills(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is all of its storage."""
-    steps = sorted((step, size) for step, size in zip(tensor.stride(), tensor.shape, strict=True) if size != 1)
+def fills_its_storage(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is all of its storage, each entry once."""
     dense = 1
-    for step, size in steps:
-        if step != dense:
+    for step, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1 and step != dense:
             return False
         dense *= size
     whole = dense * tensor.element_size() == tensor.untyped_storage().nbytes()

@@ -44,7 +44,8 @@ class ProgramLines:
 
     `moved`: captured storage -> the storage of `graph` that holds its contents for the op whose lines are written; the
     others are where they were. `names`: a node and where it lies -> its variable or place. `views`: call -> name of the
-    view that it made; `last_check`: lines up to the last condition.
+    view that it made; `instead`: node -> the rows of it that a chain now runs on; `last_check`: lines up to the last
+    condition.
     """
 
     captured: Captured
@@ -57,6 +58,7 @@ class ProgramLines:
     places: dict[str, Place] = field(default_factory=dict)
     names: dict[tuple[Node, tuple[int | None, ...]], str] = field(default_factory=dict)
     ran: set[Node] = field(default_factory=set)
+    instead: dict[Node, str] = field(default_factory=dict)
     locals_of: dict[int, list[str]] = field(default_factory=dict)
     views: dict[str, str] = field(default_factory=dict)
     last_check: int = 0
@@ -133,6 +135,8 @@ class ProgramLines:
 
     def value(self, node: Node) -> str:
         """Name (or host expression) of a node's value; views of dynamic tensors are made on first need."""
+        if node in self.instead:
+            return self.instead[node]
         if self.key(node) in self.names:
             return self.names[self.key(node)]
         if node.op == "get_attr" and not tensors_of(node):  # a torch.Generator
@@ -186,20 +190,25 @@ class ProgramLines:
             return self.value(users[0])
         return self.place(node, tensors_of(node)[index])  # a result nobody reads still needs its place
 
-    def place(self, node: Node, like: torch.Tensor) -> str:
-        """Name of a new tensor at a fixed address."""
-        name = f"t{len(self.places)}"
+    def place(self, node: Node, like: torch.Tensor, form: Form | None = None) -> str:
+        """Name of a new tensor at a fixed address, in the form of `like` or another."""
         storage = self.where(
             self.storage_of[node][next(i for i, tensor in enumerate(tensors_of(node)) if tensor is like)]
         )
-        self.places[name] = Place(storage, None, Form.of(like)) if storage is not None else self.resident(like)
+        form = form or Form.of(like)
+        return self.placed(Place(storage, None, form) if storage is not None else self.resident(like, form))
+
+    def placed(self, place: Place) -> str:
+        """Name of a new tensor there."""
+        name = f"t{len(self.places)}"
+        self.places[name] = place
         return name
 
-    def resident(self, like: torch.Tensor) -> Place:
+    def resident(self, like: torch.Tensor, form: Form) -> Place:
         """The place of a view of an input or of a constant."""
         root = self.roots[storage_key(like)]
         found = getattr(self.captured.trace.module, str(root.target)) if root.op == "get_attr" else self.inputs[root]
-        return Place(None, found, Form.of(like), Form.of(root.meta["val"]))
+        return Place(None, found, form, Form.of(root.meta["val"]))
 
     def op(self, node: Node) -> None:
         """Append the line(s) of one op."""

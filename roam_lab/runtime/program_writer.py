@@ -16,6 +16,7 @@ from roam_lab.runtime.doing import Doing
 from roam_lab.runtime.holes import Request, requests
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
+from roam_lab.runtime.row_lines import write_chain
 
 _numbers = itertools.count(1)
 
@@ -72,7 +73,9 @@ def write_program(
             places = [f"({place_of[one]}, {graph.storages[one].bytes})" for one in filled]
             writer.lines.append(f"{LEND}({', '.join(places)})")
         writer.moved = {old: new for one in together for old, new in what[one].moved.items()}
-        if len(together) == 1:
+        if len(what[index].nodes) > 1:
+            write_chain(writer, captured, graph.ops[index], rewritten.origins[index])
+        elif len(together) == 1:
             writer.op(what[index].nodes[0])
         else:
             writer.call_of([what[one].nodes[0] for one in together])
