@@ -1,0 +1,179 @@
+"""What to save at the hottest instants and what to make again after them, as an integer program (HiGHS)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from roam_lab.ilp import modeller, solve, variable
+from roam_lab.rewrite.explorer import Explorer, State
+from roam_lab.rewrite.tape import Problem
+
+UNITS = 4000
+"""Of time, in the graph's whole time: the program is solved to half a unit."""
+SMALLEST = 1 / 4000
+"""Of the target: what is smaller is saved without asking."""
+NODES = 400
+"""Of the solver's search tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Instant:
+    """A moment of a run: `instruction` is running (`main`) or waits for copies; `rest`: bytes that what is merely held
+    then does not account for."""
+
+    instruction: int
+    main: bool
+    rest: int
+
+
+@dataclass(frozen=True, slots=True)
+class SaveSet:
+    """`kept`: for each gap open at one of the instants, whether its storage stays. `bound_us`: no state of this order
+    that copies just in time is faster, if only what runs at the instants needs `rest` bytes."""
+
+    kept: Mapping[int, bool]
+    us: float
+    bound_us: float
+
+
+def instant_of(explorer: Explorer, item: int) -> Instant:
+    """The instant of an item of the last run."""
+    trace, size = explorer.trace, explorer.problem.tape.size
+    count = int(trace.found[1])
+    through = (trace.birth[:count] < item) & (item < trace.last[:count])
+    through[trace.reads[trace.reads_at[item] : trace.reads_at[item + 1]]] = False
+    held = int(size[trace.instance_storage[:count][through]].sum())
+    main = bool(trace.item_main[item])
+    return Instant(int(trace.item_instruction[item]), main, int(trace.curve[item]) - held)
+
+
+def save_set(problem: Problem, instants: Sequence[Instant], target: int, nodes: int = NODES) -> SaveSet | None:
+    """The set that adds least time with at most `target` bytes at every instant; None where there is none.
+
+    saved_v + made_again_p >= 1 for what producer p makes and is needed after the instant; for what p reads, saved_r +
+    made_again_q >= made_again_p. A copy counts once, however many instants ask for it.
+    """
+    pulp = modeller()
+    unit = problem.base_us / UNITS
+    program = pulp.LpProblem("save_set", pulp.LpMinimize)
+    model = _Model(problem, program, unit, target * SMALLEST)
+    for number, instant in enumerate(instants):
+        model.add(number, instant, target)
+    program.setObjective(pulp.LpAffineExpression(model.cost))
+    solved = solve(program, node_limit=nodes)
+    if not solved.values or solved.objective is None:
+        return None
+    kept = {gap: solved.values.get(name.name, 1.0) > 0.5 for gap, name in model.keep.items()}
+    bound = solved.bound if solved.bound is not None else 0.0
+    return SaveSet(kept, solved.objective * unit, max(0.0, bound) * unit)
+
+
+class _Model:
+    """The program in the making."""
+
+    def __init__(self, problem: Problem, program: Any, unit: float, smallest: float) -> None:
+        self.problem, self.program, self.unit, self.smallest = problem, program, unit, smallest
+        tape = problem.tape
+        self.gap_at, self.gap_instruction = tape.gap_at.tolist(), tape.gap_instruction.tolist()
+        self.size, self.creator = tape.size.tolist(), tape.creator.tolist()
+        self.again, self.us = tape.op_again.tolist(), tape.op_us.tolist()
+        self.reads = [tape.reads[tape.reads_at[o] : tape.reads_at[o + 1]].tolist() for o in range(len(self.us))]
+        self.makes = [tape.makes[tape.makes_at[o] : tape.makes_at[o + 1]].tolist() for o in range(len(self.us))]
+        self.instruction = np.repeat(np.arange(len(tape.group_at) - 1), np.diff(tape.group_at)).tolist()
+        self.touches = [self.gap_instruction[a:b] for a, b in zip(self.gap_at, self.gap_at[1:], strict=False)]
+        self.free = set(problem.free_gaps.tolist())
+        self.users: list[list[int]] = [[] for _ in self.size]
+        for op, storages in enumerate(self.reads):
+            for storage in storages:
+                self.users[storage].append(op)
+        self.keep: dict[int, Any] = {}
+        self.paid: dict[int, Any] = {}
+        self.cost: dict[Any, float] = {}
+
+    def add(self, number: int, instant: Instant, target: int) -> None:
+        """Constrain what is held at `instant`."""
+        import pulp
+
+        now = instant.instruction
+        end = now if instant.main else now - 1  # the last instruction whose touches are past
+        late = self._deferrable(now)
+        saved: dict[int, Any] = {}
+        made: dict[int, Any] = {}
+        weights: dict[Any, float] = {}
+        fixed = 0
+        waiting: list[int] = []
+
+        def stays(storage: int) -> Any:
+            """The variable that says whether it is held through the instant, 1 where it always is."""
+            nonlocal fixed
+            if storage in saved:
+                return saved[storage]
+            touches = self.touches[storage]
+            if instant.main and now in touches:
+                saved[storage] = 1
+                return 1
+            gap = self.gap_at[storage] + sum(touch <= end for touch in touches) - 1
+            if gap not in self.free or not self.again[self.creator[storage]]:
+                fixed += self.size[storage]
+                saved[storage] = 1
+            elif self.size[storage] <= self.smallest:
+                fixed += self.size[storage]
+                saved[storage] = 1
+            else:
+                if gap not in self.keep:
+                    self.keep[gap] = variable(self.program, f"keep{gap}", 0, 1, "Integer")
+                saved[storage] = self.keep[gap]
+                weights[self.keep[gap]] = self.size[storage] / target
+            return saved[storage]
+
+        def again(op: int) -> Any:
+            if op not in made:
+                made[op] = variable(self.program, f"again{number}_{op}", 0, 1)
+                waiting.append(op)
+                if op not in late:
+                    if op not in self.paid:
+                        self.paid[op] = variable(self.program, f"paid{op}", 0, 1)
+                        self.cost[self.paid[op]] = self.us[op] / self.unit
+                    self.program += self.paid[op] >= made[op]
+            return made[op]
+
+        for storage, touches in enumerate(self.touches):
+            if touches and touches[0] <= end and touches[-1] > end and not (instant.main and now in touches):
+                held = stays(storage)
+                if not isinstance(held, int):
+                    self.program += held + again(self.creator[storage]) >= 1
+        while waiting:
+            op = waiting.pop()
+            for storage in self.reads[op]:
+                held = stays(storage)
+                if not isinstance(held, int):
+                    self.program += held + again(self.creator[storage]) >= made[op]
+        self.program += pulp.LpAffineExpression(weights) <= (target - instant.rest - fixed) / target
+
+    def _deferrable(self, now: int) -> set[int]:
+        """Ops before `now` that nobody needs before it: their first run can wait, so it is no copy."""
+        late: set[int] = set()
+        for op in reversed(range(len(self.us))):
+            if self.instruction[op] < now and self.again[op]:
+                users = [user for storage in self.makes[op] for user in self.users[storage]]
+                if all(self.instruction[user] > now or user in late for user in users):
+                    late.add(op)
+        return late
+
+
+def applied(explorer: Explorer, state: State, found: SaveSet, dropped: int, dropped_fused: int) -> State:
+    """`state` with what is saved kept; what is not gets the state `dropped`, or `dropped_fused` where its producer can
+    run inside another op."""
+    tape = explorer.problem.tape
+    state = state.copy()
+    for gap, kept in found.kept.items():
+        if kept:
+            state[gap] = 0
+        else:
+            storage = explorer.gap_storage[gap]
+            state[gap] = dropped_fused if tape.inside[storage] else dropped
+    return state
