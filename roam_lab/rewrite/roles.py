@@ -44,7 +44,15 @@ def roles_of(problem: Problem) -> Roles:
         where = -1 if number is None else blocks.setdefault(path[: number.end()], len(blocks))
         for result, storage in enumerate(op.creates):
             for which, gap in enumerate(range(tape.gap_at[storage], tape.gap_at[storage + 1])):
-                key = (_DIGITS.sub("", path), op.phase, op.target, seen[here], result, graph.storages[storage].bytes, which)
+                key = (
+                    _DIGITS.sub("", path),
+                    op.phase,
+                    op.target,
+                    seen[here],
+                    result,
+                    graph.storages[storage].bytes,
+                    which,
+                )
                 role = keys.setdefault(key, len(keys))
                 if role == len(members):
                     members.append([])

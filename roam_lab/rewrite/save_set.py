@@ -117,10 +117,7 @@ class _Model:
                 saved[storage] = 1
                 return 1
             gap = self.gap_at[storage] + sum(touch <= end for touch in touches) - 1
-            if gap not in self.free or not self.again[self.creator[storage]]:
-                fixed += self.size[storage]
-                saved[storage] = 1
-            elif self.size[storage] <= self.smallest:
+            if gap not in self.free or not self.again[self.creator[storage]] or self.size[storage] <= self.smallest:
                 fixed += self.size[storage]
                 saved[storage] = 1
             else:

@@ -136,9 +136,7 @@ def polish(explorer: Explorer, state: State, target: int, passes: int = 3) -> tu
     return state, explorer.see(state, target)
 
 
-def _of_copies(
-    explorer: Explorer, makes_at: Sequence[int], makes: Sequence[int], gap_at: Sequence[int]
-) -> list[int]:
+def _of_copies(explorer: Explorer, makes_at: Sequence[int], makes: Sequence[int], gap_at: Sequence[int]) -> list[int]:
     """The free gaps of what the ops of the last run that ran twice make, the most expensive ops first."""
     us = explorer.problem.tape.op_us
     again = explorer.again()

@@ -185,10 +185,21 @@ class ProgramLines:
         """The place of the index-th result of an op that writes into the arena."""
         users = [user for user in node.users if is_getitem(user) and user.args[1] == index]
         if not isinstance(node.meta["val"], (list, tuple)):
+            if not self.is_static(node):  # over what another op has allocated and this one reads
+                self.names[self.key(node)] = self.assign(node, self.value(self.read_there(node)))
             return self.value(node)
         if users:
             return self.value(users[0])
         return self.place(node, tensors_of(node)[index])  # a result nobody reads still needs its place
+
+    def read_there(self, node: Node) -> Node:
+        """The argument in whose storage the op's result is to lie, of the same form."""
+        form, there = Form.of(tensors_of(node)[0]), self.key(node)[1]
+        return next(
+            given
+            for given in node.all_input_nodes
+            if self.key(given)[1] == there and Form.of(tensors_of(given)[0]) == form
+        )
 
     def place(self, node: Node, like: torch.Tensor, form: Form | None = None) -> str:
         """Name of a new tensor at a fixed address, in the form of `like` or another."""
@@ -307,10 +318,14 @@ class ProgramLines:
         outs = [self.out(node, index) for index in range(count)]
         if writer.names:
             named = [f"{name}={out}" for name, out in zip(writer.names, outs, strict=True)]
-            self.lines.append(self.call(self.function(writer.function), node.args, dict(node.kwargs), *named))
+            self.lines.append(
+                self.call(self.function(writer.function), self.arguments(node), dict(node.kwargs), *named)
+            )
         else:
             function = self.function(writer.function)
-            self.lines.append(self.call(function, node.args, dict(node.kwargs), first=f"({', '.join(outs)},)"))
+            self.lines.append(
+                self.call(function, self.arguments(node), dict(node.kwargs), first=f"({', '.join(outs)},)")
+            )
 
 
 def _line(node: Node) -> str:

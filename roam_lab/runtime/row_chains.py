@@ -6,7 +6,7 @@ Each op is the kernel that it is by itself, on as many rows as the scratch has r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,12 +18,12 @@ from roam_lab.capture.nodes import tensors_of, written_arguments
 from roam_lab.capture.row_wise import RowWise, Shape, fills_its_storage, row_wise
 from roam_lab.capture.writers import find_writer
 from roam_lab.errors import JudgementError
-from roam_lab.ir import Graph, Lifetime, Op, Origin
+from roam_lab.ir import Graph, Layout, Lifetime, Op, Origin
 from roam_lab.layout.greedy_by_size import greedy_by_size
 from roam_lab.runtime.arena import Form
 
-ALIGNMENT = 64
-"""Bytes: of what lies in the scratch, and what runs of rows are multiples of, in elements, where they can be."""
+ALIGNMENTS = (64, 16)
+"""Bytes, of what lies in the scratch: the first that leaves room for a row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,23 +72,26 @@ def chain_of(captured: Captured, origin: Origin, scratch: int) -> Chain:
             row_bytes[storage] = captured.graph.storages[storage].bytes // parts[0].rows
         for storage in (*op.creates, *op.reads, *op.writes):
             last[storage] = place
-    at_once = parts[0].rows
-    while True:
-        lives = tuple(
-            Lifetime(storage, first[storage], last[storage] + 1, _rounded(at_once * row_bytes[storage]))
-            for storage in sorted(inner)
+    spans = {storage: (first[storage], last[storage] + 1, row_bytes[storage]) for storage in sorted(inner)}
+    for alignment in ALIGNMENTS:
+        at_once = parts[0].rows
+        while at_once:
+            layout = _laid_out(spans, at_once, alignment)
+            if layout.arena_bytes <= scratch:
+                return Chain(nodes, tuple(parts), dict(layout.offsets), at_once)
+            fewer = at_once * scratch // layout.arena_bytes
+            at_once = min(at_once - 1, fewer // 16 * 16 if fewer >= 16 else fewer)
+    raise JudgementError(f"op {ops[0].name} is fused with {scratch} bytes of scratch, too few for one row")
+
+
+def _laid_out(spans: Mapping[int, tuple[int, int, int]], rows: int, alignment: int) -> Layout:
+    """Where `rows` rows of each storage, living in [start, end), lie in the scratch."""
+    return greedy_by_size(
+        tuple(
+            Lifetime(storage, start, end, -(-rows * row_bytes // alignment) * alignment)
+            for storage, (start, end, row_bytes) in spans.items()
         )
-        layout = greedy_by_size(lives)
-        if layout.arena_bytes <= scratch or not inner:
-            return Chain(nodes, tuple(parts), dict(layout.offsets), at_once)
-        fewer = at_once * scratch // layout.arena_bytes
-        at_once = min(at_once - 1, fewer // 16 * 16 if fewer >= 16 else fewer)
-        if at_once < 1:
-            raise JudgementError(f"op {ops[0].name} is fused with {scratch} bytes of scratch, too few for one row")
-
-
-def _rounded(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    )
 
 
 def _check(captured: Captured, nodes: Sequence[Node], parts: Sequence[RowWise], inner: set[int]) -> None:
@@ -116,15 +119,20 @@ def form_of(tensor: torch.Tensor, shape: Shape) -> Form:
     return Form(shape, strides, tensor.dtype, int(tensor.storage_offset()), False, False)
 
 
-def call_of(node: Node, part: RowWise) -> tuple[Any, list[Any], tuple[str, ...], bool]:
-    """What to call for some rows: the function, the op's arguments, the names of its `out=` (none: the places come
-    first, in a tuple), and whether it writes in place instead."""
+def is_in_place(node: Node) -> bool:
+    """Whether the op writes into one of its arguments."""
+    return bool(node.target._schema.is_mutable)  # type: ignore[union-attr]
+
+
+def call_of(node: Node, part: RowWise) -> tuple[Any, list[Any], tuple[str, ...]]:
+    """What to call for some rows: the function, the op's arguments, the names of its `out=` (none: the places of the
+    results, if it has any, come first, in a tuple)."""
     arguments = [part.arguments.get(place, given) for place, given in enumerate(node.args)]
-    if node.target._schema.is_mutable:  # type: ignore[union-attr]
-        return node.target, arguments, (), True
+    if is_in_place(node):
+        return node.target, arguments, ()
     writer = find_writer(node)
     assert writer is not None
-    return writer.function, arguments, writer.names, False
+    return writer.function, arguments, writer.names
 
 
 def scratch_of(op: Op, origin: Origin) -> int | None:
@@ -156,8 +164,9 @@ def check_over(captured: Captured, chain: Chain, op: Op, origin: Origin) -> None
                     if read is None or read == made or where[k].get(read) != place:
                         continue
                     shape = part.forms.get(given, ())
-                    bytes_read = math.prod(shape) * tensors_of(given)[0].element_size()
-                    by_rows = bytes_read == captured.graph.storages[made].bytes
+                    tensor = tensors_of(given)[0]
+                    by_rows = math.prod(shape) * tensor.element_size() == captured.graph.storages[made].bytes
+                    by_rows = by_rows and str(tensor.dtype) == f"torch.{captured.graph.storages[made].dtype}"
                     direct = k != at or (made, read) in ops[at].reuse
                     if k > at or not by_rows or not direct:
                         raise JudgementError(

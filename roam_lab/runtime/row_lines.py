@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from torch.fx import Node
 
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
-from roam_lab.capture.row_wise import Shape
+from roam_lab.capture.row_wise import RowWise, Shape
 from roam_lab.ir import Op, Origin
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.program import Place
 from roam_lab.runtime.program_lines import ProgramLines
-from roam_lab.runtime.row_chains import Chain, call_of, chain_of, form_of, scratch_of
+from roam_lab.runtime.row_chains import Chain, call_of, chain_of, form_of, is_in_place, scratch_of
 
 
 def write_chain(writer: ProgramLines, captured: Captured, op: Op, origin: Origin) -> None:
@@ -31,32 +32,35 @@ class _ChainLines:
         self._inside: list[str] = []
         self._names: dict[tuple[object, Shape], str] = {}
         self._cut: list[str] = []
+        self._after: list[tuple[Node, str]] = []
         self._even = chain.rows % chain.at_once == 0
 
     def write(self) -> None:
         writer, chain = self._writer, self._chain
         for node, part in zip(chain.nodes, chain.parts, strict=True):
+            outs = [] if is_in_place(node) else [self._result(node, at, form) for at, form in enumerate(part.results)]
             writer.instead = {given: self._rows(given, shape) for given, shape in part.forms.items()}
             writer.instead |= {given: self._whole(given, shape) for given, shape in part.whole.items()}
-            function, arguments, names, in_place = call_of(node, part)
-            called = writer.function(function)
-            kwargs = dict(node.kwargs)
-            if in_place:
-                self._inside.append(writer.call(called, arguments, kwargs))
-                continue
-            outs = [self._result(node, index, shape) for index, shape in enumerate(part.results)]
-            if names:
-                named = [f"{name}={out}" for name, out in zip(names, outs, strict=True)]
-                self._inside.append(writer.call(called, arguments, kwargs, *named))
-            else:
-                self._inside.append(writer.call(called, arguments, kwargs, first=f"({', '.join(outs)},)"))
-        writer.instead = {}
+            self._inside.append(self._call(node, part, outs))
+            writer.instead = {}
         head = f"for first, last in {writer.constant(chain.ranges)}:"
         writer.lines += [head, *(f"    {line}" for line in (*self._cut, *self._inside))]
         cut = [line.partition(" ")[0] for line in self._cut]
         if cut:  # else they keep what ops have allocated
-            writer.lines.append(f"{" = ".join(cut)} = None")
+            writer.lines.append(f"{' = '.join(cut)} = None")
+        for node, base in self._after:
+            writer.names[writer.key(node)] = writer.assign(node, f"{base}.view({tuple(tensors_of(node)[0].shape)})")
         writer.ran.update(chain.nodes)
+
+    def _call(self, node: Node, part: RowWise, outs: Sequence[str]) -> str:
+        """One op on the rows of this run."""
+        writer, kwargs = self._writer, dict(node.kwargs)
+        function, arguments, names = call_of(node, part)
+        called = writer.function(function)
+        if names:
+            named = [f"{name}={out}" for name, out in zip(names, outs, strict=True)]
+            return writer.call(called, arguments, kwargs, *named)
+        return writer.call(called, arguments, kwargs, first=f"({', '.join(outs)},)" if outs else "")
 
     def _rows(self, node: Node, shape: Shape) -> str:
         """This run's rows of an argument."""
@@ -90,9 +94,23 @@ class _ChainLines:
         if storage in self._chain.inner:
             return self._inner(storage, tensor.dtype, shape)
         key = ((node, index), shape)
-        if key not in self._names:
+        if key not in self._names and self._writer.graph.storages[self._writer.where(storage)].external:  # type: ignore[index]
+            base = self._shaped(self._read_there(storage, shape), shape)
+            self._after.append((node, base))
+            self._names[key] = self._run(base)
+        elif key not in self._names:
             self._names[key] = self._run(self._writer.place(node, tensor, form_of(tensor, shape)))
         return self._names[key]
+
+    def _read_there(self, storage: int | None, shape: Shape) -> Node:
+        """An argument of the chain's that another op has allocated, and over which a result is to lie."""
+        writer = self._writer
+        return next(
+            given
+            for part in self._chain.parts
+            for given, form in part.forms.items()
+            if form == shape and writer.key(given)[1] == (writer.where(storage),)
+        )
 
     def _inner(self, storage: int, dtype: object, shape: Shape) -> str:
         """A value that passes inside, as many rows as are run at a time."""
