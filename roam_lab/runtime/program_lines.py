@@ -20,6 +20,7 @@ from roam_lab.capture.provenance import META_KEY
 from roam_lab.capture.repeatable import SIDE_ARGUMENTS, updates_on_the_side
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.writers import Writer, find_writer
+from roam_lab.errors import CaptureError
 from roam_lab.ir import Graph
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.decisions import told
@@ -157,6 +158,8 @@ class ProgramLines:
 
     def view(self, node: Node) -> str:
         """A view of a dynamic tensor; made once where it is asked for more than once."""
+        if node in self.creates:
+            raise CaptureError(f"the value of {node} is asked for where it is not there yet; report it with the model")
         call = self.call(self.function(node.target), node.args, node.kwargs)
         if call not in self.views:
             self.views[call] = self.assign(node, call)

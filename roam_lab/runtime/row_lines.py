@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch.fx import Node
 
 from roam_lab.capture import Captured
-from roam_lab.capture.nodes import tensors_of
+from roam_lab.capture.nodes import tensors_of, written_arguments
 from roam_lab.capture.row_wise import RowWise, Shape
 from roam_lab.ir import Op, Origin
 from roam_lab.runtime.arena import Form
@@ -43,6 +43,8 @@ class _ChainLines:
             writer.instead |= {given: self._whole(given, shape) for given, shape in part.whole.items()}
             self._inside.append(self._call(node, part, outs))
             writer.instead = {}
+            if is_in_place(node) and not writer.is_static(node):
+                writer.names[writer.key(node)] = writer.value(next(written_arguments(node)))
         head = f"for first, last in {writer.constant(chain.ranges)}:"
         writer.lines += [head, *(f"    {line}" for line in (*self._cut, *self._inside))]
         cut = [line.partition(" ")[0] for line in self._cut]
