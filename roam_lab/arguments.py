@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 
 from roam_lab.argument_types import ROOMS, count, counts, names, seconds, setting, size
 from roam_lab.errors import InputError
+from roam_lab.ir.roofline import GPUS
 from roam_lab.registry import Room, find
 
 Face = Literal["command", "magic"]
@@ -74,6 +75,7 @@ def _profile(parser: Parser, face: Face) -> None:
     parser.add_argument("--name", metavar="TEXT", help="name of the graph")
     parser.add_argument("--fake", action="store_true", help="hold no weights and measure nothing: capture only")
     parser.add_argument("--timing", action="store_true", help="time every op, too")
+    parser.add_argument("--times", metavar="GPU", help=f"what ops would take on a GPU, by its rates: {', '.join(GPUS)}")
     where = "where to capture it" if face == "command" else "where it lies; one on the meta device is captured for it"
     parser.add_argument("--device", metavar="DEVICE", help=f"cpu or cuda: {where}")
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from roam_lab.capture.flops import flops_of
 from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
 from roam_lab.capture.repeatable import draws_random, is_pure, updates_on_the_side
@@ -130,6 +131,7 @@ class _Builder:
                 pointwise=(_POINTWISE in node.target.tags) or None,  # type: ignore[union-attr]
                 random=random or None,
                 call=node.meta.get(CALL_KEY),
+                flops=flops_of(node),
                 pure=is_pure(node),
                 reuse=tuple((self._number(made), self._number(given)) for made, given in reuse_of(node)),
                 rows=rows_of(node),
