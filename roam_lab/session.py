@@ -202,7 +202,8 @@ class Session:
     def capture_factory(self, spec: str, *, fake: bool = False, device: str | None = None, **settings: Any) -> Profile:
         """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights.
 
-        `device`: where what was made is moved; `settings`: others of `profile`. Raises DeviceError before the factory runs.
+        `device`: where what was made is moved; `settings`: others of `profile`. Raises DeviceError before the factory
+        runs.
         """
         from roam_lab.capture.device import ADVICE, check_device
         from roam_lab.runtime.verify_child import move
@@ -213,7 +214,7 @@ class Session:
             made = made_by(spec)
         if where is not None and not fake:
             move(made, where)
-        name = name or spec.rpartition(":")[2]
+        settings["name"] = settings.get("name") or spec.rpartition(":")[2]
         return self.capture(**made, fake=fake, device=device, **settings)
 
     def plan_graph(self, graph: Graph | None = None, **settings: Any) -> Plan:

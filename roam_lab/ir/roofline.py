@@ -1,7 +1,7 @@
 """What ops would take on a GPU that is not at hand: the roofline of its rates, op by op.
 
-Rates are those of the makers' data sheets (dense, without sparsity); an op takes its launch, and then the longer of what
-its arithmetic and what its bytes take. Kernels reach a part of that: compare orders and rewrites by it, not seconds.
+Rates are those of the makers' data sheets (dense, without sparsity); an op takes its launch, and then the longer of
+what its arithmetic and what its bytes take. Kernels reach a part of that: compare rewrites by it, not seconds.
 """
 
 from __future__ import annotations
