@@ -84,25 +84,48 @@ def new_trace(problem: Problem) -> Trace:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Live peak in bytes, modelled time in us, and the item at which the peak is first reached."""
+    """Live peak in bytes, modelled time in us, and the item at which the peak is first reached. `over` and `highest`:
+    bytes above a target, summed over items and at most."""
 
     peak: int
     us: float
     hottest: int
+    over: float = 0.0
+    highest: float = 0.0
 
     @property
     def possible(self) -> bool:
         """Whether the state can be run at all."""
         return self.peak < IMPOSSIBLE
 
+    @property
+    def excess(self) -> float:
+        """How far it is from the target: zero once it is met."""
+        return self.over + 3 * self.highest
 
-def evaluate(problem: Problem, state: NDArray[np.int8], trace: Trace) -> Cost:
-    """Run `state` on paper; `trace` holds what happened."""
-    us = expanded(problem.tape, state, trace, problem.share, SCRATCH_BYTES)
+
+def evaluate(problem: Problem, state: NDArray[np.int8], trace: Trace, target: int = 0) -> Cost:
+    """Run `state` on paper; `trace` holds what happened. `over` is counted from `target` bytes."""
+    us, hottest, over = costed(problem.tape, state, trace, problem.share, SCRATCH_BYTES, target)
     if us < 0:
-        return Cost(IMPOSSIBLE, 0.0, 0)
-    hottest = accounted(problem.tape, trace)
-    return Cost(int(trace.curve[hottest]), us, int(hottest))
+        return Cost(IMPOSSIBLE, float("inf"), 0, float("inf"), float("inf"))
+    peak = int(trace.curve[hottest])
+    return Cost(peak, us, int(hottest), over, float(max(0, peak - target)))
+
+
+@compiled
+def costed(
+    tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, most_scratch: int, target: int
+) -> tuple[float, int, float]:
+    """Time in us (-1: impossible), the hottest item, and the bytes above `target`, summed over items."""
+    us = expanded(tape, state, trace, share, most_scratch)
+    if us < 0:
+        return -1.0, 0, 0.0
+    hottest = accounted(tape, trace)
+    over = 0.0
+    for item in range(trace.found[0]):
+        over += max(0, trace.curve[item] - target)
+    return us, hottest, over
 
 
 @compiled
@@ -123,6 +146,10 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
     first_op, end_op, first_read, end_read = trace.first_op, trace.end_op, trace.first_read, trace.end_read
     made_by, instance_storage, frame_mark = trace.made_by, trace.instance_storage, trace.frame_mark
     item_reads, item_makes, item_ops = trace.reads, trace.makes, trace.ops
+    item_instruction, item_main, item_us, item_scratch = (
+        trace.item_instruction, trace.item_main, trace.item_us, trace.scratch,
+    )  # fmt: skip
+    item_ops_at, item_reads_at, item_makes_at = trace.ops_at, trace.reads_at, trace.makes_at
     live[:] = -1
     pins[:] = 0
     gap[:] = -1
@@ -212,7 +239,7 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
 
             low, high, first = first_op[depth], end_op[depth], first_read[depth]
             if (
-                item + 1 >= len(trace.item_us)
+                item + 1 >= len(item_us)
                 or op_count + high - low > len(item_ops)
                 or read_count + end - first > len(item_reads)
             ):
@@ -285,14 +312,14 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
                         live[storage] = -1
             us = max(slowest, share * whole) if fused else whole
             total += us
-            trace.item_instruction[item] = now
-            trace.item_main[item] = depth == 0
-            trace.item_us[item] = us
-            trace.scratch[item] = min(scratch, most_scratch)
+            item_instruction[item] = now
+            item_main[item] = depth == 0
+            item_us[item] = us
+            item_scratch[item] = min(scratch, most_scratch)
             item += 1
-            trace.ops_at[item] = op_count
-            trace.reads_at[item] = read_count
-            trace.makes_at[item] = make_count
+            item_ops_at[item] = op_count
+            item_reads_at[item] = read_count
+            item_makes_at[item] = make_count
             depth -= 1
             top = low
             at = first_read[depth] if depth >= 0 else 0
@@ -318,7 +345,7 @@ def accounted(tape: Tape, trace: Trace) -> int:
     instance_storage, birth, last, made_by = trace.instance_storage, trace.birth, trace.last, trace.made_by
     place_of, taken, curve = trace.place_of, trace.taken, trace.curve
     ops_at, ops, item_reads_at, item_reads = trace.ops_at, trace.ops, trace.reads_at, trace.reads
-    item_makes_at, item_makes = trace.makes_at, trace.makes
+    item_makes_at, item_makes, scratch, in_place = trace.makes_at, trace.makes, trace.scratch, tape.in_place[0]
     items, instances = trace.found[0], trace.found[1]
     curve[: items + 1] = 0
     for instance in range(instances):
@@ -327,9 +354,9 @@ def accounted(tape: Tape, trace: Trace) -> int:
         if output[instance_storage[instance]]:
             last[instance] = items - 1
     for item in range(items):
-        curve[item] += trace.scratch[item]
-        curve[item + 1] -= trace.scratch[item]
-        if not tape.in_place[0]:
+        curve[item] += scratch[item]
+        curve[item + 1] -= scratch[item]
+        if not in_place:
             continue
         for k in range(item_makes_at[item], item_makes_at[item + 1]):
             made = item_makes[k]
