@@ -14,8 +14,8 @@ from roam_lab.rewrite.tape import Problem
 
 UNITS = 4000
 """Of time, in the graph's whole time: the program is solved to half a unit."""
-SMALLEST = 1 / 4000
-"""Of the target: what is smaller is saved without asking."""
+SMALLEST = 1 / 8000
+"""Of the scale of bytes: what is smaller is saved without asking."""
 NODES = 400
 """Of the solver's search tree."""
 
@@ -32,12 +32,14 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class SaveSet:
-    """`kept`: for each gap open at one of the instants, whether its storage stays. `bound_us`: no state of this order
-    that copies just in time is faster, if only what runs at the instants needs `rest` bytes."""
+    """`kept`: for each gap open at one of the instants, whether its storage stays. `us`: what the copies take; `bytes`:
+    the most that is held at one of the instants; `bound`: no set is better (in us for given bytes, in bytes for given
+    us)."""
 
     kept: Mapping[int, bool]
     us: float
-    bound_us: float
+    bytes: int
+    bound: float
 
 
 def instant_of(explorer: Explorer, item: int) -> Instant:
@@ -51,36 +53,41 @@ def instant_of(explorer: Explorer, item: int) -> Instant:
     return Instant(int(trace.item_instruction[item]), main, int(trace.curve[item]) - held)
 
 
-def save_set(problem: Problem, instants: Sequence[Instant], target: int, nodes: int = NODES) -> SaveSet | None:
-    """The set that adds least time with at most `target` bytes at every instant; None where there is none.
+def fastest_set(problem: Problem, instants: Sequence[Instant], target: int, nodes: int = NODES) -> SaveSet | None:
+    """The set whose copies take least time with at most `target` bytes at every instant; None where there is none.
 
     saved_v + made_again_p >= 1 for what producer p makes and is needed after the instant; for what p reads, saved_r +
     made_again_q >= made_again_p. A copy counts once, however many instants ask for it.
     """
-    pulp = modeller()
-    unit = problem.base_us / UNITS
-    program = pulp.LpProblem("save_set", pulp.LpMinimize)
-    model = _Model(problem, program, unit, target * SMALLEST)
-    for number, instant in enumerate(instants):
-        model.add(number, instant, target)
-    program.setObjective(pulp.LpAffineExpression(model.cost))
-    solved = solve(program, node_limit=nodes)
-    if not solved.values or solved.objective is None:
-        return None
-    kept = {gap: solved.values.get(name.name, 1.0) > 0.5 for gap, name in model.keep.items()}
-    bound = solved.bound if solved.bound is not None else 0.0
-    return SaveSet(kept, solved.objective * unit, max(0.0, bound) * unit)
+    model = _Model(problem, instants, target)
+    model.program += model.held <= 1
+    model.program.setObjective(model.time * UNITS)
+    return model.solved(nodes, problem.base_us / UNITS)
+
+
+def smallest_set(
+    problem: Problem, instants: Sequence[Instant], us: float, scale: int, nodes: int = NODES
+) -> SaveSet | None:
+    """The set that holds least at the instants with copies that take at most `us`; `scale`: bytes, above the result."""
+    model = _Model(problem, instants, scale)
+    model.program += model.time <= us / problem.base_us
+    model.program.setObjective(model.held * UNITS)
+    return model.solved(nodes, scale / UNITS)
 
 
 class _Model:
     """The program in the making."""
 
-    def __init__(self, problem: Problem, program: Any, unit: float, smallest: float) -> None:
-        self.problem, self.program, self.unit, self.smallest = problem, program, unit, smallest
+    def __init__(self, problem: Problem, instants: Sequence[Instant], scale: int) -> None:
+        pulp = modeller()
+        self.problem, self.scale = problem, scale
+        self.program = pulp.LpProblem("save_set", pulp.LpMinimize)
+        self.held = variable(self.program, "held", 0, None)
         tape = problem.tape
         self.gap_at, self.gap_instruction = tape.gap_at.tolist(), tape.gap_instruction.tolist()
         self.size, self.creator = tape.size.tolist(), tape.creator.tolist()
-        self.again, self.us = tape.op_again.tolist(), tape.op_us.tolist()
+        self.again = tape.op_again.tolist()
+        self.us = np.where(tape.op_class >= 0, tape.op_us * problem.share, tape.op_us).tolist()
         self.reads = [tape.reads[tape.reads_at[o] : tape.reads_at[o + 1]].tolist() for o in range(len(self.us))]
         self.makes = [tape.makes[tape.makes_at[o] : tape.makes_at[o + 1]].tolist() for o in range(len(self.us))]
         self.instruction = np.repeat(np.arange(len(tape.group_at) - 1), np.diff(tape.group_at)).tolist()
@@ -93,11 +100,24 @@ class _Model:
         self.keep: dict[int, Any] = {}
         self.paid: dict[int, Any] = {}
         self.cost: dict[Any, float] = {}
+        for number, instant in enumerate(instants):
+            self._add(number, instant)
+        self.time = pulp.LpAffineExpression(self.cost)
 
-    def add(self, number: int, instant: Instant, target: int) -> None:
+    def solved(self, nodes: int, unit: float) -> SaveSet | None:
+        """What the solver finds; its objective is in `unit`."""
+        answer = solve(self.program, node_limit=nodes)
+        if not answer.values or answer.objective is None:
+            return None
+        values = answer.values
+        kept = {gap: values.get(name.name, 1.0) > 0.5 for gap, name in self.keep.items()}
+        us = sum(values.get(name.name, 0.0) * part for name, part in self.cost.items()) * self.problem.base_us
+        held = int(values.get("held", 0.0) * self.scale) + 1
+        return SaveSet(kept, us, held, max(0.0, answer.bound or 0.0) * unit)
+
+    def _add(self, number: int, instant: Instant) -> None:
         """Constrain what is held at `instant`."""
-        import pulp
-
+        pulp = modeller()
         now = instant.instruction
         end = now if instant.main else now - 1  # the last instruction whose touches are past
         late = self._deferrable(now)
@@ -120,14 +140,14 @@ class _Model:
             if gap not in self.free or not self.again[self.creator[storage]]:
                 fixed += self.size[storage]
                 saved[storage] = 1
-            elif self.size[storage] <= self.smallest:
+            elif self.size[storage] <= self.scale * SMALLEST:
                 fixed += self.size[storage]
                 saved[storage] = 1
             else:
                 if gap not in self.keep:
                     self.keep[gap] = variable(self.program, f"keep{gap}", 0, 1, "Integer")
                 saved[storage] = self.keep[gap]
-                weights[self.keep[gap]] = self.size[storage] / target
+                weights[self.keep[gap]] = self.size[storage] / self.scale
             return saved[storage]
 
         def again(op: int) -> Any:
@@ -137,7 +157,7 @@ class _Model:
                 if op not in late:
                     if op not in self.paid:
                         self.paid[op] = variable(self.program, f"paid{op}", 0, 1)
-                        self.cost[self.paid[op]] = self.us[op] / self.unit
+                        self.cost[self.paid[op]] = self.us[op] / self.problem.base_us
                     self.program += self.paid[op] >= made[op]
             return made[op]
 
@@ -152,7 +172,7 @@ class _Model:
                 held = stays(storage)
                 if not isinstance(held, int):
                     self.program += held + again(self.creator[storage]) >= made[op]
-        self.program += pulp.LpAffineExpression(weights) <= (target - instant.rest - fixed) / target
+        self.program += pulp.LpAffineExpression(weights) + (instant.rest + fixed) / self.scale <= self.held
 
     def _deferrable(self, now: int) -> set[int]:
         """Ops before `now` that nobody needs before it: their first run can wait, so it is no copy."""
