@@ -126,6 +126,7 @@ class _Model:
         weights: dict[Any, float] = {}
         fixed = 0
         waiting: list[int] = []
+        only: set[int] = set()  # what is there for copies alone and cannot be made again
 
         def stays(storage: int) -> Any:
             """The variable that says whether it is held through the instant, 1 where it always is."""
@@ -137,17 +138,18 @@ class _Model:
                 saved[storage] = 1
                 return 1
             gap = self.gap_at[storage] + sum(touch <= end for touch in touches) - 1
-            if gap not in self.free or not self.again[self.creator[storage]]:
+            needed = touches[-1] > end
+            made_again = gap in self.free and bool(self.again[self.creator[storage]])
+            if needed and (not made_again or self.size[storage] <= self.scale * SMALLEST):
                 fixed += self.size[storage]
                 saved[storage] = 1
-            elif self.size[storage] <= self.scale * SMALLEST:
-                fixed += self.size[storage]
-                saved[storage] = 1
-            else:
-                if gap not in self.keep:
-                    self.keep[gap] = variable(self.program, f"keep{gap}", 0, 1, "Integer")
-                saved[storage] = self.keep[gap]
-                weights[self.keep[gap]] = self.size[storage] / self.scale
+                return 1
+            if gap not in self.keep:
+                self.keep[gap] = variable(self.program, f"keep{gap}", 0, 1, "Integer")
+            saved[storage] = self.keep[gap]
+            if not made_again:
+                only.add(storage)
+            weights[self.keep[gap]] = self.size[storage] / self.scale
             return saved[storage]
 
         def again(op: int) -> Any:
@@ -170,7 +172,9 @@ class _Model:
             op = waiting.pop()
             for storage in self.reads[op]:
                 held = stays(storage)
-                if not isinstance(held, int):
+                if storage in only:
+                    self.program += held >= made[op]
+                elif not isinstance(held, int):
                     self.program += held + again(self.creator[storage]) >= made[op]
         self.program += pulp.LpAffineExpression(weights) + (instant.rest + fixed) / self.scale <= self.held
 
@@ -191,6 +195,8 @@ def applied(explorer: Explorer, state: State, found: SaveSet, dropped: int, drop
     tape = explorer.problem.tape
     state = state.copy()
     for gap, kept in found.kept.items():
+        if not explorer.is_free[gap]:
+            continue
         if kept:
             state[gap] = 0
         else:
