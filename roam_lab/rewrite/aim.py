@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.save_set import Instant, SaveSet, applied, fastest_set, instant_of, smallest_set
 from roam_lab.rewrite.sweep import polish, reach
 from roam_lab.rewrite.tape import DROP, HOLD
 
 ROUNDS = 4
+ALMOST = 0.995
+"""Of the peak."""
 WAYS = ((HOLD, HOLD), (HOLD, DROP))
 """What becomes of a value that is not saved: made by an op of its own, and by one that can be fused."""
 
 
 def aim_bytes(explorer: Explorer, target: int, start: State) -> None:
     """Look for the fastest state with a peak of at most `target` bytes; all states met go to the explorer's front."""
-    instants = [instant_of(explorer, explorer.see(start).hottest)]
+    instants = [first_instant(explorer, start)]
     for _ in range(ROUNDS):
         found = fastest_set(explorer.problem, instants, target)
         if found is None or explorer.left <= 0:
@@ -25,18 +29,22 @@ def aim_bytes(explorer: Explorer, target: int, start: State) -> None:
         instants.append(hot)
 
 
-def aim_time(explorer: Explorer, us: float, start: State) -> None:
-    """Look for the state of least peak that takes at most `us`.
+def aim_time(explorer: Explorer, us: float, start: State) -> int:
+    """Look for the state of least peak that takes at most `us`. Returns a lower bound on that peak, in bytes: 0 where
+    none is known.
 
     What copies take turns out to be more than the program says where one is made twice: the next round asks for less.
     """
     begin = explorer.see(start)
-    instants = [instant_of(explorer, begin.hottest)]
+    instants = [first_instant(explorer, start)]
     allowed = us - begin.us
-    for _ in range(ROUNDS):
+    bound = 0
+    for number in range(ROUNDS):
         found = smallest_set(explorer.problem, instants, allowed, begin.peak) if allowed > 0 else None
         if found is None or explorer.left <= 0:
-            return
+            break
+        if number == 0 and instants[0].exact:
+            bound = int(found.bound)
         hot = _expanded(explorer, start, found, found.bytes)
         if hot is not None and not _known(hot, instants):
             instants.append(hot)
@@ -44,8 +52,21 @@ def aim_time(explorer: Explorer, us: float, start: State) -> None:
         reached = explorer.front.within(found.bytes)
         over = 0.0 if reached is None else explorer.front.us[reached] - us
         if over <= 1e-3 * us:
-            return
+            break
         allowed -= over
+    return bound
+
+
+def first_instant(explorer: Explorer, start: State) -> Instant:
+    """The hottest instant of the start; if one is almost as hot whose needs no rewriting changes, that one."""
+    hottest = explorer.see(start).hottest
+    curve = explorer.trace.curve[: explorer.trace.found[0]]
+    hot = np.flatnonzero(curve >= ALMOST * curve[hottest])
+    for item in hot[np.argsort(-curve[hot], kind="stable")]:
+        instant = instant_of(explorer, int(item))
+        if instant.exact:
+            return instant
+    return instant_of(explorer, hottest)
 
 
 def _expanded(explorer: Explorer, start: State, found: SaveSet, target: int) -> Instant | None:

@@ -23,11 +23,12 @@ NODES = 400
 @dataclass(frozen=True, slots=True)
 class Instant:
     """A moment of a run: `instruction` is running (`main`) or waits for copies; `rest`: bytes that what is merely held
-    then does not account for."""
+    then does not account for. `exact`: it needs them in every state (an op that cannot be fused, nor run in place)."""
 
     instruction: int
     main: bool
     rest: int
+    exact: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +45,16 @@ class SaveSet:
 
 def instant_of(explorer: Explorer, item: int) -> Instant:
     """The instant of an item of the last run."""
-    trace, size = explorer.trace, explorer.problem.tape.size
+    trace, tape = explorer.trace, explorer.problem.tape
     count = int(trace.found[1])
     through = (trace.birth[:count] < item) & (item < trace.last[:count])
     through[trace.reads[trace.reads_at[item] : trace.reads_at[item + 1]]] = False
-    held = int(size[trace.instance_storage[:count][through]].sum())
+    held = int(tape.size[trace.instance_storage[:count][through]].sum())
     main = bool(trace.item_main[item])
-    return Instant(int(trace.item_instruction[item]), main, int(trace.curve[item]) - held)
+    now = int(trace.item_instruction[item])
+    ops = tape.group[tape.group_at[now] : tape.group_at[now + 1]]
+    alone = bool((tape.op_class[ops] < 0).all()) and not (tape.reuse_at[ops + 1] > tape.reuse_at[ops]).any()
+    return Instant(now, main, int(trace.curve[item]) - held, main and alone)
 
 
 def fastest_set(problem: Problem, instants: Sequence[Instant], target: int, nodes: int = NODES) -> SaveSet | None:
