@@ -6,10 +6,16 @@ import numpy as np
 
 from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.save_set import Instant, SaveSet, applied, fastest_set, instant_of, smallest_set
+from roam_lab.rewrite.segments import handed_on, segments
 from roam_lab.rewrite.sweep import polish, reach
 from roam_lab.rewrite.tape import DROP, HOLD
 
-ROUNDS = 4
+ROUNDS = 3
+SEGMENTS = (1, 2, 3)
+FAR = 1.5
+"""How many times its target a state may be above it to be repaired."""
+REPAIR = 1_000
+"""States that one repair may evaluate."""
 ALMOST = 0.995
 """Of the peak."""
 WAYS = ((HOLD, HOLD), (HOLD, DROP))
@@ -18,15 +24,19 @@ WAYS = ((HOLD, HOLD), (HOLD, DROP))
 
 def aim_bytes(explorer: Explorer, target: int, start: State) -> None:
     """Look for the fastest state with a peak of at most `target` bytes; all states met go to the explorer's front."""
-    instants = [first_instant(explorer, start)]
-    for _ in range(ROUNDS):
-        found = fastest_set(explorer.problem, instants, target)
-        if found is None or explorer.left <= 0:
-            return
-        hot = _expanded(explorer, start, found, target)
-        if hot is None or _known(hot, instants):
-            return
-        instants.append(hot)
+    first = first_instant(explorer, start)
+    for saved in guards(explorer):
+        instants = [first]
+        for _ in range(ROUNDS):
+            found = fastest_set(explorer.problem, instants, target, saved)
+            if found is None or explorer.left <= 0:
+                break
+            hot = _expanded(explorer, start, found, target)
+            if hot is None:
+                return
+            if _known(hot, instants):
+                break
+            instants.append(hot)
 
 
 def aim_time(explorer: Explorer, us: float, start: State) -> int:
@@ -36,25 +46,44 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
     What copies take turns out to be more than the program says where one is made twice: the next round asks for less.
     """
     begin = explorer.see(start)
-    instants = [first_instant(explorer, start)]
-    allowed = us - begin.us
+    first = first_instant(explorer, start)
     bound = 0
-    for number in range(ROUNDS):
-        found = smallest_set(explorer.problem, instants, allowed, begin.peak) if allowed > 0 else None
-        if found is None or explorer.left <= 0:
+    for saved in guards(explorer):
+        instants, allowed = [first], us - begin.us
+        hot = None
+        for number in range(ROUNDS):
+            found = smallest_set(explorer.problem, instants, allowed, begin.peak, saved) if allowed > 0 else None
+            if found is None or explorer.left <= 0:
+                break
+            if number == 0 and not saved and first.exact:
+                bound = int(found.bound)
+            hot = _expanded(explorer, start, found, found.bytes)
+            if hot is not None and not _known(hot, instants):
+                instants.append(hot)
+                continue
+            reached = explorer.front.within(found.bytes)
+            over = 0.0 if reached is None else explorer.front.us[reached] - us
+            if over <= 1e-3 * us:
+                break
+            allowed -= over
+        if hot is None:
             break
-        if number == 0 and instants[0].exact:
-            bound = int(found.bound)
-        hot = _expanded(explorer, start, found, found.bytes)
-        if hot is not None and not _known(hot, instants):
-            instants.append(hot)
-            continue
-        reached = explorer.front.within(found.bytes)
-        over = 0.0 if reached is None else explorer.front.us[reached] - us
-        if over <= 1e-3 * us:
-            break
-        allowed -= over
     return bound
+
+
+def guards(explorer: Explorer) -> tuple[frozenset[int], ...]:
+    """What to save whatever it costs, to be tried in turn: nothing; what every block, every second and every third one
+    is handed.
+
+    A set of one instant may make all again from the start of the model, which then has to be held at another.
+    """
+    found: list[frozenset[int]] = [frozenset()]
+    for level in explorer.roles.levels:
+        for length in SEGMENTS:
+            saved = handed_on(explorer.problem, segments(explorer.problem, level, length))
+            if saved not in found:
+                found.append(saved)
+    return tuple(found)
 
 
 def first_instant(explorer: Explorer, start: State) -> Instant:
@@ -76,9 +105,13 @@ def _expanded(explorer: Explorer, start: State, found: SaveSet, target: int) -> 
     for ways in WAYS:
         state = applied(explorer, start, found, *ways)
         seen = explorer.see(state, target)
-        if seen.possible and (hottest is None or seen.peak < hottest[0]):
+        if not seen.possible:
+            continue
+        if hottest is None or seen.peak < hottest[0]:
             hottest = (seen.peak, instant_of(explorer, seen.hottest))
-        state, seen = reach(explorer, state, target)
+        if seen.peak > FAR * target:
+            continue
+        state, seen = reach(explorer, state, target, REPAIR)
         rank = (seen.peak > target, seen.us)
         if best is None or rank < best[:2]:
             best = (*rank, state, seen.peak)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from math import isqrt
 
-import numpy as np
-
 from roam_lab.ir.graph import Graph
 from roam_lab.registry import strategy
 from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.points import Found, Goals, points_of
+from roam_lab.rewrite.segments import forward_end, handed_on, segments
 from roam_lab.rewrite.tape import HOLD, Ints, problem_of
 
 
@@ -30,22 +29,11 @@ def _segments(explorer: Explorer, level: Ints, length: int, every: int) -> State
     """The state that drops all that `length` neighbouring blocks make and only they use before the backward pass, for
     one group of blocks in `every`; copies stay to their next use."""
     problem = explorer.problem
-    tape, graph = problem.tape, problem.graph
+    tape = problem.tape
     state = problem.start.copy()
-    instruction = np.repeat(np.arange(len(tape.group_at) - 1), np.diff(tape.group_at))
-    forward = [number for number, op in enumerate(problem.order) if graph.ops[op].phase == "forward"]
-    end = int(instruction[forward[-1]]) if forward else -1
-    block = np.full(len(problem.order), -1)
-    for number, storages in enumerate(np.split(tape.makes, tape.makes_at[1:-1])):
-        if len(storages):
-            block[number] = level[tape.gap_at[storages[0]]]
-    segment = np.where(block >= 0, block // length, -1)
-    crossing: set[int] = set()  # what a segment hands on
-    for number in forward:
-        for storage in tape.reads[tape.reads_at[number] : tape.reads_at[number + 1]]:
-            made_in = segment[tape.creator[storage]]
-            if segment[number] >= 0 and made_in != segment[number]:
-                crossing.add(int(storage))
+    segment = segments(problem, level, length)
+    crossing = handed_on(problem, segment)
+    end = forward_end(problem)
     for gap in problem.free_gaps.tolist():
         storage = int(explorer.gap_storage[gap])
         mine = segment[tape.creator[storage]]

@@ -20,8 +20,8 @@ class Trace(NamedTuple):
     """Where the evaluator works and leaves what it found. An item is what runs as one op of the rewritten graph; an
     instance is one life of a storage, from the item that makes it to the last one that uses it.
 
-    `found`: how many items and instances. `item_main`: whether the item is the instruction itself and
-    not a copy made before it. `made_by`: the op of a made instance; `place_of`: the instance whose place it takes, or -1.
+    `found`: how many items and instances. `item_main`: whether the item is the instruction itself and not a copy made
+    before it. `made_by`: the op of a made instance; `place_of`: the instance whose place it takes, or -1.
     """
 
     found: NDArray[np.int64]
@@ -307,9 +307,9 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
                             inner -= size[reads[m]]
             for k in range(first, end):  # copies that nobody holds are gone
                 storage = read_stack[k]
-                if pins[storage] == 0 and next_at[storage] != now and live[storage] >= 0:
-                    if state[gap[storage]] == DROP:
-                        live[storage] = -1
+                held_on = pins[storage] > 0 or next_at[storage] == now or live[storage] < 0
+                if not held_on and state[gap[storage]] == DROP:
+                    live[storage] = -1
             us = max(slowest, share * whole) if fused else whole
             total += us
             item_instruction[item] = now

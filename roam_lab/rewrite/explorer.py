@@ -36,11 +36,9 @@ class Explorer:
         return cost
 
     def held_through(self, item: int) -> Ints:
-        """Free gaps whose storages are live at `item` of the last run without being used there, largest first."""
-        found = held(self.problem.tape, self.trace, item)
-        found = found[self.is_free[found]]
-        sizes = self.problem.tape.size[self.gap_storage[found]]
-        return found[np.lexsort((found, -sizes))]
+        """Free gaps whose storages are live at `item` of the last run without being used there."""
+        found: Ints = held(self.problem.tape, self.trace, item)
+        return np.sort(found[self.is_free[found]])
 
     def again(self) -> Ints:
         """Ops (of the tape) that the last run ran more than once."""

@@ -12,7 +12,7 @@ from roam_lab.rewrite.points import Found, Goals, Point
 
 
 @strategy("rewrite", "none", source="the captured graph")
-def none(graph: Graph, goals: Goals) -> Found:  # noqa: ARG001
+def none(graph: Graph, goals: Goals) -> Found:
     """The graph as it was captured."""
     peak = live_peak(graph, captured_order(graph)).bytes
     return Found((Point(0.0, peak, partial(untouched, graph), "none"),))

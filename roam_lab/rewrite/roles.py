@@ -15,8 +15,8 @@ _DIGITS = re.compile(r"\d+")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Roles:
-    """`of_gap`: the role of each gap. `levels`: ways to see the model as repeated blocks, coarse and fine; each says for
-    every gap the block that its storage is made in, -1 for none."""
+    """`of_gap`: the role of each gap. `levels`: ways to see the model as repeated blocks, coarse and fine; each says
+    for every gap the block that its storage is made in, -1 for none."""
 
     of_gap: Ints
     levels: tuple[Ints, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,23 +57,31 @@ def instant_of(explorer: Explorer, item: int) -> Instant:
     return Instant(now, main, int(trace.curve[item]) - held, main and alone)
 
 
-def fastest_set(problem: Problem, instants: Sequence[Instant], target: int, nodes: int = NODES) -> SaveSet | None:
+def fastest_set(
+    problem: Problem, instants: Sequence[Instant], target: int, saved: Collection[int] = (), nodes: int = NODES
+) -> SaveSet | None:
     """The set whose copies take least time with at most `target` bytes at every instant; None where there is none.
 
     saved_v + made_again_p >= 1 for what producer p makes and is needed after the instant; for what p reads, saved_r +
-    made_again_q >= made_again_p. A copy counts once, however many instants ask for it.
+    made_again_q >= made_again_p. A copy counts once, however many instants ask for it. `saved`: storages to be saved
+    whatever it costs.
     """
-    model = _Model(problem, instants, target)
+    model = _Model(problem, instants, target, saved)
     model.program += model.held <= 1
     model.program.setObjective(model.time * UNITS)
     return model.solved(nodes, problem.base_us / UNITS)
 
 
 def smallest_set(
-    problem: Problem, instants: Sequence[Instant], us: float, scale: int, nodes: int = NODES
+    problem: Problem,
+    instants: Sequence[Instant],
+    us: float,
+    scale: int,
+    saved: Collection[int] = (),
+    nodes: int = NODES,
 ) -> SaveSet | None:
     """The set that holds least at the instants with copies that take at most `us`; `scale`: bytes, above the result."""
-    model = _Model(problem, instants, scale)
+    model = _Model(problem, instants, scale, saved)
     model.program += model.time <= us / problem.base_us
     model.program.setObjective(model.held * UNITS)
     return model.solved(nodes, scale / UNITS)
@@ -82,9 +90,9 @@ def smallest_set(
 class _Model:
     """The program in the making."""
 
-    def __init__(self, problem: Problem, instants: Sequence[Instant], scale: int) -> None:
+    def __init__(self, problem: Problem, instants: Sequence[Instant], scale: int, saved: Collection[int]) -> None:
         pulp = modeller()
-        self.problem, self.scale = problem, scale
+        self.problem, self.scale, self.saved = problem, scale, frozenset(saved)
         self.program = pulp.LpProblem("save_set", pulp.LpMinimize)
         self.held = variable(self.program, "held", 0, None)
         tape = problem.tape
@@ -143,7 +151,7 @@ class _Model:
                 return 1
             gap = self.gap_at[storage] + sum(touch <= end for touch in touches) - 1
             needed = touches[-1] > end
-            made_again = gap in self.free and bool(self.again[self.creator[storage]])
+            made_again = gap in self.free and bool(self.again[self.creator[storage]]) and storage not in self.saved
             if needed and (not made_again or self.size[storage] <= self.scale * SMALLEST):
                 fixed += self.size[storage]
                 saved[storage] = 1

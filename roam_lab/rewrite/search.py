@@ -11,6 +11,8 @@ from roam_lab.rewrite.tape import Ints
 MOST_TOGGLES = 6
 COPY_PART = 2 / 3
 """How often blocks are copied rather than gaps toggled."""
+REPAIR = 600
+"""States that one repair may evaluate."""
 MOST_FALL = 0.01
 """By how much the peak is to fall at most in one try."""
 
@@ -44,7 +46,7 @@ def search(explorer: Explorer, us: float, effort: int, seed: int = 0) -> None:
         peak = explorer.front.peaks[best]
         state = _changed(explorer, explorer.front.states[best], random)
         target = int(peak * (1 - MOST_FALL * random.random()))
-        state, seen = reach(explorer, state, target)
+        state, seen = reach(explorer, state, target, REPAIR)
         if seen.peak <= peak and seen.us < us * 1.1:
             polish(explorer, state, max(target, seen.peak), 1)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from roam_lab.rewrite.evaluate import Cost
 from roam_lab.rewrite.explorer import Explorer, State
-from roam_lab.rewrite.tape import DROP, HOLD, KEEP
+from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER
 
 FALL = 0.96
 """What the target is multiplied by from one step of the sweep to the next."""
@@ -29,11 +29,13 @@ def sweep(explorer: Explorer, state: State, floor: int = 0, fall: float = FALL) 
     return state
 
 
-def reach(explorer: Explorer, state: State, target: int) -> tuple[State, Cost]:
-    """Bring the peak down to `target` bytes if that is found to be possible; the last state and what it costs."""
+def reach(explorer: Explorer, state: State, target: int, effort: int = NEVER) -> tuple[State, Cost]:
+    """Bring the peak down to `target` bytes if that is found to be possible with about `effort` evaluations; the last
+    state and what it costs."""
     state = state.copy()
     seen = explorer.see(state, target)
-    while seen.peak > target and explorer.left > 0:
+    end = max(0, explorer.left - effort)
+    while seen.peak > target and explorer.left > end:
         groups = _by_role(explorer, seen.hottest)
         best = _best(explorer, state, seen, groups, target)
         if best is None:
@@ -58,7 +60,7 @@ def reach(explorer: Explorer, state: State, target: int) -> tuple[State, Cost]:
 def _by_role(explorer: Explorer, item: int) -> dict[int, list[int]]:
     """The free gaps held through `item`, those of one role together, in the order of their storages."""
     groups: dict[int, list[int]] = {}
-    for gap in sorted(explorer.held_through(item).tolist()):
+    for gap in explorer.held_through(item).tolist():
         groups.setdefault(int(explorer.roles.of_gap[gap]), []).append(gap)
     return groups
 

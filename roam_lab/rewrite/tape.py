@@ -86,7 +86,7 @@ class Problem:
 
 
 def problem_of(graph: Graph, kinds: Iterable[str] = KINDS, order: Sequence[int] | None = None) -> Problem:
-    """The problem of rewriting `graph` from `order` on (None: the base order). Raises FormatError for a roam-graph/1."""
+    """The problem of rewriting `graph` from `order` (None: the base order). Raises FormatError for a roam-graph/1."""
     check_graph(graph)
     allowed = checked_kinds(kinds)
     run = tuple(base_order(graph) if order is None else order)
