@@ -1,7 +1,7 @@
 """Memory against time of rewritten plans, each judged: python -m benchmarks.budget GRAPH... [--judge judge.py]
 
-Prints, for each graph and extra time, the arena as a part of the captured peak, the arena over the plan's own live peak,
-and the seconds that planning took (process start not included); then the means over the graphs.
+Prints, for each graph and extra time, the arena as a part of the captured peak, the arena over the plan's own live
+peak, and the seconds that planning took (process start not included); then the means over the graphs.
 """
 
 from __future__ import annotations

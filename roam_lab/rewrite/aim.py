@@ -12,6 +12,8 @@ from roam_lab.rewrite.tape import DROP, HOLD
 
 ROUNDS = 3
 SEGMENTS = (1, 2, 3)
+NEAR = 1.003
+"""How many times what the program says a peak may be to be good enough."""
 FAR = 1.5
 """How many times its target a state may be above it to be repaired."""
 REPAIR = 1_000
@@ -47,7 +49,7 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
     """
     begin = explorer.see(start)
     first = first_instant(explorer, start)
-    bound = 0
+    bound, aim = 0, begin.peak
     for saved in guards(explorer):
         instants, allowed = [first], us - begin.us
         hot = None
@@ -56,8 +58,12 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
             if found is None or explorer.left <= 0:
                 break
             if number == 0 and not saved and first.exact:
-                bound = int(found.bound)
+                bound = int(found.bound) - found.slack
             hot = _expanded(explorer, start, found, found.bytes)
+            aim = min(aim, found.bytes)
+            best = explorer.front.at_most(us)
+            if best is not None and explorer.front.peaks[best] <= NEAR * aim:
+                return bound
             if hot is not None and not _known(hot, instants):
                 instants.append(hot)
                 continue

@@ -27,8 +27,8 @@ class Goals:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A rewriting: the time it adds, as a fraction of the graph's time before, its live peak in running order (bytes), and
-    the function that writes its graph out. `strategy`: who found it."""
+    """A rewriting: the time it adds, as a fraction of the graph's time before, its live peak in running order (bytes),
+    and the function that writes its graph out. `strategy`: who found it."""
 
     extra_time: float
     peak_bytes: int

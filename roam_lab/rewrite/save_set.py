@@ -12,11 +12,11 @@ from roam_lab.ilp import modeller, solve, variable
 from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.tape import Problem
 
-UNITS = 4000
+UNITS = 1000
 """Of time, in the graph's whole time: the program is solved to half a unit."""
 SMALLEST = 1 / 8000
 """Of the scale of bytes: what is smaller is saved without asking."""
-NODES = 400
+NODES = 100
 """Of the solver's search tree."""
 
 
@@ -35,12 +35,13 @@ class Instant:
 class SaveSet:
     """`kept`: for each gap open at one of the instants, whether its storage stays. `us`: what the copies take; `bytes`:
     the most that is held at one of the instants; `bound`: no set is better (in us for given bytes, in bytes for given
-    us)."""
+    us, if `slack` bytes need not be held, which were saved without asking)."""
 
     kept: Mapping[int, bool]
     us: float
     bytes: int
     bound: float
+    slack: int
 
 
 def instant_of(explorer: Explorer, item: int) -> Instant:
@@ -92,7 +93,7 @@ class _Model:
 
     def __init__(self, problem: Problem, instants: Sequence[Instant], scale: int, saved: Collection[int]) -> None:
         pulp = modeller()
-        self.problem, self.scale, self.saved = problem, scale, frozenset(saved)
+        self.problem, self.scale, self.saved = problem, max(1, scale), frozenset(saved)
         self.program = pulp.LpProblem("save_set", pulp.LpMinimize)
         self.held = variable(self.program, "held", 0, None)
         tape = problem.tape
@@ -112,6 +113,7 @@ class _Model:
         self.keep: dict[int, Any] = {}
         self.paid: dict[int, Any] = {}
         self.cost: dict[Any, float] = {}
+        self.slack = 0  # bytes saved without asking
         for number, instant in enumerate(instants):
             self._add(number, instant)
         self.time = pulp.LpAffineExpression(self.cost)
@@ -125,7 +127,7 @@ class _Model:
         kept = {gap: values.get(name.name, 1.0) > 0.5 for gap, name in self.keep.items()}
         us = sum(values.get(name.name, 0.0) * part for name, part in self.cost.items()) * self.problem.base_us
         held = int(values.get("held", 0.0) * self.scale) + 1
-        return SaveSet(kept, us, held, max(0.0, answer.bound or 0.0) * unit)
+        return SaveSet(kept, us, held, max(0.0, answer.bound or 0.0) * unit, self.slack)
 
     def _add(self, number: int, instant: Instant) -> None:
         """Constrain what is held at `instant`."""
@@ -136,13 +138,13 @@ class _Model:
         saved: dict[int, Any] = {}
         made: dict[int, Any] = {}
         weights: dict[Any, float] = {}
-        fixed = 0
+        fixed = slack = 0
         waiting: list[int] = []
         only: set[int] = set()  # what is there for copies alone and cannot be made again
 
         def stays(storage: int) -> Any:
             """The variable that says whether it is held through the instant, 1 where it always is."""
-            nonlocal fixed
+            nonlocal fixed, slack
             if storage in saved:
                 return saved[storage]
             touches = self.touches[storage]
@@ -152,8 +154,10 @@ class _Model:
             gap = self.gap_at[storage] + sum(touch <= end for touch in touches) - 1
             needed = touches[-1] > end
             made_again = gap in self.free and bool(self.again[self.creator[storage]]) and storage not in self.saved
-            if needed and (not made_again or self.size[storage] <= self.scale * SMALLEST):
+            small = self.size[storage] <= self.scale * SMALLEST
+            if needed and (not made_again or small):
                 fixed += self.size[storage]
+                slack += self.size[storage] if made_again else 0
                 saved[storage] = 1
                 return 1
             if gap not in self.keep:
@@ -188,6 +192,7 @@ class _Model:
                     self.program += held >= made[op]
                 elif not isinstance(held, int):
                     self.program += held + again(self.creator[storage]) >= made[op]
+        self.slack = max(self.slack, slack)
         self.program += pulp.LpAffineExpression(weights) + (instant.rest + fixed) / self.scale <= self.held
 
     def _deferrable(self, now: int) -> set[int]:

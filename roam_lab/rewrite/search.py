@@ -37,6 +37,8 @@ def search(explorer: Explorer, us: float, effort: int, seed: int = 0) -> None:
     """For `effort` evaluations: change the best state that takes at most `us`, lower its peak a little, polish it."""
     random = np.random.default_rng(seed)
     end = explorer.left - effort
+    if not len(explorer.problem.free_gaps):
+        return
     while explorer.left > max(end, 0):
         best = explorer.front.at_most(us)
         if best is None:
