@@ -80,7 +80,7 @@ def _profile(parser: Parser, face: Face) -> None:
 
 def _plan(parser: Parser, face: Face) -> None:
     if face == "command":
-        parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/1 file, .json or .json.gz")
+        parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
         parser.add_argument("-o", "--output", metavar="PLAN.roam.json", help="write the plan here")
         parser.add_argument("--bare", action="store_true", help="leave the graph out of the plan's file")
         _json(parser)
@@ -165,7 +165,7 @@ def _fit(parser: Parser, face: Face) -> None:
 
 
 def _bench(parser: Parser, face: Face) -> None:
-    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="roam-graph/1 files, .json or .json.gz")
+    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="roam-graph/2 files, .json or .json.gz")
     parser.add_argument("--orders", type=names, metavar="A,B", help="order strategies (default: all), with layout auto")
     parser.add_argument(
         "--layouts", type=names, metavar="A,B", help="layout strategies (default: all), with order auto"

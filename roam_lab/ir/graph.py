@@ -61,7 +61,6 @@ class Op:
     after: tuple[int, ...] = ()
     creates: tuple[int, ...] = ()
     reads: tuple[int, ...] = ()
-    writes: tuple[int, ...] = ()
     phase: str | None = None
     module: str | None = None
     source: str | None = None
@@ -70,6 +69,7 @@ class Op:
     pointwise: bool | None = None
     random: bool | None = None
     call: int | None = None
+    writes: tuple[int, ...] = ()
     pure: bool | None = None
     reuse: tuple[tuple[int, int], ...] = ()
     rows: int | None = None
@@ -97,7 +97,8 @@ class Device:
 class Graph:
     """A whole training step. `ops` stand in captured order, which is a legal order.
 
-    `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
+    `unlisted_resident_bytes`: what is always there and is none of `storages` (graphs of `roam-graph/1` list nothing of
+    it). `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
     captured with (torch, device, batch, model), empty where that is not known; two graphs are equal whatever it says.
     Raises FormatError, naming the op and the key, when the parts do not fit together.
     """
@@ -105,6 +106,7 @@ class Graph:
     name: str
     storages: tuple[Storage, ...]
     ops: tuple[Op, ...]
+    unlisted_resident_bytes: int = 0
     times: str | None = None
     device: Device | None = None
     environment: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -118,7 +120,8 @@ class Graph:
     @cached_property
     def resident_bytes(self) -> int:
         """Of parameters, buffers, optimizer state and batch: always there, beside the arena."""
-        return sum(storage.bytes for storage in self.storages if storage.region == "resident")
+        listed = sum(storage.bytes for storage in self.storages if storage.region == "resident")
+        return listed + self.unlisted_resident_bytes
 
     @cached_property
     def can_be_rewritten(self) -> bool:
@@ -144,11 +147,20 @@ class Graph:
         return tuple(made)
 
     @cached_property
+    def uses(self) -> tuple[tuple[int, ...], ...]:
+        """For each op, the storages that it creates or touches and that take memory of the step: not the residents."""
+        made = self.creator
+        return tuple(
+            tuple(sorted({*op.creates, *(storage for storage in op.touches if made[storage] is not None)}))
+            for op in self.ops
+        )
+
+    @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:
-        """For each storage, its creator and every op that touches it, in captured order."""
+        """For each storage of the step, its creator and every op that touches it, in captured order."""
         lists: list[list[int]] = [[] for _ in self.storages]
-        for index, op in enumerate(self.ops):
-            for storage in {*op.creates, *op.touches}:
+        for index, uses in enumerate(self.uses):
+            for storage in uses:
                 lists[storage].append(index)
         return tuple(map(tuple, lists))
 
@@ -163,6 +175,8 @@ def _indices(graph: Graph, index: int, key: str, values: Iterable[int], limit: i
 
 
 def _check_graph(graph: Graph) -> None:
+    if graph.unlisted_resident_bytes < 0:
+        raise FormatError(f"resident_bytes is {graph.unlisted_resident_bytes}; sizes are never negative")
     for number, storage in enumerate(graph.storages):
         if storage.bytes < 0:
             raise FormatError(f"storage {number}: bytes is {storage.bytes}; sizes are never negative")

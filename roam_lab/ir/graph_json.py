@@ -25,6 +25,8 @@ def graph_to_data(graph: Graph) -> dict[str, Any]:
         data["times"] = graph.times
     if graph.device is not None:
         data["device"] = asdict(graph.device)
+    if graph.unlisted_resident_bytes:
+        data["resident_bytes"] = graph.unlisted_resident_bytes
     data["storages"] = [_storage_to_data(storage) for storage in graph.storages]
     data["ops"] = [_op_to_data(op) for op in graph.ops]
     if graph.environment:
@@ -64,10 +66,7 @@ def _op_to_data(op: Op) -> dict[str, Any]:
 
 
 def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
-    """Graph of plain `roam-graph/2` or `/1` data. Raises FormatError naming `where`, the op and the key.
-
-    What `/1` gives as `resident_bytes` becomes one storage, after all others, that no op is said to use.
-    """
+    """Graph of plain `roam-graph/2` or `/1` data. Raises FormatError naming `where`, the op and the key."""
     format_ = data.get("format")
     if format_ not in (FORMAT, FIRST_FORMAT):
         raise FormatError(f"{where}: format is {format_!r}, not {FORMAT!r}; give a captured graph")
@@ -75,16 +74,11 @@ def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
         if not isinstance(data.get(key), list):
             raise FormatError(f"{where}: {key} is missing or not a list; the file is not a whole {format_}")
     try:
-        storages = [_storage(entry, number) for number, entry in enumerate(data["storages"])]
-        if format_ == FIRST_FORMAT:
-            resident = _integer(data.get("resident_bytes", 0), "resident_bytes")
-            if resident < 0:
-                raise FormatError(f"resident_bytes is {resident}; sizes are never negative")
-            storages += [Storage(resident, kind="resident", region="resident")] if resident else []
         return Graph(
             name=str(data.get("name", "")),
-            storages=tuple(storages),
+            storages=tuple(_storage(entry, number) for number, entry in enumerate(data["storages"])),
             ops=tuple(_op(entry, index, format_) for index, entry in enumerate(data["ops"])),
+            unlisted_resident_bytes=_integer(data.get("resident_bytes", 0), "resident_bytes"),
             times=None if data.get("times") is None else str(data["times"]),
             device=_device(data.get("device")),
             environment=_environment(data.get("environment", {})),
@@ -158,7 +152,7 @@ def _op(entry: Any, index: int, format_: str) -> Op:
         if optional[key] is not None:
             optional[key] = _integer(optional[key], f"{what}: {key}")
     first = format_ == FIRST_FORMAT
-    if (optional["pure"] is not None or not first) and not isinstance(optional["pure"], bool):
+    if optional["pure"] is not None and not isinstance(optional["pure"], bool):
         raise FormatError(f"{what}: pure is {optional['pure']!r}, not true or false; check the file's writer")
     reuse = entry.get("reuse", [])
     if not isinstance(reuse, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in reuse):
@@ -190,11 +184,13 @@ def fingerprint(graph: Graph) -> str:
     return _sha256(core)
 
 
-def first_fingerprint(graph: Graph) -> str:
-    """What `roam-plan/1` names its graph by: residents and what ops do to them left out.
+def is_fingerprint(sha256: str, graph: Graph) -> bool:
+    """Whether a plan that names its graph by `sha256` is one of this graph, also as `roam-plan/1` named it."""
+    return sha256 in (fingerprint(graph), _first_fingerprint(graph))
 
-    For graphs whose residents come after all other storages, as capture numbers them.
-    """
+
+def _first_fingerprint(graph: Graph) -> str:
+    """Of `roam-plan/1`: residents, which come after all other storages, are left out, and what ops do to them."""
     planned = [storage for storage in graph.storages if not storage.always_there]
     core: list[Any] = [
         [

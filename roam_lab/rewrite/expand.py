@@ -99,7 +99,7 @@ class _Expansion:
                 writes.append(storage if always else found.get(storage, made.get(storage)))
                 changed.add(storage)
         if trace.scratch[item]:
-            created.append(self._new(Storage(int(trace.scratch[item]), region="op", kind="scratch")))
+            created.append(self._new(Storage(int(trace.scratch[item]), kind="scratch")))
         origin = Origin(tuple(origins), tuple(reads), tuple(results), tuple(writes))
         changes = dict.fromkeys([*(place for place in writes if place is not None), *in_place])
         op = replace(

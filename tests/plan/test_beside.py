@@ -15,11 +15,11 @@ MIB = 2**20
 
 
 def test_small_and_kept_results_lie_beside_on_cuda_only():
-    small, large = Storage(SMALL_BYTES, external=True), Storage(SMALL_BYTES + 512, external=True)
+    small, large = Storage(SMALL_BYTES, region="op"), Storage(SMALL_BYTES + 512, region="op")
     assert lies_beside(small, "cuda")
     assert not lies_beside(large, "cuda:1")
     assert lies_beside(replace(large, output=True), "cuda")
-    assert not lies_beside(replace(large, external=False), "cuda")
+    assert not lies_beside(replace(large, region="arena"), "cuda")
     assert not lies_beside(small, "cpu")
 
 
@@ -56,7 +56,7 @@ def test_a_small_piece_behind_goes_along():
 
 def test_results_of_one_op_must_be_told_apart_by_size_and_not_touch():
     def graph(*sizes):
-        storages = [Storage(60 * MIB), *(Storage(size, external=True) for size in sizes)]
+        storages = [Storage(60 * MIB), *(Storage(size, region="op") for size in sizes)]
         ops = [Op("a", "t", (), (0,)), Op("b", "t", (0,), tuple(range(1, len(storages))))]
         return Graph("two", tuple(storages), tuple(ops))
 

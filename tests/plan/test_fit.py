@@ -23,7 +23,7 @@ def two_phases(first: int, second: int) -> Graph:
         (Storage(first), Storage(second, output=True)),
         (
             Op("forward", product, creates=(0,), phase="forward"),
-            Op("look", "aten.view.default", after=(0,), touches=(0,), phase="forward"),
+            Op("look", "aten.view.default", after=(0,), reads=(0,), phase="forward"),
             Op("backward", product, after=(1,), creates=(1,), phase="backward"),
         ),
     )

@@ -51,8 +51,8 @@ def test_every_point_is_what_the_judge_finds(name):
 
 def test_auto_finds_the_best_state_of_tiny_graphs():
     tried = gained = 0
-    for seed in range(60):
-        graph = random_step(seed, most_ops=8)
+    for seed in range(150):
+        graph = random_step(seed, most_ops=14)
         explorer = every_state(graph)
         if explorer is None or not len(explorer.problem.free_gaps):
             continue
@@ -61,7 +61,7 @@ def test_auto_finds_the_best_state_of_tiny_graphs():
         for us, peak in zip(front.us, front.peaks, strict=True):
             point = known.at_most(us / base - 1)
             tried += 1
-            assert point.peak_bytes == peak, seed
+            assert point.peak_bytes <= peak, seed
             gained += peak < front.peaks[0]
         for bound in known.bounds:
             at = front.at_most(base * (1 + bound.extra_time) + 1e-6)
