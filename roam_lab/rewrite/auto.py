@@ -19,11 +19,11 @@ SWEPT = 20_000
     "auto",
     source="save sets (Checkmate, arXiv 1910.02653), greedy descent, local search over repeated blocks",
     parameters=(
-        Parameter("effort", int, 8_000, "states that may be evaluated for each goal", low=1),
+        Parameter("effort", int, 5_000, "states that may be evaluated for each goal", low=1),
         Parameter("seed", int, 0, "of the random draws", low=0),
     ),
 )
-def auto(graph: Graph, goals: Goals, effort: int = 8_000, seed: int = 0) -> Found:
+def auto(graph: Graph, goals: Goals, effort: int = 5_000, seed: int = 0) -> Found:
     """Save sets first; where they leave a gap to their bound, search: what to use.
 
     | at first               | the save set of each goal, expanded, repaired, polished                      |

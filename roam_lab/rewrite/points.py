@@ -76,6 +76,6 @@ def points_of(explorer: Explorer, strategy: str) -> tuple[Point, ...]:
     base = problem.base_us or 1.0
     return tuple(
         # sums of the same times in another sequence differ in their last digits
-        Point(round(us / base - 1, 9), peak, partial(expand, problem, state), strategy)
+        Point(round(us / base - 1, 9) + 0.0, peak, partial(expand, problem, state), strategy)
         for us, peak, state in zip(front.us, front.peaks, front.states, strict=True)
     )

@@ -38,7 +38,6 @@ def roles_of(problem: Problem) -> Roles:
         seen[here] = seen.get(here, -1) + 1
         ends = [number.end() for number in _DIGITS.finditer(path)]
         for result, storage in enumerate(op.creates):
-<<<<<<< HEAD
             gaps = range(tape.gap_at[storage], tape.gap_at[storage + 1])
             for which, gap in enumerate(gaps):
                 key = (*alike, seen[here], result, graph.storages[storage].bytes, which)
@@ -46,23 +45,3 @@ def roles_of(problem: Problem) -> Roles:
                 for level, (known, end) in enumerate(zip(blocks, ends, strict=False)):
                     levels[level][gap] = known.setdefault(path[:end], len(known))
     return Roles(of_gap, tuple(level for level, known in zip(levels, blocks, strict=True) if len(known) > 1))
-=======
-            for which, gap in enumerate(range(tape.gap_at[storage], tape.gap_at[storage + 1])):
-                key = (
-                    _DIGITS.sub("", path),
-                    op.phase,
-                    op.target,
-                    seen[here],
-                    result,
-                    graph.storages[storage].bytes,
-                    which,
-                )
-                role = keys.setdefault(key, len(keys))
-                if role == len(members):
-                    members.append([])
-                    names.append(f"{key[0]} {op.target} #{seen[here]}.{result} gap {which}")
-                members[role].append(gap)
-                of_gap[gap] = role
-                block[gap] = where
-    return Roles(of_gap, block, tuple(map(tuple, members)), tuple(names), tuple(blocks))
->>>>>>> budget

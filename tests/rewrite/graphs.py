@@ -70,9 +70,17 @@ class Writer:
             self.readers.setdefault(s, []).append(number)
         given = {"time_us": 1.0, "pure": not writes and not random, **more}
         self.ops.append(
-            Op(f"op_{number}", "t", tuple(sorted(after - {number})), tuple(creates), tuple(reads), tuple(writes),
-               random=random or None, **given)
-        )  # fmt: skip
+            Op(
+                f"op_{number}",
+                "t",
+                after=tuple(sorted(after - {number})),
+                creates=tuple(creates),
+                reads=tuple(reads),
+                writes=tuple(writes),
+                random=random or None,
+                **given,
+            )
+        )
         return number
 
     def graph(self, name: str = "written") -> Graph:
@@ -138,3 +146,23 @@ def blocks(count: int, fused: bool = True) -> Graph:
         write.op((), (weight, of_weight), (weight,), phase="update", time_us=1.0)
         gradient = outer
     return write.graph(f"blocks_{count}")
+
+
+def ladder(seed: int, length: int = 3) -> Graph:
+    """Forward a chain of ops, backward an op for each result, not to be repeated; random sizes and times."""
+    draw = random.Random(seed)
+    write = Writer()
+    made: list[int] = []
+    for _ in range(length):
+        made.append(write.storage(draw.choice((40, 64, 100))))
+        reads = made[-2:-1] if draw.random() < 0.7 else made[-3:-1]
+        write.op(made[-1:], reads, phase="forward", time_us=float(draw.randint(1, 9)), rows=draw.choice((None, 4)))
+    last = write.storage(30)
+    write.op((last,), made[-1:], phase="backward")
+    for result in reversed(made):
+        after = write.storage(draw.choice((30, 60)))
+        write.op((after,), (last, result), phase="backward", time_us=3.0, pure=False)
+        last = after
+    end = write.storage(1, output=True)
+    write.op((end,), (last,), phase="backward")
+    return write.graph(f"ladder_{seed}")

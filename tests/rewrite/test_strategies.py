@@ -13,7 +13,7 @@ from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.frontier import at_most, found, frontier, within
 from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.tape import problem_of
-from tests.rewrite.graphs import SHARED, blocks, judged, random_step
+from tests.rewrite.graphs import SHARED, blocks, judged, ladder, random_step
 
 NAMES = ["auto", "checkpoint", "free", "greedy", "ilp", "none"]
 
@@ -21,7 +21,7 @@ NAMES = ["auto", "checkpoint", "free", "greedy", "ilp", "none"]
 def every_state(graph):
     """The front of all states of `graph`, or None if they are too many to try."""
     problem = problem_of(graph)
-    if len(problem.free_gaps) > 7:
+    if len(problem.free_gaps) > 8:
         return None
     explorer = Explorer(problem, 10_000)
     for values in product(range(3), repeat=len(problem.free_gaps)):
@@ -51,8 +51,11 @@ def test_every_point_is_what_the_judge_finds(name):
 
 def test_auto_finds_the_best_state_of_tiny_graphs():
     tried = gained = 0
-    for seed in range(150):
-        graph = random_step(seed, most_ops=14)
+    graphs = [
+        *(random_step(seed, most_ops=8) for seed in range(16)),
+        *(ladder(seed, 2 + seed % 2) for seed in range(14)),
+    ]
+    for graph in graphs:
         explorer = every_state(graph)
         if explorer is None or not len(explorer.problem.free_gaps):
             continue
@@ -61,14 +64,14 @@ def test_auto_finds_the_best_state_of_tiny_graphs():
         for us, peak in zip(front.us, front.peaks, strict=True):
             point = known.at_most(us / base - 1)
             tried += 1
-            assert point.peak_bytes <= peak, seed
+            assert point.peak_bytes <= peak, graph.name
             gained += peak < front.peaks[0]
         for bound in known.bounds:
             at = front.at_most(base * (1 + bound.extra_time) + 1e-6)
-            assert bound.peak_bytes <= front.peaks[at], seed
+            assert bound.peak_bytes <= front.peaks[at], graph.name
         assert least_bytes(graph) <= front.peaks[-1]
-    assert tried > 30
-    assert gained > 3
+    assert tried > 15
+    assert gained > 5
 
 
 def test_recomputing_the_cheap_op_comes_first():
