@@ -13,9 +13,11 @@ from roam_lab.rewrite.tape import DROP, HOLD
 ROUNDS = 3
 SEGMENTS = (1, 2, 3)
 NEAR = 1.003
-"""How many times what the program says a peak may be to be good enough."""
+"""How many times what the program says a peak or a time may be to be good enough."""
 FAR = 1.5
 """How many times its target a state may be above it to be repaired."""
+EFFORT = 5_000
+"""States that may be evaluated before no further guard is tried."""
 REPAIR = 1_000
 """States that one repair may evaluate."""
 ALMOST = 0.995
@@ -26,17 +28,22 @@ WAYS = ((HOLD, HOLD), (HOLD, DROP))
 
 def aim_bytes(explorer: Explorer, target: int, start: State) -> None:
     """Look for the fastest state with a peak of at most `target` bytes; all states met go to the explorer's front."""
-    first = first_instant(explorer, start)
+    begin = explorer.see(start)
+    first, end, least = first_instant(explorer, start), explorer.left - EFFORT, float("inf")
     for saved in guards(explorer):
+        if explorer.left < end:
+            return
         instants = [first]
         for _ in range(ROUNDS):
             found = fastest_set(explorer.problem, instants, target, saved)
             if found is None or explorer.left <= 0:
                 break
+            least = min(least, begin.us + found.us)
             hot = _expanded(explorer, start, found, target)
-            if hot is None:
+            best = explorer.front.within(target)
+            if best is not None and explorer.front.us[best] <= NEAR * least:
                 return
-            if _known(hot, instants):
+            if hot is None or _known(hot, instants):
                 break
             instants.append(hot)
 
@@ -49,10 +56,11 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
     """
     begin = explorer.see(start)
     first = first_instant(explorer, start)
-    bound, aim = 0, begin.peak
+    bound, aim, end = 0, begin.peak, explorer.left - EFFORT
     for saved in guards(explorer):
+        if explorer.left < end:
+            break
         instants, allowed = [first], us - begin.us
-        hot = None
         for number in range(ROUNDS):
             found = smallest_set(explorer.problem, instants, allowed, begin.peak, saved) if allowed > 0 else None
             if found is None or explorer.left <= 0:
@@ -72,8 +80,6 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
             if over <= 1e-3 * us:
                 break
             allowed -= over
-        if hot is None:
-            break
     return bound
 
 
@@ -105,11 +111,13 @@ def first_instant(explorer: Explorer, start: State) -> Instant:
 
 
 def _expanded(explorer: Explorer, start: State, found: SaveSet, target: int) -> Instant | None:
-    """Expand the set in all ways, repair them, polish the best; the hottest instant above `target` before repair."""
+    """Expand the set in all new ways, repair them, polish the best; the hottest instant above `target` before that."""
     hottest: tuple[int, Instant] | None = None
     best: tuple[bool, float, State, int] | None = None
     for ways in WAYS:
         state = applied(explorer, start, found, *ways)
+        if not explorer.is_new(state):
+            continue
         seen = explorer.see(state, target)
         if not seen.possible:
             continue

@@ -27,6 +27,7 @@ class Explorer:
         self.is_free = np.zeros(len(problem.start), dtype=np.bool_)
         self.is_free[problem.free_gaps] = True
         self.gap_storage = problem.gap_storage
+        self._tried: set[bytes] = set()
 
     def see(self, state: State, target: int = 0) -> Cost:
         """Evaluate `state`; the trace then holds its run."""
@@ -35,6 +36,13 @@ class Explorer:
         if cost.possible:
             self.front.add(cost.us, cost.peak, state)
         return cost
+
+    def is_new(self, state: State) -> bool:
+        """Whether this has not been asked about `state` before: what starts from the same ends at the same."""
+        key = state.tobytes()
+        known = key in self._tried
+        self._tried.add(key)
+        return not known
 
     def held_through(self, item: int) -> Ints:
         """Free gaps whose storages are live at `item` of the last run without being used there."""

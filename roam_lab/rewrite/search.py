@@ -11,6 +11,8 @@ from roam_lab.rewrite.tape import Ints
 MOST_TOGGLES = 6
 COPY_PART = 2 / 3
 """How often blocks are copied rather than gaps toggled."""
+PATIENCE = 16
+"""Tries in vain, one after the other, after which there are no more."""
 REPAIR = 600
 """States that one repair may evaluate."""
 MOST_FALL = 0.01
@@ -34,14 +36,19 @@ def copied_block(explorer: Explorer, state: State, level: Ints, source: int, to:
 
 
 def search(explorer: Explorer, us: float, effort: int, seed: int = 0) -> None:
-    """For `effort` evaluations: change the best state that takes at most `us`, lower its peak a little, polish it."""
+    """For about `effort` evaluations: change the best state of at most `us`, lower its peak a little, polish it."""
     random = np.random.default_rng(seed)
     end = explorer.left - effort
     if not len(explorer.problem.free_gaps):
         return
+    vain, least = 0, -1
     while explorer.left > max(end, 0):
         best = explorer.front.at_most(us)
         if best is None:
+            return
+        vain = vain + 1 if explorer.front.peaks[best] == least else 0
+        least = explorer.front.peaks[best]
+        if vain > PATIENCE:
             return
         # or one that is a little slower and a little smaller
         best = min(len(explorer.front.us) - 1, best + int(random.integers(0, 3)))
