@@ -35,7 +35,7 @@ def chain_classes(graph: Graph) -> list[tuple[int, int] | None]:
 
 
 def instructions(graph: Graph, order: Sequence[int], classes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
-    """The ops of `order` in groups that run as one: connected runs of one class; small independent ops go before them."""
+    """The ops of `order` in groups that run as one: connected runs of one class, small independent ops before them."""
     done: list[list[int]] = []
     chain: list[int] = []
     arena: set[int] = set()

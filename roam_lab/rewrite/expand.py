@@ -12,8 +12,9 @@ from roam_lab.errors import InfeasibleError
 from roam_lab.ir.graph import Graph, Op, Storage
 from roam_lab.ir.rewritten import Origin, Rewritten
 from roam_lab.rewrite.dependences import Dependences
-from roam_lab.rewrite.evaluate import Trace, evaluate, new_trace
+from roam_lab.rewrite.evaluate import evaluate
 from roam_lab.rewrite.tape import Problem
+from roam_lab.rewrite.trace import Trace, new_trace
 
 FUSED = "roam::fused"
 """Target of ops that run several ops a few rows at a time."""

@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.compiled import compiled
-from roam_lab.rewrite.evaluate import IMPOSSIBLE, Trace, evaluate, new_trace
+from roam_lab.rewrite.evaluate import Cost, evaluate
 from roam_lab.rewrite.front import Front
 from roam_lab.rewrite.roles import Roles, roles_of
 from roam_lab.rewrite.tape import Ints, Problem, Tape
+from roam_lab.rewrite.trace import Trace, new_trace
 
 State = NDArray[np.int8]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What a state was found to cost. `over` and `highest`: bytes above the target, summed over items and at most."""
-
-    peak: int
-    us: float
-    hottest: int
-    over: float
-    highest: float
-
-    @property
-    def excess(self) -> float:
-        """How far it is from the target: zero once it is met."""
-        return self.over + 3 * self.highest
 
 
 class Explorer:
@@ -44,37 +27,32 @@ class Explorer:
         self.is_free = np.zeros(len(problem.start), dtype=np.bool_)
         self.is_free[problem.free_gaps] = True
         self.gap_storage = problem.gap_storage
+        self._tried: set[bytes] = set()
 
-    def see(self, state: State, target: int = 0) -> Seen:
+    def see(self, state: State, target: int = 0) -> Cost:
         """Evaluate `state`; the trace then holds its run."""
         self.left -= 1
-        cost = evaluate(self.problem, state, self.trace)
-        if not cost.possible:
-            return Seen(IMPOSSIBLE, np.inf, 0, np.inf, np.inf)
-        self.front.add(cost.us, cost.peak, state)
-        over = above(self.trace.curve, int(self.trace.found[0]), target)
-        return Seen(cost.peak, cost.us, cost.hottest, over, max(0.0, float(cost.peak - target)))
+        cost = evaluate(self.problem, state, self.trace, target)
+        if cost.possible:
+            self.front.add(cost.us, cost.peak, state)
+        return cost
+
+    def is_new(self, state: State) -> bool:
+        """Whether this has not been asked about `state` before: what starts from the same ends at the same."""
+        key = state.tobytes()
+        known = key in self._tried
+        self._tried.add(key)
+        return not known
 
     def held_through(self, item: int) -> Ints:
-        """Free gaps whose storages are live at `item` of the last run without being used there, largest first."""
-        found = held(self.problem.tape, self.trace, item)
-        found = found[self.is_free[found]]
-        sizes = self.problem.tape.size[self.gap_storage[found]]
-        return found[np.lexsort((found, -sizes))]
+        """Free gaps whose storages are live at `item` of the last run without being used there."""
+        found: Ints = held(self.problem.tape, self.trace, item)
+        return np.sort(found[self.is_free[found]])
 
     def again(self) -> Ints:
         """Ops (of the tape) that the last run ran more than once."""
         ops = self.trace.ops[: self.trace.ops_at[self.trace.found[0]]]
         return np.flatnonzero(np.bincount(ops, minlength=len(self.problem.order)) > 1).astype(np.int32)
-
-
-@compiled
-def above(curve: NDArray[np.int64], items: int, target: int) -> float:
-    """Bytes above `target`, summed over items."""
-    total = 0.0
-    for item in range(items):
-        total += max(0, curve[item] - target)
-    return total
 
 
 @compiled

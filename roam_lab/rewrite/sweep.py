@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from roam_lab.rewrite.explorer import Explorer, Seen, State
-from roam_lab.rewrite.tape import DROP, HOLD, KEEP
+from roam_lab.rewrite.evaluate import Cost
+from roam_lab.rewrite.explorer import Explorer, State
+from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER
 
 FALL = 0.96
 """What the target is multiplied by from one step of the sweep to the next."""
@@ -30,11 +29,13 @@ def sweep(explorer: Explorer, state: State, floor: int = 0, fall: float = FALL) 
     return state
 
 
-def reach(explorer: Explorer, state: State, target: int) -> tuple[State, Seen]:
-    """Bring the peak down to `target` bytes if that is found to be possible; the last state and what it costs."""
+def reach(explorer: Explorer, state: State, target: int, effort: int = NEVER) -> tuple[State, Cost]:
+    """Bring the peak down to `target` bytes if that is found to be possible with about `effort` evaluations; the last
+    state and what it costs."""
     state = state.copy()
     seen = explorer.see(state, target)
-    while seen.peak > target and explorer.left > 0:
+    end = max(0, explorer.left - effort)
+    while seen.peak > target and explorer.left > end:
         groups = _by_role(explorer, seen.hottest)
         best = _best(explorer, state, seen, groups, target)
         if best is None:
@@ -59,12 +60,12 @@ def reach(explorer: Explorer, state: State, target: int) -> tuple[State, Seen]:
 def _by_role(explorer: Explorer, item: int) -> dict[int, list[int]]:
     """The free gaps held through `item`, those of one role together, in the order of their storages."""
     groups: dict[int, list[int]] = {}
-    for gap in sorted(explorer.held_through(item).tolist()):
+    for gap in explorer.held_through(item).tolist():
         groups.setdefault(int(explorer.roles.of_gap[gap]), []).append(gap)
     return groups
 
 
-def _gain(before: Seen, after: Seen) -> float:
+def _gain(before: Cost, after: Cost) -> float:
     """Excess removed per us added; more than any where no time is added."""
     removed = before.excess - after.excess
     if removed <= 0:
@@ -73,7 +74,7 @@ def _gain(before: Seen, after: Seen) -> float:
 
 
 def _best(
-    explorer: Explorer, state: State, seen: Seen, groups: dict[int, list[int]], target: int
+    explorer: Explorer, state: State, seen: Cost, groups: dict[int, list[int]], target: int
 ) -> tuple[int, int, float] | None:
     """The (gap, state, gain) that removes most excess per us, of the first and last gap of every role."""
     best: tuple[int, int, float] | None = None
@@ -92,7 +93,7 @@ def _best(
 
 
 def _whole_roles(
-    explorer: Explorer, state: State, seen: Seen, groups: dict[int, list[int]], target: int
+    explorer: Explorer, state: State, seen: Cost, groups: dict[int, list[int]], target: int
 ) -> tuple[int, int, float] | None:
     """Where no single gap helps: all gaps of one role at once (state changes them already); None if that fails, too."""
     best: tuple[list[int], int, float] | None = None
@@ -112,36 +113,54 @@ def _whole_roles(
     return best[0][0], best[1], best[2]
 
 
-def polish(explorer: Explorer, state: State, target: int, passes: int = 3) -> tuple[State, Seen]:
-    """Try the other states of everything that runs twice; keep what takes less time with a peak of at most `target`."""
+def polish(explorer: Explorer, state: State, target: int, passes: int = 2) -> tuple[State, Cost]:
+    """Try the other states of everything that runs twice; keep what takes less time with a peak of at most `target`.
+
+    All gaps of a role are tried at once, then its first and its last; its others only where one of those helped.
+    """
     state = state.copy()
-    tape = explorer.problem.tape
     seen = explorer.see(state, target)
     for _ in range(passes):
-        changed = False
-        for gap in _of_copies(explorer, tape.makes_at, tape.makes, tape.gap_at):
-            before = int(state[gap])
+        before = seen
+        for gaps in _of_copies(explorer):
             for value in (KEEP, DROP, HOLD):
-                if value == before or explorer.left <= 0:
-                    continue
-                state[gap] = value
-                tried = explorer.see(state, target)
-                better = tried.us < seen.us - 1e-6 or (tried.us <= seen.us and tried.excess < seen.excess)
-                if better and tried.peak <= max(target, seen.peak):
-                    seen, before, changed = tried, value, True
-            state[gap] = before
-        if not changed:
+                ends = dict.fromkeys((gaps[0], gaps[-1]))
+                helped = False
+                for part in [gaps, *([gap] for gap in ends)] if len(gaps) > 1 else [gaps]:
+                    seen, better = _kept_if_better(explorer, state, seen, part, value, target)
+                    helped = helped or better
+                for gap in gaps if helped else ():
+                    seen, _ = _kept_if_better(explorer, state, seen, [gap], value, target)
+        if seen.us >= before.us - 1e-6 or explorer.left <= 0:
             break
         explorer.see(state, target)
     return state, explorer.see(state, target)
 
 
-def _of_copies(explorer: Explorer, makes_at: Sequence[int], makes: Sequence[int], gap_at: Sequence[int]) -> list[int]:
-    """The free gaps of what the ops of the last run that ran twice make, the most expensive ops first."""
-    us = explorer.problem.tape.op_us
+def _kept_if_better(
+    explorer: Explorer, state: State, seen: Cost, gaps: list[int], value: int, target: int
+) -> tuple[Cost, bool]:
+    """Give `gaps` the state `value`, unless that takes more time or too much memory; what it costs then."""
+    before = state[gaps]
+    if explorer.left <= 0 or (before == value).all():
+        return seen, False
+    state[gaps] = value
+    tried = explorer.see(state, target)
+    faster = tried.us < seen.us - 1e-6 or (tried.us <= seen.us and tried.excess < seen.excess)
+    if faster and tried.peak <= max(target, seen.peak):
+        return tried, True
+    state[gaps] = before
+    return seen, False
+
+
+def _of_copies(explorer: Explorer) -> list[list[int]]:
+    """The free gaps of what the ops of the last run that ran twice make, by role, the most expensive ops first."""
+    tape, of_gap = explorer.problem.tape, explorer.roles.of_gap
     again = explorer.again()
-    found: list[int] = []
-    for op in again[np.argsort(-us[again], kind="stable")]:
-        for storage in makes[makes_at[op] : makes_at[op + 1]]:
-            found += [gap for gap in range(gap_at[storage], gap_at[storage + 1]) if explorer.is_free[gap]]
-    return found
+    groups: dict[int, list[int]] = {}
+    for op in again[np.argsort(-tape.op_us[again], kind="stable")]:
+        for storage in tape.makes[tape.makes_at[op] : tape.makes_at[op + 1]]:
+            for gap in range(tape.gap_at[storage], tape.gap_at[storage + 1]):
+                if explorer.is_free[gap]:
+                    groups.setdefault(int(of_gap[gap]), []).append(gap)
+    return [sorted(gaps) for gaps in groups.values()]

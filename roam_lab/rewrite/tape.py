@@ -86,7 +86,7 @@ class Problem:
 
 
 def problem_of(graph: Graph, kinds: Iterable[str] = KINDS, order: Sequence[int] | None = None) -> Problem:
-    """The problem of rewriting `graph` from `order` on (None: the base order). Raises FormatError for a roam-graph/1."""
+    """The problem of rewriting `graph` from `order` (None: the base order). Raises FormatError for a roam-graph/1."""
     check_graph(graph)
     allowed = checked_kinds(kinds)
     run = tuple(base_order(graph) if order is None else order)
@@ -188,6 +188,8 @@ def _states(graph: Graph, tape: Tape, recompute: bool) -> tuple[NDArray[np.int8]
     free: list[int] = []
     deep = _copies_until(tape)
     needed_again = np.zeros(len(graph.storages), dtype=bool)
+    used = np.zeros(len(graph.storages), dtype=bool)
+    used[tape.reads] = True
     for number in range(len(tape.op_us)):
         if tape.op_again[number] and recompute:
             needed_again[tape.reads[tape.reads_at[number] : tape.reads_at[number + 1]]] = True
@@ -195,6 +197,8 @@ def _states(graph: Graph, tape: Tape, recompute: bool) -> tuple[NDArray[np.int8]
         low, high = int(tape.gap_at[storage]), int(tape.gap_at[storage + 1])
         if low == high:
             continue
+        if not used[storage]:
+            continue  # what nobody reads is made all the same, once
         again = recompute and bool(tape.op_again[creator])
         if not tape.output[storage] and (again or not needed_again[storage]):
             start[high - 1] = DROP
