@@ -90,7 +90,7 @@ test-fake-cuda: $(FAKE_CUDA)/libfake.so  ## CUDA's host side without a GPU (gcc;
 	ROAM_FAKE_CUDA=1 FAKE_DEVICES=2 LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) $(TWO_WORKERS) \
 		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m pytest -p no:xdist tests/fake_cuda $(PYTEST_ARGS)
 
-test-newest-identity: $(STAMP)  ## the identity tests with the newest torch, if it installs in two minutes
+test-newest-identity: $(STAMP)  ## identity tests and a part of the fake CUDA suite with the newest torch, if it installs in two minutes
 	BASE=$(abspath $(BIN)/python) .ci/newest_identity
 
 support: SUITE = identity

@@ -6,7 +6,7 @@ A torch that lacks one of them fails here, when roam-lab is imported, and not in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any
 
 import torch
@@ -136,16 +136,24 @@ def boxed_call(op: OpOverload) -> Callable[..., Any]:
     return found
 
 
-def allocate_from(pool: Any, device: int) -> None:
-    """From now on this thread allocates from a `torch.cuda.MemPool`, as within `torch.cuda.use_mem_pool`, which takes
-    20 us."""
-    _C._cuda_beginAllocateCurrentThreadToPool(device, pool.id)
+def allocate_from(pool: tuple[int, int], device: int) -> None:
+    """From now on this thread allocates from the `torch.cuda.MemPool` of this id, as within `torch.cuda.use_mem_pool`,
+    which takes 20 us."""
+    _C._cuda_beginAllocateCurrentThreadToPool(device, pool)
 
 
-def allocate_as_before(pool: Any, device: int) -> None:
+def allocate_as_before(pool: tuple[int, int], device: int) -> None:
     """The end of `allocate_from`."""
-    _C._cuda_endAllocateToPool(device, pool.id)
-    _C._cuda_releasePool(device, pool.id)
+    _C._cuda_endAllocateToPool(device, pool)
+    _C._cuda_releasePool(device, pool)
+
+
+def end_failed_capture(pool: tuple[int, int], device: int) -> None:
+    """After a capture that failed, torch (2.11 does, 2.14 does not) still allocates for it from its pool, and ends the
+    process where memory is given back."""
+    with suppress(RuntimeError):  # it has ended
+        _C._cuda_endAllocateToPool(device, pool)
+        _C._cuda_releasePool(device, pool)
 
 
 def has_kernel(name: str, key: str) -> bool:

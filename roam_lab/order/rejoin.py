@@ -2,35 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from roam_lab.ir import Graph, Order
 
 
-def rejoin(graph: Graph, order: Order) -> Order:
+def rejoin(graph: Graph, order: Order, beside: Collection[int] = ()) -> Order:
     """The same ops, with the parts of a multi-tensor call side by side wherever no peak gets higher for it.
 
     A stretch of the order is run without the parts that it holds, and then these in captured order, in which the parts
     of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. This is tried as the
     order is, and with the parts that free nothing but what they made themselves at its end, where most room is; the
-    fewer calls are kept. The live bytes never exceed the peak of `order`.
+    fewer calls are kept. The live bytes never exceed the peak of `order`; nor do those of the storages `beside`, which
+    lie in a region of their own, and those of the others.
     """
     if all(op.call is None for op in graph.ops):
         return order
-    peak = _peak(graph, order)
+    most = _peaks(graph, order, beside)
     last = _may_be_last(graph)
     late = (*(index for index in order if index not in last), *(index for index in order if index in last))
-    found = [order, _rejoined(graph, order, peak), _rejoined(graph, late, peak)]
-    return min((one for one in found if _peak(graph, one) <= peak), key=partial(calls_of, graph))
+    found = [order, _rejoined(graph, order, beside, most), _rejoined(graph, late, beside, most)]
+    possible = (one for one in found if not _exceeds(_peaks(graph, one, beside), most))
+    return min(possible, key=partial(calls_of, graph))
 
 
-def _peak(graph: Graph, order: Order) -> int:
-    walk = _Walk(graph)
+Bytes = tuple[int, int, int]
+"""Of all storages; of those in the arena; of those beside it."""
+
+
+def _exceeds(found: Bytes, most: Bytes) -> bool:
+    return any(one > limit for one, limit in zip(found, most, strict=True))
+
+
+def _peaks(graph: Graph, order: Order, beside: Collection[int]) -> Bytes:
+    walk = _Walk(graph, beside)
     for index in order:
         walk.run(index)
-    return walk.peak
+    return walk.peaks
 
 
 def _may_be_last(graph: Graph) -> set[int]:
@@ -47,8 +57,8 @@ def _may_be_last(graph: Graph) -> set[int]:
         found = left
 
 
-def _rejoined(graph: Graph, order: Order, most: int) -> Order:
-    walk = _Walk(graph)
+def _rejoined(graph: Graph, order: Order, beside: Collection[int], most: Bytes) -> Order:
+    walk = _Walk(graph, beside)
     found: list[int] = []
     start = 0
     while start < len(order):
@@ -71,7 +81,7 @@ def calls_of(graph: Graph, order: Sequence[int]) -> int:
     return count
 
 
-def _longest(walk: _Walk, order: Order, start: int, most: int) -> int:
+def _longest(walk: _Walk, order: Order, start: int, most: Bytes) -> int:
     """The end of the longest stretch from `start` that was found to be possible; of one op at least."""
     length = 1
     while start + length < len(order) and _is_possible(walk, order[start : start + 2 * length], most):
@@ -92,7 +102,7 @@ def _moved(graph: Graph, stretch: Sequence[int]) -> list[int]:
     return [index for index in stretch if graph.ops[index].call is None] + parts
 
 
-def _is_possible(walk: _Walk, stretch: Sequence[int], most: int) -> bool:
+def _is_possible(walk: _Walk, stretch: Sequence[int], most: Bytes) -> bool:
     graph = walk.graph
     parts = {index for index in stretch if graph.ops[index].call is not None}
     if any(index not in parts and not parts.isdisjoint(graph.ops[index].after) for index in stretch):
@@ -100,7 +110,7 @@ def _is_possible(walk: _Walk, stretch: Sequence[int], most: int) -> bool:
     trial = walk.fork()
     for index in _moved(graph, stretch):
         trial.run(index)
-        if trial.peak > most:
+        if _exceeds(trial.peaks, most):
             return False
     return True
 
@@ -113,8 +123,10 @@ class _Walk:
     """
 
     graph: Graph
-    live: int = 0
-    peak: int = 0
+    beside: Collection[int]
+    inside_bytes: int = 0
+    beside_bytes: int = 0
+    peaks: Bytes = (0, 0, 0)
     left: list[int] = field(default_factory=list)
     own: dict[int, int] = field(default_factory=dict)
     forked: bool = False
@@ -124,13 +136,17 @@ class _Walk:
             self.left = [len(users) for users in self.graph.users]
 
     def fork(self) -> _Walk:
-        """One that goes on from here and leaves this one as it is."""
-        return _Walk(self.graph, self.live, self.live, self.left, forked=True)
+        """One that goes on from here and leaves this one as it is; its peaks begin with what lives now."""
+        return _Walk(self.graph, self.beside, self.inside_bytes, self.beside_bytes, left=self.left, forked=True)
 
     def run(self, index: int) -> None:
         op = self.graph.ops[index]
-        self.live += sum(self.graph.storages[storage].bytes for storage in op.creates)
-        self.peak = max(self.peak, self.live)
+        for storage in op.creates:
+            self._add(storage, 1)
+        now = (self.inside_bytes + self.beside_bytes, self.inside_bytes, self.beside_bytes)
+        if _exceeds(now, self.peaks):
+            total, inside, beside = map(max, zip(now, self.peaks, strict=True))
+            self.peaks = total, inside, beside
         for storage in self.graph.uses[index]:
             left = self.own.get(storage, self.left[storage]) - 1
             if self.forked:
@@ -138,4 +154,11 @@ class _Walk:
             else:
                 self.left[storage] = left
             if not left and not self.graph.storages[storage].output:
-                self.live -= self.graph.storages[storage].bytes
+                self._add(storage, -1)
+
+    def _add(self, storage: int, sign: int) -> None:
+        size = sign * self.graph.storages[storage].bytes
+        if storage in self.beside:
+            self.beside_bytes += size
+        else:
+            self.inside_bytes += size

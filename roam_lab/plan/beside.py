@@ -6,6 +6,7 @@ lent to the caching allocator, which finds nothing that fits better for the op's
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from roam_lab.ir import Graph, Order, Storage, lifetimes
@@ -13,6 +14,8 @@ from roam_lab.ir import Graph, Order, Storage, lifetimes
 SMALL_BYTES = 2**20
 """Up to this size CUDA's caching allocator serves requests from other segments, and does not split off what is left of
 a block (kSmallSize in c10/cuda/CUDACachingAllocator.cpp)."""
+LEAST_LENDING_BYTES = 2 * SMALL_BYTES
+"""The least of an arena of which ranges are lent: a smaller one would lie in a segment of small blocks."""
 ROUNDING = 512
 """Bytes: what it rounds requests to."""
 
@@ -60,10 +63,22 @@ def lies_beside(storage: Storage, device: str) -> bool:
     return storage.bytes <= SMALL_BYTES or storage.output
 
 
-def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[frozenset[int], int]:
-    """On CUDA: the external storages that are lent a range of the arena, at their offset; the bytes of that arena.
+def takes_large_blocks(storage: Storage) -> bool:
+    """Whether the allocator serves it from where a range of an arena may be lent, to it or to another."""
+    return storage.external and storage.bytes > SMALL_BYTES
 
-    Several results of one op are lent theirs only if the allocator cannot take one's for another's.
+
+def beside_of(graph: Graph, device: str) -> frozenset[int]:
+    """The storages of a graph that lie beside the arena."""
+    return frozenset(index for index, storage in enumerate(graph.storages) if lies_beside(storage, device))
+
+
+def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[dict[int, int], int]:
+    """On CUDA: the external storages that are lent a range of the arena, at their offset, and how many bytes of it; the
+    bytes of that arena.
+
+    Several results of one op are lent theirs only if the allocator cannot take one's for another's. A small piece
+    between a range and the next that will be lent goes along, so that this one begins where a run does.
     """
     placed = {index for index, storage in enumerate(graph.storages) if index in offsets and not storage.external}
     found = frozenset(
@@ -74,16 +89,17 @@ def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[frozen
     while True:
         size = _top(graph, offsets, placed | found)
         possible = _possible(graph, order, offsets, found, size)
-        if possible == found:
-            return found, size
-        found = possible
+        if possible.keys() == found:
+            return possible, size
+        found = frozenset(possible)
 
 
 def _possible(
     graph: Graph, order: Order, offsets: Mapping[int, int], wanted: frozenset[int], size: int
-) -> frozenset[int]:
+) -> dict[int, int]:
     runs = Runs(size)
-    found: set[int] = set()
+    found: dict[int, int] = {}
+    edges = sorted({offsets[storage] for storage in wanted})
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
     for life in lifetimes(graph, order):
@@ -94,17 +110,23 @@ def _possible(
         for storage in ends.get(step, ()):
             if storage in found:
                 runs.take_back(offsets[storage])
-        found.update(_apart(runs, graph, starts.get(step, ()), offsets))
-    return frozenset(found)
+        found.update(_apart(runs, graph, starts.get(step, ()), offsets, edges))
+    return found
 
 
-def _apart(runs: Runs, graph: Graph, storages: Sequence[int], offsets: Mapping[int, int]) -> Iterator[int]:
-    """Lends for the storages of one op, the largest first, those that can be told apart by size and do not touch."""
+def _apart(
+    runs: Runs, graph: Graph, storages: Sequence[int], offsets: Mapping[int, int], edges: Sequence[int]
+) -> Iterator[tuple[int, int]]:
+    """Lends for the storages of one op, the largest first, those that can be told apart by size and do not touch; and
+    how many bytes."""
     given: dict[int, int] = {}
     for storage in sorted(storages, key=lambda one: (-graph.storages[one].bytes, one)):
         start, size = offsets[storage], rounded(graph.storages[storage].bytes)
-        if runs.lend(start, size) is None:
-            continue
+        length = _up_to_the_next(start + size, edges) - start
+        if runs.lend(start, length) is None:
+            length = size
+            if runs.lend(start, length) is None:
+                continue
         end = runs.lent[start]
         least = min(given.values(), default=None)
         ends = {runs.lent[other] for other in given}
@@ -112,7 +134,13 @@ def _apart(runs: Runs, graph: Graph, storages: Sequence[int], offsets: Mapping[i
             runs.take_back(start)
             continue
         given[start] = size
-        yield storage
+        yield storage, length
+
+
+def _up_to_the_next(end: int, edges: Sequence[int]) -> int:
+    """The first of the edges from `end` on, where that is a small piece away; else `end`."""
+    place = bisect_left(edges, end)
+    return edges[place] if place < len(edges) and edges[place] - end <= SMALL_BYTES else end
 
 
 def top_of(graph: Graph, offsets: Mapping[int, int]) -> int:

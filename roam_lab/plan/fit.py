@@ -10,6 +10,7 @@ from typing import Any, Literal
 from roam_lab.layout.caching.settings import AllocatorSettings
 from roam_lab.layout.caching.training_run import least_bytes, simulate
 from roam_lab.plan.plan import Plan
+from roam_lab.plan.planned_run import simulate_planned
 from roam_lab.plan.profile import Profile
 
 Run = Literal["eager", "planned"]
@@ -47,7 +48,8 @@ class Point:
     """What one captured and planned batch size needs. All predicted, in bytes.
 
     `eager_bytes`: what PyTorch's caching allocator reserves over some steps in captured order (simulated);
-    `planned_bytes`: the plan's arena. On CUDA, workspaces of cuBLAS are in both. `eager_least_bytes`: with how little
+    `planned_bytes`: what it reserves for the plan's arena, and on CUDA for what lies beside it (plan/planned_run.py).
+    On CUDA, workspaces of cuBLAS are in both. `eager_least_bytes`: with how little
     eager runs, where the allocator has to give back what it caches (None: not known, taken as `eager_bytes`). All three
     lie on top of `resident_bytes`.
     """
@@ -74,12 +76,12 @@ def point_at(batch: int, profile: Profile, plan: Plan) -> Point:
     environment."""
     run, settings = profile.training_run, AllocatorSettings.of_environment()
     held, least = simulate(run, settings), least_bytes(run, settings)
-    workspace = run.workspace_bytes if held.workspace else 0  # a planned step runs in one thread
+    planned = simulate_planned(plan, profile.graph, run, settings)
     return Point(
         batch,
         profile.resident_bytes,
         held.reserved - held.resident,
-        plan.arena_bytes + workspace,
+        planned.reserved - planned.resident,
         least - held.resident,
     )
 

@@ -24,7 +24,7 @@ from roam_lab.ir import (
 from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
 from roam_lab.order.rejoin import rejoin
-from roam_lab.plan.beside import lent, lies_beside
+from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 
@@ -82,7 +82,7 @@ def make_plan(
     outcome = run(order_strategy, graph, order_values)
     with order_strategy.judged():
         check_order(graph, outcome.order)
-    found = rejoin(graph, outcome.order)
+    found = rejoin(graph, outcome.order, beside_of(graph, device))
     captured_peak = live_peak(graph, eager).bytes
 
     tell(f"layout: {layout}", 0.6)
@@ -160,13 +160,12 @@ def lay_out(
     Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
     """
     lives = lifetimes(graph, order)
-    beside = {index for index, storage in enumerate(graph.storages) if lies_beside(storage, device)}
+    beside = set(beside_of(graph, device))
     for _ in range(LENDING_ROUNDS):
         layout = _in_regions(lives, beside, strategy, parameters, alignment)
         if device == "cpu":
             break
-        wanted = {life.storage for life in lives if graph.storages[life.storage].external} - beside
-        missed = wanted - lent(graph, order, layout.offsets)[0]
+        layout, missed = _lending(graph, order, layout, beside, alignment)
         if not missed:
             break
         beside |= missed
@@ -176,6 +175,24 @@ def lay_out(
             if offset % alignment:
                 raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
     return layout
+
+
+def _lending(
+    graph: Graph, order: Order, layout: Layout, beside: Collection[int], alignment: int
+) -> tuple[Layout, frozenset[int]]:
+    """The layout, and the storages that cannot be lent their place in it; all of it a little higher, if that loses
+    less: no range can be cut out close behind the beginning of the arena."""
+    wanted = {index for index in layout.offsets if graph.storages[index].external} - set(beside)
+    shift = -(-(SMALL_BYTES + 1) // alignment) * alignment
+    shifted = {storage: offset + shift for storage, offset in layout.offsets.items()}
+    found = []
+    for placed, lost in ((layout, 0), (Layout(shifted, layout.arena_bytes + shift), shift)):
+        missed = frozenset(wanted - lent(graph, order, placed.offsets)[0].keys())
+        found.append((lost + sum(graph.storages[storage].bytes for storage in missed), placed, missed))
+        if not missed:
+            break
+    _, placed, missed = min(found, key=lambda one: one[0])
+    return placed, missed
 
 
 def _in_regions(

@@ -24,7 +24,7 @@ def fit_text(fit: Fit) -> str:
     return legal(
         f"{fit.name}: predicted memory over the batch size\n{table(needs, right | {0})}\n\n{table(largest, right)}\n"
         "Sizes that were not captured lie on straight lines through those that were; of each GPU, 1 GiB is taken as "
-        "lost to the driver's context. Eager: PyTorch's caching allocator, simulated; before it gives up, it gives "
+        "lost to the driver's context. PyTorch's caching allocator is simulated; before it gives up, it gives "
         "back what it caches, so that a batch can fit that would take more where there is more."
     )
 

@@ -142,7 +142,7 @@ class Forms:
             places = {item: place for place, item in enumerate(order)}
             self._places, self._order = [places[item] for item in self._forms], order
         present = list(tensors.values())
-        now = [*(present[place] for place in self._places), *self._outside]
+        now = [*map(present.__getitem__, self._places), *self._outside]
         shapes, strides, dtypes = self._wanted
         if (
             list(map(torch.Tensor.stride, now)) == strides

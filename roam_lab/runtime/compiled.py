@@ -62,7 +62,7 @@ class Compiled:
         self.offsets = plan.offsets
         self.rewritten = plan.rewritten
         graph = captured.graph if self.rewritten is None else self.rewritten.graph
-        lends, own = frozenset[int](), top_of(graph, plan.offsets)
+        lends, own = dict[int, int](), top_of(graph, plan.offsets)
         if captured.device == "cuda" and self.executor.may_lend:
             lends, own = lent(graph, plan.order, plan.offsets)
         self.program: Program = write_program(

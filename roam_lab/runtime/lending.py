@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
 from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import SMALL_BYTES, Runs, rounded
+from roam_lab.plan.beside import LEAST_LENDING_BYTES, Runs, rounded
 from roam_lab.runtime.arena import allocate
 
 
@@ -20,9 +22,10 @@ class LendingArena:
 
     def __init__(self, size: int, device: torch.device) -> None:
         self._device = torch.empty(0, device=device).device  # with its index
-        self._size = rounded(max(size, 2 * SMALL_BYTES))
+        self._size = rounded(max(size, LEAST_LENDING_BYTES))
         self._stream = torch.cuda.current_stream(device)
         self._pool = torch.cuda.MemPool()
+        self._pool_id = self._pool.id
         self._routed = False
         self._runs = Runs(self._size)
         self._gone: list[int] = []
@@ -33,7 +36,7 @@ class LendingArena:
         finally:
             self._leave()
         self._base = whole.data_ptr()
-        self._blocks: dict[int, torch.Tensor] = {0: whole}
+        self._blocks: dict[tuple[int, int], torch.Tensor] = {(0, self._size): whole}
         storage = storage_at(self._base, self._device, self._size)
         self.bytes = torch.empty(0, dtype=torch.uint8, device=device).set_(storage)
 
@@ -46,22 +49,13 @@ class LendingArena:
         """Until `settle`, torch allocates from these ranges, each (start, bytes), and what does not fit from memory of
         the pool beside the arena."""
         self._route()
-        self._recover()
-        between: dict[int, torch.Tensor] = {}  # held until all are cut out: free neighbours become one
-        for start, size in ranges:
-            run = self._runs.lend(start, size)
-            if run is None:  # where an op did not take its range, later ones may not be cut out as planned
-                continue
-            self._blocks.pop(run[0])
-            end = self._runs.lent[start]
-            if run[0] < start:
-                self._hold(run[0], start - run[0])
-            if end < run[1]:
-                self._hold(start, end - start, between)
-                self._hold(end, run[1] - end)
+        self._note_gone()
+        # where an op did not take its range, later ones may not be cut out as planned
+        self._hold_the_rest([start for start, size in ranges if self._runs.lend(start, size) is not None])
 
-    def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
-        """The op has run, and gave these results for the ranges that begin at their numbers; the results to go on with.
+    def settle(self, *results: tuple[int | None, torch.Tensor]) -> list[torch.Tensor]:
+        """The op has run, and gave these results for the ranges that begin at their numbers, or for none (None); the
+        results to go on with.
 
         Where the op needed memory for itself first, its result may lie beside the arena, and is left there, or in
         another's range, and is moved out of it. A range that was not taken is taken back before more is lent.
@@ -70,7 +64,7 @@ class LendingArena:
         settled = []
         for start, result in results:
             address = result.untyped_storage().data_ptr() - self._base
-            if address != start:
+            if start is not None and address != start:
                 self._gone.append(start)
             settled.append(_copied(result) if address != start and 0 <= address < self._size else result)
         return settled
@@ -80,16 +74,24 @@ class LendingArena:
         arena is written there at once, and the allocator is asked then."""
         self._gone.extend(starts)
 
-    def _recover(self) -> None:
-        """Hold what was lent and is not needed any more."""
-        gone = dict.fromkeys(start for start in self._gone if start in self._runs.lent)
+    def _note_gone(self) -> None:
+        for start in dict.fromkeys(self._gone):
+            if start in self._runs.lent:
+                self._runs.take_back(start)
         self._gone.clear()
-        for start in gone:
-            for low, _ in self._runs.take_back(start):
-                self._blocks.pop(low, None)
-        for low, high in self._runs.ranges if gone else ():
-            if low not in self._blocks:
-                self._hold(low, high - low)
+
+    def _hold_the_rest(self, lent: Sequence[int] = ()) -> None:
+        """Hold every run as one block. What begins at `lent` is free, and so is what was lent before and is gone."""
+        runs = self._runs.ranges
+        free = [one for one in runs if one not in self._blocks]
+        for one in self._blocks.keys() - set(runs):
+            del self._blocks[one]
+        cut = sorted([*free, *((start, self._runs.lent[start]) for start in lent)])
+        while cut and cut[-1][0] in lent:
+            cut.pop()
+        between: dict[tuple[int, int], torch.Tensor] = {}  # held until all are cut out: free neighbours become one
+        for one in cut:
+            (between if one[0] in lent else self._blocks)[one] = self._held(*one)
 
     def whole(self) -> None:
         """Take everything back: results of a step that ended early are gone. Raises RoamError where one is not."""
@@ -98,22 +100,21 @@ class LendingArena:
         if self._gone:
             self._route()
             try:
-                self._recover()
+                self._note_gone()
+                self._hold_the_rest()
             finally:
                 self._leave()
 
-    def _hold(self, start: int, size: int, into: dict[int, torch.Tensor] | None = None) -> None:
-        """Hold the free block at `start`. Other free blocks of the pool may be as good for the allocator: they are
+    def _held(self, start: int, end: int) -> torch.Tensor:
+        """The free block at `start`, held. Other free blocks of the pool may be as good for the allocator: they are
         taken until it is left, the next time at once."""
-        key = (start, size)
-        others = [self._empty(known) for known in self._in_the_way.pop(key, ())]
+        others = [self._empty(known) for known in self._in_the_way.pop((start, end), ())]
         if any(0 <= block.data_ptr() - self._base < self._size for block in others):
             others.clear()  # what was in the way is not any more
         reserved = 0
         while True:
-            block = self._empty(size)
+            block = self._empty(end - start)
             if block.data_ptr() == self._base + start:
-                (self._blocks if into is None else into)[start] = block
                 break
             others.append(block)
             if reserved and self._reserved() > reserved:
@@ -123,7 +124,8 @@ class LendingArena:
                 )
             reserved = self._reserved()
         if others:
-            self._in_the_way[key] = _joined(others)
+            self._in_the_way[start, end] = _joined(others)
+        return block
 
     def _reserved(self) -> int:
         return int(torch.cuda.memory_stats_as_nested_dict(self._device)["reserved_bytes"]["all"]["current"])
@@ -131,10 +133,10 @@ class LendingArena:
     def _leave(self) -> None:
         if self._routed:
             self._routed = False
-            allocate_as_before(self._pool, self._device.index)
+            allocate_as_before(self._pool_id, self._device.index)
 
     def _route(self) -> None:
-        allocate_from(self._pool, self._device.index)
+        allocate_from(self._pool_id, self._device.index)
         self._routed = True
 
     def _empty(self, size: int) -> torch.Tensor:
@@ -168,7 +170,7 @@ class KeepingArena:
     def lend(self, *ranges: tuple[int, int]) -> None:
         """Nothing."""
 
-    def settle(self, *results: tuple[int, torch.Tensor]) -> list[torch.Tensor]:
+    def settle(self, *results: tuple[int | None, torch.Tensor]) -> list[torch.Tensor]:
         """The results."""
         return [result for _, result in results]
 

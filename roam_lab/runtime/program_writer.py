@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from torch.fx import Node
@@ -11,7 +11,7 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
 from roam_lab.ir import Graph, Op, Rewritten, untouched
-from roam_lab.plan.beside import top_of
+from roam_lab.plan.beside import takes_large_blocks, top_of
 from roam_lab.runtime.doing import Doing
 from roam_lab.runtime.holes import Request, requests
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
@@ -26,12 +26,14 @@ def write_program(
     order: Sequence[int],
     offsets: Mapping[int, int] | None = None,
     planned: int = 0,
-    lending: frozenset[int] = frozenset(),
+    lending: Mapping[int, int] | None = None,
     rewritten: Rewritten | None = None,
 ) -> Program:
     """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
-    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: the storages
-    that are lent a range of the arena; `rewritten`: what runs in place of the captured graph, and is the same step."""
+    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: how many
+    bytes of the arena are lent to which storages; `rewritten`: what runs in place of the captured graph, and is the
+    same step."""
+    lending = lending or {}
     rewritten = rewritten or untouched(captured.graph)
     graph, nodes = rewritten.graph, captured.step.nodes
     creates = {node: op.creates for node, op in zip(nodes, captured.graph.ops, strict=True)}
@@ -70,7 +72,7 @@ def write_program(
         filled = [storage for storage in graph.ops[index].creates if storage in lending]
         if filled:  # the largest first, as they were seen to be possible
             filled.sort(key=lambda one: (-graph.storages[one].bytes, one))
-            places = [f"({place_of[one]}, {graph.storages[one].bytes})" for one in filled]
+            places = [f"({place_of[one]}, {lending[one]})" for one in filled]
             writer.lines.append(f"{LEND}({', '.join(places)})")
         writer.moved = {old: new for one in together for old, new in what[one].moved.items()}
         if len(what[index].nodes) > 1:
@@ -80,8 +82,10 @@ def write_program(
         else:
             writer.call_of([what[one].nodes[0] for one in together])
         if filled:
-            named = {one: writer.locals_of[one][0] for one in filled if one in writer.locals_of}  # not a workspace
-            settled = ", ".join(f"({place_of[one]}, {name})" for one, name in named.items())
+            others = [one for one in graph.ops[index].creates if takes_large_blocks(graph.storages[one])]
+            several = dict.fromkeys((*filled, *others))
+            named = {one: writer.locals_of[one][0] for one in several if one in writer.locals_of}  # not a workspace
+            settled = ", ".join(f"({place_of.get(one)}, {name})" for one, name in named.items())
             writer.lines.append(f"{''.join(f'{name}, ' for name in named.values())}= {SETTLE}({settled})".lstrip("= "))
         over = [storage for place in range(step, step + len(together)) for storage in ends.get(place, ())]
         dead = [name for storage in over for name in writer.locals_of.get(storage, ())]
@@ -129,7 +133,7 @@ def _together(
     order: Sequence[int],
     step: int,
     offsets: Mapping[int, int],
-    lending: frozenset[int],
+    lending: Collection[int],
     what: Sequence[Doing],
 ) -> Sequence[int]:
     """The ops from this step on that are run as one: parts of one call with results of one kind, none of which takes a
@@ -142,7 +146,7 @@ def _together(
         alike = alike and not (end > step and (what[order[step]].moved or what[order[end]].moved))
         made = [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.creates if one in offsets]
         meets = any(low < top and bottom < high for low, high in made for bottom, top in taken)
-        if end > step and (meets or not alike or not lending.isdisjoint((*first.creates, *op.creates))):
+        if end > step and (meets or not alike or any(one in lending for one in (*first.creates, *op.creates))):
             return order[step:end]
         taken += made
         taken += [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.touches if one in offsets]

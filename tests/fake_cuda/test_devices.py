@@ -1,13 +1,15 @@
 """A model on the second device has everything of its step there."""
 
+import pytest
 import torch
 
 import roam_lab as roam
 from tests.fake_cuda.training import Training
 
 
-def test_the_arena_is_made_where_the_model_is():
-    training = Training("gpt2", device="cuda:1")
+@pytest.mark.parametrize("name", ["tiny", "gpt2"])
+def test_the_arena_is_made_where_the_model_is(name):
+    training = Training(name, device="cuda:1")
     training.eager()
     training.optimizer.zero_grad()
     hooked = training.hooked()

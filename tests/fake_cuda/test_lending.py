@@ -8,7 +8,8 @@ import torch
 
 import roam_lab as roam
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import Runs
+from roam_lab.plan.beside import Runs, lent
+from roam_lab.runtime import compiled
 from roam_lab.runtime.lending import KeepingArena, LendingArena
 
 MIB = 2**20
@@ -57,9 +58,8 @@ def test_random_sequences():
             start = draw.choice(list(alive))
             del alive[start]
             arena.take_back(start)
-            arena._route()
-            arena._recover()
-            arena._leave()
+            arena.lend()
+            arena.settle()
             continue
         start, size = draw.randrange(0, 190 * MIB, 512), draw.randrange(2 * MIB, 30 * MIB)
         trial = Runs(arena._size)
@@ -113,6 +113,22 @@ def test_a_result_in_the_range_of_another_is_moved():
     assert arena._runs.ranges == [(0, 100 * MIB)]
 
 
+def test_a_result_that_is_lent_nothing_is_moved_out_of_the_range_of_another():
+    """Dropout allocates its mask first, which may be lent nothing, because it touches the other result in the plan."""
+    arena = LendingArena(100 * MIB, torch.device("cuda"))
+    arena.lend((60 * MIB, 30 * MIB))
+    mask, result = empty(10 * MIB), empty(30 * MIB)
+    assert mask.data_ptr() == arena.bytes.data_ptr() + 60 * MIB
+    settled = arena.settle((60 * MIB, result), (None, mask))
+    assert all(not 0 <= one.data_ptr() - arena.bytes.data_ptr() < 100 * MIB for one in settled)
+    del mask, result
+    arena.lend((60 * MIB, 30 * MIB))  # while both live on
+    arena.settle()
+    arena.whole()
+    assert arena._runs.ranges == [(0, 100 * MIB)]
+    assert [one.numel() for one in settled] == [30 * MIB, 10 * MIB]
+
+
 def test_a_result_that_somebody_holds_is_an_error_and_no_endless_search():
     arena = LendingArena(100 * MIB, torch.device("cuda"))
     arena.lend((40 * MIB, 20 * MIB))
@@ -120,6 +136,35 @@ def test_a_result_that_somebody_holds_is_an_error_and_no_endless_search():
     with pytest.raises(RoamError, match="something holds a result of the step"):
         arena.whole()
     assert held.numel() == 20 * MIB
+
+
+class Dropped(torch.nn.Module):
+    """Its dropout is one op with two results above 1 MiB: the mask, and the other."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = torch.nn.Linear(64, 4096), torch.nn.Linear(4096, 64)
+
+    def forward(self, x):
+        x = torch.nn.functional.dropout(self.first(x), 0.1)
+        return self.last(torch.nn.functional.dropout(x, 0.1))
+
+
+def test_a_step_goes_on_where_the_smaller_of_two_results_is_lent_nothing(monkeypatch):
+    """As where their places touch in the plan: the larger alone is lent a range."""
+    model, x = Dropped().cuda(), torch.randn(512, 64, device="cuda")
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def without_masks(graph, order, offsets):
+        found, size = lent(graph, order, offsets)
+        return {one: found[one] for one in found if graph.storages[one].bytes > 4 * MIB}, size
+
+    monkeypatch.setattr(compiled, "lent", without_masks)
+    _, step = hooked(model, optimizer, x, lambda model, x: model(x).sum())
+    for _ in range(3):
+        step(x)
+    assert isinstance(step._pool.lending, LendingArena)
+    assert (step.planned_steps, step.eager_steps) == (3, 0), step.reasons
 
 
 class Wide(torch.nn.Module):
@@ -157,7 +202,7 @@ def test_arena_and_results_are_one_region(wide, monkeypatch):
     settle, taken = LendingArena.settle, []
 
     def noted(self, *results):
-        taken.extend(result.data_ptr() - self._base == start for start, result in results)
+        taken.extend(result.data_ptr() - self._base == start for start, result in results if start is not None)
         return settle(self, *results)
 
     monkeypatch.setattr(LendingArena, "settle", noted)

@@ -28,7 +28,14 @@ def test_models(name):
 
 @pytest.mark.parametrize("name", sorted(OPTIMIZERS))
 def test_optimizers(name):
-    run(Training("tiny", OPTIMIZERS[name]))
+    training = Training("tiny", OPTIMIZERS[name])
+    try:
+        training.eager()
+    except RuntimeError as error:  # torch 2.11 has no fused Adagrad on CUDA
+        if not str(error).startswith("`fused=True` requires all the params"):
+            raise
+        pytest.skip(str(error))
+    run(training)
 
 
 @pytest.mark.parametrize("name", sorted(STEPS))

@@ -36,6 +36,33 @@ def test_legal_and_no_higher(seed, external):
     assert calls_of(graph, found) <= calls_of(graph, order)
 
 
+def peak_of(graph, order, storages):
+    """Of these storages alone."""
+    kept = [replace(one, bytes=one.bytes * (index in storages)) for index, one in enumerate(graph.storages)]
+    return live_peak(replace(graph, storages=tuple(kept)), order).bytes
+
+
+@given(st.integers(0, 10_000))
+def test_no_region_gets_higher(seed):
+    rng = random.Random(seed)
+    graph = random_graph(seed, most_ops=9)
+    graph = replace(graph, ops=tuple(replace(op, call=rng.choice([None, 0, 1])) for op in graph.ops))
+    order = random_order(graph, rng)
+    beside = {index for index in range(len(graph.storages)) if rng.random() < 0.5}
+    inside = set(range(len(graph.storages))) - beside
+    found = rejoin(graph, order, beside)
+    assert live_peak(graph, found).bytes <= live_peak(graph, order).bytes
+    assert peak_of(graph, found, beside) <= peak_of(graph, order, beside)
+    assert peak_of(graph, found, inside) <= peak_of(graph, order, inside)
+
+
+def test_room_beside_the_arena_is_none_in_it():
+    """Gradients could all be alive at once, were it not for what lies beside the arena while the first op runs."""
+    graph, order = updates(5, before=20)
+    assert calls_of(graph, rejoin(graph, order)) == 7
+    assert calls_of(graph, rejoin(graph, order, {5})) == 11
+
+
 def updates(count, gradient=4, before=None):
     """`count` gradients of so many bytes, each made by an op and used by a part of one call. `before`: bytes alive
     while the first op runs."""

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roam_lab.ir import Graph, Op, Storage, lifetimes
+from roam_lab.ir import Graph, Layout, Op, Storage, lifetimes
 from roam_lab.plan import make_plan
 from roam_lab.plan.beside import SMALL_BYTES, Runs, lent, lies_beside, top_of
+from roam_lab.plan.planner import lay_out
+from roam_lab.registry import Strategy
 from tests.plan.graphs import random_graph
 
 MIB = 2**20
@@ -60,10 +62,38 @@ def test_results_of_one_op_must_be_told_apart_by_size_and_not_touch():
         ops = [Op("a", "t", (), (0,)), Op("b", "t", (0,), tuple(range(1, len(storages))))]
         return Graph("two", tuple(storages), tuple(ops))
 
-    found = lambda g, *offsets: lent(g, (0, 1), dict(enumerate((0, *offsets))))[0]  # noqa: E731
+    found = lambda g, *offsets: lent(g, (0, 1), dict(enumerate((0, *offsets))))[0].keys()  # noqa: E731
     assert found(graph(20 * MIB, 10 * MIB), 0, 40 * MIB) == {1, 2}
     assert found(graph(20 * MIB, 10 * MIB), 0, 20 * MIB) == {1}
     assert found(graph(20 * MIB, 20 * MIB), 0, 40 * MIB) == {1}
+
+
+def test_a_small_piece_before_the_next_range_goes_along_early():
+    """The second lies a small piece behind the first, and is made while that lives."""
+    sizes = (10 * MIB, 5 * MIB, 5 * MIB)
+    storages = [Storage(30 * MIB), *(Storage(size, region="op") for size in sizes)]
+    ops = [Op("zero", "t", (), (0,)), Op("first", "t", (0,), (1,)), Op("second", "t", (1,), (2,), (1,))]
+    ops += [Op("far", "t", (2,), (3,), (1, 2))]
+    graph = Graph("piece", tuple(storages), tuple(ops))
+    offsets = {0: 0, 1: 0, 2: 10 * MIB + MIB // 2, 3: 20 * MIB}
+    assert lent(graph, range(4), offsets)[0] == {1: 10 * MIB + MIB // 2, 2: 5 * MIB, 3: 5 * MIB}
+
+
+def test_an_arena_begins_with_an_empty_piece_where_more_can_be_lent_then():
+    """Something small lies at the beginning, close behind it what an op allocates."""
+    storages = (Storage(64), Storage(9 * MIB, region="op"), Storage(10 * MIB))
+    ops = [Op("small", "t", (), (0,)), Op("large", "t", (0,), (1,), (0,)), Op("end", "t", (1,), (), (0, 1))]
+    ops += [Op("other", "t", (2,), (2,))]
+    graph = Graph("front", storages, tuple(ops))
+
+    def small_first(lives):
+        return Layout({0: 0, 1: 512, 2: 0} if len(lives) == 3 else {life.storage: 0 for life in lives}, 10 * MIB)
+
+    strategy = Strategy("layout", "small_first", small_first, "Places by hand.", "this test")
+    placed = lay_out(graph, range(4), strategy, {}, 512, "cuda")
+    assert placed.offsets == {0: MIB + 512, 1: MIB + 1024, 2: MIB + 512}
+    assert placed.arena_bytes == 11 * MIB + 512
+    assert lent(graph, range(4), placed.offsets)[0].keys() == {1}
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.ir.training_run import TrainingRun
-from roam_lab.plan import Profile, make_plan
+from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.fit import DEVICES, RUNS, Device, Fit, Point, point_at
+from roam_lab.plan.planned_run import simulate_planned
 
 TEN = Device("ten", 10_000, overhead_bytes=1000)
 MIB = 1 << 20
@@ -88,8 +89,41 @@ def test_a_point_of_a_profile() -> None:
     held = profile.reservation()
     assert (point.batch, point.resident_bytes) == (3, 3 * MIB)
     assert point.need("eager") == held.reserved
-    assert point.planned_bytes == plan.arena_bytes
+    assert point.planned_bytes == simulate_planned(plan, profile.graph, profile.training_run).reserved - 3 * MIB
     assert held.allocated <= point.least("eager") <= held.reserved
+
+
+def beside_and_lent(first: int, second: int) -> tuple[Profile, Plan]:
+    """A result of the arena's own, one that an op allocates itself, and a small one of another op."""
+    own = (Storage(first, region="op"), Storage(second, region="op"))
+    storages = (Storage(20 * MIB), *own, Storage(1, output=True))
+    ops = (
+        Op("place", "aten.mm.default", creates=(0,), phase="forward"),
+        Op("own", "t", after=(0,), creates=(1,), phase="forward"),
+        Op("small", "t", after=(1,), creates=(2,), reads=(0,), phase="forward"),
+        Op("end", "t", after=(2,), creates=(3,), reads=(1, 2), phase="forward"),
+    )
+    graph = Graph("beside", storages, ops)
+    run = TrainingRun(graph, {"parameter": (3 * MIB, 512)}, workspace_bytes=32 * MIB)
+    environment = {"device": "cuda"}
+    profile = Profile(graph=graph, resident={"parameter": 3 * MIB + 512}, eager_run=run, environment=environment)
+    return profile, make_plan(graph, environment=environment)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "segments"),
+    [
+        (40 * MIB, 600, (2, 20, 32, 60)),  # one is lent to the first; the small one lies where small parameters do
+        (600, 600, (2, 20, 32, 20)),  # nothing is lent
+    ],
+)
+def test_a_planned_step_reserves_whole_segments(first: int, second: int, segments: tuple[int, ...]) -> None:
+    profile, plan = beside_and_lent(first, second)
+    held = simulate_planned(plan, profile.graph, profile.training_run)
+    assert held.reserved == sum(segments) * MIB
+    assert held.workspace == 32 * MIB
+    assert plan.arena_bytes <= held.allocated - held.resident - held.workspace <= plan.arena_bytes + 4096
+    assert point_at(1, profile, plan).need("planned") == held.reserved
 
 
 def test_cublas_has_a_workspace_in_each_thread() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.torch_internals import end_failed_capture
 from roam_lab.runtime.executors.recapture import Recaptures, baked
 
 WARM_UP_STEPS = 3
@@ -128,7 +129,7 @@ class CudaGraphExecutor:
         torch.cuda.synchronize(self._device)
         torch.cuda.empty_cache()
         before = torch.cuda.memory_reserved(self._device)
-        graph = torch.cuda.CUDAGraph()
+        graph, pool = torch.cuda.CUDAGraph(), torch.cuda.graph_pool_handle()
         current = torch.cuda.current_stream(self._device)
         drawn_from = [torch.cuda.default_generators[current.device_index], *self._generators]
         states = [one.clone_state() for one in drawn_from]
@@ -137,10 +138,11 @@ class CudaGraphExecutor:
             for generator in self._generators:
                 graph.register_generator_state(generator)
             # other threads, such as a data loader's, may allocate meanwhile
-            with torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool, self._stream, capture_error_mode="thread_local"):
                 results = function(*static, *numbers)
         except Exception as error:  # whatever CUDA refuses: nothing has run, but torch may still take it for a capture
             torch.cuda.set_stream(current)
+            end_failed_capture(pool, current.device_index)
             for generator, state in zip(drawn_from, states, strict=True):
                 generator.graphsafe_set_state(state)
             self._give_up(f"capturing it failed ({(str(error) or type(error).__name__).splitlines()[0][:200]})")
