@@ -9,6 +9,9 @@ from roam_lab.ir.rewritten import Rewritten
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import find
 
+CLOSE = 1.004
+"""A layout that takes at most that many times the live peak is not improved further."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -24,6 +27,8 @@ def place(rewritten: Rewritten, layout: str = "auto", alignment: int = 64, devic
     """Lay out `rewritten` in the order in which its ops stand, which is the one that its peak was planned for."""
     graph = rewritten.graph
     order = captured_order(graph)
+    peak = live_peak(graph, order).bytes
     strategy = find("layout", layout)
-    placed = lay_out(graph, order, strategy, strategy.accept({}), alignment, device)
-    return Placed(rewritten, order, live_peak(graph, order).bytes, placed)
+    declared = {parameter.name for parameter in strategy.parameters}
+    given = {"capacity": int(peak * CLOSE)} if "capacity" in declared else {}
+    return Placed(rewritten, order, peak, lay_out(graph, order, strategy, strategy.accept(given), alignment, device))
