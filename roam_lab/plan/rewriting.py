@@ -18,6 +18,8 @@ from roam_lab.rewrite.frontier import found
 from roam_lab.rewrite.kinds import checked_kinds
 from roam_lab.rewrite.points import Goals, Point
 
+CLOSE = 1.004
+"""A layout that takes at most that many times the live peak is not improved further."""
 MOST_EXTRA_TIME = 2.0
 """A fraction of the step's time: the least memory is looked for with as much more."""
 UNTIMED = "a100"
@@ -47,8 +49,11 @@ class Placing:
         """In the order in which its ops stand, which is the one that its peak was planned for."""
         graph = rewritten.graph
         order = captured_order(graph)
-        placed = lay_out(graph, order, self.layout, self.parameters, self.alignment, self.device)
-        return Placed(rewritten, order, live_peak(graph, order).bytes, placed)
+        peak = live_peak(graph, order).bytes
+        declared = {parameter.name for parameter in self.layout.parameters}
+        enough = {"capacity": int(peak * CLOSE)} if "capacity" in declared else {}
+        placed = lay_out(graph, order, self.layout, {**self.parameters, **enough}, self.alignment, self.device)
+        return Placed(rewritten, order, peak, placed)
 
 
 def place(rewritten: Rewritten, layout: str = "auto", alignment: int = 64, device: str = "cpu") -> Placed:

@@ -53,6 +53,7 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
     none is known.
 
     What copies take turns out to be more than the program says where one is made twice: the next round asks for less.
+    Nothing is proven where a fused op takes less than its parts: a copy may then cost nothing inside another op.
     """
     begin = explorer.see(start)
     first = first_instant(explorer, start)
@@ -65,7 +66,7 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
             found = smallest_set(explorer.problem, instants, allowed, begin.peak, saved) if allowed > 0 else None
             if found is None or explorer.left <= 0:
                 break
-            if number == 0 and not saved and first.exact:
+            if number == 0 and not saved and first.exact and explorer.problem.share >= 1:
                 bound = int(found.bound) - found.slack
             hot = _expanded(explorer, start, found, found.bytes)
             aim = min(aim, found.bytes)

@@ -37,7 +37,7 @@ def auto(graph: Graph, goals: Goals, effort: int = 5_000, seed: int = 0) -> Foun
     explorer = Explorer(problem_of(graph, goals.kinds), effort * count + SWEPT)
     explorer.see(explorer.problem.start)
     bounds = aim_at(explorer, goals)
-    if open_goals(explorer, goals, bounds):
+    if goals.budgets or open_goals(explorer, goals, bounds):
         if not explorer.roles.levels:
             sweep(explorer, explorer.problem.start, fall=0.93)
         search_at(explorer, goals, bounds, effort, seed)

@@ -28,24 +28,25 @@ def aim_at(explorer: Explorer, goals: Goals) -> tuple[Bound, ...]:
 
 
 def open_goals(explorer: Explorer, goals: Goals, bounds: tuple[Bound, ...]) -> list[float]:
-    """Times in us of the goals that are not met well enough: the peak is not close to the bound, or the budget's state
-    is not known to be the fastest."""
+    """Times in us of those goals of extra time whose peak is not close to its bound, the fastest first."""
     proven = {bound.extra_time: bound.peak_bytes for bound in bounds}
     times: list[float] = []
     for extra in goals.extra_times:
         at = explorer.front.at_most(time_of(explorer, extra))
         if at is not None and explorer.front.peaks[at] > CLOSE * proven.get(extra, 0):
             times.append(time_of(explorer, extra))
-    for budget in goals.budgets:
-        at = explorer.front.within(budget)
-        times.append(explorer.front.us[-1 if at is None else at])
-    return times
+    return sorted(times)
 
 
 def search_at(explorer: Explorer, goals: Goals, bounds: tuple[Bound, ...], effort: int, seed: int) -> None:
-    """Local search around every goal that is open, the fastest first."""
-    for us in sorted(open_goals(explorer, goals, bounds)):
-        search(explorer, us, effort, seed)
+    """Local search around every goal that is open, and around every budget."""
+    for us in open_goals(explorer, goals, bounds):
+        search(explorer, effort, us=us, seed=seed)
+    for budget in goals.budgets:
+        if explorer.front.within(budget) is None:  # look for it where the peak is least
+            search(explorer, effort, us=explorer.front.us[-1], seed=seed)
+        if explorer.front.within(budget) != 0:  # what is free is the fastest
+            search(explorer, effort, budget=budget, seed=seed)
 
 
 def polish_at(explorer: Explorer, goals: Goals) -> None:

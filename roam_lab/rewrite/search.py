@@ -35,28 +35,34 @@ def copied_block(explorer: Explorer, state: State, level: Ints, source: int, to:
     return state
 
 
-def search(explorer: Explorer, us: float, effort: int, seed: int = 0) -> None:
-    """For about `effort` evaluations: change the best state of at most `us`, lower its peak a little, polish it."""
+def search(explorer: Explorer, effort: int, us: float | None = None, budget: int | None = None, seed: int = 0) -> None:
+    """For about `effort` evaluations, or until many tries in vain: change the best state known, repair it, polish it.
+
+    The best state is that of least peak that takes at most `us`, or the fastest with a peak of at most `budget` bytes.
+    """
+    front = explorer.front
     random = np.random.default_rng(seed)
     end = explorer.left - effort
     if not len(explorer.problem.free_gaps):
         return
-    vain, least = 0, -1
+    vain, before = 0, (-1, -1.0)
     while explorer.left > max(end, 0):
-        best = explorer.front.at_most(us)
+        best = front.at_most(us) if us is not None else front.within(budget or 0)
         if best is None:
             return
-        vain = vain + 1 if explorer.front.peaks[best] == least else 0
-        least = explorer.front.peaks[best]
+        now = (front.peaks[best], front.us[best])
+        vain = vain + 1 if now == before else 0
+        before = now
         if vain > PATIENCE:
             return
+        limit = front.us[best] if us is None else us
         # or one that is a little slower and a little smaller
-        best = min(len(explorer.front.us) - 1, best + int(random.integers(0, 3)))
-        peak = explorer.front.peaks[best]
-        state = _changed(explorer, explorer.front.states[best], random)
-        target = int(peak * (1 - MOST_FALL * random.random()))
+        best = min(len(front.us) - 1, best + int(random.integers(0, 3)))
+        peak = front.peaks[best]
+        state = _changed(explorer, front.states[best], random)
+        target = int(peak * (1 - MOST_FALL * random.random())) if budget is None else budget
         state, seen = reach(explorer, state, target, REPAIR)
-        if seen.peak <= peak and seen.us < us * 1.1:
+        if seen.peak <= max(peak, target) and seen.us < limit * 1.1:
             polish(explorer, state, max(target, seen.peak), 1)
 
 
