@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 
+from roam_lab.errors import ParameterError
 from roam_lab.registry import Room
+from roam_lab.rewrite.kinds import checked_kinds
 
 ROOMS: tuple[Room, ...] = ("order", "layout")
 
@@ -20,6 +23,26 @@ def size(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a size; give bytes, or such as 512MiB")
     return value
+
+
+def fraction(text: str) -> float:
+    """A number of 0 or more: "0.1"."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction; give such as 0.1 for a tenth more")
+    return value
+
+
+def kinds(text: str) -> tuple[str, ...]:
+    """Kinds of rewriting, "in_place,recompute"; "none": none."""
+    chosen = () if text == "none" else tuple(part for part in text.split(",") if part)
+    try:
+        return tuple(sorted(checked_kinds(chosen)))
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def count(text: str) -> int:

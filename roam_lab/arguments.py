@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from roam_lab.argument_types import ROOMS, count, counts, names, seconds, setting, size
+from roam_lab.argument_types import ROOMS, count, counts, fraction, kinds, names, seconds, setting, size
 from roam_lab.errors import InputError
+from roam_lab.ir.roofline import GPUS
 from roam_lab.registry import Room, find
+from roam_lab.rewrite.kinds import KINDS
 
 Face = Literal["command", "magic"]
 FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
@@ -56,7 +58,18 @@ def _planning(parser: Parser) -> None:
     parser.add_argument(
         "--alignment", type=count, metavar="N", help="offsets are multiples (default: CPU 64, CUDA 512)"
     )
-    parser.add_argument("--budget", type=size, metavar="BYTES", help="most bytes the arena may take; exit 1 above")
+    parser.add_argument(
+        "--budget", type=size, metavar="SIZE", help="most bytes of the whole step, resident and arena; exit 1 above"
+    )
+    parser.add_argument(
+        "--extra-time", type=fraction, metavar="FRACTION", help="how much more time rewrites may take, such as 0.1"
+    )
+    parser.add_argument(
+        "--rewrites",
+        type=kinds,
+        metavar="none|KINDS",
+        help=f"which may be made: some of {','.join(KINDS)} (default all)",
+    )
     _settings(parser, "order or layout", "order.node_limit=64")
 
 
@@ -74,13 +87,14 @@ def _profile(parser: Parser, face: Face) -> None:
     parser.add_argument("--name", metavar="TEXT", help="name of the graph")
     parser.add_argument("--fake", action="store_true", help="hold no weights and measure nothing: capture only")
     parser.add_argument("--timing", action="store_true", help="time every op, too")
+    parser.add_argument("--times", metavar="GPU", help=f"what ops would take on a GPU, by its rates: {', '.join(GPUS)}")
     where = "where to capture it" if face == "command" else "where it lies; one on the meta device is captured for it"
     parser.add_argument("--device", metavar="DEVICE", help=f"cpu or cuda: {where}")
 
 
 def _plan(parser: Parser, face: Face) -> None:
     if face == "command":
-        parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/1 file, .json or .json.gz")
+        parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
         parser.add_argument("-o", "--output", metavar="PLAN.roam.json", help="write the plan here")
         parser.add_argument("--bare", action="store_true", help="leave the graph out of the plan's file")
         _json(parser)
@@ -165,7 +179,7 @@ def _fit(parser: Parser, face: Face) -> None:
 
 
 def _bench(parser: Parser, face: Face) -> None:
-    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="roam-graph/1 files, .json or .json.gz")
+    parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="roam-graph/2 files, .json or .json.gz")
     parser.add_argument("--orders", type=names, metavar="A,B", help="order strategies (default: all), with layout auto")
     parser.add_argument(
         "--layouts", type=names, metavar="A,B", help="layout strategies (default: all), with order auto"
@@ -254,7 +268,7 @@ def parse(face: Face, words: Sequence[str]) -> argparse.Namespace:
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
     """The planner's settings among what was parsed, as its keyword arguments; `--set` values are read and checked."""
-    keys = ("order", "layout", "node_limit", "time_limit", "alignment", "budget")
+    keys = ("order", "layout", "node_limit", "time_limit", "alignment", "budget", "extra_time", "rewrites")
     chosen = {key: getattr(arguments, key) for key in keys}
     own = {f"{room}_parameters": parameters(arguments, room) for room in ROOMS}
     return {**chosen, "seed": arguments.seed or 0, **own}

@@ -93,6 +93,7 @@ def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
         arguments.factory,
         fake=arguments.fake,
         timing=arguments.timing,
+        times=arguments.times,
         device=arguments.device,
         name=arguments.name,
     )

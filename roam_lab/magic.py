@@ -106,7 +106,12 @@ class RoamMagics(Magics):
         objects = {key: value_of(text, names) for key, text in chosen.items() if text is not None}
         check_kinds(objects, chosen)
         place = Place()
-        settings = {"fake": arguments.fake, "timing": arguments.timing, "device": arguments.device}
+        settings = {
+            "fake": arguments.fake,
+            "timing": arguments.timing,
+            "times": arguments.times,
+            "device": arguments.device,
+        }
         name, made = self.bench.capture_named(
             arguments.name, Made(**objects), lambda early: place.show(profile_shown(early)), **settings
         )

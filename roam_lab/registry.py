@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 from roam_lab.errors import JudgementError, ParameterError, UnknownStrategyError
 
-Room = Literal["order", "layout"]
+Room = Literal["order", "layout", "rewrite"]
 F = TypeVar("F", bound=Callable[..., Any])
 ENTRY_POINT_GROUP = "roam_lab.strategies"
 
@@ -195,7 +195,7 @@ def strategy(room: Room, name: str, *, source: str, parameters: tuple[Parameter,
 @cache
 def _load() -> None:
     """Import our own strategies, then those that other packages offer through entry points."""
-    for name in ("order", "layout"):
+    for name in ("order", "layout", "rewrite"):
         package = importlib.import_module(f"roam_lab.{name}")
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)

@@ -14,6 +14,7 @@ from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph, Layout, captured_order, check_layout
 from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.layout_csv import Instance, load_instance, save_instance
+from roam_lab.ir.roofline import gpu_named, with_roofline
 from roam_lab.plan import Plan, Profile, load_plan, make_plan
 from roam_lab.progress import Progress, silent
 from roam_lab.registry import find
@@ -37,6 +38,7 @@ def profile(
     *,
     fake: bool = False,
     timing: bool = False,
+    times: str | None = None,
     device: str | None = None,
     name: str | None = None,
     progress: Progress | None = None,
@@ -47,7 +49,8 @@ def profile(
     `optimizer`: one, or a tuple; None: AdamW with its defaults over all parameters. `loss`: a function of (model,
     batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your own
     `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the
-    meta device and hold no weights. `timing`: time every op, too. `device`: where the model lies; one on the meta
+    meta device and hold no weights. `timing`: time every op, too; `times`: or say what each would
+    take on the GPU of that name, by its rates (`ir/roofline.py`). `device`: where the model lies; one on the meta
     device is captured as if it lay there. `progress(what, part)` hears what is being done; `seen` hears of the profile
     as soon as it is made.
 
@@ -57,7 +60,7 @@ def profile(
     with held(PATIENCE_SECONDS) as check:
         try:
             return _profile(
-                model, batch, optimizer, loss, step, fake, timing, device, name, progress or silent, seen, check
+                model, batch, optimizer, loss, step, fake, timing, times, device, name, progress or silent, seen, check
             )
         finally:
             gc.collect()  # fake tensors go here and now: an interrupt in one of their callbacks would be lost
@@ -71,6 +74,7 @@ def _profile(
     step: StepFunction | None,
     fake: bool,
     timing: bool,
+    times: str | None,
     device: str | None,
     name: str | None,
     tell: Progress,
@@ -85,6 +89,9 @@ def _profile(
     from roam_lab.measure.observed import observe_and_capture
 
     check()
+    if timing and times is not None:
+        raise InputError(f"ops are timed here, or as on {times}; give one of the two")
+    gpu = None if times is None else gpu_named(times)
     if device is not None:
         check_lies_on(model, device)
     if optimizer is None:
@@ -107,6 +114,8 @@ def _profile(
 
         tell("timing every op", 0.0)
         graph = timed_graph(captured, model, optimizer, batch, train_step)
+    elif gpu is not None:
+        graph = with_roofline(graph, gpu)
     made = Profile(
         graph=graph,
         eager_graph=captured.eager_graph,
@@ -190,13 +199,11 @@ class Session:
         self.profile = profile(model, batch, progress=self.progress, **settings)
         return self.profile
 
-    def capture_factory(
-        self, spec: str, *, fake: bool = False, timing: bool = False, device: str | None = None,
-        name: str | None = None,
-    ) -> Profile:  # fmt: skip
+    def capture_factory(self, spec: str, *, fake: bool = False, device: str | None = None, **settings: Any) -> Profile:
         """`profile` of what FILE.py:FACTORY makes; `fake` runs the factory on the meta device, without weights.
 
-        `device`: where what was made is moved. Raises DeviceError before the factory runs.
+        `device`: where what was made is moved; `settings`: others of `profile`. Raises DeviceError before the factory
+        runs.
         """
         from roam_lab.capture.device import ADVICE, check_device
         from roam_lab.runtime.verify_child import move
@@ -207,8 +214,8 @@ class Session:
             made = made_by(spec)
         if where is not None and not fake:
             move(made, where)
-        name = name or spec.rpartition(":")[2]
-        return self.capture(**made, fake=fake, timing=timing, device=device, name=name)
+        settings["name"] = settings.get("name") or spec.rpartition(":")[2]
+        return self.capture(**made, fake=fake, device=device, **settings)
 
     def plan_graph(self, graph: Graph | None = None, **settings: Any) -> Plan:
         """Plan `graph` (None: the last profile's), with the settings of `make_plan`. Raises InputError without any."""

@@ -76,7 +76,7 @@ def test_plan_prints_a_report_and_writes_a_plan(capsys, graph_file, tmp_path):
 
 def test_plan_json_is_one_object(capsys, graph_file):
     data = json.loads(run(capsys, "plan", graph_file, "--json"))
-    assert data["format"] == "roam-plan/1"
+    assert data["format"] == "roam-plan/2"
     assert data["peak_bytes"] == 105 * KIB
     assert data["resident_bytes"] == 10 * KIB
     assert "graph" not in data

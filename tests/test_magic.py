@@ -133,7 +133,7 @@ def test_errors_are_one_short_red_message(shell, line, told):
         ("--layout best-fit", "there is no layout strategy 'best-fit'; did you mean 'best_fit'?"),
         ("--node-limit 7", "node_limit is 7, outside its range 8 to 1024"),
         ("--set order.tim_limit=1", "order 'auto' has no parameter 'tim_limit'; did you mean 'time_limit'?"),
-        ("--budget 1", "an arena of 1 bytes is too small: the least known to do is"),
+        ("--budget 1", "1 bytes are too few for the whole step: the least known to do is"),
     ],
 )
 def test_settings_that_cannot_be_met(shell, options, told):

@@ -1,4 +1,4 @@
-/** What a plan file says, once it has been checked; the nouns of roam-plan/1. Sizes are bytes, steps are half-open. */
+/** What a plan file says, once it has been checked; the nouns of roam-plan/2. Sizes are bytes, steps are half-open. */
 
 import { grouped } from './units';
 
@@ -6,6 +6,8 @@ export interface IStorage {
   readonly bytes: number;
   readonly output: boolean;
   readonly external: boolean;
+  /** Always there, or on the host: no op of the step creates it. */
+  readonly resident: boolean;
   readonly kind: string;
   readonly shape: string;
   readonly dtype: string;

@@ -1,5 +1,5 @@
 /**
- * `roam-plan/1` read without believing anything in it: a hostile file gives a PlanError with one sentence, and never
+ * `roam-plan/2` or `/1` read without believing anything in it: a hostile file gives a PlanError with one sentence, and never
  * more work than its own length. Nothing is sized by a number that the file claims.
  */
 
@@ -39,11 +39,11 @@ export function tooLarge(bytes: number): string {
   return `This file has ${mib(bytes)}; the viewer opens at most ${mib(LARGEST_FILE_BYTES)}. Write it with --bare, or use roam report.`;
 }
 
-/** The plan in parsed `roam-plan/1` data, checked. Raises PlanError. */
+/** The plan in parsed `roam-plan/2` or `/1` data, checked. Raises PlanError. */
 export function planOfData(value: unknown): IPlan {
   const data = table(value, 'the file');
-  if (data.format !== 'roam-plan/1') {
-    throw new PlanError(`format is ${short(data.format)}, not "roam-plan/1"; this is not a plan that the viewer knows.`);
+  if (data.format !== 'roam-plan/2' && data.format !== 'roam-plan/1') {
+    throw new PlanError(`format is ${short(data.format)}, not "roam-plan/2"; this is not a plan that the viewer knows.`);
   }
   const graph = data.graph === undefined || data.graph === null ? null : readGraph(data.graph);
   const order = list(data.order, 'order', MOST_OPS);
@@ -76,13 +76,14 @@ export function planOfData(value: unknown): IPlan {
 
 function readGraph(value: unknown): IGraph {
   const data = table(value, 'graph');
-  if (data.format !== 'roam-graph/1') {
-    throw new PlanError(`graph: format is ${short(data.format)}, not "roam-graph/1"; plan the graph again.`);
+  if (data.format !== 'roam-graph/2' && data.format !== 'roam-graph/1') {
+    throw new PlanError(`graph: format is ${short(data.format)}, not "roam-graph/2"; plan the graph again.`);
   }
   const storages = list(data.storages, 'graph: storages', MOST_STORAGES).map(readStorage);
   if (storages.reduce((sum, storage) => sum + storage.bytes, 0) > Number.MAX_SAFE_INTEGER) {
     throw new PlanError('graph: the storages claim more than 2^53 bytes together; check the file\'s writer.');
   }
+  const resident = storages.reduce((sum, storage) => sum + (storage.resident ? storage.bytes : 0), 0);
   let links = 0;
   const ops = list(data.ops, 'graph: ops', MOST_OPS).map((entry, index, all): IOp => {
     const op = table(entry, `op ${index}`);
@@ -99,12 +100,14 @@ function readGraph(value: unknown): IGraph {
       source: optionalText(op.source),
       after: read('after', all.length),
       creates: read('creates', storages.length),
-      touches: read('touches', storages.length)
+      touches: [...new Set(['reads', 'writes', 'touches'].flatMap(key => read(key, storages.length)))].filter(
+        storage => !storages[storage].resident
+      )
     };
   });
   return {
     name: optionalText(data.name),
-    residentBytes: size(data.resident_bytes ?? 0, 'graph: resident_bytes'),
+    residentBytes: size(data.resident_bytes ?? 0, 'graph: resident_bytes') + resident,
     storages,
     ops
   };
@@ -116,7 +119,8 @@ function readStorage(entry: unknown, index: number): IStorage {
   return {
     bytes: size(data.bytes, `storage ${index}: bytes`),
     output: data.output === true,
-    external: data.external === true,
+    external: data.external === true || data.region === 'op',
+    resident: data.region === 'resident' || data.region === 'host',
     kind: optionalText(data.kind),
     shape: Array.isArray(shape) ? `[${shape.slice(0, 16).map(optionalText).join(', ')}]` : '',
     dtype: optionalText(data.dtype)

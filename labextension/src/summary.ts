@@ -57,7 +57,7 @@ function provenance(plan: IPlan): HTMLElement {
     ['layout strategy', plan.layoutStrategy],
     ['planning', isNaN(plan.seconds) ? 'not recorded' : `${plan.seconds.toFixed(2)} s, seed ${plan.seed}`],
     ['ops', grouped(plan.order.length)],
-    ['storages', graph ? grouped(graph.storages.length) : 'unknown'],
+    ['storages', graph ? grouped(graph.storages.filter(storage => !storage.resident).length) : 'unknown'],
     ['rewrites', plan.rewrites ? String(plan.rewrites) : 'none'],
     ['graph', plan.graphSha256],
     ...plan.environment

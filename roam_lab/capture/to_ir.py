@@ -9,8 +9,11 @@ from typing import Any
 import torch
 from torch.fx import GraphModule, Node
 
+from roam_lab.capture.flops import flops_of
 from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
+from roam_lab.capture.repeatable import draws_random, is_pure, updates_on_the_side
+from roam_lab.capture.row_wise import reuse_of, rows_of
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.workspace import unreduced_bytes, workspace_bytes
 from roam_lab.capture.writers import find_writer
@@ -18,7 +21,6 @@ from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir import Graph, Op, Storage
 
 _POINTWISE = torch.Tag.pointwise
-_RANDOM = torch.Tag.nondeterministic_seeded
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class _Builder:
     nodes: list[Node] = field(default_factory=list)
     storages: list[dict[str, Any]] = field(default_factory=list)
     index_of: dict[int, int | None] = field(default_factory=dict)
+    residents: dict[int, int] = field(default_factory=dict)
     keys_of: dict[Node, tuple[int, ...]] = field(default_factory=dict)
     last_writer: dict[int, int] = field(default_factory=dict)
     readers: dict[int, list[int]] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class _Builder:
         self.keys_of[node] = tuple(storage_key(tensor) for tensor in tensors)
         for key in self.keys_of[node]:
             self.index_of.setdefault(key, None)
+            self.residents.setdefault(key, len(self.residents))
 
     def add(self, node: Node) -> None:
         tensors = tensors_of(node)
@@ -82,7 +86,8 @@ class _Builder:
             return
         here = len(self.ops)
         written = {key for argument in written_arguments(node) for key in self.keys_of[argument]}
-        read = {key for argument in inputs for key in self.keys_of[argument]} | (set(keys) & set(self.index_of))
+        read = dict.fromkeys(key for argument in inputs for key in self.keys_of[argument])
+        read |= dict.fromkeys(key for key in keys if key in self.index_of)
         created = [key for key in dict.fromkeys(keys) if key not in self.index_of]
         for key in read:
             if key in self.last_writer:
@@ -95,7 +100,7 @@ class _Builder:
             waits.update(self.op_of[other] for other in self.checks[node])
             self.checking.append(here)
         self.op_of[node] = here
-        random = isinstance(node.target, OpOverload) and _RANDOM in node.target.tags
+        random = draws_random(node)
         if random:
             if self.last_random is not None:
                 waits.add(self.last_random)
@@ -104,11 +109,12 @@ class _Builder:
         for key in [*created, *written]:
             self.last_writer[key] = here
             self.readers[key] = []
-        for key in read - written:
+        for key in read.keys() - written:
             self.readers.setdefault(key, []).append(here)
         if not keys:
             self.host_after[node] = {here}
-        touched = sorted({index for key in read if (index := self.index_of[key]) is not None} - set(self._made))
+        side = updates_on_the_side(node)
+        reads = tuple(dict.fromkeys(self._number(key) for key in read if key not in created))
         where: Provenance | None = node.meta.get(META_KEY)
         self.nodes.append(node)
         self.ops.append(
@@ -117,27 +123,36 @@ class _Builder:
                 target=str(node.target),
                 after=tuple(sorted(waits - {here})),
                 creates=tuple(self._made),
-                touches=tuple(touched),
+                reads=reads,
+                writes=tuple(self._number(key) for key in read if key in written and not side),
                 phase=where.phase if where else None,
                 module=where.module if where else None,
                 source=where.source if where else None,
                 pointwise=(_POINTWISE in node.target.tags) or None,  # type: ignore[union-attr]
                 random=random or None,
                 call=node.meta.get(CALL_KEY),
+                flops=flops_of(node),
+                pure=is_pure(node),
+                reuse=tuple((self._number(made), self._number(given)) for made, given in reuse_of(node)),
+                rows=rows_of(node),
             )
         )
+
+    def _number(self, key: int) -> int:
+        """Of a storage; residents, which come after all others, are counted down from -1 until it is known how many
+        those are."""
+        index = self.index_of[key]
+        return -1 - self.residents[key] if index is None else index
 
     def hold(self, nodes: Collection[Node]) -> None:
         """The last op so far is the end of what these nodes hold."""
         keys = {key for node in nodes for key in self.keys_of[node]}
         found = {index for key in keys if (index := self.index_of[key]) is not None}
-        found -= {*self.ops[-1].creates, *self.ops[-1].touches} if found else set()
+        found -= {*self.ops[-1].creates, *self.ops[-1].reads} if found else set()
         if found:
             makers = {self.maker[index] for index in found}
             op = self.ops[-1]
-            self.ops[-1] = replace(
-                op, touches=tuple(sorted({*op.touches, *found})), after=tuple(sorted({*op.after, *makers}))
-            )
+            self.ops[-1] = replace(op, reads=(*op.reads, *sorted(found)), after=tuple(sorted({*op.after, *makers})))
 
     def _create(self, node: Node, created: list[int], tensors: list[torch.Tensor]) -> None:
         external = bool(created) and find_writer(node) is None
@@ -155,13 +170,13 @@ class _Builder:
                 "bytes": size if here else 0,
                 "shape": tuple(int(size) for size in tensor.shape),
                 "dtype": str(tensor.dtype).removeprefix("torch."),
-                "external": external,
+                "region": "op" if external else "arena",
             }
             self.storages.append(entry if here else {**entry, "kind": "elsewhere"})
         workspace = workspace_bytes(node) if self.with_workspace else 0
         if workspace:
             self._made.append(len(self.storages))
-            self.storages.append({"bytes": workspace, "external": True, "kind": "workspace"})
+            self.storages.append({"bytes": workspace, "region": "op", "kind": "workspace"})
 
     _made: list[int] = field(default_factory=list)
 
@@ -195,7 +210,7 @@ def build_step(
     """
     builder = _Builder(device, workspace, checks or {})
     sizes: dict[str, list[int]] = {}
-    seen: set[int] = set()
+    there: dict[int, Storage] = {}
     results: list[Node] = []
     for node in module.graph.nodes:
         _refuse_unknown_shapes(node)
@@ -208,9 +223,16 @@ def build_step(
             builder.resident(node, tensors)
             for tensor in tensors:
                 unused = resident.get(node) == "state" and not node.users  # of a parameter without gradient
-                if storage_key(tensor) not in seen and not unused and is_on(tensor, device):
-                    seen.add(storage_key(tensor))
-                    sizes.setdefault(resident.get(node, "constant"), []).append(tensor.untyped_storage().nbytes())
+                if storage_key(tensor) in there:
+                    continue
+                size, kind = tensor.untyped_storage().nbytes(), resident.get(node, "constant")
+                if unused or not is_on(tensor, device):
+                    size = 0
+                else:
+                    sizes.setdefault(kind, []).append(size)
+                form = tuple(int(length) for length in tensor.shape)
+                dtype = str(tensor.dtype).removeprefix("torch.")
+                there[storage_key(tensor)] = Storage(size, False, kind, form, dtype, "resident")
         elif node.op == "output":
             results = node.all_input_nodes
         elif node.op == "call_function":
@@ -223,12 +245,21 @@ def build_step(
     outputs = {builder.index_of[key] for result in results for key in builder.keys_of.get(result, ())}
     graph = Graph(
         name=name,
-        resident_bytes=sum(map(sum, sizes.values())),
-        storages=tuple(_storages(builder, outputs)),
-        ops=tuple(builder.ops),
+        storages=(*_storages(builder, outputs), *(there[key] for key in builder.residents)),
+        ops=tuple(_numbered(op, len(builder.storages)) for op in builder.ops),
     )
     storage_of = {node: tuple(builder.index_of[key] for key in keys) for node, keys in builder.keys_of.items()}
     return Step(graph, tuple(builder.nodes), storage_of, {kind: tuple(each) for kind, each in sizes.items()})
+
+
+def _numbered(op: Op, created: int) -> Op:
+    """The op with the numbers that residents have at last: after those of the `created` storages."""
+
+    def last(storages: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(storage if storage >= 0 else created - 1 - storage for storage in storages)
+
+    reuse = tuple((made, created - 1 - given if given < 0 else given) for made, given in op.reuse)
+    return replace(op, reads=last(op.reads), writes=last(op.writes), reuse=reuse)
 
 
 def _storages(builder: _Builder, outputs: set[int | None]) -> Iterator[Storage]:
@@ -239,7 +270,7 @@ def _storages(builder: _Builder, outputs: set[int | None]) -> Iterator[Storage]:
     for op in builder.ops:
         for index in op.creates:
             born[index] = op.phase
-        for index in (*op.creates, *op.touches):
+        for index in (*op.creates, *op.reads, *op.writes):
             phases.setdefault(index, set()).add(op.phase)
     for index, entry in enumerate(builder.storages):
         kind = "temporary"

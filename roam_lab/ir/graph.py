@@ -1,23 +1,28 @@
-"""The nouns of a training step: storages and the operators that create and touch them."""
+"""The nouns of a training step: storages and the operators that create, read and write them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from roam_lab.errors import FormatError
 
 MOST_BYTES = 2**60
 """Of all storages together: sums of sizes stay exact in 64 bits."""
 
+Region = Literal["arena", "op", "resident", "host"]
+REGIONS: tuple[Region, ...] = ("arena", "op", "resident", "host")
+
 
 @dataclass(frozen=True, slots=True)
 class Storage:
     """One buffer; all views of it are this one storage.
 
-    `output` keeps it alive to the end of the step. `external` says that the runtime cannot choose its
-    address (its op has no `out=`): the op allocates it, and plans account for it in a region of its own.
+    `region`: "arena" (the plan chooses its address), "op" (its op allocates it, having no `out=`; counted and placed,
+    too), "resident" (parameters, buffers, optimizer state, batch: always there, beside the arena), "host" (pinned host
+    memory, not counted). `output` keeps it alive to the end of the step.
     """
 
     bytes: int
@@ -25,7 +30,17 @@ class Storage:
     kind: str | None = None
     shape: tuple[int, ...] | None = None
     dtype: str | None = None
-    external: bool = False
+    region: Region = "arena"
+
+    @property
+    def external(self) -> bool:
+        """Whether the op that creates it allocates it: the runtime cannot choose its address."""
+        return self.region == "op"
+
+    @property
+    def always_there(self) -> bool:
+        """Whether it is there before the step, or lies on the host: no op need create it, and no arena holds it."""
+        return self.region in ("resident", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +48,19 @@ class Op:
     """One operator; its index in `Graph.ops` is its identity.
 
     `after`: every op that must run before it (data, anti- and output dependences, random-number order).
-    `creates`: storages it allocates. `touches`: other non-resident storages it reads, writes or views. `call`: the
-    multi-tensor call that it is a part of; neighbours of one call are run as one.
+    `creates`: storages it allocates. `reads`: every other storage that it looks at, residents included, each once.
+    `writes`: those that it changes in place; also in `reads` where it looks at the old contents. `pure`: run again on
+    the same inputs it gives the same bits and changes nothing else; None: not known. `reuse`: pairs (created, read):
+    the created storage may take the place of the read one, which nobody needs afterwards. `rows`: row i of every result
+    depends on row i of the inputs alone, or on small inputs as a whole. `call`: the multi-tensor call that it is a part
+    of; neighbours of one call are run as one.
     """
 
     name: str
     target: str
     after: tuple[int, ...] = ()
     creates: tuple[int, ...] = ()
-    touches: tuple[int, ...] = ()
+    reads: tuple[int, ...] = ()
     phase: str | None = None
     module: str | None = None
     source: str | None = None
@@ -50,22 +69,46 @@ class Op:
     pointwise: bool | None = None
     random: bool | None = None
     call: int | None = None
+    writes: tuple[int, ...] = ()
+    pure: bool | None = None
+    reuse: tuple[tuple[int, int], ...] = ()
+    rows: int | None = None
+
+    @property
+    def touches(self) -> tuple[int, ...]:
+        """The storages that it uses without creating them, each once, ascending."""
+        return tuple(sorted({*self.reads, *self.writes}.difference(self.creates)))
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What an op costs on a device: rates a second, a launch in us, its cache in bytes; `fused_share`: what part of the
+    sum of its parts a fused chain takes at least (1.0 until something better was measured there)."""
+
+    flops_per_s: float
+    bytes_per_s: float
+    launch_us: float
+    cache_bytes: int
+    host_bytes_per_s: float
+    fused_share: float = 1.0
 
 
 @dataclass(frozen=True)
 class Graph:
     """A whole training step. `ops` stand in captured order, which is a legal order.
 
-    `resident_bytes`: parameters, buffers, optimizer state and batch: always there, outside the arena. `environment`:
-    what it was captured with (torch, device, batch, model), empty where that is not known; two graphs are equal
-    whatever it says.
+    `unlisted_resident_bytes`: what is always there and is none of `storages` (graphs of `roam-graph/1` list nothing of
+    it). `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
+    captured with (torch, device, batch, model), empty where that is not known; two graphs are equal whatever it says.
     Raises FormatError, naming the op and the key, when the parts do not fit together.
     """
 
     name: str
     storages: tuple[Storage, ...]
     ops: tuple[Op, ...]
-    resident_bytes: int = 0
+    unlisted_resident_bytes: int = 0
+    times: str | None = None
+    device: Device | None = None
     environment: Mapping[str, str] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
@@ -73,6 +116,17 @@ class Graph:
 
     def __repr__(self) -> str:
         return f"Graph({self.name!r}, {len(self.ops)} ops, {len(self.storages)} storages)"
+
+    @cached_property
+    def resident_bytes(self) -> int:
+        """Of parameters, buffers, optimizer state and batch: always there, beside the arena."""
+        listed = sum(storage.bytes for storage in self.storages if storage.region == "resident")
+        return listed + self.unlisted_resident_bytes
+
+    @cached_property
+    def can_be_rewritten(self) -> bool:
+        """Whether it says what every op reads, writes and repeats (`roam-graph/1` does not)."""
+        return all(op.pure is not None for op in self.ops)
 
     @cached_property
     def followers(self) -> tuple[tuple[int, ...], ...]:
@@ -85,7 +139,7 @@ class Graph:
 
     @cached_property
     def creator(self) -> tuple[int | None, ...]:
-        """For each storage, the op that creates it (None: never created, so it takes no place)."""
+        """For each storage, the op that creates it (None: always there, or never created: it takes no place)."""
         made: list[int | None] = [None] * len(self.storages)
         for index, op in enumerate(self.ops):
             for storage in op.creates:
@@ -93,11 +147,20 @@ class Graph:
         return tuple(made)
 
     @cached_property
+    def uses(self) -> tuple[tuple[int, ...], ...]:
+        """For each op, the storages that it creates or touches and that take memory of the step: not the residents."""
+        made = self.creator
+        return tuple(
+            tuple(sorted({*op.creates, *(storage for storage in op.touches if made[storage] is not None)}))
+            for op in self.ops
+        )
+
+    @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:
-        """For each storage, its creator and every op that touches it, in captured order."""
+        """For each storage of the step, its creator and every op that touches it, in captured order."""
         lists: list[list[int]] = [[] for _ in self.storages]
-        for index, op in enumerate(self.ops):
-            for storage in {*op.creates, *op.touches}:
+        for index, uses in enumerate(self.uses):
+            for storage in uses:
                 lists[storage].append(index)
         return tuple(map(tuple, lists))
 
@@ -112,19 +175,21 @@ def _indices(graph: Graph, index: int, key: str, values: Iterable[int], limit: i
 
 
 def _check_graph(graph: Graph) -> None:
-    if graph.resident_bytes < 0:
-        raise FormatError(f"resident_bytes is {graph.resident_bytes}; sizes are never negative")
+    if graph.unlisted_resident_bytes < 0:
+        raise FormatError(f"resident_bytes is {graph.unlisted_resident_bytes}; sizes are never negative")
     for number, storage in enumerate(graph.storages):
         if storage.bytes < 0:
             raise FormatError(f"storage {number}: bytes is {storage.bytes}; sizes are never negative")
+        if storage.region not in REGIONS:
+            raise FormatError(f"storage {number}: region is {storage.region!r}, not one of {', '.join(REGIONS)}")
     total = sum(storage.bytes for storage in graph.storages)
     if total > MOST_BYTES:
         raise FormatError(f"storages take {total} bytes, more than {MOST_BYTES} together; check the sizes' unit")
     created: set[int] = set()
     for index, op in enumerate(graph.ops):
         _indices(graph, index, "after", op.after, len(graph.ops))
-        _indices(graph, index, "creates", op.creates, len(graph.storages))
-        _indices(graph, index, "touches", op.touches, len(graph.storages))
+        for key in ("creates", "reads", "writes"):
+            _indices(graph, index, key, getattr(op, key), len(graph.storages))
         for before in op.after:
             if before >= index:
                 raise FormatError(_backward_edge(graph, index, before))
@@ -133,11 +198,22 @@ def _check_graph(graph: Graph) -> None:
                 raise FormatError(
                     f"op {index} ({op.name}): creates names storage {storage_id}, which an earlier op created"
                 )
-            created.add(storage_id)
-        for storage_id in op.touches:
-            if storage_id not in created:
+            if graph.storages[storage_id].region == "resident":
                 raise FormatError(
-                    f"op {index} ({op.name}): touches names storage {storage_id} before any op created it"
+                    f"op {index} ({op.name}): creates names storage {storage_id}, which is resident: always there"
+                )
+            created.add(storage_id)
+        for key in ("reads", "writes"):
+            for storage_id in getattr(op, key):
+                if storage_id not in created and not graph.storages[storage_id].always_there:
+                    raise FormatError(
+                        f"op {index} ({op.name}): {key} names storage {storage_id} before any op created it"
+                    )
+        for pair in op.reuse:
+            if pair[0] not in op.creates or pair[1] not in op.reads:
+                raise FormatError(
+                    f"op {index} ({op.name}): reuse pairs storages {pair[0]} and {pair[1]}; the first must be one that "
+                    "it creates, the second one that it reads"
                 )
 
 

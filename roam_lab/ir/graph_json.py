@@ -1,41 +1,43 @@
-"""`roam-graph/1`: a graph to plain data and back, and its fingerprint."""
+"""`roam-graph/2`: a graph to plain data and back, and its fingerprint; `roam-graph/1` is still read."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+from dataclasses import asdict, fields
 from typing import Any
 
 from roam_lab.errors import FormatError
 from roam_lab.ir.files import read_json, write_text
-from roam_lab.ir.graph import Graph, Op, Storage
+from roam_lab.ir.graph import Device, Graph, Op, Storage
 
-FORMAT = "roam-graph/1"
+FORMAT = "roam-graph/2"
+FIRST_FORMAT = "roam-graph/1"
 _OP_TEXT = ("phase", "module", "source")
-_OP_OPTIONAL = (*_OP_TEXT, "flops", "time_us", "pointwise", "random", "call")
+_OP_OPTIONAL = (*_OP_TEXT, "flops", "time_us", "pointwise", "random", "call", "rows", "pure")
 
 
 def graph_to_data(graph: Graph) -> dict[str, Any]:
-    """Plain data of `roam-graph/1`; optional keys only where they say something."""
-    data: dict[str, Any] = {
-        "format": FORMAT,
-        "name": graph.name,
-        "resident_bytes": graph.resident_bytes,
-        "storages": [_storage_to_data(storage) for storage in graph.storages],
-        "ops": [_op_to_data(op) for op in graph.ops],
-    }
+    """Plain data of `roam-graph/2`; optional keys only where they say something."""
+    data: dict[str, Any] = {"format": FORMAT, "name": graph.name}
+    if graph.times is not None:
+        data["times"] = graph.times
+    if graph.device is not None:
+        data["device"] = asdict(graph.device)
+    if graph.unlisted_resident_bytes:
+        data["resident_bytes"] = graph.unlisted_resident_bytes
+    data["storages"] = [_storage_to_data(storage) for storage in graph.storages]
+    data["ops"] = [_op_to_data(op) for op in graph.ops]
     if graph.environment:
         data["environment"] = dict(graph.environment)
     return data
 
 
 def _storage_to_data(storage: Storage) -> dict[str, Any]:
-    data: dict[str, Any] = {"bytes": storage.bytes}
+    data: dict[str, Any] = {"bytes": storage.bytes, "region": storage.region}
     if storage.output:
         data["output"] = True
-    if storage.external:
-        data["external"] = True
     if storage.kind is not None:
         data["kind"] = storage.kind
     if storage.shape is not None:
@@ -51,8 +53,11 @@ def _op_to_data(op: Op) -> dict[str, Any]:
         "target": op.target,
         "after": list(op.after),
         "creates": list(op.creates),
-        "touches": list(op.touches),
+        "reads": list(op.reads),
+        "writes": list(op.writes),
     }
+    if op.reuse:
+        data["reuse"] = [list(pair) for pair in op.reuse]
     for key in _OP_OPTIONAL:
         value = getattr(op, key)
         if value is not None:
@@ -61,22 +66,39 @@ def _op_to_data(op: Op) -> dict[str, Any]:
 
 
 def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
-    """Graph of plain `roam-graph/1` data. Raises FormatError naming `where`, the op and the key."""
-    if data.get("format") != FORMAT:
-        raise FormatError(f"{where}: format is {data.get('format')!r}, not {FORMAT!r}; give a captured graph")
+    """Graph of plain `roam-graph/2` or `/1` data. Raises FormatError naming `where`, the op and the key."""
+    format_ = data.get("format")
+    if format_ not in (FORMAT, FIRST_FORMAT):
+        raise FormatError(f"{where}: format is {format_!r}, not {FORMAT!r}; give a captured graph")
     for key in ("storages", "ops"):
         if not isinstance(data.get(key), list):
-            raise FormatError(f"{where}: {key} is missing or not a list; the file is not a whole {FORMAT}")
+            raise FormatError(f"{where}: {key} is missing or not a list; the file is not a whole {format_}")
     try:
         return Graph(
             name=str(data.get("name", "")),
-            resident_bytes=_integer(data.get("resident_bytes", 0), "resident_bytes"),
             storages=tuple(_storage(entry, number) for number, entry in enumerate(data["storages"])),
-            ops=tuple(_op(entry, index) for index, entry in enumerate(data["ops"])),
+            ops=tuple(_op(entry, index, format_) for index, entry in enumerate(data["ops"])),
+            unlisted_resident_bytes=_integer(data.get("resident_bytes", 0), "resident_bytes"),
+            times=None if data.get("times") is None else str(data["times"]),
+            device=_device(data.get("device")),
             environment=_environment(data.get("environment", {})),
         )
     except FormatError as error:
         raise FormatError(f"{where}: {error}") from None
+
+
+def _device(value: Any) -> Device | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise FormatError(f"device is {type(value).__name__} data, not an object; check the file's writer")
+    given: dict[str, Any] = {}
+    for field in fields(Device):
+        number = value.get(field.name, 1.0 if field.name == "fused_share" else None)
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
+            raise FormatError(f"device: {field.name} is {number!r}, not a number above 0; check the file's writer")
+        given[field.name] = number
+    return Device(**given)
 
 
 def _environment(value: Any) -> dict[str, str]:
@@ -107,14 +129,14 @@ def _storage(entry: Any, number: int) -> Storage:
     return Storage(
         bytes=_integer(entry["bytes"], f"{what}: bytes"),
         output=bool(entry.get("output", False)),
-        external=bool(entry.get("external", False)),
+        region=entry.get("region", "op" if entry.get("external") else "arena"),
         kind=None if kind is None else str(kind),
         shape=None if shape is None else _integers(entry, "shape", what),
         dtype=None if dtype is None else str(dtype),
     )
 
 
-def _op(entry: Any, index: int) -> Op:
+def _op(entry: Any, index: int, format_: str) -> Op:
     if not isinstance(entry, dict):
         raise FormatError(f"op {index}: is not an object; check the file's writer")
     name = str(entry.get("name", f"op_{index}"))
@@ -126,14 +148,23 @@ def _op(entry: Any, index: int) -> Op:
     for key in ("flops", "time_us"):
         if optional[key] is not None and not isinstance(optional[key], (int, float)):
             raise FormatError(f"{what}: {key} is {optional[key]!r}, not a number; check the file's writer")
-    if optional["call"] is not None:
-        optional["call"] = _integer(optional["call"], f"{what}: call")
+    for key in ("call", "rows"):
+        if optional[key] is not None:
+            optional[key] = _integer(optional[key], f"{what}: {key}")
+    first = format_ == FIRST_FORMAT
+    if optional["pure"] is not None and not isinstance(optional["pure"], bool):
+        raise FormatError(f"{what}: pure is {optional['pure']!r}, not true or false; check the file's writer")
+    reuse = entry.get("reuse", [])
+    if not isinstance(reuse, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in reuse):
+        raise FormatError(f"{what}: reuse is not a list of pairs; check the file's writer")
     return Op(
         name=name,
         target=str(entry.get("target", "")),
         after=_integers(entry, "after", what),
         creates=_integers(entry, "creates", what),
-        touches=_integers(entry, "touches", what),
+        reads=_integers(entry, "touches" if first else "reads", what),
+        writes=() if first else _integers(entry, "writes", what),
+        reuse=tuple(_integers({"reuse": pair}, "reuse", what) for pair in reuse),  # type: ignore[misc]
         **optional,
     )
 
@@ -143,18 +174,43 @@ def fingerprint(graph: Graph) -> str:
 
     Names, times, sources and the environment are free.
     """
-    core = [
-        [[op.target, sorted(op.after), sorted(op.creates), sorted(op.touches)] for op in graph.ops],
-        [[storage.bytes, storage.output, storage.external] for storage in graph.storages],
+    core: list[Any] = [
+        [
+            [op.target, sorted(op.after), sorted(op.creates), op.reads, op.writes, bool(op.pure), op.reuse, op.rows]
+            for op in graph.ops
+        ],
+        [[storage.bytes, storage.output, storage.region] for storage in graph.storages],
     ]
+    return _sha256(core)
+
+
+def is_fingerprint(sha256: str, graph: Graph) -> bool:
+    """Whether a plan that names its graph by `sha256` is one of this graph, also as `roam-plan/1` named it."""
+    return sha256 in (fingerprint(graph), _first_fingerprint(graph))
+
+
+def _first_fingerprint(graph: Graph) -> str:
+    """Of `roam-plan/1`: residents, which come after all other storages, are left out, and what ops do to them."""
+    planned = [storage for storage in graph.storages if not storage.always_there]
+    core: list[Any] = [
+        [
+            [op.target, sorted(op.after), sorted(op.creates), [one for one in op.touches if one < len(planned)]]
+            for op in graph.ops
+        ],
+        [[storage.bytes, storage.output, storage.external] for storage in planned],
+    ]
+    return _sha256(core)
+
+
+def _sha256(core: list[Any]) -> str:
     return hashlib.sha256(json.dumps(core, separators=(",", ":")).encode()).hexdigest()
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
-    """Read `roam-graph/1` from a JSON or gzipped JSON file."""
+    """Read `roam-graph/2` or `/1` from a JSON or gzipped JSON file."""
     return graph_from_data(read_json(path), str(path))
 
 
 def save_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
-    """Write `roam-graph/1`; gzipped when the name ends in .gz."""
+    """Write `roam-graph/2`; gzipped when the name ends in .gz."""
     write_text(path, json.dumps(graph_to_data(graph), separators=(",", ":")))

@@ -42,11 +42,9 @@ def lifetimes(graph: Graph, order: Sequence[int]) -> tuple[Lifetime, ...]:
     start: dict[int, int] = {}
     end: dict[int, int] = {}
     for step, index in enumerate(order):
-        op = graph.ops[index]
-        for storage in op.creates:
+        for storage in graph.ops[index].creates:
             start[storage] = step
-            end[storage] = step + 1
-        for storage in op.touches:
+        for storage in graph.uses[index]:
             end[storage] = step + 1
     steps = len(order)
     return tuple(

@@ -12,7 +12,7 @@ def dfs(graph: Graph) -> Order:
 
     Bytes of an op are those of the storages that it creates and touches; ties go to captured order.
     """
-    moved = [sum(graph.storages[storage].bytes for storage in {*op.creates, *op.touches}) for op in graph.ops]
+    moved = [sum(graph.storages[storage].bytes for storage in uses) for uses in graph.uses]
 
     def ascending(ops: range | tuple[int, ...]) -> list[int]:
         return sorted(set(ops), key=lambda op: (moved[op], op))

@@ -123,7 +123,7 @@ def problem_of(graph: Graph) -> Problem:
     return Problem(
         after=[op.after for op in graph.ops],
         followers=graph.followers,
-        uses=[[number[s] for s in sorted({*op.creates, *op.touches}) if s in number] for op in graph.ops],
+        uses=[[number[s] for s in uses if s in number] for uses in graph.uses],
         users=[graph.users[storage] for storage in number],
         sizes=[graph.storages[storage].bytes for storage in number],
         given=[False] * len(number),

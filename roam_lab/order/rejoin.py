@@ -46,14 +46,11 @@ def _peaks(graph: Graph, order: Order, beside: Collection[int]) -> Bytes:
 def _may_be_last(graph: Graph) -> set[int]:
     """The parts of calls that may run after everything else and hold no storage alive for it: those that no other op
     waits for, and whose storages are made among them, as a square root of the second moments is."""
-    makers = {storage: index for index, op in enumerate(graph.ops) for storage in op.creates}
     found = {index for index, op in enumerate(graph.ops) if op.call is not None and not op.random}
     while True:
         awaited = {other for index, op in enumerate(graph.ops) if index not in found for other in op.after}
         left = {
-            index
-            for index in found - awaited
-            if all(makers.get(storage) in found for storage in graph.ops[index].touches)
+            index for index in found - awaited if all(graph.creator[storage] in found for storage in graph.uses[index])
         }
         if left == found:
             return found
@@ -150,7 +147,7 @@ class _Walk:
         if _exceeds(now, self.peaks):
             total, inside, beside = map(max, zip(now, self.peaks, strict=True))
             self.peaks = total, inside, beside
-        for storage in {*op.creates, *op.touches}:
+        for storage in self.graph.uses[index]:
             left = self.own.get(storage, self.left[storage]) - 1
             if self.forked:
                 self.own[storage] = left

@@ -21,7 +21,7 @@ def xla_list(graph: Graph) -> Order:
     This is the list alone: XLA itself keeps the best of list, depth-first and post-order by simulating its heap.
     """
     ops, storages, users = graph.ops, graph.storages, graph.users
-    touches = [sorted({*op.touches}.difference(op.creates)) for op in ops]
+    touches = [sorted({*uses}.difference(op.creates)) for op, uses in zip(ops, graph.uses, strict=True)]
     left = [len(group) - (graph.creator[storage] is not None) for storage, group in enumerate(users)]
     defined = [sum(storages[storage].bytes for storage in op.creates) for op in ops]
     used_by = [len({user for storage in op.creates for user in users[storage]} - {i}) for i, op in enumerate(ops)]

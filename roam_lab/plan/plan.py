@@ -10,27 +10,44 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from roam_lab.errors import InputError
-from roam_lab.ir import Graph, Order, graph_to_data, write_text
+from roam_lab.ir import Graph, Order, Origin, Rewritten, graph_to_data, write_text
 from roam_lab.order.bound import Certificate
 from roam_lab.order.tasks import Task
+from roam_lab.plan.origins_json import add_origins
 
-FORMAT = "roam-plan/1"
+FORMAT = "roam-plan/2"
+FIRST_FORMAT = "roam-plan/1"
 SUFFIX = ".roam.json"
 
 Status = Literal["optimal", "feasible", "timed out"]
 STATUSES: tuple[Status, ...] = ("optimal", "feasible", "timed out")
 
 
+Kind = Literal["in_place", "fuse", "recompute", "offload"]
+KINDS: tuple[Kind, ...] = ("in_place", "fuse", "recompute", "offload")
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """What was done at one op of the rewritten graph."""
+
+    kind: Kind
+    op: int
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
-    """An order and a layout of one graph, judged. Attributes are the keys of `roam-plan/1`; sizes in bytes.
+    """An order and a layout of one graph, judged. Attributes are the keys of `roam-plan/2`; sizes in bytes.
 
     `peak_bytes` is the live peak of `order`, unaligned; `arena_bytes` what the layout really reserves;
     `lower_bound_bytes` is proven over all legal orders (`certificate` says why); `optimal` says that the peak
     meets it. `offsets` maps a storage to its byte offset. Of one that an op allocates itself
     (external) it tells which part of the arena's memory is given up meanwhile, or, above all that the plan places, that
-    it lies beside the arena (plan/beside.py). `tasks`: ROAM's tree, where the order strategy made one; files do not
-    keep it. Two plans are equal if they agree in all but `seconds` and `tasks`.
+    it lies beside the arena (plan/beside.py). `graph` is the one that runs: where it was rewritten, `origins` tells
+    what each of its ops does in terms of the graph before, whose fingerprint and captured peak the plan notes,
+    `rewrites` what was done, `extra_time` what that costs as a fraction of the ops' time before. `tasks`: ROAM's tree,
+    where the order strategy made one; files do not keep it. Two plans are equal if they agree in all but `seconds` and
+    `tasks`.
     """
 
     graph_sha256: str
@@ -47,11 +64,18 @@ class Plan:
     seed: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     graph: Graph | None = None
-    rewrites: tuple[Any, ...] = ()
+    rewrites: tuple[Rewrite, ...] = ()
+    origins: tuple[Origin, ...] = ()
+    rewrite_strategy: str = "none"
+    extra_time: float = 0.0
     certificate: Certificate | None = None
     status: Status = "feasible"
     tasks: Task | None = field(default=None, compare=False)
-    format: str = FORMAT
+
+    @property
+    def rewritten(self) -> Rewritten | None:
+        """The graph with its origins; None where nothing was rewritten, or the plan is bare."""
+        return Rewritten(self.graph, self.origins) if self.graph is not None and self.origins else None
 
     @property
     def gap(self) -> float:
@@ -69,7 +93,7 @@ class Plan:
         )
 
     def save(self, path: str | os.PathLike[str], bare: bool = False) -> None:
-        """Write `roam-plan/1` to `path`, which ends in .roam.json; `bare` leaves the graph out.
+        """Write `roam-plan/2` to `path`, which ends in .roam.json; `bare` leaves the graph out.
 
         Whole or not at all. Raises InputError for another ending, OutputError when it cannot be written.
         """
@@ -79,9 +103,9 @@ class Plan:
 
 
 def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
-    """Plain data of `roam-plan/1`; `bare` leaves the graph out."""
+    """Plain data of `roam-plan/2`; `bare` leaves the graph out."""
     data: dict[str, Any] = {
-        "format": plan.format,
+        "format": FORMAT,
         "graph_sha256": plan.graph_sha256,
         "order": list(plan.order),
         "offsets": {str(storage): offset for storage, offset in sorted(plan.offsets.items())},
@@ -98,7 +122,8 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
         "environment": dict(plan.environment),
     }
     if plan.rewrites:
-        data["rewrites"] = list(plan.rewrites)
+        data["rewrites"] = [{"kind": one.kind, "op": one.op} for one in plan.rewrites]
+        data["rewrite_strategy"], data["extra_time"] = plan.rewrite_strategy, plan.extra_time
     if plan.certificate is not None:
         proof = plan.certificate
         data["certificate"] = {
@@ -111,6 +136,8 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
         }
     if plan.graph is not None and not bare:
         data["graph"] = graph_to_data(plan.graph)
+        if plan.origins:
+            add_origins(data["graph"]["ops"], plan.origins)
     return data
 
 

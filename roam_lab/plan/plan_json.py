@@ -1,4 +1,4 @@
-"""`roam-plan/1` read back: nothing in a file is believed, every claim is derived again."""
+"""`roam-plan/2` and `/1` read back: nothing in a file is believed, every claim is derived again."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from roam_lab.errors import FormatError, JudgementError, MismatchError
 from roam_lab.ir import (
     Graph,
     Layout,
+    Origin,
     captured_order,
     check_layout,
     check_order,
-    fingerprint,
+    check_rewritten,
     graph_from_data,
+    is_fingerprint,
     lifetimes,
     live_peak,
     read_json,
 )
 from roam_lab.order.bound import Certificate
-from roam_lab.plan.plan import FORMAT, STATUSES, Plan
+from roam_lab.plan.origins_json import read_origins
+from roam_lab.plan.plan import FIRST_FORMAT, FORMAT, KINDS, STATUSES, Plan, Rewrite
 
 _LARGEST = 2**62
 
 
 def load_plan(path: str | os.PathLike[str], graph: Graph | None = None) -> Plan:
-    """Read `roam-plan/1` and check every claim against the embedded graph, or against `graph`.
+    """Read `roam-plan/2` or `/1` and check every claim against the embedded graph, or against `graph`.
 
     A bare plan without `graph` is checked as far as it goes by itself. Unknown keys are ignored.
     Raises InputError when the file cannot be read, FormatError (file, place, what to do) when it is not a whole
@@ -36,18 +39,24 @@ def load_plan(path: str | os.PathLike[str], graph: Graph | None = None) -> Plan:
 
 
 def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | None = None) -> Plan:
-    """Plan of plain `roam-plan/1` data; see `load_plan`. `where` names the file in messages."""
-    if data.get("format") != FORMAT:
+    """Plan of plain `roam-plan/2` or `/1` data; see `load_plan`. `where` names the file in messages."""
+    if data.get("format") not in (FORMAT, FIRST_FORMAT):
         raise FormatError(f"{where}: format is {_short(data.get('format'))}, not {FORMAT!r}; give a plan's file")
     read = _Reader(data, where)
-    embedded = None
+    embedded: Graph | None = None
+    origins: tuple[Origin, ...] = ()
+    rewrites = read.rewrites()
     if data.get("graph") is not None:
         embedded = graph_from_data(read.table("graph"), f"{where}: graph")
+        if rewrites:
+            origins = read_origins(data["graph"]["ops"], f"{where}: graph")
     sha = read.text("graph_sha256")
-    if embedded is not None and fingerprint(embedded) != sha:
+    if embedded is not None and not rewrites and not is_fingerprint(sha, embedded):
         raise FormatError(f"{where}: graph_sha256 is not that of the graph in the file; plan the graph again")
-    if graph is not None and fingerprint(graph) != sha:
+    if graph is not None and not is_fingerprint(sha, graph):
         raise MismatchError(f"{where}: the plan was made for another graph than {graph.name!r}; plan this one")
+    if graph is not None and rewrites and embedded is None:
+        raise MismatchError(f"{where}: a bare plan does not hold the graph that its rewrites made; save it whole")
     plan = Plan(
         graph_sha256=sha,
         order=read.integers("order"),
@@ -63,12 +72,31 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
         seed=read.integer("seed", negative=True),
         environment={key: str(value) for key, value in read.table("environment", {}).items()},
         graph=embedded if embedded is not None else graph,
-        rewrites=read.rewrites(),
+        rewrites=rewrites,
+        origins=origins,
+        rewrite_strategy=read.text("rewrite_strategy", "none"),
+        extra_time=read.number("extra_time", 0.0, negative=True),
         certificate=read.certificate(),
         status=read.status(),
     )
     _check_claims(plan, where)
+    if graph is not None and plan.rewritten is not None:
+        _check_rewriting(plan, graph, where)
     return plan
+
+
+def _check_rewriting(plan: Plan, graph: Graph, where: str) -> None:
+    """What the plan claims of the graph before it was rewritten."""
+    assert plan.rewritten is not None
+    try:
+        check_rewritten(graph, plan.rewritten, plan.order)
+    except JudgementError as error:
+        raise FormatError(f"{where}: {error}; plan the graph again") from None
+    captured = live_peak(graph, captured_order(graph)).bytes
+    if plan.captured_peak_bytes != captured:
+        raise FormatError(
+            f"{where}: captured_peak_bytes is {plan.captured_peak_bytes}, but the graph's is {captured}; plan it again"
+        )
 
 
 def _check_claims(plan: Plan, where: str) -> None:
@@ -145,10 +173,11 @@ class _Reader:
             raise self._wrong(key, "a list of integers from 0")
         return tuple(value)
 
-    def number(self, key: str) -> float:
-        value = self.data.get(key)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value < math.inf:
-            raise self._wrong(key, "a number from 0")
+    def number(self, key: str, default: float | None = None, negative: bool = False) -> float:
+        value = self.data.get(key, default)
+        low = -math.inf if negative else 0
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < math.inf:
+            raise self._wrong(key, "a number" if negative else "a number from 0")
         return float(value)
 
     def flag(self, key: str) -> bool:
@@ -157,8 +186,8 @@ class _Reader:
             raise self._wrong(key, "true or false")
         return value
 
-    def text(self, key: str) -> str:
-        value = self.data.get(key)
+    def text(self, key: str, default: str | None = None) -> str:
+        value = self.data.get(key, default)
         if not isinstance(value, str):
             raise self._wrong(key, "a text")
         return value
@@ -169,11 +198,14 @@ class _Reader:
             raise self._wrong(key, "an object")
         return value
 
-    def rewrites(self) -> tuple[Any, ...]:
+    def rewrites(self) -> tuple[Rewrite, ...]:
         value = self.data.get("rewrites", [])
         if not isinstance(value, list):
             raise self._wrong("rewrites", "a list")
-        return tuple(value)
+        for one in value:
+            if not isinstance(one, dict) or one.get("kind") not in KINDS or type(one.get("op")) is not int:
+                raise FormatError(f"{self.where}: rewrites holds {_short(one)}, no known kind with its op; {_WRITER}")
+        return tuple(Rewrite(one["kind"], one["op"]) for one in value)
 
     def status(self) -> Any:
         """A file without a status says as much by `optimal`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -27,6 +28,7 @@ from roam_lab.order.rejoin import rejoin
 from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
+from roam_lab.rewrite.kinds import KINDS, checked_kinds
 
 Progress = Callable[[str, float], None]
 NODE_LIMITS = (8, 1024)
@@ -48,10 +50,14 @@ def make_plan(
     seed: int = 0,
     alignment: int | None = None,
     budget: int | None = None,
+    extra_time: float | None = None,
+    rewrites: Collection[str] | None = None,
+    rewrite: str = "auto",
     environment: Mapping[str, str] | None = None,
     progress: Progress | None = None,
     order_parameters: Mapping[str, Any] | None = None,
     layout_parameters: Mapping[str, Any] | None = None,
+    rewrite_parameters: Mapping[str, Any] | None = None,
 ) -> Plan:
     """Plan `graph`: the best judged order and layout, never worse than the captured order, with a proven bound.
 
@@ -59,7 +65,10 @@ def make_plan(
     the strategies that declare them; `order_parameters` and `layout_parameters` are theirs alone. The layout gets the
     time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the environment's device is CUDA,
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
-    `budget`: the most bytes the arena may take (resident bytes come on top).
+    `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
+    cost, as a fraction of the ops' time. Where no order meets the budget, or an extra time is given, the graph is
+    rewritten (plan/rewriting.py) by the strategy `rewrite`, with `rewrite_parameters`; `rewrites`: the kinds that are
+    allowed (None: all; empty: none).
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
@@ -71,6 +80,10 @@ def make_plan(
     if alignment is None:
         alignment = ALIGNMENTS[device]
     _check_limits(node_limit, time_limit, seed, alignment, budget)
+    if extra_time is not None and (isinstance(extra_time, bool) or not 0 <= extra_time < math.inf):
+        raise ParameterError(f"extra_time is {extra_time!r}; give a fraction of the step's time, 0 or more")
+    kinds = tuple(KINDS if rewrites is None else sorted(checked_kinds(rewrites)))
+    rewrite_values = find("rewrite", rewrite).accept(dict(rewrite_parameters or {}))
     tell = progress or (lambda stage, fraction: None)
     knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}
     order_strategy, layout_strategy = find("order", order), find("layout", layout)
@@ -103,17 +116,20 @@ def make_plan(
     left = None if time_limit is None else time_limit - (time.perf_counter() - began)
     proof = _proof(graph, best_order, outcome, left)
     optimal = proof.bytes == peak
-    if budget is not None and best_layout.arena_bytes > budget:
+    whole = graph.resident_bytes + best_layout.arena_bytes
+    too_large = budget is not None and whole > budget
+    to_be_rewritten = bool(kinds) and (too_large or extra_time is not None)
+    if too_large and not (to_be_rewritten and graph.can_be_rewritten):
         raise InfeasibleError(
-            f"{graph.name}: an arena of {budget} bytes is too small: the least known to do is "
-            f"{best_layout.arena_bytes} bytes, and no order needs less than {proof.bytes}; raise the budget or "
-            "rewrite the graph (recompute, offload)"
+            f"{graph.name}: {budget} bytes are too few for the whole step: the least known to do is {whole} bytes "
+            f"({graph.resident_bytes} of them resident), and no order needs less than "
+            f"{graph.resident_bytes + proof.bytes}; raise the budget"
+            + (" or allow rewrites" if graph.can_be_rewritten else "")
         )
     seconds = time.perf_counter() - began
     timed_out = outcome.timed_out or (time_limit is not None and seconds >= time_limit)
     status: Status = "optimal" if optimal else "timed out" if timed_out else "feasible"
-    tell("done", 1.0)
-    return Plan(
+    plan = Plan(
         graph_sha256=fingerprint(graph),
         order=best_order,
         offsets=dict(best_layout.offsets),
@@ -132,6 +148,22 @@ def make_plan(
         status=status,
         tasks=outcome.tasks if best_order == outcome.order else None,
     )
+    if to_be_rewritten:
+        from roam_lab.plan.rewriting import Placing, rewritten_plan
+
+        tell(f"rewrite: {rewrite}", 0.95)
+        plan = rewritten_plan(
+            graph,
+            plan,
+            Placing(layout_strategy, layout_values, alignment, device),
+            budget=budget if too_large else None,
+            extra_time=extra_time,
+            kinds=kinds,
+            strategy=rewrite,
+            parameters=rewrite_values,
+        )
+    tell("done", 1.0)
+    return plan
 
 
 def _proof(graph: Graph, order: Order, outcome: Outcome, time_limit: float | None) -> Certificate:

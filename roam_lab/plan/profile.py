@@ -95,7 +95,7 @@ class Profile:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the graph as `roam-graph/1`, with its environment, so that a plan of the file is one of this profile.
+        """Write the graph as `roam-graph/2`, with its environment, so that a plan of the file is one of this profile.
 
         Gzipped when the name ends in .gz. Raises OutputError.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -168,16 +169,28 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
     if plan.graph is not None:
         rows += resident_rows(plan.graph.resident_bytes, profile.resident if profile else {})
     rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, planned graph in eager's order"))
-    if plan.graph is not None:
+    if plan.graph is not None and not plan.rewrites:  # else it is no more the captured one
         rows += reservation_rows(captured_name(profile), reservation(plan, profile))
     rows += [
         Row("planned peak", plan.peak_bytes, f"{planned} against captured" if planned else ""),
         Row("lower bound", plan.lower_bound_bytes, "of any order; met: optimal" if plan.optimal else _gap_text(plan)),
-        Row("arena", plan.arena_bytes, f"{change_text(plan.peak_bytes, plan.arena_bytes) or 'nothing'} over the peak"),
+        Row("arena", plan.arena_bytes, _arena_text(plan)),
     ]
     if plan.graph is not None:
         rows.append(Row("resident + arena", plan.graph.resident_bytes + plan.arena_bytes, "the whole step"))
     return rows
+
+
+def _arena_text(plan: Plan) -> str:
+    over = f"{change_text(plan.peak_bytes, plan.arena_bytes) or 'nothing'} over the peak"
+    return f"{over}; rewritten: {rewrites_text(plan)}" if plan.rewrites else over
+
+
+def rewrites_text(plan: Plan) -> str:
+    """How many of which kind, and what they cost: "12 recompute, 40 in_place; 4.8 % more time"."""
+    counts = Counter(rewrite.kind for rewrite in plan.rewrites)
+    made = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
+    return f"{made}; {100 * plan.extra_time:.1f} % more time"
 
 
 def _gap_text(plan: Plan) -> str:

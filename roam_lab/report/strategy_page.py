@@ -16,13 +16,18 @@ TITLES = {
         "A layout is the byte offset of every storage; `roam plan --layout NAME` and `roam layout --layout NAME` "
         "choose one.",
     ),
+    "rewrite": (
+        "Rewritings",
+        "A rewriting trades time for memory: in place, fused, recomputed. Each strategy gives points of extra time and "
+        "live peak, none dominated (`roam_lab.rewrite.frontier`).",
+    ),
 }
 HEAD = """# Strategies
 
 <!-- written by `make docs` from the registry: edit the docstrings and parameters there -->
 
-Every order and layout that roam-lab ships, with what the registry knows of it. `auto` is the default of both. A
-parameter is set with `--set order.NAME=VALUE` or `--set layout.NAME=VALUE`, in Python with
+Every order, layout and rewriting that roam-lab ships, with what the registry knows of it. `auto` is the default of all.
+A parameter is set with `--set order.NAME=VALUE` or `--set layout.NAME=VALUE`, in Python with
 `make_plan(..., order_parameters={"NAME": VALUE})` and `layout_parameters`; `--time-limit` (seconds), `--node-limit`
 (ops a task) and `--seed` reach every strategy that declares a parameter of that name. A plan is never worse than the
 captured order, whatever the strategy finds.
@@ -30,7 +35,7 @@ captured order, whatever the strategy finds.
 
 
 def strategy_page(known: Iterable[Strategy]) -> str:
-    """The page as Markdown: orders, then layouts; a section each with summary, source, parameters and docstring."""
+    """The page as Markdown: orders, layouts, rewritings; each with summary, source, parameters, docstring."""
     known = [entry for entry in known if ours(entry)]
     parts = [HEAD]
     for room, (title, what) in TITLES.items():

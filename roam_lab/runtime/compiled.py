@@ -13,8 +13,8 @@ from roam_lab.capture.inputs import Input, batch_leaves
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.torch_internals import below_autograd
-from roam_lab.errors import RoamError
-from roam_lab.ir import fingerprint
+from roam_lab.errors import JudgementError, MismatchError, RoamError
+from roam_lab.ir import check_rewritten, fingerprint
 from roam_lab.plan import Plan
 from roam_lab.plan.beside import lent, top_of
 from roam_lab.runtime.arena import Form
@@ -22,6 +22,7 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
+from roam_lab.runtime.doing import check_runs
 from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
@@ -59,15 +60,19 @@ class Compiled:
         self.executor = executor or PythonExecutor()
         self.order = plan.order
         self.offsets = plan.offsets
-        lends, own = dict[int, int](), top_of(captured.graph, plan.offsets)
+        self.rewritten = plan.rewritten
+        graph = captured.graph if self.rewritten is None else self.rewritten.graph
+        lends, own = dict[int, int](), top_of(graph, plan.offsets)
         if captured.device == "cuda" and self.executor.may_lend:
-            lends, own = lent(captured.graph, plan.order, plan.offsets)
-        self.program: Program = write_program(captured, plan.order, plan.offsets, plan.arena_bytes, lends)
+            lends, own = lent(graph, plan.order, plan.offsets)
+        self.program: Program = write_program(
+            captured, plan.order, plan.offsets, plan.arena_bytes, lends, self.rewritten
+        )
         self.graph_sha256 = fingerprint(captured.graph)
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]
-            for index, storage in enumerate(captured.graph.storages)
+            for index, storage in enumerate(graph.storages)
             if not storage.external and index in plan.offsets
         }
         self.cleared = captured.trace.cleared
@@ -91,6 +96,11 @@ class Compiled:
         self._proven_with: tuple[Any, ...] | None = None
         self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
         pool.join(self, own, captured.where, bool(lends))
+
+    def would_be(self, captured: Captured) -> bool:
+        """Whether a captured step, planned as this one, would be the same program."""
+        fresh = write_program(captured, self.order, self.offsets, rewritten=self.rewritten)
+        return fresh.same(self.program)
 
     @property
     def proven(self) -> bool:
@@ -250,6 +260,19 @@ class Compiled:
             f"{self.program.ops[index]} failed while the plan ran ({first}); "
             "parameters may be half updated: load a checkpoint, and run the eager step to compare"
         )
+
+
+def check_plan(captured: Captured, plan: Plan) -> None:
+    """Raises MismatchError unless the plan's rewrites are the captured step, and its ops may be run so."""
+    if not plan.rewrites:
+        return
+    if plan.rewritten is None:
+        raise MismatchError("a bare plan does not hold the graph that its rewrites made; save it whole")
+    try:
+        check_rewritten(captured.graph, plan.rewritten, plan.order)
+        check_runs(captured, plan.rewritten)
+    except JudgementError as error:
+        raise MismatchError(f"the plan's rewrites are not this step: {error}; plan it again") from None
 
 
 def _steps(form: Form) -> list[int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,8 +17,11 @@ from roam_lab.capture.moves import is_check, writes_statistics
 from roam_lab.capture.multi_tensor import joined
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import META_KEY
+from roam_lab.capture.repeatable import SIDE_ARGUMENTS, updates_on_the_side
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.writers import Writer, find_writer
+from roam_lab.errors import CaptureError
+from roam_lab.ir import Graph
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.decisions import told
 from roam_lab.runtime.direct_calls import NOTHING_DONE, direct
@@ -37,25 +40,32 @@ _OTHERWISE: dict[Any, Callable[..., Any]] = {torch.ops.aten.mkldnn_rnn_layer.def
 
 @dataclass
 class ProgramLines:
-    """Of a captured step: `op` appends the lines of one op. `creates`: the storages that each op creates.
+    """Of a captured step that runs as `graph`: `op` appends the lines of one op. `creates`: the storages that each op
+    creates as captured.
 
-    `views`: call -> name of the view that it made; `last_check`: lines up to the last condition.
+    `moved`: captured storage -> the storage of `graph` that holds its contents for the op whose lines are written; the
+    others are where they were. `names`: a node and where it lies -> its variable or place. `views`: call -> name of the
+    view that it made; `instead`: node -> the rows of it that a chain now runs on; `last_check`: lines up to the last
+    condition.
     """
 
     captured: Captured
+    graph: Graph
     creates: dict[Node, tuple[int, ...]]
+    moved: Mapping[int, int] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     constants: dict[str, Any] = field(default_factory=dict)
     constant_names: dict[int, str] = field(default_factory=dict)
     places: dict[str, Place] = field(default_factory=dict)
-    names: dict[Node, str] = field(default_factory=dict)
+    names: dict[tuple[Node, tuple[int | None, ...]], str] = field(default_factory=dict)
+    ran: set[Node] = field(default_factory=set)
+    instead: dict[Node, str] = field(default_factory=dict)
     locals_of: dict[int, list[str]] = field(default_factory=dict)
     views: dict[str, str] = field(default_factory=dict)
     last_check: int = 0
 
     def __post_init__(self) -> None:
         step = self.captured.step
-        self.storages = step.graph.storages
         self.storage_of = step.storage_of
         placeholders = [node for node in self.captured.trace.module.graph.nodes if node.op == "placeholder"]
         self.inputs = inputs = dict(zip(placeholders, self.captured.trace.inputs, strict=True))
@@ -70,11 +80,19 @@ class ProgramLines:
                 for tensor in tensors_of(node):
                     self.roots.setdefault(storage_key(tensor), node)
         for number, node in enumerate((*self.batch, *self.settings)):
-            self.names[node] = f"b{number}"
+            self.names[self.key(node)] = f"b{number}"
         self.inside = [placed.condition for placed in self.captured.conditions if placed.when == "inside"]
         self.told = [told(condition) for condition in self.inside]
         self.read_by_checks = {node for condition in self.inside for node in condition.nodes}
         self.node_of = {found: node for node, found in inputs.items()}
+
+    def where(self, storage: int | None) -> int | None:
+        """The storage of the graph that runs which holds what a captured one holds; None: resident."""
+        return None if storage is None else self.moved.get(storage, storage)
+
+    def key(self, node: Node) -> tuple[Node, tuple[int | None, ...]]:
+        """A node's value, told apart from others that it has had in other storages."""
+        return node, tuple(map(self.where, self.storage_of[node]))
 
     def is_static(self, node: Node) -> bool:
         """True when the node's value is one tensor at a fixed address."""
@@ -83,9 +101,9 @@ class ProgramLines:
             return False
         if not isinstance(tensors[0].storage_offset(), int):
             return False  # a slice that begins at a number which changes from step to step
-        index = self.storage_of[node][0]
+        index = self.where(self.storage_of[node][0])
         if index is not None:
-            return not self.storages[index].external
+            return not self.graph.storages[index].external
         return storage_key(tensors[0]) not in self.dynamic_keys
 
     def writes_what_stays(self, node: Node) -> bool:
@@ -118,8 +136,10 @@ class ProgramLines:
 
     def value(self, node: Node) -> str:
         """Name (or host expression) of a node's value; views of dynamic tensors are made on first need."""
-        if node in self.names:
-            return self.names[node]
+        if node in self.instead:
+            return self.instead[node]
+        if self.key(node) in self.names:
+            return self.names[self.key(node)]
         if node.op == "get_attr" and not tensors_of(node):  # a torch.Generator
             return self.constant(getattr(self.captured.trace.module, str(node.target)))
         if is_host(node):
@@ -133,11 +153,13 @@ class ProgramLines:
             name = self.value(node.args[0])  # type: ignore[arg-type]
         else:
             name = self.view(node)
-        self.names[node] = name
+        self.names[self.key(node)] = name
         return name
 
     def view(self, node: Node) -> str:
         """A view of a dynamic tensor; made once where it is asked for more than once."""
+        if node in self.creates:
+            raise CaptureError(f"the value of {node} is asked for where it is not there yet; report it with the model")
         call = self.call(self.function(node.target), node.args, node.kwargs)
         if call not in self.views:
             self.views[call] = self.assign(node, call)
@@ -157,7 +179,7 @@ class ProgramLines:
         """A local variable for a dynamic value, noted with its storages so that it can be dropped with them."""
         name = f"v{len(self.lines)}_{_plain_name(node)}"
         self.lines.append(f"{name} = {expression}")
-        for index in self.storage_of[node]:
+        for index in map(self.where, self.storage_of[node]):
             if index is not None:
                 self.locals_of.setdefault(index, []).append(name)
         return name
@@ -166,23 +188,41 @@ class ProgramLines:
         """The place of the index-th result of an op that writes into the arena."""
         users = [user for user in node.users if is_getitem(user) and user.args[1] == index]
         if not isinstance(node.meta["val"], (list, tuple)):
+            if not self.is_static(node):  # over what another op has allocated and this one reads
+                self.names[self.key(node)] = self.assign(node, self.value(self.read_there(node)))
             return self.value(node)
         if users:
             return self.value(users[0])
         return self.place(node, tensors_of(node)[index])  # a result nobody reads still needs its place
 
-    def place(self, node: Node, like: torch.Tensor) -> str:
-        """Name of a new tensor at a fixed address."""
+    def read_there(self, node: Node) -> Node:
+        """The argument in whose storage the op's result is to lie, of the same form."""
+        form, there = Form.of(tensors_of(node)[0]), self.key(node)[1]
+        return next(
+            given
+            for given in node.all_input_nodes
+            if self.key(given)[1] == there and Form.of(tensors_of(given)[0]) == form
+        )
+
+    def place(self, node: Node, like: torch.Tensor, form: Form | None = None) -> str:
+        """Name of a new tensor at a fixed address, in the form of `like` or another."""
+        storage = self.where(
+            self.storage_of[node][next(i for i, tensor in enumerate(tensors_of(node)) if tensor is like)]
+        )
+        form = form or Form.of(like)
+        return self.placed(Place(storage, None, form) if storage is not None else self.resident(like, form))
+
+    def placed(self, place: Place) -> str:
+        """Name of a new tensor there."""
         name = f"t{len(self.places)}"
-        storage = self.storage_of[node][next(i for i, tensor in enumerate(tensors_of(node)) if tensor is like)]
-        self.places[name] = Place(storage, None, Form.of(like)) if storage is not None else self.resident(like)
+        self.places[name] = place
         return name
 
-    def resident(self, like: torch.Tensor) -> Place:
+    def resident(self, like: torch.Tensor, form: Form) -> Place:
         """The place of a view of an input or of a constant."""
         root = self.roots[storage_key(like)]
         found = getattr(self.captured.trace.module, str(root.target)) if root.op == "get_attr" else self.inputs[root]
-        return Place(None, found, Form.of(like), Form.of(root.meta["val"]))
+        return Place(None, found, form, Form.of(root.meta["val"]))
 
     def op(self, node: Node) -> None:
         """Append the line(s) of one op."""
@@ -198,8 +238,8 @@ class ProgramLines:
                 return  # a number that is known before the step, or that nobody reads: the host need not wait for it
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users or node in self.read_by_checks:
-                self.names[node] = f"h{len(self.lines)}_{_plain_name(node)}"
-                call = f"{self.names[node]} = {call}"
+                self.names[self.key(node)] = f"h{len(self.lines)}_{_plain_name(node)}"
+                call = f"{self.names[self.key(node)]} = {call}"
             self.lines.append(call)
             self.check(node)
             return
@@ -211,11 +251,19 @@ class ProgramLines:
             if self.is_static(node):
                 self.lines.append(call)
             else:
-                self.names[node] = self.assign(node, call)
+                self.names[self.key(node)] = self.assign(node, call)
         elif writer is None:
-            self.external(node, self.call(target, node.args, dict(node.kwargs)))
+            self.external(node, self.call(target, self.arguments(node), dict(node.kwargs)))
         else:
             self.written(node, writer)
+        self.ran.add(node)
+
+    def arguments(self, node: Node) -> Sequence[Any]:
+        """Of an op that allocates its results; one that runs again updates nothing on the side."""
+        if node not in self.ran or not updates_on_the_side(node):
+            return node.args
+        names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
+        return [None if name in SIDE_ARGUMENTS else given for name, given in zip(names, node.args, strict=False)]
 
     def call_of(self, nodes: Sequence[Node]) -> None:
         """Append the line of one call in place of parts of it."""
@@ -239,8 +287,8 @@ class ProgramLines:
         for index, condition in enumerate(self.inside):
             if condition.nodes[-1] is not node:
                 continue
-            values = [self.names[read] for read in condition.nodes]
-            values += [self.names[self.node_of[found]] for found in condition.settings]
+            values = [self.names[self.key(read)] for read in condition.nodes]
+            values += [self.names[self.key(self.node_of[found])] for found in condition.settings]
             holds = f"{self.constant(condition.holds)}({', '.join(values)})"
             self.lines.append(f"if not {holds}: raise {self.constant(OtherWayError)}({index})")
             self.last_check = len(self.lines)
@@ -248,7 +296,7 @@ class ProgramLines:
     def external(self, node: Node, call: str) -> None:
         """An op that allocates its results: one variable each, so that each can be dropped at its own end."""
         if not isinstance(node.meta["val"], (list, tuple)):
-            self.names[node] = self.assign(node, call)
+            self.names[self.key(node)] = self.assign(node, call)
             return
         names = [f"v{len(self.lines)}_{index}_{_plain_name(node)}" for index in range(len(node.meta["val"]))]
         self.lines.append(f"{', '.join(names)}{',' if len(names) == 1 else ''} = {call}")
@@ -258,12 +306,12 @@ class ProgramLines:
         """Note the variables of an op's results, so that each can be dropped with its storage."""
         storages = iter(self.storage_of[node])
         for index, value in enumerate(node.meta["val"]):
-            storage = next(storages) if isinstance(value, torch.Tensor) else None
+            storage = self.where(next(storages)) if isinstance(value, torch.Tensor) else None
             if storage is not None:
                 self.locals_of.setdefault(storage, []).append(names[index])
             for user in node.users:
                 if is_getitem(user) and user.args[1] == index:
-                    self.names[user] = names[index]
+                    self.names[self.key(user)] = names[index]
 
     def written(self, node: Node, writer: Writer) -> None:
         """An op whose results go straight to their places."""
@@ -273,10 +321,14 @@ class ProgramLines:
         outs = [self.out(node, index) for index in range(count)]
         if writer.names:
             named = [f"{name}={out}" for name, out in zip(writer.names, outs, strict=True)]
-            self.lines.append(self.call(self.function(writer.function), node.args, dict(node.kwargs), *named))
+            self.lines.append(
+                self.call(self.function(writer.function), self.arguments(node), dict(node.kwargs), *named)
+            )
         else:
             function = self.function(writer.function)
-            self.lines.append(self.call(function, node.args, dict(node.kwargs), first=f"({', '.join(outs)},)"))
+            self.lines.append(
+                self.call(function, self.arguments(node), dict(node.kwargs), first=f"({', '.join(outs)},)")
+            )
 
 
 def _line(node: Node) -> str:

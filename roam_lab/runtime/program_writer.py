@@ -10,11 +10,13 @@ from torch.fx import Node
 
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
-from roam_lab.ir import Graph, Op
+from roam_lab.ir import Graph, Op, Rewritten, untouched
 from roam_lab.plan.beside import takes_large_blocks, top_of
+from roam_lab.runtime.doing import Doing
 from roam_lab.runtime.holes import Request, requests
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
+from roam_lab.runtime.row_lines import write_chain
 
 _numbers = itertools.count(1)
 
@@ -25,16 +27,21 @@ def write_program(
     offsets: Mapping[int, int] | None = None,
     planned: int = 0,
     lending: Mapping[int, int] | None = None,
+    rewritten: Rewritten | None = None,
 ) -> Program:
     """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
     multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: how many
-    bytes of the arena are lent to which storages."""
+    bytes of the arena are lent to which storages; `rewritten`: what runs in place of the captured graph, and is the
+    same step."""
     lending = lending or {}
-    graph, nodes = captured.graph, captured.step.nodes
-    writer = ProgramLines(captured, {node: op.creates for node, op in zip(nodes, graph.ops, strict=True)})
+    rewritten = rewritten or untouched(captured.graph)
+    graph, nodes = rewritten.graph, captured.step.nodes
+    creates = {node: op.creates for node, op in zip(nodes, captured.graph.ops, strict=True)}
+    writer = ProgramLines(captured, graph, creates)
+    what = [Doing.of(captured, origin) for origin in rewritten.origins]
     last: dict[int, int] = {}
     for step, index in enumerate(order):
-        for storage in (*graph.ops[index].creates, *graph.ops[index].touches):
+        for storage in graph.uses[index]:
             last[storage] = step
     ends: dict[int, list[int]] = {}
     for storage, step in last.items():
@@ -50,9 +57,10 @@ def write_program(
     step = 0
     while step < len(order):
         index, start = order[step], len(writer.lines)
-        together = _together(graph, order, step, offsets or {}, lending)
+        together = _together(graph, order, step, offsets or {}, lending, what)
         if not first_write:
-            first_write = start + 2 if any(writer.writes_what_stays(nodes[one]) for one in together) else 0
+            stays = any(writer.writes_what_stays(node) for one in together for node in what[one].nodes)
+            first_write = start + 2 if stays else 0
             draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
         if first_draw is None and graph.ops[index].random:
             first_draw = start
@@ -66,10 +74,13 @@ def write_program(
             filled.sort(key=lambda one: (-graph.storages[one].bytes, one))
             places = [f"({place_of[one]}, {lending[one]})" for one in filled]
             writer.lines.append(f"{LEND}({', '.join(places)})")
-        if len(together) == 1:
-            writer.op(nodes[index])
+        writer.moved = {old: new for one in together for old, new in what[one].moved.items()}
+        if len(what[index].nodes) > 1:
+            write_chain(writer, captured, graph.ops[index], rewritten.origins[index])
+        elif len(together) == 1:
+            writer.op(what[index].nodes[0])
         else:
-            writer.call_of([nodes[one] for one in together])
+            writer.call_of([what[one].nodes[0] for one in together])
         if filled:
             others = [one for one in graph.ops[index].creates if takes_large_blocks(graph.storages[one])]
             several = dict.fromkeys((*filled, *others))
@@ -86,6 +97,7 @@ def write_program(
         for line in range(start, len(writer.lines)):
             op_of_line[line + 2] = index  # line 1 is the def
         step += len(together)
+    writer.moved = {}
     output = next(node for node in captured.trace.module.graph.nodes if node.op == "output")
     results: Any = output.args[0]
     given = [
@@ -94,7 +106,7 @@ def write_program(
     ]
     writer.lines.append(f"return {', '.join(given)},")
     arguments = (*writer.batch, *writer.settings)
-    head = f"def step({', '.join(writer.names[node] for node in arguments)}):\n"
+    head = f"def step({', '.join(writer.names[writer.key(node)] for node in arguments)}):\n"
     source = head + "".join(f"    {line}\n" for line in writer.lines)
     return Program(
         source,
@@ -117,7 +129,12 @@ def write_program(
 
 
 def _together(
-    graph: Graph, order: Sequence[int], step: int, offsets: Mapping[int, int], lending: Collection[int]
+    graph: Graph,
+    order: Sequence[int],
+    step: int,
+    offsets: Mapping[int, int],
+    lending: Collection[int],
+    what: Sequence[Doing],
 ) -> Sequence[int]:
     """The ops from this step on that are run as one: parts of one call with results of one kind, none of which takes a
     place that another part still needs, or is lent one."""
@@ -126,6 +143,7 @@ def _together(
     for end in range(step, len(order)):
         op = graph.ops[order[end]]
         alike = op.call is not None and op.call == first.call and _regions(graph, op) == _regions(graph, first)
+        alike = alike and not (end > step and (what[order[step]].moved or what[order[end]].moved))
         made = [(offsets[one], offsets[one] + graph.storages[one].bytes) for one in op.creates if one in offsets]
         meets = any(low < top and bottom < high for low, high in made for bottom, top in taken)
         if end > step and (meets or not alike or any(one in lending for one in (*first.creates, *op.creates))):

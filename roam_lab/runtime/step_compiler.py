@@ -14,16 +14,15 @@ from roam_lab.capture.sources.world import muted
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
-from roam_lab.ir import fingerprint
+from roam_lab.ir import fingerprint, is_fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
 from roam_lab.plan.apart import plan_apart
-from roam_lab.runtime.compiled import Compiled
+from roam_lab.runtime.compiled import Compiled, check_plan
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.executors import Execution
 from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.reasons import another_step
 from roam_lab.runtime.self_check import Expected, SelfCheck
 from roam_lab.runtime.step_guards import guards_of
@@ -75,7 +74,8 @@ class StepCompiler:
                     "step would not see what is in it; read the tensor instead, or copy the array"
                 )
             plan = self._plan
-            if fingerprint(captured.graph) == plan.graph_sha256:
+            if is_fingerprint(plan.graph_sha256, captured.graph):
+                check_plan(captured, plan)
                 self._planned_for = key
             else:
                 # where the plan was made, it may not have been known that an op's writer is untrue
@@ -104,7 +104,7 @@ class StepCompiler:
                 led = self._check.eager_first(training, batch)
             captured = _captured(training, batch, None if led is None else led.log, compiled.reliance.changing)
             same = fingerprint(captured.graph) == compiled.graph_sha256
-            return same and write_program(captured, compiled.order, compiled.offsets).same(compiled.program)
+            return same and compiled.would_be(captured)
         except Exception:  # whatever the step raises where another value stands
             return False
         finally:

@@ -1,8 +1,9 @@
-"""roam-graph/1: what a reader refuses, by wording, and that nothing is lost on the way through a file."""
+"""roam-graph/2 and /1: what a reader refuses, by wording, and that nothing is lost on the way through a file."""
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,19 +12,19 @@ from typing import Any
 import pytest
 
 from roam_lab.errors import FormatError, InputError
-from roam_lab.ir import fingerprint, load_graph, save_graph
+from roam_lab.ir import Device, Graph, Op, Storage, fingerprint, is_fingerprint, load_graph, save_graph
 from tests.plan.graphs import random_graph
 
 
 def data(**changes: Any) -> dict[str, Any]:
     """A whole small graph, with top-level keys replaced."""
     whole = {
-        "format": "roam-graph/1",
+        "format": "roam-graph/2",
         "name": "small",
         "storages": [{"bytes": 8}, {"bytes": 4, "output": True}],
         "ops": [
-            {"name": "make", "target": "t", "after": [], "creates": [0], "touches": []},
-            {"name": "use", "target": "t", "after": [0], "creates": [1], "touches": [0]},
+            {"name": "make", "target": "t", "after": [], "creates": [0], "reads": [], "writes": [], "pure": True},
+            {"name": "use", "target": "t", "after": [0], "creates": [1], "reads": [0], "writes": [], "pure": True},
         ],
     }
     return {**whole, **changes}
@@ -46,15 +47,30 @@ BROKEN = {
     ),
     "after out of range": (data(ops=op(after=[7])), "op 1 (use): after names 7, outside 0..1"),
     "creates out of range": (data(ops=op(creates=[9])), "op 1 (use): creates names 9, outside 0..1"),
-    "touches out of range": (data(ops=op(touches=[-1])), "op 1 (use): touches names -1, outside 0..1"),
+    "reads out of range": (data(ops=op(reads=[-1])), "op 1 (use): reads names -1, outside 0..1"),
+    "writes out of range": (data(ops=op(writes=[2])), "op 1 (use): writes names 2, outside 0..1"),
+    "pure a text": (data(ops=op(pure="yes")), "op 1 (use): pure is 'yes', not true or false"),
+    "rows a text": (data(ops=op(rows="4")), "op 1 (use): rows is '4', not an integer"),
+    "reuse no pairs": (data(ops=op(reuse=[1])), "op 1 (use): reuse is not a list of pairs"),
+    "reuse of what it does not read": (data(ops=op(reuse=[[1, 1]])), "op 1 (use): reuse pairs storages 1 and 1"),
+    "device a text": (data(device="H100"), "device is str data, not an object"),
+    "device without a rate": (data(device={"flops_per_s": 1.0}), "device: bytes_per_s is None, not a number above 0"),
+    "region unknown": (
+        data(storages=[{"bytes": 1, "region": "disk"}, {"bytes": 1}]),
+        "storage 0: region is 'disk', not one of arena, op, resident, host",
+    ),
+    "resident created": (
+        data(storages=[{"bytes": 1, "region": "resident"}, {"bytes": 1}]),
+        "op 0 (make): creates names storage 0, which is resident",
+    ),
     "negative size": (data(storages=[{"bytes": -5}, {"bytes": 4}]), "storage 0: bytes is -5; sizes are never negative"),
     "sizes beyond any machine": (data(storages=[{"bytes": 2**70}, {"bytes": 4}]), "storages take 1180591620717411303"),
-    "touch before creation": (
-        data(ops=[{**data()["ops"][0], "touches": [1]}, data()["ops"][1]]),
-        "op 0 (make): touches names storage 1 before any op created it",
+    "read before creation": (
+        data(ops=[{**data()["ops"][0], "reads": [1]}, data()["ops"][1]]),
+        "op 0 (make): reads names storage 1 before any op created it",
     ),
     "created twice": (data(ops=op(creates=[0])), "creates names storage 0, which an earlier op created"),
-    "another format": (data(format="onnx"), "format is 'onnx', not 'roam-graph/1'; give a captured graph"),
+    "another format": (data(format="onnx"), "format is 'onnx', not 'roam-graph/2'; give a captured graph"),
     "no ops": (data(ops=None), "ops is missing or not a list"),
     "storages a number": (data(storages=10**9), "storages is missing or not a list"),
     "bytes a text": (data(storages=[{"bytes": "8"}]), "storage 0: bytes is '8', not an integer"),
@@ -121,6 +137,42 @@ def test_a_graph_survives_its_file(tmp_path: Path, name: str, seed: int) -> None
     save_graph(graph, tmp_path / name)
     assert load_graph(tmp_path / name) == graph
     assert fingerprint(load_graph(tmp_path / name)) == fingerprint(graph)
+
+
+def test_what_an_op_reads_writes_and_repeats_survives(tmp_path: Path) -> None:
+    device = Device(2e14, 2.5e12, 2.0, 50_000_000, 4e10, 0.5)
+    storages = (Storage(8), Storage(8, region="op"), Storage(4, region="resident"), Storage(8, region="host"))
+    ops = (
+        Op("make", "t", creates=(0,), reads=(2,), pure=True, rows=4, time_us=1.5),
+        Op("use", "t", after=(0,), creates=(1,), reads=(0,), pure=True, reuse=((1, 0),)),
+        Op("write", "t", after=(1,), reads=(1, 2), writes=(2,), pure=False),
+    )
+    graph = Graph("g", storages, ops, times="roofline", device=device)
+    save_graph(graph, tmp_path / "g.json.gz")
+    assert load_graph(tmp_path / "g.json.gz") == graph
+    assert graph.can_be_rewritten
+    assert graph.resident_bytes == 4
+    assert graph.uses == ((0,), (0, 1), (1,))
+
+
+def test_the_first_version_is_still_read_and_is_the_same_plans_graph(tmp_path: Path) -> None:
+    ops = [
+        {"name": "make", "target": "t", "after": [], "creates": [0], "touches": []},
+        {"name": "use", "target": "t", "after": [0], "creates": [1], "touches": [0]},
+    ]
+    storages: list[Any] = [{"bytes": 8, "external": True}, {"bytes": 8, "output": True}]
+    first = {"format": "roam-graph/1", "name": "g", "resident_bytes": 12, "storages": storages, "ops": ops}
+    (tmp_path / "g.json").write_text(json.dumps(first))
+    graph = load_graph(tmp_path / "g.json")
+    assert (graph.resident_bytes, graph.storages[0].region, graph.ops[1].reads) == (12, "op", (0,))
+    assert not graph.can_be_rewritten
+    core = [[["t", [], [0], []], ["t", [0], [1], [0]]], [[8, False, True], [8, True, False]]]
+    digest = hashlib.sha256(json.dumps(core, separators=(",", ":")).encode()).hexdigest()
+    with_residents = replace(graph, storages=(*graph.storages, Storage(12, region="resident")))
+    reading = replace(with_residents, ops=(replace(graph.ops[0], reads=(2,), writes=(2,)), graph.ops[1]))
+    assert is_fingerprint(digest, graph)
+    assert is_fingerprint(digest, reading)
+    assert not is_fingerprint(digest, replace(reading, ops=(reading.ops[0], replace(reading.ops[1], reads=()))))
 
 
 def test_the_environment_survives_and_is_no_part_of_the_graph(tmp_path: Path) -> None:

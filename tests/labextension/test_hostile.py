@@ -120,7 +120,7 @@ def test_a_file_that_would_keep_the_page_busy(page: LabPage) -> None:
     """Every storage alive to the end, each below the one before: the worst for a list sorted by offset."""
     count = 150_000
     data = {
-        "format": "roam-plan/1", "graph_sha256": "", "order": list(range(count)), "arena_bytes": count,
+        "format": "roam-plan/2", "graph_sha256": "", "order": list(range(count)), "arena_bytes": count,
         "offsets": {str(index): count - 1 - index for index in range(count)}, "peak_bytes": count,
         "captured_peak_bytes": count, "lower_bound_bytes": 0, "optimal": False, "order_strategy": "",
         "layout_strategy": "",

@@ -65,6 +65,6 @@ def test_no_time_at_all() -> None:
 
 def test_odd_graphs() -> None:
     assert outcome(Graph("empty", (), ())).order == ()
-    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, external=True)), (Op("a", "t", (), (1, 2)),))
+    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, region="op")), (Op("a", "t", (), (1, 2)),))
     assert outcome(unused).lower_bound_bytes == 5
     assert outcome(Graph("bare", (), (Op("a", "t"), Op("b", "t", (0,))))).order == (0, 1)

@@ -99,7 +99,7 @@ def test_it_stops_at_its_time_limit(streams: str, time_limit: float) -> None:
 
 def test_odd_graphs() -> None:
     assert outcome(Graph("empty", (), ())).order == ()
-    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, external=True)), (Op("a", "t", (), (1, 2)),))
+    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, region="op")), (Op("a", "t", (), (1, 2)),))
     assert outcome(unused).lower_bound_bytes == 5
     assert outcome(Graph("bare", (), (Op("a", "t"), Op("b", "t", (0,))))).order == (0, 1)
 

@@ -69,7 +69,7 @@ def updates(count, gradient=4, before=None):
     storages = [Storage(gradient) for _ in range(count)] + [Storage(before or 0)]
     first = Op("first", "first", creates=(count,))
     makers = [Op(f"grad{index}", "mm", after=(0,), creates=(index,)) for index in range(count)]
-    parts = [Op(f"part{index}", "add_", after=(1 + index,), touches=(index,), call=7) for index in range(count)]
+    parts = [Op(f"part{index}", "add_", after=(1 + index,), reads=(index,), call=7) for index in range(count)]
     graph = Graph("updates", tuple(storages), (first, *makers, *parts))
     order = [0]
     for index in range(count):
@@ -105,9 +105,9 @@ def test_what_frees_only_what_it_made_runs_last():
     storages = [*(Storage(1) for _ in each), *(Storage(4) for _ in each), Storage(8)]
     ops = [Op("first", "first", creates=(8,))]
     ops += [Op(f"grad{index}", "mm", after=(0,), creates=(index,)) for index in each]
-    ops += [Op(f"lerp{index}", "lerp_", after=(1 + index,), touches=(index,), call=1) for index in each]
+    ops += [Op(f"lerp{index}", "lerp_", after=(1 + index,), reads=(index,), call=1) for index in each]
     ops += [Op(f"sqrt{index}", "sqrt", after=(5 + index,), creates=(4 + index,), call=2) for index in each]
-    ops += [Op(f"update{index}", "addcdiv_", after=(9 + index,), touches=(4 + index,), call=3) for index in each]
+    ops += [Op(f"update{index}", "addcdiv_", after=(9 + index,), reads=(4 + index,), call=3) for index in each]
     graph = Graph("chains", tuple(storages), tuple(ops))
     order = (0, *(1 + part * 4 + index for index in each for part in range(4)))
     check_order(graph, order)

@@ -28,7 +28,7 @@ def steps(*ops: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]], sizes:
 
 @pytest.mark.parametrize("name", RIVALS)
 def test_odd_graphs(name: str) -> None:
-    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, external=True)), (Op("a", "t", (), (1, 2)),))
+    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, region="op")), (Op("a", "t", (), (1, 2)),))
     bare = Graph("bare", (), (Op("a", "t"), Op("b", "t", (0,)), Op("c", "t")))
     for graph in (unused, bare, *(random_graph(seed, 20, external=True) for seed in range(10))):
         check_order(graph, order_of(name, graph))

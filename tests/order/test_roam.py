@@ -147,7 +147,7 @@ def test_small_graphs_at_the_least_node_limit(graph: Graph) -> None:
         Graph("zero", (Storage(0), Storage(3)), (Op("a", "t", (), (0,)), Op("b", "t", (0,), (), (0,)))),
         Graph(
             "external",
-            (Storage(5, external=True), Storage(3)),
+            (Storage(5, region="op"), Storage(3)),
             (Op("a", "t", (), (0, 1)), Op("b", "t", (0,), (), (0,))),
         ),
         Graph("untouched", (Storage(5), Storage(3)), (Op("a", "t", (), (0,)), Op("b", "t", (), (1,)))),

@@ -19,8 +19,8 @@ def random_graph(seed: int, most_ops: int = 7, external: bool = False) -> Graph:
     ops: list[Op] = []
     for index in range(draw.randint(1, most_ops)):
         after = {before for before in range(index) if draw.random() < 0.25}
-        touches = {storage for storage in range(len(storages)) if draw.random() < 0.3}
-        after |= {creator[storage] for storage in touches}
+        reads = {storage for storage in range(len(storages)) if draw.random() < 0.3}
+        after |= {creator[storage] for storage in reads}
         creates = []
         for _ in range(draw.choice((0, 1, 1, 2))):
             creates.append(len(storages))
@@ -29,10 +29,10 @@ def random_graph(seed: int, most_ops: int = 7, external: bool = False) -> Graph:
                 Storage(
                     draw.choice((0, 1, 10, 64, 100, 500)),
                     output=draw.random() < 0.15,
-                    external=external and draw.random() < 0.4,
+                    region="op" if external and draw.random() < 0.4 else "arena",
                 )
             )
-        ops.append(Op(f"op_{index}", "t", tuple(sorted(after)), tuple(creates), tuple(sorted(touches))))
+        ops.append(Op(f"op_{index}", "t", tuple(sorted(after)), tuple(creates), tuple(sorted(reads))))
     return Graph(f"random_{seed}", tuple(storages), tuple(ops))
 
 

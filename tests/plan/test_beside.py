@@ -17,11 +17,11 @@ MIB = 2**20
 
 
 def test_small_and_kept_results_lie_beside_on_cuda_only():
-    small, large = Storage(SMALL_BYTES, external=True), Storage(SMALL_BYTES + 512, external=True)
+    small, large = Storage(SMALL_BYTES, region="op"), Storage(SMALL_BYTES + 512, region="op")
     assert lies_beside(small, "cuda")
     assert not lies_beside(large, "cuda:1")
     assert lies_beside(replace(large, output=True), "cuda")
-    assert not lies_beside(replace(large, external=False), "cuda")
+    assert not lies_beside(replace(large, region="arena"), "cuda")
     assert not lies_beside(small, "cpu")
 
 
@@ -58,7 +58,7 @@ def test_a_small_piece_behind_goes_along():
 
 def test_results_of_one_op_must_be_told_apart_by_size_and_not_touch():
     def graph(*sizes):
-        storages = [Storage(60 * MIB), *(Storage(size, external=True) for size in sizes)]
+        storages = [Storage(60 * MIB), *(Storage(size, region="op") for size in sizes)]
         ops = [Op("a", "t", (), (0,)), Op("b", "t", (0,), tuple(range(1, len(storages))))]
         return Graph("two", tuple(storages), tuple(ops))
 
@@ -71,7 +71,7 @@ def test_results_of_one_op_must_be_told_apart_by_size_and_not_touch():
 def test_a_small_piece_before_the_next_range_goes_along_early():
     """The second lies a small piece behind the first, and is made while that lives."""
     sizes = (10 * MIB, 5 * MIB, 5 * MIB)
-    storages = [Storage(30 * MIB), *(Storage(size, external=True) for size in sizes)]
+    storages = [Storage(30 * MIB), *(Storage(size, region="op") for size in sizes)]
     ops = [Op("zero", "t", (), (0,)), Op("first", "t", (0,), (1,)), Op("second", "t", (1,), (2,), (1,))]
     ops += [Op("far", "t", (2,), (3,), (1, 2))]
     graph = Graph("piece", tuple(storages), tuple(ops))
@@ -81,7 +81,7 @@ def test_a_small_piece_before_the_next_range_goes_along_early():
 
 def test_an_arena_begins_with_an_empty_piece_where_more_can_be_lent_then():
     """Something small lies at the beginning, close behind it what an op allocates."""
-    storages = (Storage(64), Storage(9 * MIB, external=True), Storage(10 * MIB))
+    storages = (Storage(64), Storage(9 * MIB, region="op"), Storage(10 * MIB))
     ops = [Op("small", "t", (), (0,)), Op("large", "t", (0,), (1,), (0,)), Op("end", "t", (1,), (), (0, 1))]
     ops += [Op("other", "t", (2,), (2,))]
     graph = Graph("front", storages, tuple(ops))

@@ -24,7 +24,7 @@ def two_phases(first: int, second: int) -> Graph:
         (Storage(first), Storage(second, output=True)),
         (
             Op("forward", product, creates=(0,), phase="forward"),
-            Op("look", "aten.view.default", after=(0,), touches=(0,), phase="forward"),
+            Op("look", "aten.view.default", after=(0,), reads=(0,), phase="forward"),
             Op("backward", product, after=(1,), creates=(1,), phase="backward"),
         ),
     )
@@ -95,13 +95,13 @@ def test_a_point_of_a_profile() -> None:
 
 def beside_and_lent(first: int, second: int) -> tuple[Profile, Plan]:
     """A result of the arena's own, one that an op allocates itself, and a small one of another op."""
-    own = (Storage(first, external=True), Storage(second, external=True))
+    own = (Storage(first, region="op"), Storage(second, region="op"))
     storages = (Storage(20 * MIB), *own, Storage(1, output=True))
     ops = (
         Op("place", "aten.mm.default", creates=(0,), phase="forward"),
         Op("own", "t", after=(0,), creates=(1,), phase="forward"),
-        Op("small", "t", after=(1,), creates=(2,), touches=(0,), phase="forward"),
-        Op("end", "t", after=(2,), creates=(3,), touches=(1, 2), phase="forward"),
+        Op("small", "t", after=(1,), creates=(2,), reads=(0,), phase="forward"),
+        Op("end", "t", after=(2,), creates=(3,), reads=(1, 2), phase="forward"),
     )
     graph = Graph("beside", storages, ops)
     run = TrainingRun(graph, {"parameter": (3 * MIB, 512)}, workspace_bytes=32 * MIB)

@@ -1,4 +1,4 @@
-"""roam-plan/1: a plan survives its file; no claim in a file is believed."""
+"""roam-plan/2: a plan survives its file; no claim in a file is believed."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_a_plan_for_another_graph_is_refused() -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "format": ({"format": "roam-graph/1"}, "format is 'roam-graph/1', not 'roam-plan/1'"),
-    "format deep": ({"format": [[]]}, "format is a list of 1, not 'roam-plan/1'"),
+    "format": ({"format": "roam-graph/1"}, "format is 'roam-graph/1', not 'roam-plan/2'"),
+    "format deep": ({"format": [[]]}, "format is a list of 1, not 'roam-plan/2'"),
     "order short": ({"order": [0, 1]}, "not a permutation of the graph's 8 ops"),
     "order twice": ({"order": [0] * 8}, "order is not a permutation of 0..7"),
     "order illegal": ({"order": [7, 6, 5, 4, 3, 2, 1, 0]}, "runs before op 0, which it must follow"),

@@ -123,7 +123,7 @@ def test_a_budget_too_small_says_the_least_known() -> None:
     assert make_plan(pumpkin(), budget=plan.arena_bytes) == plan
     with pytest.raises(InfeasibleError) as caught:
         make_plan(pumpkin(), budget=plan.arena_bytes - 1)
-    for wording in ("pumpkin", f"{plan.arena_bytes - 1} bytes is too small", f"{plan.arena_bytes} bytes"):
+    for wording in ("pumpkin", f"{plan.arena_bytes - 1} bytes are too few", f"{plan.arena_bytes} bytes"):
         assert wording in str(caught.value)
     assert f"no order needs less than {plan.lower_bound_bytes}" in str(caught.value)
     assert caught.value.exit_status == 1

@@ -64,7 +64,7 @@ def training_step(blocks: int, unit: int = 64 * 1024) -> Graph:
         gradients += weights
     for gradient in gradients:
         _update(out, gradient)
-    return Graph(f"training_step_{blocks}", tuple(out.storages), tuple(out.ops), resident_bytes=unit)
+    return Graph(f"training_step_{blocks}", tuple(out.storages), tuple(out.ops), unlisted_resident_bytes=unit)
 
 
 def _update(out: _Writer, weight: int) -> None:

@@ -29,7 +29,7 @@ def branches() -> Graph:
         Op("narrow_b", "aten.sum.default", (2,), (4,), (2,)),
         Op("join", "aten.add.Tensor", (3, 4), (5,), (3, 4)),
     )
-    return Graph("branches", storages, ops, resident_bytes=10 * KIB)
+    return Graph("branches", storages, ops, unlisted_resident_bytes=10 * KIB)
 
 
 def eager_branches() -> Graph:

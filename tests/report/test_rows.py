@@ -57,7 +57,7 @@ def test_the_users_allocator_settings_decide(monkeypatch):
     assert row.note.endswith(
         "The allocator's setting backend:cudaMallocAsync is not simulated; take it out to compare."
     )
-    big = dataclasses.replace(branches(), resident_bytes=11 * 2**20)
+    big = dataclasses.replace(branches(), unlisted_resident_bytes=11 * 2**20)
     assert said.reservation(make_plan(big)).reserved == 22 * 2**20  # a page of 20 MiB, one of 2 MiB
     monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF")
     assert said.reservation(make_plan(big)).reserved == 14 * 2**20

@@ -71,11 +71,11 @@ def test_conjugate_and_negative_views():
 def test_the_arena_ends_where_nothing_more_is_placed_in_it():
     graph = Graph(
         "three",
-        (Storage(100), Storage(1000, external=True), Storage(0)),
-        (Op("a", "t", creates=(0,)), Op("b", "t", after=(0,), creates=(1, 2), touches=(0,))),
+        (Storage(100), Storage(1000, region="op"), Storage(0)),
+        (Op("a", "t", creates=(0,)), Op("b", "t", after=(0,), creates=(1, 2), reads=(0,))),
     )
     plan = make_plan(graph)
     assert top_of(graph, plan.offsets) == plan.offsets[0] + 100
     assert plan.arena_bytes >= 1100
-    nothing = Graph("none", (Storage(8, external=True),), (Op("a", "t", creates=(0,)),))
+    nothing = Graph("none", (Storage(8, region="op"),), (Op("a", "t", creates=(0,)),))
     assert top_of(nothing, make_plan(nothing).offsets) == 0

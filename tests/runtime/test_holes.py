@@ -71,10 +71,10 @@ def chain(*storages):
 
 def test_which_ops_are_told():
     graph = chain(
-        Storage(4 * TOLD_BYTES, external=True),
+        Storage(4 * TOLD_BYTES, region="op"),
         Storage(8 * TOLD_BYTES),  # in the arena: not malloc's
-        Storage(TOLD_BYTES - 1, external=True),
-        Storage(2 * TOLD_BYTES, external=True),
+        Storage(TOLD_BYTES - 1, region="op"),
+        Storage(2 * TOLD_BYTES, region="op"),
     )
     large_plan = 10**9
     assert requests(graph, captured_order(graph), {}, 8 * TOLD_BYTES, large_plan) == {
@@ -84,7 +84,7 @@ def test_which_ops_are_told():
 
 
 def test_a_part_is_given_up_only_where_the_plan_would_be_passed():
-    graph = chain(Storage(8 * MIB), Storage(8 * MIB), Storage(8 * MIB, external=True), Storage(8 * MIB))
+    graph = chain(Storage(8 * MIB), Storage(8 * MIB), Storage(8 * MIB, region="op"), Storage(8 * MIB))
     offsets = {0: 0, 1: 8 * MIB, 2: 0, 3: 8 * MIB}
     found = requests(graph, captured_order(graph), {**offsets, 3: 8 * MIB}, 16 * MIB, 16 * MIB)
     assert found == {2: Request(8 * MIB, 0, 8 * MIB, ((0, 8 * MIB),))}

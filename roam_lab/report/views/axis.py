@@ -70,7 +70,7 @@ def axis(graph: Graph, order: Sequence[int], clock: Clock = "auto") -> Axis:
 
 def _moved_bytes(graph: Graph) -> NDArray[np.int64]:
     sizes = [storage.bytes for storage in graph.storages]
-    return np.array([sum(sizes[storage] for storage in {*op.creates, *op.touches}) for op in graph.ops], np.int64)
+    return np.array([sum(sizes[storage] for storage in uses) for uses in graph.uses], np.int64)
 
 
 def _edges(widths: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -22,9 +22,9 @@ def step() -> Graph:
         ),
         (
             Op("product", "aten.mm.default", creates=(0,), phase="forward"),
-            Op("gradient", "aten.mm.default", after=(0,), creates=(1,), touches=(0,), phase="backward"),
-            Op("root", "aten.sqrt.default", after=(1,), creates=(2,), touches=(1,), phase="update"),
-            Op("write", "aten.copy_.default", after=(2,), touches=(2,), phase="update"),
+            Op("gradient", "aten.mm.default", after=(0,), creates=(1,), reads=(0,), phase="backward"),
+            Op("root", "aten.sqrt.default", after=(1,), creates=(2,), reads=(1,), phase="update"),
+            Op("write", "aten.copy_.default", after=(2,), reads=(2,), phase="update"),
         ),
     )
 

@@ -140,7 +140,7 @@ def pumpkin(seed: int, chains: int = 10, count: int = 300, shared: bool = True) 
             op.target,
             op.after,
             op.creates + ((extra,) if number == source else ()),
-            op.touches + ((extra,) if source in op.after else ()),
+            op.reads + ((extra,) if source in op.after else ()),
         )
         for number, op in enumerate(graph.ops)
     ]

@@ -30,7 +30,7 @@ def in_turn(first: Graph, second: Graph) -> Graph:
     for op in second.ops:
         after = (gate, *(other + gate + 1 for other in op.after))
         ops.append(replace(op, after=after, creates=tuple(s + offset for s in op.creates),
-                           touches=tuple(s + offset for s in op.touches)))  # fmt: skip
+                           reads=tuple(s + offset for s in op.touches)))  # fmt: skip
     return Graph(f"{first.name}_then_{second.name}", (*storages, *second.storages), tuple(ops))
 
 

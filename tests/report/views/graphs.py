@@ -55,13 +55,14 @@ def blocks(count: int, width: int = 4, name: str = "blocks", hostile: bool = Fal
             gradients.append(last)
     for gradient in gradients:
         add("aten.add_.Tensor", "update", "", 3 * KIB, "temporary", [gradient], [gradient])
-    return Graph(name, tuple(storages), tuple(ops), resident_bytes=100 * KIB)
+    return Graph(name, tuple(storages), tuple(ops), unlisted_resident_bytes=100 * KIB)
 
 
 def bare_of_places(graph: Graph) -> Graph:
     """The same without phases, modules, sources and kinds, as graphs of other tools are."""
-    ops = tuple(Op(op.name, op.target, op.after, op.creates, op.touches) for op in graph.ops)
-    return Graph(graph.name, tuple(Storage(s.bytes, s.output) for s in graph.storages), ops, graph.resident_bytes)
+    ops = tuple(Op(op.name, op.target, op.after, op.creates, op.reads) for op in graph.ops)
+    storages = tuple(Storage(storage.bytes, storage.output) for storage in graph.storages)
+    return Graph(graph.name, storages, ops, graph.unlisted_resident_bytes)
 
 
 def scalars(count: int) -> Graph:

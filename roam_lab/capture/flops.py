@@ -1,0 +1,25 @@
+"""Floating-point operations of an op, as torch's own counter knows them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.fx import Node
+from torch.utils.flop_counter import flop_registry
+
+from roam_lab.capture.torch_internals import OpOverload, pytree
+
+
+def flops_of(node: Node) -> int | None:
+    """Multiplications and additions of a matrix product, convolution or attention; None for other ops."""
+    target = node.target
+    if not isinstance(target, OpOverload) or target.overloadpacket not in flop_registry:
+        return None
+
+    def fake(value: Any) -> Any:
+        return value.meta.get("val") if isinstance(value, Node) else value
+
+    args, kwargs = pytree.tree_map(fake, (node.args, dict(node.kwargs)))
+    with torch.no_grad():
+        return int(flop_registry[target.overloadpacket](*args, **kwargs, out_val=node.meta["val"]))

@@ -1,0 +1,151 @@
+"""Ops that work row by row: what a run of a few rows at a time, and a run in place, may be made of."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.fx import Node
+
+from roam_lab.capture.nodes import ELSEWHERE, storage_key, tensors_of
+from roam_lab.capture.torch_internals import OpOverload, pytree
+from roam_lab.capture.writers import find_writer
+
+aten = torch.ops.aten
+
+_OVER_LAST = {
+    aten._softmax.default: 1,
+    aten._log_softmax.default: 1,
+    aten._safe_softmax.default: 1,
+    aten._softmax_backward_data.default: 2,
+    aten._log_softmax_backward_data.default: 2,
+}
+"""Ops over one dimension -> which argument names it."""
+_LOSSES = {aten.nll_loss_backward.default}
+_NORMS = {aten.native_layer_norm.default}
+_IN_PLACE_THOUGH_BY_HAND = {*_OVER_LAST, aten.relu.default}
+"""Not pointwise by their tag, or with a writer made by hand, and yet safe to write over what they read."""
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowWise:
+    """An op as `rows` independent rows. `forms`: argument -> shape in which it is given, the first dimension as many
+    rows as are run; `whole`: argument that each row reads all of -> shape in which it is given. `results`: likewise of
+    each result. `arguments`: place -> what is given there instead, because there are fewer dimensions.
+    """
+
+    rows: int
+    forms: Mapping[Node, Shape]
+    whole: Mapping[Node, Shape]
+    results: tuple[Shape, ...]
+    arguments: Mapping[int, Any]
+
+
+def row_wise(node: Node) -> RowWise | None:
+    """How an op that writes its results to given places works row by row on plain contiguous tensors; None where it
+    does not."""
+    target, results = node.target, tensors_of(node)
+    if not isinstance(target, OpOverload) or ELSEWHERE in node.meta or not results:
+        return None
+    if not target._schema.is_mutable and (find_writer(node) is None or not all(map(_plain, results))):
+        return None
+    shape = tuple(results[0].shape)
+    arguments: dict[int, Any] = {}
+    if target in _OVER_LAST:
+        place = _OVER_LAST[target]
+        if len(shape) < 2 or node.args[place] not in (-1, len(shape) - 1):
+            return None
+        lead, arguments = shape[:-1], {place: 1}
+    elif target in _LOSSES:
+        lead = shape[:1]
+        if len(shape) != 2:
+            return None
+    elif target in _NORMS:
+        lead = shape[:-1]
+        if list(node.args[1]) != list(shape[-1:]):  # type: ignore[arg-type]
+            return None
+    elif torch.Tag.pointwise in target.tags and len(results) == 1 and _plain(results[0]):
+        lead = shape[:-1] if len(shape) > 1 else shape
+    else:
+        return None
+    rows, tail = math.prod(lead), shape[len(lead) :]
+    if rows < 2 or not math.prod(tail):
+        return None
+    forms: dict[Node, Shape] = {}
+    whole: dict[Node, Shape] = {}
+    for given in _given(node):
+        tensor = tensors_of(given)[0]
+        if not _plain(tensor):
+            return None
+        own = tuple(tensor.shape)
+        if own == shape:
+            forms[given] = (rows, *tail)
+        elif own in (lead, (*lead, 1)):
+            forms[given] = (rows, *own[len(lead) :])
+        elif tensor.numel() == 1:
+            whole[given] = (1,) if own else ()
+        elif tail and tensor.numel() == math.prod(own[-1:]) and own[-1] in tail:
+            whole[given] = own[-1:]
+        else:
+            return None
+    made = tuple((rows, *(math.prod(result.shape[len(lead) :]) for _ in tail)) for result in results)
+    return RowWise(rows, forms, whole, made, arguments)
+
+
+def rows_of(node: Node) -> int | None:
+    """How many independent rows an op has; None where it does not work row by row."""
+    found = row_wise(node)
+    return None if found is None else found.rows
+
+
+def reuse_of(node: Node) -> Iterator[tuple[int, int]]:
+    """Pairs (created, read) of storages by key: an op's result may be written over what it read there.
+
+    Both are one tensor of one form that fills its storage, and the op reads each entry, or each row, before it writes
+    there, which holds for pointwise ops and softmax with a native `out=`.
+    """
+    target, results = node.target, tensors_of(node)
+    if len(results) != 1 or not isinstance(target, OpOverload) or target._schema.is_mutable:
+        return
+    writer = find_writer(node)
+    if writer is None or writer.function is None:
+        return
+    pointwise = torch.Tag.pointwise in target.tags and bool(writer.names)
+    if not (pointwise or target in _IN_PLACE_THOUGH_BY_HAND) or (target in _OVER_LAST and row_wise(node) is None):
+        return
+    result = results[0]
+    if not fills_its_storage(result):
+        return
+    for given in _given(node):
+        tensor = tensors_of(given)[0]
+        alike = (tensor.shape, tensor.stride(), tensor.dtype) == (result.shape, result.stride(), result.dtype)
+        if alike and fills_its_storage(tensor) and storage_key(tensor) != storage_key(result):
+            yield storage_key(result), storage_key(tensor)
+
+
+def _given(node: Node) -> Iterator[Node]:
+    """The arguments that are one tensor each, each once."""
+    leaves = pytree.arg_tree_leaves(*node.args, **node.kwargs)
+    for leaf in dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, Node)):
+        if len(tensors_of(leaf)) == 1:
+            yield leaf
+
+
+def _plain(tensor: torch.Tensor) -> bool:
+    return tensor.is_contiguous() and not tensor.is_conj() and not tensor.is_neg()
+
+
+def fills_its_storage(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is all of its storage, each entry once."""
+    dense = 1
+    for step, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1 and step != dense:
+            return False
+        dense *= size
+    whole = dense * tensor.element_size() == tensor.untyped_storage().nbytes()
+    return whole and tensor.storage_offset() == 0

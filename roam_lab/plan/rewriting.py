@@ -1,0 +1,164 @@
+"""A graph rewritten to fit a budget, or an extra time, ordered and laid out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from roam_lab.errors import InfeasibleError
+from roam_lab.ir import Graph, Layout, Order, Rewritten, captured_order, check_rewritten, live_peak
+from roam_lab.ir.roofline import GPUS, with_roofline
+from roam_lab.order.bound import lower_bound
+from roam_lab.plan.plan import Plan, Rewrite
+from roam_lab.plan.planner import lay_out
+from roam_lab.registry import Strategy, find
+from roam_lab.rewrite.frontier import found
+from roam_lab.rewrite.kinds import checked_kinds
+from roam_lab.rewrite.points import Goals, Point
+
+CLOSE = 1.004
+"""A layout that takes at most that many times the live peak is not improved further."""
+MOST_EXTRA_TIME = 2.0
+"""A fraction of the step's time: the least memory is looked for with as much more."""
+UNTIMED = "a100"
+"""Whose rates tell what the ops of a graph without times cost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A rewriting with its order, live peak (bytes) and layout."""
+
+    rewritten: Rewritten
+    order: Order
+    peak_bytes: int
+    layout: Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Placing:
+    """How to lay out what was rewritten."""
+
+    layout: Strategy
+    parameters: Mapping[str, Any]
+    alignment: int = 64
+    device: str = "cpu"
+
+    def place(self, rewritten: Rewritten) -> Placed:
+        """In the order in which its ops stand, which is the one that its peak was planned for."""
+        graph = rewritten.graph
+        order = captured_order(graph)
+        peak = live_peak(graph, order).bytes
+        declared = {parameter.name for parameter in self.layout.parameters}
+        enough = {"capacity": int(peak * CLOSE)} if "capacity" in declared else {}
+        placed = lay_out(graph, order, self.layout, {**self.parameters, **enough}, self.alignment, self.device)
+        return Placed(rewritten, order, peak, placed)
+
+
+def place(rewritten: Rewritten, layout: str = "auto", alignment: int = 64, device: str = "cpu") -> Placed:
+    """Lay out `rewritten` by the layout strategy of that name."""
+    strategy = find("layout", layout)
+    return Placing(strategy, strategy.accept({}), alignment, device).place(rewritten)
+
+
+def rewritten_plan(
+    graph: Graph,
+    plan: Plan,
+    placing: Placing,
+    *,
+    budget: int | None,
+    extra_time: float | None,
+    kinds: Collection[str],
+    strategy: str,
+    parameters: Mapping[str, Any],
+) -> Plan:
+    """`plan`, of `graph`, rewritten in these kinds: the fastest known whose arena and resident bytes together are at
+    most `budget`; without one, the smallest arena known that adds at most `extra_time` (`plan` itself if none is
+    smaller).
+
+    Ops without times are costed by the rates of UNTIMED, which the plan notes. Raises InfeasibleError with the least
+    that is known to do; FormatError for a roam-graph/1.
+    """
+    began = time.perf_counter()
+    timed = graph if any(op.time_us for op in graph.ops) else with_roofline(graph, GPUS[UNTIMED])
+    if budget is None:
+        goals = Goals((extra_time or 0.0,), kinds=checked_kinds(kinds))
+        point = found(timed, goals, strategy, parameters).at_most(extra_time or 0.0)
+        placed = None if point is None else placing.place(point.rewritten())
+        if point is None or placed is None or placed.layout.arena_bytes >= plan.arena_bytes:
+            return plan
+    else:
+        point, placed = _within(timed, placing, budget, extra_time, kinds, strategy, parameters)
+    check_rewritten(timed, placed.rewritten, placed.order)
+    proof = lower_bound(placed.rewritten.graph, placed.order)
+    return replace(
+        plan,
+        order=placed.order,
+        offsets=dict(placed.layout.offsets),
+        arena_bytes=placed.layout.arena_bytes,
+        peak_bytes=placed.peak_bytes,
+        lower_bound_bytes=proof.bytes,
+        optimal=proof.bytes == placed.peak_bytes,
+        status="optimal" if proof.bytes == placed.peak_bytes else "feasible",
+        certificate=proof,
+        order_strategy="captured",
+        seconds=plan.seconds + time.perf_counter() - began,
+        environment={**plan.environment, "times": timed.times or "of the graph"},
+        graph=placed.rewritten.graph,
+        rewrites=rewrites_of(placed.rewritten),
+        origins=placed.rewritten.origins,
+        rewrite_strategy=strategy,
+        extra_time=point.extra_time,
+        tasks=None,
+    )
+
+
+def _within(
+    graph: Graph,
+    placing: Placing,
+    budget: int,
+    extra_time: float | None,
+    kinds: Collection[str],
+    strategy: str,
+    parameters: Mapping[str, Any],
+) -> tuple[Point, Placed]:
+    """The fastest point known whose arena leaves room for what is resident, laid out."""
+    room = budget - graph.resident_bytes
+    known = found(graph, Goals(budgets=(max(room, 0),), kinds=checked_kinds(kinds)), strategy, parameters)
+    for point in known.points:
+        if point.peak_bytes > room:
+            continue
+        placed = placing.place(point.rewritten())
+        if placed.layout.arena_bytes > room:
+            continue
+        if extra_time is not None and point.extra_time > extra_time + 1e-9:
+            raise InfeasibleError(
+                f"{graph.name}: to fit {budget} bytes takes {point.extra_time:.1%} more time, the least known; "
+                f"allow more than {extra_time:.1%}, or raise the budget"
+            )
+        return point, placed
+    least = found(graph, Goals((MOST_EXTRA_TIME,), kinds=checked_kinds(kinds)), strategy, parameters).points[-1]
+    whole = graph.resident_bytes + placing.place(least.rewritten()).layout.arena_bytes
+    raise InfeasibleError(
+        f"{graph.name}: {budget} bytes are too few for the whole step: the least known to do is {whole} bytes "
+        f"({graph.resident_bytes} of them resident), at {least.extra_time:.1%} more time; raise the budget, or make "
+        "the batch smaller"
+    )
+
+
+def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
+    """What was done, op by op."""
+    made: list[Rewrite] = []
+    seen: set[int] = set()
+    for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
+        if origin.copies is not None:
+            made.append(Rewrite("offload", index))
+        if len(origin.ops) > 1:
+            made.append(Rewrite("fuse", index))
+        if any(place is not None and place not in op.creates for place in origin.results):
+            made.append(Rewrite("in_place", index))
+        if seen.intersection(origin.ops):
+            made.append(Rewrite("recompute", index))
+        seen.update(origin.ops)
+    return tuple(made)

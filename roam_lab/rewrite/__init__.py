@@ -1,0 +1,1 @@
+"""Rewriting: in place, fused, recomputed. One strategy a file, pure Graph -> Rewritten, on flat arrays of the graph."""

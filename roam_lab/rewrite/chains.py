@@ -1,0 +1,60 @@
+"""Chains of ops that can run a few rows at a time: each becomes one instruction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from roam_lab.ir.graph import Graph
+
+SMALL_BYTES = 2**20
+"""An op that allocates no more may be moved before a chain that it stands in the way of."""
+
+
+def elements(graph: Graph, storage: int) -> int:
+    """Of a storage; its bytes where the shape is not known."""
+    shape = graph.storages[storage].shape
+    return graph.storages[storage].bytes if shape is None else prod(shape)
+
+
+def chain_classes(graph: Graph) -> list[tuple[int, int] | None]:
+    """For each op (rows, elements of its largest result), or None where it cannot be a part of a chain.
+
+    Ops of one class can be fused: what passes between them has as many elements as each one's result, so it is read
+    row by row. What an op changes in place must be of that size, too: a small input may be read as a whole.
+    """
+    classes: list[tuple[int, int] | None] = []
+    for op in graph.ops:
+        sizes = [elements(graph, storage) for storage in (*op.creates, *op.writes)]
+        fusible = op.rows is not None and not op.random and (op.pure or bool(op.writes)) and bool(sizes)
+        if fusible and all(elements(graph, storage) == max(sizes) for storage in op.writes):
+            classes.append((op.rows or 0, max(sizes)))
+        else:
+            classes.append(None)
+    return classes
+
+
+def instructions(graph: Graph, order: Sequence[int], classes: Sequence[tuple[int, int] | None]) -> list[list[int]]:
+    """The ops of `order` in groups that run as one: connected runs of one class, small independent ops before them."""
+    done: list[list[int]] = []
+    chain: list[int] = []
+    arena: set[int] = set()
+    for op in order:
+        info = graph.ops[op]
+        planned = {s for s in (*info.creates, *info.touches) if not graph.storages[s].always_there}
+        if chain:
+            same = classes[op] is not None and classes[op] == classes[chain[0]]
+            if same and (not arena or not planned or arena & planned):
+                chain.append(op)
+                arena |= planned
+                continue
+            small = sum(graph.storages[s].bytes for s in info.creates) <= SMALL_BYTES
+            if small and not set(info.after) & set(chain) and not arena & planned:
+                done.append([op])
+                continue
+            done.append(chain)
+        chain, arena = [op], planned
+        if classes[op] is None:
+            done.append(chain)
+            chain = []
+    return [*done, chain] if chain else done

@@ -1,0 +1,139 @@
+"""A state written out as a graph: copies, fused ops and storages that change hands, in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.errors import InfeasibleError
+from roam_lab.ir.graph import Graph, Op, Storage
+from roam_lab.ir.rewritten import Origin, Rewritten
+from roam_lab.rewrite.dependences import Dependences
+from roam_lab.rewrite.evaluate import evaluate
+from roam_lab.rewrite.tape import Problem
+from roam_lab.rewrite.trace import Trace, new_trace
+
+FUSED = "roam::fused"
+"""Target of ops that run several ops a few rows at a time."""
+
+
+def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None) -> Rewritten:
+    """The rewritten graph of `state`. Its live peak in running order and its time are what `evaluate` says.
+
+    Raises InfeasibleError where the state cannot be run.
+    """
+    trace = new_trace(problem) if trace is None else trace
+    if not evaluate(problem, state, trace).possible:
+        raise InfeasibleError(f"{problem.graph.name}: a copy would find other values than its op; keep more")
+    return _Expansion(problem, trace).rewritten()
+
+
+class _Expansion:
+    """Items become ops, instances become storages."""
+
+    def __init__(self, problem: Problem, trace: Trace) -> None:
+        self.graph: Graph = problem.graph
+        self.order = problem.order
+        self.trace = trace
+        self.storages: list[Storage] = list(self.graph.storages)
+        self.place: dict[int, int] = {}  # instance -> storage
+        self.named: set[int] = set()
+        self.runs = [0] * len(self.graph.ops)
+        self.dependences = Dependences(self.graph)
+
+    def rewritten(self) -> Rewritten:
+        """Item after item."""
+        made = [self._item(item) for item in range(int(self.trace.found[0]))]
+        graph = replace(self.graph, storages=tuple(self.storages), ops=tuple(op for op, _ in made))
+        return Rewritten(graph, tuple(origin for _, origin in made))
+
+    def _storage_of(self, instance: int) -> int:
+        """The storage that an instance lies in: its own number for the first, a new one for copies."""
+        if instance not in self.place:
+            taken, storage = int(self.trace.place_of[instance]), int(self.trace.instance_storage[instance])
+            if taken >= 0:
+                storage = self._storage_of(taken)
+            elif storage in self.named:
+                storage = self._new(replace(self.graph.storages[storage], output=False))
+            else:
+                self.named.add(storage)
+            self.place[instance] = storage
+        return self.place[instance]
+
+    def _new(self, storage: Storage) -> int:
+        self.storages.append(storage)
+        return len(self.storages) - 1
+
+    def _item(self, item: int) -> tuple[Op, Origin]:
+        trace = self.trace
+        origins = [self.order[op] for op in _part(trace.ops_at, trace.ops, item)]
+        found = {
+            int(trace.instance_storage[instance]): self._storage_of(instance)
+            for instance in _part(trace.reads_at, trace.reads, item)
+        }
+        made: dict[int, int] = {}
+        in_place: list[int] = []
+        created: list[int] = []
+        for instance in _part(trace.makes_at, trace.makes, item):
+            place = self._storage_of(instance)
+            made[int(trace.instance_storage[instance])] = place
+            (created if trace.place_of[instance] < 0 else in_place).append(place)
+        reads: list[int | None] = []
+        results: list[int | None] = []
+        writes: list[int | None] = []
+        changed: set[int] = set()
+        for index in origins:
+            op = self.graph.ops[index]
+            for storage in op.reads:
+                there = found.get(storage, storage if self.graph.storages[storage].always_there else None)
+                reads.append(None if storage in changed else there)
+            for storage in op.creates:
+                always = self.graph.storages[storage].always_there
+                results.append(storage if always else made.get(storage))
+                created += [storage] if always else []
+            for storage in op.writes:
+                always = self.graph.storages[storage].always_there
+                writes.append(storage if always else found.get(storage, made.get(storage)))
+                changed.add(storage)
+        if trace.scratch[item]:
+            created.append(self._new(Storage(int(trace.scratch[item]), kind="scratch")))
+        origin = Origin(tuple(origins), tuple(reads), tuple(results), tuple(writes))
+        changes = dict.fromkeys([*(place for place in writes if place is not None), *in_place])
+        op = replace(
+            self._named(origins),
+            after=self.dependences.of(origins, reads, [*changes], created),
+            creates=tuple(created),
+            reads=tuple(dict.fromkeys(place for place in reads if place is not None)),
+            writes=tuple(place for place in changes if place not in created),
+            time_us=float(trace.item_us[item]),
+            reuse=(),
+        )
+        return replace(op, pure=bool(op.pure and not op.writes)), origin
+
+    def _named(self, origins: Sequence[int]) -> Op:
+        """What the op that does all of `origins` is called, and what else there is to say of it."""
+        parts = [self.graph.ops[index] for index in origins]
+        copies = max(self.runs[index] for index in origins)
+        for index in origins:
+            self.runs[index] += 1
+        last = parts[-1]
+        suffix = f"_copy{copies}" if copies else ""
+        if len(parts) == 1:
+            return replace(last, name=last.name + suffix, call=None if copies else last.call)
+        flops = [op.flops for op in parts if op.flops is not None]
+        return replace(
+            last,
+            name=f"fused_{parts[0].name}_to_{last.name}{suffix}",
+            target=FUSED,
+            flops=sum(flops) if flops else None,
+            pure=all(op.pure for op in parts),
+            pointwise=None,
+            call=None,
+        )
+
+
+def _part(at: NDArray[np.int32], values: NDArray[np.int32], index: int) -> list[int]:
+    return [int(value) for value in values[at[index] : at[index + 1]]]

@@ -1,0 +1,82 @@
+"""Memory against time: what a graph can be rewritten into."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from roam_lab.errors import InfeasibleError
+from roam_lab.ir.graph import Graph
+from roam_lab.registry import find
+from roam_lab.rewrite.kinds import KINDS, check_graph, checked_kinds
+from roam_lab.rewrite.points import Found, Goals, Point, undominated
+
+EXTRA_TIMES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.33)
+"""Where a frontier has points at least, if it has that many."""
+
+
+def found(
+    graph: Graph,
+    goals: Goals,
+    strategy: str = "auto",
+    parameters: Mapping[str, Any] | None = None,
+) -> Found:
+    """All that `strategy` finds for the goals, the graph itself and what is free included, none dominated.
+
+    Raises FormatError for a roam-graph/1, UnknownStrategyError, ParameterError.
+    """
+    check_graph(graph)
+    asked = find("rewrite", strategy)
+    values = asked.accept(parameters or {})
+    known: Found = asked.function(graph, goals, **values)
+    if strategy == "none":
+        return known
+    others = [find("rewrite", name).function(graph, goals).points for name in ("none", "free") if name != strategy]
+    return Found(undominated(point for points in (known.points, *others) for point in points), known.bounds)
+
+
+def frontier(
+    graph: Graph, points: int = 12, *, kinds: Iterable[str] = KINDS, strategy: str = "auto", **parameters: Any
+) -> tuple[Point, ...]:
+    """At most `points` points by ascending extra time, none dominated: from what is free to the least memory known."""
+    times = _spread(points)
+    known = found(graph, Goals(times, kinds=checked_kinds(kinds)), strategy, parameters)
+    chosen = {id(point): point for extra in times if (point := known.at_most(extra)) is not None}
+    chosen[id(known.points[-1])] = known.points[-1]
+    return undominated(chosen.values())[:points] if len(chosen) <= points else undominated(chosen.values())[-points:]
+
+
+def at_most(
+    graph: Graph, extra_time: float, *, kinds: Iterable[str] = KINDS, strategy: str = "auto", **parameters: Any
+) -> Point:
+    """The rewriting of least live peak known that adds at most `extra_time` (a fraction of the graph's time)."""
+    point = found(graph, Goals((extra_time,), kinds=checked_kinds(kinds)), strategy, parameters).at_most(extra_time)
+    if point is None:
+        raise InfeasibleError(f"{graph.name}: nothing is known that adds at most {extra_time:.1%} of time; allow more")
+    return point
+
+
+def within(
+    graph: Graph, budget: int, *, kinds: Iterable[str] = KINDS, strategy: str = "auto", **parameters: Any
+) -> Point:
+    """The fastest rewriting known whose live peak is at most `budget` bytes.
+
+    Raises InfeasibleError naming the least that is known to do, and what it costs.
+    """
+    known = found(graph, Goals(budgets=(budget,), kinds=checked_kinds(kinds)), strategy, parameters)
+    point = known.within(budget)
+    if point is None:
+        least = known.points[-1]
+        raise InfeasibleError(
+            f"{graph.name}: {budget} bytes are too few: the least known to do is {least.peak_bytes} bytes, at "
+            f"{least.extra_time:.1%} more time; raise the budget"
+        )
+    return point
+
+
+def _spread(points: int) -> tuple[float, ...]:
+    """That many extra times, closest together where the curve is steepest."""
+    if points <= len(EXTRA_TIMES):
+        return EXTRA_TIMES[:points]
+    more = [0.03, 0.07, 0.12, 0.4, 0.01, 0.18, 0.29]
+    return tuple(sorted({*EXTRA_TIMES, *more[: points - 1 - len(EXTRA_TIMES)]}))

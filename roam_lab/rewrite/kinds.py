@@ -1,0 +1,30 @@
+"""Which kinds of rewriting there are, and which graphs can be rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from roam_lab.errors import FormatError, ParameterError
+from roam_lab.ir.graph import Graph
+
+KINDS = ("in_place", "fuse", "recompute")
+FREE = ("in_place", "fuse")
+"""Those that cost no time."""
+
+
+def checked_kinds(kinds: Iterable[str]) -> frozenset[str]:
+    """`kinds` as a set. Raises ParameterError naming the first unknown one."""
+    known = frozenset(kinds)
+    for kind in sorted(known.difference(KINDS)):
+        raise ParameterError(f"there is no rewriting of kind {kind!r}; choose some of {', '.join(KINDS)}")
+    return known
+
+
+def check_graph(graph: Graph) -> None:
+    """Raise FormatError if the graph does not say what its ops read, write and repeat (roam-graph/1)."""
+    if not graph.can_be_rewritten:
+        op = next(index for index, op in enumerate(graph.ops) if op.pure is None)
+        raise FormatError(
+            f"{graph.name}: op {op} ({graph.ops[op].name}) does not say whether it is pure, so nothing can be "
+            "rewritten (a roam-graph/1 can only be ordered and laid out); capture the step again"
+        )

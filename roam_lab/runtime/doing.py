@@ -1,0 +1,57 @@
+"""What an op of a rewritten graph does, in terms of the captured step: its traced nodes, and where its storages are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from torch.fx import Node
+
+from roam_lab.capture import Captured
+from roam_lab.errors import JudgementError
+from roam_lab.ir import Origin, Rewritten
+from roam_lab.runtime.row_chains import chain_of, check_over, scratch_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """`nodes`: run one after the other. `moved`: captured storage -> the one of the rewritten graph that holds, or
+    takes, what it held."""
+
+    nodes: tuple[Node, ...]
+    moved: Mapping[int, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, captured: Captured, origin: Origin) -> Doing:
+        """Of one op with that origin."""
+        moved: dict[int, int] = {}
+        reads, results, writes = iter(origin.reads), iter(origin.results), iter(origin.writes)
+        for index in origin.ops:
+            op = captured.graph.ops[index]
+            for storages, places in ((op.reads, reads), (op.creates, results), (op.writes, writes)):
+                for storage in storages:
+                    place = next(places)
+                    if place is not None and place != storage:
+                        moved[storage] = place
+        return cls(tuple(captured.step.nodes[index] for index in origin.ops), moved)
+
+
+def check_runs(captured: Captured, rewritten: Rewritten) -> None:
+    """Raises JudgementError where an op of a rewritten graph cannot be run as its origin says: its result is to lie
+    over what it reads, and its kernel is not known to allow that."""
+    for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
+        if origin.copies is not None:
+            raise JudgementError(f"op {index} ({op.name}) moves a storage to or from the host, which is not run yet")
+        if len(origin.ops) != 1:
+            chain = chain_of(captured, origin, scratch_bytes(rewritten.graph, op, origin))
+            check_over(captured, chain, op, origin)
+            continue
+        old = captured.graph.ops[origin.ops[0]]
+        moved = dict(zip(old.reads, origin.reads, strict=True))
+        for made, place in zip(old.creates, origin.results, strict=True):
+            if place in op.creates or place is None:
+                continue
+            if not any((made, read) in old.reuse for read, there in moved.items() if there == place):
+                raise JudgementError(
+                    f"op {index} ({op.name}) puts its result over storage {place}, which its kernel may still read"
+                )

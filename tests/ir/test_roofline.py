@@ -1,0 +1,52 @@
+"""Times of a GPU's rates: a launch, then the longer of arithmetic and bytes."""
+
+from __future__ import annotations
+
+import pytest
+
+from roam_lab.errors import InputError
+from roam_lab.ir import Graph, Op, Storage
+from roam_lab.ir.roofline import GPUS, LAUNCH_US, gpu_named, with_roofline
+
+
+def graph(dtype: str) -> Graph:
+    storages = (
+        Storage(4 * 10**9, dtype=dtype),
+        Storage(10**6, dtype=dtype),
+        Storage(2 * 10**9, region="resident", dtype=dtype),
+    )
+    ops = (
+        Op("make", "aten.mm.default", creates=(0,), reads=(2,), flops=10**15),
+        Op("small", "aten.mm.default", creates=(1,), reads=(), flops=2 * 10**12),
+        Op("write", "aten.add_.Tensor", after=(1,), reads=(1, 2), writes=(2,)),
+        Op("view", "aten.view.default", after=(2,), reads=()),
+    )
+    return Graph("g", storages, ops)
+
+
+def test_the_longer_of_arithmetic_and_bytes() -> None:
+    gpu = GPUS["h100"]
+    timed = with_roofline(graph("float32"), gpu)
+    arithmetic, small, moved, nothing = (op.time_us for op in timed.ops)
+    assert arithmetic == pytest.approx(LAUNCH_US + 1e6 * 10**15 / gpu.single, rel=1e-6)
+    assert small == pytest.approx(LAUNCH_US + 1e6 * 2 * 10**12 / gpu.single, rel=1e-4)
+    assert moved == pytest.approx(LAUNCH_US + 1e6 * (2 * 2 * 10**9 + 10**6) / gpu.bytes_per_s, rel=1e-4)
+    assert nothing == LAUNCH_US
+    assert timed.times is not None
+    assert "H100" in timed.times
+    assert timed.device is not None
+    assert (timed.device.flops_per_s, timed.device.fused_share) == (gpu.single, 1.0)
+
+
+def test_half_precision_has_a_rate_of_its_own() -> None:
+    gpu = GPUS["a100"]
+    timed = with_roofline(graph("bfloat16"), gpu)
+    assert timed.ops[0].time_us == pytest.approx(LAUNCH_US + 1e6 * 10**15 / gpu.half, rel=1e-6)
+    assert timed.device is not None
+    assert timed.device.flops_per_s == gpu.half
+
+
+def test_names_in_any_case_and_what_there_is_for_others() -> None:
+    assert gpu_named("H100") is GPUS["h100"]
+    with pytest.raises(InputError, match=r"no GPU is named 'b9000'; choose one of t4, v100, .*h200"):
+        gpu_named("b9000")

@@ -1,0 +1,127 @@
+"""Every state written out is a graph that the judge's paper run accepts, with the evaluator's peak and time."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from roam_lab.errors import FormatError, InfeasibleError
+from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
+from roam_lab.ir.graph import Device
+from roam_lab.rewrite.evaluate import evaluate
+from roam_lab.rewrite.expand import expand
+from roam_lab.rewrite.kinds import KINDS
+from roam_lab.rewrite.tape import DROP, HOLD, KEEP, problem_of
+from roam_lab.rewrite.trace import new_trace
+from tests.rewrite.graphs import Writer, blocks, judged, random_step
+
+
+def check(graph, state_seed, rate, kinds=KINDS):
+    """Peak and time of a random state, told by evaluator, graph and judge alike; whether it could be run."""
+    problem = problem_of(graph, kinds)
+    random = np.random.default_rng(state_seed)
+    state = problem.start.copy()
+    picked = problem.free_gaps[random.random(len(problem.free_gaps)) < rate]
+    state[picked] = random.integers(0, 3, len(picked))
+    cost = evaluate(problem, state, new_trace(problem))
+    if not cost.possible:
+        with pytest.raises(InfeasibleError, match="copy would find other values"):
+            expand(problem, state)
+        return False
+    rewritten = expand(problem, state)
+    peak, us = judged(graph, rewritten)
+    assert peak == cost.peak == live_peak(rewritten.graph, captured_order(rewritten.graph)).bytes
+    assert us == pytest.approx(cost.us)
+    return True
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 99), st.sampled_from((0.0, 0.2, 0.7, 1.0)))
+def test_the_judge_accepts_random_states_of_random_steps(seed, state_seed, rate):
+    graph = random_step(seed)
+    possible = check(graph, state_seed, rate)
+    assert possible or rate > 0
+
+
+@pytest.mark.parametrize("kinds", [(), ("in_place",), ("fuse",), ("recompute",), ("fuse", "recompute")])
+def test_the_judge_accepts_every_choice_of_kinds(kinds):
+    assert sum(check(random_step(seed), seed, 0.5, kinds) for seed in range(20)) > 15
+
+
+def test_a_fused_op_may_take_a_share_of_its_parts():
+    device = Device(1e12, 1e12, 1.0, 2**20, 1e9, fused_share=0.5)
+    assert sum(check(replace(random_step(seed), device=device), seed, 0.5) for seed in range(30)) > 20
+    graph = replace(blocks(2), device=device)
+    problem = problem_of(graph)
+    assert problem.share == 0.5
+
+
+def chain():
+    """a -> b -> c by rows, then an op that reads a and c."""
+    write = Writer()
+    a, b, c = (write.storage(1000) for _ in range(3))
+    d = write.storage(1000, output=True)
+    write.op((a,))
+    write.op((b,), (a,), rows=4)
+    write.op((c,), (b,), rows=4, reuse=((c, b),))
+    write.op((d,), (a, c), time_us=3.0)
+    return write.graph()
+
+
+def test_what_passes_inside_a_chain_takes_no_memory_but_scratch():
+    graph = chain()
+    new = expand(problem_of(graph, ("fuse",)), problem_of(graph, ("fuse",)).start)
+    assert [origin.ops for origin in new.origins] == [(0,), (1, 2), (3,)]
+    assert new.origins[1].reads == (0, None)
+    assert new.origins[1].results == (None, 2)
+    assert [new.graph.storages[s].kind for s in new.graph.ops[1].creates] == [None, "scratch"]
+
+
+def test_in_place_gives_a_result_the_place_of_what_died():
+    graph = chain()
+    new = expand(problem_of(graph, ("in_place",)), problem_of(graph, ("in_place",)).start)
+    assert new.graph.ops[2].creates == ()
+    assert new.graph.ops[2].writes == new.graph.ops[2].reads == (1,)
+    assert new.origins[2].results == (1,)
+    assert new.graph.ops[3].reads == (0, 1)
+    assert not new.graph.ops[2].pure
+
+
+def test_a_dropped_storage_is_made_again_and_held_if_asked():
+    write = Writer()
+    a, b, c, d = (write.storage(100) for _ in range(4))
+    write.op((a,), time_us=5.0)
+    write.op((b,), (a,))
+    write.op((c,), (a, b))
+    write.op((d,), (a, c))
+    graph = write.graph()
+    problem = problem_of(graph, ("recompute",))
+    for value, times in ((KEEP, 1), (DROP, 2), (HOLD, 2)):
+        state = problem.start.copy()
+        state[problem.tape.gap_at[a] + 1] = value  # behind b
+        new = expand(problem, state)
+        assert sum(origin.ops == (0,) for origin in new.origins) == times
+        assert new.recomputed == times - 1
+
+
+def test_a_copy_never_reads_a_parameter_after_its_update():
+    write = Writer()
+    weight = write.storage(10, region="resident")
+    a, b = write.storage(100), write.storage(100, output=True)
+    write.op((a,), (weight,))
+    write.op((), (weight,), (weight,))
+    write.op((b,), (a,))
+    problem = problem_of(write.graph(), order=(0, 1, 2))
+    assert problem.tape.gap_at[a] not in problem.free_gaps
+    state = problem.start.copy()
+    state[problem.tape.gap_at[a]] = DROP
+    with pytest.raises(InfeasibleError):
+        expand(problem, state)
+
+
+def test_a_version_1_graph_is_refused():
+    graph = Graph("first", (Storage(8),), (Op("a", "t", creates=(0,)),))
+    with pytest.raises(FormatError, match="can only be ordered and laid out"):
+        problem_of(graph)

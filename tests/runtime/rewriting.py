@@ -1,0 +1,69 @@
+"""Random rewritings of a captured step, as plans."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from roam_lab.ir import Graph, Rewritten, captured_order, check_rewritten, fingerprint, live_peak
+from roam_lab.plan import Plan
+from roam_lab.plan.plan import Rewrite
+from roam_lab.plan.planner import lay_out
+from roam_lab.registry import find
+from roam_lab.rewrite.evaluate import evaluate, new_trace
+from roam_lab.rewrite.expand import expand
+from roam_lab.rewrite.kinds import KINDS
+from roam_lab.rewrite.tape import problem_of
+
+
+def random_rewriting(graph: Graph, seed: int, kinds: tuple[str, ...] = KINDS) -> Rewritten:
+    """Some gaps between the uses of some storages bridged by running their ops again."""
+    problem, draw = problem_of(graph, kinds), np.random.default_rng(seed)
+    state, trace = problem.start.copy(), new_trace(problem)
+    gaps = draw.permutation(problem.free_gaps)
+    for gap in gaps[: int(len(gaps) * draw.random())]:
+        before, state[gap] = state[gap], draw.integers(1, 3)
+        if not evaluate(problem, state, trace).possible:
+            state[gap] = before
+    return expand(problem, state)
+
+
+def plan_of(graph: Graph, rewritten: Rewritten) -> Plan:
+    """In the order in which its ops stand."""
+    order = captured_order(rewritten.graph)
+    check_rewritten(graph, rewritten, order)
+    strategy = find("layout", "auto")
+    layout = lay_out(rewritten.graph, order, strategy, strategy.accept({}))
+    return Plan(
+        graph_sha256=fingerprint(graph),
+        order=order,
+        offsets=dict(layout.offsets),
+        arena_bytes=layout.arena_bytes,
+        peak_bytes=live_peak(rewritten.graph, order).bytes,
+        lower_bound_bytes=0,
+        captured_peak_bytes=live_peak(graph, captured_order(graph)).bytes,
+        optimal=False,
+        order_strategy="captured",
+        layout_strategy="auto",
+        seconds=0.0,
+        environment={"torch": torch.__version__},
+        graph=rewritten.graph,
+        rewrites=rewrites_of(rewritten),
+        origins=rewritten.origins,
+        rewrite_strategy="random",
+    )
+
+
+def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
+    """What was done, op by op."""
+    found: list[Rewrite] = []
+    seen: set[int] = set()
+    for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
+        if len(origin.ops) > 1:
+            found.append(Rewrite("fuse", index))
+        if any(place is not None and place not in op.creates for place in origin.results):
+            found.append(Rewrite("in_place", index))
+        if seen.intersection(origin.ops):
+            found.append(Rewrite("recompute", index))
+        seen.update(origin.ops)
+    return tuple(found)
