@@ -1,11 +1,16 @@
 """A rewritten graph keeps its order and its peak, and its arena is hardly more."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from roam_lab.ir import check_layout, lifetimes, load_graph
+from roam_lab.errors import FormatError, InfeasibleError, ParameterError
+from roam_lab.ir import check_layout, fingerprint, lifetimes, load_graph
+from roam_lab.plan import make_plan
 from roam_lab.plan.rewriting import CLOSE, place
 from roam_lab.rewrite.frontier import frontier
-from tests.rewrite.graphs import SHARED, blocks
+from tests.rewrite.graphs import SHARED, blocks, judged
 
 
 def test_every_point_is_placed_in_the_order_that_it_was_planned_for():
@@ -24,3 +29,48 @@ def test_the_arena_is_hardly_more_than_the_peak(name):
     point = frontier(load_graph(path), 1, strategy="free")[0]
     placed = place(point.rewritten())
     assert placed.layout.arena_bytes <= CLOSE * placed.peak_bytes
+
+
+def test_an_extra_time_is_kept_and_the_judge_agrees():
+    graph = blocks(6)
+    plain, plan = make_plan(graph, alignment=1), make_plan(graph, extra_time=0.2, alignment=1)
+    assert plan.arena_bytes < plain.arena_bytes
+    assert 0 < plan.extra_time <= 0.2
+    assert plan.captured_peak_bytes == plain.captured_peak_bytes
+    assert {rewrite.kind for rewrite in plan.rewrites} == {"recompute"}
+    assert judged(graph, plan.rewritten)[0] == plan.peak_bytes
+    assert plan.graph_sha256 == fingerprint(graph)
+
+
+def test_a_budget_counts_what_is_resident_and_is_met():
+    graph = blocks(6)
+    plain = make_plan(graph, alignment=1)
+    whole = graph.resident_bytes + plain.arena_bytes
+    assert make_plan(graph, budget=whole, alignment=1) == plain
+    tight = make_plan(graph, budget=whole - 200, alignment=1)
+    assert graph.resident_bytes + tight.arena_bytes <= whole - 200
+    assert tight.extra_time > 0
+
+
+def test_what_cannot_be_met_says_the_least_that_is_known():
+    graph = blocks(6)
+    with pytest.raises(InfeasibleError, match=r"1 bytes are too few .* the least known to do is (\d+) bytes") as caught:
+        make_plan(graph, budget=1, alignment=1)
+    least = int(re.search(r"least known to do is (\d+)", str(caught.value))[1])
+    assert make_plan(graph, budget=least, alignment=1).extra_time > 0
+    with pytest.raises(InfeasibleError, match="or allow rewrites"):
+        make_plan(graph, budget=least, rewrites=(), alignment=1)
+    with pytest.raises(InfeasibleError, match=r"to fit .* more time, the least known; allow more than 0\.1%"):
+        make_plan(graph, budget=least, extra_time=0.001, alignment=1)
+    with pytest.raises(ParameterError, match="no rewriting of kind 'bogus'"):
+        make_plan(graph, rewrites=("bogus",))
+    with pytest.raises(ParameterError, match="extra_time is -1"):
+        make_plan(graph, extra_time=-1)
+
+
+def test_a_graph_of_the_first_version_is_refused_by_one_sentence():
+    bare = replace(blocks(2), ops=tuple(replace(op, pure=None) for op in blocks(2).ops))
+    with pytest.raises(FormatError, match="can only be ordered and laid out"):
+        make_plan(bare, extra_time=0.1)
+    with pytest.raises(InfeasibleError, match="too few for the whole step"):
+        make_plan(bare, budget=1)

@@ -7,13 +7,12 @@ import torch
 
 from roam_lab.ir import Graph, Rewritten, captured_order, check_rewritten, fingerprint, live_peak
 from roam_lab.plan import Plan
-from roam_lab.plan.plan import Rewrite
-from roam_lab.plan.planner import lay_out
-from roam_lab.registry import find
-from roam_lab.rewrite.evaluate import evaluate, new_trace
+from roam_lab.plan.rewriting import place, rewrites_of
+from roam_lab.rewrite.evaluate import evaluate
 from roam_lab.rewrite.expand import expand
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.rewrite.tape import problem_of
+from roam_lab.rewrite.trace import new_trace
 
 
 def random_rewriting(graph: Graph, seed: int, kinds: tuple[str, ...] = KINDS) -> Rewritten:
@@ -30,16 +29,14 @@ def random_rewriting(graph: Graph, seed: int, kinds: tuple[str, ...] = KINDS) ->
 
 def plan_of(graph: Graph, rewritten: Rewritten) -> Plan:
     """In the order in which its ops stand."""
-    order = captured_order(rewritten.graph)
-    check_rewritten(graph, rewritten, order)
-    strategy = find("layout", "auto")
-    layout = lay_out(rewritten.graph, order, strategy, strategy.accept({}))
+    placed = place(rewritten)
+    check_rewritten(graph, rewritten, placed.order)
     return Plan(
         graph_sha256=fingerprint(graph),
-        order=order,
-        offsets=dict(layout.offsets),
-        arena_bytes=layout.arena_bytes,
-        peak_bytes=live_peak(rewritten.graph, order).bytes,
+        order=placed.order,
+        offsets=dict(placed.layout.offsets),
+        arena_bytes=placed.layout.arena_bytes,
+        peak_bytes=placed.peak_bytes,
         lower_bound_bytes=0,
         captured_peak_bytes=live_peak(graph, captured_order(graph)).bytes,
         optimal=False,
@@ -52,18 +49,3 @@ def plan_of(graph: Graph, rewritten: Rewritten) -> Plan:
         origins=rewritten.origins,
         rewrite_strategy="random",
     )
-
-
-def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
-    """What was done, op by op."""
-    found: list[Rewrite] = []
-    seen: set[int] = set()
-    for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
-        if len(origin.ops) > 1:
-            found.append(Rewrite("fuse", index))
-        if any(place is not None and place not in op.creates for place in origin.results):
-            found.append(Rewrite("in_place", index))
-        if seen.intersection(origin.ops):
-            found.append(Rewrite("recompute", index))
-        seen.update(origin.ops)
-    return tuple(found)
