@@ -167,6 +167,13 @@ def _compare(parser: Parser, face: Face) -> None:
         parser.add_argument("plans", nargs="*", metavar="NAME", help="names of plans, baseline first (default: all)")
 
 
+def _frontier(parser: Parser, face: Face) -> None:
+    parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
+    parser.add_argument("--points", type=count, default=12, metavar="N", help="at most so many points (default 12)")
+    parser.add_argument("-o", "--output", metavar="FILE.json", help="write the points here")
+    _json(parser)
+
+
 def _fit(parser: Parser, face: Face) -> None:
     if face == "command":
         parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
@@ -228,6 +235,7 @@ ACTIONS = (
     Action(
         "explain", "what is alive at a plan's peak, and why no order is lower or what one might win", _explain, BOTH
     ),
+    Action("frontier", "memory against time: what rewriting the graph can do", _frontier),
     Action("fit", "which GPU holds which batch size, eager and planned", _fit, BOTH),
     Action("export", "a plan as file for other tools", _export, BOTH),
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),

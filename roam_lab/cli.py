@@ -218,6 +218,23 @@ def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return 0
 
 
+def _frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.ir import load_graph
+    from roam_lab.plan.frontier import make_frontier
+    from roam_lab.report.frontier import frontier_text
+
+    graph = load_graph(arguments.graph)
+    progress("looking for rewrites")
+    found = make_frontier(graph, arguments.points)
+    if arguments.output:
+        found.save(arguments.output)
+    if arguments.json:
+        _say_json(found.to_data())
+    else:
+        _say(frontier_text(found))
+    return 0
+
+
 def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.session import made_by
     from roam_lab.workbench import Made, Workbench
@@ -294,6 +311,7 @@ HANDLERS: dict[str, Handler] = {
     "report": _report,
     "compare": _compare,
     "fit": _fit,
+    "frontier": _frontier,
     "bench": _bench,
     "doctor": _doctor,
     "strategies": _strategies,

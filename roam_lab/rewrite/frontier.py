@@ -43,7 +43,11 @@ def frontier(
     known = found(graph, Goals(times, kinds=checked_kinds(kinds)), strategy, parameters)
     chosen = {id(point): point for extra in times if (point := known.at_most(extra)) is not None}
     chosen[id(known.points[-1])] = known.points[-1]
-    return undominated(chosen.values())[:points] if len(chosen) <= points else undominated(chosen.values())[-points:]
+    kept = undominated(chosen.values())
+    if len(kept) <= points:
+        return kept
+    step = (len(kept) - 1) / max(points - 1, 1)  # the ends stay
+    return tuple(kept[round(number * step)] for number in range(points))
 
 
 def at_most(
