@@ -65,9 +65,8 @@ class Compiled:
         lends, own = dict[int, int](), top_of(graph, plan.offsets)
         if captured.device == "cuda" and self.executor.may_lend:
             lends, own = lent(graph, plan.order, plan.offsets)
-        self.program: Program = write_program(
-            captured, plan.order, plan.offsets, plan.arena_bytes, lends, self.rewritten
-        )
+        self._written_with = plan.arena_bytes, lends
+        self.program: Program = self._written(captured)
         self.graph_sha256 = fingerprint(captured.graph)
         self._beside = plan.arena_bytes - own
         self._offsets = {
@@ -99,8 +98,10 @@ class Compiled:
 
     def would_be(self, captured: Captured) -> bool:
         """Whether a captured step, planned as this one, would be the same program."""
-        fresh = write_program(captured, self.order, self.offsets, rewritten=self.rewritten)
-        return fresh.same(self.program)
+        return self._written(captured).same(self.program)
+
+    def _written(self, captured: Captured) -> Program:
+        return write_program(captured, self.order, self.offsets, *self._written_with, self.rewritten)
 
     @property
     def proven(self) -> bool:

@@ -8,6 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roam_lab.capture.captured import capture_step
+from roam_lab.capture.step import as_step
 from roam_lab.ir import Graph, Op, Storage, captured_order, lifetimes
 from roam_lab.plan import make_plan
 from roam_lab.plan.beside import top_of
@@ -15,6 +17,7 @@ from roam_lab.runtime import holes
 from roam_lab.runtime.arena import HUGE_PAGE, allocate
 from roam_lab.runtime.heap import function_of_c, resident_bytes
 from roam_lab.runtime.holes import TOLD_BYTES, TOLERANCE, Request, give_up, requests
+from roam_lab.runtime.hook import hook
 from tests.plan.graphs import random_graph
 from tests.runtime.test_identity import assert_identical
 from tests.zoo import MODELS, OPTIMIZERS, tiny
@@ -138,3 +141,16 @@ def test_joined_parts_of_optimizers_read_nothing_that_is_given_up(name, as_much_
     torch.manual_seed(0)
     model, batch, loss = tiny()
     assert_identical(model, OPTIMIZERS[name](model.parameters()), batch, loss)
+
+
+def test_a_fresh_capture_of_the_same_step_is_the_same_program(as_much_as_can_be):
+    torch.manual_seed(0)
+    model, batch, loss = MODELS["resnet"]()
+    optimizer = OPTIMIZERS["adamw_foreach"](list(model.parameters()))
+    step = hook(make_plan(capture_step(model, optimizer, batch, as_step(loss)).graph), model, optimizer, loss=loss)
+    step(batch)
+    [compiled] = step._compiled.values()
+    assert as_much_as_can_be
+    assert compiled.would_be(capture_step(model, optimizer, batch, as_step(loss)))
+    compiled._written_with = (2**40, {})  # with so much to spare nothing is given up
+    assert not compiled.would_be(capture_step(model, optimizer, batch, as_step(loss)))
