@@ -10,7 +10,6 @@ from typing import Any, Literal, NoReturn
 
 from roam_lab.argument_types import ROOMS, count, counts, fraction, kinds, names, seconds, setting, size
 from roam_lab.errors import InputError
-from roam_lab.ir.roofline import GPUS
 from roam_lab.registry import Room, find
 from roam_lab.rewrite.kinds import KINDS
 
@@ -87,7 +86,7 @@ def _profile(parser: Parser, face: Face) -> None:
     parser.add_argument("--name", metavar="TEXT", help="name of the graph")
     parser.add_argument("--fake", action="store_true", help="hold no weights and measure nothing: capture only")
     parser.add_argument("--timing", action="store_true", help="time every op, too")
-    parser.add_argument("--times", metavar="GPU", help=f"what ops would take on a GPU, by its rates: {', '.join(GPUS)}")
+    parser.add_argument("--times", metavar="GPU", help="what ops would take on a GPU, by its rates: a100, h100, ...")
     where = "where to capture it" if face == "command" else "where it lies; one on the meta device is captured for it"
     parser.add_argument("--device", metavar="DEVICE", help=f"cpu or cuda: {where}")
 

@@ -126,5 +126,7 @@ def test_a_torch_that_does_not_install_is_skipped_in_one_line(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     (line,) = done.stdout.splitlines()
-    assert line.startswith("identity tests with the newest torch: skipped: torch did not install within 60 s (ERROR: ")
+    assert line.startswith(
+        "identity tests and fake CUDA device with the newest torch: skipped: torch did not install within 60 s (ERROR: "
+    )
     assert list(tmp_path.iterdir()) == []  # the environment is gone

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from roam_lab.errors import FormatError, ParameterError
-from roam_lab.ir.graph import Graph
+
+if TYPE_CHECKING:
+    from roam_lab.ir.graph import Graph
 
 KINDS = ("in_place", "fuse", "recompute")
 FREE = ("in_place", "fuse")

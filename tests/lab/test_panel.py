@@ -101,7 +101,7 @@ def test_an_infeasible_plan_is_a_red_sentence(panel: Lab) -> None:
 def test_a_failing_planner_is_a_red_sentence(panel: Lab) -> None:
     panel.background.ask(panel.profile.graph, {"budget": 1})
     wait(lambda: not panel.background.busy and "alert" in panel.status.value)
-    assert "an arena of 1 bytes is too small" in panel.status.value
+    assert "1 bytes are too few for the whole step" in panel.status.value
 
 
 def test_without_the_model_run_and_verify_say_so(panel: Lab, bench: Workbench) -> None:
