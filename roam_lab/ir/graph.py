@@ -115,7 +115,8 @@ class Graph:
         _check_graph(self)
 
     def __repr__(self) -> str:
-        return f"Graph({self.name!r}, {len(self.ops)} ops, {len(self.storages)} storages)"
+        made = sum(not storage.always_there for storage in self.storages)
+        return f"Graph({self.name!r}, {len(self.ops)} ops, {made} storages)"
 
     @cached_property
     def resident_bytes(self) -> int:
