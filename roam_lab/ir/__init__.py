@@ -8,7 +8,6 @@ from roam_lab.ir.graph_json import (
     fingerprint,
     graph_from_data,
     graph_to_data,
-    is_fingerprint,
     load_graph,
     save_graph,
 )
@@ -45,7 +44,6 @@ __all__ = [
     "fingerprint",
     "graph_from_data",
     "graph_to_data",
-    "is_fingerprint",
     "lifetimes",
     "lifetimes_curve",
     "live_bytes",

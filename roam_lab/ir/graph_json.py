@@ -170,39 +170,19 @@ def _op(entry: Any, index: int, format_: str) -> Op:
 
 
 def fingerprint(graph: Graph) -> str:
-    """SHA-256 over what a plan depends on: targets, dependences, storages' bytes.
+    """SHA-256 over what an order and a layout depend on: targets, dependences, storages' bytes.
 
-    Names, times, sources and the environment are free.
+    Names, times, sources, the environment and what is resident are free, so a graph that `roam-graph/1` describes has
+    the same. Whether rewrites fit a graph is checked op by op (`check_rewritten`).
     """
-    core: list[Any] = [
+    planned = [not storage.always_there for storage in graph.storages]
+    core = [
         [
-            [op.target, sorted(op.after), sorted(op.creates), op.reads, op.writes, bool(op.pure), op.reuse, op.rows]
+            [op.target, sorted(op.after), sorted(op.creates), [one for one in op.touches if planned[one]]]
             for op in graph.ops
         ],
-        [[storage.bytes, storage.output, storage.region] for storage in graph.storages],
+        [[storage.bytes, storage.output, storage.external] for storage in graph.storages if not storage.always_there],
     ]
-    return _sha256(core)
-
-
-def is_fingerprint(sha256: str, graph: Graph) -> bool:
-    """Whether a plan that names its graph by `sha256` is one of this graph, also as `roam-plan/1` named it."""
-    return sha256 in (fingerprint(graph), _first_fingerprint(graph))
-
-
-def _first_fingerprint(graph: Graph) -> str:
-    """Of `roam-plan/1`: residents, which come after all other storages, are left out, and what ops do to them."""
-    planned = [storage for storage in graph.storages if not storage.always_there]
-    core: list[Any] = [
-        [
-            [op.target, sorted(op.after), sorted(op.creates), [one for one in op.touches if one < len(planned)]]
-            for op in graph.ops
-        ],
-        [[storage.bytes, storage.output, storage.external] for storage in planned],
-    ]
-    return _sha256(core)
-
-
-def _sha256(core: list[Any]) -> str:
     return hashlib.sha256(json.dumps(core, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -15,8 +15,8 @@ from roam_lab.ir import (
     check_layout,
     check_order,
     check_rewritten,
+    fingerprint,
     graph_from_data,
-    is_fingerprint,
     lifetimes,
     live_peak,
     read_json,
@@ -51,9 +51,9 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
         if rewrites:
             origins = read_origins(data["graph"]["ops"], f"{where}: graph")
     sha = read.text("graph_sha256")
-    if embedded is not None and not rewrites and not is_fingerprint(sha, embedded):
+    if embedded is not None and not rewrites and fingerprint(embedded) != sha:
         raise FormatError(f"{where}: graph_sha256 is not that of the graph in the file; plan the graph again")
-    if graph is not None and not is_fingerprint(sha, graph):
+    if graph is not None and fingerprint(graph) != sha:
         raise MismatchError(f"{where}: the plan was made for another graph than {graph.name!r}; plan this one")
     if graph is not None and rewrites and embedded is None:
         raise MismatchError(f"{where}: a bare plan does not hold the graph that its rewrites made; save it whole")

@@ -14,7 +14,7 @@ from roam_lab.capture.sources.world import muted
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
-from roam_lab.ir import fingerprint, is_fingerprint
+from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
 from roam_lab.plan.apart import plan_apart
@@ -74,7 +74,7 @@ class StepCompiler:
                     "step would not see what is in it; read the tensor instead, or copy the array"
                 )
             plan = self._plan
-            if is_fingerprint(plan.graph_sha256, captured.graph):
+            if fingerprint(captured.graph) == plan.graph_sha256:
                 check_plan(captured, plan)
                 self._planned_for = key
             else:
