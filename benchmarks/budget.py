@@ -7,7 +7,6 @@ peak, and the seconds that planning took (process start not included); then the 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -16,66 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from roam_lab.ir import captured_order, fingerprint, graph_to_data, live_peak, load_graph, save_graph, write_text
-from roam_lab.ir.graph import Graph
-from roam_lab.ir.rewritten import Rewritten
-from roam_lab.plan.rewriting import Placed, place
+from roam_lab.ir import load_graph, save_graph
+from roam_lab.plan import make_plan
 from roam_lab.rewrite.bound import least_bytes
-from roam_lab.rewrite.frontier import found
-from roam_lab.rewrite.points import Goals
 
 EXTRA_TIMES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.25, 0.33)
-
-
-def plan_data(graph: Graph, placed: Placed, extra_time: float, strategy: str, seconds: float) -> dict[str, Any]:
-    """`roam-plan/2` of a rewritten graph: what the judge reads."""
-    order = list(placed.order)
-    return {
-        "format": "roam-plan/2",
-        "graph_sha256": fingerprint(graph),
-        "order": order,
-        "offsets": {str(storage): offset for storage, offset in placed.layout.offsets.items()},
-        "arena_bytes": placed.layout.arena_bytes,
-        "peak_bytes": placed.peak_bytes,
-        "lower_bound_bytes": 0,
-        "captured_peak_bytes": live_peak(graph, captured_order(graph)).bytes,
-        "optimal": False,
-        "extra_time": extra_time,
-        "rewrites": _rewrites(placed.rewritten),
-        "graph": _rewritten_data(placed.rewritten),
-        "order_strategy": "rewritten",
-        "layout_strategy": "auto",
-        "rewrite_strategy": strategy,
-        "seconds": seconds,
-        "seed": 0,
-        "environment": {},
-    }
-
-
-def _rewrites(rewritten: Rewritten) -> list[dict[str, Any]]:
-    listed: list[dict[str, Any]] = []
-    seen: set[int] = set()
-    for number, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
-        if len(origin.ops) > 1:
-            listed.append({"kind": "fuse", "op": number})
-        if seen.intersection(origin.ops):
-            listed.append({"kind": "recompute", "op": number})
-        if any(place in op.writes for place in origin.results):
-            listed.append({"kind": "in_place", "op": number})
-        seen.update(origin.ops)
-    return listed
-
-
-def _rewritten_data(rewritten: Rewritten) -> dict[str, Any]:
-    data = graph_to_data(rewritten.graph)
-    for entry, origin in zip(data["ops"], rewritten.origins, strict=True):
-        entry["origin"] = list(origin.ops) if len(origin.ops) > 1 else origin.ops[0]
-        entry["results"] = list(origin.results)
-        if len(origin.ops) > 1:
-            entry["reads_as"], entry["writes_as"] = list(origin.reads), list(origin.writes)
-        else:
-            entry["reads"], entry["writes_as"] = list(origin.reads), list(origin.writes)
-    return data
 
 
 def measured(path: Path, extra_time: float, strategy: str, share: float | None, judge: str | None) -> dict[str, Any]:
@@ -84,30 +28,24 @@ def measured(path: Path, extra_time: float, strategy: str, share: float | None, 
     graph = load_graph(path)
     if share is not None and graph.device is not None:
         graph = replace(graph, device=replace(graph.device, fused_share=share))
-    known = found(graph, Goals((extra_time,)), strategy)
-    point = known.at_most(extra_time)
-    assert point is not None
-    placed = place(point.rewritten())
+    plan = make_plan(graph, extra_time=extra_time, rewrite=strategy)
     seconds = time.perf_counter() - began
-    data = plan_data(graph, placed, point.extra_time, point.strategy, seconds)
-    captured = data["captured_peak_bytes"]
     row = {
         "graph": path.name.partition(".")[0],
         "allowed": extra_time,
-        "extra_time": point.extra_time,
-        "arena/captured": placed.layout.arena_bytes / captured,
-        "arena/peak": placed.layout.arena_bytes / placed.peak_bytes,
-        "bound": max([bound.peak_bytes for bound in known.bounds], default=0) / captured,
-        "floor": least_bytes(graph) / captured,
-        "strategy": point.strategy,
+        "extra_time": plan.extra_time,
+        "arena/captured": plan.arena_bytes / plan.captured_peak_bytes,
+        "arena/peak": plan.arena_bytes / plan.peak_bytes,
+        "floor": least_bytes(graph) / plan.captured_peak_bytes,
+        "strategy": plan.rewrite_strategy,
         "seconds": seconds,
     }
     if judge:
         with tempfile.TemporaryDirectory() as folder:
-            given, plan = Path(folder, "graph.json"), Path(folder, "plan.roam.json")
+            given, made = Path(folder, "graph.json"), Path(folder, "plan.roam.json")
             save_graph(graph, given)
-            write_text(plan, json.dumps(data))
-            done = subprocess.run([sys.executable, judge, given, plan], capture_output=True, text=True)
+            plan.save(made)
+            done = subprocess.run([sys.executable, judge, given, made], capture_output=True, text=True)
         row["judged"] = "accepted" if done.returncode == 0 else (done.stdout + done.stderr).strip()[-300:]
     return row
 
@@ -127,7 +65,7 @@ def main() -> None:
             row = measured(path, extra, asked.strategy, asked.share, asked.judge)
             rows.append(row)
             print(
-                f"{row['graph']:26} +{extra:4.0%} {row['arena/captured']:.4f} (bound {row['bound']:.4f}, floor "
+                f"{row['graph']:26} +{extra:4.0%} {row['arena/captured']:.4f} (floor "
                 f"{row['floor']:.4f}) at +{row['extra_time']:.4f}, arena/peak {row['arena/peak']:.4f}, "
                 f"{row['seconds']:5.1f} s, {row['strategy']}, {row.get('judged', 'not judged')}",
                 flush=True,

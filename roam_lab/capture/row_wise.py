@@ -85,7 +85,7 @@ def row_wise(node: Node) -> RowWise | None:
         own = tuple(tensor.shape)
         if own == shape:
             forms[given] = (rows, *tail)
-        elif own in (lead, (*lead, 1)):
+        elif own == (*lead, 1) or (own == lead and target in _LOSSES):  # else it would be spread over rows
             forms[given] = (rows, *own[len(lead) :])
         elif tensor.numel() == 1:
             whole[given] = (1,) if own else ()

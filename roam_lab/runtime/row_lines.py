@@ -25,7 +25,8 @@ def write_chain(writer: ProgramLines, captured: Captured, op: Op, origin: Origin
 
 
 class _ChainLines:
-    """`_rows`: node, or result of one, -> its rows of this run, as the loop calls them."""
+    """`_names`: node, or result of one, in a shape -> its rows of this run, as the loop calls them. `_over`: captured
+    storage of a result that lies over what another op has allocated -> that, whole, and its rows."""
 
     def __init__(self, writer: ProgramLines, chain: Chain, scratch: int | None) -> None:
         self._writer, self._chain, self._scratch = writer, chain, scratch
@@ -33,6 +34,7 @@ class _ChainLines:
         self._names: dict[tuple[object, Shape], str] = {}
         self._cut: list[str] = []
         self._after: list[tuple[Node, str]] = []
+        self._over: dict[int | None, tuple[str, str]] = {}
         self._even = chain.rows % chain.at_once == 0
 
     def write(self) -> None:
@@ -44,7 +46,12 @@ class _ChainLines:
             self._inside.append(self._call(node, part, outs))
             writer.instead = {}
             if is_in_place(node) and not writer.is_static(node):
-                writer.names[writer.key(node)] = writer.value(next(written_arguments(node)))
+                written = next(written_arguments(node))
+                over = self._over.get(writer.storage_of[written][0])
+                if over is None:
+                    writer.names[writer.key(node)] = writer.value(written)
+                else:
+                    self._after.append((node, over[0]))
         head = f"for first, last in {writer.constant(chain.ranges)}:"
         writer.lines += [head, *(f"    {line}" for line in (*self._cut, *self._inside))]
         cut = [line.partition(" ")[0] for line in self._cut]
@@ -70,6 +77,8 @@ class _ChainLines:
         tensor = tensors_of(node)[0]
         if storage in self._chain.inner:
             return self._inner(storage, tensor.dtype, shape)
+        if storage in self._over:
+            return self._over[storage][1]
         key = (node, shape)
         if key not in self._names:
             self._names[key] = self._run(self._shaped(node, shape))
@@ -100,6 +109,7 @@ class _ChainLines:
             base = self._shaped(self._read_there(storage, shape), shape)
             self._after.append((node, base))
             self._names[key] = self._run(base)
+            self._over[storage] = base, self._names[key]
         elif key not in self._names:
             self._names[key] = self._run(self._writer.place(node, tensor, form_of(tensor, shape)))
         return self._names[key]

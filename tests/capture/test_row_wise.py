@@ -144,6 +144,10 @@ def test_what_does_not_work_by_rows_is_none() -> None:
     assert rows_of(node_of(lambda a: aten.sum(a, [1]), x)) is None
     assert rows_of(node_of(lambda a, b: aten.add(a, b), x, torch.randn(6))) == 4
     assert rows_of(node_of(lambda a, b: aten.add(a, b), x, torch.randn(4, 1))) == 4
+    square = row_wise(node_of(lambda a, b: aten.add(a, b), torch.randn(4, 4), torch.randn(4)))
+    assert square is not None
+    assert (list(square.forms.values()), list(square.whole.values())) == ([(4, 4)], [(4,)])  # of the last dimension
+    assert rows_of(node_of(lambda a, b: aten.add(a, b), torch.randn(4, 4, 4), torch.randn(4, 4))) is None
     three = torch.randn(2, 4, 6)
     assert rows_of(node_of(lambda a, b: aten.add(a, b), three, torch.randn(4, 6))) is None
     assert rows_of(node_of(lambda a, b: aten.add(a, b), three, torch.randn(2, 1, 6))) is None

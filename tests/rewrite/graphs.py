@@ -11,6 +11,7 @@ import pytest
 
 from roam_lab.ir import Graph, Op, Storage, graph_to_data
 from roam_lab.ir.rewritten import Rewritten
+from roam_lab.plan.origins_json import add_origins
 
 SHARED = Path(__file__).parents[3] / "shared"
 ROWS = (4, 8)
@@ -33,10 +34,7 @@ def judged(graph: Graph, rewritten: Rewritten) -> tuple[int, float]:
     """Live peak and time of `rewritten`, once the judge has run it on paper; SystemExit where it refuses."""
     law = judge()
     data = graph_to_data(rewritten.graph)
-    for entry, origin in zip(data["ops"], rewritten.origins, strict=True):
-        entry["origin"] = list(origin.ops) if len(origin.ops) > 1 else origin.ops[0]
-        entry["results"] = list(origin.results)
-        entry["reads_as"], entry["writes_as"] = list(origin.reads), list(origin.writes)
+    add_origins(data["ops"], rewritten.origins)
     order = list(range(len(data["ops"])))
     law.check_order(data, order)
     law.check_rewriting(graph_to_data(graph), data, order)

@@ -65,6 +65,29 @@ def test_a_few_rows_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "fuse" in check(name, 3, ("in_place", "fuse"))
 
 
+class Mixer(torch.nn.Module):
+    """Square maps, where a row and a column are as long, and chains over what layer norm has allocated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale, self.shift = (torch.nn.Parameter(torch.rand(*size)) for size in ((16,), (16, 16)))
+        self.mix, self.norm, self.head = torch.nn.Linear(16, 16), torch.nn.LayerNorm(16), torch.nn.Linear(16, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for _ in range(3):
+            x = x + torch.nn.functional.mish(self.mix(x.transpose(-1, -2)).transpose(-1, -2)) * self.scale
+            x = self.norm(x * torch.sigmoid(x) + self.shift)
+            x = x + torch.nn.functional.dropout(torch.nn.functional.silu(self.mix(x)) * self.scale, 0.1, self.training)
+        return self.head(x.mean(1))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_rows_as_long_as_columns(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = torch.randn(4, 16, 16), torch.randint(0, 7, (4,))
+    monkeypatch.setitem(MODELS, "mixer", lambda: (Mixer(), batch, torch.nn.CrossEntropyLoss()))
+    assert check("mixer", seed) == set(KINDS)
+
+
 @pytest.fixture(scope="module")
 def captured() -> Captured:
     torch.manual_seed(0)
