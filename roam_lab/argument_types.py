@@ -25,6 +25,14 @@ def size(text: str) -> int:
     return value
 
 
+def memory(text: str) -> int:
+    """A size above 0."""
+    value = size(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no memory; give such as 24GiB")
+    return value
+
+
 def fraction(text: str) -> float:
     """A number of 0 or more: "0.1"."""
     try:

@@ -14,7 +14,8 @@ from benchmarks.cuda.device import NotPossible, start_measuring
 from benchmarks.cuda.jobs import METHODS
 from benchmarks.cuda.models import training
 from roam_lab.errors import RoamError
-from roam_lab.plan.fit import RUNS, Device
+from roam_lab.plan.devices import Device
+from roam_lab.plan.runs import RUNS
 from roam_lab.runtime import hook
 from roam_lab.workbench import Made, Workbench
 
@@ -99,4 +100,4 @@ def _fit(settings: dict[str, Any], memory: int) -> dict[str, Any]:
     except ModuleNotFoundError as error:
         raise NotPossible(f"no plan: {error.name} is not installed here") from None
     device = Device("the memory fraction", memory, overhead_bytes=0)
-    return {"memory_bytes": memory} | {f"largest_batch_{run}": fit.largest_batch(device, run) for run in RUNS}
+    return {"memory_bytes": memory} | {f"largest_batch_{run}": fit.largest_batch(device, run).size for run in RUNS}
