@@ -304,7 +304,10 @@ def parameters(arguments: argparse.Namespace, room: Room) -> dict[str, Any]:
 
 
 def fitting(arguments: argparse.Namespace) -> tuple[float, ...] | None:
-    """What plans of `fit` may add to the step's time; None: not said. Raises InputError for options that exclude each other."""
+    """What plans of `fit` may add to the step's time; None: not said.
+
+    Raises InputError for options that exclude each other.
+    """
     if arguments.memory is not None and arguments.batch_sizes is not None:
         raise InputError("--memory looks for the sizes to capture itself; give it, or --batch-sizes")
     return None if arguments.extra_time is None else (arguments.extra_time,)

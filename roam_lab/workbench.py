@@ -202,8 +202,8 @@ class Workbench(Session):
         """Capture and plan the step at several batch sizes (without running it): what fits where.
 
         `sizes` None: the batch at hand, and FACTOR times as many again until no device holds the step by any plan.
-        `extra_times`: what plans may add to the step's time, as fractions; None: EXTRA_TIMES. Raises InputError for a batch without a
-        size, and where the model is not known.
+        `extra_times`: what plans may add to the step's time, as fractions; None: EXTRA_TIMES. Raises InputError for a
+        batch without a size, and where the model is not known.
         """
         from roam_lab.capture.batch_size import batch_size_of, resized
 

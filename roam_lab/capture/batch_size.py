@@ -12,7 +12,7 @@ from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 
 MOST_BYTES = 64 * 2**20
-"""Of a tensor whose values are kept: what a step asks of more is not looked up in the batch (capture/known_values.py)."""
+"""Of a tensor whose values are kept: what a step asks of more is not looked up (capture/known_values.py)."""
 
 
 def batch_size_of(batch: Any) -> int:

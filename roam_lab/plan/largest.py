@@ -40,8 +40,11 @@ class Largest:
 
 @dataclass(frozen=True, slots=True)
 class LargestSizes:
-    """What fits, run by run. `axis`: what is varied; `fixed`: the other, where the batch has both. `captured`: the sizes
-    that were. `most`: the most that the model is made for; None: not known."""
+    """What fits, run by run.
+
+    `axis`: what is varied; `fixed`: the other, where the batch has both. `captured`: the sizes that were. `most`: the
+    most that the model is made for; None: not known.
+    """
 
     axis: Axis
     fixed: int | None

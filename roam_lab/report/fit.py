@@ -60,8 +60,8 @@ def within_text(found: Within) -> str:
     """A table for each axis of the batch, with what says that the next size does not fit."""
     device = found.device
     parts = [
-        f"{found.name}: what fits into {bytes_text(device.memory_bytes)}, {bytes_text(device.overhead_bytes)} of it taken "
-        "as lost to the driver's context"
+        f"{found.name}: what fits into {bytes_text(device.memory_bytes)}, {bytes_text(device.overhead_bytes)} of it "
+        "taken as lost to the driver's context"
     ]
     for along in found.sizes:
         titles = ("run", f"largest {along.axis}", "against eager", "whole step", "at the next size", "time added")

@@ -173,19 +173,20 @@ def test_cublas_has_a_workspace_in_each_thread() -> None:
 
 
 def test_data() -> None:
-    data = Fit("f", (Point(1, 100, 50, 20),), (TEN,)).to_data()
+    data = Fit("f", (Point(1, 100, 4000, 2000),), (TEN,)).to_data()
     assert data["points"] == [
         {
             "batch": 1,
             "resident_bytes": 100,
-            "eager_bytes": 150,
-            "planned_bytes": 120,
-            "eager_least_bytes": 150,
+            "eager_bytes": 4100,
+            "planned_bytes": 2100,
+            "eager_least_bytes": 4100,
             "rewritten": [],
         }
     ]
     (device,) = data["devices"]
-    assert device["largest_batch_planned"] > device["largest_batch_eager"] > 0
+    assert (device["largest_batch_eager"], device["largest_batch_planned"]) == (2, 4)
+    assert device["largest"][1] == {"run": "planned", "batch": 4, "basis": "beyond"}
 
 
 def test_devices_leave_room() -> None:
