@@ -186,7 +186,10 @@ def _fit(parser: Parser, face: Face) -> None:
         help="sizes to capture (default: the batch's, 8 times as many, ...); sizes between lie on lines",
     )
     parser.add_argument(
-        "--memory", type=memory, metavar="SIZE", help="of a GPU, such as 24GiB: what fits, each answer captured"
+        "--memory",
+        type=memory,
+        metavar="SIZE",
+        help="such as 24GiB, or host for this machine's RAM: what fits into it, each answer captured",
     )
     parser.add_argument(
         "--extra-time",

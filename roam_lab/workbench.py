@@ -12,7 +12,7 @@ from roam_lab.errors import DataDependentError, InputError
 from roam_lab.interrupt import held
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.devices import DEVICES, Device
+from roam_lab.plan.devices import Device, devices_for
 from roam_lab.plan.fit import Fit
 from roam_lab.plan.largest import Within, largest_sizes
 from roam_lab.plan.needs import Needs
@@ -210,13 +210,14 @@ class Workbench(Session):
         label, made = self._known(name)
         needs = self._needs(label, made, "batch size", partial(resized, made.batch), batch_size_of(made.batch))
         allowed = _ascending(extra_times)
+        devices = devices_for(self.profiles[label].environment.get("device", ""))
         if sizes is not None:
-            return Fit(label, tuple(needs.point(size, allowed) for size in sorted(set(sizes))))
+            return Fit(label, tuple(needs.point(size, allowed) for size in sorted(set(sizes))), devices)
         points = [needs.point(batch_size_of(made.batch), allowed)]
-        most = max(device.room_bytes for device in DEVICES)
+        most = max(device.room_bytes for device in devices)
         while min(map(points[-1].least, points[-1].runs)) <= most:
             points.append(needs.point(FACTOR * points[-1].batch, allowed))
-        return Fit(label, tuple(points))
+        return Fit(label, tuple(points), devices)
 
     def within(self, memory_bytes: int, name: str | None = None, extra_times: Sequence[float] | None = None) -> Within:
         """The largest batch that fits into a GPU's memory, eager, planned, and planned within each of `extra_times`;

@@ -112,7 +112,10 @@ def test_fit_plans_at_several_sizes_and_leaves_the_model_alone(shell: Any) -> No
     before = state(shell)
     caught = cell(shell, "f = %roam fit small --batch-sizes 2,4,8")
     assert [point.batch for point in shell.user_ns["f"].points] == [2, 4, 8]
-    assert "largest batch, planned" in caught.stdout
+    assert "largest batch" in caught.stdout
+    caught = cell(shell, "w = %roam fit small --memory 1050MiB --extra-time 0.1")
+    assert "what fits into 1.03 GiB" in caught.stdout
+    assert [one.run for one in shell.user_ns["w"].sizes[0].largest] == ["eager", "planned", 0.1]
     assert same(before, state(shell))
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 GIB = 2**30
+_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""Where Linux says how much of the machine a container may take, in its second and its first version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU: its memory, what the driver's context and kernels take of it (an assumption), a price to edit."""
+    """A GPU: its memory, what the driver's context and kernels take of it (an assumption), a price to edit. Or a
+    machine: its RAM, what Python and PyTorch themselves take of it."""
 
     name: str
     memory_bytes: int
@@ -33,3 +38,23 @@ DEVICES = (
     Device("H200 141 GB", 140 * GIB, price_per_hour=5.00),
 )
 """Memory as the driver shows it, rounded down; prices are examples in dollars, there to be replaced by one's own."""
+
+
+def machine_bytes() -> int | None:
+    """The RAM of this machine, or what a container may take of it; None where the system does not tell."""
+    try:
+        known = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return None
+    for path in _LIMITS:
+        try:
+            known.append(int(path.read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return min(known)
+
+
+def devices_for(device: str) -> tuple[Device, ...]:
+    """DEVICES; before them this machine, for a step that was captured on its CPU."""
+    size = machine_bytes() if device.startswith("cpu") else None
+    return DEVICES if size is None else (Device("this machine's RAM", size), *DEVICES)

@@ -69,7 +69,7 @@ class Within:
         least, axis = min(found, key=lambda entry: entry[0].bytes)
         raise InfeasibleError(
             f"{self.name}: nothing fits into {self.device.memory_bytes} bytes, {self.device.overhead_bytes} of them "
-            f"taken by the driver: the least known to do for the step is {least.bytes} bytes, at {axis} 1 and "
+            f"lost to the driver's context: the least known to do for the step is {least.bytes} bytes, at {axis} 1 and "
             f"{least.extra_time:.1%} more time; give more memory, or make the model smaller"
         )
 

@@ -21,7 +21,7 @@ def fit_text(fit: Fit) -> str:
         (f"{point.batch:,}", bytes_text(point.resident_bytes), *(bytes_text(point.need(run)) for run in fit.runs))
         for point in fit.points
     ]
-    largest = [("GPU", "memory", *titles)]
+    largest = [("device", "memory", *titles)]
     largest += [
         (
             device.name,
@@ -36,7 +36,8 @@ def fit_text(fit: Fit) -> str:
         f"{fit.name}: predicted memory of the whole step over the batch size\n{table(needs, right | {0})}\n\n"
         f"largest batch\n{table(largest, right)}\n"
         "~ on a straight line between two sizes that were captured; ~* extrapolated beside them. --memory captures the "
-        f"answer itself. {ASSUMED} Of each GPU, 1 GiB is taken as lost to the driver's context."
+        f"answer itself. {ASSUMED} Of each device, 1 GiB is taken as lost to the driver's context, or to Python and "
+        "PyTorch themselves; in RAM, malloc may hold more than is alive."
     )
 
 
@@ -61,7 +62,7 @@ def within_text(found: Within) -> str:
     device = found.device
     parts = [
         f"{found.name}: what fits into {bytes_text(device.memory_bytes)}, {bytes_text(device.overhead_bytes)} of it "
-        "taken as lost to the driver's context"
+        "taken as lost to the driver's context, or to Python and PyTorch themselves"
     ]
     for along in found.sizes:
         titles = ("run", f"largest {along.axis}", "against eager", "whole step", "at the next size", "time added")

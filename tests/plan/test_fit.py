@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.ir.training_run import TrainingRun
-from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.devices import DEVICES, Device
+from roam_lab.plan import Plan, Profile, devices, make_plan
+from roam_lab.plan.devices import DEVICES, Device, devices_for, machine_bytes
 from roam_lab.plan.fit import FAR, Estimate, Fit
 from roam_lab.plan.planned_run import simulate_planned
 from roam_lab.plan.runs import RUNS, Point, point_at
@@ -191,3 +194,18 @@ def test_data() -> None:
 
 def test_devices_leave_room() -> None:
     assert all(0 < device.room_bytes < device.memory_bytes for device in DEVICES)
+
+
+def test_the_machine_counts_for_a_step_on_its_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = machine_bytes()
+    assert here is not None
+    assert devices_for("cpu")[1:] == devices_for("cuda:0") == DEVICES
+    assert devices_for("cpu")[0].memory_bytes == here
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(devices, "_LIMITS", (tmp_path / "none", limit))
+    for text, size in (("max", None), (str(here // 2), here // 2), (str(10 * here), None)):
+        limit.write_text(text)
+        assert machine_bytes() == (size or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    monkeypatch.delattr(os, "sysconf")
+    assert machine_bytes() is None
+    assert devices_for("cpu") == DEVICES
