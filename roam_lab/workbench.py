@@ -265,7 +265,8 @@ class Workbench(Session):
 
 
 def _ascending(extra_times: Sequence[float] | None) -> tuple[float, ...]:
-    return EXTRA_TIMES if extra_times is None else tuple(sorted(set(extra_times)))
+    """Each once; a plan that adds no time is made in any case."""
+    return EXTRA_TIMES if extra_times is None else tuple(sorted(set(extra_times) - {0}))
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> InputError:

@@ -96,7 +96,7 @@ def _fit(settings: dict[str, Any], memory: int) -> dict[str, Any]:
     step = Made(made.model, made.batch, made.optimizer, step=made.step)
     bench.capture_named(name, step, fake=True, default_plan=False)
     try:
-        fit = bench.fit(name, [factor * settings["batch"] for factor in (1, 4, 16)])
+        fit = bench.fit(name, [factor * settings["batch"] for factor in (1, 4, 16)], extra_times=())
     except ModuleNotFoundError as error:
         raise NotPossible(f"no plan: {error.name} is not installed here") from None
     device = Device("the memory fraction", memory, overhead_bytes=0)
