@@ -54,7 +54,9 @@ def test_json_of_a_memory(capsys: pytest.CaptureFixture[str], factory: Path) -> 
         ("rewritten", 0.2),
     ]
     room = 1100 * 2**20 - data["overhead_bytes"]
+    assert along["largest"][0]["size"] < along["largest"][1]["size"]
     for one in along["largest"]:
+        assert {one["size"], one["size"] + 1} <= set(along["captured"])
         assert one["bytes"] <= room < one["next_bytes"]
 
 

@@ -193,19 +193,6 @@ def test_sizes_are_captured_until_no_device_holds_them(bench: Workbench, monkeyp
     assert all(fit.largest_batch(device, run).basis == "between" for device in devices for run in fit.runs)
 
 
-def test_what_fits_into_a_memory_is_captured(bench: Workbench) -> None:
-    bench.capture_named("wide", made(2**17), fake=True, default_plan=False)
-    found = bench.within(GIB + 60 * MIB, extra_times=[])
-    (along,) = found.sizes
-    assert (along.axis, along.fixed, [one.run for one in along.largest]) == ("batch size", None, list(RUNS))
-    for one in along.largest:
-        assert {one.size, one.size + 1} <= set(along.captured)
-        at, following = (bench.fit(sizes=[size], extra_times=[]).points[0] for size in (one.size, one.size + 1))
-        assert at.least(one.run) <= 60 * MIB < following.least(one.run)
-    with pytest.raises(InfeasibleError, match=r"wide: nothing fits into 1073741824 bytes, .* at batch size 1"):
-        bench.within(GIB, extra_times=[])
-
-
 class Tokens(torch.nn.Module):
     """A language model of two layers, made for 24 positions."""
 
