@@ -14,7 +14,7 @@ from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.devices import Device, devices_for
 from roam_lab.plan.fit import Fit
-from roam_lab.plan.largest import Within, largest_sizes
+from roam_lab.plan.largest import FURTHER, Within, largest_sizes
 from roam_lab.plan.needs import Needs
 from roam_lab.plan.runs import EXTRA_TIMES, RUNS, Run
 from roam_lab.progress import Progress, silent
@@ -238,7 +238,8 @@ class Workbench(Session):
             at_length = partial(with_sequence_length, made.batch)
             needs = self._needs(label, made, "sequence length", at_length, length)
             most = longest_sequence(made.model)
-            sizes.append(largest_sizes(needs, device.room_bytes, runs, length, "sequence length", rows, most))
+            start = most if most is not None and most <= FURTHER * length else length
+            sizes.append(largest_sizes(needs, device.room_bytes, runs, start, "sequence length", rows, most))
         found = Within(label, device, tuple(sizes))
         found.check()
         return found
