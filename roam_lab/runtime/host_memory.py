@@ -6,7 +6,9 @@ begin, and the ops' stream when one has ended. On the CPU a copy is a plain one.
 
 from __future__ import annotations
 
-from typing import Protocol
+import weakref
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 
@@ -75,6 +77,7 @@ class HostMemory:
     def __init__(self) -> None:
         self.bytes = torch.empty(0, dtype=torch.uint8)
         self.copies: Copies = PlainCopies()
+        self._unpin: Callable[[], Any] = lambda: None
 
     def take(self, size: int, device: torch.device) -> None:
         """At least `size` bytes. Raises RoamError where they do not fit, or cannot be pinned."""
@@ -92,14 +95,19 @@ class HostMemory:
                 f"{size} bytes of host memory cannot be pinned (CUDA error {int(status)}); raise the limit of locked "
                 "memory (ulimit -l), or plan without offload"
             )
-        self.copies = SideStream(device)
+        self.copies = stream = SideStream(device)
+        self._unpin = unpin = weakref.finalize(self, _unpin, stream, self.bytes)  # also where a hook is deleted
+        unpin.atexit = False
 
     def release(self) -> None:
         """Give the memory back; what is still copied is waited for."""
-        if isinstance(self.copies, SideStream):
-            self.copies.finish()
-            torch.cuda.cudart().cudaHostUnregister(self.bytes.data_ptr())  # type: ignore[no-untyped-call]
+        self._unpin()
         self.bytes, self.copies = torch.empty(0, dtype=torch.uint8), PlainCopies()
+
+
+def _unpin(stream: SideStream, pinned: torch.Tensor) -> None:
+    stream.finish()
+    torch.cuda.cudart().cudaHostUnregister(pinned.data_ptr())  # type: ignore[no-untyped-call]
 
 
 def contents(tensor: torch.Tensor) -> torch.Tensor:

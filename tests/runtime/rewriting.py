@@ -7,7 +7,7 @@ import torch
 
 from roam_lab.ir import Graph, Rewritten, captured_order, check_rewritten, fingerprint, live_peak
 from roam_lab.plan import Plan
-from roam_lab.plan.rewriting import place, rewrites_of
+from roam_lab.plan.rewriting import Placed, place, rewrites_of
 from roam_lab.rewrite.evaluate import evaluate
 from roam_lab.rewrite.expand import expand
 from roam_lab.rewrite.kinds import KINDS
@@ -27,9 +27,9 @@ def random_rewriting(graph: Graph, seed: int, kinds: tuple[str, ...] = KINDS) ->
     return expand(problem, state)
 
 
-def plan_of(graph: Graph, rewritten: Rewritten) -> Plan:
+def plan_of(graph: Graph, rewritten: Rewritten, placed: Placed | None = None) -> Plan:
     """In the order in which its ops stand."""
-    placed = place(rewritten)
+    placed = placed or place(rewritten)
     check_rewritten(graph, rewritten, placed.order)
     return Plan(
         graph_sha256=fingerprint(graph),
