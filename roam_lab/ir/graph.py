@@ -150,8 +150,8 @@ class Graph:
 
     @cached_property
     def uses(self) -> tuple[tuple[int, ...], ...]:
-        """For each op, the storages that it creates or touches and that take memory of the step: none that is resident or
-        on the host."""
+        """For each op, the storages that it creates or touches and that take memory of the step: none that is resident
+        or on the host."""
         made = self.creator
         return tuple(
             tuple(sorted(storage for storage in {*op.creates, *op.touches} if made[storage] is not None))

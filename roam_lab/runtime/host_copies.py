@@ -22,8 +22,8 @@ ALIGNMENT = 512
 
 @dataclass(frozen=True, slots=True)
 class HostCopy:
-    """From storage `source` to `target`. Steps are places in the plan's order: it is started once the op of step `start`
-    has run, and has ended before the op of step `end` runs."""
+    """From storage `source` to `target`. Steps are places in the plan's order: it is started once the op of step
+    `start` has run, and has ended before the op of step `end` runs."""
 
     source: int
     target: int

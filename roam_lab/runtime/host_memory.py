@@ -88,7 +88,7 @@ class HostMemory:
         if device.type != "cuda":
             return
         # torch's own pinned memory comes in powers of two, and is kept
-        status = torch.cuda.cudart().cudaHostRegister(self.bytes.data_ptr(), size, 0)  # type: ignore[no-untyped-call]
+        status = torch.cuda.cudart().cudaHostRegister(self.bytes.data_ptr(), size, 0)
         if int(status):
             self.bytes = torch.empty(0, dtype=torch.uint8)
             raise RoamError(
@@ -107,7 +107,7 @@ class HostMemory:
 
 def _unpin(stream: SideStream, pinned: torch.Tensor) -> None:
     stream.finish()
-    torch.cuda.cudart().cudaHostUnregister(pinned.data_ptr())  # type: ignore[no-untyped-call]
+    torch.cuda.cudart().cudaHostUnregister(pinned.data_ptr())
 
 
 def contents(tensor: torch.Tensor) -> torch.Tensor:

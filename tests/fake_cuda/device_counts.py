@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
-
 COUNTED = ("launches", "syncs", "mallocs", "side_copies", "events", "waits")
 
 

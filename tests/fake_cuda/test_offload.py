@@ -58,7 +58,8 @@ def test_a_step_with_storages_on_the_host(name, monkeypatch):
     assert (step.planned_steps, step.eager_steps) == (2, 0), step.reasons
     with counted() as found:
         step(training.batch)
-    assert copies and found.side_copies == copies
+    assert copies
+    assert found.side_copies == copies
     assert found.events == 2 * copies + 1  # the last where the step waits for the side stream
     assert found.waits == 2 * copies + 1
     assert found.syncs == found.mallocs == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def _moved(rewritten: Rewritten, storage: int, draw: np.random.Generator) -> Rew
     graph = rewritten.graph
     info = graph.storages[storage]
     uses = [index for index, op in enumerate(graph.ops) if storage in (*op.creates, *op.touches)]
-    gaps = [(before, after) for before, after in zip(uses, uses[1:], strict=False) if after - before > 1]
+    gaps = [(before, after) for before, after in pairwise(uses) if after - before > 1]
     if info.output or info.always_there or info.kind == "workspace" or not info.bytes or not gaps:
         return rewritten
     before, after = gaps[draw.integers(len(gaps))]

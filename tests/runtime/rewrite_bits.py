@@ -1,4 +1,4 @@
-"""`python -m tests.runtime.rewrite_bits [MODEL ...]`: four steps of rewritten plans against four eager ones, bit by bit.
+"""`python -m tests.runtime.rewrite_bits [MODEL ...]`: four steps of rewritten plans against four eager ones.
 
 Every kind of rewriting alone and all together, at three budgets, on small models; with dropout, in bf16 autocast, and
 with gradients accumulated. Prints one line a model and way to train: plans that are the same, and what is not.
@@ -24,9 +24,12 @@ from roam_lab.errors import RoamError
 from roam_lab.ir import Graph, Rewritten, live_peak, untouched
 from roam_lab.ir.roofline import GPUS, with_roofline
 from roam_lab.measure.eager import record
-from roam_lab.plan.rewriting import rewrites_of
+from roam_lab.plan.rewriting import place, rewrites_of
+from roam_lab.rewrite.expand import expand
 from roam_lab.rewrite.frontier import found
+from roam_lab.rewrite.kinds import FREE
 from roam_lab.rewrite.points import Goals
+from roam_lab.rewrite.tape import problem_of
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Compiled, check_plan
 from roam_lab.runtime.identity import first_differences
@@ -81,15 +84,15 @@ def plain(loss: Callable[..., torch.Tensor]) -> StepFunction:
 
 
 def autocast(loss: Callable[..., torch.Tensor]) -> StepFunction:
-    def step(model: nn.Module, optimizer: Any, batch: Any) -> torch.Tensor:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            value = loss(model, batch)
-        value.backward()
-        optimizer.step()
-        optimizer.zero_grad()
-        return value
+    return plain(_in_bf16(loss))
 
-    return step
+
+def _in_bf16(loss: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    def loss_of(model: nn.Module, batch: Any) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return loss(model, batch)
+
+    return loss_of
 
 
 def accumulated(loss: Callable[..., torch.Tensor]) -> StepFunction:
@@ -106,7 +109,11 @@ def accumulated(loss: Callable[..., torch.Tensor]) -> StepFunction:
     return step
 
 
-WAYS = {"plain": plain, "autocast": autocast, "accumulated": accumulated}
+def both(loss: Callable[..., torch.Tensor]) -> StepFunction:
+    return accumulated(_in_bf16(loss))
+
+
+WAYS = {"plain": plain, "autocast": autocast, "accumulated": accumulated, "both": both}
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ class Training:
     def planned(self, rewritten: Rewritten) -> dict[str, Any]:
         """What four steps of a rewriting leave. Raises RoamError where it is refused, or fails."""
         model, optimizer = copied(self.model, self.optimizer)
-        plan = plan_of(self.captured.graph, rewritten)
+        plan = plan_of(self.captured.graph, rewritten, place(rewritten, layout="llfb"))
         check_plan(self.captured, plan)
         training, tree, pool = TrainingStep(model, optimizer, self.step), ModelTree(model), ArenaPool()
         tree.refresh()
@@ -150,9 +157,14 @@ def rewritings(graph: Graph, kinds: tuple[str, ...]) -> Iterator[tuple[int, Rewr
     """At three budgets, as far as the kinds have that many: live peak in bytes, and the rewriting."""
     planner = frozenset(kinds) - {"offload"}
     timed = with_roofline(graph, GPUS["a100"])
-    points = found(timed, Goals(TIMES, kinds=planner)).points if planner else ()
-    chosen = dict.fromkeys((0, len(points) // 2, len(points) - 1)) if points else ()
-    bases = [points[at].rewritten() for at in chosen] or [untouched(graph)] * 3
+    if not planner:
+        bases = [untouched(graph)] * 3
+    elif planner <= set(FREE):  # which have no budgets
+        problem = problem_of(timed, planner)
+        bases = [expand(problem, problem.start)]
+    else:
+        points = found(timed, Goals(TIMES, kinds=planner), "greedy").points
+        bases = [points[at].rewritten() for at in dict.fromkeys((0, len(points) // 2, len(points) - 1))]
     for seed, base in enumerate(bases):
         rewritten = offloaded(base, seed, share=0.3) if "offload" in kinds else base
         yield live_peak(rewritten.graph, range(len(rewritten.graph.ops))).bytes, rewritten
