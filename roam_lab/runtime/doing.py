@@ -16,8 +16,8 @@ from roam_lab.runtime.row_chains import chain_of, check_over, scratch_bytes
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """`nodes`: run one after the other; none for a copy to or from the host. `moved`: captured storage -> the one of the
-    rewritten graph that holds, or takes, what it held."""
+    """`nodes`: run one after the other; none for a copy to or from the host. `moved`: captured storage -> the one of
+    the rewritten graph that holds, or takes, what it held."""
 
     nodes: tuple[Node, ...]
     moved: Mapping[int, int] = field(default_factory=dict)

@@ -8,10 +8,10 @@ that op on, which starts the copy. So the memory that the plan counts is what is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from roam_lab.errors import JudgementError
-from roam_lab.ir import Graph, Layout, Lifetime, Op, Origin, Rewritten
+from roam_lab.ir import Graph, Layout, Lifetime, Origin, Rewritten
 from roam_lab.layout.greedy_by_size import greedy_by_size
 
 START_COPY, END_COPY = "start_copy", "end_copy"
@@ -37,26 +37,27 @@ def host_copies(rewritten: Rewritten, order: Sequence[int]) -> tuple[HostCopy, .
     To the host: from the last write of the source, or the last use of the target, to the copy's op. From the host: from
     the copy's op to the first op that uses the target.
     """
-    graph, found = rewritten.graph, list[HostCopy]()
-    steps = range(len(order))
-    moves = [rewritten.origins[index].copies for index in order]
-    for step in steps:
-        copies = moves[step]
-        if copies is None:
-            continue
-        source, target = copies
-        if graph.storages[target].region == "host":
-            ready = (one for one in reversed(range(step)) if _writes(graph.ops[order[one]], source, target))
-            found.append(HostCopy(source, target, next(ready), step))
+    graph = rewritten.graph
+    found: list[HostCopy] = []
+    written: dict[int, int] = {}
+    used: dict[int, int] = {}
+    awaited: dict[int, int] = {}  # storage that has come back, and was not used yet -> its copy
+    for step, index in enumerate(order):
+        op, copies = graph.ops[index], rewritten.origins[index].copies
+        if copies is not None:
+            source, target = copies
+            if graph.storages[target].region == "host":
+                found.append(HostCopy(source, target, max(written[source], used.get(target, 0)), step))
+            else:
+                awaited[target] = len(found)
+                found.append(HostCopy(source, target, step, step + 1))
         else:
-            uses = (one for one in steps[step + 1 :] if moves[one] is None and target in graph.uses[order[one]])
-            found.append(HostCopy(source, target, step, next(uses, step + 1)))
+            for storage in awaited.keys() & {*op.reads, *op.writes}:
+                number = awaited.pop(storage)
+                found[number] = replace(found[number], end=step)
+        written.update(dict.fromkeys((*op.creates, *op.writes), step))
+        used.update(dict.fromkeys((*op.creates, *op.touches), step))
     return tuple(sorted(found, key=lambda copy: copy.start))
-
-
-def _writes(op: Op, source: int, target: int) -> bool:
-    """Whether an op changes the source of a copy, or uses its target."""
-    return source in (*op.creates, *op.writes) or target in (*op.creates, *op.touches)
 
 
 def host_layout(graph: Graph, copies: Sequence[HostCopy]) -> Layout:
