@@ -1,4 +1,4 @@
-"""`python -m tests.runtime.rewrite_bits [MODEL ...]`: four steps of rewritten plans against four eager ones.
+"""`python -m tests.runtime.rewrite_bits [MODEL[/WAY] ...]`: four steps of rewritten plans against four eager ones.
 
 Every kind of rewriting alone and all together, at three budgets, on small models; with dropout, in bf16 autocast, and
 with gradients accumulated. Prints one line a model and way to train: plans that are the same, and what is not.
@@ -30,13 +30,14 @@ from roam_lab.rewrite.frontier import found
 from roam_lab.rewrite.kinds import FREE
 from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.tape import problem_of
+from roam_lab.runtime import host_memory
 from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Compiled, check_plan
 from roam_lab.runtime.identity import first_differences
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.step_guards import guards_of
 from tests.copies import copied
-from tests.runtime.offloading import offloaded
+from tests.runtime.offloading import LateCopies, offloaded
 from tests.runtime.rewriting import plan_of
 from tests.runtime.test_identity import run
 from tests.zoo import MODELS, Made, adamw
@@ -202,9 +203,11 @@ def compared(name: str, way: str, kind_sets: tuple[tuple[str, ...], ...] = KIND_
 
 
 def main(names: list[str]) -> int:
+    host_memory.PlainCopies = LateCopies
     failed = False
-    for name in names or NAMES:
-        for way in WAYS:
+    for given in names or NAMES:
+        name, _, only = given.partition("/")
+        for way in [only] if only else WAYS:
             results = list(compared(name, way))
             told: dict[str, list[str]] = {}
             for one in results:
