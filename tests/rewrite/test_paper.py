@@ -16,7 +16,7 @@ from roam_lab.plan.rewriting import place
 from tests.rewrite.graphs import judge, random_step
 from tests.rewrite.machine import same_when_run
 from tests.runtime.offloading import offloaded
-from tests.runtime.rewriting import random_rewriting
+from tests.runtime.rewriting import chains_pay, random_rewriting
 
 Check = Callable[[Graph, Rewritten, Sequence[int]], bool]
 
@@ -40,7 +40,7 @@ def the_judges(graph: Graph, rewritten: Rewritten, order: Sequence[int]) -> bool
 
 
 def rewriting(seed: int) -> tuple[Graph, Rewritten]:
-    graph = random_step(seed)
+    graph = chains_pay(random_step(seed))
     return graph, offloaded(random_rewriting(graph, seed), seed, share=0.2)
 
 

@@ -38,7 +38,7 @@ from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.step_guards import guards_of
 from tests.copies import copied
 from tests.runtime.offloading import LateCopies, offloaded
-from tests.runtime.rewriting import plan_of
+from tests.runtime.rewriting import chains_pay, plan_of
 from tests.runtime.test_identity import run
 from tests.zoo import MODELS, Made, adamw
 
@@ -157,7 +157,7 @@ class Training:
 def rewritings(graph: Graph, kinds: tuple[str, ...]) -> Iterator[tuple[int, Rewritten]]:
     """At three budgets, as far as the kinds have that many: live peak in bytes, and the rewriting."""
     planner = frozenset(kinds) - {"offload"}
-    timed = with_roofline(graph, GPUS["a100"])
+    timed = chains_pay(with_roofline(graph, GPUS["a100"]))
     if not planner:
         bases = [untouched(graph)] * 3
     elif planner <= set(FREE):  # which have no budgets
