@@ -21,15 +21,17 @@ FUSED = "roam::fused"
 """Target of ops that run several ops a few rows at a time."""
 
 
-def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None) -> Rewritten:
-    """The rewritten graph of `state`. Its live peak in running order and its time are what `evaluate` says.
+def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None, split: bool = True) -> Rewritten:
+    """The rewritten graph of `state`. It takes the time that `evaluate` says, and no higher live peak in running order.
+
+    `split`: chains that need not run by rows run op by op (steps.py).
 
     Raises InfeasibleError where the state cannot be run.
     """
     trace = new_trace(problem) if trace is None else trace
     if not evaluate(problem, state, trace).possible:
         raise InfeasibleError(f"{problem.graph.name}: a copy would find other values than its op; keep more")
-    return _Expansion(problem, steps_of(problem, trace)).rewritten()
+    return _Expansion(problem, steps_of(problem, trace, split)).rewritten()
 
 
 class _Expansion:

@@ -33,18 +33,18 @@ class Steps:
     place: list[int]
 
 
-def steps_of(problem: Problem, trace: Trace) -> Steps:
+def steps_of(problem: Problem, trace: Trace, split: bool = True) -> Steps:
     """The run in `trace`, which `evaluate` has filled.
 
     What is fused only because it can be runs op by op, wherever that raises no peak: whole ops need no loop over rows.
-    Chains stay where a fused op takes less time than its parts.
+    Chains stay if not to be `split`, and where a fused op takes less time than its parts.
     """
     items, instances = int(trace.found[0]), int(trace.found[1])
     run = Steps([], trace.instance_storage[:instances].tolist(), trace.place_of[:instances].tolist())
     peak = int(trace.curve[:items].max()) if items else 0
     for item in range(items):
         ops = _part(trace.ops_at, trace.ops, item)
-        parts = _split(problem, trace, item, run, peak) if len(ops) > 1 and problem.share >= 1 else None
+        parts = _split(problem, trace, item, run, peak) if split and len(ops) > 1 and problem.share >= 1 else None
         run.steps += parts or [
             Step(
                 ops,

@@ -162,7 +162,7 @@ def rewritings(graph: Graph, kinds: tuple[str, ...]) -> Iterator[tuple[int, Rewr
         bases = [untouched(graph)] * 3
     elif planner <= set(FREE):  # which have no budgets
         problem = problem_of(timed, planner)
-        bases = [expand(problem, problem.start)]
+        bases = [expand(problem, problem.start, split=False)]
     else:
         points = found(timed, Goals(TIMES, kinds=planner), "greedy").points
         bases = [points[at].rewritten() for at in dict.fromkeys((0, len(points) // 2, len(points) - 1))]

@@ -32,7 +32,7 @@ def random_rewriting(graph: Graph, seed: int, kinds: tuple[str, ...] = KINDS) ->
         before, state[gap] = state[gap], draw.integers(1, 3)
         if not evaluate(problem, state, trace).possible:
             state[gap] = before
-    return expand(problem, state)
+    return expand(problem, state, split=False)
 
 
 def plan_of(graph: Graph, rewritten: Rewritten, placed: Placed | None = None) -> Plan:
