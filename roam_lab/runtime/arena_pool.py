@@ -66,7 +66,7 @@ class ArenaPool:
         if self._arena is not None and self._arena.numel() >= self._sizes[tenant]:
             return self._arena
         self.release()
-        trim()
+        self._give_back()  # also what eager steps left: torch 2.11 does not free it while it allocates from a pool
         self.base_bytes = resident_bytes()
         size = max(self._sizes.values())
         self.lending = arena_that_lends(size, self._device) if self._lends else None
@@ -98,6 +98,10 @@ class ArenaPool:
         if self._arena is None:
             return
         self._arena = self.lending = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Free memory goes back to the system, or to the device."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         else:
