@@ -1,6 +1,7 @@
 """Where storages lie that ops allocate themselves: in the arena all the same, or beside it.
 
-On the CPU the system takes pages out of the arena while an op holds as much of its own. On CUDA a range of the arena is
+On the CPU the system takes pages out of the arena while an op holds as much of its own, unless they fit beside it at
+next to no cost: pages are faulted in again, and malloc keeps some of what is freed. On CUDA a range of the arena is
 lent to the caching allocator, which finds nothing that fits better for the op's result, and takes it back afterwards.
 """
 
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
-from roam_lab.ir import Graph, Order, Storage, lifetimes
+from roam_lab.ir import Graph, Lifetime, Order, Storage, lifetimes
 
 SMALL_BYTES = 2**20
 """Up to this size CUDA's caching allocator serves requests from other segments, and does not split off what is left of
@@ -18,6 +20,8 @@ LEAST_LENDING_BYTES = 2 * SMALL_BYTES
 """The least of an arena of which ranges are lent: a smaller one would lie in a segment of small blocks."""
 ROUNDING = 512
 """Bytes: what it rounds requests to."""
+APART = 0.001
+"""On the CPU: the most that a region of their own may cost, as a share of the live peak."""
 
 
 class Runs:
@@ -71,6 +75,24 @@ def takes_large_blocks(storage: Storage) -> bool:
 def beside_of(graph: Graph, device: str) -> frozenset[int]:
     """The storages of a graph that lie beside the arena."""
     return frozenset(index for index, storage in enumerate(graph.storages) if lies_beside(storage, device))
+
+
+def most_apart(graph: Graph, lives: Sequence[Lifetime]) -> int | None:
+    """On the CPU: the most bytes that a layout may take whose external storages all lie beside the arena. None where
+    there are none, or where no such layout can take so little."""
+    inside = [life for life in lives if not graph.storages[life.storage].external]
+    outside = [life for life in lives if graph.storages[life.storage].external]
+    most = int(_most_alive(lives) * (1 + APART))
+    return most if outside and _most_alive(inside) + _most_alive(outside) <= most else None
+
+
+def _most_alive(lives: Sequence[Lifetime]) -> int:
+    """The most bytes that these lifetimes hold at once."""
+    changes: dict[int, int] = {}
+    for life in lives:
+        changes[life.start] = changes.get(life.start, 0) + life.bytes
+        changes[life.end] = changes.get(life.end, 0) - life.bytes
+    return max(accumulate(changes[step] for step in sorted(changes)), default=0)
 
 
 def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[dict[int, int], int]:

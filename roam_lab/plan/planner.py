@@ -25,7 +25,7 @@ from roam_lab.ir import (
 from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
 from roam_lab.order.rejoin import rejoin
-from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent
+from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent, most_apart
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 from roam_lab.rewrite.kinds import KINDS, check_graph, checked_kinds
@@ -198,21 +198,35 @@ def lay_out(
     Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
     """
     lives = lifetimes(graph, order)
-    beside = set(beside_of(graph, device))
-    for _ in range(LENDING_ROUNDS):
-        layout = _in_regions(lives, beside, strategy, parameters, alignment)
-        if device == "cpu":
-            break
-        layout, missed = _lending(graph, order, layout, beside, alignment)
-        if not missed:
-            break
-        beside |= missed
+    if device == "cpu":
+        layout = _on_the_cpu(graph, lives, strategy, parameters, alignment)
+    else:
+        beside = set(beside_of(graph, device))
+        for _ in range(LENDING_ROUNDS):
+            layout = _in_regions(lives, beside, strategy, parameters, alignment)
+            layout, missed = _lending(graph, order, layout, beside, alignment)
+            if not missed:
+                break
+            beside |= missed
     with strategy.judged():
         check_layout(lives, layout)
         for storage, offset in layout.offsets.items():
             if offset % alignment:
                 raise JudgementError(f"storage {storage} at {offset} is not aligned to {alignment} bytes")
     return layout
+
+
+def _on_the_cpu(
+    graph: Graph, lives: Sequence[Lifetime], strategy: Strategy, parameters: Mapping[str, Any], alignment: int
+) -> Layout:
+    """What ops allocate above the rest, where that costs next to nothing; else all in one region."""
+    most = most_apart(graph, lives)
+    if most is not None:
+        above = {life.storage for life in lives if graph.storages[life.storage].external}
+        apart = _in_regions(lives, above, strategy, parameters, alignment)
+        if apart.arena_bytes <= most:
+            return apart
+    return _in_regions(lives, (), strategy, parameters, alignment)
 
 
 def _lending(

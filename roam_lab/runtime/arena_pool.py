@@ -70,7 +70,7 @@ class ArenaPool:
         if self._arena is not None and self._arena.numel() >= own and self.host.bytes.numel() >= on_host:
             return self._arena
         self.release()
-        trim()
+        self._give_back()  # also what eager steps left: torch 2.11 does not free it while it allocates from a pool
         self.base_bytes = resident_bytes()
         size = max(own for own, _ in self._sizes.values())
         self.host.take(max(on_host for _, on_host in self._sizes.values()), self._device)
@@ -105,6 +105,10 @@ class ArenaPool:
         if self._arena is None:
             return
         self._arena = self.lending = None
+        self._give_back()
+
+    def _give_back(self) -> None:
+        """Free memory goes back to the system, or to the device."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         else:

@@ -10,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roam_lab.errors import InfeasibleError, JudgementError, ParameterError, UnknownStrategyError
-from roam_lab.ir import Graph, Layout, captured_order, check_layout, check_order, lifetimes, live_peak, load_graph
+from roam_lab.ir import (
+    Graph,
+    Layout,
+    Op,
+    Storage,
+    captured_order,
+    check_layout,
+    check_order,
+    lifetimes,
+    live_peak,
+    load_graph,
+)
 from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy, find, strategies
@@ -65,6 +76,23 @@ def test_external_storages_lie_in_the_arena_on_the_cpu_and_beside_it_on_cuda() -
             shared += bool(tops and bottoms and device == "cpu" and max(tops) > min(bottoms))
     assert mixed > 10
     assert shared > 10
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_ops_allocate_lies_apart_on_the_cpu_where_that_costs_nothing(kept: bool) -> None:
+    """Above the rest while both are at their peak together; where the rest peaks without it, in one region."""
+    large, own = 640_000, 64_000
+    ops = (
+        Op("first", "op", creates=(0,)),
+        Op("own", "op", after=(0,), creates=(1,), reads=(0,)),
+        Op("second", "op", after=(1,), creates=(2,), reads=(0,) if kept else (1,)),
+        Op("last", "op", after=(2,), creates=(3,), reads=(1, 2) if kept else (2,)),
+    )
+    sizes = (Storage(own), Storage(own, region="op"), Storage(large), Storage(own, output=True))
+    graph = Graph(name="apart", ops=ops, storages=sizes)
+    plan = make_plan(graph)
+    assert plan.arena_bytes == plan.peak_bytes
+    assert (plan.offsets[1] >= own + large) == kept
 
 
 @pytest.mark.parametrize("alignment", [1, 64, 512])
