@@ -254,22 +254,25 @@ LEAST_US = 300
 
 def page(data: dict[str, Any]) -> str:
     """docs/fusing.md."""
-    rows = [row for row in data["rows"] if row["parts_us"] >= LEAST_US and row["inside_bytes"]]
+    rows = [row for row in data["rows"] if row["parts_us"] >= LEAST_US and row["inside_bytes"] >= 2**20]
     machine = data["machine"]
+    head = f"""# What fusing is worth, measured
+
+<!-- written by benchmarks/fusing.py -->
+
+`make bench-fusing` on {data["date"][:10]}, commit {data["commit"]}: {machine["processor"]}, {machine["cores"]} cores,
+cache {data["cache_bytes"] / 2**20:.0f} MiB, torch {data["versions"]["torch"]}. A fused op runs a chain of ops a few
+rows at a time. Each line is one fused op, as the runtime runs it, against the same ops run whole into an arena: the
+time of the one over the time of the others (below 1: fusing is faster), the least of several turns each. `at once`:
+rows that are run at a time, chosen so that what the chain touches takes {row_chains.CACHE_SHARE:g} of the cache.
+`inside`: MiB that are never whole in memory. Chains of less than {LEAST_US} us, and chains in which nothing passes
+inside (they run whole), are left out. All figures: `benchmarks/results/fusing.json`.
+"""
     lines = [
-        "# What fusing is worth, measured", "", "<!-- written by benchmarks/fusing.py -->", "",
-        f"`make bench-fusing` on {data['date'][:10]}, commit {data['commit']}: {machine['processor']}, "
-        f"{machine['cores']} cores, last cache {data['cache_bytes'] / 2**20:.0f} MiB, "
-        f"torch {data['versions']['torch']}.", "",
-        "A fused op runs a chain of ops a few rows at a time. Each line is one fused op, as the runtime runs it, against",
-        "the same ops run whole into an arena: the time of the one over the time of the others (below 1: fusing is",
-        "faster), the least of several turns each. `at once`: rows that are run at a time, chosen so that what the chain",
-        f"touches takes {row_chains.CACHE_SHARE:g} of the cache. `inside`: MiB that are never whole in memory. Chains of less than "
-        f"{LEAST_US} us", "and chains in which nothing passes inside (they run whole) are left out. All figures:",
-        "`benchmarks/results/fusing.json`.", "",
+        head,
         "| chain | ops | rows | inside MiB | 1 thread | at once | 2 threads | at once | bits |",
         "|---|---|---:|---:|---:|---:|---:|---:|---|",
-    ]  # fmt: skip
+    ]
     chains: dict[tuple[Any, ...], dict[int, dict[str, Any]]] = {}
     for row in rows:
         chains.setdefault((row["chain"], row["rows"], row["op"]), {})[row["threads"]] = row
@@ -282,15 +285,15 @@ def page(data: dict[str, Any]) -> str:
         lines.append(f"| {' | '.join([*parts, 'same' if row['same_bits'] else 'OTHER'])} |")
     worst = max(rows, key=lambda row: row["share"])
     whole, fused = (sum(row[key] for row in rows) for key in ("parts_us", "fused_us"))
-    share = min(1.0, worst["share"])
+    gains = "a plan claims no more than what the worst of these chains gives."
+    if worst["share"] >= 1:
+        gains = "it holds for every chain, and the worst of these gains nothing: a plan claims the memory, and no time."
     lines += [
-        "", f"Worst: {worst['share']:.2f} ({worst['chain']}, {worst['rows']:,} rows, {worst['threads']} threads: "
-        f"{_ops(worst['ops'])}). All together: {fused / whole:.2f}.", "",
-        f"`fused_share` for a CPU is therefore {share:.2f}: a plan claims no more than what the worst of these chains gives."
-        if share < 1 else
-        "`fused_share` for a CPU therefore stays 1.0: it holds for every chain, and the worst of these gains nothing. A "
-        "plan\nclaims the memory that fusing saves, and none of the time, which is on the safe side for long chains.",
-    ]  # fmt: skip
+        "",
+        f"Worst: {worst['share']:.2f} ({worst['chain']}, {worst['rows']:,} rows, {worst['threads']} threads: "
+        f"{_ops(worst['ops'])}). All together: {fused / whole:.2f}.",
+        f"`fused_share` for a CPU is {min(1.0, worst['share']):.2f}: {gains}",
+    ]
     return "\n".join(lines)
 
 
