@@ -1,9 +1,9 @@
 """Budgets kept and predicted times, measured: python -m benchmarks.budget_measured {time,plan,run} MODEL [--threads 2]
 
 `time` captures a model of benchmarks/models.py and times its ops; `plan` makes a plan for each of 12 budgets, evenly
-from what needs no rewriting to the least known; `run` runs each plan a few steps, from the largest budget, the unplanned
-order's steps before, between and after for comparison. `run` is resumable and stops by itself (--seconds). What is made
-between lies in build/budget/; rows are added to benchmarks/results/budget_measured.jsonl.
+from what needs no rewriting to the least known; `run` runs each plan a few steps, and the plan that rewrites nothing
+before, between and after for comparison. `run` is resumable and stops by itself (--seconds). What is made between lies
+in build/budget/; rows are added to benchmarks/results/budget_measured.jsonl.
 
 Memory is the process's peak (VmHWM) above what it held before the arena was made; time is the least of the steps after
 the first, which makes the arena's memory.
@@ -37,7 +37,6 @@ from roam_lab.runtime.timing import timed_graph
 ROOT = Path(__file__).resolve().parents[1]
 BETWEEN, RESULTS = ROOT / "build" / "budget", ROOT / "benchmarks" / "results" / "budget_measured.jsonl"
 BUDGETS = 12
-STEPS = 3
 
 
 class Made:
@@ -79,7 +78,7 @@ def make_plans(name: str) -> None:
               f"+{plan.extra_time:.3f}, {plan.seconds:.1f} s", flush=True)  # fmt: skip
 
 
-def run_plans(name: str, seconds: float, threads: int) -> None:
+def run_plans(name: str, seconds: float, threads: int, count: int) -> None:
     """Run the plans whose rows are not there yet."""
     began = time.perf_counter()
     done = {(row["model"], row["number"]) for row in _rows()}
@@ -89,14 +88,14 @@ def run_plans(name: str, seconds: float, threads: int) -> None:
     made = Made(name)
     made.primed()
     slowest = 0.0
-    base = _run(made, name, None)
+    base = _run(made, name, None, count)
     for place, number in enumerate(left):
         before = time.perf_counter()
         if before - began + 2 * slowest > seconds:
             break
-        found = _run(made, name, number)
+        found = _run(made, name, number, count)
         if place % 4 == 3 or number == left[-1]:
-            base = {**base, "seconds": min(base["seconds"], _run(made, name, None)["seconds"])}
+            base = {**base, "seconds": min(base["seconds"], _run(made, name, None, count)["seconds"])}
         slowest = max(slowest, time.perf_counter() - before)
         row = {
             "model": name, "number": number, "threads": threads, **found,
@@ -104,12 +103,13 @@ def run_plans(name: str, seconds: float, threads: int) -> None:
         }  # fmt: skip
         with RESULTS.open("a") as out:
             out.write(json.dumps(row) + "\n")
-        print(f"{name} {number}: peak / arena {row['peak_bytes'] / row['arena_bytes']:.4f}, extra time "
-              f"{row['measured_extra_time']:+.3f} for {row['extra_time']:+.3f}, {row['steps']}", flush=True)  # fmt: skip
+        over = row["peak_bytes"] / row["arena_bytes"]
+        print(f"{name} {number}: peak / arena {over:.4f}, {row['measured_extra_time']:+.3f} for "
+              f"{row['extra_time']:+.3f}, {row['steps']}", flush=True)  # fmt: skip
 
 
-def _run(made: Made, name: str, number: int | None) -> dict[str, Any]:
-    """What a few steps of one plan took."""
+def _run(made: Made, name: str, number: int | None, count: int) -> dict[str, Any]:
+    """What `count` steps of one plan took."""
     plan: Plan = load_plan(BETWEEN / f"{name}_{'none' if number is None else number}.roam.json")
     check_plan(made.captured, plan)
     pool, guards = ArenaPool(), guards_of(made.training, made.captured.trace)
@@ -117,7 +117,7 @@ def _run(made: Made, name: str, number: int | None) -> dict[str, Any]:
     collect()
     steps = []
     with PeakMeter() as meter:
-        for _ in range(STEPS):
+        for _ in range(count):
             before = time.perf_counter()
             compiled.run(made.batch)
             steps.append(round(time.perf_counter() - before, 4))
@@ -138,6 +138,7 @@ def main() -> None:
     parser.add_argument("stage", choices=("time", "plan", "run"))
     parser.add_argument("models", nargs="+")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=330)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
@@ -147,7 +148,7 @@ def main() -> None:
         elif asked.stage == "plan":
             make_plans(name)
         else:
-            run_plans(name, asked.seconds, asked.threads)
+            run_plans(name, asked.seconds, asked.threads, asked.steps)
 
 
 if __name__ == "__main__":
