@@ -92,6 +92,7 @@ def rewritten_plan(
         point, placed = _within(timed, placing, budget, extra_time, kinds, strategy, parameters)
     check_rewritten(timed, placed.rewritten, placed.order)
     proof = lower_bound(placed.rewritten.graph, placed.order)
+    share = 1.0 if timed.device is None else timed.device.fused_share
     return replace(
         plan,
         order=placed.order,
@@ -104,7 +105,7 @@ def rewritten_plan(
         certificate=proof,
         order_strategy="captured",
         seconds=plan.seconds + time.perf_counter() - began,
-        environment={**plan.environment, "times": timed.times or "of the graph"},
+        environment={**plan.environment, "times": timed.times or "of the graph", "fused_share": f"{share:g}"},
         graph=placed.rewritten.graph,
         rewrites=rewrites_of(placed.rewritten),
         origins=placed.rewritten.origins,
