@@ -161,6 +161,10 @@ def _shared(graph: Graph, us: dict[int, float]) -> list[float]:
     return found
 
 
+host_seconds: Callable[[], float] = time.perf_counter
+"""The clock of ops that run on the host; `time.process_time` where other work shares the processor."""
+
+
 class _HostClock:
     """Of ops that are done when they return."""
 
@@ -169,7 +173,7 @@ class _HostClock:
 
     def mark(self) -> Any:
         """A moment."""
-        return time.perf_counter()
+        return host_seconds()
 
     def seconds(self, marks: tuple[Any, Any]) -> float:
         """Between two moments, when all has run."""
