@@ -144,15 +144,17 @@ def _by_budget(graphs: Row, rivals: Row) -> str:
 def _measured(rows: Sequence[Row]) -> str:
     lines = [
         "## Measured on this machine", "",
-        "`python -m benchmarks.budget_measured`: each plan runs three steps. The process's peak above what it held",
-        "before, over the plan's arena; the extra time of the fastest step against the plan that rewrites nothing,",
-        "beside what was predicted from ops timed on this machine (`roam profile --timing`).", "",
-        "| model | arena MiB | peak / arena | predicted | measured | points apart |", "|---|---:|---:|---:|---:|---:|",
+        "`make bench-budget-measured`, as far as it has come. The process's peak above what it held before, over the",
+        "plan's arena; the extra time of the fastest step but the first against the plan that rewrites nothing, beside",
+        "what was predicted from ops timed on this machine (`roam profile --timing`). `process_time`: the processor's",
+        "time with one thread, while the machine did other work, too: these times are no better than 10 points.", "",
+        "| model | arena MiB | peak / arena | clock | predicted | measured | points apart |",
+        "|---|---:|---:|---|---:|---:|---:|",
     ]  # fmt: skip
     for row in sorted(rows, key=lambda row: (row["model"], row["number"])):
         apart = 100 * (row["measured_extra_time"] - row["extra_time"])
         over = row["peak_bytes"] / row["arena_bytes"]
-        lines.append(f"| {row['model']} | {row['arena_bytes'] / 2**20:,.0f} | {over:.3f} | "
+        lines.append(f"| {row['model']} | {row['arena_bytes'] / 2**20:,.0f} | {over:.3f} | {row['clock']} | "
                      f"+{row['extra_time']:.1%} | {row['measured_extra_time']:+.1%} | {apart:+.1f} |")  # fmt: skip
     return "\n".join(lines)
 
