@@ -128,7 +128,7 @@ def _by_budget(graphs: Row, rivals: Row) -> str:
         "For each of its budgets: the memory and time of the graphs that its partitioner made. Ours: the least extra",
         "time known at no more memory, and the least memory known at no more time. Its time is against its own graph",
         "with every op once, before its pass that makes equal ops one: where it is below 0, that pass has saved more",
-        "than was computed again. Its graph of long GPT-2 takes 0.857 of the captured peak with nothing made twice.", "",
+        "than was computed again. Its graph of long GPT-2 takes 0.857 of our peak with nothing made twice.", "",
         "| graph | budget | memory | time | our time at its memory | our memory at its time | both less |",
         "|---|---:|---:|---:|---:|---:|---|",
     ]  # fmt: skip

@@ -114,17 +114,16 @@ def capture_step(
     note_elsewhere(trace.module.graph.nodes, where)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
-    kinds = {node: found.kind for node, found in zip(placeholders, trace.inputs, strict=True)}
     name = name or type(model).__name__
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
-    eager = _eager(build_step(trace.module, name, dict(kinds), where, workspace=False, held=kept), where)
+    eager = _eager(build_step(trace.module, name, inputs, where, workspace=False, held=kept), where)
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
     views_under_new_names(trace.module)
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions, trace.module.graph)
-    built = build_step(trace.module, name, dict(kinds), where, workspace=True, checks=checks)
+    built = build_step(trace.module, name, inputs, where, workspace=True, checks=checks)
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)
     signature = batch_signature(batch, where.type)

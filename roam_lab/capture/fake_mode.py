@@ -107,9 +107,11 @@ class Fakes:
 
 def _with_statistics_of(func: Any, args: Any, result: Any) -> Any:
     """Norms of a 16-bit input with 32-bit weights (autocast on the CPU): their kernels give 32-bit mean and deviation,
-    and a 16-bit gradient of the input; their fakes do not."""
+    and a 16-bit gradient of the input; their fakes do not. On CUDA that gradient of group norm is contiguous, whatever
+    the strides of what was given (`native_group_norm_backward` in aten/src/ATen/native/group_norm.cpp)."""
     if func is torch.ops.aten.native_group_norm_backward.default and result[0] is not None:
-        return (result[0].to(args[1].dtype), *result[1:])
+        given = result[0].to(args[1].dtype)
+        return (given.contiguous() if given.device.type == "cuda" else given, *result[1:])
     if func is torch.ops.aten.native_layer_norm_backward.default:  # 32-bit gradients of the weights, in torch 2.8, too
         given = (args[1], args[5], args[6])
         return tuple(one if one is None or t is None else one.to(t.dtype) for one, t in zip(result, given, strict=True))

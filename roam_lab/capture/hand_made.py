@@ -3,6 +3,7 @@ their own. Each is given the places of the results, then the op's own arguments.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
@@ -93,6 +94,15 @@ def _constant_pad(outs: Sequence[torch.Tensor], source: torch.Tensor, pad: Seque
         inner = inner.narrow(dim, max(low, 0), inner.shape[dim] - max(low, 0) - max(high, 0))
         cut = cut.narrow(dim, max(-low, 0), cut.shape[dim] - max(-low, 0) - max(-high, 0))
     inner.copy_(cut)
+
+
+def _safe_softmax(outs: Sequence[torch.Tensor], source: torch.Tensor, dim: int, dtype: Any = None) -> None:
+    """A softmax, and zero where all along the dimension is masked, as ATen's own (aten/src/ATen/native/transformers/
+    attention.cpp). Which rows those are is found first, because the result may lie over the source."""
+    masked = source.amax(dim, keepdim=True) == -math.inf if source.numel() else None
+    torch.softmax(source, dim, dtype=dtype, out=outs[0])
+    if masked is not None:
+        outs[0].masked_fill_(masked, 0.0)
 
 
 def _embedding(outs: Sequence[torch.Tensor], weight: torch.Tensor, indices: torch.Tensor, *_: Any) -> None:
@@ -188,6 +198,7 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     aten.constant_pad_nd.default: _constant_pad,
     aten.embedding.default: _embedding,
     aten.relu.default: _relu,
+    aten._safe_softmax.default: _safe_softmax,
     aten.stack.default: _stack,
     aten.sum.default: _sum,
     aten.mean.default: _mean,

@@ -35,6 +35,11 @@ class Input:
     kind: Kind
     path: tuple[Any, ...]
 
+    @property
+    def role(self) -> tuple[str, ...]:
+        """What tells it apart from every other input of the step, to sort by."""
+        return (self.kind, *(f"{type(part).__name__} {part}" for part in self.path))
+
     def __str__(self) -> str:
         return f"{self.kind} {'.'.join(str(part) for part in self.path if part is not None)}"
 

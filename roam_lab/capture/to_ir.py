@@ -10,6 +10,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.flops import flops_of
+from roam_lab.capture.inputs import Input
 from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
 from roam_lab.capture.repeatable import draws_random, is_pure, updates_on_the_side
@@ -195,14 +196,15 @@ def _refuse_unknown_shapes(node: Node) -> None:
 def build_step(
     module: GraphModule,
     name: str,
-    resident: dict[Node, str],
+    inputs: Mapping[Node, Input],
     device: torch.device,
     *,
     workspace: bool,
     checks: dict[Node, tuple[Node, ...]] | None = None,
     held: Mapping[Node, Collection[Node]] | None = None,
 ) -> Step:
-    """Graph of a traced and split step. `resident`: placeholder -> kind (parameter, buffer, state, batch).
+    """Graph of a traced and split step. `inputs`: placeholder -> what it stands for. Residents are numbered by that, so
+    that two captures of one step number them alike, whatever the order in which a state happens to hold its tensors.
 
     `device`: where the step runs; what lies elsewhere takes none of its memory. `workspace`: with the memory that ops
     take for themselves, as external storages of their own. `checks`: node that reads the last number of a condition
@@ -212,6 +214,8 @@ def build_step(
     sizes: dict[str, list[int]] = {}
     there: dict[int, Storage] = {}
     results: list[Node] = []
+    for node in sorted(inputs, key=lambda one: inputs[one].role):
+        builder.resident(node, tensors_of(node))
     for node in module.graph.nodes:
         _refuse_unknown_shapes(node)
         if node.op in ("placeholder", "get_attr"):
@@ -222,10 +226,11 @@ def build_step(
                 node.meta["val"] = constant
             builder.resident(node, tensors)
             for tensor in tensors:
-                unused = resident.get(node) == "state" and not node.users  # of a parameter without gradient
+                kind = inputs[node].kind if node in inputs else "constant"
+                unused = kind == "state" and not node.users  # of a parameter without gradient
                 if storage_key(tensor) in there:
                     continue
-                size, kind = tensor.untyped_storage().nbytes(), resident.get(node, "constant")
+                size = tensor.untyped_storage().nbytes()
                 if unused or not is_on(tensor, device):
                     size = 0
                 else:

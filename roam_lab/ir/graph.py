@@ -144,15 +144,17 @@ class Graph:
         made: list[int | None] = [None] * len(self.storages)
         for index, op in enumerate(self.ops):
             for storage in op.creates:
-                made[storage] = index
+                if not self.storages[storage].always_there:
+                    made[storage] = index
         return tuple(made)
 
     @cached_property
     def uses(self) -> tuple[tuple[int, ...], ...]:
-        """For each op, the storages that it creates or touches and that take memory of the step: not the residents."""
+        """For each op, the storages that it creates or touches and that take memory of the step: none that is resident
+        or on the host."""
         made = self.creator
         return tuple(
-            tuple(sorted({*op.creates, *(storage for storage in op.touches if made[storage] is not None)}))
+            tuple(sorted(storage for storage in {*op.creates, *op.touches} if made[storage] is not None))
             for op in self.ops
         )
 

@@ -38,12 +38,13 @@ def captured_order(graph: Graph) -> Order:
 
 
 def lifetimes(graph: Graph, order: Sequence[int]) -> tuple[Lifetime, ...]:
-    """Lifetimes of every created storage that has bytes, by storage index."""
+    """Lifetimes of every created storage that has bytes and takes memory of the step, by storage index."""
     start: dict[int, int] = {}
     end: dict[int, int] = {}
     for step, index in enumerate(order):
         for storage in graph.ops[index].creates:
-            start[storage] = step
+            if not graph.storages[storage].always_there:
+                start[storage] = step
         for storage in graph.uses[index]:
             end[storage] = step + 1
     steps = len(order)

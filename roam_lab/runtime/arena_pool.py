@@ -10,6 +10,7 @@ import torch
 from roam_lab.errors import RoamError
 from roam_lab.runtime.arena import allocate
 from roam_lab.runtime.heap import resident_bytes, trim
+from roam_lab.runtime.host_memory import HostMemory
 from roam_lab.runtime.lending import KeepingArena, LendingArena, arena_that_lends
 
 
@@ -23,7 +24,8 @@ class Tenant(Protocol):
 class ArenaPool:
     """One arena, made when it is first needed. There are never two: it grows after the old one was given back.
 
-    `lending`: the arena, where ranges of it are lent to CUDA's caching allocator. `base_bytes`: resident bytes of the
+    `lending`: the arena, where ranges of it are lent to CUDA's caching allocator. `host`: memory of the host for what
+    plans move there, made and given back with the arena. `base_bytes`: resident bytes of the
     process just before the arena was made (its pages are not resident then).
     """
 
@@ -32,7 +34,8 @@ class ArenaPool:
         self._arena: torch.Tensor | None = None
         self._lends = False
         self.lending: LendingArena | KeepingArena | None = None
-        self._sizes: weakref.WeakKeyDictionary[Tenant, int] = weakref.WeakKeyDictionary()
+        self._sizes: weakref.WeakKeyDictionary[Tenant, tuple[int, int]] = weakref.WeakKeyDictionary()
+        self.host = HostMemory()
         self.base_bytes = 0
 
     @property
@@ -45,13 +48,13 @@ class ArenaPool:
         """Whether there is an arena now."""
         return self._arena is not None
 
-    def join(self, tenant: Tenant, size: int, device: torch.device, lends: bool = False) -> None:
-        """Tell that a tenant will need an arena of `size` bytes on `device`, of which it lends ranges or not; nothing
-        is allocated yet."""
+    def join(self, tenant: Tenant, size: int, device: torch.device, lends: bool = False, on_host: int = 0) -> None:
+        """Tell that a tenant will need an arena of `size` bytes on `device`, of which it lends ranges or not, and
+        `on_host` bytes of the host's memory; nothing is allocated yet."""
         if device != self._device or (lends and not self._lends):
             self.release()
             self._device, self._lends = device, lends
-        self._sizes[tenant] = size
+        self._sizes[tenant] = size, on_host
 
     def leave(self, tenant: Tenant) -> None:
         """The tenant is given up; the arena stays as it is until it is made anew."""
@@ -63,12 +66,14 @@ class ArenaPool:
 
         Raises RoamError when it does not fit.
         """
-        if self._arena is not None and self._arena.numel() >= self._sizes[tenant]:
+        own, on_host = self._sizes[tenant]
+        if self._arena is not None and self._arena.numel() >= own and self.host.bytes.numel() >= on_host:
             return self._arena
         self.release()
         trim()
         self.base_bytes = resident_bytes()
-        size = max(self._sizes.values())
+        size = max(own for own, _ in self._sizes.values())
+        self.host.take(max(on_host for _, on_host in self._sizes.values()), self._device)
         self.lending = arena_that_lends(size, self._device) if self._lends else None
         self._arena = allocate(size, self._device) if self.lending is None else self.lending.bytes
         return self._arena
@@ -87,7 +92,8 @@ class ArenaPool:
                 self.release()
 
     def settle(self) -> None:
-        """After a step, also one that failed within an op: nothing is allocated from the arena any more."""
+        """After a step, also one that failed within an op: nothing is allocated from the arena any more, or copied."""
+        self.host.copies.settle()
         if self.lending is not None:
             self.lending.settle()
 
@@ -95,6 +101,7 @@ class ArenaPool:
         """Unbind every tenant and give the arena's memory back to the system, or to the device."""
         for tenant in list(self._sizes):
             tenant.unbind()
+        self.host.release()
         if self._arena is None:
             return
         self._arena = self.lending = None

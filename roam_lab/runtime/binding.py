@@ -160,15 +160,22 @@ class Forms:
 
 
 def bind(
-    program: Program, offsets: Mapping[int, int], tensors: Mapping[Input, torch.Tensor], arena: torch.Tensor
+    program: Program,
+    offsets: Mapping[int, int],
+    tensors: Mapping[Input, torch.Tensor],
+    arena: torch.Tensor,
+    host_offsets: Mapping[int, int],
+    host: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """A real tensor for every place of the program; `offsets`: bytes into the arena, by storage."""
-    arena_storage, start = arena.untyped_storage(), int(arena.storage_offset())
+    """A real tensor for every place of the program; `offsets`: bytes into the arena, by storage; `host_offsets`: into
+    the memory of the host."""
     places: dict[str, torch.Tensor] = {}
     for name, place in program.places.items():
         if place.storage is not None:
-            offset = offsets.get(place.storage, 0)  # no offset: no bytes
-            places[name] = view_at(arena_storage, start + offset, place.like)
+            on_host = place.storage in host_offsets
+            offset = (host_offsets if on_host else offsets).get(place.storage, 0)  # no offset: no bytes
+            block = host if on_host else arena
+            places[name] = view_at(block.untyped_storage(), int(block.storage_offset()) + offset, place.like)
         elif place.root is not None:
             real = tensors[place.root] if isinstance(place.root, Input) else place.root
             like = place.root_like or Form.of(real)

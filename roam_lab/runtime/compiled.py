@@ -26,6 +26,7 @@ from roam_lab.runtime.doing import check_runs
 from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
+from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_copies, host_layout
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
@@ -74,6 +75,11 @@ class Compiled:
             for index, storage in enumerate(graph.storages)
             if not storage.external and index in plan.offsets
         }
+        self._host_offsets: Mapping[int, int] = {}
+        on_host = 0
+        if self.rewritten is not None:
+            on_host_layout = host_layout(graph, host_copies(self.rewritten, plan.order))
+            self._host_offsets, on_host = on_host_layout.offsets, on_host_layout.arena_bytes
         self.cleared = captured.trace.cleared
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._outside = tuple(outside_of(self.program))
@@ -94,7 +100,7 @@ class Compiled:
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
         self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
-        pool.join(self, own, captured.where, bool(lends))
+        pool.join(self, own, captured.where, bool(lends), on_host)
 
     def would_be(self, captured: Captured) -> bool:
         """Whether a captured step, planned as this one, would be the same program."""
@@ -199,9 +205,12 @@ class Compiled:
         self._shared = shared
         self.executor.moved()
         arena = self._pool.take(self)
-        self._heap = Heap(arena.numel(), arena.numel() + self._beside, self._pool.base_bytes)
-        places = bind(self.program, self._offsets, tensors, arena)
+        host = self._pool.host
+        own = arena.numel() + host.bytes.numel()
+        self._heap = Heap(own, own + self._beside, self._pool.base_bytes)
+        places = bind(self.program, self._offsets, tensors, arena, self._host_offsets, host.bytes)
         calls: dict[str, Callable[..., Any]] = {BEFORE: self._heap.before, GIVE_UP: partial(give_up, arena.data_ptr())}
+        calls |= {START_COPY: host.copies.start, END_COPY: host.copies.end}
         lending = self._pool.lending
         if lending is not None:
             calls |= {LEND: lending.lend, SETTLE: lending.settle, TAKE_BACK: lending.take_back}

@@ -10,13 +10,14 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.errors import JudgementError
 from roam_lab.ir import Origin, Rewritten
+from roam_lab.runtime.host_copies import check_copy
 from roam_lab.runtime.row_chains import chain_of, check_over, scratch_bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """`nodes`: run one after the other. `moved`: captured storage -> the one of the rewritten graph that holds, or
-    takes, what it held."""
+    """`nodes`: run one after the other; none for a copy to or from the host. `moved`: captured storage -> the one of
+    the rewritten graph that holds, or takes, what it held."""
 
     nodes: tuple[Node, ...]
     moved: Mapping[int, int] = field(default_factory=dict)
@@ -38,10 +39,12 @@ class Doing:
 
 def check_runs(captured: Captured, rewritten: Rewritten) -> None:
     """Raises JudgementError where an op of a rewritten graph cannot be run as its origin says: its result is to lie
-    over what it reads, and its kernel is not known to allow that."""
+    over what it reads, and its kernel is not known to allow that; or it copies what is not copied."""
+    filled: set[int] = set()
     for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
         if origin.copies is not None:
-            raise JudgementError(f"op {index} ({op.name}) moves a storage to or from the host, which is not run yet")
+            check_copy(rewritten.graph, index, origin, filled)
+            continue
         if len(origin.ops) != 1:
             chain = chain_of(captured, origin, scratch_bytes(rewritten.graph, op, origin))
             check_over(captured, chain, op, origin)

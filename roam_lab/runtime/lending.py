@@ -29,7 +29,6 @@ class LendingArena:
         self._routed = False
         self._runs = Runs(self._size)
         self._gone: list[int] = []
-        self._in_the_way: dict[tuple[int, int], list[int]] = {}
         self._route()
         try:
             whole = self._empty(self._size)
@@ -107,10 +106,8 @@ class LendingArena:
 
     def _held(self, start: int, end: int) -> torch.Tensor:
         """The free block at `start`, held. Other free blocks of the pool may be as good for the allocator: they are
-        taken until it is left, the next time at once."""
-        others = [self._empty(known) for known in self._in_the_way.pop((start, end), ())]
-        if any(0 <= block.data_ptr() - self._base < self._size for block in others):
-            others.clear()  # what was in the way is not any more
+        taken until it is left. None is asked for by another size: that could make the pool larger."""
+        others: list[torch.Tensor] = []
         reserved = 0
         while True:
             block = self._empty(end - start)
@@ -123,8 +120,6 @@ class LendingArena:
                     "the step, or PYTORCH_CUDA_ALLOC_CONF changes how it cuts blocks"
                 )
             reserved = self._reserved()
-        if others:
-            self._in_the_way[start, end] = _joined(others)
         return block
 
     def _reserved(self) -> int:
@@ -197,14 +192,3 @@ def _copied(result: torch.Tensor) -> torch.Tensor:
     """The same values in the same form, in memory of their own."""
     made = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype, device=result.device)
     return made.copy_(result)
-
-
-def _joined(blocks: list[torch.Tensor]) -> list[int]:
-    """The sizes of these blocks, the largest first; neighbours are one."""
-    joined: list[tuple[int, int]] = []
-    for address, size in sorted((block.data_ptr(), block.numel()) for block in blocks):
-        if joined and sum(joined[-1]) == address:
-            joined[-1] = (joined[-1][0], joined[-1][1] + size)
-        else:
-            joined.append((address, size))
-    return sorted((size for _, size in joined), reverse=True)

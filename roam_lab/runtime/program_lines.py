@@ -25,6 +25,8 @@ from roam_lab.ir import Graph
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.decisions import told
 from roam_lab.runtime.direct_calls import NOTHING_DONE, direct
+from roam_lab.runtime.host_copies import START_COPY, HostCopy
+from roam_lab.runtime.host_memory import contents
 from roam_lab.runtime.program import OtherWayError, Place, raising_other_way
 
 
@@ -223,6 +225,18 @@ class ProgramLines:
         root = self.roots[storage_key(like)]
         found = getattr(self.captured.trace.module, str(root.target)) if root.op == "get_attr" else self.inputs[root]
         return Place(None, found, form, Form.of(root.meta["val"]))
+
+    def start_copy(self, number: int, copy: HostCopy) -> None:
+        """Append the line that starts a copy to or from the host: of all bytes of a storage."""
+        target, source = map(self.whole, (copy.target, copy.source))
+        self.lines.append(f"{START_COPY}({number}, {target}, {source})")
+
+    def whole(self, storage: int) -> str:
+        """A storage as bytes."""
+        found = self.graph.storages[storage]
+        if found.external:
+            return f"{self.constant(contents)}({self.locals_of[storage][0]})"
+        return self.placed(Place(storage, None, Form((found.bytes,), (1,), torch.uint8, 0, False, False)))
 
     def op(self, node: Node) -> None:
         """Append the line(s) of one op."""

@@ -14,6 +14,7 @@ from roam_lab.ir import Graph, Op, Rewritten, untouched
 from roam_lab.plan.beside import takes_large_blocks, top_of
 from roam_lab.runtime.doing import Doing
 from roam_lab.runtime.holes import Request, requests
+from roam_lab.runtime.host_copies import END_COPY, HostCopy, host_copies
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
 from roam_lab.runtime.row_lines import write_chain
@@ -47,6 +48,11 @@ def write_program(
     for storage, step in last.items():
         if graph.storages[storage].external and not graph.storages[storage].output:
             ends.setdefault(step, []).append(storage)
+    starts: dict[int, list[tuple[int, HostCopy]]] = {}
+    awaited: dict[int, list[int]] = {}
+    for number, copy in enumerate(host_copies(rewritten, order)):
+        starts.setdefault(copy.start, []).append((number, copy))
+        awaited.setdefault(copy.end, []).append(number)
     op_of_line: dict[int, int] = {}
     place_of = {storage: (offsets or {})[storage] for storage in lending}
     requested: dict[int, Request] = {}
@@ -64,7 +70,9 @@ def write_program(
             draws_before = draws_before or (not first_write and bool(graph.ops[index].random))
         if first_draw is None and graph.ops[index].random:
             first_draw = start
-        for place in range(step, step + len(together)):
+        now = range(step, step + len(together))
+        writer.lines += [f"{END_COPY}({number})" for place in now for number in awaited.get(place, ())]
+        for place in now:
             if place in requested:
                 told = requested[place]
                 writer.lines += [f"{GIVE_UP}({told.holes})"] if told.holes else []
@@ -77,9 +85,9 @@ def write_program(
         writer.moved = {old: new for one in together for old, new in what[one].moved.items()}
         if len(what[index].nodes) > 1:
             write_chain(writer, captured, graph.ops[index], rewritten.origins[index])
-        elif len(together) == 1:
+        elif len(together) == 1 and what[index].nodes:
             writer.op(what[index].nodes[0])
-        else:
+        elif what[index].nodes:
             writer.call_of([what[one].nodes[0] for one in together])
         if filled:
             others = [one for one in graph.ops[index].creates if takes_large_blocks(graph.storages[one])]
@@ -87,7 +95,9 @@ def write_program(
             named = {one: writer.locals_of[one][0] for one in several if one in writer.locals_of}  # not a workspace
             settled = ", ".join(f"({place_of.get(one)}, {name})" for one, name in named.items())
             writer.lines.append(f"{''.join(f'{name}, ' for name in named.values())}= {SETTLE}({settled})".lstrip("= "))
-        over = [storage for place in range(step, step + len(together)) for storage in ends.get(place, ())]
+        for number, copy in (one for place in now for one in starts.get(place, ())):
+            writer.start_copy(number, copy)
+        over = [storage for place in now for storage in ends.get(place, ())]
         dead = [name for storage in over for name in writer.locals_of.get(storage, ())]
         if dead:
             writer.lines.append(" = ".join(dict.fromkeys(dead)) + " = None")

@@ -87,7 +87,8 @@ class StepCompiler:
                 plan = plan_apart(captured.graph, seed=plan.seed, environment=captured.environment)
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
-            executor = self._execution.executor(captured, step_device(training.model))
+            offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
+            executor = self._execution.executor(captured, step_device(training.model), offloads)
             self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards, executor))
         finally:
             captured = plan = None  # type: ignore[assignment]

@@ -160,3 +160,19 @@ def test_what_may_not_be_written_over_has_no_pair() -> None:
     assert not list(reuse_of(node_of(lambda a: aten.add(a, 1.0), torch.randint(0, 3, (4, 6)))))
     assert not list(reuse_of(node_of(lambda a: aten.gt(a, 0.0), x)))
     assert not list(reuse_of(node_of(lambda a: aten.exp(a), torch.randn(8, 6)[::2])))
+
+
+def test_a_safe_softmax_over_what_it_reads_knows_which_rows_are_masked() -> None:
+    source = torch.randn(3, 4, 5)
+    source[0, 1], source[1, 2, :3], source[2, 0, 1] = -torch.inf, -torch.inf, torch.nan
+    node = node_of(lambda a: aten._safe_softmax(a, -1), source)
+    writer, part = find_writer(node), row_wise(node)
+    assert writer is not None
+    assert writer.function is not None
+    assert part is not None
+    assert part.rows == 12
+    assert len(list(reuse_of(node))) == 1
+    over, expected = source.clone(), aten._safe_softmax(source, -1)
+    writer.function((over,), over, -1)
+    assert torch.equal(over.nan_to_num(7), expected.nan_to_num(7))
+    assert not expected[0, 1].any()

@@ -84,6 +84,9 @@ def special_cases():
     numbers = (2, -0.0, 2.5, math.inf)
     pads = ([1, 2], [1, -2], [-1, 0, 2, 3], [0, 0], [-1, -1, -1, -1])
     mask = torch.rand(5, 6) < 0.4
+    hidden = torch.randn(3, 4, 5)
+    hidden[0, 1], hidden[1, 2, :3], hidden[2, 0, 1], hidden[2, 1, :] = -math.inf, -math.inf, math.nan, math.inf
+    hidden[2, :, 3] = -math.inf
     cases = {
         aten.mul.Scalar: [(x, n) for x in sources for n in numbers],
         aten.div.Scalar: [(x, n) for x in sources for n in (2, 2.5, math.inf, 0.0)],
@@ -110,6 +113,9 @@ def special_cases():
         aten.constant_pad_nd.default: [(x, pad, 2) for x in (sources[0], turned(5, 6), sources[5]) for pad in pads[:4]]
         + [(nasty(5, 6), pads[4])],
         aten.relu.default: [(source,) for source in (*sources, turned(5, 6), nasty(0))],
+        aten._safe_softmax.default: [
+            (source, dim) for source in (hidden, hidden.bfloat16(), hidden.mT, hidden[:0]) for dim in (-1, 1)
+        ],
         aten.stack.default: [([nasty(2, 3), turned(2, 3)], dim) for dim in (0, 1, -1)] + [([ids(3), ids(3)],)],
         aten.sum.default: [(nasty(5, 6),), (turned(50, 600),), (ids(4, 4),), (torch.randn(7, 9).bfloat16(),)],
         aten.mean.default: [(torch.randn(50, 600),), (turned(5, 600),), (torch.randn(7, 9).half(),), (nasty(8),)],

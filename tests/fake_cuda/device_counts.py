@@ -8,29 +8,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 
+COUNTED = ("launches", "syncs", "mallocs", "side_copies", "events", "waits")
+
 
 @dataclass
 class Counts:
-    """Within a block: kernel launches, synchronisations, calls of cudaMalloc; `bytes`: in use at its end."""
+    """Within a block: kernel launches, synchronisations, calls of cudaMalloc, copies on other streams than the default
+    one, events recorded and waited for by a stream; at its end `bytes` in use, and `pinned` bytes of the host."""
 
     launches: int = 0
     syncs: int = 0
     mallocs: int = 0
+    side_copies: int = 0
+    events: int = 0
+    waits: int = 0
     bytes: int = 0
+    pinned: int = 0
 
 
 @cache
 def _library() -> ctypes.CDLL:
     library = ctypes.CDLL(None)
-    for name in ("fake_launches", "fake_syncs", "fake_mallocs"):
-        getattr(library, name).restype = ctypes.c_long
-    library.fake_total.restype = ctypes.c_size_t
+    for name in COUNTED:
+        getattr(library, f"fake_{name}").restype = ctypes.c_long
+    library.fake_total.restype = library.fake_pinned.restype = ctypes.c_size_t
     return library
 
 
-def _now() -> tuple[int, int, int]:
-    device = _library()
-    return device.fake_launches(), device.fake_syncs(), device.fake_mallocs()
+def _now() -> dict[str, int]:
+    return {name: getattr(_library(), f"fake_{name}")() for name in COUNTED}
 
 
 @contextmanager
@@ -39,5 +45,6 @@ def counted() -> Iterator[Counts]:
     try:
         yield found
     finally:
-        found.launches, found.syncs, found.mallocs = (b - a for a, b in zip(before, _now(), strict=True))
-        found.bytes = _library().fake_total()
+        for name, now in _now().items():
+            setattr(found, name, now - before[name])
+        found.bytes, found.pinned = _library().fake_total(), _library().fake_pinned()

@@ -21,19 +21,26 @@ from roam_lab.runtime.doing import check_runs
 from roam_lab.runtime.hook import hook
 from roam_lab.runtime.identity import first_differences
 from tests.copies import copied
+from tests.runtime.offloading import LateCopies, offloaded
 from tests.runtime.rewriting import plan_of, random_rewriting
 from tests.runtime.test_identity import of_models, run
 from tests.zoo import MODELS, STEPS, adamw, tiny
 
 
-def check(name: str, seed: int, kinds: tuple[str, ...] = KINDS, step: str | None = None) -> set[str]:
+@pytest.fixture(autouse=True)
+def copies_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roam_lab.runtime.host_memory.PlainCopies", LateCopies)
+
+
+def check(name: str, seed: int, kinds: tuple[str, ...] = (*KINDS, "offload"), step: str | None = None) -> set[str]:
     """Four steps of a random rewriting against four eager ones; the kinds of rewriting that it had."""
     torch.manual_seed(0)
     model, batch, loss = MODELS[name]()
     optimizer, function = adamw(model.parameters()), as_step(loss, STEPS[step] if step else None)
     function(model, optimizer, batch)
     graph = capture_step(model, optimizer, batch, function).graph
-    plan = plan_of(graph, random_rewriting(graph, seed, kinds))
+    rewritten = random_rewriting(graph, seed, tuple(kind for kind in kinds if kind in KINDS))
+    plan = plan_of(graph, offloaded(rewritten, seed) if "offload" in kinds else rewritten)
     start = RandomState()
     twin, twin_optimizer = copied(model, optimizer)
     eager = run(lambda batch: function(twin, twin_optimizer, batch), twin, twin_optimizer, batch)
@@ -44,14 +51,14 @@ def check(name: str, seed: int, kinds: tuple[str, ...] = KINDS, step: str | None
     return {rewrite.kind for rewrite in plan.rewrites}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "offload"])
 def test_each_kind_alone(kind: str) -> None:
     assert check("gpt2", 1, (kind,)) == {kind}
 
 
 @pytest.mark.parametrize("name", of_models(MODELS))
 def test_all_kinds_together(name: str) -> None:
-    assert check(name, 1) == set(KINDS)
+    assert check(name, 1) == {*KINDS, "offload"}
 
 
 @pytest.mark.parametrize("step", ["autocast", "clipped"])
@@ -89,7 +96,7 @@ class Mixer(torch.nn.Module):
 def test_rows_as_long_as_columns(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     batch = torch.randn(4, 16, 16), torch.randint(0, 7, (4,))
     monkeypatch.setitem(MODELS, "mixer", lambda: (Mixer(), batch, torch.nn.CrossEntropyLoss()))
-    assert check("mixer", seed) == set(KINDS)
+    assert check("mixer", seed) == {*KINDS, "offload"}
 
 
 @pytest.fixture(scope="module")

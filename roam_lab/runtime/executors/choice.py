@@ -24,8 +24,9 @@ def executor_of(name: Any) -> ExecutorName:
     return name  # type: ignore[no-any-return]
 
 
-def choose(asked: ExecutorName, captured: Captured) -> tuple[ExecutorName, str]:
-    """The executor for a step that was captured, and the reason in a sentence.
+def choose(asked: ExecutorName, captured: Captured, offloads: bool = False) -> tuple[ExecutorName, str]:
+    """The executor for a step that was captured, and the reason in a sentence. `offloads`: whether its plan moves
+    storages to the host.
 
     A CUDA graph is never chosen unasked: it has not been verified on a GPU.
     """
@@ -35,6 +36,8 @@ def choose(asked: ExecutorName, captured: Captured) -> tuple[ExecutorName, str]:
         return "python", f"the step runs on {captured.device}, and a CUDA graph on CUDA alone"
     if not torch.cuda.is_available():
         return "python", "torch finds no CUDA device on this machine"
+    if offloads:
+        return "python", "its plan moves storages to the host on another stream, which no graph has been seen to repeat"
     found = obstacle(captured)
     if found is not None:
         return "python", found
@@ -48,9 +51,11 @@ class Execution:
     asked: ExecutorName
     notes: list[str]
 
-    def executor(self, captured: Captured, device: torch.device) -> PythonExecutor | CudaGraphExecutor:
+    def executor(
+        self, captured: Captured, device: torch.device, offloads: bool = False
+    ) -> PythonExecutor | CudaGraphExecutor:  # fmt: skip
         """The executor of one captured step."""
-        name, reason = choose(self.asked, captured)
+        name, reason = choose(self.asked, captured, offloads)
         if name == "cuda_graph":
             return CudaGraphExecutor(device, generators(captured), self._note)
         if self.asked != name:
