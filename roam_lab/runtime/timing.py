@@ -63,8 +63,10 @@ def op_times(
     Ops run as a plan runs them, in the order in which they stand: into an arena whose memory is there already. A part
     of a multi-tensor call has its share of the call's time by its bytes. Model, optimizer, batch and random state are
     put back as they were; that takes one more copy of parameters and state in CPU memory. Raises InputError when the
-    model holds no weights.
+    model holds no weights, or where `rewritten` moves storages to the host, which overlaps with ops.
     """
+    if rewritten is not None and rewritten.offloaded_bytes:
+        raise InputError("copies to the host run beside ops and have no time of their own; time a step without them")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise InputError("the model is on the meta device and holds no weights to run; time it on real ones")
     with held(PATIENCE_SECONDS) as check:
@@ -110,7 +112,7 @@ def _bound(
     inside = {one: offset for one, offset in placed.offsets.items() if not graph.storages[one].external}
     calls: dict[str, Callable[..., Any]] = {MARK: mark, BEFORE: heap.before}
     calls[GIVE_UP] = partial(give_up, arena.data_ptr())
-    function = program.compile(bind(program, inside, tensors, arena), calls)
+    function = program.compile(bind(program, inside, tensors, arena, {}, arena), calls)
     # the steps that are timed must not write into the user's batch
     leaves = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in batch_leaves(batch)]
     arguments: list[Any] = []
