@@ -11,7 +11,7 @@ TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training rivals notebooks picture clean \
+.PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured rivals notebooks picture clean \
 	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
@@ -129,6 +129,21 @@ rivals: $(STAMP)  ## other projects' planners for bench-planning, in a folder of
 
 bench-training: $(STAMP)  ## training: eager against planned
 	$(BIN)/python benchmarks/training.py --device cpu
+
+bench-fusing: $(STAMP)  ## chains run a few rows at a time against their ops run whole: docs/fusing.md
+	$(BIN)/python benchmarks/fusing.py $(BENCH_ARGS)
+	$(BIN)/python benchmarks/fusing.py --page
+
+bench-budget: $(STAMP)  ## our plans under memory budgets beside checkpointing and torch's own: docs/budget.md
+	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_rivals
+	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_page ours
+	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_page page
+
+# an hour; each stage can be run again, and goes on where it was
+BUDGET_MODELS ?= gpt2_b8 bert_b8 vit_b8 resnet50_b16
+bench-budget-measured: $(STAMP)  ## plans of 12 budgets run on this machine: memory kept, time as predicted
+	for stage in time plan run; do PYTHONPATH=. $(BIN)/python -m benchmarks.budget_measured $$stage $(BUDGET_MODELS) \
+		--seconds 3600; done
 
 # with a Python of the machine's own: it needs torch 2.11, transformers and this folder, and nothing is installed
 bench-cuda:  ## the first minutes with a GPU: docs/cuda.md (resumable; BENCH_ARGS="--minutes 12", PYTHON=python3.12)

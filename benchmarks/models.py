@@ -35,6 +35,17 @@ def bert(batch: int, **config: Any) -> Made:
     return {"model": model, "batch": {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": ids}}
 
 
+def vit(batch: int) -> Made:
+    """ViT-B/16 on 224 x 224 images, 1,000 classes."""
+    from transformers import ViTConfig, ViTForImageClassification
+
+    model = ViTForImageClassification(ViTConfig(num_labels=1000)).train()
+    return {
+        "model": model,
+        "batch": {"pixel_values": torch.randn(batch, 3, 224, 224), "labels": torch.randint(0, 1000, (batch,))},
+    }
+
+
 class Bottleneck(nn.Module):
     """ResNet's 1x1, 3x3, 1x1 block."""
 
@@ -119,10 +130,14 @@ def _with_optimizer(make: Callable[[int], Made], batch: int, kind: str) -> Made:
 MODELS: dict[str, tuple[Callable[[int], Made], int]] = {
     "gpt2_b1": (gpt2, 1),
     "gpt2_b4": (gpt2, 4),
+    "gpt2_b8": (gpt2, 8),
     "bert_b1": (bert, 1),
     "bert_b4": (bert, 4),
+    "bert_b8": (bert, 8),
+    "vit_b8": (vit, 8),
     "resnet50_b1": (resnet50, 1),
     "resnet50_b8": (resnet50, 8),
+    "resnet50_b16": (resnet50, 16),
 }
 KINDS = ("fused", "in_backward")
 for _name, (_make, _batch) in MODELS.items():

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from roam_lab.ir import save_graph
+from roam_lab.ir import Graph, Op, Storage, save_graph
 from tests.plan.graphs import pumpkin
 
 ROOT = Path(__file__).parents[1]
@@ -163,3 +163,32 @@ def test_the_chart_is_a_picture():
     assert all(0 < float(circle.get("cx")) < 760 and 0 < float(circle.get("cy")) < 420 for circle in circles)
     heights = [float(circle.get("cy")) for circle in circles]
     assert heights[0] > heights[1]  # more is higher
+
+
+def test_what_was_measured_is_what_the_pages_say(monkeypatch, tmp_path):
+    import fusing
+
+    from benchmarks import budget_page
+
+    results = json.loads(fusing.RESULTS.read_text())
+    assert fusing.page(results).strip() == (ROOT / "docs" / "fusing.md").read_text().strip()
+    assert all(row["same_bits"] for row in results["rows"])
+    monkeypatch.setattr(budget_page, "DOCS", tmp_path)
+    budget_page.page()
+    for made in tmp_path.iterdir():
+        assert made.read_text() == (ROOT / "docs" / made.name).read_text()
+
+
+def test_checkpointing_draws_its_masks_again():
+    """An op that draws into what another has made becomes one with it, and pure."""
+    from benchmarks.budget_rivals import repeatable
+
+    ops = (
+        Op("empty_like", "t", (), (0,), phase="forward", pure=True, time_us=2.0),
+        Op("bernoulli_", "t", (0,), (), writes=(0,), phase="forward", pure=False, random=True, time_us=3.0),
+        Op("mul", "t", (1,), (1,), (0,), phase="forward", pure=True, time_us=5.0),
+    )
+    first, second, third = repeatable(Graph("g", (Storage(8), Storage(8)), ops)).ops
+    assert (first.time_us, first.pure, first.random) == (5.0, True, None)
+    assert (second.time_us, second.writes) == (0.0, ())
+    assert third == ops[2]

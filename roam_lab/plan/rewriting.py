@@ -100,6 +100,8 @@ def rewritten_plan(
         return plan
     check_rewritten(timed, placed.rewritten, placed.order)
     proof = lower_bound(placed.rewritten.graph, placed.order)
+    share = 1.0 if timed.device is None else timed.device.fused_share
+    noted = {"times": timed.times or "of the graph", "fused_share": f"{share:g}"}
     return replace(
         plan,
         order=placed.order,
@@ -112,7 +114,7 @@ def rewritten_plan(
         certificate=proof,
         order_strategy=plan.order_strategy if start is not None else "captured",
         seconds=plan.seconds + time.perf_counter() - began,
-        environment={**plan.environment, "times": timed.times or "of the graph"} if costly else plan.environment,
+        environment={**plan.environment, **noted} if costly else plan.environment,
         graph=placed.rewritten.graph,
         rewrites=rewrites,
         origins=placed.rewritten.origins,

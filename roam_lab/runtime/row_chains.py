@@ -21,7 +21,11 @@ from roam_lab.errors import JudgementError
 from roam_lab.ir import Graph, Layout, Lifetime, Op, Origin
 from roam_lab.layout.greedy_by_size import greedy_by_size
 from roam_lab.runtime.arena import Form
+from roam_lab.runtime.caches import cache_bytes
 
+CACHE_SHARE = 0.5
+"""What part of a processor's cache the rows may take that are run at once, with all that the chain's ops touch: with
+more, what passes inside goes to memory and back; with less, calls cost more than they save (docs/fusing.md)."""
 ALIGNMENTS = (64, 16)
 """Bytes, of what lies in the scratch: the first that leaves room for a row."""
 
@@ -73,8 +77,14 @@ def chain_of(captured: Captured, origin: Origin, scratch: int) -> Chain:
         for storage in (*op.creates, *op.reads, *op.writes):
             last[storage] = place
     spans = {storage: (first[storage], last[storage] + 1, row_bytes[storage]) for storage in sorted(inner)}
+    rows = parts[0].rows
+    most = rows
+    if inner and captured.device == "cpu":
+        ends = last.keys() - inner
+        touched = sum(captured.graph.storages[storage].bytes // rows for storage in ends)
+        most = int(CACHE_SHARE * cache_bytes(captured.where)) // (touched + _laid_out(spans, 1, 1).arena_bytes)
     for alignment in ALIGNMENTS:
-        at_once = parts[0].rows
+        at_once = max(1, min(rows, most))
         while at_once:
             layout = _laid_out(spans, at_once, alignment)
             if layout.arena_bytes <= scratch:

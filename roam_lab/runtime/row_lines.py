@@ -36,6 +36,7 @@ class _ChainLines:
         self._after: list[tuple[Node, str]] = []
         self._over: dict[int | None, tuple[str, str]] = {}
         self._even = chain.rows % chain.at_once == 0
+        self._whole_at_once = chain.rows == chain.at_once
 
     def write(self) -> None:
         writer, chain = self._writer, self._chain
@@ -52,8 +53,11 @@ class _ChainLines:
                     writer.names[writer.key(node)] = writer.value(written)
                 else:
                     self._after.append((node, over[0]))
-        head = f"for first, last in {writer.constant(chain.ranges)}:"
-        writer.lines += [head, *(f"    {line}" for line in (*self._cut, *self._inside))]
+        if self._whole_at_once:
+            writer.lines += [*self._cut, *self._inside]
+        else:
+            head = f"for first, last in {writer.constant(chain.ranges)}:"
+            writer.lines += [head, *(f"    {line}" for line in (*self._cut, *self._inside))]
         cut = [line.partition(" ")[0] for line in self._cut]
         if cut:  # else they keep what ops have allocated
             writer.lines.append(f"{' = '.join(cut)} = None")
@@ -141,7 +145,7 @@ class _ChainLines:
         return self._names[key]
 
     def _run(self, name: str) -> str:
-        return self._cut_out(f"{name}[first:last]")
+        return name if self._whole_at_once else self._cut_out(f"{name}[first:last]")
 
     def _cut_out(self, expression: str) -> str:
         name = f"r{len(self._cut)}"

@@ -1,15 +1,14 @@
-"""How long each op of a captured step takes: the graph run op by op on the user's own tensors, then undone."""
+"""How long each op of a captured step takes: its program run on the user's own tensors, then undone."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from statistics import median
+from functools import partial
 from typing import Any
 
 import torch
-from torch.fx import Interpreter, Node
 
 from roam_lab.capture import Captured, OptimizerOrSeveral, optimizers_of, prime_optimizer
 from roam_lab.capture.inputs import batch_leaves, read_setting
@@ -18,22 +17,56 @@ from roam_lab.capture.step import StepFunction
 from roam_lab.capture.torch_internals import below_autograd, device_waits
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
-from roam_lab.ir import Graph
-from roam_lab.runtime.binding import Residents
+from roam_lab.ir import Graph, Layout, Rewritten, captured_order, untouched
+from roam_lab.plan.beside import top_of
+from roam_lab.plan.planner import ALIGNMENTS, lay_out
+from roam_lab.registry import find
+from roam_lab.runtime.arena import allocate
+from roam_lab.runtime.binding import Residents, bind
+from roam_lab.runtime.heap import Heap
+from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.program import BEFORE, GIVE_UP, Program
+from roam_lab.runtime.program_writer import write_program
+from roam_lab.runtime.rates import measured_device
 
-RUNS = 3
-"""The median of three discards the first run's warming up."""
+RUNS = 4
+"""The first warms up, and is not counted; of the others the least is taken: what else the machine does only adds."""
+MARK = "mark"
+"""Under this name the program tells which op is next."""
 
 
 def timed_graph(
     captured: Captured, model: torch.nn.Module, optimizer: OptimizerOrSeveral, batch: Any, step: StepFunction
 ) -> Graph:
-    """The captured graph with `time_us` on every op: microseconds, median of RUNS runs in captured order.
+    """The captured graph with `time_us` on every op, in microseconds, and `device` and `times` as measured here.
 
-    Model, optimizer, batch and random state are put back as they were; that takes one more copy of parameters and
-    state in CPU memory. `step` is the eager step that was captured. Raises InputError when the model holds no weights.
+    `op_times` says how. `step` is the eager step that was captured. Raises InputError when the model holds no weights.
     """
+    us = op_times(captured, model, optimizer, batch, step)
+    ops = tuple(replace(op, time_us=round(time_us, 3)) for op, time_us in zip(captured.graph.ops, us, strict=True))
+    device = measured_device(captured.where, captured.graph)
+    times = f"measured: {_name(captured.where)}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    return replace(captured.graph, ops=ops, device=device, times=times)
+
+
+def op_times(
+    captured: Captured,
+    model: torch.nn.Module,
+    optimizer: OptimizerOrSeveral,
+    batch: Any,
+    step: StepFunction,
+    rewritten: Rewritten | None = None,
+) -> list[float]:
+    """What each op of the captured graph takes, in microseconds; or each of `rewritten`, which is the same step.
+
+    Ops run as a plan runs them, in the order in which they stand: into an arena whose memory is there already. A part
+    of a multi-tensor call has its share of the call's time by its bytes. Model, optimizer, batch and random state are
+    put back as they were; that takes one more copy of parameters and state in CPU memory. Raises InputError when the
+    model holds no weights, or where `rewritten` moves storages to the host, which overlaps with ops.
+    """
+    if rewritten is not None and rewritten.offloaded_bytes:
+        raise InputError("copies to the host run beside ops and have no time of their own; time a step without them")
     if any(parameter.is_meta for parameter in model.parameters()):
         raise InputError("the model is on the meta device and holds no weights to run; time it on real ones")
     with held(PATIENCE_SECONDS) as check:
@@ -43,34 +76,95 @@ def timed_graph(
             primed = [prime_optimizer(one, fake=True) for one in optimizers_of(optimizer)]
             if not all(primed):
                 step(model, optimizer, batch)
-            timer = _Timer(captured.trace.module, _clock(captured.where), check)
-            arguments = _arguments(captured, model, optimizer, batch)
+            marks = _Marks(_clock(captured.where), check)
+            rewritten = rewritten or untouched(captured.graph)
+            function, arguments = _bound(captured, rewritten, model, optimizer, batch, marks.mark)
             with below_autograd():
                 for _ in range(RUNS):
-                    timer.run(*arguments)
+                    function(*arguments)
         finally:
             snapshot.restore()
-    ops = (
-        replace(op, time_us=round(1e6 * timer.seconds(node), 3))
-        for op, node in zip(captured.graph.ops, captured.step.nodes, strict=True)
-    )
-    return replace(captured.graph, ops=tuple(ops))
+    return _shared(rewritten.graph, {op: 1e6 * seconds for op, seconds in marks.seconds().items()})
 
 
-def _arguments(captured: Captured, model: torch.nn.Module, optimizer: OptimizerOrSeveral, batch: Any) -> list[Any]:
-    """The value of every input of the step, in order."""
-    tensors = Residents(ModelTree(model), optimizers_of(optimizer), captured.trace.inputs).find()
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def _bound(
+    captured: Captured,
+    rewritten: Rewritten,
+    model: torch.nn.Module,
+    optimizer: OptimizerOrSeveral,
+    batch: Any,
+    mark: Callable[..., None],
+) -> tuple[Callable[..., Any], list[Any]]:
+    """The program of the step, which tells `mark` of each op, and what it is called with."""
+    graph, where = rewritten.graph, captured.where
+    order = captured_order(graph)
+    placed: Layout = lay_out(graph, order, find("layout", "best_fit"), {}, ALIGNMENTS[where.type], where.type)
+    program = _marked(write_program(captured, order, placed.offsets, placed.arena_bytes, rewritten=rewritten))
+    tensors = Residents(ModelTree(model), optimizers_of(optimizer), program.residents).find()
+    own = top_of(graph, placed.offsets)
+    arena = allocate(own, where)
+    arena.zero_()  # so that its memory is there
+    heap = Heap(own, placed.arena_bytes)
+    inside = {one: offset for one, offset in placed.offsets.items() if not graph.storages[one].external}
+    calls: dict[str, Callable[..., Any]] = {MARK: mark, BEFORE: heap.before}
+    calls[GIVE_UP] = partial(give_up, arena.data_ptr())
+    function = program.compile(bind(program, inside, tensors, arena, {}, arena), calls)
     # the steps that are timed must not write into the user's batch
     leaves = [leaf.clone() if isinstance(leaf, torch.Tensor) else leaf for leaf in batch_leaves(batch)]
-    values: list[Any] = []
-    for item in captured.trace.inputs:
-        if item.kind == "batch":
-            values.append(leaves[item.path[0]])
-        elif item in tensors:
-            values.append(tensors[item])
+    arguments: list[Any] = []
+    for found in program.arguments:
+        if found.kind == "batch":
+            arguments.append(leaves[found.path[0]])
+        elif found.kind == "python":
+            arguments.append(captured.trace.places[found.path[0]].read())
         else:
-            values.append(read_setting(optimizers_of(optimizer), item.path))
-    return values
+            arguments.append(read_setting(optimizers_of(optimizer), found.path))
+    return function, arguments
+
+
+def _marked(program: Program) -> Program:
+    """The same program, which tells before the first line of each op that it is next, and goes on whatever its
+    conditions find: a step that is run again may meet other values than the captured one."""
+
+    def lines() -> Iterator[str]:
+        before: int | None = None
+        for number, line in enumerate(program.source.splitlines(keepends=True), start=1):
+            op = program.op_of_line.get(number)
+            if op is not None and op != before:
+                yield f"    {MARK}({op})\n"
+            if line.startswith("    return "):
+                yield f"    {MARK}(None)\n"
+            if not line.startswith("    if not "):
+                yield line
+            before = op
+
+    return replace(program, source="".join(lines()), filename=f"{program.filename} timed")
+
+
+def _shared(graph: Graph, us: dict[int, float]) -> list[float]:
+    """The time of every op, in us: the parts of a call that ran as one share what was measured at the first of them by
+    their bytes; an op that nothing was done for takes none."""
+    found = [us.get(index, 0.0) for index in range(len(graph.ops))]
+    weights = [1 + sum(graph.storages[one].bytes for one in (*op.creates, *op.reads, *op.writes)) for op in graph.ops]
+    first = 0
+    while first < len(graph.ops):
+        last = first + 1
+        call = graph.ops[first].call
+        while call is not None and last < len(graph.ops) and last not in us and graph.ops[last].call == call:
+            last += 1
+        if last > first + 1:
+            whole = found[first] / sum(weights[first:last])
+            found[first:last] = [whole * weight for weight in weights[first:last]]
+        first = last
+    return found
+
+
+host_seconds: Callable[[], float] = time.perf_counter
+"""The clock of ops that run on the host; `time.process_time` where other work shares the processor."""
 
 
 class _HostClock:
@@ -81,7 +175,7 @@ class _HostClock:
 
     def mark(self) -> Any:
         """A moment."""
-        return time.perf_counter()
+        return host_seconds()
 
     def seconds(self, marks: tuple[Any, Any]) -> float:
         """Between two moments, when all has run."""
@@ -116,32 +210,25 @@ def _clock(device: torch.device) -> _HostClock:
     return _DeviceClock(device) if device.type == "cuda" else _HostClock()
 
 
-class _Timer(Interpreter):
-    """Runs the traced module and notes the times of each call, without those of finding its arguments.
+class _Marks:
+    """Notes when ops begin and end. `check` is called before each: what it raises ends the run."""
 
-    `check` is called before each: what it raises ends the run.
-    """
+    def __init__(self, clock: _HostClock, check: Callable[[], None]) -> None:
+        self._clock, self._check = clock, check
+        self._spans: dict[int, list[tuple[Any, Any]]] = {}
+        self._op: int | None = None
+        self._began: Any = None
 
-    def __init__(self, module: torch.fx.GraphModule, clock: _HostClock, check: Callable[[], None]) -> None:
-        super().__init__(module)
-        self._check = check
-        self._marks: dict[Node, list[tuple[Any, Any]]] = {}
-        self._clock = clock
-        self._node: Node | None = None
+    def mark(self, op: int | None) -> None:
+        """The op that ran is done, and `op` is next (None: none is)."""
+        if self._op is not None:
+            self._spans.setdefault(self._op, []).append((self._began, self._clock.mark()))
+        self._op = op
+        if op is not None:
+            self._check()
+            self._clock.ready()
+            self._began = self._clock.mark()
 
-    def run_node(self, node: Node) -> Any:
-        self._check()
-        self._node = node
-        return super().run_node(node)
-
-    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-        self._clock.ready()
-        began = self._clock.mark()
-        result = super().call_function(target, args, dict(kwargs))
-        if self._node is not None:
-            self._marks.setdefault(self._node, []).append((began, self._clock.mark()))
-        return result
-
-    def seconds(self, node: Node) -> float:
-        """Median over the runs."""
-        return median(map(self._clock.seconds, self._marks[node]))
+    def seconds(self) -> dict[int, float]:
+        """Of each op that had lines of its own, the least over the runs but the first."""
+        return {op: min(map(self._clock.seconds, spans[1:])) for op, spans in self._spans.items()}
