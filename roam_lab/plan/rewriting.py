@@ -9,10 +9,12 @@ from typing import Any
 
 from roam_lab.errors import InfeasibleError
 from roam_lab.ir import Graph, Layout, Order, Rewritten, captured_order, check_rewritten, live_peak
+from roam_lab.ir.rewritten import repeated
 from roam_lab.ir.roofline import GPUS, with_roofline
 from roam_lab.order.bound import lower_bound
 from roam_lab.plan.plan import Plan, Rewrite
 from roam_lab.plan.planner import lay_out
+from roam_lab.plan.savings import savings_of
 from roam_lab.registry import Strategy, find
 from roam_lab.rewrite.frontier import found
 from roam_lab.rewrite.kinds import checked_kinds
@@ -92,6 +94,7 @@ def rewritten_plan(
         point, placed = _within(timed, placing, budget, extra_time, kinds, strategy, parameters)
     check_rewritten(timed, placed.rewritten, placed.order)
     proof = lower_bound(placed.rewritten.graph, placed.order)
+    rewrites = rewrites_of(placed.rewritten)
     return replace(
         plan,
         order=placed.order,
@@ -106,10 +109,11 @@ def rewritten_plan(
         seconds=plan.seconds + time.perf_counter() - began,
         environment={**plan.environment, "times": timed.times or "of the graph"},
         graph=placed.rewritten.graph,
-        rewrites=rewrites_of(placed.rewritten),
+        rewrites=rewrites,
         origins=placed.rewritten.origins,
         rewrite_strategy=strategy,
         extra_time=point.extra_time,
+        savings=savings_of(timed, plan.captured_peak_bytes, placed.peak_bytes, point.extra_time, rewrites),
         tasks=None,
     )
 
@@ -150,7 +154,7 @@ def _within(
 def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
     """What was done, op by op."""
     made: list[Rewrite] = []
-    seen: set[int] = set()
+    again = repeated(rewritten.origins)
     for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
         if origin.copies is not None:
             made.append(Rewrite("offload", index))
@@ -158,7 +162,6 @@ def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
             made.append(Rewrite("fuse", index))
         if any(place is not None and place not in op.creates for place in origin.results):
             made.append(Rewrite("in_place", index))
-        if seen.intersection(origin.ops):
+        if index in again:
             made.append(Rewrite("recompute", index))
-        seen.update(origin.ops)
     return tuple(made)

@@ -18,6 +18,8 @@ from roam_lab.rewrite.trace import Trace, new_trace
 
 FUSED = "roam::fused"
 """Target of ops that run several ops a few rows at a time."""
+RECOMPUTED = "recomputed"
+"""Kind of the storages that an op makes when it runs again."""
 
 
 def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None) -> Rewritten:
@@ -94,6 +96,8 @@ class _Expansion:
                 always = self.graph.storages[storage].always_there
                 results.append(storage if always else made.get(storage))
                 created += [storage] if always else []
+                if self.runs[index] and (place := results[-1]) in created and place is not None:
+                    self.storages[place] = replace(self.storages[place], kind=RECOMPUTED)
             for storage in op.writes:
                 always = self.graph.storages[storage].always_there
                 writes.append(storage if always else found.get(storage, made.get(storage)))
