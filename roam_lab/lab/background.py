@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from roam_lab.errors import RoamError
 from roam_lab.interrupt import deaf_children
@@ -14,7 +14,9 @@ from roam_lab.interrupt import deaf_children
 if TYPE_CHECKING:
     from roam_lab.ir import Graph
     from roam_lab.plan import Plan
+    from roam_lab.plan.frontier import Frontier
 
+Made = TypeVar("Made")
 DEBOUNCE_SECONDS = 0.25
 """A slider that is dragged asks many times; only the last one is planned."""
 
@@ -26,23 +28,32 @@ def plan_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Plan:
     return make_plan(graph, **settings)
 
 
-class Background:
-    """Plans graphs off the event loop. A new request replaces one that waits or runs.
+def frontier_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Frontier:
+    """What the other process runs where a frontier is asked for."""
+    from roam_lab.plan.frontier import make_frontier
 
-    `done(plan)` and `failed(sentence)` are called in the event loop that was running when this was made (without one:
-    in a thread of the executor). `cancel` kills the process, whatever it is doing; the next request starts another.
+    return make_frontier(graph, **settings)
+
+
+class Background(Generic[Made]):
+    """Plans graphs, or finds frontiers, off the event loop. A new request replaces one that waits or runs.
+
+    `work(graph, settings)` runs in a process of its own. `done(what it gave)` and `failed(sentence)` are called in the
+    event loop that was running when this was made (without one: in a thread of the executor). `cancel` kills the
+    process, whatever it is doing; the next request starts another.
     """
 
     def __init__(
         self,
-        done: Callable[[Plan], None],
+        done: Callable[[Made], None],
         failed: Callable[[str], None],
+        work: Callable[[Graph, Mapping[str, Any]], Made],
         debounce_seconds: float = DEBOUNCE_SECONDS,
     ) -> None:
-        self._done, self._failed, self._debounce = done, failed, debounce_seconds
+        self._done, self._failed, self._work, self._debounce = done, failed, work, debounce_seconds
         self._executor: Any = None
         self._timer: threading.Timer | None = None
-        self._running: Future[Plan] | None = None
+        self._running: Future[Made] | None = None
         self._asked = 0
         self._lock = threading.RLock()
         try:
@@ -57,7 +68,7 @@ class Background:
             return self._timer is not None or self._running is not None
 
     def ask(self, graph: Graph, settings: Mapping[str, Any]) -> None:
-        """Plan `graph` with the settings of `make_plan`, once nothing else was asked for a moment."""
+        """Do the work for `graph` with these settings, once nothing else was asked for a moment."""
         with self._lock:
             self.cancel()
             number = self._asked
@@ -99,11 +110,11 @@ class Background:
 
                 self._executor = ProcessPoolExecutor(max_workers=1)
             with deaf_children(tracked=True):  # Cancel ends it; the kernel's stop button is for the cell that runs
-                future = self._executor.submit(plan_elsewhere, graph, settings)
+                future = self._executor.submit(self._work, graph, settings)
             self._running = future
         future.add_done_callback(lambda ended: self._tell(number, ended))
 
-    def _tell(self, number: int, future: Future[Plan]) -> None:
+    def _tell(self, number: int, future: Future[Made]) -> None:
         with self._lock:
             if number != self._asked:
                 return
@@ -115,9 +126,7 @@ class Background:
             self._call(number, self._failed, str(error))
         else:
             self._drop_executor()  # the process has died, of memory, say; the next request gets a new one
-            self._call(
-                number, self._failed, f"planning ended unexpectedly ({type(error).__name__}: {error}); try again"
-            )
+            self._call(number, self._failed, f"it ended unexpectedly ({type(error).__name__}: {error}); try again")
 
     def _call(self, number: int, function: Callable[[Any], None], value: Any) -> None:
         def still_wanted() -> None:

@@ -23,7 +23,7 @@ def savings_of(
     the rows are honest in this sequence only: in another, a kind would have done more or less. A plan that works in
     place or fuses less than it freely might has the difference in its last row.
     """
-    used = {rewrite.kind for rewrite in rewrites}
+    used: frozenset[str] = frozenset(rewrite.kind for rewrite in rewrites)
     paid = [kind for kind in ("recompute", "offload") if kind in used]
     free = find("rewrite", "free").function
     stages: list[tuple[str, int, float]] = []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from roam_lab.ir.files import write_text
 from roam_lab.plan.frontier import Frontier, LaidOutPoint
 from roam_lab.report.legal import legal
+from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
+from roam_lab.report.views.frontier import frontier_view
 
 
 def frontier_text(found: Frontier) -> str:
@@ -24,6 +27,14 @@ def frontier_text(found: Frontier) -> str:
             f"captured), resident + arena {whole}, {again} ops again."
         )
     return legal("\n".join(parts))
+
+
+def write_frontier(found: Frontier, path: str) -> None:
+    """Write `found` to `path`: its figure where that ends in .svg, else its points as JSON. Raises OutputError."""
+    if path.endswith(".svg"):
+        write_text(path, frontier_picture(frontier_view(found)))
+    else:
+        found.save(path)
 
 
 def _line(found: Frontier, point: LaidOutPoint) -> tuple[str, str, str, str, str]:

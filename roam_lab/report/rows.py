@@ -138,8 +138,10 @@ def profile_data(profile: Profile) -> dict[str, Any]:
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """A plan as plain JSON data without its graph, for `roam plan --json`; with the graph's figures beside it. What eager
-    would reserve is not known (None) of a plan whose graph was rewritten."""
+    """A plan as plain JSON data without its graph, for `roam plan --json`; with the graph's figures beside it.
+
+    What eager would reserve is not known (None) of a plan whose graph was rewritten.
+    """
     graph = graph_of(plan)
     return {
         **plan_to_data(plan, bare=True),

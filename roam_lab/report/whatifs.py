@@ -162,7 +162,9 @@ class WhatIfs:
         stem = (
             f"{plan.rewrite_strategy} {100 * plan.extra_time:+.1f} %"
             if plan.rewrites
-            else plan.order_strategy if plan.layout_strategy == "auto" else f"{plan.order_strategy}/{plan.layout_strategy}"
+            else plan.order_strategy
+            if plan.layout_strategy == "auto"
+            else f"{plan.order_strategy}/{plan.layout_strategy}"
         )
         if node_limit is not None and not plan.rewrites:
             stem += f"-{node_limit}"

@@ -96,8 +96,8 @@ class _Expansion:
                 always = self.graph.storages[storage].always_there
                 results.append(storage if always else made.get(storage))
                 created += [storage] if always else []
-                if self.runs[index] and (place := results[-1]) in created and place is not None:
-                    self.storages[place] = replace(self.storages[place], kind=RECOMPUTED)
+                if self.runs[index] and (new := results[-1]) is not None and new in created:
+                    self.storages[new] = replace(self.storages[new], kind=RECOMPUTED)
             for storage in op.writes:
                 always = self.graph.storages[storage].always_there
                 writes.append(storage if always else found.get(storage, made.get(storage)))

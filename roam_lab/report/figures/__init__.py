@@ -17,7 +17,8 @@ Figures made one by one (not by `linked`) each have a selection of their own, un
 
 Sources by name: "roam-arena-data" (columns storage, count, left, right, bottom, top), "roam-alive-data"
 (storage, bytes, ...), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
-"roam-tasks-data", "roam-frontier-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
+"roam-tasks-data", "roam-frontier-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured"
+(x, y, bytes), "roam-stack".
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def linked(
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
     Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", "frontier" where one is
-    given, and "tasks" where the plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
-    Raises InputError for a bare plan, or a clock without figures.
+    given, and "tasks" where the plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw
+    memory on top of the resident bytes. Raises InputError for a bare plan, or a clock without figures.
     """
     views = views_of(plan, profile, clock=clock, resident=resident, frontier=frontier)
     return linked_views(views, theme=theme, selected=selected)

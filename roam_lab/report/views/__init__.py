@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Views:
-    """All views of one plan. `tasks` is None where its strategy made no tree, `frontier` where none is known, `rewrites`
-    where nothing was rewritten."""
+    """All views of one plan. `tasks` is None where its strategy made no tree, `frontier` where none is known,
+    `rewrites` where nothing was rewritten."""
 
     tensors: Tensors
     memory: MemoryView

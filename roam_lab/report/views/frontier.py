@@ -24,7 +24,8 @@ LEAST_END = 10.0
 @dataclass(frozen=True, slots=True)
 class Mark:
     """One point. `role`: "planned" (of the frontier), "captured" (eager's order), "checkpointed" (every block), or
-    "chosen" (the plan that is shown). `whole_bytes`: resident and arena; `label`: its name in the figure, "" for none."""
+    "chosen" (the plan that is shown). `whole_bytes`: resident and arena; `label`: its name in the figure, "" for none.
+    """
 
     role: Role
     extra_time: float
@@ -131,7 +132,9 @@ def frontier_view(found: Frontier, chosen: Plan | None = None) -> FrontierView:
         note = f"arena {change_text(captured, chosen.arena_bytes) or 'as'} against captured"
         told = f"this plan: {bytes_text(whole)}"
         marks.append(Mark("chosen", chosen.extra_time, whole, chosen.arena_bytes, "this plan", note, told))
-    return FrontierView(found.name or "a training step", tuple(marks), found.resident_bytes, found.times, found.strategy)
+    return FrontierView(
+        found.name or "a training step", tuple(marks), found.resident_bytes, found.times, found.strategy
+    )
 
 
 def no_frontier(name: str) -> FrontierView:

@@ -142,8 +142,10 @@ class GraphView:
 
     @property
     def table(self) -> Table:
-        columns = ("module", "phase", "ops", "run again", "bytes created", "bytes kept for later")
-        columns += ("bytes held at the peak", "peak")
+        columns = (
+            *("module", "phase", "ops", "run again", "bytes created", "bytes kept for later"),
+            *("bytes held at the peak", "peak"),
+        )
         found: list[tuple[Value, ...]] = []
         for cell in self.cells:
             node, phase = self.tree.nodes[cell.node], cell.phase

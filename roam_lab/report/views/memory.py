@@ -137,7 +137,8 @@ def memory_view(
 
     `clock`: the axis (see `axis`). `resident`: draw everything on top of the resident bytes. Curves of another graph
     than the plan's (eager where capture tells it apart, measured operators) are stretched to the plan's axis. Without
-    `profile` the captured curve of a step that was rewritten is not known, and left out. Raises InputError for a bare plan, or a clock that the graph has no figures for.
+    `profile` the captured curve of a step that was rewritten is not known, and left out. Raises InputError for
+    a bare plan, or a clock that the graph has no figures for.
     """
     graph = graph_of(plan)
     time = axis(graph, plan.order, clock)

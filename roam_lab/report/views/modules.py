@@ -194,9 +194,7 @@ def _shape(draft: _Draft) -> tuple[object, ...]:
     return tuple((child.label, _shape(child)) for child in draft.children.values())
 
 
-def _measure(
-    graph: Graph, order: Sequence[int], known: Places, root: _Draft, origins: Sequence[Origin]
-) -> ModuleTree:
+def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft, origins: Sequence[Origin]) -> ModuleTree:
     drafts: list[tuple[_Draft, int]] = []
     stack = [(root, -1)]
     while stack:
