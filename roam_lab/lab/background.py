@@ -6,7 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import RoamError
 from roam_lab.interrupt import deaf_children
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
     from roam_lab.plan.frontier import Frontier
 
-Made = TypeVar("Made")
+Work = Callable[["Graph", Mapping[str, Any]], Any]
+"""What the other process runs: a graph and settings to a result."""
 DEBOUNCE_SECONDS = 0.25
 """A slider that is dragged asks many times; only the last one is planned."""
 
@@ -29,31 +30,29 @@ def plan_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Plan:
 
 
 def frontier_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Frontier:
-    """What the other process runs where a frontier is asked for."""
+    """What it runs where memory against time is asked for."""
     from roam_lab.plan.frontier import make_frontier
 
     return make_frontier(graph, **settings)
 
 
-class Background(Generic[Made]):
-    """Plans graphs, or finds frontiers, off the event loop. A new request replaces one that waits or runs.
+class Background:
+    """Plans graphs, and finds their frontiers, off the event loop. A new request replaces one that waits or runs.
 
-    `work(graph, settings)` runs in a process of its own. `done(what it gave)` and `failed(sentence)` are called in the
-    event loop that was running when this was made (without one: in a thread of the executor). `cancel` kills the
-    process, whatever it is doing; the next request starts another.
+    `done(plan)` and `failed(sentence)` are called in the event loop that was running when this was made (without one:
+    in a thread of the executor). `cancel` kills the process, whatever it is doing; the next request starts another.
     """
 
     def __init__(
         self,
-        done: Callable[[Made], None],
+        done: Callable[[Plan], None],
         failed: Callable[[str], None],
-        work: Callable[[Graph, Mapping[str, Any]], Made],
         debounce_seconds: float = DEBOUNCE_SECONDS,
     ) -> None:
-        self._done, self._failed, self._work, self._debounce = done, failed, work, debounce_seconds
+        self._done, self._failed, self._debounce = done, failed, debounce_seconds
         self._executor: Any = None
         self._timer: threading.Timer | None = None
-        self._running: Future[Made] | None = None
+        self._running: Future[Any] | None = None
         self._asked = 0
         self._lock = threading.RLock()
         try:
@@ -68,11 +67,18 @@ class Background(Generic[Made]):
             return self._timer is not None or self._running is not None
 
     def ask(self, graph: Graph, settings: Mapping[str, Any]) -> None:
-        """Do the work for `graph` with these settings, once nothing else was asked for a moment."""
+        """Plan `graph` with the settings of `make_plan`, once nothing else was asked for a moment."""
+        self._ask(plan_elsewhere, self._done, graph, settings)
+
+    def ask_frontier(self, graph: Graph, settings: Mapping[str, Any], found: Callable[[Frontier], None]) -> None:
+        """Call `found` with the frontier of `graph` by the settings of `make_frontier`, in place of `done`."""
+        self._ask(frontier_elsewhere, found, graph, settings)
+
+    def _ask(self, work: Work, done: Callable[[Any], None], graph: Graph, settings: Mapping[str, Any]) -> None:
         with self._lock:
             self.cancel()
             number = self._asked
-            self._timer = threading.Timer(self._debounce, self._start, (number, graph, dict(settings)))
+            self._timer = threading.Timer(self._debounce, self._start, (number, work, done, graph, dict(settings)))
             self._timer.daemon = True
             self._timer.start()
 
@@ -100,7 +106,9 @@ class Background(Generic[Made]):
         if executor is not None:
             executor.shutdown(wait=False, kill_workers=True)
 
-    def _start(self, number: int, graph: Graph, settings: dict[str, Any]) -> None:
+    def _start(
+        self, number: int, work: Work, done: Callable[[Any], None], graph: Graph, settings: dict[str, Any]
+    ) -> None:
         with self._lock:
             if number != self._asked:
                 return
@@ -110,23 +118,25 @@ class Background(Generic[Made]):
 
                 self._executor = ProcessPoolExecutor(max_workers=1)
             with deaf_children(tracked=True):  # Cancel ends it; the kernel's stop button is for the cell that runs
-                future = self._executor.submit(self._work, graph, settings)
+                future = self._executor.submit(work, graph, settings)
             self._running = future
-        future.add_done_callback(lambda ended: self._tell(number, ended))
+        future.add_done_callback(lambda ended: self._tell(number, done, ended))
 
-    def _tell(self, number: int, future: Future[Made]) -> None:
+    def _tell(self, number: int, done: Callable[[Any], None], future: Future[Any]) -> None:
         with self._lock:
             if number != self._asked:
                 return
             self._running = None
         error = future.exception()
         if error is None:
-            self._call(number, self._done, future.result())
+            self._call(number, done, future.result())
         elif isinstance(error, RoamError):
             self._call(number, self._failed, str(error))
         else:
             self._drop_executor()  # the process has died, of memory, say; the next request gets a new one
-            self._call(number, self._failed, f"it ended unexpectedly ({type(error).__name__}: {error}); try again")
+            self._call(
+                number, self._failed, f"planning ended unexpectedly ({type(error).__name__}: {error}); try again"
+            )
 
     def _call(self, number: int, function: Callable[[Any], None], value: Any) -> None:
         def still_wanted() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from roam_lab.errors import RoamError
-from roam_lab.lab.background import Background, frontier_elsewhere, plan_elsewhere
+from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
 from roam_lab.lab.host import host
@@ -36,8 +36,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._name = next((name for name, known in bench.profiles.items() if known is self.profile), "")
         latest = bench.latest_of(self.profile)
         self.chosen: str | None = latest.name if latest else None
-        self.background = Background(self._planned, self._failed, plan_elsewhere)
-        self.searching = Background(self._found, self._failed, frontier_elsewhere)
+        self.background = Background(self._planned, self._failed)
         self.frontiers: dict[str, Frontier] = {}
         """By what was asked for."""
         self._frontier: Frontier | None = None
@@ -83,7 +82,6 @@ class Lab(widgets.VBox):  # type: ignore[misc]
     def ask(self, *_: Any) -> None:
         """Plan with the present settings, beside the kernel."""
         self.background.cancel()
-        self.searching.cancel()
         try:
             settings = self.controls.settings()
         except RoamError as error:
@@ -100,7 +98,6 @@ class Lab(widgets.VBox):  # type: ignore[misc]
     def cancel(self, *_: Any) -> None:
         """Stop planning at once, a run after its present step."""
         self.background.cancel()
-        self.searching.cancel()
         if self.task is not None:
             self.task.cancel()
             self.task = None
@@ -146,7 +143,6 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         """End the process that plans."""
         self.cancel()
         self.background.close()
-        self.searching.close()
         self.figures.close()
         super().close()
 
@@ -193,7 +189,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
                 self._found(self.frontiers[self._sought])
             return
         self._working(f"looking for what rewriting by {asked['strategy']} can do: memory against extra time")
-        self.searching.ask(self.profile.graph, asked)
+        self.background.ask_frontier(self.profile.graph, asked, self._found)
 
     def _found(self, frontier: Frontier) -> None:
         goals = self.controls.goals

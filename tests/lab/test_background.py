@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from roam_lab.lab.background import Background, plan_elsewhere
+from roam_lab.lab.background import Background
 from roam_lab.plan import Plan, make_plan
 from tests.plan.graphs import pumpkin
 from tests.plan.training_step import training_step
@@ -31,7 +31,7 @@ def told() -> Queue[Any]:
 
 @pytest.fixture
 def background(told: Queue[Any]) -> Iterator[Background]:
-    made = Background(told.put, told.put, plan_elsewhere, debounce_seconds=0.05)
+    made = Background(told.put, told.put, debounce_seconds=0.05)
     yield made
     made.close()
 
@@ -120,9 +120,7 @@ def test_the_stop_button_of_the_kernel_is_for_its_cells(background: Background, 
 def test_callbacks_run_in_the_event_loop() -> None:
     async def ask() -> tuple[Plan, int]:
         heard: asyncio.Future[tuple[Plan, int]] = asyncio.get_running_loop().create_future()
-        background = Background(
-            lambda plan: heard.set_result((plan, threading.get_ident())), heard.set_exception, plan_elsewhere
-        )
+        background = Background(lambda plan: heard.set_result((plan, threading.get_ident())), heard.set_exception)
         background.ask(pumpkin(), {"order": "list"})
         try:
             return await asyncio.wait_for(heard, PATIENCE)
@@ -137,7 +135,7 @@ def test_callbacks_run_in_the_event_loop() -> None:
 def test_closing_leaves_no_process() -> None:
     told: Queue[Any] = Queue()
     before = workers()
-    background = Background(told.put, told.put, plan_elsewhere)
+    background = Background(told.put, told.put)
     background.ask(pumpkin(), {"order": "list"})
     told.get(timeout=PATIENCE)
     mine = workers() - before

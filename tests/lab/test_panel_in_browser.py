@@ -114,11 +114,12 @@ def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
 
 
 # planning that never ends by itself, however fast the machine and however lucky the search
-ENDLESS = """plan_elsewhere = panel.background._work
+ENDLESS = """import roam_lab.lab.background as background
+plan_elsewhere = background.plan_elsewhere
 def endless(graph, settings):
     while True:
         pass
-panel.background._work = endless"""
+background.plan_elsewhere = endless"""
 
 
 def test_cancel_in_the_middle_while_the_kernel_answers(panel: Panel) -> None:
@@ -133,7 +134,7 @@ def test_cancel_in_the_middle_while_the_kernel_answers(panel: Panel) -> None:
     panel.wait_until("not panel.background.busy")
     panel.wait_until("'cancelled' in panel.status.value")
     assert panel.kernel("[row.name for row in panel.bench.what_ifs]") == names
-    panel.run("panel.background._work = plan_elsewhere; panel.controls.layout_name.value = 'auto'")
+    panel.run("background.plan_elsewhere = plan_elsewhere; panel.controls.layout_name.value = 'auto'")
     panel.wait_until("not panel.background.busy")
 
 
