@@ -28,11 +28,14 @@ def checkpoint(graph: Graph, goals: Goals) -> Found:
 
 def every_block(graph: Graph, kinds: Iterable[str] = ("recompute",)) -> Point | None:
     """Every block recomputed, nothing else rewritten but in these kinds: the point that a user has without a planner.
-    None for a graph without repeated blocks, or where that cannot be run."""
+    None where the graph has no repeated blocks that make anything worth making again, or where that cannot be run."""
     explorer = Explorer(problem_of(graph, kinds), 1)
     if not explorer.roles.levels:
         return None
-    explorer.see(_segments(explorer, explorer.roles.levels[0], 1, every=1))
+    state = _segments(explorer, explorer.roles.levels[0], 1, every=1)
+    if (state == explorer.problem.start).all():
+        return None
+    explorer.see(state)
     return next(iter(points_of(explorer, "checkpoint")), None)
 
 
