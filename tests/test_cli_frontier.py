@@ -1,4 +1,4 @@
-"""`roam frontier` and what follows from it on the command line: its figure, a report with it, a rewrite strategy by name."""
+"""`roam frontier` and what follows from it on the command line: its figure, a report, a rewrite strategy by name."""
 
 import json
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
 
-KEYS = ("frontier", "memory", "arena", "graph", "alive", "tasks")
+KEYS = ("memory", "arena", "graph", "frontier", "alive", "tasks")
 NARROW, WIDE = "1 1 460px", "2 1 500px"
 """CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
 WRAPPED = {"flex-wrap": "wrap", "gap": "12px"}
@@ -136,7 +136,5 @@ def _arranged(views: Views) -> Any:
     side = column(figures["memory"], figures["arena"], sizing_mode="stretch_width", styles={"flex": WIDE})
     figures["graph"].styles = {"flex": NARROW}
     rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]
-    rows += [figures["alive"], figures["tasks"]]
-    return column(
-        figures["frontier"], figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"}
-    )
+    rows += [figures["frontier"], figures["alive"], figures["tasks"]]
+    return column(figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})
