@@ -13,6 +13,7 @@ from roam_lab.ir.graph import Graph, Op, Storage
 from roam_lab.ir.rewritten import Origin, Rewritten
 from roam_lab.rewrite.dependences import Dependences
 from roam_lab.rewrite.evaluate import evaluate
+from roam_lab.rewrite.steps import Step, Steps, steps_of
 from roam_lab.rewrite.tape import Problem
 from roam_lab.rewrite.trace import Trace, new_trace
 
@@ -30,16 +31,16 @@ def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None
     trace = new_trace(problem) if trace is None else trace
     if not evaluate(problem, state, trace).possible:
         raise InfeasibleError(f"{problem.graph.name}: a copy would find other values than its op; keep more")
-    return _Expansion(problem, trace).rewritten()
+    return _Expansion(problem, steps_of(problem, trace)).rewritten()
 
 
 class _Expansion:
-    """Items become ops, instances become storages."""
+    """Steps become ops, instances become storages."""
 
-    def __init__(self, problem: Problem, trace: Trace) -> None:
+    def __init__(self, problem: Problem, run: Steps) -> None:
         self.graph: Graph = problem.graph
         self.order = problem.order
-        self.trace = trace
+        self.run = run
         self.storages: list[Storage] = list(self.graph.storages)
         self.place: dict[int, int] = {}  # instance -> storage
         self.named: set[int] = set()
@@ -47,15 +48,15 @@ class _Expansion:
         self.dependences = Dependences(self.graph)
 
     def rewritten(self) -> Rewritten:
-        """Item after item."""
-        made = [self._item(item) for item in range(int(self.trace.found[0]))]
+        """Step after step."""
+        made = [self._op(step) for step in self.run.steps]
         graph = replace(self.graph, storages=tuple(self.storages), ops=tuple(op for op, _ in made))
         return Rewritten(graph, tuple(origin for _, origin in made))
 
     def _storage_of(self, instance: int) -> int:
         """The storage that an instance lies in: its own number for the first, a new one for copies."""
         if instance not in self.place:
-            taken, storage = int(self.trace.place_of[instance]), int(self.trace.instance_storage[instance])
+            taken, storage = self.run.place[instance], self.run.storage[instance]
             if taken >= 0:
                 storage = self._storage_of(taken)
             elif storage in self.named:
@@ -69,20 +70,16 @@ class _Expansion:
         self.storages.append(storage)
         return len(self.storages) - 1
 
-    def _item(self, item: int) -> tuple[Op, Origin]:
-        trace = self.trace
-        origins = [self.order[op] for op in _part(trace.ops_at, trace.ops, item)]
-        found = {
-            int(trace.instance_storage[instance]): self._storage_of(instance)
-            for instance in _part(trace.reads_at, trace.reads, item)
-        }
+    def _op(self, step: Step) -> tuple[Op, Origin]:
+        origins = [self.order[op] for op in step.ops]
+        found = {self.run.storage[instance]: self._storage_of(instance) for instance in step.reads}
         made: dict[int, int] = {}
         in_place: list[int] = []
         created: list[int] = []
-        for instance in _part(trace.makes_at, trace.makes, item):
+        for instance in step.makes:
             place = self._storage_of(instance)
-            made[int(trace.instance_storage[instance])] = place
-            (created if trace.place_of[instance] < 0 else in_place).append(place)
+            made[self.run.storage[instance]] = place
+            (created if self.run.place[instance] < 0 else in_place).append(place)
         reads: list[int | None] = []
         results: list[int | None] = []
         writes: list[int | None] = []
@@ -102,8 +99,8 @@ class _Expansion:
                 always = self.graph.storages[storage].always_there
                 writes.append(storage if always else found.get(storage, made.get(storage)))
                 changed.add(storage)
-        if trace.scratch[item]:
-            created.append(self._new(Storage(int(trace.scratch[item]), kind="scratch")))
+        if step.scratch_bytes:
+            created.append(self._new(Storage(step.scratch_bytes, kind="scratch")))
         origin = Origin(tuple(origins), tuple(reads), tuple(results), tuple(writes))
         changes = dict.fromkeys([*(place for place in writes if place is not None), *in_place])
         op = replace(
@@ -112,7 +109,7 @@ class _Expansion:
             creates=tuple(created),
             reads=tuple(dict.fromkeys(place for place in reads if place is not None)),
             writes=tuple(place for place in changes if place not in created),
-            time_us=float(trace.item_us[item]),
+            time_us=step.us,
             reuse=(),
         )
         return replace(op, pure=bool(op.pure and not op.writes)), origin
@@ -137,7 +134,3 @@ class _Expansion:
             pointwise=None,
             call=None,
         )
-
-
-def _part(at: NDArray[np.int32], values: NDArray[np.int32], index: int) -> list[int]:
-    return [int(value) for value in values[at[index] : at[index + 1]]]

@@ -32,7 +32,8 @@ def check(graph, state_seed, rate, kinds=KINDS):
         return False
     rewritten = expand(problem, state)
     peak, us = judged(graph, rewritten)
-    assert peak == cost.peak == live_peak(rewritten.graph, captured_order(rewritten.graph)).bytes
+    assert peak == live_peak(rewritten.graph, captured_order(rewritten.graph)).bytes
+    assert peak <= cost.peak  # less where a chain runs op by op and an operand dies between them
     assert us == pytest.approx(cost.us)
     return True
 
@@ -58,11 +59,11 @@ def test_a_fused_op_may_take_a_share_of_its_parts():
     assert problem.share == 0.5
 
 
-def chain():
-    """a -> b -> c by rows, then an op that reads a and c."""
+def chain(size=2**26):
+    """a -> b -> c by rows, then an op that reads a and c; all of `size` bytes but the last result."""
     write = Writer()
-    a, b, c = (write.storage(1000) for _ in range(3))
-    d = write.storage(1000, output=True)
+    a, b, c = (write.storage(size) for _ in range(3))
+    d = write.storage(8, output=True)
     write.op((a,))
     write.op((b,), (a,), rows=4)
     write.op((c,), (b,), rows=4, reuse=((c, b),))
@@ -77,6 +78,15 @@ def test_what_passes_inside_a_chain_takes_no_memory_but_scratch():
     assert new.origins[1].reads == (0, None)
     assert new.origins[1].results == (None, 2)
     assert [new.graph.storages[s].kind for s in new.graph.ops[1].creates] == [None, "scratch"]
+
+
+def test_a_chain_that_saves_nothing_runs_op_by_op():
+    graph = chain(2**20)  # what passes inside fits into the scratch, which is as large
+    new = expand(problem_of(graph, ("fuse",)), problem_of(graph, ("fuse",)).start)
+    assert [origin.ops for origin in new.origins] == [(0,), (1,), (2,), (3,)]
+    fused = replace(graph, device=Device(1e12, 1e12, 1.0, 2**20, 1e9, fused_share=0.5))  # ... but time
+    new = expand(problem_of(fused, ("fuse",)), problem_of(fused, ("fuse",)).start)
+    assert [origin.ops for origin in new.origins] == [(0,), (1, 2), (3,)]
 
 
 def test_in_place_gives_a_result_the_place_of_what_died():
