@@ -133,8 +133,9 @@ def _arranged(views: Views) -> Any:
     from roam_lab.report.figures import linked_views
 
     figures = linked_views(views, places=True)
-    side = column(figures["memory"], figures["arena"], sizing_mode="stretch_width", styles={"flex": WIDE})
+    right = (figures["memory"], figures["arena"], figures["frontier"])
+    side = column(*right, sizing_mode="stretch_width", styles={"flex": WIDE})
     figures["graph"].styles = {"flex": NARROW}
     rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]
-    rows += [figures["frontier"], figures["alive"], figures["tasks"]]
+    rows += [figures["alive"], figures["tasks"]]
     return column(figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})
