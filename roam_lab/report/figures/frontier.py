@@ -35,7 +35,7 @@ def frontier_figure(view: FrontierView, *, theme: Theme = "auto") -> figure:
         "tap,save",
         x_axis_label=plain(view.x_label),
         y_axis_label=f"resident + arena, {unit_name} (predicted)",
-        x_range=Range1d(0, view.end_percent),
+        x_range=Range1d(-0.02 * view.end_percent, view.end_percent),
         y_range=Range1d(0, view.end_bytes / unit),
     )
     front = view.front

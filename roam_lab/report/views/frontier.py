@@ -117,7 +117,7 @@ def frontier_view(found: Frontier, chosen: Plan | None = None) -> FrontierView:
     captured = found.captured_peak_bytes
     marks = []
     for number, point in enumerate(found.points):
-        last = number == len(found.points) - 1
+        last = number == len(found.points) - 1 and (chosen is None or chosen.arena_bytes != point.arena_bytes)
         least = f"least known: {bytes_text(found.resident_bytes + point.arena_bytes)}" if last else ""
         name = "free" if point.extra_time <= 0 else _more(point.extra_time)
         marks.append(_mark(found, point, "planned", name, least))
