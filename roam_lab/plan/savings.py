@@ -24,9 +24,10 @@ def savings_of(
     """What the kinds in `rewrites` did, one on top of the other: the order that rewriting begins with, in place
     wherever that is free, fused wherever that is free, and last what runs again or is moved to the host.
 
-    `graph`: the one before rewriting, with times; `order`: what rewriting began with (None: its own). Each but the last is the difference of two graphs that could run, so
-    the rows are honest in this sequence only: in another, a kind would have done more or less. A plan that works in
-    place or fuses less than it freely might has the difference in its last row.
+    `graph`: the one before rewriting, with times; `order`: what rewriting began with (None: its own). Each but the last
+    is the difference of two graphs that could run, so the rows are honest in this sequence only: in another, a kind
+    would have done more or less. A plan that works in place or fuses less than it freely might has the difference in its
+    last row.
     """
     used: frozenset[str] = frozenset(rewrite.kind for rewrite in rewrites)
     paid = [kind for kind in ("recompute", "offload") if kind in used]
