@@ -26,8 +26,8 @@ def savings_of(
 
     `graph`: the one before rewriting, with times; `order`: what rewriting began with (None: its own). Each but the last
     is the difference of two graphs that could run, so the rows are honest in this sequence only: in another, a kind
-    would have done more or less. A plan that works in place or fuses less than it freely might has the difference in its
-    last row.
+    would have done more or less. A plan that works in place or fuses less than it freely might has the difference
+    in its last row.
     """
     used: frozenset[str] = frozenset(rewrite.kind for rewrite in rewrites)
     paid = [kind for kind in ("recompute", "offload") if kind in used]
