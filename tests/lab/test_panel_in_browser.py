@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import open_page, require_browser, running_lab
-from tests.lab.panel_page import Panel
+from tests.lab.panel_page import FIND, Panel
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +161,7 @@ def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clic
     panel.page.page.get_by_text("budget", exact=True).first.click()
     panel.page.page.get_by_role("img", name="Memory against extra time").wait_for()
     panel.wait_until("not panel.background.busy and panel.bench.what_ifs[panel.chosen].plan.rewrites != ()")
-    panel.wait_for_words("auto")
+    panel.page.page.wait_for_function(f"({FIND})('roam-frontier-data')?.data.role.includes('chosen')")
     roles = panel.column("roam-frontier-data", "role")
     assert {"planned", "captured", "checkpointed", "chosen"} <= set(roles)
     panel.run("panel.controls.goals.budget_text.value = '1KiB'")
