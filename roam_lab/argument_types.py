@@ -9,7 +9,7 @@ from roam_lab.errors import ParameterError
 from roam_lab.registry import Room
 from roam_lab.rewrite.kinds import checked_kinds
 
-ROOMS: tuple[Room, ...] = ("order", "layout")
+ROOMS: tuple[Room, ...] = ("order", "layout", "rewrite")
 
 
 def size(text: str) -> int:
@@ -76,7 +76,7 @@ def seconds(text: str) -> float:
 
 
 def setting(text: str) -> tuple[Room, str, str]:
-    """ROOM.NAME=VALUE: one parameter of the order or of the layout, as (room, name, value)."""
+    """ROOM.NAME=VALUE: one parameter of a strategy, as (room, name, value)."""
     where, equals, value = text.partition("=")
     for room in ROOMS:
         name = where.removeprefix(f"{room}.")

@@ -69,7 +69,8 @@ def _planning(parser: Parser) -> None:
         metavar="none|KINDS",
         help=f"which may be made: some of {','.join(KINDS)} (default all)",
     )
-    _settings(parser, "order or layout", "order.node_limit=64")
+    parser.add_argument("--rewrite", default="auto", metavar="NAME", help="rewrite strategy (see `strategies`)")
+    _settings(parser, "order, layout or rewrite", "order.node_limit=64")
 
 
 def _profile(parser: Parser, face: Face) -> None:
@@ -156,6 +157,9 @@ def _export(parser: Parser, face: Face) -> None:
 
 def _report(parser: Parser, face: Face) -> None:
     _written(parser, face, "one HTML page that needs no network", "OUT.html")
+    if face == "command":
+        told = "what frontier -o wrote of the same step: the page then shows memory against extra time"
+        parser.add_argument("--frontier", metavar="FILE.json", help=told)
 
 
 def _compare(parser: Parser, face: Face) -> None:
@@ -167,10 +171,14 @@ def _compare(parser: Parser, face: Face) -> None:
 
 
 def _frontier(parser: Parser, face: Face) -> None:
-    parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
+    if face == "command":
+        parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
+        parser.add_argument("-o", "--output", metavar="FILE", help=".json: the points; .svg: the figure")
+        _json(parser)
+    else:
+        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
     parser.add_argument("--points", type=count, default=12, metavar="N", help="at most so many points (default 12)")
-    parser.add_argument("-o", "--output", metavar="FILE.json", help="write the points here")
-    _json(parser)
+    parser.add_argument("--rewrite", default="auto", metavar="NAME", help="rewrite strategy (see `strategies`)")
 
 
 def _fit(parser: Parser, face: Face) -> None:
@@ -249,12 +257,12 @@ ACTIONS = (
     Action(
         "explain", "what is alive at a plan's peak, and why no order is lower or what one might win", _explain, BOTH
     ),
-    Action("frontier", "memory against time: what rewriting the graph can do", _frontier),
+    Action("frontier", "memory against time: what rewriting the graph can do", _frontier, BOTH),
     Action("fit", "the largest batch of each GPU, or of a given memory, eager and planned", _fit, BOTH),
     Action("export", "a plan as file for other tools", _export, BOTH),
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),
     Action("bench", "every strategy on some graphs", _bench),
-    Action("strategies", "list every order and layout strategy with its parameters", _strategies, BOTH),
+    Action("strategies", "list every order, layout and rewrite strategy with its parameters", _strategies, BOTH),
     Action("doctor", "what is installed here, what is missing, and what to do", _strategies, BOTH),
     Action("help", "show the help of an action", _help, MAGIC),
 )
@@ -290,7 +298,7 @@ def parse(face: Face, words: Sequence[str]) -> argparse.Namespace:
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
     """The planner's settings among what was parsed, as its keyword arguments; `--set` values are read and checked."""
-    keys = ("order", "layout", "node_limit", "time_limit", "alignment", "budget", "extra_time", "rewrites")
+    keys = ("order", "layout", "node_limit", "time_limit", "alignment", "budget", "extra_time", "rewrites", "rewrite")
     chosen = {key: getattr(arguments, key) for key in keys}
     own = {f"{room}_parameters": parameters(arguments, room) for room in ROOMS}
     return {**chosen, "seed": arguments.seed or 0, **own}
@@ -318,7 +326,7 @@ def fitting(arguments: argparse.Namespace) -> tuple[float, ...] | None:
 
 def unused(arguments: argparse.Namespace) -> str | None:
     """A sentence on the options of `plan` that neither chosen strategy takes, None where each is of use."""
-    chosen = [find(room, getattr(arguments, room)) for room in ROOMS]
+    chosen = [find(room, getattr(arguments, room)) for room in ("order", "layout")]
     taken = {parameter.name for strategy in chosen for parameter in strategy.parameters}
     idle = [key for key in ("node_limit", "seed") if getattr(arguments, key) is not None and key not in taken]
     if not idle:

@@ -199,7 +199,12 @@ def _report(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.report.brief import write_brief
 
     progress(f"reading {arguments.plan}")
-    write_brief(arguments.output, load_plan(arguments.plan), force=arguments.force)
+    frontier = None
+    if arguments.frontier:
+        from roam_lab.plan.frontier import load_frontier
+
+        frontier = load_frontier(arguments.frontier)
+    write_brief(arguments.output, load_plan(arguments.plan), force=arguments.force, frontier=frontier)
     return 0
 
 
@@ -221,13 +226,13 @@ def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 def _frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.ir import load_graph
     from roam_lab.plan.frontier import make_frontier
-    from roam_lab.report.frontier import frontier_text
+    from roam_lab.report.frontier import frontier_text, write_frontier
 
     graph = load_graph(arguments.graph)
     progress("looking for rewrites")
-    found = make_frontier(graph, arguments.points)
+    found = make_frontier(graph, arguments.points, strategy=arguments.rewrite)
     if arguments.output:
-        found.save(arguments.output)
+        write_frontier(found, arguments.output)
     if arguments.json:
         _say_json(found.to_data())
     else:

@@ -3,7 +3,7 @@
 RoamError                    exit 2, one sentence: what is wrong, where, what to try next
 ├── InputError               a file, a name or a value given by the user is unusable
 │   ├── FormatError          a graph, plan or layout file breaks its format
-│   ├── UnknownStrategyError no such order or layout (suggests the nearest name)
+│   ├── UnknownStrategyError no such strategy (suggests the nearest name)
 │   ├── ParameterError       a strategy's parameter is outside its declared range
 │   ├── OutputError          a result could not be written (nothing half-written is left)
 │   └── DeviceError          the device asked for is not on this machine

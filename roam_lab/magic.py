@@ -25,7 +25,7 @@ from roam_lab.interrupt import held
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
 from roam_lab.lab.progress import notebook_progress
-from roam_lab.lab.shown import Place, PlanView, compare_shown, plan_shown, profile_shown, run_text
+from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, plan_shown, profile_shown, run_text
 from roam_lab.plan import Plan, Profile, load_plan
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.registry import one_line_warnings, strategies
@@ -40,6 +40,7 @@ from roam_lab.workbench import Made, Workbench
 
 if TYPE_CHECKING:
     from roam_lab.plan.fit import Fit
+    from roam_lab.plan.frontier import Frontier
     from roam_lab.plan.largest import Within
     from roam_lab.runtime.measured_run import RunFigures
     from roam_lab.runtime.verification import Verification
@@ -172,6 +173,12 @@ class RoamMagics(Magics):
         print(made.text(arguments.limit))
         return made
 
+    def _frontier(self, arguments: Any, names: dict[str, Any]) -> Frontier:
+        name = self._profile_name(arguments.profile, names)
+        found = self.bench.frontier(name, arguments.points, arguments.rewrite)
+        Place().show(frontier_shown(found))
+        return found
+
     def _fit(self, arguments: Any, names: dict[str, Any]) -> Fit | Within:
         extra_times, of = fitting(arguments), self._profile_name(arguments.profile, names)
         if arguments.memory is not None:
@@ -197,6 +204,7 @@ class RoamMagics(Magics):
             "profile": profile,
             "fit": self.fits if self.fits and self.fits.name == self.bench.of.get(row.name) else None,
             "batch": batch,
+            "frontier": self.bench.frontiers.get(self.bench.of.get(row.name, "")),
             "verification": verification if verified is row.plan else None,
         }
         write_brief(arguments.output, row.plan, force=arguments.force, **parts)

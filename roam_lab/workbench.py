@@ -22,6 +22,7 @@ from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.session import Session, made_by, on_meta, profile
 
 if TYPE_CHECKING:
+    from roam_lab.plan.frontier import Frontier
     from roam_lab.runtime.measured_run import RunFigures
     from roam_lab.runtime.verification import Verification
 
@@ -55,6 +56,8 @@ class Workbench(Session):
         self.latest: str | None = None
         self.of: dict[str, str] = {}
         """What-if -> the profile that it is a plan of."""
+        self.frontiers: dict[str, Frontier] = {}
+        """Profile -> the last frontier that was found for it."""
 
     def capture_named(
         self,
@@ -125,6 +128,7 @@ class Workbench(Session):
                 if self.of.get(row.name) == name and row.plan.graph_sha256 != digest:
                     del self.of[row.name]
             self.made.pop(name, None)
+            self.frontiers.pop(name, None)
         self.profiles[name] = self.profile = given
         return name
 
@@ -192,6 +196,18 @@ class Workbench(Session):
         found = verify(row.plan, *own, steps=steps, progress=self.progress)
         noted = self.what_ifs.measured(row.name, found.planned.peak_above_base_bytes, found.time_ratio, found.identical)
         return noted, found
+
+    def frontier(self, name: str | None = None, points: int = 12, strategy: str = "auto") -> Frontier:
+        """Memory against time of the profile (None: the latest), by a rewrite strategy. Raises InputError for an
+        unknown profile, and all that `make_frontier` raises."""
+        from roam_lab.plan.frontier import make_frontier
+
+        known = self.profile_named(name)
+        self.progress("looking for rewrites", 0.0)
+        found = make_frontier(known.graph, points, strategy=strategy)
+        label = next((title for title, profile in self.profiles.items() if profile is known), "")
+        self.frontiers[label] = found
+        return found
 
     def fit(
         self,

@@ -102,6 +102,19 @@ def test_view_takes_a_plan_or_its_file(shell: Any, tmp_path: Path) -> None:
     bench(shell).what_ifs.remove(f"{tmp_path}/a.roam.json")
 
 
+def test_a_frontier_is_shown_returned_and_in_the_report(shell: Any, tmp_path: Path) -> None:
+    out = cell(shell, "f = %roam frontier --points 3 --rewrite free")
+    assert "captured peak" in out.outputs[-1].data["text/plain"]
+    assert "Memory against extra time" in out.outputs[-1].data["text/html"]
+    assert shell.user_ns["f"].strategy == "free"
+    cell(shell, "r = %roam plan --extra-time 0.2 --rewrites in_place,fuse --rewrite free --name rewritten")
+    assert shell.user_ns["r"].rewrite_strategy == "free"
+    path = tmp_path / "with.html"
+    cell(shell, f"%roam report {path} --plan rewritten")
+    assert "Memory against extra time" in path.read_text()
+    bench(shell).what_ifs.remove("rewritten")
+
+
 def test_report_is_one_page(shell: Any, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     assert f"wrote {path}" in cell(shell, f"x = %roam report {path} --plan small").stdout

@@ -5,7 +5,7 @@
 
 import { element } from './element';
 
-export type Pattern = 'plain' | 'rising' | 'falling' | 'dots' | 'cross' | 'bars';
+export type Pattern = 'plain' | 'rising' | 'falling' | 'dots' | 'cross' | 'bars' | 'plus' | 'rings';
 
 export interface IKindStyle {
   readonly colour: string;
@@ -17,7 +17,9 @@ const KINDS: ReadonlyMap<string, IKindStyle> = new Map([
   ['gradient', { colour: '#e69f00', pattern: 'rising' }],
   ['temporary', { colour: '#009e73', pattern: 'dots' }],
   ['workspace', { colour: '#cc79a7', pattern: 'cross' }],
-  ['output', { colour: '#d55e00', pattern: 'bars' }]
+  ['output', { colour: '#d55e00', pattern: 'bars' }],
+  ['recomputed', { colour: '#0072b2', pattern: 'plus' }],
+  ['offloaded', { colour: '#f0e442', pattern: 'rings' }]
 ]);
 const OTHER: IKindStyle = { colour: '#999999', pattern: 'falling' };
 
@@ -72,6 +74,8 @@ const MARKS: { readonly [pattern in Pattern]: (draw: CanvasRenderingContext2D) =
   falling: draw => strokes(draw, [[-1, -1, 9, 9], [-1, 7, 1, 9], [7, -1, 9, 1]]),
   cross: draw => strokes(draw, [[-1, -1, 9, 9], [-1, 9, 9, -1]]),
   bars: draw => strokes(draw, [[4, 0, 4, 8]]),
+  plus: draw => strokes(draw, [[4, 0, 4, 8], [0, 4, 8, 4]]),
+  rings: draw => draw.strokeRect(2.5, 2.5, 3, 3),
   dots: draw => [[2, 2], [6, 6]].forEach(([x, y]) => draw.fillRect(x - 1, y - 1, 2, 2)),
   plain: () => undefined
 };

@@ -63,7 +63,8 @@ export class PlanView {
   private _figures(plan: IPlan, graph: IGraph, rows: ReadonlyArray<IRow>, selection: Selection): void {
     const planned = curveOf('planned', LINES.planned, graph, plan.order);
     const curve = new CurvePlot(
-      [curveOf('captured', LINES.captured, graph, capturedOrder(graph)), planned],
+      // the captured order of a rewritten graph is no more eager's
+      plan.rewrites ? [planned] : [curveOf('captured', LINES.captured, graph, capturedOrder(graph)), planned],
       [boundOf(plan)]
     );
     const arena = new ArenaPlot(rows, plan.arenaBytes, planned.folded, selection);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from roam_lab.ir.graph import Graph
@@ -39,12 +39,8 @@ class Rewritten:
     @property
     def recomputed(self) -> int:
         """How many ops run again that ran before."""
-        seen: set[int] = set()
-        again = 0
-        for index in self._origins():
-            again += index in seen
-            seen.add(index)
-        return again
+        runs = [index for origin in self.origins for index in origin.ops]
+        return len(runs) - len(set(runs))
 
     @property
     def offloaded_bytes(self) -> int:
@@ -53,9 +49,16 @@ class Rewritten:
         moves = (origin.copies for origin in self.origins if origin.copies)
         return sum(storages[to].bytes for _, to in moves if storages[to].region == "host")
 
-    def _origins(self) -> Iterator[int]:
-        for origin in self.origins:
-            yield from origin.ops
+
+def repeated(origins: Sequence[Origin]) -> frozenset[int]:
+    """The ops that run again, wholly or in part, what ran before; `origins` in the order in which they run."""
+    seen: set[int] = set()
+    found: set[int] = set()
+    for index, origin in enumerate(origins):
+        if not seen.isdisjoint(origin.ops):
+            found.add(index)
+        seen.update(origin.ops)
+    return frozenset(found)
 
 
 def untouched(graph: Graph) -> Rewritten:

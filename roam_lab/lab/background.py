@@ -14,7 +14,10 @@ from roam_lab.interrupt import deaf_children
 if TYPE_CHECKING:
     from roam_lab.ir import Graph
     from roam_lab.plan import Plan
+    from roam_lab.plan.frontier import Frontier
 
+Work = Callable[["Graph", Mapping[str, Any]], Any]
+"""What the other process runs: a graph and settings to a result."""
 DEBOUNCE_SECONDS = 0.25
 """A slider that is dragged asks many times; only the last one is planned."""
 
@@ -26,8 +29,15 @@ def plan_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Plan:
     return make_plan(graph, **settings)
 
 
+def frontier_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Frontier:
+    """What it runs where memory against time is asked for."""
+    from roam_lab.plan.frontier import make_frontier
+
+    return make_frontier(graph, **settings)
+
+
 class Background:
-    """Plans graphs off the event loop. A new request replaces one that waits or runs.
+    """Plans graphs, and finds their frontiers, off the event loop. A new request replaces one that waits or runs.
 
     `done(plan)` and `failed(sentence)` are called in the event loop that was running when this was made (without one:
     in a thread of the executor). `cancel` kills the process, whatever it is doing; the next request starts another.
@@ -42,7 +52,7 @@ class Background:
         self._done, self._failed, self._debounce = done, failed, debounce_seconds
         self._executor: Any = None
         self._timer: threading.Timer | None = None
-        self._running: Future[Plan] | None = None
+        self._running: Future[Any] | None = None
         self._asked = 0
         self._lock = threading.RLock()
         try:
@@ -58,10 +68,17 @@ class Background:
 
     def ask(self, graph: Graph, settings: Mapping[str, Any]) -> None:
         """Plan `graph` with the settings of `make_plan`, once nothing else was asked for a moment."""
+        self._ask(plan_elsewhere, self._done, graph, settings)
+
+    def ask_frontier(self, graph: Graph, settings: Mapping[str, Any], found: Callable[[Frontier], None]) -> None:
+        """Call `found` with the frontier of `graph` by the settings of `make_frontier`, in place of `done`."""
+        self._ask(frontier_elsewhere, found, graph, settings)
+
+    def _ask(self, work: Work, done: Callable[[Any], None], graph: Graph, settings: Mapping[str, Any]) -> None:
         with self._lock:
             self.cancel()
             number = self._asked
-            self._timer = threading.Timer(self._debounce, self._start, (number, graph, dict(settings)))
+            self._timer = threading.Timer(self._debounce, self._start, (number, work, done, graph, dict(settings)))
             self._timer.daemon = True
             self._timer.start()
 
@@ -89,7 +106,9 @@ class Background:
         if executor is not None:
             executor.shutdown(wait=False, kill_workers=True)
 
-    def _start(self, number: int, graph: Graph, settings: dict[str, Any]) -> None:
+    def _start(
+        self, number: int, work: Work, done: Callable[[Any], None], graph: Graph, settings: dict[str, Any]
+    ) -> None:
         with self._lock:
             if number != self._asked:
                 return
@@ -99,18 +118,18 @@ class Background:
 
                 self._executor = ProcessPoolExecutor(max_workers=1)
             with deaf_children(tracked=True):  # Cancel ends it; the kernel's stop button is for the cell that runs
-                future = self._executor.submit(plan_elsewhere, graph, settings)
+                future = self._executor.submit(work, graph, settings)
             self._running = future
-        future.add_done_callback(lambda ended: self._tell(number, ended))
+        future.add_done_callback(lambda ended: self._tell(number, done, ended))
 
-    def _tell(self, number: int, future: Future[Plan]) -> None:
+    def _tell(self, number: int, done: Callable[[Any], None], future: Future[Any]) -> None:
         with self._lock:
             if number != self._asked:
                 return
             self._running = None
         error = future.exception()
         if error is None:
-            self._call(number, self._done, future.result())
+            self._call(number, done, future.result())
         elif isinstance(error, RoamError):
             self._call(number, self._failed, str(error))
         else:

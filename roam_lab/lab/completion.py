@@ -58,7 +58,7 @@ def _options(parser: Parser) -> dict[str, argparse.Action]:
 
 
 def _values(option: argparse.Action, bench: Workbench, names: dict[str, Any]) -> Iterable[str]:
-    if option.dest in ("order", "layout"):
+    if option.dest in ("order", "layout", "rewrite"):
         return [strategy.name for strategy in strategies(option.dest)]  # type: ignore[arg-type]
     if option.dest == "plan":
         return [row.name for row in bench.what_ifs]
@@ -66,7 +66,7 @@ def _values(option: argparse.Action, bench: Workbench, names: dict[str, Any]) ->
 
 
 def _results(action: str, bench: Workbench) -> list[str]:
-    if action in ("plan", "lab", "fit"):
+    if action in ("plan", "lab", "fit", "frontier"):
         return list(bench.profiles)
     return [row.name for row in bench.what_ifs] if action != "profile" else []
 

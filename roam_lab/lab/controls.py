@@ -7,23 +7,26 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from roam_lab.lab.goals import Goals
 from roam_lab.plan.planner import NODE_LIMITS
 from roam_lab.registry import Parameter, Room, Strategy, find, strategies
 
 OWN = ("node_limit", "time_limit", "seed", "capacity")
-"""Parameters that the planner feeds: they have widgets of their own, or none."""
+"""Parameters that the planner feeds to orders and layouts: they have widgets of their own, or none."""
 GRAIN = tuple(limit for limit in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
               if NODE_LIMITS[0] <= limit <= NODE_LIMITS[1])  # fmt: skip
 LABEL = {"description_width": "initial"}
 
 
 class Controls(widgets.VBox):  # type: ignore[misc]
-    """Order, layout, granularity, limits, seed, and the parameters of the chosen strategies."""
+    """Order, layout, granularity, limits, seed, what rewriting is to reach, and the parameters of the strategies."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
         self.order = self._choice("order")
         self.layout_name = self._choice("layout")
+        self.rewrite = self._choice("rewrite")
+        self.goals = Goals(changed)
         self.node_limit = widgets.SelectionSlider(
             options=GRAIN,
             value=64,
@@ -38,9 +41,9 @@ class Controls(widgets.VBox):  # type: ignore[misc]
             description="alignment", style=LABEL, layout={"width": "170px"},
         )  # fmt: skip
         self.seed = widgets.IntText(value=0, description="seed", style=LABEL, layout={"width": "130px"})
-        self.own: dict[Room, dict[str, Any]] = {"order": {}, "layout": {}}
-        self.notes: dict[Room, Any] = {"order": widgets.HTML(), "layout": widgets.HTML()}
-        self._boxes: dict[Room, Any] = {"order": _wrapped(), "layout": _wrapped()}
+        self.own: dict[Room, dict[str, Any]] = {room: {} for room in self._rooms()}
+        self.notes: dict[Room, Any] = {room: widgets.HTML() for room in self._rooms()}
+        self._boxes: dict[Room, Any] = {room: _wrapped() for room in self._rooms()}
         for widget in (self.node_limit, self.time_limit, self.alignment, self.seed):
             widget.observe(self._tell, "value")
         for room, widget in self._rooms().items():
@@ -49,18 +52,19 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         super().__init__(
             [
                 _wrapped([self.order, self.layout_name, self.node_limit, self.time_limit, self.alignment, self.seed]),
+                _wrapped([self.rewrite, self.goals]),
                 *(part for room in self._rooms() for part in (self.notes[room], self._boxes[room])),
             ]
         )
 
     def settings(self) -> dict[str, Any]:
-        """As keyword arguments of `make_plan`. Raises ParameterError for a value that cannot be read."""
-        order, layout = find("order", self.order.value), find("layout", self.layout_name.value)
+        """As keyword arguments of `make_plan`. Raises ParameterError or InputError for a value that cannot be read."""
+        order = find("order", self.order.value)
         chosen: dict[str, Any] = {
-            "order": order.name,
-            "layout": layout.name,
+            **{room: widget.value for room, widget in self._rooms().items()},
             "alignment": self.alignment.value or None,
             "seed": self.seed.value,
+            **self.goals.settings(),
         }
         if _uses(order, "node_limit"):
             chosen["node_limit"] = self.node_limit.value
@@ -68,17 +72,19 @@ class Controls(widgets.VBox):  # type: ignore[misc]
             chosen["time_limit"] = Parameter("time_limit", float, None, "", low=0).read(
                 "planner", self.time_limit.value
             )
-        for room, strategy in (("order", order), ("layout", layout)):
-            given = self.own[room]  # type: ignore[index]
-            chosen[f"{room}_parameters"] = {
-                name: _value(strategy.parameter(name), strategy.name, widget)
-                for name, widget in given.items()
-                if not _is_default(strategy.parameter(name), widget)
-            }
-        return chosen
+        return {**chosen, **{f"{room}_parameters": self.parameters(room) for room in self._rooms()}}
+
+    def parameters(self, room: Room) -> dict[str, Any]:
+        """What was changed of the chosen strategy's own parameters. Raises ParameterError."""
+        strategy = find(room, self._rooms()[room].value)
+        return {
+            name: _value(strategy.parameter(name), strategy.name, widget)
+            for name, widget in self.own[room].items()
+            if not _is_default(strategy.parameter(name), widget)
+        }
 
     def _rooms(self) -> dict[Room, Any]:
-        return {"order": self.order, "layout": self.layout_name}
+        return {"order": self.order, "layout": self.layout_name, "rewrite": self.rewrite}
 
     def _choice(self, room: Room) -> Any:
         names = [strategy.name for strategy in strategies(room)]
@@ -89,12 +95,13 @@ class Controls(widgets.VBox):  # type: ignore[misc]
 
     def _strategy_chosen(self, room: Room) -> None:
         self._draw(room)
-        self._changed()
+        if room != "rewrite" or self.goals.active:  # else nothing would come out differently
+            self._changed()
 
     def _draw(self, room: Room) -> None:
         """What the chosen strategy is, and a widget for each parameter of its own."""
         strategy = find(room, self._rooms()[room].value)
-        self.own[room] = {entry.name: _widget(entry) for entry in strategy.parameters if entry.name not in OWN}
+        self.own[room] = {entry.name: _widget(entry) for entry in strategy.parameters if not self._fed(room, entry)}
         for widget in self.own[room].values():
             widget.observe(self._tell, "value")
         told = f"<small><b>{room} {strategy.name}</b>: {_plain(strategy.summary)}</small>"
@@ -102,6 +109,10 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self._boxes[room].children = tuple(self.own[room].values())
         if room == "order":
             self.node_limit.disabled = not _uses(strategy, "node_limit")
+
+    @staticmethod
+    def _fed(room: Room, parameter: Parameter) -> bool:
+        return room != "rewrite" and parameter.name in OWN
 
 
 def _uses(strategy: Strategy, name: str) -> bool:

@@ -15,19 +15,23 @@ from roam_lab.report.views import Views, views_of
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
+    from roam_lab.plan.frontier import Frontier
 
-KEYS = ("memory", "arena", "graph", "alive", "tasks")
+KEYS = ("memory", "arena", "graph", "frontier", "alive", "tasks")
 NARROW, WIDE = "1 1 460px", "2 1 500px"
 """CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
 WRAPPED = {"flex-wrap": "wrap", "gap": "12px"}
 
 
 class FigureArea(widgets.VBox):  # type: ignore[misc]
-    """The linked figures of one plan. `selected(storage)` hears what is clicked, None for nothing."""
+    """The linked figures of one plan. `selected(storage)` hears what is clicked, None for nothing; `picked(extra_time)`
+    which point of the frontier."""
 
-    def __init__(self, host: Host, selected: Callable[[int | None], None]) -> None:
+    def __init__(
+        self, host: Host, selected: Callable[[int | None], None], picked: Callable[[float], None] = lambda time: None
+    ) -> None:
         self._live = host.bokeh
-        self._selected = selected
+        self._selected, self._picked = selected, picked
         self._figures: Any = None
         self._storage: int | None = None
         self._tables = widgets.HTML()
@@ -40,10 +44,13 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         """The selected storage."""
         return self._storage
 
-    def show(self, plan: Plan, profile: Profile | None) -> None:
-        """Draw `plan` in place of what stood here. Raises InputError for a bare plan."""
+    def show(self, plan: Plan, profile: Profile | None, frontier: Frontier | None = None) -> None:
+        """Draw `plan`, and the `frontier` of its step, in place of what stood here.
+
+        Raises InputError for a bare plan.
+        """
         self._storage = None
-        views = views_of(plan, profile)
+        views = views_of(plan, profile, frontier=frontier)
         tables = "".join(
             f"<details><summary>{key} as a table</summary>{table.html()}</details>"
             for key, table in views.tables().items()
@@ -78,11 +85,12 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
 
     def _draw(self, model: Any) -> None:
         from roam_lab.lab.live_figures import LiveFigures
-        from roam_lab.report.figures import on_select
+        from roam_lab.report.figures import on_pick, on_select
 
         if self._figures is None:
             self._figures = LiveFigures(model, combine_events=True)
             on_select(model, self._listen)
+            on_pick(model, self._picked)
         else:
             self._figures.replace(model)
 
@@ -125,7 +133,8 @@ def _arranged(views: Views) -> Any:
     from roam_lab.report.figures import linked_views
 
     figures = linked_views(views, places=True)
-    side = column(figures["memory"], figures["arena"], sizing_mode="stretch_width", styles={"flex": WIDE})
+    right = (figures["memory"], figures["arena"], figures["frontier"])
+    side = column(*right, sizing_mode="stretch_width", styles={"flex": WIDE})
     figures["graph"].styles = {"flex": NARROW}
     rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]
     rows += [figures["alive"], figures["tasks"]]

@@ -17,11 +17,13 @@ from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.progress import Progress
 from roam_lab.report.export import export
 from roam_lab.report.legal import xml_text
+from roam_lab.report.rewrites import saved_text
 from roam_lab.report.rows import captured_sentence, certificate_sentence
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
+    from roam_lab.plan.frontier import Frontier
     from roam_lab.workbench import Workbench
 
 
@@ -31,15 +33,20 @@ class Lab(widgets.VBox):  # type: ignore[misc]
     def __init__(self, bench: Workbench, profile: str | None = None) -> None:
         self.bench = bench
         self.profile = bench.profile_named(profile)
+        self._name = next((name for name, known in bench.profiles.items() if known is self.profile), "")
         latest = bench.latest_of(self.profile)
         self.chosen: str | None = latest.name if latest else None
         self.background = Background(self._planned, self._failed)
+        self.frontiers: dict[str, Frontier] = {}
+        """By what was asked for."""
+        self._frontier: Frontier | None = None
+        self._sought = ""
         self.task: ThreadTask | None = None
         self.controls = Controls(self.ask)
         here = host()
         if here.bokeh:
             load_bokeh()
-        self.figures = FigureArea(here, lambda storage: None)
+        self.figures = FigureArea(here, lambda storage: None, self.controls.goals.take_time)
         self.table = WhatIfTable(self.choose, self.pin, self.remove)
         self.cards = widgets.HTML()
         self.status = widgets.HTML()
@@ -74,12 +81,17 @@ class Lab(widgets.VBox):  # type: ignore[misc]
 
     def ask(self, *_: Any) -> None:
         """Plan with the present settings, beside the kernel."""
+        self.background.cancel()
         try:
             settings = self.controls.settings()
         except RoamError as error:
             self._failed(str(error))
             return
-        self._working(f"planning with order {settings['order']}, layout {settings['layout']}")
+        if self.controls.goals.needs_range:
+            self._find()
+            return
+        rewriting = f", rewriting by {settings['rewrite']}" if self.controls.goals.active else ""
+        self._working(f"planning with order {settings['order']}, layout {settings['layout']}{rewriting}")
         self._limit, self._asked = settings.get("node_limit"), settings["order"]
         self.background.ask(self.profile.graph, {**settings, "environment": dict(self.profile.environment)})
 
@@ -155,11 +167,41 @@ class Lab(widgets.VBox):  # type: ignore[misc]
 
     def _planned(self, plan: Plan) -> None:
         self.chosen = self.bench.keep(plan, None, self.profile, self._limit).name
-        better = plan.order_strategy != self._asked
+        better = plan.order_strategy != self._asked and not plan.rewrites
         self._idle(
             f"order {self._asked} is worse than {plan.order_strategy} here, which the plan keeps" if better else ""
         )
         self._show()
+        if self.controls.goals.active:
+            self._find()
+
+    def _find(self) -> None:
+        """Show what rewriting can do with the present strategy: what is known, or searched for beside the kernel."""
+        goals = self.controls.goals
+        asked = {
+            "strategy": self.controls.rewrite.value,
+            "parameters": self.controls.parameters("rewrite"),
+            "kinds": goals.allowed,
+        }
+        self._sought = repr(asked)
+        if self._sought in self.frontiers:
+            if self.frontiers[self._sought] is not self._frontier or goals.needs_range:
+                self._found(self.frontiers[self._sought])
+            return
+        self._working(f"looking for what rewriting by {asked['strategy']} can do: memory against extra time")
+        self.background.ask_frontier(self.profile.graph, asked, self._found)
+
+    def _found(self, frontier: Frontier) -> None:
+        goals = self.controls.goals
+        self.frontiers[self._sought] = self._frontier = frontier
+        self.bench.frontiers[self._name] = frontier
+        waited = goals.needs_range
+        goals.set_range(frontier)
+        self._idle()
+        if waited:
+            self.ask()
+        else:
+            self._show()
 
     def _failed(self, sentence: str) -> None:
         self.task = None
@@ -183,7 +225,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             profile = self.bench.profiles.get(self.bench.of.get(self.chosen, ""))
             self.cards.value = _cards(plan, profile)
             self._show_table()
-            self.figures.show(plan, profile)
+            self.figures.show(plan, profile, self._frontier if profile is self.profile else None)
         else:
             self._show_table()
 
@@ -207,6 +249,10 @@ def _cards(plan: Plan, profile: Profile | None) -> str:
         ("arena", bytes_text(plan.arena_bytes), f"{plan.arena_bytes:,} bytes"),
         ("resident", bytes_text(graph.resident_bytes if graph else 0), "weights, state, batch"),
     ]
+    if graph is not None:
+        shown.append(("whole step", bytes_text(graph.resident_bytes + plan.arena_bytes), "resident + arena"))
+    if plan.rewrites:
+        shown.append(("extra time, predicted", f"{100 * plan.extra_time:+.1f} %", f"saved by {saved_text(plan)}"))
     parts = "".join(
         f'<div style="margin-right:34px"><small>{xml_text(title)}</small><br><b style="font-size:20px">'
         f"{xml_text(figure)}</b><br><small>{xml_text(note)}</small></div>"

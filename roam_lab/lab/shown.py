@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING, Any
 from IPython.display import display
 
 from roam_lab.plan.plan import plan_to_data
+from roam_lab.report.frontier import frontier_text
 from roam_lab.report.legal import legal
-from roam_lab.report.pictures import plan_picture, profile_picture
+from roam_lab.report.pictures import frontier_picture, plan_picture, profile_picture
 from roam_lab.report.rows import graph_of
 from roam_lab.report.text import plan_text, profile_text
 from roam_lab.report.units import bytes_text
+from roam_lab.report.views.frontier import frontier_view
 from roam_lab.report.whatifs import COLUMNS, WhatIf, WhatIfs
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
+    from roam_lab.plan.frontier import Frontier
     from roam_lab.runtime.measured_run import RunFigures
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
@@ -84,6 +87,11 @@ def plan_shown(plan: Plan, profile: Profile | None = None, before: str = "") -> 
     """A plan: captured and planned curves and its figures; `before`: text to stand above them."""
     text = plan_text(plan, profile)
     return Shown(f"{before}\n\n{text}" if before else text, plan_picture(plan, profile))
+
+
+def frontier_shown(found: Frontier) -> Shown:
+    """What rewriting can do: the figure of memory against extra time, and its points."""
+    return Shown(frontier_text(found), frontier_picture(frontier_view(found)))
 
 
 def compare_shown(rows: WhatIfs) -> Shown:

@@ -12,8 +12,8 @@ from roam_lab.report.legal import xml_text
 from roam_lab.report.whatifs import COLUMNS, WhatIf, WhatIfs
 
 ROW = "30px"
-NUMBERS = COLUMNS.index("limit")
-"""From this column on the cells are numbers, told at the right."""
+NUMBERS = range(COLUMNS.index("limit"), len(COLUMNS) - 1)
+"""Columns of numbers, told at the right."""
 GRID = {
     "grid_template_columns": "minmax(140px, max-content) 34px 34px",
     "grid_auto_rows": ROW,
@@ -79,7 +79,7 @@ def _html(lines: list[tuple[str, ...]]) -> str:
 
 def _cell(tag: str, text: str, column: int) -> str:
     hidden = "position:absolute;clip-path:inset(50%);width:1px;" if column == 0 else ""
-    side = "right" if column >= NUMBERS else "left"
+    side = "right" if column in NUMBERS else "left"
     return (
         f'<{tag} style="{hidden}text-align:{side};white-space:nowrap;padding:0 8px;'
         f'border-bottom:1px solid var(--jp-border-color2, #8884)">{xml_text(text)}</{tag}>'

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from roam_lab.errors import InputError
@@ -36,6 +36,20 @@ class Rewrite:
     op: int
 
 
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """What rewriting of one kind did on top of the kinds before it: by how much the live peak fell (bytes, below 0
+    where it rose) and the time that it added (a fraction of the ops' time before, below 0 where it saved some).
+
+    `kind` is one of KINDS, "order" for the order that rewriting begins with, or "recompute, offload" where both were
+    used: what each of them did alone is not known then.
+    """
+
+    kind: str
+    bytes: int
+    extra_time: float
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
     """An order and a layout of one graph, judged. Attributes are the keys of `roam-plan/2`; sizes in bytes.
@@ -46,7 +60,8 @@ class Plan:
     (external) it tells which part of the arena's memory is given up meanwhile, or, above all that the plan places, that
     it lies beside the arena (plan/beside.py). `graph` is the one that runs: where it was rewritten, `origins` tells
     what each of its ops does in terms of the graph before, whose fingerprint and captured peak the plan notes,
-    `rewrites` what was done, `extra_time` what that costs as a fraction of the ops' time before, `rewrite_bound` how
+    `rewrites` what was done, `extra_time` what that costs as a fraction of the ops' time before, `savings` the same by
+    kind (their bytes together are `captured_peak_bytes - peak_bytes`, their times `extra_time`), `rewrite_bound` how
     much better another rewriting could be. `tasks`: ROAM's tree,
     where the order strategy made one; files do not keep it. Two plans are equal if they agree in all but `seconds` and
     `tasks`.
@@ -70,6 +85,7 @@ class Plan:
     origins: tuple[Origin, ...] = ()
     rewrite_strategy: str = "none"
     extra_time: float = 0.0
+    savings: tuple[Saving, ...] = ()
     rewrite_bound: RewriteBound | None = None
     certificate: Certificate | None = None
     status: Status = "feasible"
@@ -127,6 +143,7 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
     if plan.rewrites:
         data["rewrites"] = [{"kind": one.kind, "op": one.op} for one in plan.rewrites]
         data["rewrite_strategy"], data["extra_time"] = plan.rewrite_strategy, plan.extra_time
+        data["savings"] = [asdict(one) for one in plan.savings]
         if plan.rewrite_bound is not None:
             bound = plan.rewrite_bound
             data["rewrite_bound"] = {"peak_bytes": bound.peak_bytes, "extra_time": bound.extra_time}

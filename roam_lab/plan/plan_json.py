@@ -23,7 +23,7 @@ from roam_lab.ir import (
 )
 from roam_lab.order.bound import Certificate
 from roam_lab.plan.origins_json import read_origins
-from roam_lab.plan.plan import FIRST_FORMAT, FORMAT, KINDS, STATUSES, Plan, Rewrite
+from roam_lab.plan.plan import FIRST_FORMAT, FORMAT, KINDS, STATUSES, Plan, Rewrite, Saving
 from roam_lab.rewrite.bound import RewriteBound
 
 _LARGEST = 2**62
@@ -77,6 +77,7 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
         origins=origins,
         rewrite_strategy=read.text("rewrite_strategy", "none"),
         extra_time=read.number("extra_time", 0.0, negative=True),
+        savings=read.savings(),
         rewrite_bound=read.rewrite_bound(),
         certificate=read.certificate(),
         status=read.status(),
@@ -120,6 +121,12 @@ def _check_claims(plan: Plan, where: str) -> None:
         raise FormatError(f"{where}: rewrite_bound is above the plan's own peak_bytes or extra_time; {again}")
     if plan.peak_bytes > plan.arena_bytes:
         raise FormatError(f"{where}: peak_bytes is {plan.peak_bytes}, above arena_bytes {plan.arena_bytes}; {again}")
+    saved = sum(one.bytes for one in plan.savings)
+    if plan.savings and saved != plan.captured_peak_bytes - plan.peak_bytes:
+        raise FormatError(
+            f"{where}: savings come to {saved} bytes, but captured_peak_bytes less peak_bytes is "
+            f"{plan.captured_peak_bytes - plan.peak_bytes}; {again}"
+        )
     if plan.graph is not None:
         _check_against(plan, plan.graph, where, again)
 
@@ -211,6 +218,19 @@ class _Reader:
             if not isinstance(one, dict) or one.get("kind") not in KINDS or type(one.get("op")) is not int:
                 raise FormatError(f"{self.where}: rewrites holds {_short(one)}, no known kind with its op; {_WRITER}")
         return tuple(Rewrite(one["kind"], one["op"]) for one in value)
+
+    def savings(self) -> tuple[Saving, ...]:
+        value = self.data.get("savings", [])
+        if not isinstance(value, list):
+            raise self._wrong("savings", "a list")
+        parts = [
+            _Reader(one if isinstance(one, dict) else {}, f"{self.where}: savings {number}")
+            for number, one in enumerate(value)
+        ]
+        return tuple(
+            Saving(part.text("kind"), part.integer("bytes", True), part.number("extra_time", negative=True))
+            for part in parts
+        )
 
     def rewrite_bound(self) -> RewriteBound | None:
         if self.data.get("rewrite_bound") is None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from roam_lab.errors import InfeasibleError
 from roam_lab.ir import Graph, Layout, Order, Rewritten, captured_order, check_rewritten, live_peak
+from roam_lab.ir.rewritten import repeated
 from roam_lab.ir.roofline import GPUS, with_roofline
 from roam_lab.order.bound import lower_bound
 from roam_lab.plan.plan import Plan, Rewrite
 from roam_lab.plan.planner import lay_out
+from roam_lab.plan.savings import savings_of
 from roam_lab.registry import Strategy, find
 from roam_lab.rewrite.free import best_start
 from roam_lab.rewrite.frontier import found
@@ -120,6 +122,7 @@ def rewritten_plan(
         origins=placed.rewritten.origins,
         rewrite_strategy=strategy,
         extra_time=point.extra_time,
+        savings=savings_of(timed, plan.captured_peak_bytes, placed.peak_bytes, point.extra_time, rewrites, start),
         rewrite_bound=rewrite_bound(timed, goals, placed.peak_bytes, point.extra_time) if costly else None,
         tasks=None,
     )
@@ -176,7 +179,7 @@ def _within(
 def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
     """What was done, op by op."""
     made: list[Rewrite] = []
-    seen: set[int] = set()
+    again = repeated(rewritten.origins)
     for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
         if origin.copies is not None:
             made.append(Rewrite("offload", index))
@@ -184,7 +187,6 @@ def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
             made.append(Rewrite("fuse", index))
         if any(place is not None and place not in op.creates for place in origin.results):
             made.append(Rewrite("in_place", index))
-        if seen.intersection(origin.ops):
+        if index in again:
             made.append(Rewrite("recompute", index))
-        seen.update(origin.ops)
     return tuple(made)

@@ -2,27 +2,46 @@
 
 from __future__ import annotations
 
-from roam_lab.plan.frontier import Frontier
+from roam_lab.ir.files import write_text
+from roam_lab.plan.frontier import Frontier, LaidOutPoint
 from roam_lab.report.legal import legal
+from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
+from roam_lab.report.views.frontier import frontier_view
 
 
 def frontier_text(found: Frontier) -> str:
-    """A line for each point: more time, arena, the whole step, ops that run again."""
+    """A line for each point: more time, arena, the whole step, ops that run again; every block checkpointed below."""
     rows = [("more time", "arena", "of captured", "resident + arena", "ops again")]
-    rows += [
-        (
-            f"{100 * point.extra_time:.1f} %",
-            bytes_text(point.arena_bytes),
-            f"{100 * point.arena_bytes / max(found.captured_peak_bytes, 1):.1f} %",
-            bytes_text(found.resident_bytes + point.arena_bytes),
-            f"{point.recomputed:,}",
-        )
-        for point in found.points
+    rows += [_line(found, point) for point in found.points]
+    parts = [
+        f"{found.name}: captured peak {bytes_text(found.captured_peak_bytes)}; times: {found.times}",
+        table(rows, frozenset(range(5))),
+        "Ops again: those that run a second time. Free points fuse ops and run them in place.",
     ]
-    captured = bytes_text(found.captured_peak_bytes)
-    return legal(
-        f"{found.name}: captured peak {captured}; times: {found.times}\n{table(rows, frozenset(range(5)))}\n"
-        "Ops again: those that run a second time. Free points fuse ops and run them in place."
+    if found.checkpointed is not None:
+        more, arena, part, whole, again = _line(found, found.checkpointed)
+        parts.append(
+            f"Every block checkpointed instead, nothing else rewritten: {more} more time, arena {arena} ({part} of "
+            f"captured), resident + arena {whole}, {again} ops again."
+        )
+    return legal("\n".join(parts))
+
+
+def write_frontier(found: Frontier, path: str) -> None:
+    """Write `found` to `path`: its figure where that ends in .svg, else its points as JSON. Raises OutputError."""
+    if path.endswith(".svg"):
+        write_text(path, frontier_picture(frontier_view(found)))
+    else:
+        found.save(path)
+
+
+def _line(found: Frontier, point: LaidOutPoint) -> tuple[str, str, str, str, str]:
+    return (
+        f"{100 * point.extra_time:.1f} %",
+        bytes_text(point.arena_bytes),
+        f"{100 * point.arena_bytes / max(found.captured_peak_bytes, 1):.1f} %",
+        bytes_text(found.resident_bytes + point.arena_bytes),
+        f"{point.recomputed:,}",
     )

@@ -71,6 +71,13 @@ def captured_label(profile: Profile | None) -> str:
     return f"captured order ({'planned graph' if profile is None else 'eager'})"
 
 
+def planned_label(plan: Plan) -> str:
+    """The planned run, with what made it."""
+    if plan.rewrites:
+        return f"rewritten ({plan.rewrite_strategy}, {100 * plan.extra_time:+.1f} % time)"
+    return f"planned order ({plan.order_strategy})"
+
+
 def captured_sentence(plan: Plan, profile: Profile | None) -> str:
     """Why the captured peak of `plan` is not eager's; "" where it is, or where eager's is not known."""
     eager = "" if profile is None else bytes_text(profile.captured_peak_bytes)
@@ -132,13 +139,16 @@ def profile_data(profile: Profile) -> dict[str, Any]:
 
 
 def plan_data(plan: Plan) -> dict[str, Any]:
-    """A plan as plain JSON data without its graph, for `roam plan --json`; with the graph's figures beside it."""
+    """A plan as plain JSON data without its graph, for `roam plan --json`; with the graph's figures beside it.
+
+    What eager would reserve is not known (None) of a plan whose graph was rewritten.
+    """
     graph = graph_of(plan)
     return {
         **plan_to_data(plan, bare=True),
         "name": graph.name,
         "resident_bytes": graph.resident_bytes,
-        "eager_reservation_bytes": reservation(plan).above_resident,
+        "eager_reservation_bytes": None if plan.rewrites else reservation(plan).above_resident,
     }
 
 
@@ -170,7 +180,7 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
     if plan.graph is not None:
         rows += resident_rows(plan.graph.resident_bytes, profile.resident if profile else {})
     rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, planned graph in eager's order"))
-    if plan.graph is not None and not plan.rewrites:  # else it is no more the captured one
+    if plan.graph is not None and (profile is not None or not plan.rewrites):  # else it is no more the captured one
         rows += reservation_rows(captured_name(profile), reservation(plan, profile))
     rows += [
         Row("planned peak", plan.peak_bytes, f"{planned} against captured" if planned else ""),
@@ -288,6 +298,12 @@ def _ops(ops: Sequence[int]) -> str:
 def verdict_sentence(plan: Plan) -> str:
     """What the plan is worth, told plainly, also when it is worth nothing."""
     before, after = plan.captured_peak_bytes, plan.peak_bytes
+    if plan.rewrites:
+        more = f"{100 * plan.extra_time:.1f} % more time" if plan.extra_time > 0 else "no more time"
+        return (
+            f"Rewritten, the step needs {bytes_text(after)} where the captured one needs {bytes_text(before)}, "
+            f"with {more} ({plan.environment.get('times', 'times of the graph')})."
+        )
     if before - after >= WORTHWHILE * before > 0:
         planned = "The planned order" if not plan.rewrites else "The plan (" + rewrites_text(plan) + ")"
         return f"{planned} needs {bytes_text(after)} where the captured one needs {bytes_text(before)}."

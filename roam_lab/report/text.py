@@ -10,6 +10,7 @@ from roam_lab.ir import Graph, captured_order
 from roam_lab.registry import Strategy
 from roam_lab.report import rows as said
 from roam_lab.report.legal import legal
+from roam_lab.report.rewrites import ON_TOP, kind_name, kind_rows, told
 from roam_lab.report.tasks import tasks_text
 from roam_lab.report.units import bytes_text, exact_text
 
@@ -74,11 +75,20 @@ def plan_text(plan: Plan, profile: Profile | None = None) -> str:
         figures(said.plan_rows(plan, profile)),
         "\n".join(filter(None, sentences)),
     ]
+    if plan.rewrites:
+        parts.append(_rewrites(plan))
     if plan.tasks is not None:
         parts.append(tasks_text(plan.tasks))
     if plan.graph is not None:
         parts.append(_at_peak(plan.graph, plan.order, "planned"))
     return legal("\n\n".join(parts))
+
+
+def _rewrites(plan: Plan) -> str:
+    """A line for each kind of rewriting, and how to read them."""
+    lines = [("rewriting", "ops", "peak saved", "time added", "")]
+    lines += [(kind_name(row.kind), f"{row.ops:,}" if row.ops else "", *told(row), row.note) for row in kind_rows(plan)]
+    return f"{table(lines, frozenset({1, 2, 3}))}\n{ON_TOP}"
 
 
 def _at_peak(graph: Graph, order: Order, what: str) -> str:

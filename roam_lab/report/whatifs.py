@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
+from roam_lab.report.rewrites import saved_text
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
-COLUMNS = ("name", "order", "layout", "limit", "peak", "Δ", "arena", "gap", "plan s", "measured", "step time")
+COLUMNS = (
+    "name",
+    "order",
+    "layout",
+    "rewritten",
+    "limit",
+    "peak",
+    "Δ",
+    "arena",
+    "more time",
+    "gap",
+    "plan s",
+    "measured",
+    "step time",
+    "peak saved by",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +109,7 @@ class WhatIfs:
 
     def text(self) -> str:
         """The table as text, headings first."""
-        return table([COLUMNS, *self.table()], right=frozenset(range(3, 11)))
+        return table([COLUMNS, *self.table()], right=frozenset(range(COLUMNS.index("limit"), len(COLUMNS) - 1)))
 
     def to_data(self) -> list[dict[str, Any]]:
         """Plain JSON data, a row for each; sizes in bytes."""
@@ -103,6 +119,9 @@ class WhatIfs:
                 "baseline": row is self.baseline,
                 "order": row.plan.order_strategy,
                 "layout": row.plan.layout_strategy,
+                "rewrite": row.plan.rewrite_strategy,
+                "extra_time": row.plan.extra_time,
+                "savings": [asdict(saving) for saving in row.plan.savings],
                 "node_limit": row.node_limit,
                 "peak_bytes": row.plan.peak_bytes,
                 "lower_bound_bytes": row.plan.lower_bound_bytes,
@@ -126,21 +145,28 @@ class WhatIfs:
             ("★ " if pinned else "") + row.name,
             plan.order_strategy,
             plan.layout_strategy,
+            plan.rewrite_strategy if plan.rewrites else "",
             "" if row.node_limit is None else str(row.node_limit),
             bytes_text(plan.peak_bytes),
             change,
             bytes_text(plan.arena_bytes),
+            f"{100 * plan.extra_time:.1f} %" if plan.rewrites else "",
             "optimal" if plan.optimal else f"{100 * plan.gap:.2f} %",
             f"{plan.seconds:.2f}",
             "not run" if row.measured_peak_bytes is None else bytes_text(row.measured_peak_bytes) + bits,
             "" if row.time_ratio is None else f"{row.time_ratio:.2f} x eager",
+            saved_text(plan),
         )
 
     def _free_name(self, plan: Plan, node_limit: int | None) -> str:
         stem = (
-            plan.order_strategy if plan.layout_strategy == "auto" else f"{plan.order_strategy}/{plan.layout_strategy}"
+            f"{plan.rewrite_strategy} {100 * plan.extra_time:+.1f} %"
+            if plan.rewrites
+            else plan.order_strategy
+            if plan.layout_strategy == "auto"
+            else f"{plan.order_strategy}/{plan.layout_strategy}"
         )
-        if node_limit is not None:
+        if node_limit is not None and not plan.rewrites:
             stem += f"-{node_limit}"
         name, number = stem, 2
         while name in self._rows:

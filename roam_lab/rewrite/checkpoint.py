@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import isqrt
 
 from roam_lab.ir.graph import Graph
 from roam_lab.registry import strategy
 from roam_lab.rewrite.explorer import Explorer, State
-from roam_lab.rewrite.points import Found, Goals, points_of
+from roam_lab.rewrite.points import Found, Goals, Point, points_of
 from roam_lab.rewrite.segments import forward_end, handed_on, segments
 from roam_lab.rewrite.tape import HOLD, Ints, problem_of
 
@@ -23,6 +24,19 @@ def checkpoint(graph: Graph, goals: Goals) -> Found:
             explorer.see(_segments(explorer, level, length, every=1))
         explorer.see(_segments(explorer, level, 1, every=2))
     return Found(points_of(explorer, "checkpoint"))
+
+
+def every_block(graph: Graph, kinds: Iterable[str] = ("recompute",)) -> Point | None:
+    """Every block recomputed, nothing else rewritten but in these kinds: the point that a user has without a planner.
+    None where the graph has no repeated blocks that make anything worth making again, or where that cannot be run."""
+    explorer = Explorer(problem_of(graph, kinds), 1)
+    if not explorer.roles.levels:
+        return None
+    state = _segments(explorer, explorer.roles.levels[0], 1, every=1)
+    if (state == explorer.problem.start).all():
+        return None
+    explorer.see(state)
+    return next(iter(points_of(explorer, "checkpoint")), None)
 
 
 def _segments(explorer: Explorer, level: Ints, length: int, every: int) -> State:

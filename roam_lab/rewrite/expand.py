@@ -19,6 +19,8 @@ from roam_lab.rewrite.trace import Trace, new_trace
 
 FUSED = "roam::fused"
 """Target of ops that run several ops a few rows at a time."""
+RECOMPUTED = "recomputed"
+"""Kind of the storages that an op makes when it runs again."""
 
 
 def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None, split: bool = True) -> Rewritten:
@@ -93,6 +95,8 @@ class _Expansion:
                 always = self.graph.storages[storage].always_there
                 results.append(storage if always else made.get(storage))
                 created += [storage] if always else []
+                if self.runs[index] and (new := results[-1]) is not None and new in created:
+                    self.storages[new] = replace(self.storages[new], kind=RECOMPUTED)
             for storage in op.writes:
                 always = self.graph.storages[storage].always_there
                 writes.append(storage if always else found.get(storage, made.get(storage)))

@@ -132,16 +132,24 @@ class Panel:
 
     def click_arena(self, left: float, right: float, bottom: float, top: float) -> None:
         """Click in the middle of a rectangle of the arena map."""
+        self._click("roam-arena", (left + right) / 2, (bottom + top) / 2)
+
+    def click_frontier(self, x: float, y: float) -> None:
+        """Click on a point of the frontier."""
+        self._click("roam-frontier", x, y)
+
+    def _click(self, figure: str, x: float, y: float) -> None:
+        """Click in a figure, at a place in units of its axes."""
         place = self.page.page.evaluate(
-            f"""([x, y]) => {{
-              const model = ({FIND})("roam-arena")
+            f"""([figure, x, y]) => {{
+              const model = ({FIND})(figure)
               const view = Bokeh.index.find_one(model) ?? [...Bokeh.index].map(v => v.find_one?.(model)).find(v => v)
               view.el.scrollIntoView({{block: "center"}})
               const frame = view.frame ?? view.plot_view?.frame
               const box = view.canvas_view.el.getBoundingClientRect()
               return [box.x + frame.x_scale.compute(x), box.y + frame.y_scale.compute(y)]
             }}""",
-            [(left + right) / 2, (bottom + top) / 2],
+            [figure, x, y],
         )
         self.page.page.mouse.click(*place)
 

@@ -143,3 +143,34 @@ def test_a_profile_of_its_own_is_what_a_panel_shows(bench: Workbench, monkeypatc
     assert (first.chosen, second.chosen) == ("small", "later")
     first.close()
     second.close()
+
+
+def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workbench) -> None:
+    goals, resident = panel.controls.goals, panel.profile.graph.resident_bytes
+    goals.with_budget.value = True
+    assert panel.background.busy
+    panel.cancel()
+    assert not panel.background.busy
+    assert not panel.frontiers
+    panel.ask()
+    wait(lambda: panel.chosen != "small" and not panel.background.busy)
+    (frontier,) = panel.frontiers.values()
+    assert bench.frontiers == {"small": frontier}
+    plan = bench.what_ifs[panel.chosen or ""].plan
+    assert plan.rewrites
+    assert resident + plan.arena_bytes <= goals.settings()["budget"]
+    assert "extra time, predicted" in panel.cards.value
+    assert goals.budget_slider.options[0][1] >= resident + frontier.points[-1].arena_bytes
+    goals.budget_text.value = "1"
+    wait(lambda: "alert" in panel.status.value)
+    assert "1 bytes are too few for the whole step: the least known to do is" in panel.status.value
+    goals.budget_text.value = "much"
+    assert "is not a size" in panel.status.value
+    assert bench.what_ifs[panel.chosen or ""].plan is plan
+    goals.with_budget.value, goals.with_time.value = False, True
+    goals.time_slider.value = 0.3
+    goals.time_slider.value = 0.4
+    asked = panel.background._asked
+    wait(lambda: not panel.background.busy)
+    assert panel.background._asked == asked  # the last one, and none of those before it, was planned
+    assert bench.what_ifs[panel.chosen or ""].plan.extra_time <= 0.4

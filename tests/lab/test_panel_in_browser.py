@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import open_page, require_browser, running_lab
-from tests.lab.panel_page import Panel
+from tests.lab.panel_page import FIND, Panel
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +155,23 @@ def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> N
     panel.page.locator("[role=alert]").filter(has_text="time_limit").wait_for()
     panel.run("panel.controls.time_limit.value = ''")
     panel.wait_until("not panel.background.busy")
+
+
+def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clicked(panel: Panel) -> None:
+    panel.page.page.get_by_text("budget", exact=True).first.click()
+    panel.page.page.get_by_role("img", name="Memory against extra time").wait_for()
+    panel.wait_until("not panel.background.busy and panel.bench.what_ifs[panel.chosen].plan.rewrites != ()")
+    panel.page.page.wait_for_function(f"({FIND})('roam-frontier-data')?.data.role.includes('chosen')")
+    roles = panel.column("roam-frontier-data", "role")
+    assert {"planned", "captured", "checkpointed", "chosen"} <= set(roles)
+    panel.run("panel.controls.goals.budget_text.value = '1KiB'")
+    panel.page.locator("[role=alert]").filter(has_text="1024 bytes are too few for the whole step").wait_for()
+    last = roles.count("planned") - 1
+    panel.click_frontier(*(panel.column("roam-frontier-data", key)[last] for key in ("x", "y")))
+    panel.wait_until("panel.controls.goals.with_time.value and not panel.background.busy")
+    panel.wait_until(
+        "abs(panel.bench.what_ifs[panel.chosen].plan.extra_time - panel.controls.goals.time_slider.value) < 1e-6"
+    )
+    assert "recomputed" in panel.kernel(
+        "list({s.kind for s in panel.bench.what_ifs[panel.chosen].plan.graph.storages})"
+    )

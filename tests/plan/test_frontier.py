@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from roam_lab.errors import FormatError, OutputError
+from roam_lab.errors import FormatError, InputError, OutputError
 from roam_lab.plan import make_plan
-from roam_lab.plan.frontier import make_frontier
+from roam_lab.plan.frontier import load_frontier, make_frontier
 from roam_lab.report.frontier import frontier_text
 from tests.report.graphs import branches
 from tests.rewrite.graphs import blocks
@@ -35,9 +35,46 @@ def test_a_row_a_point():
     found = make_frontier(blocks(5), 3)
     text = frontier_text(found)
     assert "blocks_5: captured peak" in text
-    assert sum(line.count(" %") == 2 for line in text.splitlines()) == len(found.points)
+    assert sum(line[:2] == "  " and line.count(" %") == 2 for line in text.splitlines()) == len(found.points)
 
 
 def test_the_first_version_is_refused():
     with pytest.raises(FormatError, match="capture the step again"):
         make_frontier(branches())
+
+
+def test_every_block_checkpointed_is_a_point_beside_them():
+    graph = blocks(5)
+    found = make_frontier(graph, 3)
+    assert found.checkpointed is not None
+    assert found.checkpointed.recomputed == 5  # of a block what comes last is handed on, so its product is made again
+    assert found.checkpointed.peak_bytes < found.captured_peak_bytes
+    assert "Every block checkpointed instead" in frontier_text(found)
+    assert any(point.peak_bytes <= found.checkpointed.peak_bytes for point in found.points)
+
+
+def test_the_strategy_and_the_kinds_are_those_asked_for():
+    none = make_frontier(blocks(5), 3, strategy="none")
+    assert [(point.extra_time, point.recomputed) for point in none.points] == [(0, 0)]
+    assert none.strategy == "none"
+    assert all(point.recomputed == 0 for point in make_frontier(blocks(5), 3, kinds=("in_place",)).points)
+
+
+def test_a_file_comes_back_and_nothing_in_it_is_believed(tmp_path):
+    found, path = make_frontier(blocks(5), 3), tmp_path / "f.json"
+    found.save(path)
+    assert load_frontier(path) == found
+    good = json.loads(path.read_text())
+    for key, value, told in (
+        ("points", [], "points is no list of points"),
+        ("points", [{"extra_time": 0.1}], r"points 0: arena_bytes is missing"),
+        ("points", [7], r"points 0: extra_time is missing"),
+        ("resident_bytes", -1, "resident_bytes is -1"),
+        ("name", 3, "name is 3"),
+        ("checkpointed", {"extra_time": "much"}, "checkpointed: extra_time is 'much'"),
+    ):
+        path.write_text(json.dumps({**good, key: value}))
+        with pytest.raises(FormatError, match=told):
+            load_frontier(path)
+    with pytest.raises(InputError):
+        load_frontier(tmp_path / "none.json")

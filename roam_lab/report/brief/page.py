@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 CAPTIONS = {
+    "frontier": "Memory against extra time: what rewriting can do, eager and checkpointing beside it; predicted.",
     "memory": "Memory over the step, above what is always there; predicted unless it says measured.",
     "arena": "The arena: when and where each tensor lies.",
     "graph": "The step, folded by module: what forward keeps for backward.",
@@ -30,16 +31,16 @@ CAPTIONS = {
 
 
 def write_brief(path: str | os.PathLike[str], plan: Plan, *, force: bool = False, **parts: Any) -> None:
-    """Write `brief_html(plan, **parts)` to `path`, with the memory curve unless pictures are given.
+    """Write `brief_html(plan, **parts)` to `path`, with every picture of it unless pictures are given; `frontier`, a
+    Frontier of the step, is one more.
 
     Raises InputError for a bare plan or another ending than .html, OutputError if it is there already and not `force`.
     """
     if not os.fspath(path).endswith((".html", ".htm")):
         raise InputError(f"{os.fspath(path)}: a report's file must end in .html; name it so")
     check_free(path, force)
-    drawn = parts.pop("pictures", None) or [
-        (CAPTIONS[key], svg) for key, svg in pictures(plan, parts.get("profile")).items() if key in CAPTIONS
-    ]
+    made = pictures(plan, parts.get("profile"), frontier=parts.pop("frontier", None))
+    drawn = parts.pop("pictures", None) or [(CAPTIONS[key], made[key]) for key in CAPTIONS if key in made]
     write_text(path, brief_html(plan, pictures=drawn, **parts))
 
 

@@ -15,6 +15,7 @@ from roam_lab.report.legal import xml_text
 from roam_lab.report.other_kernels import captured_on_cpu
 from roam_lab.report.text import plan_text
 from roam_lab.report.units import bytes_text, change_text, exact_text
+from roam_lab.report.views.rewrites import rewrites_table
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -49,14 +50,17 @@ def headline(plan: Plan, verification: Verification | None) -> str:
 def cards(plan: Plan, profile: Profile | None, verification: Verification | None) -> str:
     """The figures at a glance."""
     graph = said.graph_of(plan)
-    eager = said.reservation(plan, profile).above_resident
+    eager, how = _without(plan, profile)
     proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
     shown = [
         (bytes_text(graph.resident_bytes), "always there: weights, optimizer state, batch"),
-        (bytes_text(eager), "on top without the plan (predicted: allocator simulated)"),
+        (bytes_text(eager), f"on top without the plan (predicted: {how})"),
         (bytes_text(plan.arena_bytes), f"on top with the plan (predicted; {change_text(eager, plan.arena_bytes)})"),
         (bytes_text(plan.peak_bytes), f"live peak of the planned order, {proof}"),
     ]
+    if plan.rewrites:
+        told = f"more time, predicted ({plan.environment.get('times', 'times of the graph')})"
+        shown.append((f"{100 * plan.extra_time:.1f} %", told))
     if verification is not None:
         shown.append(
             (f"{verification.time_ratio:.2f} x", f"step time against eager, measured on {verification.device}")
@@ -65,6 +69,13 @@ def cards(plan: Plan, profile: Profile | None, verification: Verification | None
         f'<div class="card"><b>{xml_text(figure)}</b><span>{xml_text(what)}</span></div>' for figure, what in shown
     )
     return f'<div class="cards">{inner}</div>'
+
+
+def _without(plan: Plan, profile: Profile | None) -> tuple[int, str]:
+    """Bytes above resident without the plan, and how they are known: a rewritten graph is not what eager runs."""
+    if plan.rewrites and profile is None:
+        return plan.captured_peak_bytes, "live peak in captured order"
+    return said.reservation(plan, profile).above_resident, "allocator simulated"
 
 
 def gpus(plan: Plan, fit: Fit | None, batch: int | None) -> str:
@@ -105,7 +116,7 @@ def gpus(plan: Plan, fit: Fit | None, batch: int | None) -> str:
 
 def _only_this_step(plan: Plan) -> Fit:
     graph = said.graph_of(plan)
-    point = Point(1, graph.resident_bytes, said.reservation(plan).above_resident, plan.arena_bytes)
+    point = Point(1, graph.resident_bytes, _without(plan, None)[0], plan.arena_bytes)
     return Fit(graph.name, (point,), DEVICES)
 
 
@@ -114,7 +125,9 @@ def assumptions(plan: Plan, profile: Profile | None, fit: Fit | None, verificati
     order = said.captured_label(profile)
     told = [
         "Sizes without the word measured are predicted from the captured graph: every tensor's bytes and lifetime.",
-        f"Without the plan: what PyTorch's CUDA caching allocator would reserve, by simulation: {order}.",
+        f"Without the plan: what PyTorch's CUDA caching allocator would reserve, by simulation: {order}."
+        if profile is not None or not plan.rewrites
+        else "Without the plan: the live bytes of the step as it was captured; what an allocator loses comes on top.",
         "With the plan: the arena, whose addresses are all fixed beforehand; it has no fragmentation beyond that.",
         "Of each GPU, 1 GiB is taken as lost to the driver's context and kernels. Prices are examples, not offers.",
         captured_on_cpu(said.graph_of(plan), plan.environment) or ANOTHER_DEVICE,
@@ -146,8 +159,11 @@ def technical(plan: Plan, profile: Profile | None, pictures: Sequence[tuple[str,
     graph = said.graph_of(plan)
     parts = ["<h2>For engineers</h2>"]
     parts += [f"<figure>{svg}<figcaption>{xml_text(caption)}</figcaption></figure>" for caption, svg in pictures]
+    if plan.rewrites:
+        parts.append(f'<h2>Rewriting</h2>\n<div class="scroll">{rewrites_table(plan).html()}</div>')
     parts.append(f"<pre>{xml_text(plan_text(plan, profile))}</pre>")
-    for what, order in (("captured peak (planned graph)", captured_order(graph)), ("planned peak", plan.order)):
+    peaks = [("captured peak (planned graph)", captured_order(graph)), ("planned peak", plan.order)]
+    for what, order in peaks[1 if plan.rewrites else 0 :]:  # the captured order of a rewritten graph is the plan's
         alive = said.alive_at_peak(graph, order)
         if alive:
             lines = "".join(

@@ -17,7 +17,8 @@ Figures made one by one (not by `linked`) each have a selection of their own, un
 
 Sources by name: "roam-arena-data" (columns storage, count, left, right, bottom, top), "roam-alive-data"
 (storage, bytes, ...), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
-"roam-tasks-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
+"roam-tasks-data", "roam-frontier-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured"
+(x, y, bytes), "roam-stack".
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from roam_lab.report.figures.alive import alive_figure
 from roam_lab.report.figures.arena import arena_figure
+from roam_lab.report.figures.frontier import frontier_figure, on_pick
 from roam_lab.report.figures.graph import graph_figure
 from roam_lab.report.figures.memory import memory_figure
 from roam_lab.report.figures.page import page, resources
@@ -35,10 +37,12 @@ from roam_lab.report.figures.selection import card, describing, new_selection, o
 from roam_lab.report.figures.tasks import tasks_figure
 from roam_lab.report.figures.theme import Theme, alt_text, ink_of
 from roam_lab.report.views import Views, views_of
+from roam_lab.report.views.frontier import no_frontier
 from roam_lab.report.views.tasks import no_tasks
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
+    from roam_lab.plan.frontier import Frontier
     from roam_lab.report.views.axis import Clock
 
 __all__ = [
@@ -46,11 +50,13 @@ __all__ = [
     "alive_figure",
     "alt_text",
     "arena_figure",
+    "frontier_figure",
     "graph_figure",
     "linked",
     "linked_views",
     "memory_figure",
     "new_selection",
+    "on_pick",
     "on_select",
     "page",
     "pareto_figure",
@@ -70,22 +76,23 @@ def linked(
     clock: Clock = "auto",
     resident: bool = False,
     selected: int | None = None,
+    frontier: Frontier | None = None,
 ) -> dict[str, Any]:
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
-    Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", and "tasks" where the
-    plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw memory on top of the resident bytes.
-    Raises InputError for a bare plan, or a clock without figures.
+    Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", "frontier" where one is
+    given, and "tasks" where the plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw
+    memory on top of the resident bytes. Raises InputError for a bare plan, or a clock without figures.
     """
-    views = views_of(plan, profile, clock=clock, resident=resident)
+    views = views_of(plan, profile, clock=clock, resident=resident, frontier=frontier)
     return linked_views(views, theme=theme, selected=selected)
 
 
 def linked_views(
     views: Views, *, theme: Theme = "auto", selected: int | None = None, places: bool = False
 ) -> dict[str, Any]:
-    """As `linked`, of views that were made before. `places`: always with "tasks", empty and not visible without a tree,
-    so that `renew` finds it."""
+    """As `linked`, of views that were made before. `places`: always with "frontier" and "tasks", empty and not visible
+    where they are not known, so that `renew` finds them."""
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
     memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection)
@@ -98,6 +105,9 @@ def linked_views(
         ),
         "alive": alive_figure(views.alive, theme=theme, selection=selection),
     }
+    if views.frontier is not None or places:
+        figures["frontier"] = frontier_figure(views.frontier or no_frontier(views.arena.name), theme=theme)
+        figures["frontier"].styles = {"display": "" if views.frontier else "none"}
     if views.tasks is not None or places:
         figures["tasks"] = tasks_figure(views.tasks or no_tasks(views.tensors.graph), theme=theme, selection=selection)
         # `visible` would make the page lay out all figures again

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from bokeh.models import ColumnDataSource, CustomJS, MultiLine, Range1d, Scatter, Text
+from bokeh.models import ColumnDataSource, CustomJS, MultiLine, Range1d, Scatter, Text, Title
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
@@ -65,6 +65,8 @@ def graph_figure(view: GraphView, *, theme: Theme = "auto", selection: ColumnDat
     carry(drawn, selection)
     drawn.axis.visible = False
     drawn.grid.visible = False
+    marks = Title(text=view.rewritten, text_color=ink.text, text_font_size="11px", text_font_style="normal")
+    drawn.add_layout(marks, "below")
     columns = graph_columns(view, ink, int(selection.data["storage"][0]))
     sources = {name: ColumnDataSource(data=data, name=f"roam-graph-{name}") for name, data in columns.items()}
     _glyphs(drawn, sources, ink)

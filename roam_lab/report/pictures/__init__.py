@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from roam_lab.report.pictures.alive import alive_picture
 from roam_lab.report.pictures.arena import arena_picture
 from roam_lab.report.pictures.canvas import Picture
+from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.pictures.graph import graph_picture
 from roam_lab.report.pictures.memory import memory_picture
 from roam_lab.report.pictures.pareto import pareto_picture
@@ -21,12 +22,14 @@ from roam_lab.report.views.memory import memory_view, profile_memory_view
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
+    from roam_lab.plan.frontier import Frontier
     from roam_lab.report.views.axis import Clock
 
 __all__ = [
     "Picture",
     "alive_picture",
     "arena_picture",
+    "frontier_picture",
     "graph_picture",
     "memory_picture",
     "pareto_picture",
@@ -39,13 +42,19 @@ __all__ = [
 
 
 def pictures(
-    plan: Plan, profile: Profile | None = None, *, clock: Clock = "auto", resident: bool = False
+    plan: Plan,
+    profile: Profile | None = None,
+    *,
+    clock: Clock = "auto",
+    resident: bool = False,
+    frontier: Frontier | None = None,
 ) -> dict[str, Picture]:
-    """All pictures of one plan by key: memory, graph, arena, alive and, where the plan has a tree, tasks.
+    """All pictures of one plan by key: memory, graph, arena, alive, with a `frontier` of its step that, too, and, where
+    the plan has a tree, tasks.
 
     Raises InputError for a bare plan, or a clock that the graph has no figures for.
     """
-    return pictures_of(views_of(plan, profile, clock=clock, resident=resident))
+    return pictures_of(views_of(plan, profile, clock=clock, resident=resident, frontier=frontier))
 
 
 def plan_picture(plan: Plan, profile: Profile | None = None) -> Picture:
@@ -66,4 +75,6 @@ def pictures_of(views: Views) -> dict[str, Picture]:
         "arena": arena_picture(views.arena),
         "alive": alive_picture(views.alive),
     }
+    if views.frontier is not None:
+        drawn["frontier"] = frontier_picture(views.frontier)
     return drawn if views.tasks is None else drawn | {"tasks": tasks_picture(views.tasks)}

@@ -58,7 +58,9 @@ def graph_picture(view: GraphView) -> Picture:
         f"backward for update {bytes_text(view.kept_bytes(1, 2))}), predicted"
     )
     foot = grid.y(-len(view.rows)) + 14
-    return document(view, foot + 16, [*parts, text(EDGE, foot, told, "small")])
+    lines = [told, *([view.rewritten] if view.rewritten else [])]
+    parts += [text(EDGE, foot + 14 * number, line, "small") for number, line in enumerate(lines)]
+    return document(view, foot + 2 + 14 * len(lines), parts)
 
 
 def _cell(cell: Cell, grid: _Grid, view: GraphView) -> list[str]:

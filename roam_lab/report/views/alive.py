@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
-from roam_lab.report.rows import captured_label, eager_graph, graph_of
+from roam_lab.report.rows import captured_label, eager_graph, graph_of, planned_label
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value, listed
@@ -77,11 +77,10 @@ def alive_view(plan: Plan, profile: Profile | None = None, shown: int = SHOWN) -
     graph = graph_of(plan)
     eager = graph if profile is None else eager_graph(profile)
     same = eager.storages == graph.storages
-    sides = (
-        _side("captured", captured_label(profile), eager, captured_order(eager), shown, same),
-        _side("planned", f"planned order ({plan.order_strategy})", graph, plan.order, shown, True),
-    )
-    return AliveView(graph.name or "a training step", sides)
+    sides = [_side("planned", planned_label(plan), graph, plan.order, shown, True)]
+    if profile is not None or not plan.rewrites:  # else it is no more the captured one
+        sides.insert(0, _side("captured", captured_label(profile), eager, captured_order(eager), shown, same))
+    return AliveView(graph.name or "a training step", tuple(sides))
 
 
 def profile_alive_view(profile: Profile, shown: int = SHOWN) -> AliveView:

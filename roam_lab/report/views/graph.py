@@ -37,6 +37,9 @@ BRACKET = 0.15
 """Width of the column in which the name of an open module stands."""
 FLOW = 0.1
 """Where in a cell's width the flow runs: beside the words."""
+AGAIN, MOVES = "↻", "⇅"
+"""What stands in a cell before the number of ops that run again, and of those that move storages to the host or back.
+"""
 TURN = 0.26
 """How far below the last row forward turns into backward."""
 
@@ -113,6 +116,15 @@ class GraphView:
         return sum(kept.bytes for kept in self.tree.kept if (kept.from_phase, kept.to_phase) == (from_phase, to_phase))
 
     @property
+    def rewritten(self) -> str:
+        """What the marks in the cells mean, and how many they are; "" where nothing runs again or is moved."""
+        root = self.tree.nodes[0]
+        again, moves = sum(root.again), sum(root.moves)
+        told = [f"{AGAIN} {again:,} ops run again in the backward pass"] if again else []
+        told += [f"{MOVES} {moves:,} moves to the host and back"] if moves else []
+        return "; ".join(told)
+
+    @property
     def alt(self) -> str:
         root = self.tree.nodes[0]
         heavy = sorted(self.rows, key=lambda number: -sum(self.tree.nodes[number].kept))
@@ -125,22 +137,26 @@ class GraphView:
             f"{root.ops[0]:,} ops, backward {root.ops[1]:,}, update {root.ops[2]:,}. Kept, predicted: "
             f"{bytes_text(self.kept_bytes(0, 1))} from forward to backward, {bytes_text(self.kept_bytes(1, 2))} from "
             f"backward to update; the most by {listed(told, 4) or 'none'}.{where}"
+            f"{f' {self.rewritten}.' if self.rewritten else ''}"
         )
 
     @property
     def table(self) -> Table:
-        columns = ("module", "phase", "ops", "bytes created", "bytes kept for later", "bytes held at the peak", "peak")
+        columns = (
+            *("module", "phase", "ops", "run again", "bytes created", "bytes kept for later"),
+            *("bytes held at the peak", "peak"),
+        )
         found: list[tuple[Value, ...]] = []
         for cell in self.cells:
             node, phase = self.tree.nodes[cell.node], cell.phase
-            figures = (node.ops[phase], node.bytes[phase], node.kept[phase], node.held[phase])
+            figures = (node.ops[phase], node.again[phase], node.bytes[phase], node.kept[phase], node.held[phase])
             found.append((cell.label, PHASES[phase], *figures, "peak" if cell.peak else ""))
         return Table(f"{self.title}, predicted", columns, tuple(found))
 
 
 def graph_view(plan: Plan, opened: Opened | None = None, tree: ModuleTree | None = None) -> GraphView:
     """The folded graph of `plan`; `opened` None: the heaviest modules are. Raises InputError for a bare plan."""
-    tree = tree or module_tree(graph_of(plan), plan.order)
+    tree = tree or module_tree(graph_of(plan), plan.order, origins=plan.origins)
     return view_of(tree, first_opened(tree) if opened is None else opened, plan.peak_bytes)
 
 
@@ -172,9 +188,11 @@ def view_of(tree: ModuleTree, opened: Opened, peak_bytes: int) -> GraphView:
 def sub(tree: ModuleTree, number: int, phase: int) -> str:
     """The second line of a cell."""
     node = tree.nodes[number]
-    if phase < 2 and node.kept[phase]:
-        return f"{_ops(node.ops[phase])} · keeps {bytes_text(node.kept[phase])}"
-    return _ops(node.ops[phase])
+    parts = [_ops(node.ops[phase])]
+    parts += [f"{AGAIN} {node.again[phase]:,}"] if node.again[phase] else []
+    parts += [f"{MOVES} {node.moves[phase]:,}"] if node.moves[phase] else []
+    parts += [f"keeps {bytes_text(node.kept[phase])}"] if phase < 2 and node.kept[phase] else []
+    return " · ".join(parts)
 
 
 def _ops(count: int) -> str:

@@ -47,9 +47,11 @@ KINDS = {
     "temporary": _same("green", "."),
     "workspace": _same("purple", "x"),
     "output": _same("vermilion", "|"),
+    "recomputed": _same("blue", "+"),
+    "offloaded": _same("yellow", "o"),
     "unknown": _same("grey", "\\"),
 }
-SPARE = (_same("yellow", "+"), _same("blue", "o"), _same("vermilion", "`"), _same("purple", "v"))
+SPARE = (_same("yellow", "x"), _same("blue", "."), _same("vermilion", "`"), _same("purple", "v"))
 """For kinds that are not ours: a graph's file may name any."""
 
 ROLES = {
@@ -57,7 +59,10 @@ ROLES = {
     "planned": Look(OKABE_ITO["blue"], OKABE_ITO["sky"]),
     "bound": Look(OKABE_ITO["green"], OKABE_ITO["green"], dash=(2, 4)),
     "measured": Look(OKABE_ITO["purple"], OKABE_ITO["purple"], dash=(9, 3, 2, 3)),
+    "checkpointed": Look(OKABE_ITO["purple"], OKABE_ITO["purple"], dash=(1, 3)),
 }
+MARKERS = {"planned": "circle", "captured": "square", "checkpointed": "triangle", "chosen": "circle"}
+"""Bokeh's name of the point of each role; "chosen" is a ring around another point."""
 PHASES = {
     "forward": Look(OKABE_ITO["blue"], OKABE_ITO["sky"], " "),
     "backward": Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"], "/"),

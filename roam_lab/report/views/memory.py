@@ -10,7 +10,7 @@ import numpy as np
 
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, captured_order, lifetimes, live_bytes
-from roam_lab.report.rows import captured_label, captured_name, eager_graph, graph_of
+from roam_lab.report.rows import captured_label, captured_name, eager_graph, graph_of, planned_label
 from roam_lab.report.units import bytes_text, unit_for
 from roam_lab.report.views.axis import Axis, Clock, axis
 from roam_lab.report.views.curves import Curve, Floats, Sizes, curve_of, sampled
@@ -136,15 +136,14 @@ def memory_view(
     """Captured and planned order, the bound and, with a profile that has it, eager as it was measured.
 
     `clock`: the axis (see `axis`). `resident`: draw everything on top of the resident bytes. Curves of another graph
-    than the plan's (eager where capture tells it apart, measured operators) are stretched to the plan's axis. Raises
-    InputError for a bare plan, or a clock that the graph has no figures for.
+    than the plan's (eager where capture tells it apart, measured operators) are stretched to the plan's axis. Without
+    `profile` the captured curve of a step that was rewritten is not known, and left out. Raises InputError for
+    a bare plan, or a clock that the graph has no figures for.
     """
     graph = graph_of(plan)
     time = axis(graph, plan.order, clock)
-    planned = curve_of(
-        "planned", "planned", f"planned order ({plan.order_strategy})", graph, plan.order, time, time.end
-    )
-    curves = [_captured(graph, profile, time), planned]
+    planned = curve_of("planned", "planned", planned_label(plan), graph, plan.order, time, time.end)
+    curves = [planned] if plan.rewrites and profile is None else [_captured(graph, profile, time), planned]
     if profile is not None:
         curves += _measured(profile, time)
     return _view(graph, plan.order, time, curves, "planned", plan.lower_bound_bytes, resident)

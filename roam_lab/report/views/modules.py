@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.ir import Graph, lifetimes, live_peak
+from roam_lab.ir import Graph, Origin, lifetimes, live_peak
+from roam_lab.ir.rewritten import repeated
 from roam_lab.report.views.places import Places, places
 
 OWN = "(own ops)"
@@ -34,6 +35,7 @@ class Module:
 
     By phase: `ops`; `bytes` of the storages that they create; `kept`, those of them that a later phase touches;
     `held`, those of them alive at the planned peak. `largest`: the largest storage created in each phase, -1 for none.
+    `again`: ops that run again; `moves`: those that move storages to the host or back.
     """
 
     label: str
@@ -46,6 +48,8 @@ class Module:
     kept: Three
     held: Three
     largest: Three
+    again: Three = (0, 0, 0)
+    moves: Three = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +97,11 @@ class _Draft:
         return min([*self.own[:1], *(child.first for child in self.children.values())], default=0)
 
 
-def module_tree(graph: Graph, order: Sequence[int], known: Places | None = None) -> ModuleTree:
-    """The tree of `graph`'s modules, with the peak of `order` marked. `known`: its places, where they are at hand."""
+def module_tree(
+    graph: Graph, order: Sequence[int], known: Places | None = None, origins: Sequence[Origin] = ()
+) -> ModuleTree:
+    """The tree of `graph`'s modules, with the peak of `order` marked. `known`: its places, where they are at hand;
+    `origins`: of each op, where the graph was rewritten."""
     known = known or places(graph)
     root = _Draft(graph.name or "model", "", "")
     for index, path in enumerate(known.module):
@@ -105,7 +112,7 @@ def module_tree(graph: Graph, order: Sequence[int], known: Places | None = None)
         if known.phase[index] == 0:
             node.targets.append(graph.ops[index].target)
     _tidy(root)
-    return _measure(graph, order, known, root)
+    return _measure(graph, order, known, root, origins)
 
 
 def _tidy(node: _Draft) -> None:
@@ -187,7 +194,7 @@ def _shape(draft: _Draft) -> tuple[object, ...]:
     return tuple((child.label, _shape(child)) for child in draft.children.values())
 
 
-def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft) -> ModuleTree:
+def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft, origins: Sequence[Origin]) -> ModuleTree:
     drafts: list[tuple[_Draft, int]] = []
     stack = [(root, -1)]
     while stack:
@@ -198,10 +205,15 @@ def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft) ->
     for number, (draft, _) in enumerate(drafts):
         leaf_of_op[draft.own] = number
     count = len(drafts)
-    ops, made, kept, held = (np.zeros((count, 3), np.int64) for _ in range(4))
+    ops, made, kept, held, again, moves = (np.zeros((count, 3), np.int64) for _ in range(6))
     largest = np.full((count, 3), -1, np.int64)
     for index, leaf in enumerate(leaf_of_op.tolist()):
         ops[leaf, known.phase[index]] += 1
+    repeats = repeated(origins)
+    for index, origin in enumerate(origins):
+        place = (leaf_of_op[index], known.phase[index])
+        again[place] += index in repeats
+        moves[place] += origin.copies is not None
     alive: set[int] = set()
     peak_place = None
     if order:
@@ -219,10 +231,10 @@ def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft) ->
         if largest[leaf, phase] < 0 or info.bytes > graph.storages[largest[leaf, phase]].bytes:
             largest[leaf, phase] = storage
         last = max(graph.users[storage], key=lambda user: (known.phase[user], user))
-        if known.phase[last] > phase and info.bytes:
+        if known.phase[last] > phase and info.bytes and creator not in repeats:
             kept[leaf, phase] += info.bytes
             edges[leaf, phase, int(leaf_of_op[last]), known.phase[last]].append(storage)
-    _sum_up(drafts, (ops, made, kept, held), largest, graph)
+    _sum_up(drafts, (ops, made, kept, held, again, moves), largest, graph)
     children: list[list[int]] = [[] for _ in drafts]
     for number, (_, parent) in enumerate(drafts):
         if parent >= 0:
@@ -234,7 +246,7 @@ def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft) ->
             parent,
             tuple(children[number]),
             draft.repeats,
-            *(_three(values[number]) for values in (ops, made, kept, held, largest)),
+            *(_three(values[number]) for values in (ops, made, kept, held, largest, again, moves)),
         )
         for number, (draft, parent) in enumerate(drafts)
     )

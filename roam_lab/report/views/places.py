@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from roam_lab.ir import Graph
 
 PHASES = ("forward", "backward", "update")
+BY_REWRITING = ("recomputed", "offloaded", "scratch")
+"""Kinds of storages that rewriting adds to any graph, whether it tells the kinds of its own or not."""
 CHUNKS = 12
 """Parts into which the forward ops of a graph without modules are cut, and each part again."""
 
@@ -42,7 +44,7 @@ def places(graph: Graph) -> Places:
     else:
         module = _modules_by_position(phase)
         guessed.append("no modules captured: forward ops cut into even parts")
-    if graph.storages and not any(storage.kind for storage in graph.storages):
+    if graph.storages and not _tells_kinds(graph):
         guessed.append("kinds of storages inferred from phases")
     _follow_storages(graph, module)
     return Places(tuple(phase), tuple(path or "" for path in module), "; ".join(guessed) if graph.ops else "")
@@ -51,10 +53,13 @@ def places(graph: Graph) -> Places:
 def kinds(graph: Graph, known: Places) -> tuple[str, ...]:
     """Kind of each storage; of a graph that tells none, by phases: what forward leaves to backward is an activation,
     what backward leaves to update a gradient, "output" what outlives the step, the rest temporary."""
-    if any(storage.kind for storage in graph.storages):
+    if _tells_kinds(graph):
         return tuple(storage.kind or "unknown" for storage in graph.storages)
     found = []
     for number, storage in enumerate(graph.storages):
+        if storage.kind:
+            found.append(storage.kind)
+            continue
         maker = graph.creator[number]
         born = None if maker is None else known.phase[maker]
         met = {known.phase[user] for user in graph.users[number]}
@@ -65,6 +70,10 @@ def kinds(graph: Graph, known: Places) -> tuple[str, ...]:
         else:
             found.append("gradient" if born == 1 and 2 in met else "temporary")
     return tuple(found)
+
+
+def _tells_kinds(graph: Graph) -> bool:
+    return any(storage.kind and storage.kind not in BY_REWRITING for storage in graph.storages)
 
 
 def _told_phases(graph: Graph) -> list[int]:

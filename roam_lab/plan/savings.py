@@ -1,0 +1,51 @@
+"""What each kind of rewriting saves, told apart: bytes of the live peak, and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from roam_lab.ir import Graph, Order
+from roam_lab.plan.plan import Rewrite, Saving
+from roam_lab.registry import find
+from roam_lab.rewrite.kinds import FREE
+from roam_lab.rewrite.points import Goals
+
+FREELY = ("order", *FREE)
+
+
+def savings_of(
+    graph: Graph,
+    captured_peak_bytes: int,
+    peak_bytes: int,
+    extra_time: float,
+    rewrites: Iterable[Rewrite],
+    order: Order | None = None,
+) -> tuple[Saving, ...]:
+    """What the kinds in `rewrites` did, one on top of the other: the order that rewriting begins with, in place
+    wherever that is free, fused wherever that is free, and last what runs again or is moved to the host.
+
+    `graph`: the one before rewriting, with times; `order`: what rewriting began with (None: its own). Each but the last
+    is the difference of two graphs that could run, so the rows are honest in this sequence only: in another, a kind
+    would have done more or less. A plan that works in place or fuses less than it freely might has the difference
+    in its last row.
+    """
+    used: frozenset[str] = frozenset(rewrite.kind for rewrite in rewrites)
+    paid = [kind for kind in ("recompute", "offload") if kind in used]
+    free = find("rewrite", "free").function
+    stages: list[tuple[str, int, float]] = []
+    for number, kind in enumerate(FREELY):
+        if kind == "order" or kind in used:
+            point = free(graph, Goals(kinds=used.intersection(FREELY[1 : number + 1]), order=order)).points[0]
+            stages.append((kind, point.peak_bytes, point.extra_time))
+    end = (peak_bytes, extra_time)
+    if paid:
+        stages.append((", ".join(paid), *end))
+    else:
+        stages[-1] = (stages[-1][0], *end)
+    found: list[Saving] = []
+    before, time = captured_peak_bytes, 0.0
+    for kind, peak, extra in stages:
+        if kind != "order" or peak != before or len(stages) == 1:
+            found.append(Saving(kind, before - peak, round(extra - time, 9)))
+        before, time = peak, extra
+    return tuple(found)

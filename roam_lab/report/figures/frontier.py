@@ -1,0 +1,103 @@
+"""Memory against extra time in bokeh: the frontier as steps, eager, checkpointing and the shown plan beside it."""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bokeh.models import ColumnDataSource, Range1d, Segment, Span, Step
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.theme import Theme, beside, empty, hover, ink_of, plain, still, tap_only
+from roam_lab.report.units import bytes_text, exact_text
+from roam_lab.report.views.frontier import FrontierView
+from roam_lab.report.views.labels import Font
+from roam_lab.report.views.look import MARKERS, ROLES
+
+HEIGHT = 360
+LEAST_PLOT = (420, 270)
+"""Pixels that the plot has at least, where names are placed so that none meets another in a larger one."""
+FONT = Font(6.6, 14.0)
+SOURCE = "roam-frontier-data"
+
+
+def frontier_figure(view: FrontierView, *, theme: Theme = "auto") -> figure:
+    """The marks of `view`; a click on one of the frontier's points picks it (see `on_pick`)."""
+    ink = ink_of(theme)
+    unit_name, unit = view.unit
+    drawn = empty(
+        "frontier",
+        view,
+        ink,
+        HEIGHT,
+        "tap,save",
+        x_axis_label=plain(view.x_label),
+        y_axis_label=f"resident + arena, {unit_name} (predicted)",
+        x_range=Range1d(-0.02 * view.end_percent, view.end_percent),
+        y_range=Range1d(0, view.end_bytes / unit),
+    )
+    front = view.front
+    steps = {"x": [mark.percent for mark in front], "y": [mark.whole_bytes / unit for mark in front]}
+    still(drawn, Step(x="x", y="y", mode="after", line_color=ink.of(ROLES["planned"]), line_width=2), steps)
+    resident = Span(location=view.resident_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dotted")
+    drawn.add_layout(resident)
+    source = ColumnDataSource(
+        data={
+            "x": [mark.percent for mark in view.marks],
+            "y": [mark.whole_bytes / unit for mark in view.marks],
+            "role": [mark.role for mark in view.marks],
+            "name": [plain(mark.name) for mark in view.marks],
+            "size": [f"{bytes_text(mark.whole_bytes)} ({exact_text(mark.whole_bytes)})" for mark in view.marks],
+            "note": [plain(mark.note) for mark in view.marks],
+            "color": [ink.text if mark.role == "chosen" else ink.of(ROLES[mark.role]) for mark in view.marks],
+            "fill": [0.0 if mark.role == "chosen" else 0.9 for mark in view.marks],
+            "marker": [MARKERS[mark.role] for mark in view.marks],
+            "wide": [20 if mark.role == "chosen" else 10 for mark in view.marks],
+        },
+        name=SOURCE,
+    )
+    points = drawn.scatter(
+        "x",
+        "y",
+        source=source,
+        marker="marker",
+        size="wide",
+        line_color="color",
+        line_width=2,
+        fill_color="color",
+        fill_alpha="fill",
+        nonselection_line_alpha=1.0,
+        nonselection_fill_alpha="fill",
+    )
+    tap_only(drawn, points)
+    labels = view.labels(*LEAST_PLOT, FONT)
+    high = view.end_bytes / unit
+    beside(drawn, ink, labels, (view.end_percent, 0.0, high), "12px")
+    away = [(mark, label) for mark, label in zip(view.labelled, labels, strict=True) if label.moved]
+    lead = {
+        "x": [mark.percent for mark, _ in away],
+        "y": [mark.whole_bytes / unit for mark, _ in away],
+        "to": [(label.y + FONT.line / 2 / LEAST_PLOT[1]) * high for _, label in away],
+    }
+    still(drawn, Segment(x0="x", y0="y", x1="x", y1="to", line_color=ink.axis, line_width=0.8), lead)
+    rows = [("", "@name"), ("extra time", "@x{0.0} %"), ("resident + arena", "@size"), ("", "@note")]
+    hover(drawn, [points], rows)
+    return drawn
+
+
+def on_pick(model: Any, listener: Callable[[float], None]) -> None:
+    """Call `listener` with the extra time (a fraction) of each point of the frontier that is clicked in `model`, a
+    figure or a layout of them."""
+    found = [one for one in model.references() if isinstance(one, ColumnDataSource) and one.name == SOURCE]
+    if not found:
+        return
+    source = found[0]
+
+    def picked(name: str, old: list[int], new: list[int]) -> None:
+        row = new[0] if new else -1
+        if 0 <= row < len(source.data["x"]) and source.data["role"][row] == "planned":
+            listener(float(source.data["x"][row]) / 100)
+
+    source.selected.on_change("indices", picked)

@@ -1,0 +1,48 @@
+"""Memory against extra time as SVG: the frontier as steps, eager, checkpointing and the shown plan beside it."""
+
+from __future__ import annotations
+
+from roam_lab.report.pictures.canvas import FONT, LEFT, RIGHT, WIDTH, Frame, Picture, beside, document
+from roam_lab.report.units import bytes_text
+from roam_lab.report.views.frontier import FrontierView, Mark
+from roam_lab.report.views.labels import ASIDE
+
+PLOT_HEIGHT = 280
+LEAD = ASIDE - 2
+SHAPES = {
+    "planned": '<circle class="planned-fill" cx="{x:.1f}" cy="{y:.1f}" r="4.5">{title}</circle>',
+    "captured": '<path class="captured-fill" d="M{x:.1f} {y:.1f}m-5 -5h10v10h-10z">{title}</path>',
+    "checkpointed": '<path class="checkpointed-fill" d="M{x:.1f} {y:.1f}m-6 5h12l-6 -11z">{title}</path>',
+    "chosen": '<circle class="axis" stroke-width="2" cx="{x:.1f}" cy="{y:.1f}" r="9">{title}</circle>',
+}
+
+
+def frontier_picture(view: FrontierView) -> Picture:
+    """One SVG document of `view`; a browser tells each point's figures where the pointer rests on it."""
+    unit_name, unit = view.unit
+    frame = Frame(52, 52 + PLOT_HEIGHT, view.end_percent, view.end_bytes / unit)
+    parts = frame.axes(view.x_label, f"resident + arena, {unit_name} (predicted)")
+    y = frame.y(view.resident_bytes / unit)
+    parts.append(f'<path class="axis" stroke-dasharray="2 3" d="M{frame.left} {y:.1f}H{frame.right}"/>')
+    line = ""
+    for mark in view.front:
+        x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
+        line += f"H{x:.1f}V{y:.1f}" if line else f"M{x:.1f} {y:.1f}"
+    if line:
+        parts.append(f'<path class="line planned" d="{line}"/>')
+    for mark in view.marks:
+        x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
+        parts.append(SHAPES[mark.role].format(x=x, y=y, title=f"<title>{_told(mark)}</title>"))
+    labels = view.labels(WIDTH - LEFT - RIGHT, PLOT_HEIGHT, FONT)
+    for mark, label in zip(view.labelled, labels, strict=True):
+        x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
+        if label.moved:
+            to = frame.bottom - label.y * PLOT_HEIGHT - FONT.line / 2
+            parts.append(f'<path class="lead" d="M{x:.1f} {y:.1f}V{to:.1f}h{-LEAD if label.before else LEAD}"/>')
+        parts.append(beside(label, frame, FONT))
+    return document(view, frame.bottom + 50, parts)
+
+
+def _told(mark: Mark) -> str:
+    """Every word of it is ours, but for digits."""
+    return f"{mark.name}: {bytes_text(mark.whole_bytes)}, {mark.percent:+.1f} % time; {mark.note}"
