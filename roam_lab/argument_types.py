@@ -25,6 +25,18 @@ def size(text: str) -> int:
     return value
 
 
+def memory(text: str) -> int:
+    """A size above 0; "host": the RAM of this machine."""
+    from roam_lab.plan.devices import machine_bytes  # with the planner, which no other option needs
+
+    value = machine_bytes() if text == "host" else size(text)
+    if value is None:
+        raise argparse.ArgumentTypeError("this system does not tell how much RAM it has; give such as 24GiB")
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no memory; give such as 24GiB")
+    return value
+
+
 def fraction(text: str) -> float:
     """A number of 0 or more: "0.1"."""
     try:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from roam_lab.argument_types import ROOMS, count, counts, fraction, kinds, names, seconds, setting, size
+from roam_lab.argument_types import ROOMS, count, counts, fraction, kinds, memory, names, seconds, setting, size
 from roam_lab.errors import InputError
 from roam_lab.registry import Room, find
 from roam_lab.rewrite.kinds import KINDS
@@ -180,7 +180,22 @@ def _fit(parser: Parser, face: Face) -> None:
     else:
         parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
     parser.add_argument(
-        "--batch-sizes", type=counts, metavar="N,N", help="sizes to capture (default: 1, 4, 16 and 32 times the batch)"
+        "--batch-sizes",
+        type=counts,
+        metavar="N,N",
+        help="sizes to capture (default: the batch's, 8 times as many, ...); sizes between lie on lines",
+    )
+    parser.add_argument(
+        "--memory",
+        type=memory,
+        metavar="SIZE",
+        help="such as 24GiB, or host for this machine's RAM: what fits into it, each answer captured",
+    )
+    parser.add_argument(
+        "--extra-time",
+        type=fraction,
+        metavar="FRACTION",
+        help="what plans may add to the step's time (default: 0.05, 0.1 and 0.25, each)",
     )
 
 
@@ -235,7 +250,7 @@ ACTIONS = (
         "explain", "what is alive at a plan's peak, and why no order is lower or what one might win", _explain, BOTH
     ),
     Action("frontier", "memory against time: what rewriting the graph can do", _frontier),
-    Action("fit", "which GPU holds which batch size, eager and planned", _fit, BOTH),
+    Action("fit", "the largest batch of each GPU, or of a given memory, eager and planned", _fit, BOTH),
     Action("export", "a plan as file for other tools", _export, BOTH),
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),
     Action("bench", "every strategy on some graphs", _bench),
@@ -289,6 +304,16 @@ def parameters(arguments: argparse.Namespace, room: Room) -> dict[str, Any]:
     strategy = find(room, getattr(arguments, room))
     given = {name: text for asked, name, text in arguments.settings if asked == room}
     return {name: strategy.parameter(name).read(strategy.name, text) for name, text in given.items()}
+
+
+def fitting(arguments: argparse.Namespace) -> tuple[float, ...] | None:
+    """What plans of `fit` may add to the step's time; None: not said.
+
+    Raises InputError for options that exclude each other.
+    """
+    if arguments.memory is not None and arguments.batch_sizes is not None:
+        raise InputError("--memory looks for the sizes to capture itself; give it, or --batch-sizes")
+    return None if arguments.extra_time is None else (arguments.extra_time,)
 
 
 def unused(arguments: argparse.Namespace) -> str | None:

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from roam_lab.arguments import parameters, parse, parser_of, planning, unused
+from roam_lab.arguments import fitting, parameters, parse, parser_of, planning, unused
 from roam_lab.errors import InputError, OutputError, RoamError
 from roam_lab.progress import TerminalProgress
 from roam_lab.registry import one_line_warnings
@@ -236,19 +236,22 @@ def _frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.session import made_by
-    from roam_lab.workbench import Made, Workbench
+    from roam_lab.report.fit import fit_text, within_text
+    from roam_lab.workbench import Workbench
 
+    extra_times = fitting(arguments)
     bench = Workbench(progress)
-    name = arguments.factory.rpartition(":")[2]
-    bench.capture_named(name, Made(**made_by(arguments.factory)), fake=True, default_plan=False)
-    found = bench.fit(name, arguments.batch_sizes)
-    if arguments.json:
-        _say_json(found.to_data())
+    bench.capture_without_weights(arguments.factory)
+    if arguments.memory is None:
+        curve = bench.fit(None, arguments.batch_sizes, extra_times)
+        data, text = curve.to_data(), fit_text(curve)
     else:
-        from roam_lab.report.fit import fit_text
-
-        _say(fit_text(found))
+        found = bench.within(arguments.memory, None, extra_times)
+        data, text = found.to_data(), within_text(found)
+    if arguments.json:
+        _say_json(data)
+    else:
+        _say(text)
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope
 
-from roam_lab.arguments import parse, parser_of, planning, unused
+from roam_lab.arguments import fitting, parse, parser_of, planning, unused
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
 from roam_lab.interrupt import held
@@ -32,7 +32,7 @@ from roam_lab.registry import one_line_warnings, strategies
 from roam_lab.report.brief import write_brief
 from roam_lab.report.explanation import Explanation, explain
 from roam_lab.report.export import export
-from roam_lab.report.fit import fit_text
+from roam_lab.report.fit import fit_text, within_text
 from roam_lab.report.legal import legal
 from roam_lab.report.text import profile_text, strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
@@ -40,6 +40,7 @@ from roam_lab.workbench import Made, Workbench
 
 if TYPE_CHECKING:
     from roam_lab.plan.fit import Fit
+    from roam_lab.plan.largest import Within
     from roam_lab.runtime.measured_run import RunFigures
     from roam_lab.runtime.verification import Verification
 
@@ -171,8 +172,13 @@ class RoamMagics(Magics):
         print(made.text(arguments.limit))
         return made
 
-    def _fit(self, arguments: Any, names: dict[str, Any]) -> Fit:
-        self.fits = self.bench.fit(self._profile_name(arguments.profile, names), arguments.batch_sizes)
+    def _fit(self, arguments: Any, names: dict[str, Any]) -> Fit | Within:
+        extra_times, of = fitting(arguments), self._profile_name(arguments.profile, names)
+        if arguments.memory is not None:
+            found = self.bench.within(arguments.memory, of, extra_times)
+            print(within_text(found))
+            return found
+        self.fits = self.bench.fit(of, arguments.batch_sizes, extra_times)
         print(fit_text(self.fits))
         return self.fits
 

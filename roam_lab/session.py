@@ -210,7 +210,7 @@ class Session:
 
         where = None if device is None else check_device(device, ADVICE)
         self.progress(f"running {spec}", 0.0)
-        with _on_meta(fake):
+        with on_meta(fake):
             made = made_by(spec)
         if where is not None and not fake:
             move(made, where)
@@ -294,7 +294,7 @@ def made_by(spec: str) -> dict[str, Any]:
 
 
 @contextmanager
-def _on_meta(wanted: bool) -> Iterator[None]:
+def on_meta(wanted: bool) -> Iterator[None]:
     """With `wanted`, what is built inside has shapes and no data."""
     if not wanted:
         yield

@@ -5,23 +5,28 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from roam_lab.errors import InputError
+from roam_lab.errors import DataDependentError, InputError
 from roam_lab.interrupt import held
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.fit import Fit, point_at
+from roam_lab.plan.devices import Device, devices_for
+from roam_lab.plan.fit import Fit
+from roam_lab.plan.largest import FURTHER, Within, largest_sizes
+from roam_lab.plan.needs import Needs
+from roam_lab.plan.runs import EXTRA_TIMES, RUNS, Run
 from roam_lab.progress import Progress, silent
 from roam_lab.report.whatifs import WhatIf, WhatIfs
-from roam_lab.session import Session, profile
+from roam_lab.session import Session, made_by, on_meta, profile
 
 if TYPE_CHECKING:
     from roam_lab.runtime.measured_run import RunFigures
     from roam_lab.runtime.verification import Verification
 
-FACTORS = (1, 4, 16, 32)
-"""Batch sizes that `fit` captures, as multiples of the batch at hand: far enough out for activations to decide."""
+FACTOR = 8
+"""Between the batch sizes that `fit` captures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +79,19 @@ class Workbench(Session):
         if default_plan:
             self.plan_named(name, name)
         return name, captured
+
+    def capture_without_weights(self, spec: str) -> None:
+        """Capture what FILE.py:FACTORY makes, with no weights in memory; with them where the factory or the step asks
+        for values. Raises InputError, CaptureError.
+        """
+        name = spec.rpartition(":")[2]
+        settings: dict[str, Any] = {"fake": True, "default_plan": False}
+        try:
+            with on_meta(True):
+                made = Made(**made_by(spec))
+            self.capture_named(name, made, **settings)
+        except (InputError, DataDependentError):
+            self.capture_named(name, Made(**made_by(spec)), **settings)
 
     def plan_named(self, name: str | None = None, of: str | None = None, **settings: Any) -> WhatIf:
         """Plan the profile `of` (None: the latest) under `name` (None: after its strategies).
@@ -175,31 +193,81 @@ class Workbench(Session):
         noted = self.what_ifs.measured(row.name, found.planned.peak_above_base_bytes, found.time_ratio, found.identical)
         return noted, found
 
-    def fit(self, name: str | None = None, sizes: Sequence[int] | None = None) -> Fit:
+    def fit(
+        self,
+        name: str | None = None,
+        sizes: Sequence[int] | None = None,
+        extra_times: Sequence[float] | None = None,
+    ) -> Fit:
         """Capture and plan the step at several batch sizes (without running it): what fits where.
 
-        `sizes` None: the batch at hand and FACTORS times it. Raises InputError for a batch without a size, and where
-        the model is not known.
+        `sizes` None: the batch at hand, and FACTOR times as many again until no device holds the step by any plan.
+        `extra_times`: what plans may add to the step's time, as fractions; None: EXTRA_TIMES. Raises InputError for a
+        batch without a size, and where the model is not known.
         """
         from roam_lab.capture.batch_size import batch_size_of, resized
 
+        label, made = self._known(name)
+        needs = self._needs(label, made, "batch size", partial(resized, made.batch), batch_size_of(made.batch))
+        allowed = _ascending(extra_times)
+        devices = devices_for(self.profiles[label].environment.get("device", ""))
+        if sizes is not None:
+            return Fit(label, tuple(needs.point(size, allowed) for size in sorted(set(sizes))), devices)
+        points = [needs.point(batch_size_of(made.batch), allowed)]
+        most = max(device.room_bytes for device in devices)
+        while min(map(points[-1].least, points[-1].runs)) <= most:
+            points.append(needs.point(FACTOR * points[-1].batch, allowed))
+        return Fit(label, tuple(points), devices)
+
+    def within(self, memory_bytes: int, name: str | None = None, extra_times: Sequence[float] | None = None) -> Within:
+        """The largest batch that fits into a GPU's memory, eager, planned, and planned within each of `extra_times`;
+        and the largest sequence length at the batch size at hand, where the batch holds sequences. All captured.
+
+        Raises InfeasibleError, with the least that is known to do, where nothing fits; InputError as `fit`.
+        """
+        from roam_lab.capture.batch_size import batch_size_of, resized
+        from roam_lab.capture.sequence_length import longest_sequence, sequence_length_of, with_sequence_length
+
+        label, made = self._known(name)
+        device = Device("own", memory_bytes)
+        rows, length = batch_size_of(made.batch), sequence_length_of(made.batch)
+        runs: tuple[Run, ...] = (*RUNS, *_ascending(extra_times))
+        needs = self._needs(label, made, "batch size", partial(resized, made.batch), rows)
+        sizes = [largest_sizes(needs, device.room_bytes, runs, rows, "batch size", length)]
+        if length is not None:
+            at_length = partial(with_sequence_length, made.batch)
+            needs = self._needs(label, made, "sequence length", at_length, length)
+            most = longest_sequence(made.model)
+            start = most if most is not None and most <= FURTHER * length else length
+            sizes.append(largest_sizes(needs, device.room_bytes, runs, start, "sequence length", rows, most))
+        found = Within(label, device, tuple(sizes))
+        found.check()
+        return found
+
+    def _known(self, name: str | None) -> tuple[str, Made]:
+        """A profile's name, and what it was made of."""
         known = self.profile_named(name)
         label = next(title for title, profile in self.profiles.items() if profile is known)
         if label not in self.made:
             raise InputError(f"the model that {label!r} is a profile of is not known here; profile it first")
-        made = self.made[label]
-        present = batch_size_of(made.batch)
-        wanted = sorted(set(sizes or [present * factor for factor in FACTORS]))
-        points = []
-        for number, size in enumerate(wanted):
-            self.progress(f"capturing batch size {size}", number / len(wanted))
-            at_size = known
-            if size != present:
-                batch = resized(made.batch, size)
-                at_size = profile(made.model, batch, **made.step_arguments(), fake=True, name=f"{label}, batch {size}")
-            plan = make_plan(at_size.graph, environment=at_size.environment)
-            points.append(point_at(size, at_size, plan))
-        return Fit(label, tuple(points))
+        return label, self.made[label]
+
+    def _needs(self, label: str, made: Made, what: str, at: Callable[[int], Any], present: int) -> Needs:
+        """Captures `made` with the batch `at(size)`; what is known of the `present` size is not captured again."""
+
+        def captured(size: int) -> Profile:
+            self.progress(f"capturing {what} {size:,}", 0.0)
+            if size == present:
+                return self.profiles[label]
+            title = f"{label}, {what} {size}"
+            return profile(made.model, at(size), **made.step_arguments(), fake=True, name=title)
+
+        return Needs(captured, self.progress)
+
+
+def _ascending(extra_times: Sequence[float] | None) -> tuple[float, ...]:
+    """Each once; a plan that adds no time is made in any case."""
+    return EXTRA_TIMES if extra_times is None else tuple(sorted(set(extra_times) - {0}))
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> InputError:

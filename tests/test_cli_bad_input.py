@@ -72,6 +72,11 @@ def plan_file(tmp_path):
         (["explain", "p.roam.json", "--limit", "0"], "argument --limit: '0' is not a whole number of at least 1"),
         (["plan", "g.json", "--time-limit=-1"], "'-1' is not a positive number of seconds"),
         (["run", "f.py:make", "--steps", "0"], "argument --steps: '0' is not a whole number of at least 1"),
+        (["fit", "f.py:make", "--memory", "24GB"], "argument --memory: '24GB' is not a size; give bytes, or such as"),
+        (["fit", "f.py:make", "--memory", "0"], "argument --memory: '0' is no memory; give such as 24GiB"),
+        (["fit", "f.py:make", "--memory=-4GiB"], "argument --memory: '-4GiB' is not a size"),
+        (["fit", "f.py:make", "--extra-time", "much"], "argument --extra-time: 'much' is not a fraction"),
+        (["fit", "f.py:make", "--memory", "4GiB", "--batch-sizes", "2"], "give it, or --batch-sizes"),
         (["export", "p.roam.json"], "the following arguments are required: -o/--output; see roam export --help"),
     ],
 )

@@ -12,6 +12,8 @@ from IPython.core.completer import CompletionContext
 from roam_lab.lab import host as host_module
 from roam_lab.lab.completion import candidates
 from roam_lab.plan import Plan, Profile, load_plan
+from roam_lab.plan.devices import GIB, Device
+from roam_lab.plan.largest import Largest, LargestSizes, Within
 from tests.notebook_shell import PROFILE, SETUP, cell, open_shell
 
 
@@ -110,10 +112,27 @@ def test_report_is_one_page(shell: Any, tmp_path: Path) -> None:
 
 def test_fit_plans_at_several_sizes_and_leaves_the_model_alone(shell: Any) -> None:
     before = state(shell)
-    caught = cell(shell, "f = %roam fit small --batch-sizes 2,4,8")
+    caught = cell(shell, "f = %roam fit small --batch-sizes 2,4,8 --extra-time 0.1")
     assert [point.batch for point in shell.user_ns["f"].points] == [2, 4, 8]
-    assert "largest batch, planned" in caught.stdout
+    assert "largest batch" in caught.stdout
     assert same(before, state(shell))
+
+
+def test_fit_within_a_memory(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it finds is tested without a shell."""
+    asked: list[Any] = []
+    along = LargestSizes("batch size", None, (Largest("eager", 8, GIB, 2 * GIB, 0.0),), (8, 9))
+
+    def within(*given: Any) -> Within:
+        asked.append(given)
+        return Within("small", Device("own", given[0]), (along,))
+
+    monkeypatch.setattr(bench(shell), "within", within)
+    caught = cell(shell, "w = %roam fit small --memory 24GiB --extra-time 0.1")
+    assert asked == [(24 * GIB, "small", (0.1,))]
+    assert "small: what fits into 24.00 GiB" in caught.stdout
+    assert isinstance(shell.user_ns["w"], Within)
+    assert "is no memory" in cell(shell, "%roam fit small --memory 0").stderr
 
 
 def test_doctor(shell: Any) -> None:

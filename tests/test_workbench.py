@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ import torch
 from roam_lab import workbench as workbench_module
 from roam_lab.errors import InfeasibleError, InputError, ParameterError
 from roam_lab.plan import make_plan
+from roam_lab.plan.devices import GIB, Device
+from roam_lab.plan.runs import EXTRA_TIMES, RUNS
 from roam_lab.session import profile
-from roam_lab.workbench import FACTORS, Made, Workbench
+from roam_lab.workbench import FACTOR, Made, Workbench
+
+MIB = 2**20
 
 
 def made(width: int = 16, rows: int = 4) -> Made:
@@ -170,10 +175,46 @@ def test_batch_sizes_are_captured_and_planned_without_a_run(bench: Workbench) ->
     bench.progress = lambda what, part=0.0: heard.append(what)
     fit = bench.fit(sizes=[8, 2, 2])
     assert [point.batch for point in fit.points] == [2, 8]
-    assert heard == ["capturing batch size 2", "capturing batch size 8"]
-    assert [point.batch for point in bench.fit().points] == [4 * factor for factor in FACTORS]
+    assert [what for what in heard if "capturing" in what] == ["capturing batch size 2", "capturing batch size 8"]
+    assert fit.runs == (*RUNS, *EXTRA_TIMES)
+    assert fit.devices[0].name == "this machine's RAM"
     assert bench.batch_size("small") == 4
     assert names(bench) == ["small"]
+
+
+def test_sizes_are_captured_until_no_device_holds_them(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
+    devices = (Device("small", 60 * MIB, 0), Device("large", 90 * MIB, 0))
+    monkeypatch.setattr(workbench_module, "devices_for", lambda _: devices)
+    bench.capture_named("wide", made(2**17), fake=True, default_plan=False)
+    fit = bench.fit(extra_times=[0.1])
+    sizes = [point.batch for point in fit.points]
+    assert sizes == [4 * FACTOR**number for number in range(len(sizes))]
+    assert fit.least(sizes[-2], 0.1) <= 90 * MIB < fit.least(sizes[-1], 0.1)
+    assert all(fit.largest_batch(device, run).basis == "between" for device in devices for run in fit.runs)
+
+
+class Tokens(torch.nn.Module):
+    """A language model of two layers, made for 24 positions."""
+
+    config = SimpleNamespace(max_position_embeddings=24)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.Sequential(torch.nn.Embedding(2**17, 8), torch.nn.Linear(8, 2**17))
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        loss: torch.Tensor = self.layers(ids).square().mean()
+        return loss
+
+
+def test_sequences_go_as_far_as_the_model(bench: Workbench) -> None:
+    text = Made(Tokens(), torch.zeros(1, 8, dtype=torch.long), loss=lambda model, batch: model(batch))
+    bench.capture_named("text", text, fake=True, default_plan=False)
+    rows, along = bench.within(GIB + 90 * MIB, extra_times=[]).sizes
+    assert (rows.axis, rows.fixed, along.axis, along.fixed, along.most) == ("batch size", 8, "sequence length", 1, 24)
+    assert max(along.captured) <= 24
+    assert all((one.next_bytes is None) == (one.size == 24) for one in along.largest)
+    assert along.largest[-1].size == 24
 
 
 def test_plans_of_the_same_step_stay_with_a_profile_made_anew(bench: Workbench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
@@ -9,6 +10,9 @@ import torch
 
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
+
+MOST_BYTES = 64 * 2**20
+"""Of a tensor whose values are kept: what a step asks of more is not looked up (capture/known_values.py)."""
 
 
 def batch_size_of(batch: Any) -> int:
@@ -24,7 +28,7 @@ def batch_size_of(batch: Any) -> int:
 
 
 def resized(batch: Any, size: int) -> Any:
-    """The batch with `size` rows: its own, repeated in turn. Tensors of another leading dimension stay.
+    """The batch with `size` rows: its own, repeated in turn or cut. Tensors of another leading dimension stay.
 
     Raises InputError for a batch without a size, or a size below 1.
     """
@@ -33,13 +37,22 @@ def resized(batch: Any, size: int) -> Any:
     present = batch_size_of(batch)
 
     def rows(leaf: Any) -> Any:
-        if not _has_rows(leaf) or leaf.shape[0] != present:
-            return leaf
-        if leaf.is_meta:
-            return torch.empty((size, *leaf.shape[1:]), dtype=leaf.dtype, device="meta")
-        return leaf.detach()[torch.arange(size, device=leaf.device) % present].requires_grad_(leaf.requires_grad)
+        return repeated(leaf, 0, size) if _has_rows(leaf) and leaf.shape[0] == present else leaf
 
     return pytree.tree_map(rows, batch)
+
+
+def repeated(leaf: torch.Tensor, dimension: int, size: int) -> torch.Tensor:
+    """The tensor with `size` entries along a dimension: its own, repeated in turn or cut.
+
+    One on the meta device, and one that would take more than MOST_BYTES, becomes one on the meta device: shapes are all
+    that a capture needs of it.
+    """
+    shape = (*leaf.shape[:dimension], size, *leaf.shape[dimension + 1 :])
+    if leaf.is_meta or math.prod(shape) * leaf.element_size() > MOST_BYTES:
+        return torch.empty(shape, dtype=leaf.dtype, device="meta", requires_grad=leaf.requires_grad)
+    at = torch.arange(size, device=leaf.device) % leaf.shape[dimension]
+    return leaf.detach().index_select(dimension, at).requires_grad_(leaf.requires_grad)
 
 
 def _has_rows(leaf: Any) -> bool:

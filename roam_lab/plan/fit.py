@@ -7,83 +7,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from roam_lab.layout.caching.settings import AllocatorSettings
-from roam_lab.layout.caching.training_run import least_bytes, simulate
-from roam_lab.plan.plan import Plan
-from roam_lab.plan.planned_run import simulate_planned
-from roam_lab.plan.profile import Profile
+from roam_lab.plan.devices import DEVICES, Device
+from roam_lab.plan.runs import RUNS, Point, Run
 
-Run = Literal["eager", "planned"]
-RUNS: tuple[Run, ...] = ("eager", "planned")
-GIB = 2**30
-MOST_BATCH = 1 << 20
-"""No answer looks further than this."""
+FAR = 4
+"""How many times the largest captured size an answer may be that is extrapolated."""
+
+Basis = Literal["captured", "between", "beyond", "at least"]
 
 
 @dataclass(frozen=True, slots=True)
-class Device:
-    """A GPU: its memory, what the driver's context and kernels take of it (an assumption), a price to edit."""
+class Estimate:
+    """A largest batch; 0: not even one sample fits.
 
-    name: str
-    memory_bytes: int
-    overhead_bytes: int = GIB
-    price_per_hour: float | None = None
-
-
-DEVICES = (
-    Device("T4 16 GB", 15 * GIB, price_per_hour=0.53),
-    Device("RTX 4090 24 GB", 24 * GIB, price_per_hour=0.70),
-    Device("L4 24 GB", 22 * GIB, price_per_hour=0.80),
-    Device("A100 40 GB", 40 * GIB, price_per_hour=2.00),
-    Device("L40S 48 GB", 45 * GIB, price_per_hour=1.90),
-    Device("A100 80 GB", 80 * GIB, price_per_hour=2.70),
-    Device("H100 80 GB", 80 * GIB, price_per_hour=4.00),
-    Device("H200 141 GB", 140 * GIB, price_per_hour=5.00),
-)
-"""Memory as the driver shows it, rounded down; prices are examples in dollars, there to be replaced by one's own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """What one captured and planned batch size needs. All predicted, in bytes.
-
-    `eager_bytes`: what PyTorch's caching allocator reserves over some steps in captured order (simulated);
-    `planned_bytes`: what it reserves for the plan's arena, and on CUDA for what lies beside it (plan/planned_run.py).
-    On CUDA, workspaces of cuBLAS are in both. `eager_least_bytes`: with how little
-    eager runs, where the allocator has to give back what it caches (None: not known, taken as `eager_bytes`). All three
-    lie on top of `resident_bytes`.
+    `basis`: "captured": it was, and so was the next one, which does not fit; "between": it lies on a line between two
+    captured sizes; "beyond": on one that goes on beside the first or the last of them, so that it is extrapolated;
+    "at least": the largest captured size fits, and how many more do would be extrapolated too far.
     """
 
-    batch: int
-    resident_bytes: int
-    eager_bytes: int
-    planned_bytes: int
-    eager_least_bytes: int | None = None
-
-    def need(self, run: Run) -> int:
-        """Bytes of the whole step, resident included."""
-        return self.resident_bytes + (self.eager_bytes if run == "eager" else self.planned_bytes)
-
-    def least(self, run: Run) -> int:
-        """Bytes without which the step does not run, resident included."""
-        if run == "planned" or self.eager_least_bytes is None:
-            return self.need(run)
-        return self.resident_bytes + self.eager_least_bytes
-
-
-def point_at(batch: int, profile: Profile, plan: Plan) -> Point:
-    """The needs at the batch size at which `profile` was captured; the allocator has the settings of the user's
-    environment."""
-    run, settings = profile.training_run, AllocatorSettings.of_environment()
-    held, least = simulate(run, settings), least_bytes(run, settings)
-    planned = simulate_planned(plan, profile.graph, run, settings)
-    return Point(
-        batch,
-        profile.resident_bytes,
-        held.reserved - held.resident,
-        planned.reserved - planned.resident,
-        least - held.resident,
-    )
+    size: int
+    basis: Basis
 
 
 @dataclass(frozen=True)
@@ -93,9 +36,10 @@ class Fit:
     Between two captured sizes the need is interpolated, beyond them extrapolated, by straight lines: activations
     grow with the batch, everything else stays. Eager never needs less than the plan, whose peak is at most eager's:
     what its allocator loses goes up and down with the batch, and a line through two losses would foretell gains.
+    Nor does a plan need more than one that adds less time.
     A batch fits where the least does with which it runs: before eager gives up, it gives back what is cached. At a
     captured size the allocator was simulated under such limits; the least elsewhere lies on lines, too.
-    `ValueError` without points or with a size given twice.
+    `ValueError` without points, with a size given twice, or with points of other runs.
     """
 
     name: str
@@ -106,16 +50,25 @@ class Fit:
         sizes = [point.batch for point in self.points]
         if not sizes or sizes != sorted(set(sizes)) or sizes[0] < 1:
             raise ValueError(f"batch sizes must ascend from 1, not {sizes}")
+        if len({point.runs for point in self.points}) > 1:
+            raise ValueError("every batch size must be planned for the same extra times")
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """Those whose need is known, the fastest first."""
+        return self.points[0].runs
 
     def need(self, batch: int, run: Run) -> int:
         """Predicted bytes of the whole step at a batch size, where there is memory enough."""
-        line = self._line(batch, [point.need(run) for point in self.points])
-        return line if run == "planned" else max(line, self.need(batch, "planned"))
+        return self._bytes(batch, run, {each: [point.need(each) for point in self.points] for each in self.runs})
 
     def least(self, batch: int, run: Run) -> int:
         """Predicted bytes without which a step of this batch size does not run."""
-        line = self._line(batch, [point.least(run) for point in self.points])
-        return line if run == "planned" else max(line, self.least(batch, "planned"))
+        return self._bytes(batch, run, {each: [point.least(each) for point in self.points] for each in self.runs})
+
+    def _bytes(self, batch: int, run: Run, needs: dict[Run, list[int]]) -> int:
+        lines = [self._line(batch, needs[each]) for each in self.runs[: self.runs.index(run) + 1]]
+        return max(lines[0], self._line(batch, needs["planned"])) if run == "eager" else min(lines[1:])
 
     def _line(self, batch: int, needs: Sequence[int]) -> int:
         points = self.points
@@ -131,24 +84,26 @@ class Fit:
         """Whether this very size was captured: no line was drawn to get its need."""
         return any(point.batch == batch for point in self.points)
 
-    def largest_batch(self, device: Device, run: Run) -> int:
-        """The largest batch that fits on `device`, at most MOST_BATCH; 0: not even one sample does."""
-        room = device.memory_bytes - device.overhead_bytes
-        if self.least(1, run) > room:
-            return 0
-        low, high = 1, 2
-        while high <= MOST_BATCH and self.least(high, run) <= room:
-            low, high = high, 2 * high
-        if low == MOST_BATCH:
-            return MOST_BATCH
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self.least(middle, run) <= room else (low, middle)
-        return low
-
     def fits(self, device: Device, batch: int, run: Run) -> bool:
         """Whether a step of this batch size fits on `device`."""
-        return self.least(batch, run) <= device.memory_bytes - device.overhead_bytes
+        return self.least(batch, run) <= device.room_bytes
+
+    def largest_batch(self, device: Device, run: Run) -> Estimate:
+        """The largest batch that fits on `device`, and what says so."""
+        if not self.fits(device, 1, run):
+            return Estimate(0, "captured" if self.captured(1) else "beyond")
+        first, last = self.points[0].batch, self.points[-1].batch
+        low, high = 1, 2
+        while high <= FAR * last and self.fits(device, high, run):
+            low, high = high, 2 * high
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self.fits(device, middle, run) else (low, middle)
+        if low > FAR * last:
+            return Estimate(last, "at least")
+        if self.captured(low) and self.captured(low + 1):
+            return Estimate(low, "captured")
+        return Estimate(low, "between" if first <= low < last else "beyond")
 
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data; sizes in bytes."""
@@ -158,11 +113,17 @@ class Fit:
                 {"batch": point.batch, "resident_bytes": point.resident_bytes}
                 | {f"{run}_bytes": point.need(run) for run in RUNS}
                 | {"eager_least_bytes": point.least("eager")}
+                | {"rewritten": [{"extra_time": run, "bytes": point.need(run)} for run in point.runs[2:]]}
                 for point in self.points
             ],
             "devices": [
                 {"name": device.name, "memory_bytes": device.memory_bytes, "overhead_bytes": device.overhead_bytes}
-                | {f"largest_batch_{run}": self.largest_batch(device, run) for run in RUNS}
+                | {f"largest_batch_{run}": self.largest_batch(device, run).size for run in RUNS}
+                | {"largest": [self._answer(device, run) for run in self.runs]}
                 for device in self.devices
             ],
         }
+
+    def _answer(self, device: Device, run: Run) -> dict[str, Any]:
+        found = self.largest_batch(device, run)
+        return {"run": run, "batch": found.size, "basis": found.basis}

@@ -9,9 +9,8 @@ from typing import Any
 
 from roam_lab.ir import Graph, captured_order, live_peak
 from roam_lab.ir.files import write_text
-from roam_lab.ir.roofline import GPUS, with_roofline
 from roam_lab.plan.planner import ALIGNMENTS
-from roam_lab.plan.rewriting import UNTIMED, Placing
+from roam_lab.plan.rewriting import Placing, timed_graph
 from roam_lab.registry import find
 from roam_lab.rewrite.frontier import frontier
 
@@ -52,7 +51,7 @@ def make_frontier(graph: Graph, points: int = 12) -> Frontier:
 
     Ops without times are costed by the rates of UNTIMED. Raises FormatError for a roam-graph/1.
     """
-    timed = graph if any(op.time_us for op in graph.ops) else with_roofline(graph, GPUS[UNTIMED])
+    timed = timed_graph(graph)
     device = "cuda" if graph.environment.get("device", "").startswith("cuda") else "cpu"
     strategy = find("layout", "auto")
     placing = Placing(strategy, strategy.accept({}), ALIGNMENTS[device], device)

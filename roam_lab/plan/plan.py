@@ -14,6 +14,7 @@ from roam_lab.ir import Graph, Order, Origin, Rewritten, graph_to_data, write_te
 from roam_lab.order.bound import Certificate
 from roam_lab.order.tasks import Task
 from roam_lab.plan.origins_json import add_origins
+from roam_lab.rewrite.bound import RewriteBound
 
 FORMAT = "roam-plan/2"
 FIRST_FORMAT = "roam-plan/1"
@@ -45,7 +46,8 @@ class Plan:
     (external) it tells which part of the arena's memory is given up meanwhile, or, above all that the plan places, that
     it lies beside the arena (plan/beside.py). `graph` is the one that runs: where it was rewritten, `origins` tells
     what each of its ops does in terms of the graph before, whose fingerprint and captured peak the plan notes,
-    `rewrites` what was done, `extra_time` what that costs as a fraction of the ops' time before. `tasks`: ROAM's tree,
+    `rewrites` what was done, `extra_time` what that costs as a fraction of the ops' time before, `rewrite_bound` how
+    much better another rewriting could be. `tasks`: ROAM's tree,
     where the order strategy made one; files do not keep it. Two plans are equal if they agree in all but `seconds` and
     `tasks`.
     """
@@ -68,6 +70,7 @@ class Plan:
     origins: tuple[Origin, ...] = ()
     rewrite_strategy: str = "none"
     extra_time: float = 0.0
+    rewrite_bound: RewriteBound | None = None
     certificate: Certificate | None = None
     status: Status = "feasible"
     tasks: Task | None = field(default=None, compare=False)
@@ -124,6 +127,9 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
     if plan.rewrites:
         data["rewrites"] = [{"kind": one.kind, "op": one.op} for one in plan.rewrites]
         data["rewrite_strategy"], data["extra_time"] = plan.rewrite_strategy, plan.extra_time
+        if plan.rewrite_bound is not None:
+            bound = plan.rewrite_bound
+            data["rewrite_bound"] = {"peak_bytes": bound.peak_bytes, "extra_time": bound.extra_time}
     if plan.certificate is not None:
         proof = plan.certificate
         data["certificate"] = {

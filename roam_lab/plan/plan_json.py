@@ -24,6 +24,7 @@ from roam_lab.ir import (
 from roam_lab.order.bound import Certificate
 from roam_lab.plan.origins_json import read_origins
 from roam_lab.plan.plan import FIRST_FORMAT, FORMAT, KINDS, STATUSES, Plan, Rewrite
+from roam_lab.rewrite.bound import RewriteBound
 
 _LARGEST = 2**62
 
@@ -76,6 +77,7 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
         origins=origins,
         rewrite_strategy=read.text("rewrite_strategy", "none"),
         extra_time=read.number("extra_time", 0.0, negative=True),
+        rewrite_bound=read.rewrite_bound(),
         certificate=read.certificate(),
         status=read.status(),
     )
@@ -113,6 +115,9 @@ def _check_claims(plan: Plan, where: str) -> None:
             f"{where}: optimal is {str(plan.optimal).lower()}, but peak_bytes is {plan.peak_bytes} and "
             f"lower_bound_bytes {plan.lower_bound_bytes}; {again}"
         )
+    bound = plan.rewrite_bound
+    if bound is not None and (bound.peak_bytes > plan.peak_bytes or bound.extra_time > max(plan.extra_time, 0) + 1e-9):
+        raise FormatError(f"{where}: rewrite_bound is above the plan's own peak_bytes or extra_time; {again}")
     if plan.peak_bytes > plan.arena_bytes:
         raise FormatError(f"{where}: peak_bytes is {plan.peak_bytes}, above arena_bytes {plan.arena_bytes}; {again}")
     if plan.graph is not None:
@@ -206,6 +211,12 @@ class _Reader:
             if not isinstance(one, dict) or one.get("kind") not in KINDS or type(one.get("op")) is not int:
                 raise FormatError(f"{self.where}: rewrites holds {_short(one)}, no known kind with its op; {_WRITER}")
         return tuple(Rewrite(one["kind"], one["op"]) for one in value)
+
+    def rewrite_bound(self) -> RewriteBound | None:
+        if self.data.get("rewrite_bound") is None:
+            return None
+        inner = _Reader(self.table("rewrite_bound"), f"{self.where}: rewrite_bound")
+        return RewriteBound(inner.integer("peak_bytes"), inner.number("extra_time"))
 
     def status(self) -> Any:
         """A file without a status says as much by `optimal`."""

@@ -28,7 +28,7 @@ from roam_lab.order.rejoin import rejoin
 from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
-from roam_lab.rewrite.kinds import KINDS, checked_kinds
+from roam_lab.rewrite.kinds import KINDS, check_graph, checked_kinds
 
 Progress = Callable[[str, float], None]
 NODE_LIMITS = (8, 1024)
@@ -66,9 +66,9 @@ def make_plan(
     time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the environment's device is CUDA,
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
-    cost, as a fraction of the ops' time. Where no order meets the budget, or an extra time is given, the graph is
-    rewritten (plan/rewriting.py) by the strategy `rewrite`, with `rewrite_parameters`; `rewrites`: the kinds that are
-    allowed (None: all; empty: none).
+    cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all; empty: none).
+    Those that cost no time are made where they lower the arena; where that does not meet the budget, or an extra time
+    is given, the graph is rewritten (plan/rewriting.py) by the strategy `rewrite`, with `rewrite_parameters`.
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
@@ -117,9 +117,10 @@ def make_plan(
     proof = _proof(graph, best_order, outcome, left)
     optimal = proof.bytes == peak
     whole = graph.resident_bytes + best_layout.arena_bytes
-    too_large = budget is not None and whole > budget
-    to_be_rewritten = bool(kinds) and (too_large or extra_time is not None)
-    if too_large and not (to_be_rewritten and graph.can_be_rewritten):
+    rewritable = bool(kinds) and graph.can_be_rewritten and rewrite != "none"
+    if extra_time is not None and kinds:
+        check_graph(graph)
+    if budget is not None and whole > budget and not rewritable:
         raise InfeasibleError(
             f"{graph.name}: {budget} bytes are too few for the whole step: the least known to do is {whole} bytes "
             f"({graph.resident_bytes} of them resident), and no order needs less than "
@@ -148,20 +149,25 @@ def make_plan(
         status=status,
         tasks=outcome.tasks if best_order == outcome.order else None,
     )
-    if to_be_rewritten:
-        from roam_lab.plan.rewriting import Placing, rewritten_plan
+    if rewritable:
+        from roam_lab.plan.rewriting import Placing, free_plan, rewritten_plan
 
-        tell(f"rewrite: {rewrite}", 0.95)
-        plan = rewritten_plan(
-            graph,
-            plan,
-            Placing(layout_strategy, layout_values, alignment, device),
-            budget=budget if too_large else None,
-            extra_time=extra_time,
-            kinds=kinds,
-            strategy=rewrite,
-            parameters=rewrite_values,
-        )
+        placing = Placing(layout_strategy, layout_values, alignment, device)
+        tell("rewrite: free", 0.95)
+        ordered, plan = plan, free_plan(graph, plan, placing, kinds)
+        too_large = budget is not None and graph.resident_bytes + plan.arena_bytes > budget
+        if too_large or extra_time:
+            tell(f"rewrite: {rewrite}", 0.96)
+            plan = rewritten_plan(
+                graph,
+                ordered,
+                placing,
+                budget=budget if too_large else None,
+                extra_time=extra_time,
+                kinds=kinds,
+                strategy=rewrite,
+                parameters=rewrite_values,
+            )
     tell("done", 1.0)
     return plan
 

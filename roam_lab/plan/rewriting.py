@@ -14,9 +14,11 @@ from roam_lab.order.bound import lower_bound
 from roam_lab.plan.plan import Plan, Rewrite
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy, find
+from roam_lab.rewrite.free import best_start
 from roam_lab.rewrite.frontier import found
-from roam_lab.rewrite.kinds import checked_kinds
+from roam_lab.rewrite.kinds import FREE, checked_kinds
 from roam_lab.rewrite.points import Goals, Point
+from roam_lab.rewrite.proof import rewrite_bound
 
 CLOSE = 1.004
 """A layout that takes at most that many times the live peak is not improved further."""
@@ -75,21 +77,27 @@ def rewritten_plan(
 ) -> Plan:
     """`plan`, of `graph`, rewritten in these kinds: the fastest known whose arena and resident bytes together are at
     most `budget`; without one, the smallest arena known that adds at most `extra_time` (`plan` itself if none is
-    smaller).
+    smaller). Rewriting starts from the plan's order where that is the better one.
 
-    Ops without times are costed by the rates of UNTIMED, which the plan notes. Raises InfeasibleError with the least
-    that is known to do; FormatError for a roam-graph/1.
+    Where a rewriting may cost time, ops without times are costed by the rates of UNTIMED, which the plan notes. Raises
+    InfeasibleError with the least that is known to do; FormatError for a roam-graph/1.
     """
     began = time.perf_counter()
-    timed = graph if any(op.time_us for op in graph.ops) else with_roofline(graph, GPUS[UNTIMED])
+    costly = not checked_kinds(kinds) <= frozenset(FREE)
+    timed = timed_graph(graph) if costly else graph
+    start = best_start(timed, kinds, plan.order)
     if budget is None:
-        goals = Goals((extra_time or 0.0,), kinds=checked_kinds(kinds))
+        goals = Goals((extra_time or 0.0,), kinds=checked_kinds(kinds), order=start)
         point = found(timed, goals, strategy, parameters).at_most(extra_time or 0.0)
         placed = None if point is None else placing.place(point.rewritten())
         if point is None or placed is None or placed.layout.arena_bytes >= plan.arena_bytes:
             return plan
     else:
-        point, placed = _within(timed, placing, budget, extra_time, kinds, strategy, parameters)
+        goals = Goals(kinds=checked_kinds(kinds), order=start)
+        point, placed = _within(timed, placing, goals, budget, extra_time, strategy, parameters)
+    rewrites = rewrites_of(placed.rewritten)
+    if not rewrites:
+        return plan
     check_rewritten(timed, placed.rewritten, placed.order)
     proof = lower_bound(placed.rewritten.graph, placed.order)
     return replace(
@@ -102,30 +110,46 @@ def rewritten_plan(
         optimal=proof.bytes == placed.peak_bytes,
         status="optimal" if proof.bytes == placed.peak_bytes else "feasible",
         certificate=proof,
-        order_strategy="captured",
+        order_strategy=plan.order_strategy if start is not None else "captured",
         seconds=plan.seconds + time.perf_counter() - began,
-        environment={**plan.environment, "times": timed.times or "of the graph"},
+        environment={**plan.environment, "times": timed.times or "of the graph"} if costly else plan.environment,
         graph=placed.rewritten.graph,
-        rewrites=rewrites_of(placed.rewritten),
+        rewrites=rewrites,
         origins=placed.rewritten.origins,
         rewrite_strategy=strategy,
         extra_time=point.extra_time,
+        rewrite_bound=rewrite_bound(timed, goals, placed.peak_bytes, point.extra_time) if costly else None,
         tasks=None,
     )
+
+
+def free_plan(graph: Graph, plan: Plan, placing: Placing, kinds: Collection[str]) -> Plan:
+    """`plan`, of `graph`, with those of `kinds` that cost no time; `plan` itself where they lower no arena."""
+    free = checked_kinds(kinds) & frozenset(FREE)
+    if not free:
+        return plan
+    return rewritten_plan(
+        graph, plan, placing, budget=None, extra_time=None, kinds=free, strategy="free", parameters={}
+    )
+
+
+def timed_graph(graph: Graph) -> Graph:
+    """`graph`, costed by the rates of UNTIMED if its ops have no times."""
+    return graph if any(op.time_us for op in graph.ops) else with_roofline(graph, GPUS[UNTIMED])
 
 
 def _within(
     graph: Graph,
     placing: Placing,
+    goals: Goals,
     budget: int,
     extra_time: float | None,
-    kinds: Collection[str],
     strategy: str,
     parameters: Mapping[str, Any],
 ) -> tuple[Point, Placed]:
     """The fastest point known whose arena leaves room for what is resident, laid out."""
     room = budget - graph.resident_bytes
-    known = found(graph, Goals(budgets=(max(room, 0),), kinds=checked_kinds(kinds)), strategy, parameters)
+    known = found(graph, replace(goals, budgets=(max(room, 0),)), strategy, parameters)
     for point in known.points:
         if point.peak_bytes > room:
             continue
@@ -138,7 +162,7 @@ def _within(
                 f"allow more than {extra_time:.1%}, or raise the budget"
             )
         return point, placed
-    least = found(graph, Goals((MOST_EXTRA_TIME,), kinds=checked_kinds(kinds)), strategy, parameters).points[-1]
+    least = found(graph, replace(goals, extra_times=(MOST_EXTRA_TIME,)), strategy, parameters).points[-1]
     whole = graph.resident_bytes + placing.place(least.rewritten()).layout.arena_bytes
     raise InfeasibleError(
         f"{graph.name}: {budget} bytes are too few for the whole step: the least known to do is {whole} bytes "

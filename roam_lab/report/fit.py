@@ -1,33 +1,89 @@
-"""Which GPU holds which batch, as text and as rows."""
+"""Which GPU holds which batch, and what fits into a given memory, as text."""
 
 from __future__ import annotations
 
-from roam_lab.plan.fit import MOST_BATCH, RUNS, Fit
+from roam_lab.plan.fit import Estimate, Fit
+from roam_lab.plan.largest import Largest, Within
+from roam_lab.plan.runs import Run
 from roam_lab.report.legal import legal
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 
+MARKS = {"captured": "{}", "between": "~{}", "beyond": "~{}*", "at least": "{} or more"}
+"""How an estimate is written, by its basis."""
+
 
 def fit_text(fit: Fit) -> str:
     """Needs of the captured batch sizes, then the largest batch of each GPU; all predicted."""
-    needs = [("batch", "resident", *(f"{run}, whole step" for run in RUNS))]
+    titles = [run_text(run) for run in fit.runs]
+    needs = [("batch", "resident", *titles)]
     needs += [
-        (f"{point.batch:,}", bytes_text(point.resident_bytes), *(bytes_text(point.need(run)) for run in RUNS))
+        (f"{point.batch:,}", bytes_text(point.resident_bytes), *(bytes_text(point.need(run)) for run in fit.runs))
         for point in fit.points
     ]
-    largest = [("GPU", "memory", *(f"largest batch, {run}" for run in RUNS))]
+    largest = [("device", "memory", *titles)]
     largest += [
-        (device.name, bytes_text(device.memory_bytes), *(_batch(fit.largest_batch(device, run)) for run in RUNS))
+        (
+            device.name,
+            bytes_text(device.memory_bytes),
+            *(estimate_text(fit.largest_batch(device, run)) for run in fit.runs),
+        )
         for device in fit.devices
     ]
-    right = frozenset({1, 2, 3})
+    columns = range(1, 2 + len(titles))
+    right = frozenset(columns)
     return legal(
-        f"{fit.name}: predicted memory over the batch size\n{table(needs, right | {0})}\n\n{table(largest, right)}\n"
-        "Sizes that were not captured lie on straight lines through those that were; of each GPU, 1 GiB is taken as "
-        "lost to the driver's context. PyTorch's caching allocator is simulated; before it gives up, it gives "
-        "back what it caches, so that a batch can fit that would take more where there is more."
+        f"{fit.name}: predicted memory of the whole step over the batch size\n{table(needs, right | {0})}\n\n"
+        f"largest batch\n{table(largest, right)}\n"
+        "~ on a straight line between two sizes that were captured; ~* extrapolated beside them. --memory captures the "
+        f"answer itself. {ASSUMED} Of each device, 1 GiB is taken as lost to the driver's context, or to Python and "
+        "PyTorch themselves; in RAM, malloc may hold more than is alive."
     )
 
 
-def _batch(size: int) -> str:
-    return f"over {size:,}" if size == MOST_BATCH else f"{size:,}" if size else "none"
+ASSUMED = (
+    "PyTorch's caching allocator is simulated; before it gives up, it gives back what it caches, so that a batch can "
+    "fit that would take more where there is more."
+)
+
+
+def estimate_text(found: Estimate) -> str:
+    """The size, and a mark where no capture says so: "93", "~93", "~93*", "512 or more", "none"."""
+    return MARKS[found.basis].format(f"{found.size:,}") if found.size else "none"
+
+
+def run_text(run: Run) -> str:
+    """ "eager", "planned", "+5 %": how a step is run."""
+    return run if isinstance(run, str) else f"+{100 * run:g} %"
+
+
+def within_text(found: Within) -> str:
+    """A table for each axis of the batch, with what says that the next size does not fit."""
+    device = found.device
+    parts = [
+        f"{found.name}: what fits into {bytes_text(device.memory_bytes)}, {bytes_text(device.overhead_bytes)} of it "
+        "taken as lost to the driver's context, or to Python and PyTorch themselves"
+    ]
+    for along in found.sizes:
+        titles = ("run", f"largest {along.axis}", "against eager", "whole step", "at the next size", "time added")
+        eager = along.largest[0].size
+        rows = [titles, *(_row(one, eager, along.most) for one in along.largest)]
+        beside = {"batch size": " at sequence length ", "sequence length": " at batch size "}[along.axis]
+        fixed = "" if along.fixed is None else f"{beside}{along.fixed:,}"
+        parts.append(f"{along.axis}{fixed} ({len(along.captured)} captured)\n{table(rows, frozenset(range(1, 6)))}")
+    parts.append(
+        f"Every largest size and the next one were captured and planned. {ASSUMED} Time that is added is told by the "
+        "rates of a GPU where no op was timed; +5 %: a plan that may add so much."
+    )
+    return legal("\n\n".join(parts))
+
+
+def _row(one: Largest, eager: int, most: int | None) -> tuple[str, ...]:
+    return (
+        run_text(one.run),
+        f"{one.size:,}" if one.size else "none",
+        "" if not eager or one.run == "eager" else f"{one.size / eager:.2f} x",
+        bytes_text(one.bytes) if one.size else "",
+        "the model's end" if one.size == most else "" if one.next_bytes is None else bytes_text(one.next_bytes),
+        "" if one.run == "eager" else f"{100 * one.extra_time:.1f} %",
+    )

@@ -19,6 +19,7 @@ from roam_lab.report.units import bytes_text, change_text
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
     from roam_lab.plan.profile import Profile
+    from roam_lab.rewrite.bound import RewriteBound
 
 WORTHWHILE = 0.01
 """A gain of less than this part of the captured peak is called nothing."""
@@ -176,6 +177,10 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
         Row("lower bound", plan.lower_bound_bytes, "of any order; met: optimal" if plan.optimal else _gap_text(plan)),
         Row("arena", plan.arena_bytes, _arena_text(plan)),
     ]
+    if plan.rewrite_bound is not None:
+        rows.insert(
+            -1, Row("rewriting bound", plan.rewrite_bound.peak_bytes, rewrite_bound_text(plan, plan.rewrite_bound))
+        )
     if plan.graph is not None:
         rows.append(Row("resident + arena", plan.graph.resident_bytes + plan.arena_bytes, "the whole step"))
     return rows
@@ -191,6 +196,16 @@ def rewrites_text(plan: Plan) -> str:
     counts = Counter(rewrite.kind for rewrite in plan.rewrites)
     made = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
     return f"{made}; {100 * plan.extra_time:.1f} % more time"
+
+
+def rewrite_bound_text(plan: Plan, bound: RewriteBound) -> str:
+    """How much less another rewriting could take: memory in the plan's time, time in its memory."""
+    above = plan.peak_bytes / bound.peak_bytes - 1 if bound.peak_bytes else math.inf
+    memory = "nothing proven" if math.isinf(above) else f"the peak is at most {100 * above:.2f} % above the best"
+    return (
+        f"of any rewriting of this order in as much time: {memory}; "
+        f"in as much memory none adds less than {100 * bound.extra_time:.2f} % time"
+    )
 
 
 def _gap_text(plan: Plan) -> str:
@@ -274,12 +289,13 @@ def verdict_sentence(plan: Plan) -> str:
     """What the plan is worth, told plainly, also when it is worth nothing."""
     before, after = plan.captured_peak_bytes, plan.peak_bytes
     if before - after >= WORTHWHILE * before > 0:
-        return f"The planned order needs {bytes_text(after)} where the captured one needs {bytes_text(before)}."
+        planned = "The planned order" if not plan.rewrites else "The plan (" + rewrites_text(plan) + ")"
+        return f"{planned} needs {bytes_text(after)} where the captured one needs {bytes_text(before)}."
     gain = 100 * (before - after) / before if before else 0.0
     room = "none needs less" if plan.optimal else f"no other could gain more than {_room(plan)} on it"
     return (
         f"Order gains nothing here ({gain:.1f} %): {room}. What is alive at the peak decides; "
-        "a smaller batch or recomputing activations (torch.utils.checkpoint) would lower it."
+        "a smaller batch would lower it, or recomputing: allow an extra time, such as 0.1."
     )
 
 

@@ -34,7 +34,7 @@ def auto(graph: Graph, goals: Goals, effort: int = 5_000, seed: int = 0) -> Foun
     Effort is counted in states evaluated, so the result depends on the graph and the parameters alone.
     """
     count = max(1, len(goals.extra_times) + len(goals.budgets))
-    explorer = Explorer(problem_of(graph, goals.kinds), effort * count + SWEPT)
+    explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort * count + SWEPT)
     explorer.see(explorer.problem.start)
     bounds = aim_at(explorer, goals)
     if goals.budgets or open_goals(explorer, goals, bounds):

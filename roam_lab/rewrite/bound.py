@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from roam_lab.ir.graph import Graph
 from roam_lab.rewrite.chains import chain_classes
 from roam_lab.rewrite.kinds import KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteBound:
+    """Of all rewritings of one order that recompute just in time: `peak_bytes`, no live peak is lower with at most the
+    plan's extra time; `extra_time`, none adds less with at most the plan's live peak (a fraction of the graph's time,
+    0 where nothing better is proven)."""
+
+    peak_bytes: int
+    extra_time: float
 
 
 def least_bytes(graph: Graph, kinds: frozenset[str] = frozenset(KINDS)) -> int:

@@ -15,7 +15,7 @@ from roam_lab.rewrite.tape import HOLD, Ints, problem_of
 @strategy("rewrite", "checkpoint", source="Chen et al., arXiv 1604.06174; torch.utils.checkpoint on every block")
 def checkpoint(graph: Graph, goals: Goals) -> Found:
     """Every block recomputed before its backward pass, every second one, or segments of about their square root."""
-    explorer = Explorer(problem_of(graph, goals.kinds), 1_000)
+    explorer = Explorer(problem_of(graph, goals.kinds, goals.order), 1_000)
     explorer.see(explorer.problem.start)
     for level in explorer.roles.levels:
         count = int(level.max()) + 1

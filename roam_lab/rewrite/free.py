@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 from roam_lab.ir.graph import Graph
+from roam_lab.ir.memory import Order
 from roam_lab.registry import strategy
 from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.points import Found, Goals, points_of
@@ -12,6 +15,16 @@ from roam_lab.rewrite.tape import free_problem
 @strategy("rewrite", "free", source="in-place reuse as in ONNX Runtime and XLA's buffer assignment; chains run by rows")
 def free(graph: Graph, goals: Goals) -> Found:
     """In place and fused, nothing computed twice; updates as early as they may run."""
-    explorer = Explorer(free_problem(graph, goals.kinds), 1)
+    explorer = Explorer(free_problem(graph, goals.kinds, goals.order), 1)
     explorer.see(explorer.problem.start)
     return Found(points_of(explorer, "free"))
+
+
+def best_start(graph: Graph, kinds: Collection[str], order: Sequence[int]) -> Order | None:
+    """`order` if what is free leaves a lower live peak of it than of the order that rewriting starts from by itself,
+    which is told by None."""
+    peaks: list[int] = []
+    for start in (None, order):
+        explorer = Explorer(free_problem(graph, kinds, start), 1)
+        peaks.append(explorer.see(explorer.problem.start).peak)
+    return tuple(order) if peaks[1] < peaks[0] else None

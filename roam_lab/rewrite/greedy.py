@@ -21,7 +21,7 @@ EFFORT = Parameter("effort", int, 40_000, "states that may be evaluated", low=1)
 )
 def greedy(graph: Graph, goals: Goals, effort: int = EFFORT.default) -> Found:
     """Drops what relieves the peak most for its time, role by role, then takes back what proved needless."""
-    explorer = Explorer(problem_of(graph, goals.kinds), effort)
+    explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort)
     sweep(explorer, explorer.problem.start)
     polish_at(explorer, goals)
     return Found(points_of(explorer, "greedy"))

@@ -19,7 +19,7 @@ from roam_lab.rewrite.tape import problem_of
 )
 def ilp(graph: Graph, goals: Goals, effort: int = EFFORT.default) -> Found:
     """The set of storages to save at the hottest instants that costs least, expanded, repaired and polished."""
-    explorer = Explorer(problem_of(graph, goals.kinds), effort)
+    explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort)
     explorer.see(explorer.problem.start)
     bounds = aim_at(explorer, goals)
     return Found(points_of(explorer, "ilp"), bounds)

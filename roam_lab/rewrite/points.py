@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 
+from roam_lab.ir.memory import Order
 from roam_lab.ir.rewritten import Rewritten
 from roam_lab.rewrite.expand import expand
 from roam_lab.rewrite.explorer import Explorer
@@ -14,12 +15,14 @@ from roam_lab.rewrite.kinds import KINDS, checked_kinds
 
 @dataclass(frozen=True, slots=True)
 class Goals:
-    """`kinds`: the rewritings that are allowed. A strategy looks for the least peak at each of `extra_times` (fractions
+    """`kinds`: the rewritings that are allowed; `order`: the legal order that they start from (None: the captured one
+    a little improved, rewrite/base_order.py). A strategy looks for the least peak at each of `extra_times` (fractions
     of the graph's time) and for the least time at each of `budgets` (bytes of live peak)."""
 
     extra_times: tuple[float, ...] = ()
     budgets: tuple[int, ...] = ()
     kinds: frozenset[str] = frozenset(KINDS)
+    order: Order | None = None
 
     def __post_init__(self) -> None:
         checked_kinds(self.kinds)

@@ -58,17 +58,28 @@ def instant_of(explorer: Explorer, item: int) -> Instant:
     return Instant(now, main, int(trace.curve[item]) - held, main and alone)
 
 
+def least_us(problem: Problem) -> float:
+    """What all ops take together at least, none copied: a fused op takes at least its share of its parts."""
+    fusible = problem.tape.op_class >= 0
+    return float(problem.tape.op_us[~fusible].sum() + problem.share * problem.tape.op_us[fusible].sum())
+
+
 def fastest_set(
-    problem: Problem, instants: Sequence[Instant], target: int, saved: Collection[int] = (), nodes: int = NODES
+    problem: Problem,
+    instants: Sequence[Instant],
+    target: int,
+    saved: Collection[int] = (),
+    nodes: int = NODES,
+    relaxed: bool = False,
 ) -> SaveSet | None:
     """The set whose copies take least time with at most `target` bytes at every instant; None where there is none.
 
     saved_v + made_again_p >= 1 for what producer p makes and is needed after the instant; for what p reads, saved_r +
     made_again_q >= made_again_p. A copy counts once, however many instants ask for it. `saved`: storages to be saved
-    whatever it costs.
+    whatever it costs. `relaxed`: what is saved without asking need not be held, so that `bound` holds for every set.
     """
     model = _Model(problem, instants, target, saved)
-    model.program += model.held <= 1
+    model.program += model.held <= 1 + (model.slack / model.scale if relaxed else 0)
     model.program.setObjective(model.time * UNITS)
     return model.solved(nodes, problem.base_us / UNITS)
 

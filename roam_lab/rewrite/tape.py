@@ -147,9 +147,9 @@ def problem_of(graph: Graph, kinds: Iterable[str] = KINDS, order: Sequence[int] 
     return Problem(graph, allowed, run, tape, start, free, share, float(sum(op.time_us or 0.0 for op in ops)))
 
 
-def free_problem(graph: Graph, kinds: Iterable[str] = FREE) -> Problem:
+def free_problem(graph: Graph, kinds: Iterable[str] = FREE, order: Sequence[int] | None = None) -> Problem:
     """The problem without what costs time."""
-    return problem_of(graph, checked_kinds(kinds) & frozenset(FREE))
+    return problem_of(graph, checked_kinds(kinds) & frozenset(FREE), order)
 
 
 def _lists(lists: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:

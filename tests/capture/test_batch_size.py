@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from roam_lab.capture import batch_size
 from roam_lab.capture.batch_size import batch_size_of, resized
 from roam_lab.errors import InputError
 
@@ -29,6 +30,15 @@ def test_tensors_of_another_length_stay() -> None:
 
 def test_a_batch_without_data() -> None:
     assert resized(torch.empty(4, 3, device="meta"), 6).shape == (6, 3)
+
+
+def test_a_large_batch_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks its values up."""
+    monkeypatch.setattr(batch_size, "MOST_BYTES", 200)
+    made = resized((torch.zeros(2, 10, requires_grad=True), torch.arange(2)), 6)
+    assert [tensor.device.type for tensor in made] == ["meta", "cpu"]
+    assert [tuple(tensor.shape) for tensor in made] == [(6, 10), (6,)]
+    assert made[0].requires_grad
 
 
 @pytest.mark.parametrize(

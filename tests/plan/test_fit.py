@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.ir.training_run import TrainingRun
-from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.fit import DEVICES, RUNS, Device, Fit, Point, point_at
+from roam_lab.plan import Plan, Profile, devices, make_plan
+from roam_lab.plan.devices import DEVICES, Device, devices_for, machine_bytes
+from roam_lab.plan.fit import FAR, Estimate, Fit
 from roam_lab.plan.planned_run import simulate_planned
+from roam_lab.plan.runs import RUNS, Point, point_at
 
 TEN = Device("ten", 10_000, overhead_bytes=1000)
 MIB = 1 << 20
@@ -58,12 +63,47 @@ def test_the_largest_batch_by_trying(resident: int, first: int, more: int, size:
     for run in RUNS:
         room = TEN.memory_bytes - TEN.overhead_bytes
         largest = fit.largest_batch(TEN, run)
-        if largest == 0:
+        if largest.size == 0:
             assert fit.need(1, run) > room
             assert not fit.fits(TEN, 1, run)
+        elif largest.basis == "at least":
+            assert largest.size == size
+            assert fit.fits(TEN, FAR * size, run)
         else:
-            assert fit.need(largest, run) <= room
-            assert largest > 10**6 - 1 or not fit.fits(TEN, largest + 1, run)
+            assert fit.need(largest.size, run) <= room
+            assert not fit.fits(TEN, largest.size + 1, run)
+            assert (largest.basis == "beyond") == (largest.size >= size)
+
+
+def test_what_says_how_large() -> None:
+    """Needs of 9000 fit."""
+
+    def found(*needs: tuple[int, int]) -> Estimate:
+        return Fit("f", tuple(Point(batch, 0, need, need) for batch, need in needs)).largest_batch(TEN, "eager")
+
+    assert found((4, 8000), (5, 9500)) == Estimate(4, "captured")
+    assert found((4, 8000), (8, 12_000)) == Estimate(5, "between")
+    assert found((1, 1000), (4, 4000)) == Estimate(9, "beyond")
+    assert found((1, 100), (4, 400)) == Estimate(4, "at least")
+    assert found((1, 100), (4, 100)) == Estimate(4, "at least")
+    assert found((4, 12_000), (8, 20_000)) == Estimate(2, "beyond")
+    assert found((1, 9500), (8, 20_000)) == Estimate(0, "captured")
+
+
+def test_plans_that_add_time_never_need_more() -> None:
+    points = (
+        Point(1, 100, 400, 300, None, {0.05: 200, 0.1: 190}),
+        Point(2, 100, 700, 600, None, {0.05: 250, 0.1: 250}),
+    )
+    fit = Fit("f", points)
+    assert fit.runs == ("eager", "planned", 0.05, 0.1)
+    assert [fit.need(2, run) for run in fit.runs] == [800, 700, 350, 350]
+    assert fit.need(4, 0.1) == fit.need(4, 0.05) == 450  # its own line would be 470
+    data = fit.to_data()
+    assert data["points"][0]["rewritten"] == [{"extra_time": 0.05, "bytes": 300}, {"extra_time": 0.1, "bytes": 290}]
+    assert [one["run"] for one in data["devices"][0]["largest"]] == ["eager", "planned", 0.05, 0.1]
+    with pytest.raises(ValueError, match="same extra times"):
+        Fit("f", (points[0], Point(2, 1, 1, 1)))
 
 
 @pytest.mark.parametrize("sizes", [(), (2, 1), (1, 1), (0, 1)])
@@ -76,7 +116,7 @@ def test_a_batch_fits_where_the_least_does() -> None:
     fit = Fit("f", (Point(1, 1000, 3000, 900, 2000), Point(2, 1000, 6000, 1800, 4000)))
     assert [fit.need(batch, "eager") for batch in (1, 2, 4)] == [4000, 7000, 13_000]
     assert [fit.least(batch, "eager") for batch in (1, 2, 4)] == [3000, 5000, 9000]
-    assert [fit.largest_batch(TEN, run) for run in RUNS] == [4, 8]
+    assert [fit.largest_batch(TEN, run).size for run in RUNS] == [4, 8]
     assert fit.fits(TEN, 4, "eager")
     assert not fit.fits(TEN, 5, "eager")
     assert fit.to_data()["points"][1]["eager_least_bytes"] == 5000
@@ -136,13 +176,36 @@ def test_cublas_has_a_workspace_in_each_thread() -> None:
 
 
 def test_data() -> None:
-    data = Fit("f", (Point(1, 100, 50, 20),), (TEN,)).to_data()
+    data = Fit("f", (Point(1, 100, 4000, 2000),), (TEN,)).to_data()
     assert data["points"] == [
-        {"batch": 1, "resident_bytes": 100, "eager_bytes": 150, "planned_bytes": 120, "eager_least_bytes": 150}
+        {
+            "batch": 1,
+            "resident_bytes": 100,
+            "eager_bytes": 4100,
+            "planned_bytes": 2100,
+            "eager_least_bytes": 4100,
+            "rewritten": [],
+        }
     ]
     (device,) = data["devices"]
-    assert device["largest_batch_planned"] > device["largest_batch_eager"] > 0
+    assert (device["largest_batch_eager"], device["largest_batch_planned"]) == (2, 4)
+    assert device["largest"][1] == {"run": "planned", "batch": 4, "basis": "beyond"}
 
 
 def test_devices_leave_room() -> None:
-    assert all(device.memory_bytes > device.overhead_bytes for device in DEVICES)
+    assert all(0 < device.room_bytes < device.memory_bytes for device in DEVICES)
+
+
+def test_the_machine_counts_for_a_step_on_its_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = machine_bytes()
+    assert here is not None
+    assert devices_for("cpu")[1:] == devices_for("cuda:0") == DEVICES
+    assert devices_for("cpu")[0].memory_bytes == here
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(devices, "_LIMITS", (tmp_path / "none", limit))
+    for text, size in (("max", None), (str(here // 2), here // 2), (str(10 * here), None)):
+        limit.write_text(text)
+        assert machine_bytes() == (size or os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    monkeypatch.delattr(os, "sysconf")
+    assert machine_bytes() is None
+    assert devices_for("cpu") == DEVICES

@@ -10,7 +10,8 @@ import pytest
 
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.fit import Fit, Point
+from roam_lab.plan.fit import Fit
+from roam_lab.plan.runs import Point
 from roam_lab.report.brief import brief_html
 from roam_lab.report.pictures import plan_picture
 from roam_lab.report.units import bytes_text

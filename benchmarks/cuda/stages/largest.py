@@ -14,7 +14,8 @@ from benchmarks.cuda.device import NotPossible, start_measuring
 from benchmarks.cuda.jobs import METHODS
 from benchmarks.cuda.models import training
 from roam_lab.errors import RoamError
-from roam_lab.plan.fit import RUNS, Device
+from roam_lab.plan.devices import Device
+from roam_lab.plan.runs import RUNS
 from roam_lab.runtime import hook
 from roam_lab.workbench import Made, Workbench
 
@@ -95,8 +96,8 @@ def _fit(settings: dict[str, Any], memory: int) -> dict[str, Any]:
     step = Made(made.model, made.batch, made.optimizer, step=made.step)
     bench.capture_named(name, step, fake=True, default_plan=False)
     try:
-        fit = bench.fit(name, [factor * settings["batch"] for factor in (1, 4, 16)])
+        fit = bench.fit(name, [factor * settings["batch"] for factor in (1, 4, 16)], extra_times=())
     except ModuleNotFoundError as error:
         raise NotPossible(f"no plan: {error.name} is not installed here") from None
     device = Device("the memory fraction", memory, overhead_bytes=0)
-    return {"memory_bytes": memory} | {f"largest_batch_{run}": fit.largest_batch(device, run) for run in RUNS}
+    return {"memory_bytes": memory} | {f"largest_batch_{run}": fit.largest_batch(device, run).size for run in RUNS}

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from roam_lab.ir import captured_order
-from roam_lab.plan.fit import DEVICES, RUNS, Fit, Point
+from roam_lab.plan.devices import DEVICES
+from roam_lab.plan.fit import Fit
+from roam_lab.plan.runs import RUNS, Point
 from roam_lab.report import rows as said
+from roam_lab.report.fit import estimate_text
 from roam_lab.report.legal import xml_text
 from roam_lab.report.other_kernels import captured_on_cpu
 from roam_lab.report.text import plan_text
@@ -79,7 +82,7 @@ def gpus(plan: Plan, fit: Fit | None, batch: int | None) -> str:
             f'<td class="{"yes" if fits[run] else "no"}">{"fits" if fits[run] else "too small"}</td>' for run in RUNS
         ]
         if fit is not None:
-            cells += [_cell(f"{known.largest_batch(device, run):,}") for run in RUNS]
+            cells += [_cell(estimate_text(known.largest_batch(device, run))) for run in RUNS]
         price = "" if device.price_per_hour is None else f"{device.price_per_hour:.2f}"
         label = xml_text(f"price per hour of {device.name}")
         cells.append(f'<td><input type="number" min="0" step="0.01" value="{price}" aria-label="{label}"></td>')
@@ -118,7 +121,9 @@ def assumptions(plan: Plan, profile: Profile | None, fit: Fit | None, verificati
     ]
     if fit is not None:
         sizes = ", ".join(f"{point.batch:,}" for point in fit.points)
-        told.append(f"Batch sizes {sizes} were captured and planned; other sizes lie on straight lines through them.")
+        told.append(
+            f"Batch sizes {sizes} were captured and planned; other sizes (~) lie on straight lines through them."
+        )
     if profile is not None and profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
         told.append(

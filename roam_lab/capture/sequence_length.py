@@ -1,0 +1,62 @@
+"""The sequence length of a batch, and the same batch at another."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import torch
+
+from roam_lab.capture.batch_size import batch_size_of, repeated
+from roam_lab.capture.torch_internals import pytree
+from roam_lab.errors import InputError
+
+
+def sequence_length_of(batch: Any) -> int | None:
+    """The second dimension that most of the batch's tensors of whole numbers share, (batch size, tokens) each.
+
+    None where there is none, as of images, or where it is 1.
+    """
+    try:
+        rows = batch_size_of(batch)
+    except InputError:
+        return None
+    lengths = Counter(leaf.shape[1] for leaf in pytree.tree_leaves(batch) if _holds_tokens(leaf, rows))
+    length = lengths.most_common(1)[0][0] if lengths else 1
+    return None if length == 1 else int(length)
+
+
+def with_sequence_length(batch: Any, length: int) -> Any:
+    """The batch with sequences of `length` tokens: its own, repeated in turn or cut.
+
+    What is as long as they are in its second dimension follows, and so do masks of two such dimensions at their end.
+    Raises InputError for a batch without sequences, or a length below 1.
+    """
+    present = sequence_length_of(batch)
+    if present is None or length < 1:
+        raise InputError(f"a sequence length of {length} cannot be given to this batch")
+    rows = batch_size_of(batch)
+
+    def follows(leaf: Any) -> Any:
+        if not isinstance(leaf, torch.Tensor) or leaf.dim() < 2 or leaf.shape[0] not in (1, rows):
+            return leaf
+        at = {1} if leaf.shape[1] == present else set()
+        if leaf.dim() > 2 and leaf.shape[-1] == leaf.shape[-2] == present:
+            at |= {leaf.dim() - 2, leaf.dim() - 1}
+        for dimension in sorted(at):
+            leaf = repeated(leaf, dimension, length)
+        return leaf
+
+    return pytree.tree_map(follows, batch)
+
+
+def longest_sequence(model: torch.nn.Module) -> int | None:
+    """How many positions the model's own config says that it has, as those of transformers do; None: not known."""
+    most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+    return most if isinstance(most, int) and most > 0 else None
+
+
+def _holds_tokens(leaf: Any, rows: int) -> bool:
+    if not isinstance(leaf, torch.Tensor) or leaf.dim() != 2 or leaf.shape[0] != rows:
+        return False
+    return not (leaf.dtype.is_floating_point or leaf.dtype.is_complex)
