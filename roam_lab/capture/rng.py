@@ -27,10 +27,15 @@ _CPU_STATE_BYTES = _get().numel()
 _CUDA_STATE_BYTES = 16
 
 _library.impl("get_rng_state", lambda: _get(), "CompositeExplicitAutograd")
-_library.impl("set_rng_state", lambda state: _set(state), "CompositeExplicitAutograd")
+_library.impl("set_rng_state", lambda state: _set(_alone(state)), "CompositeExplicitAutograd")
 _library.impl("manual_seed", lambda seed: _manual_seed(seed), "CompositeExplicitAutograd")
 _library.impl("get_cuda_rng_state", lambda device: _get_cuda(device), "CompositeExplicitAutograd")
-_library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(state, device), "CompositeExplicitAutograd")
+_library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(_alone(state), device), "CompositeExplicitAutograd")
+
+
+def _alone(state: torch.Tensor) -> torch.Tensor:
+    """A generator reads its state from the start of the tensor's storage, wherever the tensor begins in it."""
+    return state.clone() if state.storage_offset() else state
 
 
 def _manual_seed(seed: int) -> None:

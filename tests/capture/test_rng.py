@@ -128,3 +128,10 @@ def test_a_generator_that_is_kept_is_no_own_one():
     generator, model = torch.Generator().manual_seed(3), nn.Linear(3, 3)
     step = as_step(lambda model, batch: (model(batch) + torch.rand(3, generator=generator)).pow(2).mean())
     assert capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(4, 3), step).graph.ops
+
+
+def test_a_state_may_lie_anywhere_in_its_storage():
+    state, drawn = torch.get_rng_state(), torch.rand(3)
+    place = torch.zeros(3 * state.numel(), dtype=torch.uint8)[704:][: state.numel()].copy_(state)
+    torch.ops.roam_lab.set_rng_state(place)
+    assert torch.equal(torch.rand(3), drawn)
