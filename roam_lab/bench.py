@@ -39,7 +39,7 @@ def bench(
         progress(f"{graph.name}: order {order}, layout {layout}", number / len(chosen))
         row: dict[str, Any] = {"graph": graph.name, "order": order, "layout": layout}
         try:
-            plan = make_plan(graph, order=order, layout=layout, time_limit=time_limit)
+            plan = make_plan(graph, order=order, layout=layout, rewrites=(), time_limit=time_limit)
         except RoamError as error:
             yield {**row, "error": str(error)}
             continue

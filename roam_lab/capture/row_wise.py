@@ -29,6 +29,16 @@ _NORMS = {aten.native_layer_norm.default}
 _IN_PLACE_THOUGH_BY_HAND = {*_OVER_LAST, aten.relu.default}
 """Not pointwise by their tag, or with a writer made by hand, and yet safe to write over what they read."""
 
+_EXACT = (
+    "abs", "add", "clone", "copy", "div", "eq", "fill", "ge", "gt", "le", "lt", "masked_fill", "maximum", "minimum",
+    "mul", "ne", "neg", "reciprocal", "relu", "sqrt", "sub", "threshold_backward", "where", "zero",
+)  # fmt: skip
+_ALIKE_IN_TAILS = frozenset((*_EXACT, "exp", "log", "tanh"))
+"""On the CPU: pointwise kernels whose results do not depend on where an entry stands. The others compute the last ones
+of each piece of memory, fewer than a vector register holds, in scalar code with other roundings: `sigmoid`, `gelu`."""
+_ALIKE_IN_FULL_PRECISION = frozenset({"addcdiv", "addcmul", "lerp"})
+"""Likewise, in float32 and float64."""
+
 Shape = tuple[int, ...]
 
 
@@ -69,7 +79,7 @@ def row_wise(node: Node) -> RowWise | None:
         lead = shape[:-1]
         if list(node.args[1]) != list(shape[-1:]):  # type: ignore[arg-type]
             return None
-    elif torch.Tag.pointwise in target.tags and len(results) == 1 and _plain(results[0]):
+    elif torch.Tag.pointwise in target.tags and len(results) == 1 and _plain(results[0]) and _is_alike_in_tails(node):
         lead = shape[:-1] if len(shape) > 1 else shape
     else:
         return None
@@ -95,6 +105,17 @@ def row_wise(node: Node) -> RowWise | None:
             return None
     made = tuple((rows, *(math.prod(result.shape[len(lead) :]) for _ in tail)) for result in results)
     return RowWise(rows, forms, whole, made, arguments)
+
+
+def _is_alike_in_tails(node: Node) -> bool:
+    """Whether a pointwise op gives each entry the same bits, however many others it is computed with."""
+    result = tensors_of(node)[0]
+    if result.device.type != "cpu":
+        return True  # one thread an entry
+    name = node.target._schema.name.removeprefix("aten::").rstrip("_")  # type: ignore[union-attr]
+    full = result.dtype in (torch.float32, torch.float64)
+    scaled = name in ("add", "sub") and node.kwargs.get("alpha", 1) != 1
+    return (name in _ALIKE_IN_TAILS and not scaled) or (name in _ALIKE_IN_FULL_PRECISION and full)
 
 
 def rows_of(node: Node) -> int | None:

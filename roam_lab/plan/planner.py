@@ -67,8 +67,8 @@ def make_plan(
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
     cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all; empty: none).
-    Those that cost no time are made where they lower the arena; where that does not meet the budget, or an extra time
-    is given, the graph is rewritten (plan/rewriting.py) by the strategy `rewrite`, with `rewrite_parameters`.
+    Where no order meets the budget, or an extra time is given, the graph is rewritten (plan/rewriting.py): by what
+    costs no time alone where that is enough, else by the strategy `rewrite`, with `rewrite_parameters`.
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
@@ -149,7 +149,7 @@ def make_plan(
         status=status,
         tasks=outcome.tasks if best_order == outcome.order else None,
     )
-    if rewritable:
+    if rewritable and (extra_time is not None or (budget is not None and whole > budget)):
         from roam_lab.plan.rewriting import Placing, free_plan, rewritten_plan
 
         placing = Placing(layout_strategy, layout_values, alignment, device)

@@ -195,7 +195,7 @@ def test_an_arena_for_all_shapes_and_few_compiled_steps():
         assert len(arenas) == 1
         assert len(hooked._compiled) <= 3
     assert (hooked.planned_steps, hooked.eager_steps) == (7, 0)
-    assert hooked._pool.arena.numel() == max(hooked._pool._sizes.values())
+    assert hooked._pool.arena.numel() == max(size for size, _ in hooked._pool._sizes.values())
 
 
 def test_nothing_of_a_traced_graph_is_kept():
