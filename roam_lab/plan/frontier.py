@@ -13,7 +13,7 @@ from roam_lab.errors import FormatError
 from roam_lab.ir import Graph, captured_order, live_peak, read_json
 from roam_lab.ir.files import write_text
 from roam_lab.plan.planner import ALIGNMENTS
-from roam_lab.plan.rewriting import Placing, timed_graph
+from roam_lab.plan.rewriting import Placing, costed
 from roam_lab.registry import find
 from roam_lab.rewrite.checkpoint import every_block
 from roam_lab.rewrite.frontier import frontier
@@ -72,7 +72,7 @@ def make_frontier(
     Ops without times are costed by the rates of UNTIMED. Raises FormatError for a roam-graph/1, UnknownStrategyError,
     ParameterError.
     """
-    timed = timed_graph(graph)
+    timed = costed(graph)
     device = "cuda" if graph.environment.get("device", "").startswith("cuda") else "cpu"
     layout = find("layout", "auto")
     placing = Placing(layout, layout.accept({}), ALIGNMENTS[device], device)

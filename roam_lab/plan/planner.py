@@ -67,8 +67,8 @@ def make_plan(
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
     cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all; empty: none).
-    Where no order meets the budget, or an extra time is given, the graph is rewritten (plan/rewriting.py): by what
-    costs no time alone where that is enough, else by the strategy `rewrite`, with `rewrite_parameters`.
+    Where no order meets the budget, or an extra time is given, the graph is rewritten (plan/rewriting.py) by the
+    strategy `rewrite`, with `rewrite_parameters`.
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
@@ -149,25 +149,21 @@ def make_plan(
         status=status,
         tasks=outcome.tasks if best_order == outcome.order else None,
     )
-    if rewritable and (extra_time is not None or (budget is not None and whole > budget)):
-        from roam_lab.plan.rewriting import Placing, free_plan, rewritten_plan
+    too_large = budget is not None and whole > budget
+    if rewritable and (too_large or extra_time is not None):
+        from roam_lab.plan.rewriting import Placing, rewritten_plan
 
-        placing = Placing(layout_strategy, layout_values, alignment, device)
-        tell("rewrite: free", 0.95)
-        ordered, plan = plan, free_plan(graph, plan, placing, kinds)
-        too_large = budget is not None and graph.resident_bytes + plan.arena_bytes > budget
-        if too_large or extra_time:
-            tell(f"rewrite: {rewrite}", 0.96)
-            plan = rewritten_plan(
-                graph,
-                ordered,
-                placing,
-                budget=budget if too_large else None,
-                extra_time=extra_time,
-                kinds=kinds,
-                strategy=rewrite,
-                parameters=rewrite_values,
-            )
+        tell(f"rewrite: {rewrite}", 0.95)
+        plan = rewritten_plan(
+            graph,
+            plan,
+            Placing(layout_strategy, layout_values, alignment, device),
+            budget=budget if too_large else None,
+            extra_time=extra_time,
+            kinds=kinds,
+            strategy=rewrite,
+            parameters=rewrite_values,
+        )
     tell("done", 1.0)
     return plan
 

@@ -85,17 +85,20 @@ def rewritten_plan(
     InfeasibleError with the least that is known to do; FormatError for a roam-graph/1.
     """
     began = time.perf_counter()
-    costly = not checked_kinds(kinds) <= frozenset(FREE)
-    timed = timed_graph(graph) if costly else graph
-    start = best_start(timed, kinds, plan.order)
+    allowed = checked_kinds(kinds)
+    if budget is None and not extra_time:
+        allowed &= frozenset(FREE)
+    costly = not allowed <= frozenset(FREE)
+    timed = costed(graph) if costly else graph
+    start = best_start(timed, allowed, plan.order)
     if budget is None:
-        goals = Goals((extra_time or 0.0,), kinds=checked_kinds(kinds), order=start)
+        goals = Goals((extra_time or 0.0,), kinds=allowed, order=start)
         point = found(timed, goals, strategy, parameters).at_most(extra_time or 0.0)
         placed = None if point is None else placing.place(point.rewritten())
         if point is None or placed is None or placed.layout.arena_bytes >= plan.arena_bytes:
             return plan
     else:
-        goals = Goals(kinds=checked_kinds(kinds), order=start)
+        goals = Goals(kinds=allowed, order=start)
         point, placed = _within(timed, placing, goals, budget, extra_time, strategy, parameters)
     rewrites = rewrites_of(placed.rewritten)
     if not rewrites:
@@ -128,17 +131,7 @@ def rewritten_plan(
     )
 
 
-def free_plan(graph: Graph, plan: Plan, placing: Placing, kinds: Collection[str]) -> Plan:
-    """`plan`, of `graph`, with those of `kinds` that cost no time; `plan` itself where they lower no arena."""
-    free = checked_kinds(kinds) & frozenset(FREE)
-    if not free:
-        return plan
-    return rewritten_plan(
-        graph, plan, placing, budget=None, extra_time=None, kinds=free, strategy="free", parameters={}
-    )
-
-
-def timed_graph(graph: Graph) -> Graph:
+def costed(graph: Graph) -> Graph:
     """`graph`, costed by the rates of UNTIMED if its ops have no times."""
     return graph if any(op.time_us for op in graph.ops) else with_roofline(graph, GPUS[UNTIMED])
 
