@@ -10,7 +10,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from roam_lab.arguments import fitting, parameters, parse, parser_of, planning, unused
+from roam_lab.argument_values import fitting, parameters, planning, unused
+from roam_lab.arguments import parse, parser_of
 from roam_lab.errors import InputError, OutputError, RoamError
 from roam_lab.progress import TerminalProgress
 from roam_lab.registry import one_line_warnings

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope
 
-from roam_lab.arguments import fitting, parse, parser_of, planning, unused
+from roam_lab.argument_values import fitting, planning, unused
+from roam_lab.arguments import parse, parser_of
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
 from roam_lab.interrupt import held

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,12 +13,12 @@ from roam_lab.ir.training_run import TrainingRun
 from roam_lab.layout.caching.settings import AllocatorSettings
 from roam_lab.layout.caching.training_run import STEPS, Reservation, simulate
 from roam_lab.plan.plan import plan_to_data
+from roam_lab.report.rewrites import rewrite_bound_text, rewrites_text
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
     from roam_lab.plan.profile import Profile
-    from roam_lab.rewrite.bound import RewriteBound
 
 WORTHWHILE = 0.01
 """A gain of less than this part of the captured peak is called nothing."""
@@ -199,23 +198,6 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
 def _arena_text(plan: Plan) -> str:
     over = f"{change_text(plan.peak_bytes, plan.arena_bytes) or 'nothing'} over the peak"
     return f"{over}; rewritten: {rewrites_text(plan)}" if plan.rewrites else over
-
-
-def rewrites_text(plan: Plan) -> str:
-    """How many of which kind, and what they cost: "12 recompute, 40 in_place; 4.8 % more time"."""
-    counts = Counter(rewrite.kind for rewrite in plan.rewrites)
-    made = ", ".join(f"{count:,} {kind}" for kind, count in counts.most_common())
-    return f"{made}; {100 * plan.extra_time:.1f} % more time"
-
-
-def rewrite_bound_text(plan: Plan, bound: RewriteBound) -> str:
-    """How much less another rewriting could take: memory in the plan's time, time in its memory."""
-    above = plan.peak_bytes / bound.peak_bytes - 1 if bound.peak_bytes else math.inf
-    memory = "nothing proven" if math.isinf(above) else f"the peak is at most {100 * above:.2f} % above the best"
-    return (
-        f"of any rewriting of this order in as much time: {memory}; "
-        f"in as much memory none adds less than {100 * bound.extra_time:.2f} % time"
-    )
 
 
 def _gap_text(plan: Plan) -> str:
