@@ -66,7 +66,7 @@ def _planning(parser: Parser) -> None:
         "--rewrites",
         type=kinds,
         metavar="none|KINDS",
-        help=f"which may be made: some of {','.join(KINDS)} (default all)",
+        help=f"which may be made: some of {','.join(KINDS)} (default all; offload on CUDA only)",
     )
     parser.add_argument("--rewrite", default="auto", metavar="NAME", help="rewrite strategy (see `strategies`)")
     _settings(parser, "order, layout or rewrite", "order.node_limit=64")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ipywidgets as widgets
@@ -19,14 +19,17 @@ LABEL = {"description_width": "initial"}
 
 
 class Controls(widgets.VBox):  # type: ignore[misc]
-    """Order, layout, granularity, limits, seed, what rewriting is to reach, and the parameters of the strategies."""
+    """Order, layout, granularity, limits, seed, what rewriting is to reach, and the parameters of the strategies.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    `kinds`: those of rewriting that are ticked at first.
+    """
+
+    def __init__(self, changed: Callable[[], None], kinds: Collection[str]) -> None:
         self._changed = changed
         self.order = self._choice("order")
         self.layout_name = self._choice("layout")
         self.rewrite = self._choice("rewrite")
-        self.goals = Goals(changed)
+        self.goals = Goals(changed, kinds)
         self.node_limit = widgets.SelectionSlider(
             options=GRAIN,
             value=64,

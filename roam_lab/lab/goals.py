@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -12,7 +12,7 @@ from roam_lab.argument_types import size
 from roam_lab.errors import InputError, ParameterError
 from roam_lab.report.rewrites import kind_name
 from roam_lab.report.units import bytes_text
-from roam_lab.rewrite.kinds import KINDS
+from roam_lab.rewrite.kinds import KINDS, ON_DEVICE
 
 if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
@@ -26,12 +26,13 @@ LABEL = {"description_width": "initial"}
 
 
 class Goals(widgets.HBox):  # type: ignore[misc]
-    """`budget` in bytes and `extra_time` as a fraction, None where not asked for. `changed()` hears of changes.
+    """`budget` in bytes and `extra_time` as a fraction, None where not asked for. `changed()` hears of changes;
+    `kinds` of rewriting are ticked at first.
 
     The budget's text is what counts; its slider writes into it. The slider knows its ends once a frontier is known.
     """
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Callable[[], None], kinds: Collection[str] = ON_DEVICE) -> None:
         self._changed, self._quiet = changed, False
         layout = {"width": "auto"}
         self.with_budget = widgets.Checkbox(value=False, description="budget", indent=False, layout=layout)
@@ -54,7 +55,7 @@ class Goals(widgets.HBox):  # type: ignore[misc]
             layout={"width": "220px"},
         )
         self.kinds = {
-            kind: widgets.Checkbox(value=True, description=kind_name(kind), indent=False, layout=layout)
+            kind: widgets.Checkbox(value=kind in kinds, description=kind_name(kind), indent=False, layout=layout)
             for kind in KINDS
         }
         self.with_budget.observe(self._toggled, "value")

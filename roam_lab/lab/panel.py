@@ -20,6 +20,7 @@ from roam_lab.report.legal import xml_text
 from roam_lab.report.rewrites import saved_text
 from roam_lab.report.rows import captured_sentence, certificate_sentence
 from roam_lab.report.units import bytes_text, change_text
+from roam_lab.rewrite.kinds import default_kinds
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -42,7 +43,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._frontier: Frontier | None = None
         self._sought = ""
         self.task: ThreadTask | None = None
-        self.controls = Controls(self.ask)
+        self.controls = Controls(self.ask, default_kinds(self.profile.graph))
         here = host()
         if here.bokeh:
             load_bokeh()

@@ -17,7 +17,6 @@ from roam_lab.plan.rewriting import Placing, costed
 from roam_lab.registry import find
 from roam_lab.rewrite.checkpoint import every_block
 from roam_lab.rewrite.frontier import frontier
-from roam_lab.rewrite.kinds import KINDS
 from roam_lab.rewrite.points import Point
 
 
@@ -63,7 +62,7 @@ def make_frontier(
     points: int = 12,
     *,
     strategy: str = "auto",
-    kinds: Collection[str] = KINDS,
+    kinds: Collection[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
 ) -> Frontier:
     """At most `points` points, from what is free to the least memory that the rewrite strategy knows with these kinds

@@ -28,7 +28,7 @@ from roam_lab.order.rejoin import rejoin
 from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent, most_apart
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
-from roam_lab.rewrite.kinds import KINDS, check_graph, checked_kinds
+from roam_lab.rewrite.kinds import check_graph, checked_kinds, default_kinds
 
 Progress = Callable[[str, float], None]
 NODE_LIMITS = (8, 1024)
@@ -66,7 +66,8 @@ def make_plan(
     time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the environment's device is CUDA,
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
-    cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all; empty: none).
+    cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all
+    that help on the device; empty: none).
     Where no order meets the budget, or an extra time is given, the graph is rewritten (plan/rewriting.py) by the
     strategy `rewrite`, with `rewrite_parameters`.
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
@@ -82,7 +83,7 @@ def make_plan(
     _check_limits(node_limit, time_limit, seed, alignment, budget)
     if extra_time is not None and (isinstance(extra_time, bool) or not 0 <= extra_time < math.inf):
         raise ParameterError(f"extra_time is {extra_time!r}; give a fraction of the step's time, 0 or more")
-    kinds = tuple(KINDS if rewrites is None else sorted(checked_kinds(rewrites)))
+    kinds = tuple(default_kinds(graph) if rewrites is None else sorted(checked_kinds(rewrites)))
     rewrite_values = find("rewrite", rewrite).accept(dict(rewrite_parameters or {}))
     tell = progress or (lambda stage, fraction: None)
     knobs = {"node_limit": node_limit, "time_limit": time_limit, "seed": seed}

@@ -87,7 +87,7 @@ def rewritten_plan(
     began = time.perf_counter()
     allowed = checked_kinds(kinds)
     if budget is None and not extra_time:
-        allowed &= frozenset(FREE)
+        allowed &= frozenset((*FREE, "offload"))
     costly = not allowed <= frozenset(FREE)
     timed = costed(graph) if costly else graph
     start = best_start(timed, allowed, plan.order)

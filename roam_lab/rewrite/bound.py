@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from roam_lab.ir.graph import Graph
 from roam_lab.rewrite.chains import chain_classes
-from roam_lab.rewrite.kinds import KINDS
+from roam_lab.rewrite.kinds import ON_DEVICE
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class RewriteBound:
     extra_time: float
 
 
-def least_bytes(graph: Graph, kinds: frozenset[str] = frozenset(KINDS)) -> int:
+def least_bytes(graph: Graph, kinds: frozenset[str] = frozenset(ON_DEVICE)) -> int:
     """A lower bound on the live peak at any extra time: what the op that needs most holds by itself.
 
     A result counts only once with what it may take the place of. Where fusing is allowed, ops that can be a part of a

@@ -8,7 +8,8 @@ from typing import Any
 from roam_lab.errors import InfeasibleError
 from roam_lab.ir.graph import Graph
 from roam_lab.registry import find
-from roam_lab.rewrite.kinds import KINDS, check_graph, checked_kinds
+from roam_lab.rewrite.kinds import check_graph, checked_kinds, default_kinds
+from roam_lab.rewrite.offloaded import offloaded
 from roam_lab.rewrite.points import Found, Goals, Point, undominated
 
 EXTRA_TIMES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.33)
@@ -32,15 +33,18 @@ def found(
     if strategy == "none":
         return known
     others = [find("rewrite", name).function(graph, goals).points for name in ("none", "free") if name != strategy]
-    return Found(undominated(point for points in (known.points, *others) for point in points), known.bounds)
+    points = undominated(point for points in (known.points, *others) for point in points)
+    if "offload" in goals.kinds:
+        points = undominated((*points, *offloaded(graph, goals, points)))
+    return Found(points, known.bounds)
 
 
 def frontier(
-    graph: Graph, points: int = 12, *, kinds: Iterable[str] = KINDS, strategy: str = "auto", **parameters: Any
+    graph: Graph, points: int = 12, *, kinds: Iterable[str] | None = None, strategy: str = "auto", **parameters: Any
 ) -> tuple[Point, ...]:
     """At most `points` points by ascending extra time, none dominated: from what is free to the least memory known."""
     times = _spread(points)
-    known = found(graph, Goals(times, kinds=checked_kinds(kinds)), strategy, parameters)
+    known = found(graph, Goals(times, kinds=_kinds(graph, kinds)), strategy, parameters)
     chosen = {id(point): point for extra in times if (point := known.at_most(extra)) is not None}
     chosen[id(known.points[-1])] = known.points[-1]
     kept = undominated(chosen.values())
@@ -51,23 +55,23 @@ def frontier(
 
 
 def at_most(
-    graph: Graph, extra_time: float, *, kinds: Iterable[str] = KINDS, strategy: str = "auto", **parameters: Any
+    graph: Graph, extra_time: float, *, kinds: Iterable[str] | None = None, strategy: str = "auto", **parameters: Any
 ) -> Point:
     """The rewriting of least live peak known that adds at most `extra_time` (a fraction of the graph's time)."""
-    point = found(graph, Goals((extra_time,), kinds=checked_kinds(kinds)), strategy, parameters).at_most(extra_time)
+    point = found(graph, Goals((extra_time,), kinds=_kinds(graph, kinds)), strategy, parameters).at_most(extra_time)
     if point is None:
         raise InfeasibleError(f"{graph.name}: nothing is known that adds at most {extra_time:.1%} of time; allow more")
     return point
 
 
 def within(
-    graph: Graph, budget: int, *, kinds: Iterable[str] = KINDS, strategy: str = "auto", **parameters: Any
+    graph: Graph, budget: int, *, kinds: Iterable[str] | None = None, strategy: str = "auto", **parameters: Any
 ) -> Point:
     """The fastest rewriting known whose live peak is at most `budget` bytes.
 
     Raises InfeasibleError naming the least that is known to do, and what it costs.
     """
-    known = found(graph, Goals(budgets=(budget,), kinds=checked_kinds(kinds)), strategy, parameters)
+    known = found(graph, Goals(budgets=(budget,), kinds=_kinds(graph, kinds)), strategy, parameters)
     point = known.within(budget)
     if point is None:
         least = known.points[-1]
@@ -76,6 +80,10 @@ def within(
             f"{least.extra_time:.1%} more time; raise the budget"
         )
     return point
+
+
+def _kinds(graph: Graph, kinds: Iterable[str] | None) -> frozenset[str]:
+    return checked_kinds(default_kinds(graph) if kinds is None else kinds)
 
 
 def _spread(points: int) -> tuple[float, ...]:

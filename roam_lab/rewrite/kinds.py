@@ -10,9 +10,20 @@ from roam_lab.errors import FormatError, ParameterError
 if TYPE_CHECKING:
     from roam_lab.ir.graph import Graph
 
-KINDS = ("in_place", "fuse", "recompute")
+KINDS = ("in_place", "fuse", "recompute", "offload")
 FREE = ("in_place", "fuse")
 """Those that cost no time."""
+ON_DEVICE = ("in_place", "fuse", "recompute")
+"""Those that need no other memory than the device's."""
+
+
+def default_kinds(graph: Graph) -> tuple[str, ...]:
+    """What may be made of `graph` where nobody said: offload only on CUDA, as on a CPU the host's memory is the
+    device's, and only where its times come with the rate of the link to the host (those made up for a graph without
+    times do)."""
+    on_cuda = graph.environment.get("device", "").startswith("cuda")
+    known = graph.device is not None or not any(op.time_us for op in graph.ops)
+    return KINDS if on_cuda and known else ON_DEVICE
 
 
 def checked_kinds(kinds: Iterable[str]) -> frozenset[str]:

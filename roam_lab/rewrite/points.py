@@ -10,7 +10,7 @@ from roam_lab.ir.memory import Order
 from roam_lab.ir.rewritten import Rewritten
 from roam_lab.rewrite.expand import expand
 from roam_lab.rewrite.explorer import Explorer
-from roam_lab.rewrite.kinds import KINDS, checked_kinds
+from roam_lab.rewrite.kinds import ON_DEVICE, checked_kinds
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Goals:
 
     extra_times: tuple[float, ...] = ()
     budgets: tuple[int, ...] = ()
-    kinds: frozenset[str] = frozenset(KINDS)
+    kinds: frozenset[str] = frozenset(ON_DEVICE)
     order: Order | None = None
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from roam_lab.ir.graph import Graph
 from roam_lab.ir.memory import Order
 from roam_lab.rewrite.base_order import base_order
 from roam_lab.rewrite.chains import chain_classes, elements, instructions
-from roam_lab.rewrite.kinds import FREE, KINDS, check_graph, checked_kinds
+from roam_lab.rewrite.kinds import FREE, ON_DEVICE, check_graph, checked_kinds
 
 KEEP, DROP, HOLD = 0, 1, 2
 """What happens to a storage in the gap between two instructions that touch it: it stays; it is dropped, and so is any
@@ -85,7 +85,7 @@ class Problem:
         return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
 
 
-def problem_of(graph: Graph, kinds: Iterable[str] = KINDS, order: Sequence[int] | None = None) -> Problem:
+def problem_of(graph: Graph, kinds: Iterable[str] = ON_DEVICE, order: Sequence[int] | None = None) -> Problem:
     """The problem of rewriting `graph` from `order` (None: the base order). Raises FormatError for a roam-graph/1."""
     check_graph(graph)
     allowed = checked_kinds(kinds)

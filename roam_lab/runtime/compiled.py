@@ -15,6 +15,7 @@ from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.torch_internals import below_autograd
 from roam_lab.errors import JudgementError, MismatchError, RoamError
 from roam_lab.ir import check_rewritten, fingerprint
+from roam_lab.ir.host_copies import host_copies
 from roam_lab.plan import Plan
 from roam_lab.plan.beside import lent, top_of
 from roam_lab.runtime.arena import Form
@@ -26,7 +27,7 @@ from roam_lab.runtime.doing import check_runs
 from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
-from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_copies, host_layout
+from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_layout
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program

@@ -22,10 +22,11 @@ from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.writers import Writer, find_writer
 from roam_lab.errors import CaptureError
 from roam_lab.ir import Graph
+from roam_lab.ir.host_copies import HostCopy
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.decisions import told
 from roam_lab.runtime.direct_calls import NOTHING_DONE, direct
-from roam_lab.runtime.host_copies import START_COPY, HostCopy
+from roam_lab.runtime.host_copies import START_COPY
 from roam_lab.runtime.host_memory import contents
 from roam_lab.runtime.program import OtherWayError, Place, raising_other_way
 

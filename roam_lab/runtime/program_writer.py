@@ -11,10 +11,11 @@ from torch.fx import Node
 from roam_lab.capture import Captured
 from roam_lab.capture.nodes import tensors_of
 from roam_lab.ir import Graph, Op, Rewritten, untouched
+from roam_lab.ir.host_copies import HostCopy, host_copies
 from roam_lab.plan.beside import takes_large_blocks, top_of
 from roam_lab.runtime.doing import Doing
 from roam_lab.runtime.holes import Request, requests
-from roam_lab.runtime.host_copies import END_COPY, HostCopy, host_copies
+from roam_lab.runtime.host_copies import END_COPY
 from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
 from roam_lab.runtime.row_lines import write_chain

@@ -12,15 +12,19 @@ from roam_lab.capture.captured import Captured, capture_step
 from roam_lab.capture.step import as_step
 from roam_lab.errors import JudgementError
 from roam_lab.ir import Origin, Rewritten, captured_order, lifetimes, live_peak, untouched
+from roam_lab.ir.host_copies import HostCopy, host_copies
+from roam_lab.ir.roofline import GPUS, with_roofline
+from roam_lab.plan import make_plan
 from roam_lab.plan.plan_json import load_plan
+from roam_lab.rewrite.kinds import KINDS
 from roam_lab.runtime.doing import check_runs
 from roam_lab.runtime.executors.choice import choose
 from roam_lab.runtime.hook import hook
-from roam_lab.runtime.host_copies import HostCopy, check_copy, host_copies, host_layout
+from roam_lab.runtime.host_copies import check_copy, host_layout
 from tests.rewrite.graphs import Writer, judged
 from tests.runtime.offloading import LateCopies, offloaded
 from tests.runtime.rewriting import plan_of, random_rewriting
-from tests.zoo import adamw, tiny
+from tests.zoo import MODELS, adamw, tiny
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +114,24 @@ def test_a_hook_has_one_block_of_the_host_and_gives_it_back(monkeypatch: pytest.
     assert step._pool.host.bytes.numel() == 0
     step(batch)
     assert step.planned_steps == 2
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_planner_moves_runs_bit_for_bit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("roam_lab.runtime.host_memory.PlainCopies", LateCopies)
+    monkeypatch.setattr(LateCopies, "seed", seed)
+    torch.manual_seed(0)
+    model, batch, loss = MODELS["gpt2"]()
+    optimizer, function = adamw(model.parameters()), as_step(loss)
+    captured = capture_step(model, optimizer, batch, function)
+    graph = with_roofline(captured.graph, replace(GPUS["h100"], host_bytes_per_s=5e9))
+    plan = make_plan(graph, extra_time=0.1, rewrites=KINDS)
+    assert {"in_place", "offload"} <= {rewrite.kind for rewrite in plan.rewrites}
+    step = hook(plan, model, optimizer, step=function, check=1, on_mismatch="error")
+    LateCopies.started = 0
+    for _ in range(3):
+        step(batch)
+    assert (step.planned_steps, LateCopies.started) == (3, 3 * sum(one.copies is not None for one in plan.origins))
 
 
 def test_a_copy_between_other_places_is_refused(captured: Captured) -> None:

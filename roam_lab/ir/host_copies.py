@@ -1,0 +1,86 @@
+"""When what a rewritten graph copies to and from the host is copied, and what the ops must wait for it.
+
+A copy runs beside the ops, in its own time. Its op in the graph is the end of its time or the beginning: a storage that
+goes to the host keeps its address up to that op, which waits for the copy; one that comes back has its address from
+that op on, which starts the copy. So the memory that the plan counts is what is held, however long a copy takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from roam_lab.ir.graph import Device
+from roam_lab.ir.rewritten import Rewritten
+
+
+@dataclass(frozen=True, slots=True)
+class HostCopy:
+    """From storage `source` to `target`. Steps are places in the order: it is started once the op of step `start` has
+    run, and has ended before the op of step `end` runs."""
+
+    source: int
+    target: int
+    start: int
+    end: int
+
+
+def host_copies(rewritten: Rewritten, order: Sequence[int]) -> tuple[HostCopy, ...]:
+    """Every copy, in the order in which they run, which is that of their ops; none begins before the last has ended.
+
+    To the host: from the last write of the source, or the last use of the target, to the copy's op. From the host: from
+    the copy's op to the first op that uses the target.
+    """
+    graph = rewritten.graph
+    found: list[HostCopy] = []
+    written: dict[int, int] = {}
+    used: dict[int, int] = {}
+    awaited: dict[int, int] = {}  # storage that has come back, and was not used yet -> its copy
+    latest = 0
+    for step, index in enumerate(order):
+        op, copies = graph.ops[index], rewritten.origins[index].copies
+        if copies is not None:
+            source, target = copies
+            if graph.storages[target].region == "host":
+                latest = max(latest, written[source], used.get(target, 0))
+                found.append(HostCopy(source, target, latest, step))
+            else:
+                latest = step
+                awaited[target] = len(found)
+                found.append(HostCopy(source, target, step, step + 1))
+        else:
+            for storage in awaited.keys() & {*op.reads, *op.writes}:
+                number = awaited.pop(storage)
+                found[number] = replace(found[number], end=step)
+        written.update(dict.fromkeys((*op.creates, *op.writes), step))
+        used.update(dict.fromkeys((*op.creates, *op.touches), step))
+    return tuple(found)
+
+
+def copy_us(size: int, device: Device) -> float:
+    """What a copy of `size` bytes takes."""
+    return device.launch_us + 1e6 * size / device.host_bytes_per_s
+
+
+def waited_us(rewritten: Rewritten, order: Sequence[int], device: Device) -> float:
+    """How long the ops wait for copies that do not hide behind them, in us; the ops' own times are the graph's."""
+    graph = rewritten.graph
+    copies = host_copies(rewritten, order)
+    starting: dict[int, list[int]] = {}
+    ending: dict[int, list[int]] = {}
+    for number, copy in enumerate(copies):
+        starting.setdefault(copy.start, []).append(number)
+        ending.setdefault(copy.end, []).append(number)
+    now = waited = link = 0.0
+    done: dict[int, float] = {}
+    for step, index in enumerate(order):
+        if rewritten.origins[index].copies is None:
+            until = max([now, *(done[number] for number in ending.get(step, ()))])
+            waited, now = waited + until - now, until + (graph.ops[index].time_us or 0.0)
+        elif ending.get(step):  # an op that waits for its own copy
+            until = max([now, *(done[number] for number in ending[step])])
+            waited, now = waited + until - now, until
+        for number in starting.get(step, ()):
+            link = max(link, now) + copy_us(graph.storages[copies[number].source].bytes, device)
+            done[number] = link
+    return waited

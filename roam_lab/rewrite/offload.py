@@ -1,0 +1,115 @@
+"""Offload: what lies unused around the peak goes to the host and comes back, as far as that hides behind the ops.
+
+vDNN (arXiv 1602.08124) moves what the forward pass leaves for the backward one, layer by layer; here it is any storage
+in any gap between two of its uses, wherever the live bytes are at their peak.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from roam_lab.ir.graph import Device
+from roam_lab.ir.host_copies import copy_us
+from roam_lab.ir.rewritten import Rewritten
+from roam_lab.rewrite.host_link import HostLink
+from roam_lab.rewrite.host_moves import HostMove, with_moves
+
+LEAST_SHARE = 1e-3
+"""Of the peak: what is smaller is not moved."""
+
+
+def offload(rewritten: Rewritten, device: Device, target: int = 0) -> Rewritten:
+    """`rewritten` with a live peak of `target` bytes, or the least that copies beside its ops allow, all of which hide
+    behind the ops; its ops have times and stand in the order in which they run. `rewritten` itself if none helps.
+
+    The peak is lowered again and again by the storage that is unused there for the longest time: its copy out runs as
+    early as the link to the host is free, its copy back as late. Deterministic; as many rounds as storages move.
+    """
+    plan = _Plan(rewritten, device)
+    while plan.peak > target and plan.lower():
+        pass
+    moves = plan.needed(target)
+    return with_moves(rewritten, moves) if moves else rewritten
+
+
+class _Plan:
+    """Gaps of storages between two of their uses, and which of them are spent on the host."""
+
+    def __init__(self, rewritten: Rewritten, device: Device) -> None:
+        graph = rewritten.graph
+        self._link = HostLink()
+        lasting = [op.time_us or 0.0 for op in graph.ops]
+        self._begins = np.concatenate([[0.0], np.cumsum(lasting)])  # op -> when it begins
+        last_write = dict[int, int]()
+        last_use = dict[int, int]()
+        born = dict[int, int]()
+        gaps: list[tuple[int, int, int, int]] = []  # storage, its last write, last use before, first use after
+        for index, op in enumerate(graph.ops):
+            for storage in graph.uses[index]:
+                stays = graph.storages[storage].output
+                if not stays and storage in last_use and index - last_use[storage] > 1:
+                    gaps.append((storage, last_write[storage], last_use[storage], index))
+                born.setdefault(storage, index)
+                last_use[storage] = index
+            last_write.update(dict.fromkeys((*op.creates, *op.writes), index))
+        self._curve = np.zeros(len(graph.ops) + 1, dtype=np.int64)
+        for storage, begin in born.items():
+            info = graph.storages[storage]
+            self._curve[begin] += info.bytes
+            if not info.output:
+                self._curve[last_use[storage] + 1] -= info.bytes
+        self._curve = np.cumsum(self._curve)[: len(graph.ops)]
+        table = np.array(gaps, dtype=np.int64).reshape(-1, 4)
+        size = np.array([storage.bytes for storage in graph.storages], dtype=np.int64)
+        table = table[size[table[:, 0]] >= max(1, LEAST_SHARE * self.peak)]
+        width = self._begins[table[:, 3]] - self._begins[table[:, 2] + 1]
+        table = table[np.argsort(-width, kind="stable")]
+        self._storage, self._written, before, self._after = table.T
+        self._bytes = size[self._storage]
+        self._us = np.array([copy_us(int(one), device) for one in self._bytes])
+        # where a gap was seen to be too short for the peaks around: its copy out ends no sooner, back begins no later
+        self._soonest, self._latest = before + 1, self._after.copy()
+        self._moves: list[tuple[int, int, int]] = []  # gap, op before which it is out, op before which it comes back
+
+    @property
+    def peak(self) -> int:
+        """Live bytes, the most of any op."""
+        return int(self._curve.max(initial=0))
+
+    def lower(self) -> bool:
+        """Move one storage away from the highest op; False if none can be."""
+        if not len(self._storage):
+            return False
+        at = int(self._curve.argmax())
+        around = np.flatnonzero((self._soonest <= at) & (self._latest > at)).tolist()
+        return any(self._moved(gap, at) for gap in around)
+
+    def _moved(self, gap: int, at: int) -> bool:
+        lasts = float(self._us[gap])
+        begin = self._link.earliest(float(self._begins[self._written[gap] + 1]), lasts)
+        out = max(int(np.searchsorted(self._begins, begin + lasts)), int(self._soonest[gap]))
+        self._soonest[gap] = out
+        start = self._link.latest(float(self._begins[self._after[gap]]), lasts)
+        back = int(np.searchsorted(self._begins, start, side="right")) - 1
+        self._latest[gap] = min(back, int(self._latest[gap]))
+        if not out <= at < back or start < begin + lasts:
+            return False
+        self._link.take(begin, begin + lasts)
+        self._link.take(start, start + lasts)
+        self._curve[out:back] -= self._bytes[gap]
+        self._soonest[gap] = len(self._curve)  # a gap is spent on the host once
+        self._moves.append((gap, out, back))
+        return True
+
+    def needed(self, target: int) -> list[HostMove]:
+        """The moves without those that the peak does not need, the copies of each op in the sequence of the link."""
+        most = max(self.peak, target)
+        kept: list[tuple[int, int, int]] = []
+        for gap, out, back in reversed(self._moves):
+            curve: NDArray[np.int64] = self._curve[out:back]
+            if int(curve.max()) + int(self._bytes[gap]) <= most:
+                curve += self._bytes[gap]
+            else:
+                kept.append((gap, out, back))
+        return [HostMove(int(self._storage[gap]), out, back) for gap, out, back in reversed(kept)]
