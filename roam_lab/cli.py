@@ -115,6 +115,8 @@ def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.session import Session
 
     settings = planning(arguments)
+    if arguments.bare and (settings["budget"], settings["extra_time"], settings["rewrites"]) == (None, None, None):
+        settings["rewrites"] = ()  # what is rewritten is in the graph
     progress(f"reading {arguments.graph}")
     plan = Session(progress).plan_graph(load_graph(arguments.graph), **settings)
     if arguments.output:

@@ -117,7 +117,7 @@ def _profile(
     elif gpu is not None:
         graph = with_roofline(graph, gpu)
     made = Profile(
-        graph=graph,
+        graph=replace(graph, environment=captured.environment),
         eager_graph=captured.eager_graph,
         resident=captured.resident,
         environment=captured.environment,

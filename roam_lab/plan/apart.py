@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from roam_lab.interrupt import deaf_children
 from roam_lab.ir import Graph, captured_order, live_peak
@@ -15,28 +17,38 @@ from roam_lab.ir.graph_json import save_graph
 from roam_lab.plan.plan import Plan
 from roam_lab.plan.plan_json import load_plan
 from roam_lab.plan.planner import make_plan
+from roam_lab.rewrite.kinds import FREE
 
 LEAST_BYTES = 16 * 2**20
 """Steps whose captured peak is below are planned in this process: starting another takes a second."""
 
 
-def plan_apart(graph: Graph, *, seed: int, environment: Mapping[str, str]) -> Plan:
-    """The plan that `make_plan` makes, made where its memory does not add to that of a training process.
+def goals_of(plan: Plan) -> dict[str, Any]:
+    """What a step that differs from that of `plan` is planned for, too, as arguments of `make_plan`: its seed, the
+    kinds of rewriting that it has, and as much more time."""
+    kinds = sorted({rewrite.kind for rewrite in plan.rewrites})
+    costly = not set(kinds) <= set(FREE)
+    return {"seed": plan.seed, "rewrites": kinds, **({"extra_time": max(plan.extra_time, 0.0)} if costly else {})}
+
+
+def plan_apart(graph: Graph, *, environment: Mapping[str, str], **goals: Any) -> Plan:
+    """The plan that `make_plan` makes for `goals`, made where its memory does not add to that of a training process.
 
     Where no other process can be had, this one plans. Raises what `make_plan` raises.
     """
     if live_peak(graph, captured_order(graph)).bytes >= LEAST_BYTES:
-        plan = _by_child(replace(graph, environment=environment), seed)
+        plan = _by_child(replace(graph, environment=environment), goals)
         if plan is not None:
-            return replace(plan, graph=graph)
-    return make_plan(graph, seed=seed, environment=environment)
+            return plan if plan.rewrites else replace(plan, graph=graph)
+    return make_plan(graph, environment=environment, **goals)
 
 
-def _by_child(graph: Graph, seed: int) -> Plan | None:
+def _by_child(graph: Graph, goals: Mapping[str, Any]) -> Plan | None:
     with tempfile.TemporaryDirectory(prefix="roam_plan_") as folder:
         asked, answer = Path(folder, "graph.json"), Path(folder, "plan.roam.json")
         save_graph(graph, asked)
-        command = [sys.executable, str(Path(__file__).with_name("apart_child.py")), str(asked), str(answer), str(seed)]
+        wanted = json.dumps(dict(goals))
+        command = [sys.executable, str(Path(__file__).with_name("apart_child.py")), str(asked), str(answer), wanted]
         nowhere = subprocess.DEVNULL
         try:
             with deaf_children():

@@ -114,8 +114,13 @@ class Plan:
     def save(self, path: str | os.PathLike[str], bare: bool = False) -> None:
         """Write `roam-plan/2` to `path`, which ends in .roam.json; `bare` leaves the graph out.
 
-        Whole or not at all. Raises InputError for another ending, OutputError when it cannot be written.
+        Whole or not at all. Raises InputError for another ending, or for a bare plan with rewrites, which nothing could
+        run; OutputError when it cannot be written.
         """
+        if bare and self.rewrites:
+            raise InputError(
+                f"{path}: what was rewritten is in the plan's graph; save it whole, or plan without rewrites"
+            )
         if not str(path).endswith(SUFFIX):
             raise InputError(f"{path}: a plan's file must end in {SUFFIX}; name it so")
         write_text(path, json.dumps(plan_to_data(self, bare), separators=(",", ":")))

@@ -28,7 +28,7 @@ from roam_lab.order.rejoin import rejoin
 from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent, most_apart
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
-from roam_lab.rewrite.kinds import check_graph, checked_kinds, default_kinds
+from roam_lab.rewrite.kinds import FREE, check_graph, checked_kinds, default_kinds
 
 Progress = Callable[[str, float], None]
 NODE_LIMITS = (8, 1024)
@@ -67,9 +67,9 @@ def make_plan(
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
     cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all
-    that help on the device; empty: none).
-    Where no order meets the budget, or an extra time is given, the graph is rewritten (plan/rewriting.py) by the
-    strategy `rewrite`, with `rewrite_parameters`.
+    that help on the device; empty: none). What costs no time is rewritten wherever that makes the arena smaller. Where
+    no order meets the budget, or an extra time is given, the graph is rewritten by the strategy `rewrite`, with
+    `rewrite_parameters` (plan/rewriting.py). An order other than auto is kept by rewriting.
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
@@ -118,7 +118,7 @@ def make_plan(
     proof = _proof(graph, best_order, outcome, left)
     optimal = proof.bytes == peak
     whole = graph.resident_bytes + best_layout.arena_bytes
-    rewritable = bool(kinds) and graph.can_be_rewritten and rewrite != "none"
+    rewritable = bool(kinds) and bool(graph.ops) and graph.can_be_rewritten and rewrite != "none"
     if extra_time is not None and kinds:
         check_graph(graph)
     if budget is not None and whole > budget and not rewritable:
@@ -151,7 +151,7 @@ def make_plan(
         tasks=outcome.tasks if best_order == outcome.order else None,
     )
     too_large = budget is not None and whole > budget
-    if rewritable and (too_large or extra_time is not None):
+    if rewritable:
         from roam_lab.plan.rewriting import Placing, rewritten_plan
 
         tell(f"rewrite: {rewrite}", 0.95)
@@ -161,9 +161,10 @@ def make_plan(
             Placing(layout_strategy, layout_values, alignment, device),
             budget=budget if too_large else None,
             extra_time=extra_time,
-            kinds=kinds,
+            kinds=kinds if too_large or extra_time is not None else frozenset(kinds).intersection(FREE),
             strategy=rewrite,
             parameters=rewrite_values,
+            keep_order=order != "auto",
         )
     tell("done", 1.0)
     return plan

@@ -76,10 +76,11 @@ def rewritten_plan(
     kinds: Collection[str],
     strategy: str,
     parameters: Mapping[str, Any],
+    keep_order: bool = False,
 ) -> Plan:
     """`plan`, of `graph`, rewritten in these kinds: the fastest known whose arena and resident bytes together are at
     most `budget`; without one, the smallest arena known that adds at most `extra_time` (`plan` itself if none is
-    smaller). Rewriting starts from the plan's order where that is the better one.
+    smaller). Rewriting starts from the plan's order where that is the better one, or is to be kept.
 
     Where a rewriting may cost time, ops without times are costed by the rates of UNTIMED, which the plan notes. Raises
     InfeasibleError with the least that is known to do; FormatError for a roam-graph/1.
@@ -90,10 +91,12 @@ def rewritten_plan(
         allowed &= frozenset((*FREE, "offload"))
     costly = not allowed <= frozenset(FREE)
     timed = costed(graph) if costly else graph
-    start = best_start(timed, allowed, plan.order)
+    if not costly:
+        strategy = "free"  # there is nothing to choose
+    start = plan.order if keep_order else best_start(timed, allowed, plan.order)
     if budget is None:
         goals = Goals((extra_time or 0.0,), kinds=allowed, order=start)
-        point = found(timed, goals, strategy, parameters).at_most(extra_time or 0.0)
+        point = found(timed, goals, strategy, parameters if costly else {}).at_most(extra_time or 0.0)
         placed = None if point is None else placing.place(point.rewritten())
         if point is None or placed is None or placed.layout.arena_bytes >= plan.arena_bytes:
             return plan
@@ -117,7 +120,7 @@ def rewritten_plan(
         optimal=proof.bytes == placed.peak_bytes,
         status="optimal" if proof.bytes == placed.peak_bytes else "feasible",
         certificate=proof,
-        order_strategy=plan.order_strategy if start is not None else "captured",
+        order_strategy=plan.order_strategy if start is not None else "auto",
         seconds=plan.seconds + time.perf_counter() - began,
         environment={**plan.environment, **noted} if costly else plan.environment,
         graph=placed.rewritten.graph,

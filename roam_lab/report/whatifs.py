@@ -161,12 +161,12 @@ class WhatIfs:
     def _free_name(self, plan: Plan, node_limit: int | None) -> str:
         stem = (
             f"{plan.rewrite_strategy} {100 * plan.extra_time:+.1f} %"
-            if plan.rewrites
+            if plan.extra_time > 0
             else plan.order_strategy
             if plan.layout_strategy == "auto"
             else f"{plan.order_strategy}/{plan.layout_strategy}"
         )
-        if node_limit is not None and not plan.rewrites:
+        if node_limit is not None and plan.extra_time <= 0:
             stem += f"-{node_limit}"
         name, number = stem, 2
         while name in self._rows:

@@ -76,9 +76,9 @@ def undominated(points: Iterable[Point]) -> tuple[Point, ...]:
 def points_of(explorer: Explorer, strategy: str) -> tuple[Point, ...]:
     """All that an explorer has met."""
     problem, front = explorer.problem, explorer.front
-    base = problem.base_us or 1.0
+    base = problem.base_us
     return tuple(
         # sums of the same times in another sequence differ in their last digits
-        Point(round(us / base - 1, 9) + 0.0, peak, partial(expand, problem, state), strategy)
+        Point(round(us / base - 1, 9) + 0.0 if base else 0.0, peak, partial(expand, problem, state), strategy)
         for us, peak, state in zip(front.us, front.peaks, front.states, strict=True)
     )

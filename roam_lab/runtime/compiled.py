@@ -13,8 +13,8 @@ from roam_lab.capture.inputs import Input, batch_leaves
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.torch_internals import below_autograd
-from roam_lab.errors import JudgementError, MismatchError, RoamError
-from roam_lab.ir import check_rewritten, fingerprint
+from roam_lab.errors import RoamError
+from roam_lab.ir import fingerprint
 from roam_lab.ir.host_copies import host_copies
 from roam_lab.plan import Plan
 from roam_lab.plan.beside import lent, top_of
@@ -23,7 +23,6 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
-from roam_lab.runtime.doing import check_runs
 from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
@@ -271,19 +270,6 @@ class Compiled:
             f"{self.program.ops[index]} failed while the plan ran ({first}); "
             "parameters may be half updated: load a checkpoint, and run the eager step to compare"
         )
-
-
-def check_plan(captured: Captured, plan: Plan) -> None:
-    """Raises MismatchError unless the plan's rewrites are the captured step, and its ops may be run so."""
-    if not plan.rewrites:
-        return
-    if plan.rewritten is None:
-        raise MismatchError("a bare plan does not hold the graph that its rewrites made; save it whole")
-    try:
-        check_rewritten(captured.graph, plan.rewritten, plan.order)
-        check_runs(captured, plan.rewritten)
-    except JudgementError as error:
-        raise MismatchError(f"the plan's rewrites are not this step: {error}; plan it again") from None
 
 
 def _steps(form: Form) -> list[int]:

@@ -17,12 +17,13 @@ from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
-from roam_lab.plan.apart import plan_apart
-from roam_lab.runtime.compiled import Compiled, check_plan
+from roam_lab.plan.apart import goals_of, plan_apart
+from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.executors import Execution
 from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plan_check import check_plan
 from roam_lab.runtime.reasons import another_step
 from roam_lab.runtime.self_check import Expected, SelfCheck
 from roam_lab.runtime.step_guards import guards_of
@@ -84,7 +85,7 @@ class StepCompiler:
                 another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
-                plan = plan_apart(captured.graph, seed=plan.seed, environment=captured.environment)
+                plan = plan_apart(captured.graph, environment=captured.environment, **goals_of(plan))
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)

@@ -69,7 +69,7 @@ def test_the_cards_tell_eager_and_captured_apart(panel: Lab) -> None:
     assert eager is not None
     assert "planned graph in eager's order" in html.unescape(panel.cards.value)
     assert panel.cards.value.count("Eager itself peaks at") == 1  # it keeps gradients until they are cleared
-    same = panel_module._cards(plan, replace(panel.profile, eager_graph=plan.graph))
+    same = panel_module._cards(plan, replace(panel.profile, eager_graph=panel.profile.graph))
     assert "Eager itself peaks at" not in same
     more = replace(eager, storages=tuple(replace(one, bytes=2 * one.bytes) for one in eager.storages))
     told = panel_module._cards(plan, replace(panel.profile, eager_graph=more))

@@ -3,12 +3,15 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
 from roam_lab.ir import Graph, Op, Storage
+from roam_lab.ir.graph import Device
 from roam_lab.plan import apart, make_plan
-from roam_lab.plan.apart import LEAST_BYTES, plan_apart
+from roam_lab.plan.apart import LEAST_BYTES, goals_of, plan_apart
+from tests.rewrite.graphs import blocks
 
 ENVIRONMENT = {"device": "cuda", "torch": "2.13.0"}
 
@@ -47,6 +50,18 @@ def test_a_small_step_is_planned_here(started):
     graph = steps(64)
     assert plan_apart(graph, seed=0, environment={}) == make_plan(graph, environment={})
     assert started == []
+
+
+def test_a_plan_of_another_step_has_the_kinds_and_the_time_of_the_first(started):
+    graph = replace(blocks(6), device=Device(1e12, 1e12, 0.0, 10**6, host_bytes_per_s=100e6))
+    graph = replace(graph, storages=tuple(replace(one, bytes=one.bytes * 2**18) for one in graph.storages))
+    first = make_plan(graph, extra_time=0.1)
+    goals = goals_of(first)
+    assert goals == {"seed": 0, "rewrites": ["recompute"], "extra_time": first.extra_time}
+    plan = plan_apart(graph, environment=ENVIRONMENT, **goals)
+    assert len(started) == 1
+    assert (plan.rewritten, plan.extra_time) == (first.rewritten, first.extra_time)
+    assert goals_of(make_plan(graph, seed=2, rewrites=())) == {"seed": 2, "rewrites": []}
 
 
 @pytest.mark.parametrize("python", [None, "/nowhere/python", "/bin/false"])

@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from roam_lab.errors import FormatError, InfeasibleError, ParameterError
-from roam_lab.ir import check_layout, fingerprint, lifetimes, load_graph
+from roam_lab.ir import Graph, check_layout, fingerprint, lifetimes, load_graph
+from roam_lab.ir.graph import Device
 from roam_lab.plan import make_plan
 from roam_lab.plan.rewriting import CLOSE, place
 from roam_lab.rewrite.frontier import frontier
-from tests.rewrite.graphs import SHARED, blocks, judged
+from roam_lab.rewrite.kinds import KINDS
+from tests.rewrite.graphs import SHARED, Writer, blocks, judged
 
 
 def test_every_point_is_placed_in_the_order_that_it_was_planned_for():
@@ -74,3 +76,61 @@ def test_a_graph_of_the_first_version_is_refused_by_one_sentence():
         make_plan(bare, extra_time=0.1)
     with pytest.raises(InfeasibleError, match="too few for the whole step"):
         make_plan(bare, budget=1)
+
+
+def freely() -> Graph:
+    """An op that may write over what it reads, at the peak."""
+    write = Writer()
+    given, result, end = write.storage(100), write.storage(100), write.storage(10, output=True)
+    write.op((given,), time_us=None)
+    write.op((result,), (given,), reuse=((result, given),), time_us=None)
+    write.op((end,), (result,), time_us=None)
+    return write.graph("freely")
+
+
+@pytest.mark.parametrize("order", ["auto", "captured", "list"])
+def test_what_costs_nothing_is_rewritten_without_being_asked_for(order: str) -> None:
+    graph = freely()
+    plan = make_plan(graph, order=order, alignment=1)
+    assert (plan.captured_peak_bytes, plan.peak_bytes, plan.arena_bytes) == (200, 110, 110)
+    assert (plan.extra_time, plan.order_strategy) == (0.0, order)
+    assert {rewrite.kind for rewrite in plan.rewrites} == {"in_place"}
+    assert plan.graph_sha256 == fingerprint(graph)
+    plain = make_plan(graph, order=order, alignment=1, rewrites=())
+    assert (plain.peak_bytes, plain.rewrites, plain.graph) == (200, (), graph)
+
+
+def test_an_order_that_was_asked_for_is_kept() -> None:
+    write = Writer()
+    first, second, small = write.storage(100), write.storage(100), write.storage(10)
+    write.op((first,))
+    write.op((), (first,), (first,))
+    write.op((second,))
+    write.op((small,), (second,), reuse=())
+    write.op((), (first, small), (first,))
+    graph = write.graph()
+    for order in ("captured", "list"):
+        kept = make_plan(graph, order=order, alignment=1, rewrites=())
+        again = make_plan(graph, order=order, alignment=1, extra_time=0.5)
+        assert again.order_strategy == kept.order_strategy
+        ran = again.order if again.rewritten is None else [one.ops[0] for one in again.rewritten.origins]
+        assert tuple(dict.fromkeys(ran)) == tuple(kept.order)
+
+
+def test_offload_is_a_kind_like_the_others() -> None:
+    device = Device(1e12, 1e12, 0.0, 10**6, host_bytes_per_s=100e6)
+    graph = replace(blocks(6), device=device)
+    plain = make_plan(graph, extra_time=0.1, alignment=1)
+    plan = make_plan(graph, extra_time=0.1, alignment=1, rewrites=KINDS)
+    assert plan.arena_bytes < plain.arena_bytes
+    assert plan.extra_time <= 0.1 + 1e-9
+    assert "offload" in {rewrite.kind for rewrite in plan.rewrites}
+    assert plan.rewritten is not None
+    assert judged(graph, plan.rewritten)[0] == plan.peak_bytes
+    assert sum(saving.bytes for saving in plan.savings) == plan.captured_peak_bytes - plan.peak_bytes
+    on_cuda = make_plan(replace(graph, environment={"device": "cuda"}), extra_time=0.1, alignment=1)
+    assert on_cuda.arena_bytes == plan.arena_bytes
+    budget = graph.resident_bytes + plan.arena_bytes
+    fitting = make_plan(graph, budget=budget, alignment=1, rewrites=KINDS)
+    assert fitting.arena_bytes + graph.resident_bytes <= budget
+    assert fitting.extra_time <= plan.extra_time

@@ -32,9 +32,10 @@ from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.tape import problem_of
 from roam_lab.runtime import host_memory
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.compiled import Compiled, check_plan
+from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.identity import first_differences
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plan_check import check_plan
 from roam_lab.runtime.step_guards import guards_of
 from tests.copies import copied
 from tests.runtime.offloading import LateCopies, offloaded

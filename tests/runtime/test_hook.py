@@ -33,7 +33,7 @@ def adamw(model):
 class Pair:
     """A planned run and its eager twin, taken the same way."""
 
-    def __init__(self, model=None, make=adamw, batch=None, loss=mean_square, step=None, **options):
+    def __init__(self, model=None, make=adamw, batch=None, loss=mean_square, step=None, rewrites=None, **options):
         torch.manual_seed(0)
         model = model or network()
         self.batch = torch.randn(5, 4) if batch is None else batch
@@ -41,7 +41,7 @@ class Pair:
         self.optimizers = tuple(map(make, self.models))
         self.eager, self.warned = step or as_step(loss), []
         captured = capture_step(self.models[0], self.optimizers[0], self.batch, self.eager)
-        self.plan = make_plan(captured.graph, environment=captured.environment)
+        self.plan = make_plan(captured.graph, environment=captured.environment, rewrites=rewrites)
         self.planned = roam.hook(self.plan, self.models[0], self.optimizers[0], step=self.eager, **options)
 
     def both(self, function):
@@ -86,7 +86,7 @@ def test_the_loss_stays_valid():
 
 
 def test_a_plan_from_a_file(tmp_path):
-    pair = Pair()
+    pair = Pair(rewrites=())
     pair.plan.save(tmp_path / "plan.roam.json", bare=True)
     for path in (tmp_path / "plan.roam.json", str(tmp_path / "plan.roam.json")):
         planned = roam.hook(path, *next(zip(pair.models, pair.optimizers, strict=True)), loss=mean_square)

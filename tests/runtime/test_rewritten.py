@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from roam_lab.capture.captured import Captured, capture_step
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.step import as_step
-from roam_lab.errors import JudgementError, MismatchError
+from roam_lab.errors import InputError, JudgementError, MismatchError
 from roam_lab.ir import Origin, Rewritten
+from roam_lab.plan.plan import plan_to_data
 from roam_lab.plan.plan_json import load_plan
 from roam_lab.rewrite import evaluate
 from roam_lab.rewrite.kinds import KINDS
@@ -111,7 +113,9 @@ def test_a_rewritten_plan_survives_its_file(captured: Captured, tmp_path: Any) -
     plan.save(tmp_path / "p.roam.json")
     assert load_plan(tmp_path / "p.roam.json") == plan
     assert load_plan(tmp_path / "p.roam.json", captured.graph) == plan
-    plan.save(tmp_path / "bare.roam.json", bare=True)
+    with pytest.raises(InputError, match="what was rewritten is in the plan's graph; save it whole"):
+        plan.save(tmp_path / "bare.roam.json", bare=True)
+    (tmp_path / "bare.roam.json").write_text(json.dumps(plan_to_data(plan, bare=True)))
     with pytest.raises(MismatchError, match="a bare plan does not hold the graph that its rewrites made"):
         load_plan(tmp_path / "bare.roam.json", captured.graph)
 

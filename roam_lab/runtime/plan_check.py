@@ -1,0 +1,35 @@
+"""Whether a plan's rewrites are those of a captured step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import zip_longest
+
+from roam_lab.capture import Captured
+from roam_lab.errors import JudgementError, MismatchError
+from roam_lab.ir import Graph, check_rewritten
+from roam_lab.plan import Plan
+from roam_lab.runtime.doing import check_runs
+
+
+def check_plan(captured: Captured, plan: Plan) -> None:
+    """Raises MismatchError unless the plan's rewrites are the captured step, and its ops may be run so."""
+    if not plan.rewrites:
+        return
+    if plan.rewritten is None:
+        raise MismatchError("a bare plan does not hold the graph that its rewrites made; save it whole")
+    try:
+        check_rewritten(_with_residents_of(captured.graph, plan.rewritten.graph), plan.rewritten, plan.order)
+        check_runs(captured, plan.rewritten)
+    except JudgementError as error:
+        raise MismatchError(f"the plan's rewrites are not this step: {error}; plan it again") from None
+
+
+def _with_residents_of(graph: Graph, planned: Graph) -> Graph:
+    """`graph` with the sizes of residents that were planned: a batch may be a view of something larger."""
+    pairs = zip_longest(graph.storages, planned.storages[: len(graph.storages)])
+    storages = (
+        replace(own, bytes=other.bytes) if other and own.region == other.region == "resident" else own
+        for own, other in pairs
+    )
+    return replace(graph, storages=tuple(storages))
