@@ -67,9 +67,10 @@ def make_plan(
     else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
     cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all
-    that help on the device; empty: none). What costs no time is rewritten wherever that makes the arena smaller. Where
+    that help on the device; empty: none). What costs no time is rewritten wherever that makes the arena smaller;
+    where another order than auto is asked for, only if an extra time is, too (0 will do), and the order is kept. Where
     no order meets the budget, or an extra time is given, the graph is rewritten by the strategy `rewrite`, with
-    `rewrite_parameters` (plan/rewriting.py). An order other than auto is kept by rewriting.
+    `rewrite_parameters` (plan/rewriting.py).
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
     the parameters and the seed only, apart from `seconds`.
 
@@ -151,7 +152,7 @@ def make_plan(
         tasks=outcome.tasks if best_order == outcome.order else None,
     )
     too_large = budget is not None and whole > budget
-    if rewritable:
+    if rewritable and (too_large or extra_time is not None or order == "auto"):
         from roam_lab.plan.rewriting import Placing, rewritten_plan
 
         tell(f"rewrite: {rewrite}", 0.95)
