@@ -29,9 +29,10 @@ from roam_lab.plan import Plan, load_plan, make_plan
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.runtime import timing
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.compiled import Compiled, check_plan
+from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plan_check import check_plan
 from roam_lab.runtime.process_peak import PeakMeter
 from roam_lab.runtime.step_guards import guards_of
 
