@@ -68,7 +68,7 @@ def make_plan(
     `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
     cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all
     that help on the device; empty: none). What costs no time is rewritten wherever that makes the arena smaller;
-    where another order than auto is asked for, only if an extra time is, too (0 will do), and the order is kept. Where
+    where another order than auto is asked for, only if an extra time is, too (0 will do). Where
     no order meets the budget, or an extra time is given, the graph is rewritten by the strategy `rewrite`, with
     `rewrite_parameters` (plan/rewriting.py).
     `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
@@ -165,7 +165,6 @@ def make_plan(
             kinds=kinds if too_large or extra_time is not None else frozenset(kinds).intersection(FREE),
             strategy=rewrite,
             parameters=rewrite_values,
-            keep_order=order != "auto",
         )
     tell("done", 1.0)
     return plan

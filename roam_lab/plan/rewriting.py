@@ -76,11 +76,10 @@ def rewritten_plan(
     kinds: Collection[str],
     strategy: str,
     parameters: Mapping[str, Any],
-    keep_order: bool = False,
 ) -> Plan:
     """`plan`, of `graph`, rewritten in these kinds: the fastest known whose arena and resident bytes together are at
     most `budget`; without one, the smallest arena known that adds at most `extra_time` (`plan` itself if none is
-    smaller). Rewriting starts from the plan's order where that is the better one, or is to be kept.
+    smaller). Rewriting starts from the plan's order where that is the better one.
 
     Where a rewriting may cost time, ops without times are costed by the rates of UNTIMED, which the plan notes. Raises
     InfeasibleError with the least that is known to do; FormatError for a roam-graph/1.
@@ -93,7 +92,7 @@ def rewritten_plan(
     timed = costed(graph) if costly else graph
     if not costly:
         strategy = "free"  # there is nothing to choose
-    start = plan.order if keep_order else best_start(timed, allowed, plan.order)
+    start = best_start(timed, allowed, plan.order)
     if budget is None:
         goals = Goals((extra_time or 0.0,), kinds=allowed, order=start)
         point = found(timed, goals, strategy, parameters if costly else {}).at_most(extra_time or 0.0)

@@ -73,7 +73,8 @@ def captured_label(profile: Profile | None) -> str:
 def planned_label(plan: Plan) -> str:
     """The planned run, with what made it."""
     if plan.rewrites:
-        return f"rewritten ({plan.rewrite_strategy}, {100 * plan.extra_time:+.1f} % time)"
+        costs = f", {100 * plan.extra_time:+.1f} % time" if plan.extra_time > 0 else ""
+        return f"rewritten ({plan.rewrite_strategy}{costs})"
     return f"planned order ({plan.order_strategy})"
 
 

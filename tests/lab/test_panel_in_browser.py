@@ -29,7 +29,7 @@ PLANNED = (
 
 
 def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None:
-    assert panel.figure_says("planned order (auto)")
+    assert panel.figure_says("rewritten (free)")
     shown = panel.page.locator(".widget-gridbox").first
     assert "★ base" in shown.locator("button").all_inner_texts()
     for label in ("order", "layout", "granularity", "time limit, s", "alignment", "seed"):
