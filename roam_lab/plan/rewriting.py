@@ -24,6 +24,8 @@ from roam_lab.rewrite.proof import rewrite_bound
 
 CLOSE = 1.004
 """A layout that takes at most that many times the live peak is not improved further."""
+BEYOND = 0.98
+"""Of a budget: what is aimed at where no layout of what just meets it does."""
 MOST_EXTRA_TIME = 2.0
 """A fraction of the step's time: the least memory is looked for with as much more."""
 UNTIMED = "a100"
@@ -149,20 +151,26 @@ def _within(
 ) -> tuple[Point, Placed]:
     """The fastest point known whose arena leaves room for what is resident, laid out."""
     room = budget - graph.resident_bytes
-    known = found(graph, replace(goals, budgets=(max(room, 0),)), strategy, parameters)
-    for point in known.points:
-        if point.peak_bytes > room:
-            continue
-        placed = placing.place(point.rewritten())
-        if placed.layout.arena_bytes > room:
-            continue
-        if extra_time is not None and point.extra_time > extra_time + 1e-9:
-            raise InfeasibleError(
-                f"{graph.name}: to fit {budget} bytes takes {point.extra_time:.1%} more time, the least known; "
-                f"allow more than {extra_time:.1%}, or raise the budget"
-            )
-        return point, placed
-    least = found(graph, replace(goals, extra_times=(MOST_EXTRA_TIME,)), strategy, parameters).points[-1]
+    # the layouts of points that just meet the budget may all be too large; then points beyond it are looked at, too
+    for more in (
+        replace(goals, budgets=(max(room, 0),)),
+        replace(goals, budgets=(max(int(room * BEYOND), 0),)),
+        replace(goals, extra_times=(MOST_EXTRA_TIME,)),
+    ):
+        known = found(graph, more, strategy, parameters)
+        for point in known.points:
+            if point.peak_bytes > room:
+                continue
+            placed = placing.place(point.rewritten())
+            if placed.layout.arena_bytes > room:
+                continue
+            if extra_time is not None and point.extra_time > extra_time + 1e-9:
+                raise InfeasibleError(
+                    f"{graph.name}: to fit {budget} bytes takes {point.extra_time:.1%} more time, the least known; "
+                    f"allow more than {extra_time:.1%}, or raise the budget"
+                )
+            return point, placed
+    least = known.points[-1]
     whole = graph.resident_bytes + placing.place(least.rewritten()).layout.arena_bytes
     raise InfeasibleError(
         f"{graph.name}: {budget} bytes are too few for the whole step: the least known to do is {whole} bytes "

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-SLACK, SLACK_BYTES = 0.04, 8 * 2**20
+SLACK, SLACK_BYTES = 0.02, 4 * 2**20
 """How far the process may pass the plan before memory is given back: this share of it and so many bytes."""
 REUSED = 0.5
 """Share of malloc's free memory that a new request is taken to find a place in; the rest is in pieces too small."""

@@ -16,7 +16,7 @@ from roam_lab.runtime.heap import function_of_c
 
 TOLD_BYTES = 2**20
 """What is smaller is not worth a word to the system."""
-TOLERANCE = 0.02
+TOLERANCE = 0.01
 """Share of the plan by which memory may pass it before parts of the arena are given up: giving them up costs time."""
 
 Range = tuple[int, int]

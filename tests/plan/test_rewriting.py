@@ -8,7 +8,7 @@ import pytest
 from roam_lab.errors import FormatError, InfeasibleError, ParameterError
 from roam_lab.ir import Graph, check_layout, fingerprint, lifetimes, load_graph
 from roam_lab.ir.graph import Device
-from roam_lab.plan import make_plan
+from roam_lab.plan import make_plan, rewriting
 from roam_lab.plan.rewriting import CLOSE, place
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
@@ -117,3 +117,26 @@ def test_offload_is_a_kind_like_the_others() -> None:
     fitting = make_plan(graph, budget=budget, alignment=1, rewrites=KINDS)
     assert fitting.arena_bytes + graph.resident_bytes <= budget
     assert fitting.extra_time <= plan.extra_time
+
+
+def test_a_budget_is_met_wherever_anything_known_meets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the layouts of all that just meets it are too large."""
+    lay_out = rewriting.lay_out
+
+    def loose(*given):
+        layout = lay_out(*given)
+        return replace(layout, arena_bytes=layout.arena_bytes + layout.arena_bytes // 20)
+
+    graph = blocks(6)
+    monkeypatch.setattr(rewriting, "lay_out", loose)
+    whole = graph.resident_bytes + make_plan(graph, alignment=1).arena_bytes
+    met = 0
+    for budget in range(graph.resident_bytes + 300, whole, 20):
+        try:
+            plan = make_plan(graph, budget=budget, alignment=1)
+        except InfeasibleError as error:
+            assert int(re.search(r"least known to do is (\d+)", str(error))[1]) > budget
+        else:
+            assert graph.resident_bytes + plan.arena_bytes <= budget
+            met += 1
+    assert met > 10

@@ -72,7 +72,7 @@ def test_the_real_one_gives_memory_back():
 def test_what_the_arena_gives_up_is_not_taken_for_free():
     heap = Watched(100 * MIB, 100 * MIB)
     heap.resident += 100 * MIB  # 40 MiB of the arena are given up, and ops hold as much
-    heap.before(10 * MIB, 40 * MIB, 40 * MIB)
+    heap.before(5 * MIB, 40 * MIB, 40 * MIB)
     assert heap.trimmed == 0
     heap.resident += 20 * MIB  # free in malloc, in pieces of which half are found
     heap.before(10 * MIB, 40 * MIB, 40 * MIB)
