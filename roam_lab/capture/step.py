@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import CaptureError
 
 LossFunction = Callable[[torch.nn.Module, Any], torch.Tensor]
@@ -32,6 +33,15 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
             "pass labels in the batch, or give loss=, a function of (model, batch)"
         )
     return output
+
+
+def loss_in(result: Any) -> float:
+    """The loss in what a step returns: it alone, its `["loss"]` or `.loss`, or the first number in it; nan for none."""
+    found = result["loss"] if isinstance(result, Mapping) and "loss" in result else getattr(result, "loss", result)
+    for leaf in pytree.tree_leaves(found):
+        if isinstance(leaf, float | int) or (isinstance(leaf, torch.Tensor) and leaf.numel() == 1):
+            return float(leaf)
+    return float("nan")
 
 
 def criterion_loss(criterion: Callable[[Any, Any], torch.Tensor]) -> LossFunction:

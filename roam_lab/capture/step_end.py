@@ -1,4 +1,4 @@
-"""What a traced step leaves when it is over: a loss, its batch as it was, and new tensors in the places of old ones."""
+"""What a traced step leaves when it is over: its result, its batch as it was, new tensors in the places of old ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import torch
 from roam_lab.capture.gradients import Gradients
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.provenance import own_nodes
+from roam_lab.capture.sources.python_values import Symbolic
 from roam_lab.capture.sources.rebinding import Rebinding
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.trace_inputs import TraceInputs
 from roam_lab.errors import CaptureError, FirstStepError
 
@@ -23,8 +25,8 @@ class StepEnd:
         self._tensors = inputs.tensors
         self._shapes = {name: tensor.shape for name, tensor in inputs.tensors.items()}
 
-    def check(self, loss: Any, batch: Any) -> None:
-        """Raises CaptureError where the step changes its batch, returns no loss, or leaves gradients for later."""
+    def check(self, result: Any, batch: Any) -> None:
+        """Raises CaptureError where the step changes its batch, returns nothing, or leaves gradients for later."""
         after, before = batch_leaves(batch), self._inputs.leaves
         if len(after) != len(before) or any(one is not other for one, other in zip(after, before, strict=True)):
             raise CaptureError(
@@ -36,9 +38,11 @@ class StepEnd:
                 "the step leaves a gradient on a tensor of its batch, which a planned step does not make; take it "
                 "inside the step (torch.autograd.grad), or give the batch without requires_grad"
             )
-        if not isinstance(loss, torch.Tensor) or loss.numel() != 1:
-            found = f"shape {tuple(loss.shape)}" if isinstance(loss, torch.Tensor) else type(loss).__name__
-            raise CaptureError(f"the step does not return a scalar loss tensor ({found}); return the loss")
+        if not any(isinstance(leaf, torch.Tensor | Symbolic) for leaf in pytree.tree_leaves(result)):
+            raise CaptureError(
+                f"the step returns no tensor and no number that it computes ({type(result).__name__}); return the "
+                "loss, or a tuple or dict with it"
+            )
         self._gradients.check()
 
     def write_back(self) -> None:

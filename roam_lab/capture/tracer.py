@@ -207,16 +207,17 @@ class Tracer:
                     reads_noted(reachable, self._known.filled),
                     symbols_as_numbers(reachable),
                 ):
-                    loss = self._training.run(self._batch)
+                    result = self._training.run(self._batch)
                 world.check()
                 if self._guide is not None:
                     self._guide.finish()
-                self._end.check(loss, self._batch)
+                self._end.check(result, self._batch)
                 self._end.write_back()
                 outputs.take_optimizers(numbers, self._present_number)
                 own = OwnChanges(self._optimizers, self._fakes, self._tensors.values(), python.was, schedulers)
                 outputs.take([change for change in python.changes() if change not in own], python.was)
-            return (loss.detach(), *outputs.values)
+                outputs.give_back(result)
+            return tuple(outputs.values)
 
         with (
             self._mode,

@@ -99,7 +99,7 @@ class Compiled:
         self._varied = False
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
-        self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs else 1
+        self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs[1:] else 1
         pool.join(self, own, captured.where, bool(lends), on_host)
 
     def would_be(self, captured: Captured) -> bool:
@@ -147,8 +147,8 @@ class Compiled:
                 found[one] = tensors[one] if one in tensors else self.reliance.number(one)
         return found
 
-    def run(self, batch: Any) -> torch.Tensor:
-        """One step on the resident tensors. Returns the loss, a tensor of its own.
+    def run(self, batch: Any) -> Any:
+        """One step on the resident tensors. Returns what the step does, in tensors of their own.
 
         Raises RoamError naming the op; FailedBefore where nothing was changed yet; OtherWay, with everything put back,
         where the step takes another way.
@@ -183,16 +183,15 @@ class Compiled:
             self._undo.forget()
         if self._unproven:
             self._check_places()
-        self._apply(results[1:], leaves)
-        loss: torch.Tensor = results[0]
-        return loss
+        return self._apply(results, leaves)
 
-    def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> None:
-        """Do to Python objects what the step does to them."""
-        taken = 0
+    def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> Any:
+        """Do to Python objects what the step does to them; what it returns is the last of that."""
+        taken, result = 0, None
         for output in self._outputs:
-            output.apply(list(values[taken : taken + output.leaves]), batch)
+            result = output.apply(list(values[taken : taken + output.leaves]), batch)
             taken += output.leaves
+        return result
 
     def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
         """Make every view anew: at first, and when the arena was given back or the user replaced a tensor.

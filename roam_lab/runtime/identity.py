@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 
 from roam_lab.capture import OptimizerOrSeveral, optimizers_of
 from roam_lab.capture.sources.digest import digest, raw_bytes
+from roam_lab.capture.torch_internals import pytree
 
 __all__ = [
     "Digests",
@@ -53,6 +54,20 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from _leaves(f"{name}[{index}]", item)
     elif isinstance(value, torch.Tensor | int | float | complex | str) or value is None:
         yield name, value
+
+
+def values_of(result: Any) -> Iterator[tuple[str, Any]]:
+    """What a step returned, leaf by leaf."""
+    leaves = pytree.tree_leaves(result)
+    for index, leaf in enumerate(leaves):
+        yield "loss" if len(leaves) == 1 else f"result {index}", leaf
+
+
+def results_named(results: Sequence[Any]) -> dict[str, Any]:
+    """Every leaf of what several steps returned, by a name of its own."""
+    return {
+        f"{name} of step {index + 1}": leaf for index, result in enumerate(results) for name, leaf in values_of(result)
+    }
 
 
 def digest_each(values: Mapping[str, Any]) -> Digests:

@@ -12,6 +12,7 @@ import torch
 
 from roam_lab.capture import OptimizerOrSeveral, optimizers_of
 from roam_lab.capture.inputs import groups_of
+from roam_lab.capture.step import loss_in
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.progress import Progress, silent
 from roam_lab.runtime.process_peak import PeakMeter
@@ -65,8 +66,8 @@ def measured_run(
     scheduler: bool = False,
     device: str | torch.device = "cpu",
     progress: Progress = silent,
-) -> tuple[RunFigures, list[torch.Tensor]]:
-    """Run `steps` steps; returns the figures and the losses as tensors (for their bits).
+) -> tuple[RunFigures, list[Any]]:
+    """Run `steps` steps; returns the figures and what the steps returned (for its bits).
 
     With `scheduler` every learning rate is multiplied by 0.9 after each step. `progress` hears of each step before it
     runs; what it raises ends the run.
@@ -74,13 +75,13 @@ def measured_run(
     device = torch.device(device)
     before = state_bytes(optimizer)
     seconds: list[float] = []
-    losses: list[torch.Tensor] = []
+    results: list[Any] = []
     with PeakMeter(device) as meter:
         for number in range(steps):
             progress(f"step {number + 1} of {steps}", number / steps)
-            elapsed, loss = timed_step(step, batch, device)
+            elapsed, result = timed_step(step, batch, device)
             seconds.append(elapsed)
-            losses.append(loss)
+            results.append(result)
             if scheduler:
                 decay_learning_rates(optimizer)
     base = meter.result.base_bytes + max(0, state_bytes(optimizer) - before)
@@ -89,22 +90,22 @@ def measured_run(
         peak_above_base_bytes=max(0, meter.result.peak_bytes - base),
         how=meter.result.how,
         step_seconds=tuple(seconds),
-        losses=tuple(float(loss) for loss in losses),
+        losses=tuple(map(loss_in, results)),
         reserved_bytes=meter.result.reserved_bytes,
     )
-    return figures, losses
+    return figures, results
 
 
-def timed_step(step: BoundStep, batch: Any, device: torch.device) -> tuple[float, torch.Tensor]:
-    """Seconds of one step, to the end of its work on the device, and a copy of its loss in CPU memory."""
+def timed_step(step: BoundStep, batch: Any, device: torch.device) -> tuple[float, Any]:
+    """Seconds of one step, to the end of its work on the device, and a copy of what it returned in CPU memory."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     began = time.perf_counter()
-    loss = step(batch)
+    result = step(batch)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elapsed = time.perf_counter() - began
-    return elapsed, loss.detach().to("cpu", copy=True)
+    return elapsed, pytree.tree_map_only(torch.Tensor, lambda one: one.detach().to("cpu", copy=True), result)
 
 
 def decay_learning_rates(optimizer: OptimizerOrSeveral, factor: float = DECAY) -> None:

@@ -26,10 +26,11 @@ from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.executors import Execution, ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
+from roam_lab.runtime.identity import values_of
 from roam_lab.runtime.known_before import Known, gradients_left
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
-from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck, values_of
+from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
@@ -40,7 +41,7 @@ _REPORT = "report it with the model; train eagerly"
 
 
 class PlannedStep:
-    """`loss = step(batch)`: one training step in the planned order and layout, bit-identical to eager.
+    """`result = step(batch)`: one training step in the planned order and layout, bit-identical to eager.
 
     The model's parameters and buffers and the optimizers' states are updated in place; gradients are not kept. A batch
     of other shapes, another training mode, settings that take another branch, and whatever else capture relied on and
@@ -122,7 +123,8 @@ class PlannedStep:
         self._pool.release()
 
     def __call__(self, batch: Any) -> Any:
-        """Run one step on `batch` and return its loss (a 0-d tensor, detached)."""
+        """Run one step on `batch` and return what the step does: the loss, or a tuple or dict with others; tensors are
+        detached, and no later step writes to them."""
         with unwatched(self._watch):
             return self._step(batch)
 

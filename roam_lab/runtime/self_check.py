@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,7 +10,6 @@ import torch
 
 from roam_lab.capture import TrainingStep
 from roam_lab.capture.sources.world import muted
-from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.op_log import OpLog
@@ -18,7 +17,7 @@ from roam_lab.measure.eager import record
 from roam_lab.runtime.compiled import OtherWay
 from roam_lab.runtime.everything import Everything
 from roam_lab.runtime.heap import no_more_than_live, trim
-from roam_lab.runtime.identity import Digests, digest, first_differences, told_difference
+from roam_lab.runtime.identity import Digests, digest, first_differences, told_difference, values_of
 
 Check = Literal["first", "never"] | int
 """Which planned steps are also run eagerly: the first of each compiled step, none, or every Nth and the first."""
@@ -182,13 +181,6 @@ class SelfCheck:
             if left.get(name) != eager and isinstance(value, torch.Tensor):
                 return Parted(expected.left, left, name, value.detach().to("cpu", copy=True))
         return Parted(expected.left, left)
-
-
-def values_of(result: Any) -> Iterator[tuple[str, Any]]:
-    """What a step returned, leaf by leaf."""
-    leaves = pytree.tree_leaves(result)
-    for index, leaf in enumerate(leaves):
-        yield "loss" if len(leaves) == 1 else f"result {index}", leaf
 
 
 def _digests_of(result: Any) -> Digests:

@@ -20,7 +20,7 @@ from roam_lab.interrupt import held
 from roam_lab.ir import read_json
 from roam_lab.progress import Progress, silent
 from roam_lab.runtime.everything import Everything, digests_now, tensors_now
-from roam_lab.runtime.identity import Digests, digest_each, first_differences, told_difference
+from roam_lab.runtime.identity import Digests, digest_each, first_differences, results_named, told_difference
 from roam_lab.runtime.measured_run import BoundStep, RunFigures, measured_run
 from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
@@ -136,7 +136,7 @@ def verify(
         figures, found = measured_run(
             bound, optimizer, batch, steps=steps, scheduler=scheduler, device=device, progress=progress
         )
-        losses = {f"loss of step {index + 1}": value for index, value in enumerate(found)}
+        losses = results_named(found)
         return figures, losses, digest_each(losses) | digests_now(training)
 
     with _left_alone(training) as start:
@@ -212,12 +212,14 @@ def _put_gradients_aside(step: TrainingStep) -> None:
         parameter.grad = None
 
 
-def _copy(tensor: torch.Tensor | None) -> torch.Tensor | None:
-    return None if tensor is None else tensor.detach().to("cpu", copy=True)
+def _copy(value: Any) -> Any:
+    return value.detach().to("cpu", copy=True) if isinstance(value, torch.Tensor) else value
 
 
-def _amount(eager: torch.Tensor | None, planned: torch.Tensor | None) -> str:
-    if eager is None or planned is None or (eager.shape, eager.dtype) != (planned.shape, planned.dtype):
+def _amount(eager: Any, planned: Any) -> str:
+    if not isinstance(eager, torch.Tensor) or not isinstance(planned, torch.Tensor):
+        return ""
+    if (eager.shape, eager.dtype) != (planned.shape, planned.dtype):
         return ""
     return told_difference(eager, planned)
 

@@ -25,7 +25,7 @@ from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import RoamError, RoamWarning
 from roam_lab.runtime.everything import digests_now, tensors_now
-from roam_lab.runtime.identity import digest_each
+from roam_lab.runtime.identity import digest_each, results_named
 from roam_lab.runtime.measured_run import BoundStep, measured_run, timed_step
 from roam_lab.runtime.paired import TimedStep, in_own_process, paired_times
 
@@ -106,7 +106,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
     step = bind_planned(made, request["plan"]) if request["mode"] == "planned" else bind_eager(made)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RoamWarning)  # `reasons` tell
-        figures, losses = measured_run(
+        figures, results = measured_run(
             step,
             made["optimizer"],
             made["batch"],
@@ -114,11 +114,12 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
             scheduler=request["scheduler"],
             device=request["device"],
         )
-    values = {f"loss of step {index + 1}": loss for index, loss in enumerate(losses)}
+    values = results_named(results)
     found = digest_each(values) | digests_now(training_step(made))
     if request.get("dump"):
         values |= tensors_now(training_step(made))
-        torch.save(values[request["dump"]].detach().cpu().clone(), request["dump_path"])
+        value = values[request["dump"]]
+        torch.save(value.detach().cpu().clone() if isinstance(value, torch.Tensor) else value, request["dump_path"])
     return {"figures": figures.to_data(), "digests": found, "reasons": dict(getattr(step, "reasons", {}))}
 
 

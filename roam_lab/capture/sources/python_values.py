@@ -25,14 +25,15 @@ from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
 
 Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
-How = Literal["assign", "append", "call"]
+How = Literal["assign", "append", "call", "return"]
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a planned step does to a Python object when it is over.
+    """What a planned step does to a Python object when it is over, or returns.
 
-    `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments.
+    `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments,
+    "return" it.
     `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together. `of_batch`: place
     among them -> the leaf of the batch that stands there.
     """
@@ -44,8 +45,8 @@ class Output:
     function: Callable[..., Any] | None = None
     of_batch: Mapping[int, int] = field(default_factory=dict)
 
-    def apply(self, leaves: list[Any], batch: Sequence[Any]) -> None:
-        """Do it, with the values that one step gave the leaves, and the leaves of its batch."""
+    def apply(self, leaves: list[Any], batch: Sequence[Any]) -> Any:
+        """Do it, with the values that one step gave the leaves, and the leaves of its batch. Returns the value."""
         for position, index in self.of_batch.items():
             leaves[position] = batch[index]
         value = pytree.tree_unflatten(leaves, self.spec)
@@ -53,10 +54,11 @@ class Output:
             self.place.write(value)
         elif self.how == "append":
             self.place.container.append(value)
-        else:
+        elif self.how == "call":
             assert self.function is not None
             arguments, keywords = value
             self.function(*arguments, **keywords)
+        return value
 
 
 class NumbersChangedError(Exception):
@@ -202,22 +204,29 @@ class PythonOutputs:
         """A call that is made again after every planned step."""
         self._put("call", ValuePlace(None, None, path), (args, kwargs), function)
 
+    def give_back(self, result: Any) -> None:
+        """What the step returns: tensors are copies, which no later step writes."""
+        self._put("return", ValuePlace(None, None, "what it returns"), result)
+
     def _put(self, how: How, place: ValuePlace, value: Any, function: Callable[..., Any] | None = None) -> None:
         leaves, spec = pytree.tree_flatten(value)
         self._refuse_texts(leaves, place.path)
         for leaf in leaves:
             if not isinstance(leaf, torch.Tensor | Symbolic | bool | int | float | complex | str | type(None)):
+                kind = type(leaf).__name__
+                does = f"returns a {kind}" if how == "return" else f"puts a {kind} into {place.path}"
                 raise CaptureError(
-                    f"the step puts a {type(leaf).__name__} into {place.path}, which a planned step cannot make again; "
-                    "keep tensors and numbers there, or do it after the step"
+                    f"the step {does}, which a planned step cannot make again; keep tensors and numbers there, or do it "
+                    "after the step"
                 )
         of_batch = {at: self._batch[id(leaf)] for at, leaf in enumerate(leaves) if id(leaf) in self._batch}
         leaves = [None if at in of_batch else leaf for at, leaf in enumerate(leaves)]
         for leaf in leaves:
             if isinstance(leaf, torch.Tensor) and (name := self._shares(leaf)) is not None:
+                does, keep = ("returns", "give back") if how == "return" else (f"keeps in {place.path}", "keep")
                 raise CaptureError(
-                    f"the step keeps in {place.path} a view of {name}, of which a planned step would keep a copy; keep "
-                    "a copy (.clone()), or the tensor itself"
+                    f"the step {does} a view of {name}, of which a planned step would {keep} a copy; {keep} a copy "
+                    "(.clone()), or the tensor itself"
                 )
         self.values += [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self.outputs.append(Output(how, place, spec, len(leaves), function, of_batch))
