@@ -216,8 +216,8 @@ class PythonOutputs:
                 kind = type(leaf).__name__
                 does = f"returns a {kind}" if how == "return" else f"puts a {kind} into {place.path}"
                 raise CaptureError(
-                    f"the step {does}, which a planned step cannot make again; keep tensors and numbers there, or do it "
-                    "after the step"
+                    f"the step {does}, which a planned step cannot make again; keep tensors and numbers there, or do "
+                    "it after the step"
                 )
         of_batch = {at: self._batch[id(leaf)] for at, leaf in enumerate(leaves) if id(leaf) in self._batch}
         leaves = [None if at in of_batch else leaf for at, leaf in enumerate(leaves)]

@@ -294,7 +294,7 @@ def test_all_is_as_before_after_a_capture():
     assert (state.count, state.losses) == (3, [1.0])
     assert scheduler[0].state_dict() == before
     assert "step" not in vars(scheduler[0])
-    assert sorted(output.how for output in captured.trace.outputs) == ["append", "assign", "call"]
+    assert sorted(output.how for output in captured.trace.outputs) == ["append", "assign", "call", "return"]
 
 
 @pytest.mark.parametrize("put", [lambda h: (h,), lambda h: [h], lambda h: {"h": h}], ids=["tuple", "list", "dict"])
