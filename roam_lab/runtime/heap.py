@@ -32,6 +32,7 @@ class Heap:
         self._arena = arena
         self._limit = planned + int(planned * SLACK) + SLACK_BYTES
         self._base = self._resident() if base is None else base
+        self._kept = 0
 
     @property
     def works(self) -> bool:
@@ -53,10 +54,13 @@ class Heap:
     def before(self, need: int, live: int, absent: int = 0) -> None:
         """Before an op that allocates `need` bytes while others of `live` bytes are alive, and `absent` bytes of the
         arena are given up."""
+        held = self._arena - absent + live
         used = self._resident() - self._base
-        free = max(0, used - (self._arena - absent) - live)
-        if used + need - min(need, free * REUSED) > self._limit:
+        free = max(0, used - held)
+        if used + need - min(need, free * REUSED) > self._limit and free >= self._kept:
             self._trim()
+            # what stays is no free memory of malloc's; to trim before every op would take longer than the ops
+            self._kept = max(0, self._resident() - self._base - held) + SLACK_BYTES
 
 
 def resident_bytes() -> int:

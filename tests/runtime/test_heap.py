@@ -94,3 +94,15 @@ def test_what_is_freed_goes_back_at_once_where_no_more_than_live_is_wanted():
     with no_more_than_live():
         assert freed() > 24 * MIB
     assert freed() < 16 * MIB
+
+
+def test_what_does_not_go_is_not_asked_for_before_every_op():
+    heap = Watched(100 * MIB, 100 * MIB)
+    heap.resident += 160 * MIB
+    heap.users = heap.resident  # 60 MiB that no malloc can give back, such as a library's scratch
+    for _ in range(50):
+        heap.before(10 * MIB, 0)
+    assert heap.trimmed == 1
+    heap.resident += 10 * MIB  # and some that it can
+    heap.before(10 * MIB, 0)
+    assert heap.trimmed == 2
