@@ -25,7 +25,7 @@ class Trace:
     `symbols` names each setting's symbol. `conditions`: those on numbers that the step reads out of tensors. `updated`:
     names of the parameters that received a gradient. `held`: the constants that are attributes of modules, as (module,
     name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers that are inputs;
-    `filled`: entries of lists that it fills; `outputs`: what the step does to Python objects and what it returns, last,
+    `filled`: entries of lists that it fills; `outputs`: what the step returns and does to Python objects,
     whose tensors and numbers the module returns; `changed`: the paths of all that. `batch_constants`: the leaves of the
     batch that are constants of the trace: strings, and numbers that shapes depend on. `cleared`: the names of the
     parameters whose gradient left from before is cleared before one is added. `skipped`, `loose`: where trace and log

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.ir.graph import Device
-from roam_lab.ir.host_copies import copy_us
+from roam_lab.ir.host_copies import copy_us, waited_us
+from roam_lab.ir.memory import captured_order
 from roam_lab.ir.rewritten import Rewritten
 from roam_lab.rewrite.host_link import HostLink
 from roam_lab.rewrite.host_moves import HostMove, with_moves
 
+WAITS = 1e-3
+"""Of the ops' time: what they may wait for copies all the same; it is told as extra time."""
 LEAST_SHARE = 1e-3
 """Of the peak: what is smaller is not moved."""
 
@@ -30,7 +33,13 @@ def offload(rewritten: Rewritten, device: Device, target: int = 0) -> Rewritten:
     while plan.peak > target and plan.lower():
         pass
     moves = plan.needed(target)
-    return with_moves(rewritten, moves) if moves else rewritten
+    most = WAITS * sum(op.time_us or 0.0 for op in rewritten.graph.ops)
+    while moves:
+        made = with_moves(rewritten, moves)
+        if waited_us(made, captured_order(made.graph), device) <= most:
+            return made
+        moves.pop()  # copies run in the sequence of their ops, which can differ from that of the link's stretches
+    return rewritten
 
 
 class _Plan:

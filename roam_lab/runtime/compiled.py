@@ -186,12 +186,12 @@ class Compiled:
         return self._apply(results, leaves)
 
     def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> Any:
-        """Do to Python objects what the step does to them; what it returns is the last of that."""
-        taken, result = 0, None
+        """Do to Python objects what the step does to them; what it returns is the first of that."""
+        taken, made = 0, list[Any]()
         for output in self._outputs:
-            result = output.apply(list(values[taken : taken + output.leaves]), batch)
+            made.append(output.apply(list(values[taken : taken + output.leaves]), batch))
             taken += output.leaves
-        return result
+        return made[0]
 
     def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
         """Make every view anew: at first, and when the arena was given back or the user replaced a tensor.

@@ -206,7 +206,11 @@ class PythonOutputs:
 
     def give_back(self, result: Any) -> None:
         """What the step returns: tensors are copies, which no later step writes."""
+        values, outputs = self.values, self.outputs
+        self.values, self.outputs = [], []
         self._put("return", ValuePlace(None, None, "what it returns"), result)
+        self.values += values
+        self.outputs += outputs
 
     def _put(self, how: How, place: ValuePlace, value: Any, function: Callable[..., Any] | None = None) -> None:
         leaves, spec = pytree.tree_flatten(value)
@@ -222,11 +226,10 @@ class PythonOutputs:
         of_batch = {at: self._batch[id(leaf)] for at, leaf in enumerate(leaves) if id(leaf) in self._batch}
         leaves = [None if at in of_batch else leaf for at, leaf in enumerate(leaves)]
         for leaf in leaves:
-            if isinstance(leaf, torch.Tensor) and (name := self._shares(leaf)) is not None:
-                does, keep = ("returns", "give back") if how == "return" else (f"keeps in {place.path}", "keep")
+            if how != "return" and isinstance(leaf, torch.Tensor) and (name := self._shares(leaf)) is not None:
                 raise CaptureError(
-                    f"the step {does} a view of {name}, of which a planned step would {keep} a copy; {keep} a copy "
-                    "(.clone()), or the tensor itself"
+                    f"the step keeps in {place.path} a view of {name}, of which a planned step would keep a copy; keep "
+                    "a copy (.clone()), or the tensor itself"
                 )
         self.values += [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self.outputs.append(Output(how, place, spec, len(leaves), function, of_batch))
