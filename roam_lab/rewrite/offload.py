@@ -16,7 +16,7 @@ from roam_lab.ir.rewritten import Rewritten
 from roam_lab.rewrite.host_link import HostLink
 from roam_lab.rewrite.host_moves import HostMove, with_moves
 
-WAITS = 1e-3
+WAITS = 0.01
 """Of the ops' time: what they may wait for copies all the same; it is told as extra time."""
 LEAST_SHARE = 1e-3
 """Of the peak: what is smaller is not moved."""

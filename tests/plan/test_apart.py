@@ -59,7 +59,7 @@ def test_a_plan_of_another_step_has_the_kinds_and_the_time_of_the_first(started)
     goals = goals_of(first)
     assert goals == {"seed": 0, "rewrites": ["recompute"], "extra_time": first.extra_time}
     plan = plan_apart(graph, environment=ENVIRONMENT, **goals)
-    assert len(started) == 1
+    assert sum("apart_child" in str(command) for command in started) == 1
     assert (plan.rewritten, plan.extra_time) == (first.rewritten, first.extra_time)
     assert goals_of(make_plan(graph, seed=2, rewrites=())) == {"seed": 2, "rewrites": []}
 
