@@ -26,7 +26,7 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
         output = model(*batch)
     else:
         output = model(batch)
-    output = output["loss"] if isinstance(output, Mapping) and "loss" in output else getattr(output, "loss", output)
+    output = _loss_of(output)
     if not isinstance(output, torch.Tensor):
         raise CaptureError(
             f"the output of {type(model).__name__} has no .loss ({type(output).__name__}); "
@@ -37,11 +37,14 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
 
 def loss_in(result: Any) -> float:
     """The loss in what a step returns: it alone, its `["loss"]` or `.loss`, or the first number in it; nan for none."""
-    found = result["loss"] if isinstance(result, Mapping) and "loss" in result else getattr(result, "loss", result)
-    for leaf in pytree.tree_leaves(found):
+    for leaf in pytree.tree_leaves(_loss_of(result)):
         if isinstance(leaf, float | int) or (isinstance(leaf, torch.Tensor) and leaf.numel() == 1):
             return float(leaf)
     return float("nan")
+
+
+def _loss_of(output: Any) -> Any:
+    return output["loss"] if isinstance(output, Mapping) and "loss" in output else getattr(output, "loss", output)
 
 
 def criterion_loss(criterion: Callable[[Any, Any], torch.Tensor]) -> LossFunction:

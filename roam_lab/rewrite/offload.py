@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from roam_lab.ir.graph import Device
 from roam_lab.ir.host_copies import copy_us, waited_us
-from roam_lab.ir.memory import captured_order
+from roam_lab.ir.memory import captured_order, live_curve
 from roam_lab.ir.rewritten import Rewritten
 from roam_lab.rewrite.host_link import HostLink
 from roam_lab.rewrite.host_moves import HostMove, with_moves
@@ -52,23 +52,15 @@ class _Plan:
         self._begins = np.concatenate([[0.0], np.cumsum(lasting)])  # op -> when it begins
         last_write = dict[int, int]()
         last_use = dict[int, int]()
-        born = dict[int, int]()
         gaps: list[tuple[int, int, int, int]] = []  # storage, its last write, last use before, first use after
         for index, op in enumerate(graph.ops):
             for storage in graph.uses[index]:
                 stays = graph.storages[storage].output
                 if not stays and storage in last_use and index - last_use[storage] > 1:
                     gaps.append((storage, last_write[storage], last_use[storage], index))
-                born.setdefault(storage, index)
                 last_use[storage] = index
             last_write.update(dict.fromkeys((*op.creates, *op.writes), index))
-        self._curve = np.zeros(len(graph.ops) + 1, dtype=np.int64)
-        for storage, begin in born.items():
-            info = graph.storages[storage]
-            self._curve[begin] += info.bytes
-            if not info.output:
-                self._curve[last_use[storage] + 1] -= info.bytes
-        self._curve = np.cumsum(self._curve)[: len(graph.ops)]
+        self._curve = np.array(live_curve(graph, captured_order(graph)), dtype=np.int64)
         table = np.array(gaps, dtype=np.int64).reshape(-1, 4)
         size = np.array([storage.bytes for storage in graph.storages], dtype=np.int64)
         table = table[size[table[:, 0]] >= max(1, LEAST_SHARE * self.peak)]
