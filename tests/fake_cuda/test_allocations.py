@@ -17,12 +17,13 @@ def rounded(size):
 
 @pytest.fixture
 def made(monkeypatch):
-    """(graph, compiled step) of all that is compiled."""
+    """(graph as it is run, compiled step) of all that is compiled."""
     found, compiled = [], step_compiler.Compiled
 
     def noted(captured, *rest):
-        found.append((captured.graph, compiled(captured, *rest)))
-        return found[-1][1]
+        step = compiled(captured, *rest)
+        found.append((captured.graph if step.rewritten is None else step.rewritten.graph, step))
+        return step
 
     monkeypatch.setattr(step_compiler, "Compiled", noted)
     return found

@@ -220,8 +220,9 @@ def test_arena_and_results_are_one_region(wide, monkeypatch):
     assert len(taken) >= 4
     assert sum(taken) >= len(taken) - 1  # one op takes memory for itself first
     assert step.planned_steps == 4
-    assert plan.arena_bytes <= 1.04 * plan.peak_bytes  # gradients of q, k and v are of one size: one is lent a range
-    segment = 20 * MIB  # of the pool, shared by smaller results; it counts as allocated while ranges are cut out
+    gradient = ids.numel() * 512 * 4  # those of q, k and v are of one size: one is lent a range, two lie beside it
+    assert plan.arena_bytes <= 1.01 * (plan.peak_bytes + 2 * gradient)
+    segment = 22 * MIB  # of the pools of smaller results (20 and 2 MiB); it counts as allocated while ranges are cut out
     assert torch.cuda.max_memory_allocated() - base <= 1.02 * plan.arena_bytes + segment
 
 
@@ -233,9 +234,9 @@ def test_a_step_that_fails_while_something_is_lent_leaves_the_next_one_right(wid
 
     def fails(self, *results):
         found = settle(self, *results)
-        if results and len(failed) < 3:
+        if results and len(failed) < 2:
             failed.append(len(results))
-            if len(failed) == 3:
+            if len(failed) == 2:  # the attention: before any parameter is updated
                 raise RuntimeError("in the middle")
         return found
 
