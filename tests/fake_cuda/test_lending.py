@@ -222,7 +222,7 @@ def test_arena_and_results_are_one_region(wide, monkeypatch):
     assert step.planned_steps == 4
     gradient = ids.numel() * 512 * 4  # those of q, k and v are of one size: one is lent a range, two lie beside it
     assert plan.arena_bytes <= 1.01 * (plan.peak_bytes + 2 * gradient)
-    segment = 22 * MIB  # of the pools of smaller results (20 and 2 MiB); it counts as allocated while ranges are cut out
+    segment = 22 * MIB  # of the pools of smaller results (20 and 2); counts as allocated while ranges are cut out
     assert torch.cuda.max_memory_allocated() - base <= 1.02 * plan.arena_bytes + segment
 
 
