@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 import torch
 
 from roam_lab.capture import as_step, step_device
 from roam_lab.capture.inputs import model_digest
 from roam_lab.capture.step import LossFunction, StepFunction
-from roam_lab.capture.training_step import OptimizerOrSeveral
+from roam_lab.capture.training_step import OptimizerOrSeveral, keep_grads_of
 from roam_lab.errors import InputError, MismatchError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.planner import ALIGNMENTS
@@ -27,6 +28,7 @@ def hook(
     on_mismatch: OnMismatch = "eager",
     check: Check = "first",
     executor: ExecutorName = "python",
+    keep_grads: bool | Iterable[str] = False,
 ) -> PlannedStep:
     """A step function that trains `model` as `plan` (or the plan file at that path) says: `loss = step(batch)`.
 
@@ -36,6 +38,8 @@ def hook(
     compared bit by bit: the first of each shape and mode ("first"), none ("never"), or these and every Nth (N). A step
     that differs is run eagerly from then on. `executor`: op by op from Python ("python"), or as one CUDA graph
     ("cuda_graph", which no GPU has run yet); where a step cannot be one, it runs from Python and `notes` says why.
+    `keep_grads`: names of parameters whose `.grad` is read after the step, where eager leaves one; True: of all. Others
+    stay set only where a later call adds to them (accumulation over several calls). Give `roam.profile` the same.
 
     Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file.
     """
@@ -55,4 +59,5 @@ def hook(
             f"the plan was made for another model than this {type(model).__name__} (its parameters or buffers differ); "
             "profile and plan this model"
         )
-    return PlannedStep(plan, model, optimizer, as_step(loss, step), on_mismatch, check, executor)
+    kept = keep_grads_of(keep_grads, model)
+    return PlannedStep(plan, model, optimizer, as_step(loss, step), on_mismatch, check, executor, kept)

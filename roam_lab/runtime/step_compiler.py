@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
+from roam_lab.capture.inputs import signatures_alike
 from roam_lab.capture.sources.places import Changing, ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
@@ -82,7 +83,7 @@ class StepCompiler:
                 # where the plan was made, it may not have been known that an op's writer is untrue
                 untrue = any(map(is_untrue, captured.trace.module.graph.nodes))
                 may_be = bool(captured.conditions) or untrue or bool(self._numbers)
-                another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
+                another_way = self._knows(key) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
                 plan = plan_apart(captured.graph, environment=captured.environment, **goals_of(plan))
@@ -95,6 +96,10 @@ class StepCompiler:
             captured = plan = None  # type: ignore[assignment]
             collect()
         return way
+
+    def _knows(self, key: Key) -> bool:
+        """Whether this step was captured for the same batch, up to truth values in it, which lead other ways."""
+        return any(signatures_alike(key[0], one[0]) and one[2 : len(key)] == key[2:] for one in self._compiled)
 
     def is_still(self, compiled: Compiled, batch: Any) -> bool:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it. `collect` frees
@@ -114,7 +119,10 @@ class StepCompiler:
 
 
 def _captured(training: TrainingStep, batch: Any, log: OpLog | None, changing: Changing) -> Captured:
-    made = capture_step(training.model, training.optimizer, batch, training.function, log=log, changing=changing)
+    made = capture_step(
+        training.model, training.optimizer, batch, training.function, log=log, changing=changing,
+        adds=training.adds, keep_grads=training.keep_grads,
+    )  # fmt: skip
     if made.trace.presumed:  # right for a plan; but what is run must not be taken for made
         raise SettledError(list(made.trace.presumed))
     return made
