@@ -11,9 +11,9 @@ import torch
 from roam_lab.capture import can_prime
 from roam_lab.capture.gradients import how_it_lies
 from roam_lab.capture.inputs import batch_signature, signatures_alike
-from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.state_made import StateMade
 
@@ -22,14 +22,14 @@ from roam_lab.runtime.state_made import StateMade
 class Known:
     """Of one hook. `replan`: whether batches that the plan was not made for are planned, too."""
 
-    plan: Plan
+    plans: Plans
     optimizers: tuple[torch.optim.Optimizer, ...]
     state_made: StateMade
     replan: bool
 
     def not_planned(self, batch: Any) -> Reason | None:
         """Why a batch or mode seen for the first time cannot be planned."""
-        planned_for = self.plan.environment.get("batch")
+        planned_for = self.plans.environment.get("batch")
         if not self.replan and planned_for is not None and not signatures_alike(planned_for, batch_signature(batch)):
             return Reason(
                 f"the batch is not {planned_for}, which the plan was made for",

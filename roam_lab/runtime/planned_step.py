@@ -29,6 +29,7 @@ from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.identity import values_of
 from roam_lab.runtime.known_before import Known, other_gradients
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
@@ -55,11 +56,11 @@ class PlannedStep:
     """
 
     def __init__(
-        self, plan: Plan, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
+        self, plans: Plans, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
         keep_grads: bool | tuple[str, ...] = False,
     ) -> None:  # fmt: skip
-        self.plan = plan
+        self._plans = plans
         self._model, self._optimizer = model, optimizer
         self.optimizers = TrainingStep(model, optimizer, step).optimizers
         self.eager_step, self._keep_grads = step, keep_grads
@@ -67,7 +68,7 @@ class PlannedStep:
         self.planned_steps = 0
         self.eager_steps = 0
         self.reasons: dict[str, int] = Reasons()
-        self.notes: list[str] = []
+        self.notes: list[str] = plans.notes
         self._execution = Execution(executor, self.notes)
         self._tree = ModelTree(model)
         self._pool = ArenaPool()
@@ -76,11 +77,11 @@ class PlannedStep:
         self._eager: dict[Key, Reason] = {}
         self._check = SelfCheck(check, self.notes)
         self._state_made = StateMade(self.optimizers)
-        self._known = Known(plan, self.optimizers, self._state_made, on_mismatch == "replan")
+        self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = StepCompiler(
-            self.plan, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
+            plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
             self._compiled, self._check, self._ways, self._execution,
         )  # fmt: skip
         self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
@@ -88,6 +89,11 @@ class PlannedStep:
 
     def __repr__(self) -> str:
         return f"PlannedStep({type(self.model).__name__}, {self.plan!r})"
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that was given, or that the first step was planned by; None before that."""
+        return self._plans.first
 
     @property
     def model(self) -> torch.nn.Module:
@@ -101,7 +107,7 @@ class PlannedStep:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled as what it was made of; what it has captured, and its counts, stay behind."""
-        made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
+        made_of = (self._plans, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
         return PlannedStep, (*made_of, self._execution.asked, self._keep_grads)
 
     def prepare(self, batch: Any) -> None:
@@ -237,6 +243,8 @@ class PlannedStep:
 
     def _verified(self, compiled: Compiled | None) -> bool:
         """Whether the plan says that it was verified in this very environment; that is noted."""
+        if self.plan is None:
+            return False
         told = self.plan.environment.get(VERIFIED)
         graph = self.plan.graph_sha256 if compiled is None else compiled.graph_sha256
         if told is None or told != verified_digest(graph, step_device(self.model)):
