@@ -331,6 +331,8 @@ class RoamMixin:
             return "the model is compiled (torch_compile)"
         if accelerator.scaler is not None or getattr(trainer, "use_apex", False):
             return "the loss is scaled (fp16)"
+        if args.torch_empty_cache_steps is not None:
+            return "caches are emptied in the middle of steps (torch_empty_cache_steps), which planned steps do not need"
         if getattr(args.optim, "value", args.optim) in ("lomo", "adalomo"):
             return f"the optimizer {args.optim} steps while gradients are computed"
         if "accelerator" in loop.read and accelerator.gradient_state.end_of_dataloader:
