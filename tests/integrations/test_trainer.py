@@ -1,6 +1,5 @@
 """Trainer with planned steps trains as Trainer does, bit for bit: losses, norms, rates, metrics, parameters, states."""
 
-import copy
 import subprocess
 import sys
 
@@ -8,9 +7,10 @@ import numpy
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import Trainer, TrainerCallback
+from transformers import BatchEncoding, Trainer, TrainerCallback
 
-from tests.integrations.trainers import ROWS, both, counts, gpt2
+from roam_lab.integrations.trainer import _unprepared
+from tests.integrations.trainers import both, counts, gpt2
 
 
 def accuracy(prediction):
@@ -155,6 +155,57 @@ def test_a_training_step_of_the_users_own(tmp_path):
     assert counts(planned)[0] >= 8
 
 
+def of_its_own(rows):
+    """A collator whose batches are of transformers' own class."""
+    return BatchEncoding({key: torch.stack([row[key] for row in rows]) for key in rows[0]})
+
+
+class ByAttribute(Trainer):
+    """Reads its batch as only that class allows."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        return model(inputs.input_ids, labels=inputs.labels).loss
+
+
+class Pairs(Trainer):
+    """Its batches are tuples."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        ids, labels = inputs
+        return model(input_ids=ids, labels=labels).loss
+
+    def floating_point_ops(self, inputs):
+        return 0
+
+
+def pairs(rows):
+    ids = torch.stack([row["input_ids"] for row in rows])
+    return ids, ids.clone()
+
+
+@pytest.mark.parametrize(("kind", "collator"), [(ByAttribute, of_its_own), (Pairs, pairs)])
+def test_batches_of_other_classes(tmp_path, kind, collator):
+    _, planned = both(tmp_path, kind, options={"data_collator": collator}, max_steps=4, eval_strategy="no")
+    assert counts(planned) == (3, 0)
+
+
+def own_optimizer(model):
+    """With a schedule of its own, and a hook on its steps."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer.steps = []
+    optimizer.register_step_post_hook(lambda one, *_: one.steps.append(one.param_groups[0]["lr"]))
+    return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
+
+
+def test_an_optimizer_and_a_schedule_of_the_users_own(tmp_path):
+    def prepare(trainer):
+        trainer.optimizer, trainer.lr_scheduler = own_optimizer(trainer.model)
+
+    eager, planned = both(tmp_path, prepare=prepare, max_steps=5, eval_strategy="no")
+    assert [_unprepared(one.optimizer).steps for one in (eager, planned)] == [[0.1, 0.1, 0.05, 0.05, 0.025]] * 2
+    assert counts(planned)[0] >= 3
+
+
 def test_the_comparison_can_fail(tmp_path):
     class Other(Halved):
         strength = 0.5000001
@@ -163,7 +214,7 @@ def test_the_comparison_can_fail(tmp_path):
         both(tmp_path, Halved, planned=Other, eval_strategy="no", max_steps=2)
 
 
-def test_a_budget(tmp_path):
+def test_extra_time(tmp_path):
     _, planned = both(tmp_path, planned_options={"extra_time": 0.3, "check": 2}, max_steps=6)
     assert counts(planned) == (4, 1)
     assert planned.roam_step.plan.extra_time <= 0.3

@@ -1,4 +1,4 @@
-"""What a loss reads of its Trainer, and what it keeps there, logs and counts: as in Trainer, or eagerly with a reason."""
+"""What a loss reads of its Trainer, and what it keeps there, logs and counts: as in Trainer, or eagerly."""
 
 import pytest
 import torch
@@ -133,6 +133,18 @@ def test_what_belongs_to_the_loop_is_named(tmp_path):
     assert planned.roam_step is None
     assert planned.roam_reasons == {"the step reads lr_scheduler of the Trainer, which belongs to its loop": 8}
     assert len(planned.told) == 1
+
+
+class Weighted(Trainer):
+    """Reads the learning rate from the optimizer."""
+
+    def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
+        return model(**inputs).loss * (1 + self.optimizer.param_groups[0]["lr"])
+
+
+def test_the_optimizers_rate(tmp_path):
+    _, planned = both(tmp_path, Weighted, **STEPS)
+    assert counts(planned) == (7, 1)
 
 
 class Late(Trainer):
