@@ -191,7 +191,6 @@ class RoamMixin:
 
     def _already_stepped(self, model: torch.nn.Module) -> None:
         """In place of the optimizer's step. Raises RoamError where gradients have come up since the planned one."""
-        self.optimizer._opt_called = True  # what schedulers look for
         loop_of(self).ahead = False
         if any(parameter.grad is not None for parameter in model.parameters()):
             raise RoamError(

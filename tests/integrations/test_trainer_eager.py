@@ -73,8 +73,9 @@ def test_a_training_step_before_the_mixin(tmp_path):
     eager_for(tmp_path, "training_step comes before RoamMixin's", kind=second_pass(Trainer), planned=above)
 
 
-def test_the_same_training_step_behind_the_mixin(tmp_path):
-    _, planned = both(tmp_path, second_pass(Trainer), **STEPS)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])  # with it, labels are taken out of what each pass has prepared
+def test_the_same_training_step_behind_the_mixin(tmp_path, smoothing):
+    _, planned = both(tmp_path, second_pass(Trainer), label_smoothing_factor=smoothing, **STEPS)
     assert counts(planned) == (3, 0)
 
 

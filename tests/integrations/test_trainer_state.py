@@ -115,10 +115,34 @@ class Gathering(Trainer):
         return outputs.loss
 
 
+    def _get_train_sampler(self, *args):
+        return torch.utils.data.SequentialSampler(range(20))  # accelerate counts 22 rows, and cuts the last batch
+
+
 def test_gather_for_metrics(tmp_path):
     eager, planned = both(tmp_path, Gathering, **STEPS)
     assert eager.seen == planned.seen
-    assert counts(planned)[0] >= 5
+    assert counts(planned) == (7, 0)
+    assert planned.roam_reasons == {
+        "it is the last batch of an epoch, of which accelerator.gather_for_metrics may take a part": 1
+    }
+
+
+class Preparing(Trainer):
+    """Changes its batches in a way that depends on how many it has prepared."""
+
+    prepared = 0
+
+    def _prepare_inputs(self, inputs):
+        self.prepared += 1
+        inputs = super()._prepare_inputs(inputs)
+        return {**inputs, "input_ids": (inputs["input_ids"] + self.prepared) % 128}
+
+
+def test_batches_are_prepared_once(tmp_path):
+    eager, planned = both(tmp_path, Preparing, **STEPS)
+    assert eager.prepared == planned.prepared == 9
+    assert counts(planned) == (7, 1)
 
 
 class Rates(Trainer):
@@ -187,10 +211,13 @@ def test_two_trainings_of_one_trainer(tmp_path):
         found.append([p.detach().clone() for p in trainer.model.parameters()])
     assert all(map(torch.equal, *found))
     assert counts(trainer)[0] >= 7
+    assert not trainer.roam_step._pool.held
     assert "step" not in vars(trainer.optimizer) or "roam" not in trainer.optimizer.step.__code__.co_filename
 
 
 class Breaks(Trainer):
+    """Raises an error of its own in the fifth step."""
+
     def compute_loss(self, *args, **kwargs):
         if self.state.global_step == 4:
             raise KeyError("the user's own")
@@ -198,6 +225,9 @@ class Breaks(Trainer):
 
 
 def test_an_error_of_the_users_is_raised_and_nothing_stays_patched(tmp_path):
-    trainer = planned_of(Breaks)
+    made = []
     with pytest.raises(KeyError, match="the user's own"):
-        trained(trainer, tmp_path, **STEPS)
+        trained(planned_of(Breaks), tmp_path, prepare=made.append, **STEPS)
+    (trainer,) = made
+    assert "clip_grad_norm_" not in vars(trainer.accelerator)
+    assert trainer.state.global_step == 4
