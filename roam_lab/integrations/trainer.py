@@ -146,8 +146,8 @@ class RoamMixin:
                 self.optimizer.train()
         optimizer, kind = _unprepared(self.optimizer), type(inputs)
         batch = (dict(inputs) if isinstance(inputs, Mapping) else inputs, *given)
-        made_for = (model, optimizer, kind)
-        if loop.step is None or any(one is not other for one, other in zip(made_for, loop.made_for, strict=True)):
+        made_for = (model, optimizer, kind, getattr(self, "_train_batch_size", None))
+        if loop.step is None or made_for != loop.made_for:
             loop.step, loop.made_for = None, made_for
             loop.step = _hooked(model, optimizer, batch, self._whole_step(kind), loop.goals, loop.options)
         loop.answer(self.accelerator, "clip_grad_norm_", lambda: loop.norm)

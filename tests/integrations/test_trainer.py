@@ -37,17 +37,22 @@ def test_dropout_warm_up_clipping_evaluation_and_a_smaller_last_batch(tmp_path):
 ARGUMENTS = [
     {"bf16": True},
     {"gradient_checkpointing": True},
-    {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
+    pytest.param(
+        {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}},
+        marks=pytest.mark.slow,
+    ),
     {"label_smoothing_factor": 0.1},
     {"max_grad_norm": 0.0},
     {"neftune_noise_alpha": 5.0},
     {"lr_scheduler_type": "reduce_lr_on_plateau", "lr_scheduler_kwargs": {"patience": 0}},
     {"lr_scheduler_type": "cosine", "optim": "adamw_torch_fused", "weight_decay": 0.1},
     {"optim": "sgd", "lr_scheduler_type": "constant"},
-    {"include_num_input_tokens_seen": "all"},
+    pytest.param({"include_num_input_tokens_seen": "all"}, marks=pytest.mark.slow),
     {"logging_strategy": "epoch", "eval_strategy": "epoch"},
-    {"dataloader_drop_last": True, "logging_steps": 1, "logging_nan_inf_filter": False},
-    {"max_steps": 7},
+    pytest.param(
+        {"dataloader_drop_last": True, "logging_steps": 1, "logging_nan_inf_filter": False}, marks=pytest.mark.slow
+    ),
+    pytest.param({"max_steps": 7}, marks=pytest.mark.slow),
 ]
 
 

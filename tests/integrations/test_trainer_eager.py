@@ -4,9 +4,12 @@ import types
 
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from transformers import Trainer, TrainerCallback
 
 from roam_lab.errors import InfeasibleError, MismatchError, RoamError
+from roam_lab.integrations.trainer import RoamMixin
+from roam_lab.integrations.trainer_limits import why_eager
 from tests.integrations.trainers import ROWS, both, counts, planned_of, trained
 
 STEPS = {"max_steps": 4, "eval_strategy": "no"}
@@ -105,6 +108,25 @@ def test_compilation(tmp_path):
 
 def test_caches_emptied_in_the_middle(tmp_path):
     eager_for(tmp_path, "torch_empty_cache_steps", torch_empty_cache_steps=2)
+
+
+def test_other_limits_are_named(tmp_path, monkeypatch):
+    trainer = trained(planned_of(Trainer), tmp_path, max_steps=1, eval_strategy="no")
+
+    def told():
+        return why_eager(trainer, RoamMixin, trainer.model)
+
+    assert told() is None
+    for value, words in (("DEEPSPEED", "distributed (DEEPSPEED"), ("FSDP", "distributed (FSDP"), ("MULTI_CPU", "dist")):
+        with monkeypatch.context() as patch:
+            patch.setattr(type(trainer.accelerator), "distributed_type", DistributedType(value))
+            assert words in told()
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.accelerator, "scaler", torch.amp.GradScaler("cpu"))
+        assert "fp16" in told()
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer.args, "optim", "lomo")
+        assert "lomo" in told()
 
 
 def test_a_loss_that_cannot_be_captured(tmp_path):
