@@ -23,7 +23,7 @@ class Loop:
 
     `attributes`: those of the trainer that lie here; `read`: those of them that a step has read. `shown`: a first step
     has run, and has shown them. `ahead`: the optimizer has already stepped for the batch that the loop is at, whose
-    gradients had this `norm`. `made_for`: the model, the optimizer, the class and the size of batches that `step` is for.
+    gradients had this `norm`. `made_for`: the model, the optimizer, class and size of batches that `step` is for.
     """
 
     def __init__(self) -> None:
