@@ -10,6 +10,8 @@ import pytest
 LONGEST = (
     "tests/coverage/test_coverage.py",
     "tests/runtime/test_changed_by_the_user.py",
+    "tests/integrations/test_trainer.py",
+    "tests/integrations/test_trainer_state.py",
     "tests/runtime/test_identity.py",
     "tests/test_notebooks.py",
     "tests/runtime/test_after_change.py",

@@ -12,8 +12,10 @@ from roam_lab.capture.inputs import groups_of
 from roam_lab.capture.sources.optimizers import holds_numbers
 from roam_lab.capture.sources.python_state import Change
 
-# what torch counts, or notes for itself, in modules and optimizers
-_OF_TORCH = frozenset({"_opt_called", "zero_grad", "_flat_weight_refs", "_need_device_dtype_check_for_fused"})
+# what torch counts, or notes for itself, in modules and optimizers, and in an autocast that wraps a function
+_OF_TORCH = frozenset(
+    {"_opt_called", "zero_grad", "_flat_weight_refs", "_need_device_dtype_check_for_fused", "prev_cache_enabled"}
+)
 
 
 class OwnChanges:

@@ -9,8 +9,8 @@ from typing import Any
 from roam_lab.capture.user_lines import is_standard_file
 
 _LIBRARIES = {
-    "torch", "torchvision", "torchaudio", "transformers", "diffusers", "numpy", "roam_lab", "builtins",
-    "IPython", "ipykernel", "traitlets", "pytest", "_pytest", "pluggy",
+    "torch", "torchvision", "torchaudio", "transformers", "diffusers", "accelerate", "peft", "tqdm", "numpy",
+    "roam_lab", "builtins", "IPython", "ipykernel", "traitlets", "pytest", "_pytest", "pluggy",
 }  # fmt: skip
 _NOTEBOOK_NAMES = {
     "In",

@@ -1,0 +1,1 @@
+"""roam-lab inside other libraries' training loops, one file a library: import the one that you use."""

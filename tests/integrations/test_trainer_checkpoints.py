@@ -1,0 +1,38 @@
+"""Checkpoints of planned trainings hold what Trainer's hold, and trainings go on from them in mid-epoch."""
+
+import shutil
+
+import pytest
+from transformers import EarlyStoppingCallback, Trainer
+
+from tests.integrations.test_trainer import lora
+from tests.integrations.trainers import both, counts, files, gpt2, left, planned_of, trained
+
+SAVING = {"save_strategy": "steps", "save_steps": 4, "eval_strategy": "no"}
+
+
+@pytest.mark.parametrize("model", [gpt2, lora])
+def test_checkpoints_and_going_on_from_one(tmp_path, model):
+    eager, _ = both(tmp_path, model=model, **SAVING)
+    assert [one.name for one in (tmp_path / "planned").iterdir()].count("checkpoint-4") == 1
+    names = {name.split("/")[-1] for name in files(tmp_path / "planned")}
+    assert {"optimizer.pt", "scheduler.pt", "rng_state.pth", "trainer_state.json"} < names
+    for kind in ("eager", "planned"):  # each goes on from the other's
+        shutil.copytree(tmp_path / kind / "checkpoint-4", tmp_path / f"from-{kind}")
+    again = trained(Trainer, tmp_path / "again-eager", model, resume=str(tmp_path / "from-planned"), **SAVING)
+    resumed = trained(planned_of(Trainer), tmp_path / "again", model, resume=str(tmp_path / "from-eager"), **SAVING)
+    assert left(again) == left(resumed)
+    assert left(resumed)["model"] == left(eager)["model"]
+    assert left(resumed)["logs"] == left(eager)["logs"][:-1] + left(resumed)["logs"][-1:]
+    assert files(tmp_path / "again-eager") == files(tmp_path / "again")
+    assert counts(resumed)[0] >= 4
+
+
+def test_the_best_model_and_early_stopping(tmp_path):
+    eager, planned = both(
+        tmp_path, options=lambda: {"callbacks": [EarlyStoppingCallback(1)]}, save_strategy="steps", save_steps=2,
+        eval_steps=2, load_best_model_at_end=True, learning_rate=0.3, num_train_epochs=3, save_total_limit=2,
+    )  # fmt: skip
+    assert planned.state.global_step < 18
+    assert eager.state.best_global_step == planned.state.best_global_step
+    assert counts(planned)[0] >= 2
