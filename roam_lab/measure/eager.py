@@ -104,7 +104,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
 
 
 def _snapshot(training: TrainingStep, batch: Any) -> FullSnapshot:
-    return FullSnapshot(training.model, training.optimizers, training.function, batch=batch)
+    return FullSnapshot(training.model, training.optimizer, training.function, batch=batch)
 
 
 def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambda: None) -> EagerRun:
