@@ -25,6 +25,7 @@ import torch
 
 from roam_lab.errors import CaptureError, MismatchError, RoamError
 from roam_lab.integrations.lightning_refusals import hooked_in_step, why_not_now, why_not_planned
+from roam_lab.integrations.lightning_metrics import states_as_buffers
 from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, is_traced
 from roam_lab.runtime.hook import hook
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
@@ -101,7 +102,8 @@ class _Fit:
     def __init__(self, trainer: Any, module: Any, planning: dict[str, Any], running: dict[str, Any]) -> None:
         self._trainer, self._module = trainer, module
         self._planning, self._running = planning, running
-        self._loop = trainer.fit_loop.epoch_loop.automatic_optimization
+        loops = trainer.fit_loop.epoch_loop
+        self._loop = loops.automatic_optimization if module.automatic_optimization else loops.manual_optimization
         self._lightnings_run = self._loop.run
         self._seen = TrainerInStep(trainer)
         self._hooked = hooked_in_step(trainer)
@@ -110,7 +112,7 @@ class _Fit:
         self.by_lightning = Reasons()
 
     def begin(self) -> None:
-        self._loop.run = self._run
+        self._loop.run = self._run if self._why_not is None else self._run_by_lightning
 
     def end(self) -> None:
         vars(self._loop).pop("run", None)
@@ -120,22 +122,26 @@ class _Fit:
     def _run(self, optimizer: Any, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
         """In place of the loop's `run`: one batch."""
         reason = self._why_not or why_not_now(self._loop, kwargs)
-        if reason is None:
-            batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.told()}
-            try:
-                with self._seen.in_place_of(self._trainer, self._module, self._loop):
-                    result = self._step_on(optimizer, batch)(batch)
-            except (CaptureError, MismatchError) as error:  # nothing has changed yet
-                if self._running["on_mismatch"] == "error":
-                    raise
-                self._why_not = reason = str(error).partition(";")[0]
-            else:
-                self._why_not = self._seen.used
-                return self._done(result)
+        if reason is not None:
+            return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
+        batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.told()}
+        try:
+            with self._seen.in_place_of(self._trainer, self._module, self._loop), states_as_buffers(self._module):
+                result = self._step_on(optimizer, batch)(batch)
+        except (CaptureError, MismatchError) as error:  # nothing has changed yet
+            if self._running["on_mismatch"] == "error":
+                raise
+            self._why_not = str(error).partition(";")[0]
+            return self._run_by_lightning(optimizer, batch_idx, kwargs)
+        self._why_not = self._seen.used
+        return self._done(result)
+
+    def _run_by_lightning(self, *args: Any, reason: str | None = None) -> dict[str, Any]:
+        """One batch as without us. `reason`: why this one; None: why all of them."""
         if self.step is not None:
             self.step.release()
-        self.by_lightning.count(Reason(reason))
-        return self._lightnings_run(optimizer, batch_idx, kwargs)  # type: ignore[no-any-return]
+        self.by_lightning.count(Reason(reason or str(self._why_not)))
+        return self._lightnings_run(*args)  # type: ignore[no-any-return]
 
     def _step_on(self, optimizer: torch.optim.Optimizer, batch: Any) -> PlannedStep:
         """The planned step; made for this batch where it is the first. Raises CaptureError where it cannot be."""
