@@ -24,9 +24,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from roam_lab.errors import CaptureError, MismatchError, RoamError
-from roam_lab.integrations.lightning_refusals import hooked_in_step, why_not_now, why_not_planned
 from roam_lab.integrations.lightning_metrics import states_as_buffers
-from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, is_traced
+from roam_lab.integrations.lightning_refusals import hooked_in_step, why_not_now, why_not_planned
+from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, TrainerUsedError, is_traced
 from roam_lab.runtime.hook import hook
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.reasons import Reason, Reasons
@@ -38,13 +38,16 @@ if TYPE_CHECKING:
 else:  # a Trainer of either package takes a callback of the other
     Callback = importlib.import_module("lightning.pytorch" if find_spec("lightning") else "pytorch_lightning").Callback
 
+_TRIES, _PLANNED_A_TRY = 3, 10
+"""Steps that use what cannot be planned before no more are tried, and how many planned ones make up for one more."""
+
 
 class RoamCallback(Callback):
     """Has a Trainer run its training steps as a plan says, with the very bits that Lightning leaves.
 
     The first batch is profiled and planned. `budget`: the most bytes that a whole step may take; `extra_time`: the most
-    that meeting it may cost, as a fraction of the step's time (both as in `Profile.plan`). `on_mismatch`, `check`: as in
-    `roam.hook`. A planned step keeps no gradients, so that hooks after it find `.grad` None.
+    that meeting it may cost, as a fraction of the step's time (both as in `Profile.plan`). `on_mismatch`, `check`: as
+    in `roam.hook`. A planned step keeps no gradients, so that hooks after it find `.grad` None.
 
     `planned_steps`, `eager_steps`, `reasons`: as of a PlannedStep, for the last call of `fit`.
     """
@@ -108,6 +111,7 @@ class _Fit:
         self._seen = TrainerInStep(trainer)
         self._hooked = hooked_in_step(trainer)
         self._why_not = why_not_planned(trainer, module)
+        self._tries = 0
         self.step: PlannedStep | None = None
         self.by_lightning = Reasons()
 
@@ -131,10 +135,20 @@ class _Fit:
         except (CaptureError, MismatchError) as error:  # nothing has changed yet
             if self._running["on_mismatch"] == "error":
                 raise
-            self._why_not = str(error).partition(";")[0]
-            return self._run_by_lightning(optimizer, batch_idx, kwargs)
-        self._why_not = self._seen.used
+            reason = str(error).partition(";")[0]
+            self._note(reason, again=isinstance(error, TrainerUsedError))
+            return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
+        if self._seen.used is not None:
+            self._note(self._seen.used, again=True)
         return self._done(result)
+
+    def _note(self, reason: str, again: bool) -> None:
+        """A step was not planned. `again`: others may be, as long as there are far more of those."""
+        self._seen.used = None
+        self._tries += 1
+        planned = self.step.planned_steps if self.step else 0
+        if not again or self._tries > _TRIES + planned // _PLANNED_A_TRY:
+            self._why_not = reason
 
     def _run_by_lightning(self, *args: Any, reason: str | None = None) -> dict[str, Any]:
         """One batch as without us. `reason`: why this one; None: why all of them."""
@@ -147,7 +161,7 @@ class _Fit:
         """The planned step; made for this batch where it is the first. Raises CaptureError where it cannot be."""
         if self.step is None:
             function = partial(self._one_batch, callbacks=self._hooked)
-            with self._seen.refusing(), _failures_told():
+            with _failures_told():
                 self.step = _planned_step(self._module, optimizer, batch, function, self._planning, self._running)
         return self.step
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -27,7 +27,11 @@ def hooked_in_step(trainer: Any) -> tuple[Any, ...]:
 
 def why_not_planned(trainer: Any, module: Any) -> str | None:
     """Why no step of this call is planned; None where nothing is known that forbids it."""
-    loop, strategy, plugin = trainer.fit_loop.epoch_loop.automatic_optimization, trainer.strategy, trainer.precision_plugin
+    loop, strategy, plugin = (
+        trainer.fit_loop.epoch_loop.automatic_optimization,
+        trainer.strategy,
+        trainer.precision_plugin,
+    )
     if not module.automatic_optimization:
         return f"{type(module).__name__} has automatic_optimization = False, and its own code steps the optimizers"
     if type(strategy).__name__ != "SingleDeviceStrategy" or strategy.model is not module:
@@ -41,7 +45,9 @@ def why_not_planned(trainer: Any, module: Any) -> str | None:
     if type(plugin).__name__ not in ("Precision", "MixedPrecision", "HalfPrecision", "DoublePrecision"):
         return f"Trainer(precision=...) is a {type(plugin).__name__}, whose steps are not planned"
     if type(trainer.profiler).__name__ != "PassThroughProfiler":
-        return f"Trainer(profiler=...) is a {type(trainer.profiler).__name__}, which times what planned steps do not run"
+        return (
+            f"Trainer(profiler=...) is a {type(trainer.profiler).__name__}, which times what planned steps do not run"
+        )
     for owner in (module, *trainer.callbacks):
         for name in _hooks(owner):
             if name not in _IN_STEP and _reads_gradients(owner, name):

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.sources.world import on_trial
 from roam_lab.capture.torch_internals import FakeTensor
 from roam_lab.capture.user_lines import user_line
 from roam_lab.errors import CaptureError
@@ -24,24 +25,36 @@ _FIXED = (
 _TRAINED = ("lightning_module", "optimizers")
 _BETWEEN_HOOKS = ("callbacks", "precision_plugin", "profiler", "strategy")
 """What Lightning's own code looks at, and nobody else may."""
-_OWN = ("_trainer", "_told", "_refuses", "_traced", "used")
+_OWN = ("_trainer", "_told", "_traced", "used")
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
-_REDUCTIONS = {torch.mean: "mean", torch.sum: "sum", sum: "sum", torch.max: "max", max: "max", torch.min: "min", min: "min"}
+_REDUCTIONS = {
+    torch.mean: "mean",
+    torch.sum: "sum",
+    sum: "sum",
+    torch.max: "max",
+    max: "max",
+    torch.min: "min",
+    min: "min",
+}
+
+
+class TrainerUsedError(CaptureError):
+    """A step uses what planned steps do not follow; the next one may not."""
 
 
 class TrainerInStep:
     """Stands for the Trainer while steps are captured, planned and checked.
 
     A step that is captured must not read what may change unseen. What it may read of the Trainer enters it with the
-    batch (`told`): numbers that change, and, as text, values that seldom do. Everything else is refused in capture; in
-    a step that runs eagerly it is the Trainer's own, and its name is noted in `used`, a sentence. `capture` does not
-    walk into this object, hence not into loops, loggers, and data sets.
+    batch (`told`): numbers that change, and, as text, values that seldom do. Everything else is refused in capture and
+    on trial; in a step that runs eagerly it is the Trainer's own, and `used` is a sentence that tells so. `capture`
+    does not walk into this object, hence not into loops, loggers, and data sets.
     """
 
     def __init__(self, trainer: Any) -> None:
         self._trainer = trainer
         self._told: Mapping[str, Any] = {}
-        self._refuses = self._traced = False
+        self._traced = False
         self.used: str | None = None
 
     def told(self) -> dict[str, Any]:
@@ -71,15 +84,6 @@ class TrainerInStep:
         finally:
             self._told, self._traced = {}, False
 
-    @contextmanager
-    def refusing(self) -> Iterator[None]:
-        """Everything else is refused in steps that run eagerly, too: on trial."""
-        self._refuses = True
-        try:
-            yield
-        finally:
-            self._refuses = False
-
     def __getattr__(self, name: str) -> Any:
         if name in _NUMBERS:
             return self._told[name]
@@ -107,9 +111,13 @@ class TrainerInStep:
         return getattr(self._trainer, name)
 
     def _use(self, name: str, frame: Any) -> None:
+        while frame is not None and _is_lightnings(frame):
+            frame = frame.f_back
         told = f"{user_line(frame) or 'the step'}: the step uses trainer.{name}, which planned steps do not follow"
-        if self._refuses or self._traced:
-            raise CaptureError(f"{told}; keep what it needs of it in the module, or use it in a hook around the step")
+        if self._traced or on_trial():
+            raise TrainerUsedError(
+                f"{told}; keep what it needs of it in the module, or use it in a hook around the step"
+            )
         self.used = told
 
 

@@ -144,7 +144,7 @@ class PlannedStep:
                 if reason is not None:
                     break
                 if kept is None:
-                    other = change.sentence if change.kind in ("way", "batch") else other
+                    other = change.sentence if way in self._compiled else other
                     continue
             if gradients_left(self.model, self._tree, compiled, leaves):
                 reason = Reason("gradients are left from before the step, which adds to them")

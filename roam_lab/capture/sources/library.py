@@ -70,7 +70,7 @@ def notes_of(kind: type) -> frozenset[str]:
 
 
 def is_prepared(optimizer: Any) -> bool:
-    """Whether `accelerator.prepare` has wrapped it: it shows the state and the groups of the one in its `.optimizer`."""
+    """Whether `accelerator.prepare` has wrapped it; state and groups are those of its `.optimizer`."""
     return type(optimizer).__module__ == "accelerate.optimizer"
 
 
