@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ def profile(
     times: str | None = None,
     device: str | None = None,
     name: str | None = None,
+    keep_grads: bool | Iterable[str] = False,
     progress: Progress | None = None,
     seen: Callable[[Profile], None] | None = None,
 ) -> Profile:
@@ -51,8 +52,8 @@ def profile(
     `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the
     meta device and hold no weights. `timing`: time every op, too; `times`: or say what each would
     take on the GPU of that name, by its rates (`ir/roofline.py`). `device`: where the model lies; one on the meta
-    device is captured as if it lay there. `progress(what, part)` hears what is being done; `seen` hears of the profile
-    as soon as it is made.
+    is captured as if it lay there. `keep_grads`: as in `roam.hook`. `progress(what, part)` hears what is being done;
+    `seen` hears of the profile as soon as it is made.
 
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
     step cannot be captured, InputError when it cannot be measured, DeviceError when `device` is not there.
@@ -60,7 +61,20 @@ def profile(
     with held(PATIENCE_SECONDS) as check:
         try:
             return _profile(
-                model, batch, optimizer, loss, step, fake, timing, times, device, name, progress or silent, seen, check
+                model,
+                batch,
+                optimizer,
+                loss,
+                step,
+                fake,
+                timing,
+                times,
+                device,
+                name,
+                keep_grads,
+                progress or silent,
+                seen,
+                check,
             )
         finally:
             gc.collect()  # fake tensors go here and now: an interrupt in one of their callbacks would be lost
@@ -77,6 +91,7 @@ def _profile(
     times: str | None,
     device: str | None,
     name: str | None,
+    keep_grads: bool | Iterable[str],
     tell: Progress,
     seen: Callable[[Profile], None] | None,
     check: Callable[[], None],
@@ -86,6 +101,7 @@ def _profile(
 
     from roam_lab.capture import TrainingStep, as_step, capture_step
     from roam_lab.capture.device import check_lies_on
+    from roam_lab.capture.training_step import keep_grads_of
     from roam_lab.measure.observed import observe_and_capture
 
     check()
@@ -96,17 +112,17 @@ def _profile(
         check_lies_on(model, device)
     if optimizer is None:
         optimizer = torch.optim.AdamW(model.parameters())
-    train_step = as_step(loss, step)
+    train_step, kept = as_step(loss, step), keep_grads_of(keep_grads, model)
     run: EagerRun | None = None
     remark: str | None = None
     if fake:
         tell("capturing the training step", 0.0)
-        captured = capture_step(model, optimizer, batch, train_step, name=name, device=device)
+        captured = capture_step(model, optimizer, batch, train_step, name=name, device=device, keep_grads=kept)
     elif any(parameter.is_meta for parameter in model.parameters()):
         raise InputError("the model is on the meta device and holds no weights to measure with; profile it with fake")
     else:
         captured, run, remark = observe_and_capture(
-            TrainingStep(model, optimizer, train_step), batch, name=name, tell=tell
+            TrainingStep(model, optimizer, train_step, keep_grads=kept), batch, name=name, tell=tell
         )
     graph = captured.graph
     if timing:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.gradients import LeftForLaterError
 from roam_lab.capture.guide import ShapeOfValuesError
 from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.places import NOTHING_KNOWN, Changing, Settled
@@ -65,6 +66,8 @@ def trace_step(
                     one.put()
             except ShapeOfValuesError as error:
                 _fix_a_shape(tracer, known, error.line)
+            except LeftForLaterError as error:
+                known.later |= set(error.names)
             except FilledError as error:
                 known.filled += error.places
             except NumbersChangedError as error:

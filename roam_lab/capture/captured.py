@@ -17,7 +17,7 @@ from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.gradients import gradients_held
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.multi_tensor import split_multi_tensor
-from roam_lab.capture.nodes import note_elsewhere, tensors_of
+from roam_lab.capture.nodes import note_elsewhere, note_own_results, tensors_of
 from roam_lab.capture.sources.places import NOTHING_KNOWN, Changing
 from roam_lab.capture.step import StepFunction, as_step
 from roam_lab.capture.to_ir import Step, build_step
@@ -96,21 +96,25 @@ def capture_step(
     device: str | torch.device | None = None,
     log: OpLog | None = None,
     changing: Changing = NOTHING_KNOWN,
+    adds: bool = False,
+    keep_grads: bool | tuple[str, ...] = False,
 ) -> Captured:
     """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
 
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
     tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `changing`:
-    what is known to change from step to step; whatever else does, is found. Raises CaptureError, and DeviceError where
+    what is known to change from step to step; whatever else does, is found. `adds`, `keep_grads`: `TrainingStep`.
+    Raises CaptureError, and DeviceError where
     that device is not there.
     """
     where = step_device(model, device)
     if where.type == "cuda" and not torch.cuda.is_available():  # autograd asks for it, also with fakes
         raise DeviceError(f"{no_cuda()}, and traces no CUDA step without one; {ADVICE}")
+    training = TrainingStep(model, optimizer, step or as_step(), adds, keep_grads)
     with held(PATIENCE_SECONDS) as check:
-        trace = trace_step(TrainingStep(model, optimizer, step or as_step()), batch, where, check, log, changing)
+        trace = trace_step(training, batch, where, check, log, changing)
     _hold_against(trace, log)
-    kept = gradients_held(trace)
+    kept = gradients_held(trace.module, trace.gradients_held)
     note_elsewhere(trace.module.graph.nodes, where)
     accumulate_in_place(trace.module, as_eager=True)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
@@ -121,6 +125,7 @@ def capture_step(
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
     views_under_new_names(trace.module)
+    note_own_results(trace.module, trace.left)
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions, trace.module.graph)
     built = build_step(trace.module, name, inputs, where, workspace=True, checks=checks)

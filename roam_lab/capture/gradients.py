@@ -12,29 +12,54 @@ from torch.fx import GraphModule, Node
 from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.sources.optimizers import steps_noted
 from roam_lab.capture.torch_internals import get_proxy_mode
-from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import TrainingStep
-from roam_lab.errors import CaptureError
+
+HowItLies = tuple[torch.dtype, tuple[int, ...], int]
+
+
+def how_it_lies(gradient: torch.Tensor) -> HowItLies:
+    """What a step that adds to a gradient relies on, beside its shape: type, strides, offset in its storage."""
+    return gradient.dtype, tuple(map(int, gradient.stride())), int(gradient.storage_offset())
+
+
+class LeftForLaterError(Exception):
+    """The step uses gradients that it leaves set, and to which the next one would add; it is traced again with these
+    names kept."""
+
+    def __init__(self, names: Collection[str]) -> None:
+        super().__init__()
+        self.names = names
 
 
 class Gradients:
     """Notes, while a step is traced, what clears gradients and which optimizer steps use them.
 
-    `tensors`: name -> the fake of each parameter. `before_update`: called before each optimizer step. `cleared`: names
-    of the parameters whose gradient, if one is left from before, is cleared before one is added. `updated`: names of
-    those that have a gradient when an optimizer steps. `held`: (the last node before gradients are cleared, or the last
-    of the step; keys of the storages of gradients that are there until then), in sequence.
+    `tensors`: name -> the fake of each parameter, with the gradients that the step begins with. `before_update`: called
+    before each optimizer step. `later`: names of those to which the next step adds what this one leaves. `cleared`:
+    names of the parameters whose gradient, if one is left from before, is cleared before one is added. `updated`: names
+    of those that have a gradient when an optimizer steps. `held`: (the last node before gradients are cleared, or the
+    last of the step; keys of the storages of gradients that are there until then), in sequence.
     """
 
     def __init__(
-        self, training: TrainingStep, tensors: Mapping[str, torch.Tensor], before_update: Callable[[], None]
+        self,
+        training: TrainingStep,
+        tensors: Mapping[str, torch.Tensor],
+        before_update: Callable[[], None],
+        later: Collection[str],
     ) -> None:
-        self._training, self._tensors, self._before_update = training, tensors, before_update
+        self._training, self._tensors, self._before_update, self._later = training, tensors, before_update, later
+        self._begun = {name: (one.grad, one.grad._version) for name, one in tensors.items() if one.grad is not None}
         self.cleared: set[str] = set()
         self.updated: list[str] = []
         self.held: list[tuple[Node, tuple[int, ...]]] = []
-        self._zeroed = self._stepped = False
+        self._stepped = False
         self._left: dict[str, torch.Tensor] = {}
+
+    @property
+    def begun(self) -> dict[str, torch.Tensor]:
+        """The gradients from before to which the step adds, or which it reads, by the parameter's name."""
+        return {name: one for name, (one, _) in self._begun.items() if name not in self.cleared}
 
     @contextmanager
     def noted(self) -> Iterator[None]:
@@ -53,11 +78,11 @@ class Gradients:
         def zero_grad(*args: Any, **kwargs: Any) -> None:
             model = owner is self._training.model
             held = owner.parameters() if model else (p for group in owner.param_groups for p in group["params"])
-            clear = {id(parameter) for parameter in held if parameter.grad is None}
-            self.cleared.update(name for name, tensor in self._tensors.items() if id(tensor) in clear)
-            self._zeroed = True
+            meant = {id(parameter) for parameter in held}
+            untouched = {name for name, one in self._tensors.items() if id(one) in meant and self._is_untouched(name)}
             before = self._present()
             original(*args, **kwargs)
+            self.cleared.update(name for name in untouched if self._tensors[name].grad is None)
             self._hold([gradient for name, gradient in before.items() if self._tensors[name].grad is None])
 
         return zero_grad
@@ -66,6 +91,11 @@ class Gradients:
         self._before_update()
         self._stepped = True
         self.updated.extend(self._present())
+
+    def _is_untouched(self, name: str) -> bool:
+        """Whether the gradient is what the step began with."""
+        now, (begun, version) = self._tensors[name].grad, self._begun.get(name, (None, 0))
+        return now is begun and (now is None or now._version == version)
 
     def _present(self) -> dict[str, torch.Tensor]:
         return {name: tensor.grad for name, tensor in self._tensors.items() if tensor.grad is not None}
@@ -76,45 +106,46 @@ class Gradients:
         if mode is not None and keys:
             self.held.append((next(iter(reversed(mode.tracer.graph.nodes))), keys))
 
-    def check(self) -> None:
-        """When the step is over. Raises CaptureError where what it leaves is meant for a later call."""
+    def left(self) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
+        """When the step is over: the gradients that it has made and that stay set, by the parameter's name, and the
+        names of all whose gradient stays set, those from before included.
+
+        One that the step leaves stays where no optimizer has stepped, which leaves it for a later call; where the next
+        step adds to it; and where the user keeps it.
+        """
         left = self._present()
         self._hold(left.values())
-        if left and not self._stepped:
-            raise CaptureError(
-                "the step leaves gradients and steps no optimizer, so they may be meant for a later call; do all "
-                "micro-batches of one update in one step, or clear them at its end (model.zero_grad())"
-            )
-        if left and not self._zeroed:
-            raise CaptureError(
-                "gradients stay set after the step and the step never clears them, so the next one would add to them; "
-                "call optimizer.zero_grad() inside the step"
-            )
-        self._left = {name: gradient for name, gradient in left.items() if name not in self.cleared}
+        asked = self._training.keep_grads
+        stays = {
+            name
+            for name in left
+            if not self._stepped or name in self._later or name in self.begun or asked is True or name in (asked or ())
+        }
+        self._left = {name: one for name, one in left.items() if name not in self.cleared and name not in stays}
+        begun = {name: one for name, (one, _) in self._begun.items()}
+        made = {name: one for name, one in left.items() if name in stays and one is not begun.get(name)}
+        return made, frozenset(stays)
 
-    def refuse_read(self, module: GraphModule) -> None:
-        """Raises CaptureError where the next step would add to a gradient that this one leaves, and something reads it:
-        what is left in the graph, without what is not used, says so."""
+    def check_read(self, module: GraphModule) -> None:
+        """Raises LeftForLaterError where the next step would add to a gradient that this one leaves and does not keep,
+        and something reads it: what is left in the graph, without what is not used, says so."""
         values = [node.meta.get("val") for node in module.graph.nodes]  # each result that is read is a node
         kept = {storage_key(value) for value in values if isinstance(value, torch.Tensor)}
-        for name, gradient in self._left.items():
-            if storage_key(gradient) in kept:
-                raise CaptureError(
-                    f"the gradient of {name} stays set after the step, and the next step would add to it and use the "
-                    "sum; clear all gradients inside the step (model.zero_grad())"
-                )
+        read = [name for name, gradient in self._left.items() if storage_key(gradient) in kept]
+        if read:
+            raise LeftForLaterError(read)
 
 
-def gradients_held(trace: Trace) -> dict[Node, list[Node]]:
-    """Node -> the nodes whose storages are those of gradients that eager holds until it has run. Nodes that are no more
-    in the graph give way to the one before."""
-    nodes = dict.fromkeys(trace.module.graph.nodes)
+def gradients_held(module: GraphModule, held: Collection[tuple[Node, tuple[int, ...]]]) -> dict[Node, list[Node]]:
+    """Node -> the nodes whose storages are those of gradients that eager holds until it has run. `held`: of the trace.
+    Nodes that are no more in the graph give way to the one before."""
+    nodes = dict.fromkeys(module.graph.nodes)
     of_key: dict[int, Node] = {}
     for node in nodes:  # the first that is this tensor alone: it is there by then
         if len(tensors_of(node)) == 1:
             of_key.setdefault(storage_key(tensors_of(node)[0]), node)
     found: dict[Node, list[Node]] = {}
-    for last, keys in trace.gradients_held:
+    for last, keys in held:
         while last not in nodes:
             last = last.prev
         found.setdefault(last, []).extend(of_key[key] for key in keys if key in of_key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +18,7 @@ from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import CaptureError
 
 Optimizers = tuple[torch.optim.Optimizer, ...]
-Kind = Literal["parameter", "buffer", "state", "setting", "batch", "python"]
+Kind = Literal["parameter", "buffer", "gradient", "state", "setting", "batch", "python"]
 
 
 _PLAIN = (Probe, torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
@@ -27,9 +28,10 @@ _PLAIN = (Probe, torch.Tensor, bool, int, float, complex, str, bytes, type(None)
 class Input:
     """One input of the step: where its value is found again in every later step.
 
-    `path`: (name,) of a parameter or buffer; (optimizer index, parameter name, key, ...) of optimizer state, further
-    keys where the state nests; (optimizer index, group index, key, part or None) of a group's setting; (leaf index,)
-    of the batch; (index of its place, path) of a Python number that the step changes itself.
+    `path`: (name,) of a parameter, of its gradient from before, or of a buffer; (optimizer index, parameter name, key,
+    ...) of optimizer state, further keys where the state nests; (optimizer index, group index, key, part or None) of a
+    group's setting; (leaf index,) of the batch; (index of its place, path) of a Python number that the step changes
+    itself.
     """
 
     kind: Kind
@@ -131,6 +133,11 @@ def batch_signature(batch: Any, meta_device: str = "meta") -> str:
     `meta_device`: where tensors on the meta device will lie when the step is run.
     """
     return ", ".join(_leaf_signature(value, meta_device) for value in batch_leaves(batch))
+
+
+def signatures_alike(one: str, other: str) -> bool:
+    """Whether two batches differ in nothing but truth values, which may lead another way through the step."""
+    return re.sub(r"\bFalse\b", "True", one) == re.sub(r"\bFalse\b", "True", other)
 
 
 def _leaf_signature(value: Any, meta_device: str) -> str:

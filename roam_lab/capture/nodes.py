@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 import torch
-from torch.fx import Node
+from torch.fx import GraphModule, Node
 
 from roam_lab.capture.moves import writes_statistics
 from roam_lab.capture.torch_internals import OpOverload, pytree
@@ -34,6 +34,22 @@ def note_elsewhere(nodes: Iterable[Node], device: torch.device) -> None:
         tensors = tensors_of(node) if node.op == "call_function" else []
         if tensors and not any(is_on(tensor, device) for tensor in tensors):
             node.meta[ELSEWHERE] = True
+
+
+OWN_RESULT = "roam_own_result"
+"""Key of the meta of a node whose result outlives the step and is no copy: it allocates that itself, as eagerly."""
+
+
+def note_own_results(module: GraphModule, results: Iterable[int]) -> None:
+    """Mark the ops that make these results of the module."""
+    nodes = list(module.graph.nodes)
+    given = [nodes[-1].args[0][index] for index in results]
+    keys = {storage_key(tensor) for node in given for tensor in tensors_of(node)}
+    for node in nodes:
+        made = {storage_key(tensor) for tensor in tensors_of(node)} & keys
+        if made and node.op == "call_function":
+            node.meta[OWN_RESULT] = True
+        keys -= made  # the first is the one that makes it
 
 
 def storage_key(tensor: torch.Tensor) -> int:

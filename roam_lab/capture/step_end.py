@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture.gradients import Gradients
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.provenance import own_nodes
 from roam_lab.capture.sources.python_values import Symbolic
@@ -20,13 +19,13 @@ from roam_lab.errors import CaptureError, FirstStepError
 class StepEnd:
     """Of one trace, whose inputs have entered but for the optimizers' state."""
 
-    def __init__(self, model: torch.nn.Module, inputs: TraceInputs, gradients: Gradients, rebinding: Rebinding) -> None:
-        self._model, self._inputs, self._gradients, self._rebinding = model, inputs, gradients, rebinding
+    def __init__(self, model: torch.nn.Module, inputs: TraceInputs, rebinding: Rebinding) -> None:
+        self._model, self._inputs, self._rebinding = model, inputs, rebinding
         self._tensors = inputs.tensors
         self._shapes = {name: tensor.shape for name, tensor in inputs.tensors.items()}
 
     def check(self, result: Any, batch: Any) -> None:
-        """Raises CaptureError where the step changes its batch, returns nothing, or leaves gradients for later."""
+        """Raises CaptureError where the step changes its batch, leaves a gradient on it, or returns nothing."""
         after, before = batch_leaves(batch), self._inputs.leaves
         if len(after) != len(before) or any(one is not other for one, other in zip(after, before, strict=True)):
             raise CaptureError(
@@ -43,7 +42,6 @@ class StepEnd:
                 f"the step returns no tensor and no number that it computes ({type(result).__name__}); return the "
                 "loss, or a tuple or dict with it"
             )
-        self._gradients.check()
 
     def write_back(self) -> None:
         """What the step bound to the name of a buffer, or of an optimizer's state, goes to the place of the old one.

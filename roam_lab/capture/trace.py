@@ -10,6 +10,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.conditions import Condition
+from roam_lab.capture.gradients import HowItLies
 from roam_lab.capture.inputs import Input, parameter_names
 from roam_lab.capture.refusal import refuse_closure, refuse_wrapped
 from roam_lab.capture.sources.places import Changing, Settled, ValuePlace
@@ -31,7 +32,8 @@ class Trace:
     parameters whose gradient left from before is cleared before one is added. `skipped`, `loose`: where trace and log
     move data in other ways (`Guide`). `presumed`: plain values that a first step makes, which the trace takes for made.
     `variables`: keys of the environment that it reads. `scripted`: it calls TorchScript. `gradients_held`: until when
-    eager holds gradients (`Gradients.held`).
+    eager holds gradients (`Gradients.held`). `begun`: name of a parameter -> how the gradient lies that the step begins
+    with; the others have none, or it is cleared. `stays`: names of those whose gradient stays set after it.
     """
 
     module: GraphModule
@@ -54,6 +56,18 @@ class Trace:
     variables: frozenset[Any] = frozenset()
     scripted: bool = False
     gradients_held: tuple[tuple[Node, tuple[int, ...]], ...] = ()
+    begun: Mapping[str, HowItLies] = field(default_factory=dict)
+    stays: frozenset[str] = frozenset()
+
+    @property
+    def left(self) -> range:
+        """Which of the module's results are the gradients that the step leaves."""
+        start = 0
+        for output in self.outputs:
+            if output.how == "leave":
+                return range(start, start + output.leaves)
+            start += output.leaves
+        return range(0)
 
     @property
     def changing(self) -> Changing:

@@ -49,6 +49,11 @@ class TraceInputs:
         self.tensors: dict[str, torch.Tensor] = {name: fakes(value) for name, value in named}
         for name, tensor in self.tensors.items():
             self._enter(Input("parameter" if name in set(self.parameters) else "buffer", (name,)), tensor)
+        for name, parameter in model.named_parameters() if training.adds else ():
+            if parameter.grad is not None:
+                _refuse_gradient(name, parameter.grad)
+                gradient = self.tensors[name].grad = fakes(parameter.grad)
+                self._enter(Input("gradient", (name,)), gradient)
 
     def _enter(self, found: Input, value: Any) -> None:
         self.found.append(found)
@@ -135,6 +140,14 @@ class TraceInputs:
         except (KeyError, IndexError, TypeError):
             return None
         return value
+
+
+def _refuse_gradient(name: str, gradient: torch.Tensor) -> None:
+    """Raises CaptureError for a gradient from before that the step could not be given as it is."""
+    if gradient.requires_grad or gradient.layout is not torch.strided:
+        raise CaptureError(
+            f"the gradient of {name} from before is sparse, or requires a gradient itself; clear it (.grad = None)"
+        )
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor:

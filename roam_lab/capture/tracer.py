@@ -14,7 +14,7 @@ from roam_lab.capture.conditions import conditions_of
 from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tensors
 from roam_lab.capture.fake_mode import Fakes, StepFakeMode, no_answer
 from roam_lab.capture.fused import FusedOptimizerMode
-from roam_lab.capture.gradients import Gradients
+from roam_lab.capture.gradients import Gradients, LeftForLaterError, how_it_lies
 from roam_lab.capture.guide import Guide, ShapeOfValuesError
 from roam_lab.capture.host_values import READ
 from roam_lab.capture.inputs import batch_leaves
@@ -48,7 +48,7 @@ from roam_lab.errors import CaptureError, FirstStepError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
 
-_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError, FilledError)
+_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError, FilledError, LeftForLaterError)
 """The step is to be traced once more, with what these tell."""
 
 
@@ -58,13 +58,15 @@ class Known:
 
     `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `frozen`: the numbers in the batch
     that they depend on. `places`: of the Python numbers that change, and are symbols. `filled`: lists that the step
-    adds to. `as_eager`: libraries that ask are told that nothing is traced.
+    adds to. `later`: names of the parameters whose gradient it leaves for the next step to add to. `as_eager`:
+    libraries that ask are told that nothing is traced.
     """
 
     fixed: set[int] = field(default_factory=set)
     frozen: set[int] = field(default_factory=set)
     places: list[ValuePlace] = field(default_factory=list)
     filled: list[ValuePlace] = field(default_factory=list)
+    later: set[str] = field(default_factory=set)
     as_eager: bool = True
 
 
@@ -91,14 +93,15 @@ class Tracer:
         self._inputs = TraceInputs(training, self._mode, self._fakes)
         self._tensors = self._inputs.tensors
         parameters = {name: self._tensors[name] for name in self._inputs.parameters}
-        self._gradients = Gradients(training, parameters, self._before_update)
+        self._gradients = Gradients(training, parameters, self._before_update, known.later)
+        self._stays: frozenset[str] = frozenset()
         self._scheduled: str | None = None
         self._batch = self._inputs.enter_batch(batch, known.frozen)
         if log is None:
             self._mode.answer = self._known_answer  # taken off again when the trace is over
             self._provenance.known = KnownValues(self._inputs.found, batch_leaves(batch))
         self._rebinding = Rebinding({id(tensor): name for name, tensor in self._tensors.items()}, self._copied)
-        self._end = StepEnd(training.model, self._inputs, self._gradients, self._rebinding)
+        self._end = StepEnd(training.model, self._inputs, self._rebinding)
 
     @property
     def batch_numbers(self) -> set[int]:
@@ -112,7 +115,7 @@ class Tracer:
 
     def trace(self) -> Trace:
         """Raises CaptureError, and what `attempts` takes for a reason to trace again: ShapeOfValuesError where a shape
-        depends on a number that is not fixed yet, NumbersChangedError, SettledError, FilledError."""
+        depends on a number that is not fixed yet, NumbersChangedError, SettledError, FilledError, LeftForLaterError."""
         reachable = reach(roots_of(self._training))
         random, python = RandomState(), PythonState(reachable)
         before = [place.read() for place in self._known.places]
@@ -160,7 +163,7 @@ class Tracer:
         assert values is not None
         guards, conditions = conditions_of(environment.guards, values, module.graph, self._inputs.symbols)
         module.graph.eliminate_dead_code(lambda node: _has_effect(node) or any(node in c.nodes for c in conditions))
-        self._gradients.refuse_read(module)
+        self._gradients.check_read(module)
         return Trace(
             module,
             tuple(self._inputs.found),
@@ -181,6 +184,8 @@ class Tracer:
             variables=frozenset(world.variables),
             scripted=world.scripted,
             gradients_held=tuple(self._gradients.held),
+            begun={name: how_it_lies(one) for name, one in self._gradients.begun.items()},
+            stays=self._stays,
         )
 
     def _is_symbol(self, word: str) -> bool:
@@ -217,6 +222,8 @@ class Tracer:
                 own = OwnChanges(self._optimizers, self._fakes, self._tensors.values(), python.was, schedulers)
                 outputs.take([change for change in python.changes() if change not in own], python.was)
                 outputs.give_back(result)
+                made, self._stays = self._gradients.left()
+                outputs.leave(made)
             return tuple(outputs.values)
 
         with (

@@ -9,7 +9,7 @@ import torch
 
 from roam_lab.capture.sources.library import is_prepared
 from roam_lab.capture.step import StepFunction
-from roam_lab.errors import CaptureError
+from roam_lab.errors import CaptureError, InputError
 
 OptimizerOrSeveral = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
 """As the user gives it, and as the user's step takes it."""
@@ -42,6 +42,18 @@ def _unwrapped(optimizer: Any) -> Any:
     return optimizer
 
 
+def keep_grads_of(keep_grads: Any, model: torch.nn.Module) -> bool | tuple[str, ...]:
+    """As the user gives it: names of parameters, or True or False. Raises InputError for anything else."""
+    if isinstance(keep_grads, bool):
+        return keep_grads
+    names = (keep_grads,) if isinstance(keep_grads, str) else tuple(keep_grads)
+    known = {name for name, _ in model.named_parameters()}
+    for name in names:
+        if name not in known:
+            raise InputError(f"keep_grads: there is no parameter {name!r}; give names as in model.named_parameters()")
+    return names
+
+
 def roots_of(step: TrainingStep) -> dict[str, Any]:
     """What everything is reached from, by the name that paths begin with."""
     optimizers = step.optimizers
@@ -51,11 +63,18 @@ def roots_of(step: TrainingStep) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """`function(model, optimizer, batch)`; `optimizer` is one, or the tuple that the function takes."""
+    """`function(model, optimizer, batch)`; `optimizer` is one, or the tuple that the function takes.
+
+    `adds`: gradients that are left from before are inputs, which the step adds to; otherwise it is captured as if there
+    were none. `keep_grads`: names of parameters whose gradient stays set where eager leaves it; True: of all. Others
+    stay only where a later step adds to them, or may.
+    """
 
     model: torch.nn.Module
     optimizer: OptimizerOrSeveral
     function: StepFunction
+    adds: bool = False
+    keep_grads: bool | tuple[str, ...] = False
 
     @property
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:

@@ -24,7 +24,7 @@ from roam_lab.capture.hand_made import (
     foreach_writer,
     reduced,
 )
-from roam_lab.capture.nodes import ELSEWHERE
+from roam_lab.capture.nodes import ELSEWHERE, OWN_RESULT
 from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 aten = torch.ops.aten
@@ -44,7 +44,7 @@ class Writer:
 
 def find_writer(node: Node) -> Writer | None:
     """The writer for a traced op, or None when its result cannot be given a place."""
-    if is_untrue(node) or ELSEWHERE in node.meta:
+    if is_untrue(node) or ELSEWHERE in node.meta or OWN_RESULT in node.meta:
         return None
     return writer_for(node.target, node.args, node.meta.get("val"))
 

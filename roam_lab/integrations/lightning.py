@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,13 +26,12 @@ import torch
 
 from roam_lab.errors import CaptureError, MismatchError, RoamError
 from roam_lab.integrations.lightning_metrics import states_as_buffers
-from roam_lab.integrations.lightning_refusals import hooked_in_step, why_not_now, why_not_planned
+from roam_lab.integrations.lightning_refusals import hooked_in_step, reads_gradients, why_not_now, why_not_planned
 from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, TrainerUsedError, is_traced
 from roam_lab.runtime.hook import hook
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.reasons import Reason, Reasons
 from roam_lab.runtime.self_check import Check
-from roam_lab.session import profile
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -45,9 +45,8 @@ _TRIES, _PLANNED_A_TRY = 3, 10
 class RoamCallback(Callback):
     """Has a Trainer run its training steps as a plan says, with the very bits that Lightning leaves.
 
-    The first batch is profiled and planned. `budget`: the most bytes that a whole step may take; `extra_time`: the most
-    that meeting it may cost, as a fraction of the step's time (both as in `Profile.plan`). `on_mismatch`, `check`: as
-    in `roam.hook`. A planned step keeps no gradients, so that hooks after it find `.grad` None.
+    The first batch is captured and planned. The settings are those of `roam.hook` without a plan. What cannot be planned
+    is run by Lightning as without us; with `on_mismatch="error"` it is an error.
 
     `planned_steps`, `eager_steps`, `reasons`: as of a PlannedStep, for the last call of `fit`.
     """
@@ -57,11 +56,13 @@ class RoamCallback(Callback):
         *,
         budget: int | None = None,
         extra_time: float | None = None,
-        on_mismatch: OnMismatch = "eager",
+        on_mismatch: OnMismatch | None = None,
         check: Check = "first",
+        cache: bool | str | os.PathLike[str] = True,
     ) -> None:
-        self._planning = {"budget": budget, "extra_time": extra_time}
-        self._running: dict[str, Any] = {"on_mismatch": on_mismatch, "check": check}
+        self._settings: dict[str, Any] = {
+            "budget": budget, "extra_time": extra_time, "on_mismatch": on_mismatch, "check": check, "cache": cache,
+        }  # fmt: skip
         self._fit: _Fit | None = None
 
     @property
@@ -85,7 +86,7 @@ class RoamCallback(Callback):
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """The Trainer's loop hands its batches to a planned step from now on."""
-        self._fit = _Fit(trainer, pl_module, self._planning, self._running)
+        self._fit = _Fit(trainer, pl_module, self._settings)
         self._fit.begin()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -102,9 +103,8 @@ class _Fit:
     """One call of `Trainer.fit`. `step`: the planned step, from the first batch on; None where none could be made.
     `by_lightning`: sentence -> number of the steps that Lightning ran by itself for it."""
 
-    def __init__(self, trainer: Any, module: Any, planning: dict[str, Any], running: dict[str, Any]) -> None:
-        self._trainer, self._module = trainer, module
-        self._planning, self._running = planning, running
+    def __init__(self, trainer: Any, module: Any, settings: dict[str, Any]) -> None:
+        self._trainer, self._module, self._settings = trainer, module, settings
         loops = trainer.fit_loop.epoch_loop
         self._loop = loops.automatic_optimization if module.automatic_optimization else loops.manual_optimization
         self._lightnings_run = self._loop.run
@@ -133,7 +133,7 @@ class _Fit:
             with self._seen.in_place_of(self._trainer, self._module, self._loop), states_as_buffers(self._module):
                 result = self._step_on(optimizer, batch)(batch)
         except (CaptureError, MismatchError) as error:  # nothing has changed yet
-            if self._running["on_mismatch"] == "error":
+            if self._settings["on_mismatch"] == "error":
                 raise
             reason = str(error).partition(";")[0]
             self._note(reason, again=isinstance(error, TrainerUsedError))
@@ -161,8 +161,13 @@ class _Fit:
         """The planned step; made for this batch where it is the first. Raises CaptureError where it cannot be."""
         if self.step is None:
             function = partial(self._one_batch, callbacks=self._hooked)
+            kept = reads_gradients(self._trainer, self._module)
+            step = hook(self._module, optimizer, step=function, keep_grads=kept, **self._settings)
             with _failures_told():
-                self.step = _planned_step(self._module, optimizer, batch, function, self._planning, self._running)
+                step.prepare(batch)
+            if step.on_mismatch == "replan":
+                step.on_mismatch = "eager"  # other batches are planned, too; what cannot be runs eagerly
+            self.step = step
         return self.step
 
     def _one_batch(self, module: Any, optimizer: Any, batch: Any, callbacks: Any = ()) -> dict[str, Any]:
@@ -224,10 +229,3 @@ def _failures_told() -> Iterator[None]:
         first = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise CaptureError(f"the step does not run on trial ({type(error).__name__}: {first})") from error
 
-
-def _planned_step(
-    module: Any, optimizer: torch.optim.Optimizer, batch: Any, function: Any, planning: Any, running: Any
-) -> PlannedStep:
-    """`roam.hook` without a plan: profiled and planned at the first batch."""
-    plan = profile(module, batch, optimizer, step=function).plan(**planning)
-    return hook(plan, module, optimizer, step=function, **running)

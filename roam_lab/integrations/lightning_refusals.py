@@ -48,11 +48,13 @@ def why_not_planned(trainer: Any, module: Any) -> str | None:
         return (
             f"Trainer(profiler=...) is a {type(trainer.profiler).__name__}, which times what planned steps do not run"
         )
-    for owner in (module, *trainer.callbacks):
-        for name in _hooks(owner):
-            if name not in _IN_STEP and _reads_gradients(owner, name):
-                return f"{type(owner).__name__}.{name} reads gradients, which planned steps do not keep"
     return None
+
+
+def reads_gradients(trainer: Any, module: Any) -> bool:
+    """Whether a hook that is called between steps names `.grad`, so that gradients have to stay until the next."""
+    owners = (module, *trainer.callbacks)
+    return any(_names_grad(owner, name) for owner in owners for name in _hooks(owner) if name not in _IN_STEP)
 
 
 def why_not_now(loop: Any, kwargs: OrderedDict[str, Any]) -> str | None:
@@ -82,7 +84,7 @@ def _of_library(function: FunctionType) -> bool:
     return str(function.__module__).partition(".")[0] in _LIBRARIES
 
 
-def _reads_gradients(owner: Any, name: str) -> bool:
+def _names_grad(owner: Any, name: str) -> bool:
     """Whether a hook, or what it calls of the same object or of its module, names `.grad`."""
     waiting, met = [_own_function(owner, name)], set()
     while waiting:

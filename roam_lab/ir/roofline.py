@@ -60,9 +60,18 @@ def with_roofline(graph: Graph, gpu: Gpu) -> Graph:
     return replace(graph, ops=ops, device=device, times=f"roofline: {gpu.name}, {LAUNCH_US:g} us an op")
 
 
-def _us(graph: Graph, op: Op, gpu: Gpu) -> float:
+def with_rates(graph: Graph, device: Device, times: str) -> Graph:
+    """`graph` with `time_us` on every op by a device's rates; `times` says whose they are."""
+    gpu = Gpu(
+        "", device.flops_per_s, device.flops_per_s, device.bytes_per_s, device.cache_bytes, device.host_bytes_per_s
+    )
+    ops = tuple(replace(op, time_us=round(_us(graph, op, gpu, device.launch_us), 3)) for op in graph.ops)
+    return replace(graph, ops=ops, device=device, times=times)
+
+
+def _us(graph: Graph, op: Op, gpu: Gpu, launch_us: float = LAUNCH_US) -> float:
     touched = [graph.storages[one] for one in {*op.creates, *op.reads}]
     moved = sum(storage.bytes for storage in touched) + sum(graph.storages[one].bytes for one in op.writes)
     half = any(graph.storages[one].dtype in _HALF for one in (*op.creates, *op.writes))
     arithmetic = (op.flops or 0) / (gpu.half if half else gpu.single)
-    return LAUNCH_US + 1e6 * max(arithmetic, moved / gpu.bytes_per_s)
+    return launch_us + 1e6 * max(arithmetic, moved / gpu.bytes_per_s)

@@ -37,7 +37,10 @@ def observe_and_capture(
     except torch.OutOfMemoryError as error:
         remark = f"The eager step ran out of memory, so nothing was measured: {str(error).splitlines()[0]}"
     tell("capturing the training step", 0.0)
-    return capture_step(training.model, training.optimizer, batch, training.function, name=name), None, remark
+    captured = capture_step(
+        training.model, training.optimizer, batch, training.function, name=name, keep_grads=training.keep_grads
+    )
+    return captured, None, remark
 
 
 def _run(observer: Observer) -> EagerRun:
@@ -51,4 +54,7 @@ def _run(observer: Observer) -> EagerRun:
 
 
 def _captured(training: TrainingStep, batch: Any, name: str | None, run: EagerRun) -> Captured:
-    return capture_step(training.model, training.optimizer, batch, training.function, name=name, log=run.log)
+    return capture_step(
+        training.model, training.optimizer, batch, training.function, name=name, log=run.log,
+        keep_grads=training.keep_grads,
+    )  # fmt: skip

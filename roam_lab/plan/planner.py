@@ -81,9 +81,8 @@ def make_plan(
     device = "cuda" if environment.get("device", "").startswith("cuda") else "cpu"
     if alignment is None:
         alignment = ALIGNMENTS[device]
-    _check_limits(node_limit, time_limit, seed, alignment, budget)
-    if extra_time is not None and (isinstance(extra_time, bool) or not 0 <= extra_time < math.inf):
-        raise ParameterError(f"extra_time is {extra_time!r}; give a fraction of the step's time, 0 or more")
+    _check_limits(node_limit, time_limit, seed, alignment)
+    check_goals(budget, extra_time)
     kinds = tuple(default_kinds(graph) if rewrites is None else sorted(checked_kinds(rewrites)))
     rewrite_values = find("rewrite", rewrite).accept(dict(rewrite_parameters or {}))
     tell = progress or (lambda stage, fraction: None)
@@ -279,9 +278,16 @@ def _values(strategy: Strategy, knobs: Mapping[str, Any], given: Mapping[str, An
     return strategy.accept({**known, **(given or {})})
 
 
-def _check_limits(
-    node_limit: int | None, time_limit: float | None, seed: int, alignment: int, budget: int | None
-) -> None:
+def check_goals(budget: Any, extra_time: Any) -> None:
+    """Raises ParameterError for a budget or an extra time that makes no sense."""
+    if budget is not None and (type(budget) is not int or budget < 0):
+        raise ParameterError(f"budget is {budget!r}; give a whole number of bytes, 0 or more")
+    number = isinstance(extra_time, int | float) and not isinstance(extra_time, bool)
+    if extra_time is not None and (not number or not 0 <= extra_time < math.inf):
+        raise ParameterError(f"extra_time is {extra_time!r}; give a fraction of the step's time, 0 or more")
+
+
+def _check_limits(node_limit: int | None, time_limit: float | None, seed: int, alignment: int) -> None:
     low, high = NODE_LIMITS
     if node_limit is not None and (type(node_limit) is not int or not low <= node_limit <= high):
         raise ParameterError(f"node_limit is {node_limit!r}, outside its range {low} to {high} (ops a task)")
@@ -293,5 +299,3 @@ def _check_limits(
         raise ParameterError(f"seed is {seed!r}; give a whole number")
     if type(alignment) is not int or alignment < 1:
         raise ParameterError(f"alignment is {alignment!r}; give a whole number of bytes, 1 or more")
-    if budget is not None and (type(budget) is not int or budget < 0):
-        raise ParameterError(f"budget is {budget!r}; give a whole number of bytes, 0 or more")

@@ -21,15 +21,15 @@ MOST_VALUES = 5
 
 class AfterChange:
     """Of anything that guards have noticed, capture tells once whether the step reads it at all. A number that it reads
-    becomes an input. Whether another value leads to the same step, a fresh capture tells, for a few values. Where a
-    truth value leads to another, that is another way beside the first. A tensor that was replaced, and with `replan`
-    whatever else changes, is captured again."""
+    becomes an input. Whether another value leads to the same step, a fresh capture tells, for a few values. What is
+    switched between True and False leads to ways of their own, which are both kept. A tensor that was replaced, and
+    with `replan` whatever else changes, is captured again."""
 
     def __init__(self, compiler: StepCompiler, compiled: CompiledSteps, replan: bool) -> None:
         self._compiler, self._compiled, self._replan = compiler, compiled, replan
         self._read: set[tuple[Key, str]] = set()
         self._values: Counter[tuple[Key, str]] = Counter()
-        self._otherwise: set[tuple[Key, str]] = set()
+        self._elsewhere: set[tuple[Key, str, bool]] = set()
 
     def keep(
         self, compiled: Compiled, key: Key, change: Change, batch: Any
@@ -45,9 +45,10 @@ class AfterChange:
         if change.kind == "guard" and self._compiler.follow(change.path):
             self._compiled.drop(key)  # a number that the user changes between steps (a loss weight) is an input now
             return None, None
-        otherwise = (key, change.sentence)
-        untold = otherwise not in self._otherwise and self._values[key, change.path] < MOST_VALUES
-        if change.kind in ("guard", "batch") and untold:
+        switch = _truth_value(compiled, change, batch)
+        if switch is not None and (key, change.path, switch) in self._elsewhere:
+            return None, None
+        if change.kind in ("guard", "batch") and self._values[key, change.path] < MOST_VALUES:
             self._values[key, change.path] += 1
             still = self._compiler.is_still(compiled, batch)
             collect()
@@ -55,8 +56,9 @@ class AfterChange:
                 compiled.reliance.accept(change, batch_leaves(batch))
                 again = compiled.reliance.change(batch_leaves(batch))
                 return (compiled, None) if again is None else self.keep(compiled, key, again, batch)
-            self._otherwise.add(otherwise)
-        if change.kind == "batch" or (change.kind == "guard" and _is_truth_value(compiled, change, batch)):
+        if switch is not None:
+            self._elsewhere.add((key, change.path, switch))
+        if change.kind == "batch" or switch is not None:
             return None, None
         if self._replan or change.kind == "resident":
             self._compiled.drop(key)
@@ -70,7 +72,7 @@ class AfterChange:
         if len(self._read) >= MOST_REMEMBERED:
             self._read.clear()
             self._values.clear()
-            self._otherwise.clear()
+            self._elsewhere.clear()
         reliance, leaves = compiled.reliance, batch_leaves(batch)
         changed = [one for one in reliance.differing(leaves) if (key, one.path) not in self._read]
         self._read.update((key, one.path) for one in changed)
@@ -82,7 +84,12 @@ class AfterChange:
         return reliance.change(batch_leaves(batch))
 
 
-def _is_truth_value(compiled: Compiled, change: Change, batch: Any) -> bool:
-    """Whether what has changed is a flag, which may well change back."""
-    found = [one for one in compiled.reliance.differing(batch_leaves(batch)) if one.path == change.path]
-    return bool(found) and not found[0].whole and isinstance(found[0].container.entry(found[0].key), bool)
+def _truth_value(compiled: Compiled, change: Change, batch: Any) -> bool | None:
+    """What a guarded truth value has become, such as whether this step updates; None where it is something else."""
+    if change.kind != "guard":
+        return None
+    for one in compiled.reliance.differing(batch_leaves(batch)):
+        value = one.container.entry(one.key) if one.path == change.path and not one.whole else None
+        if isinstance(value, bool):
+            return value
+    return None

@@ -28,7 +28,7 @@ from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_layout
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
+from roam_lab.runtime.program import BEFORE, GIVE_UP, GIVEN, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.undo import Undo
 
@@ -48,7 +48,7 @@ class Compiled:
     """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
 
     `executor`: runs its program; op by op where none is given. `graph_sha256`: of the captured graph. `cleared`: the
-    parameters whose gradient left from before the step clears itself.
+    parameters whose gradient left from before the step clears itself; `begun`: how those lie with which it begins.
     """
 
     def __init__(
@@ -81,9 +81,11 @@ class Compiled:
             on_host_layout = host_layout(graph, host_copies(self.rewritten, plan.order))
             self._host_offsets, on_host = on_host_layout.offsets, on_host_layout.arena_bytes
         self.cleared = captured.trace.cleared
+        self.begun, self.stays = captured.trace.begun, captured.trace.stays
+        self._tree = tree
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._outside = tuple(outside_of(self.program))
-        self._batch = [found.path[0] for found in self.program.arguments if found.kind == "batch"]
+        self._given = [found for found in self.program.arguments if found.kind in GIVEN]
         self.reliance = Reliance(captured, self._optimizers, self.residents, self.program, guards)
         self._outputs = captured.trace.outputs
         self._decisions = write_decisions(captured)
@@ -147,6 +149,9 @@ class Compiled:
                 found[one] = tensors[one] if one in tensors else self.reliance.number(one)
         return found
 
+    def _argument(self, found: Input, leaves: Sequence[Any]) -> Any:
+        return leaves[found.path[0]] if found.kind == "batch" else self._tree.tensor(found.path[0]).grad
+
     def run(self, batch: Any) -> Any:
         """One step on the resident tensors. Returns what the step does, in tensors of their own.
 
@@ -159,11 +164,11 @@ class Compiled:
         if function is None or addresses((*tensors.values(), *self._outside)) != self._bound:
             function = self._bind(tensors)
         leaves = batch_leaves(batch)
-        arguments = [leaves[index] for index in self._batch]
+        arguments = [self._argument(one, leaves) for one in self._given]
         self._check_sharing(arguments)
         self._ran_with = tuple(map(self.reliance.number, self.reliance.settings))
         self._heap.start()
-        self._undo.note(tensors, leaves)
+        self._undo.note(tensors, dict(zip(self._given, arguments, strict=True)))
         random = RandomState() if self.program.draws_before else None
         try:
             with below_autograd():
@@ -187,10 +192,18 @@ class Compiled:
 
     def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> Any:
         """Do to Python objects what the step does to them; what it returns is the first of that."""
-        taken, made = 0, list[Any]()
+        taken, made, left = 0, list[Any](), dict[str, torch.Tensor]()
         for output in self._outputs:
             made.append(output.apply(list(values[taken : taken + output.leaves]), batch))
             taken += output.leaves
+            if output.how == "leave":
+                left = made[-1]
+        stays = {id(self._tree.tensor(name)) for name in self.stays}
+        for parameter in self._tree.parameters():
+            if parameter.grad is not None and id(parameter) not in stays:
+                parameter.grad = None  # also of an eager step before
+        for name, gradient in left.items():
+            self._tree.tensor(name).grad = gradient
         return made[0]
 
     def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:

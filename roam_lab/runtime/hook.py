@@ -1,47 +1,135 @@
-"""`roam.hook`: a plan, a model and its optimizers become a step function."""
+"""`roam.hook`: a model and its optimizers, with a plan or without one, become a step function."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Collection, Iterable
+from typing import Any, overload
 
 import torch
 
 from roam_lab.capture import as_step, step_device
 from roam_lab.capture.inputs import model_digest
 from roam_lab.capture.step import LossFunction, StepFunction
-from roam_lab.capture.training_step import OptimizerOrSeveral
+from roam_lab.capture.training_step import OptimizerOrSeveral, keep_grads_of, optimizers_of
 from roam_lab.errors import InputError, MismatchError
 from roam_lab.plan import Plan, load_plan
-from roam_lab.plan.planner import ALIGNMENTS
+from roam_lab.plan.cache import PlanCache
+from roam_lab.plan.planner import ALIGNMENTS, check_goals
+from roam_lab.rewrite.kinds import checked_kinds
 from roam_lab.runtime.executors import ExecutorName, executor_of
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.self_check import Check, check_of
 
+PlanOrPath = Plan | str | os.PathLike[str]
 
+
+@overload
 def hook(
-    plan: Plan | str | os.PathLike[str],
+    plan: PlanOrPath,
     model: torch.nn.Module,
     optimizer: OptimizerOrSeveral,
     loss: LossFunction | torch.nn.Module | None = None,
     step: StepFunction | None = None,
-    on_mismatch: OnMismatch = "eager",
+    on_mismatch: OnMismatch | None = None,
     check: Check = "first",
     executor: ExecutorName = "python",
+    keep_grads: bool | Iterable[str] = False,
+) -> PlannedStep: ...
+
+
+@overload
+def hook(
+    plan: torch.nn.Module,
+    model: OptimizerOrSeveral,
+    /,
+    *,
+    loss: LossFunction | torch.nn.Module | None = None,
+    step: StepFunction | None = None,
+    on_mismatch: OnMismatch | None = None,
+    check: Check = "first",
+    executor: ExecutorName = "python",
+    keep_grads: bool | Iterable[str] = False,
+    budget: int | None = None,
+    extra_time: float | None = None,
+    rewrites: Collection[str] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
+) -> PlannedStep: ...
+
+
+def hook(
+    plan: Any = None,
+    model: Any = None,
+    optimizer: Any = None,
+    loss: LossFunction | torch.nn.Module | None = None,
+    step: StepFunction | None = None,
+    on_mismatch: OnMismatch | None = None,
+    check: Check = "first",
+    executor: ExecutorName = "python",
+    keep_grads: bool | Iterable[str] = False,
+    budget: int | None = None,
+    extra_time: float | None = None,
+    rewrites: Collection[str] | None = None,
+    cache: bool | str | os.PathLike[str] = True,
 ) -> PlannedStep:
     """A step function that trains `model` as `plan` (or the plan file at that path) says: `loss = step(batch)`.
 
-    `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
-    and whatever else the plan was not made for: run the ordinary eager step ("eager"), raise MismatchError ("error"),
-    or plan for them as well ("replan"). `check`: which planned steps are run eagerly, too, from the same state, and
-    compared bit by bit: the first of each shape and mode ("first"), none ("never"), or these and every Nth (N). A step
-    that differs is run eagerly from then on. `executor`: op by op from Python ("python"), or as one CUDA graph
-    ("cuda_graph", which no GPU has run yet); where a step cannot be one, it runs from Python and `notes` says why.
+    Without a plan (`roam.hook(model, optimizer)`) the first call captures the step on its batch and plans it. `budget`:
+    the most bytes that the whole step may take; `extra_time`: the most that rewriting may cost, as a fraction of the
+    step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans are kept in this folder for the
+    next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
 
-    Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file.
+    `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
+    and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan), raise
+    MismatchError ("error"), or plan for them as well ("replan", the default without one). `check`: which planned steps
+    are run eagerly, too, from the same state, and compared bit by bit: the first of each shape and mode ("first"), none
+    ("never"), or these and every Nth (N). A step that differs is run eagerly from then on. `executor`: op by op from
+    Python ("python"), or as one CUDA graph ("cuda_graph", which no GPU has run yet); where a step cannot be one, it
+    runs from Python and `notes` says why. `keep_grads`: names of parameters whose `.grad` is read after the step, where
+    eager leaves one; True: of all. Others stay set only where a later call adds to them (accumulation over several
+    calls). Give `roam.profile` the same.
+
+    Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file. The first call
+    raises InfeasibleError where the budget is too small.
     """
+    if isinstance(plan, torch.nn.Module):
+        if model is not None and optimizer is not None:
+            raise InputError("give a plan, a model and an optimizer; or a model and an optimizer, and others by name")
+        plan, model, optimizer = None, plan, model if optimizer is None else optimizer
+    replan: OnMismatch = "replan" if plan is None else "eager"
+    on_mismatch = replan if on_mismatch is None else on_mismatch
     if on_mismatch not in ("eager", "error", "replan"):
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
     check, executor = check_of(check), executor_of(executor)
+    optimizers_of(optimizer)
+    if plan is None:
+        plans = _own_plans(budget, extra_time, rewrites, cache)
+    else:
+        if any(goal is not None for goal in (budget, extra_time, rewrites)):
+            raise InputError("a plan was given, which has its own budget and rewrites; give budget and others without")
+        plans = Plans(_checked(plan, model, on_mismatch))
+    kept = keep_grads_of(keep_grads, model)
+    return PlannedStep(plans, model, optimizer, as_step(loss, step), on_mismatch, check, executor, kept)
+
+
+def _own_plans(
+    budget: int | None,
+    extra_time: float | None,
+    rewrites: Collection[str] | None,
+    cache: bool | str | os.PathLike[str],
+) -> Plans:
+    """What the first step plans itself. Raises ParameterError for goals that make no sense."""
+    goals: dict[str, Any] = {"budget": budget, "extra_time": extra_time}
+    goals["rewrites"] = None if rewrites is None else sorted(checked_kinds(rewrites))
+    goals = {key: value for key, value in goals.items() if value is not None}
+    check_goals(budget, extra_time)
+    folder = None if cache is True else cache
+    return Plans(None, goals, None if folder is False else PlanCache(folder))
+
+
+def _checked(plan: PlanOrPath, model: torch.nn.Module, on_mismatch: OnMismatch) -> Plan:
+    """The plan, read where it is a path. Raises MismatchError where it is not for the model, FormatError."""
     plan = plan if isinstance(plan, Plan) else load_plan(plan)
     alignment = ALIGNMENTS.get(step_device(model).type, 1)
     if any(offset % alignment for offset in plan.offsets.values()):
@@ -55,4 +143,4 @@ def hook(
             f"the plan was made for another model than this {type(model).__name__} (its parameters or buffers differ); "
             "profile and plan this model"
         )
-    return PlannedStep(plan, model, optimizer, as_step(loss, step), on_mismatch, check, executor)
+    return plan

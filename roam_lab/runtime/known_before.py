@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from roam_lab.capture import can_prime
-from roam_lab.capture.inputs import batch_signature
-from roam_lab.plan import Plan
+from roam_lab.capture.gradients import how_it_lies
+from roam_lab.capture.inputs import batch_signature, signatures_alike
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.state_made import StateMade
 
@@ -21,15 +22,15 @@ from roam_lab.runtime.state_made import StateMade
 class Known:
     """Of one hook. `replan`: whether batches that the plan was not made for are planned, too."""
 
-    plan: Plan
+    plans: Plans
     optimizers: tuple[torch.optim.Optimizer, ...]
     state_made: StateMade
     replan: bool
 
     def not_planned(self, batch: Any) -> Reason | None:
         """Why a batch or mode seen for the first time cannot be planned."""
-        planned_for = self.plan.environment.get("batch")
-        if not self.replan and planned_for not in (None, batch_signature(batch)):
+        planned_for = self.plans.environment.get("batch")
+        if not self.replan and planned_for is not None and not signatures_alike(planned_for, batch_signature(batch)):
             return Reason(
                 f"the batch is not {planned_for}, which the plan was made for",
                 f"this batch is {batch_signature(batch)}; the plan was made for {planned_for}",
@@ -45,11 +46,21 @@ class Known:
         return None
 
 
-def gradients_left(model: torch.nn.Module, tree: ModelTree, compiled: Compiled, leaves: Sequence[Any]) -> bool:
-    """Whether there is a gradient that the step would add to: from an eager step, or set by the user. `leaves`: of the
-    batch."""
+def other_gradients(
+    model: torch.nn.Module, tree: ModelTree, compiled: Compiled, leaves: Sequence[Any]
+) -> str | None:  # fmt: skip
+    """How the gradients that are there before the step, from an earlier one or set by the user, differ from those that
+    it was captured with. `leaves`: of the batch."""
     if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in leaves):
-        return True
-    if all(parameter.grad is None for parameter in tree.parameters()):
-        return False
-    return any(one.grad is not None and name not in compiled.cleared for name, one in model.named_parameters())
+        return "a tensor of the batch has a gradient from before"
+    if not compiled.begun and all(parameter.grad is None for parameter in tree.parameters()):
+        return None
+    for name, one in model.named_parameters():
+        if name in compiled.cleared:
+            continue
+        gradient, begun = one.grad, compiled.begun.get(name)
+        if (gradient is None) != (begun is None):
+            return f"the step begins {'with' if begun is None else 'without'} a gradient of {name}"
+        if gradient is not None and (how_it_lies(gradient) != begun or gradient.requires_grad):
+            return f"the gradient of {name} from before lies in another way, or requires a gradient"
+    return None

@@ -27,8 +27,9 @@ from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.executors import Execution, ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.identity import values_of
-from roam_lab.runtime.known_before import Known, gradients_left
+from roam_lab.runtime.known_before import Known, other_gradients
 from roam_lab.runtime.model_tree import ModelTree
+from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
@@ -43,9 +44,10 @@ _REPORT = "report it with the model; train eagerly"
 class PlannedStep:
     """`result = step(batch)`: one training step in the planned order and layout, bit-identical to eager.
 
-    The model's parameters and buffers and the optimizers' states are updated in place; gradients are not kept. A batch
-    of other shapes, another training mode, settings that take another branch, and whatever else capture relied on and
-    has changed, follow `on_mismatch`.
+    The model's parameters and buffers and the optimizers' states are updated in place. A gradient that stays set after
+    the eager step is there after this one where a later call adds to it, or it was asked for (`keep_grads`). A batch of
+    other shapes, another training mode, settings that take another branch, and whatever else capture relied on and has
+    changed, follow `on_mismatch`.
 
     `planned_steps`, `eager_steps`: how many ran which way. `reasons`: sentence -> number of the steps that ran eagerly
     for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; why a step is no CUDA
@@ -54,18 +56,19 @@ class PlannedStep:
     """
 
     def __init__(
-        self, plan: Plan, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
+        self, plans: Plans, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
+        keep_grads: bool | tuple[str, ...] = False,
     ) -> None:  # fmt: skip
-        self.plan = plan
+        self._plans = plans
         self._model, self._optimizer = model, optimizer
         self.optimizers = TrainingStep(model, optimizer, step).optimizers
-        self.eager_step = step
+        self.eager_step, self._keep_grads = step, keep_grads
         self.on_mismatch = on_mismatch
         self.planned_steps = 0
         self.eager_steps = 0
         self.reasons: dict[str, int] = Reasons()
-        self.notes: list[str] = []
+        self.notes: list[str] = plans.notes
         self._execution = Execution(executor, self.notes)
         self._tree = ModelTree(model)
         self._pool = ArenaPool()
@@ -74,11 +77,11 @@ class PlannedStep:
         self._eager: dict[Key, Reason] = {}
         self._check = SelfCheck(check, self.notes)
         self._state_made = StateMade(self.optimizers)
-        self._known = Known(plan, self.optimizers, self._state_made, on_mismatch == "replan")
+        self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = StepCompiler(
-            self.plan, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
+            plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
             self._compiled, self._check, self._ways, self._execution,
         )  # fmt: skip
         self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
@@ -86,6 +89,11 @@ class PlannedStep:
 
     def __repr__(self) -> str:
         return f"PlannedStep({type(self.model).__name__}, {self.plan!r})"
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan that was given, or that the first step was planned by; None before that."""
+        return self._plans.first
 
     @property
     def model(self) -> torch.nn.Module:
@@ -99,8 +107,8 @@ class PlannedStep:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled as what it was made of; what it has captured, and its counts, stay behind."""
-        made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
-        return PlannedStep, (*made_of, self._execution.asked)
+        made_of = (self._plans, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
+        return PlannedStep, (*made_of, self._execution.asked, self._keep_grads)
 
     def prepare(self, batch: Any) -> None:
         """Capture and check the plan for batches like this one; the first call does it otherwise.
@@ -144,12 +152,9 @@ class PlannedStep:
                 if reason is not None:
                     break
                 if kept is None:
-                    other = change.sentence if way in self._compiled else other
+                    other = change.sentence if way in self._compiled.ways(key) else other
                     continue
-            if gradients_left(self.model, self._tree, compiled, leaves):
-                reason = Reason("gradients are left from before the step, which adds to them")
-                break
-            other = compiled.goes_otherwise(batch)
+            other = other_gradients(self.model, self._tree, compiled, leaves) or compiled.goes_otherwise(batch)
             if other is None:
                 self._compiled.used(way)
                 try:
@@ -228,7 +233,7 @@ class PlannedStep:
 
     @property
     def _training(self) -> TrainingStep:
-        return TrainingStep(self.model, self.optimizer, self.eager_step)
+        return TrainingStep(self.model, self.optimizer, self.eager_step, True, self._keep_grads)
 
     def _key(self, batch: Any) -> Key:
         self._tree.refresh()
@@ -238,6 +243,8 @@ class PlannedStep:
 
     def _verified(self, compiled: Compiled | None) -> bool:
         """Whether the plan says that it was verified in this very environment; that is noted."""
+        if self.plan is None:
+            return False
         told = self.plan.environment.get(VERIFIED)
         graph = self.plan.graph_sha256 if compiled is None else compiled.graph_sha256
         if told is None or told != verified_digest(graph, step_device(self.model)):
@@ -249,7 +256,9 @@ class PlannedStep:
         if expected is None:
             loss = self._ran(compiled, batch)
         else:
-            loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch))
+            loss, parted = self._check.compare(
+                expected, lambda: self._ran(compiled, batch), self._training, compiled.stays
+            )
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             compiled.note_equal()
@@ -261,11 +270,7 @@ class PlannedStep:
         for optimizer in self.optimizers:
             if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
                 optimizer._opt_called = True  # type: ignore[attr-defined]
-        loss = compiled.run(batch)
-        for parameter in self._tree.parameters():
-            if parameter.grad is not None:  # of an eager step before; those of this one are not kept
-                parameter.grad = None
-        return loss
+        return compiled.run(batch)
 
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
         """Run eagerly from now on where the planned step was not the eager one; its memory is given up."""

@@ -25,6 +25,10 @@ BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK = "before", "give_up", "lend", "settle"
 """Names under which the program calls `Heap.before`, `holes.give_up`, and what a `LendingArena` does."""
 
 
+GIVEN = ("batch", "gradient")
+"""Kinds of inputs that lie elsewhere in each step: arguments of the program."""
+
+
 class OtherWayError(Exception):
     """A condition inside the step does not hold; nothing that outlives the step was written that is not put back.
 

@@ -28,7 +28,7 @@ from roam_lab.runtime.decisions import told
 from roam_lab.runtime.direct_calls import NOTHING_DONE, direct
 from roam_lab.runtime.host_copies import START_COPY
 from roam_lab.runtime.host_memory import contents
-from roam_lab.runtime.program import OtherWayError, Place, raising_other_way
+from roam_lab.runtime.program import GIVEN, OtherWayError, Place, raising_other_way
 
 
 def _mkldnn_rnn_layer(*args: Any) -> Any:
@@ -72,7 +72,7 @@ class ProgramLines:
         self.storage_of = step.storage_of
         placeholders = [node for node in self.captured.trace.module.graph.nodes if node.op == "placeholder"]
         self.inputs = inputs = dict(zip(placeholders, self.captured.trace.inputs, strict=True))
-        self.batch = tuple(node for node, found in inputs.items() if found.kind == "batch")
+        self.batch = tuple(node for node, found in inputs.items() if found.kind in GIVEN)
         self.settings = tuple(
             node for node, found in inputs.items() if found.kind in ("setting", "python") and not tensors_of(node)
         )
@@ -108,6 +108,11 @@ class ProgramLines:
         if index is not None:
             return not self.graph.storages[index].external
         return storage_key(tensors[0]) not in self.dynamic_keys
+
+    def is_own(self, node: Node) -> bool:
+        """Whether the node's value is memory that an op of the step has allocated."""
+        index = self.where(self.storage_of[node][0])
+        return index is not None and self.graph.storages[index].external
 
     def writes_what_stays(self, node: Node) -> bool:
         """Whether an op writes into a tensor that was there before the step."""

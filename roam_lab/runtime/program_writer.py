@@ -16,7 +16,7 @@ from roam_lab.plan.beside import takes_large_blocks, top_of
 from roam_lab.runtime.doing import Doing
 from roam_lab.runtime.holes import Request, requests
 from roam_lab.runtime.host_copies import END_COPY
-from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, Program
+from roam_lab.runtime.program import BEFORE, GIVE_UP, GIVEN, LEND, SETTLE, TAKE_BACK, Program
 from roam_lab.runtime.program_lines import ProgramLines
 from roam_lab.runtime.row_lines import write_chain
 
@@ -111,9 +111,12 @@ def write_program(
     writer.moved = {}
     output = next(node for node in captured.trace.module.graph.nodes if node.op == "output")
     results: Any = output.args[0]
+    left = captured.trace.left
     given = [
-        f"{writer.value(one)}.clone()" if isinstance(one, Node) and tensors_of(one) else writer.expression(one)
-        for one in results
+        f"{writer.value(one)}.clone()"
+        if isinstance(one, Node) and tensors_of(one) and not (index in left and writer.is_own(one))
+        else writer.expression(one)
+        for index, one in enumerate(results)
     ]
     writer.lines.append(f"return {', '.join(given)},")
     arguments = (*writer.batch, *writer.settings)
@@ -126,7 +129,7 @@ def write_program(
         op_of_line,
         tuple(f"op {op.name} ({op.target}, {op.source or 'no source line'})" for op in graph.ops),
         tuple(writer.inputs[node] for node in arguments),
-        tuple(found for node, found in writer.inputs.items() if node.users and found.kind != "batch"),
+        tuple(found for node, found in writer.inputs.items() if node.users and found.kind not in GIVEN),
         f"<roam plan {graph.name} {next(_numbers)}>",
         tuple(writer.told),
         first_write,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -34,12 +34,13 @@ def check_of(check: Any) -> Check:
 class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
-    `arrays`: paths of the arrays that the step changes. `log`: every op that the eager step ran, empty where that was
-    not asked for.
+    `gradients`: digests of those that stayed set, by the parameter's name. `arrays`: paths of the arrays that the step
+    changes. `log`: every op that the eager step ran, empty where that was not asked for.
     """
 
     start: Everything
     left: Digests
+    gradients: Digests
     arrays: frozenset[str]
     log: OpLog
 
@@ -121,16 +122,15 @@ class SelfCheck:
                     raise
                 check()
                 left = {**_digests_of(result), **start.digests()}
+                gradients = _gradients_of(step)
                 result = None  # its memory is not needed beside the copy that is put back
                 arrays = frozenset(start.changed_arrays())
                 log = OpLog(())
                 if logged:
                     start.restore()
-                    for parameter in step.model.parameters():
-                        parameter.grad = None  # left from before; a step is captured as if there were none
                     with muted():
                         log = record(step, batch).log
-                return Expected(start, left, arrays, log)
+                return Expected(start, left, gradients, arrays, log)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise
@@ -148,8 +148,11 @@ class SelfCheck:
         self._impossible = True
         self.left_out(f"the step reaches {paths[0]}, which cannot be put back after it")
 
-    def compare(self, expected: Expected, run: Callable[[], Any]) -> tuple[Any, Parted | None]:
-        """What the planned step `run` returns, and how it parted from the eager one; then everything is put back.
+    def compare(
+        self, expected: Expected, run: Callable[[], Any], step: TrainingStep, stays: Collection[str]
+    ) -> tuple[Any, Parted | None]:
+        """What the planned `step`, which is `run`, returns, and how it parted from the eager one; if it did, everything
+        is put back. `stays`: names of the parameters whose gradient it leaves as eagerly; others it does not keep.
 
         Also when it is interrupted, everything is put back.
         """
@@ -168,20 +171,38 @@ class SelfCheck:
             except BaseException:
                 expected.start.restore()
                 raise
-            if left == expected.left:
+            if left == expected.left and _differing(expected.gradients, step, stays) is None:
                 return result, None
             try:
-                return None, self._parted(expected, left, result)
+                return None, self._parted(expected, left, result, step, stays)
             finally:
                 expected.start.restore()
 
-    def _parted(self, expected: Expected, left: Digests, result: Any) -> Parted:
+    def _parted(
+        self, expected: Expected, left: Digests, result: Any, step: TrainingStep, stays: Collection[str]
+    ) -> Parted:  # fmt: skip
+        parted = _differing(expected.gradients, step, stays)
+        if parted is not None:
+            both = (expected.gradients, _gradients_of(step))
+            eager_one, planned_one = ({f"the gradient of {parted}": one.get(parted, "none")} for one in both)
+            return Parted({**expected.left, **eager_one}, {**left, **planned_one})
         values = {**dict(values_of(result)), **expected.start.tensors()}
         for name, eager in expected.left.items():
             value = values.get(name)
             if left.get(name) != eager and isinstance(value, torch.Tensor):
                 return Parted(expected.left, left, name, value.detach().to("cpu", copy=True))
         return Parted(expected.left, left)
+
+
+def _gradients_of(step: TrainingStep) -> Digests:
+    return {name: digest(one.grad) for name, one in step.model.named_parameters() if one.grad is not None}
+
+
+def _differing(eager: Digests, step: TrainingStep, stays: Collection[str]) -> str | None:
+    """The parameter whose gradient is not the one that the eager step left."""
+    planned = _gradients_of(step)
+    names = (name for name in {**eager, **planned} if name in planned or name in stays)
+    return next((name for name in names if planned.get(name) != eager.get(name)), None)
 
 
 def _digests_of(result: Any) -> Digests:

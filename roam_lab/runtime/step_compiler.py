@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
+from roam_lab.capture.inputs import signatures_alike
 from roam_lab.capture.sources.places import Changing, ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
@@ -16,14 +17,12 @@ from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
-from roam_lab.plan import Plan
-from roam_lab.plan.apart import goals_of, plan_apart
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.executors import Execution
 from roam_lab.runtime.heap import collect
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.plan_check import check_plan
+from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import another_step
 from roam_lab.runtime.self_check import Expected, SelfCheck
 from roam_lab.runtime.step_guards import guards_of
@@ -35,15 +34,15 @@ Key = tuple[Any, ...]
 class StepCompiler:
     """Makes the compiled steps of one hook and keeps them in `compiled`. No arena is held meanwhile.
 
-    `training`: gives the step that is hooked, as it is now. `replan`: whether a step that the plan was not made for is
-    planned, too. `execution`: what runs them.
+    `plans`: where its plans come from. `training`: gives the step that is hooked, as it is now. `replan`: whether one
+    that the plan was not made for is planned, too. `execution`: what runs them.
     """
 
     def __init__(
-        self, plan: Plan, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
+        self, plans: Plans, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
         compiled: CompiledSteps, check: SelfCheck, ways: Ways, execution: Execution,
     ) -> None:  # fmt: skip
-        self._plan, self.training, self._replan, self._tree = plan, training, replan, tree
+        self._plans, self.training, self._replan, self._tree = plans, training, replan, tree
         self._compiled, self._check, self._ways, self._execution = compiled, check, ways, execution
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
@@ -74,18 +73,19 @@ class StepCompiler:
                     f"the step changes the array {unseen[0]}, which shares its memory with a tensor, and a planned "
                     "step would not see what is in it; read the tensor instead, or copy the array"
                 )
-            plan = self._plan
-            if fingerprint(captured.graph) == plan.graph_sha256:
-                check_plan(captured, plan)
+            plan = self._plans.first
+            if plan is None:
+                plan, self._planned_for = self._plans.make(captured), key
+            elif self._plans.is_for(captured):
                 self._planned_for = key
             else:
                 # where the plan was made, it may not have been known that an op's writer is untrue
                 untrue = any(map(is_untrue, captured.trace.module.graph.nodes))
                 may_be = bool(captured.conditions) or untrue or bool(self._numbers)
-                another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
+                another_way = self._knows(key) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
-                plan = plan_apart(captured.graph, environment=captured.environment, **goals_of(plan))
+                plan = self._plans.make(captured)
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
@@ -95,6 +95,10 @@ class StepCompiler:
             captured = plan = None  # type: ignore[assignment]
             collect()
         return way
+
+    def _knows(self, key: Key) -> bool:
+        """Whether this step was captured for the same batch, up to truth values in it, which lead other ways."""
+        return any(signatures_alike(key[0], one[0]) and one[2 : len(key)] == key[2:] for one in self._compiled)
 
     def is_still(self, compiled: Compiled, batch: Any) -> bool:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it. `collect` frees
@@ -114,7 +118,10 @@ class StepCompiler:
 
 
 def _captured(training: TrainingStep, batch: Any, log: OpLog | None, changing: Changing) -> Captured:
-    made = capture_step(training.model, training.optimizer, batch, training.function, log=log, changing=changing)
+    made = capture_step(
+        training.model, training.optimizer, batch, training.function, log=log, changing=changing,
+        adds=training.adds, keep_grads=training.keep_grads,
+    )  # fmt: skip
     if made.trace.presumed:  # right for a plan; but what is run must not be taken for made
         raise SettledError(list(made.trace.presumed))
     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -22,12 +22,13 @@ class Undo:
         self._saved: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._random: RandomState | None = None
 
-    def note(self, residents: Mapping[Input, torch.Tensor], batch: Sequence[Any]) -> None:
-        """Copy what the next step may have to put back: of resident tensors, and of the batch's leaves."""
+    def note(self, residents: Mapping[Input, torch.Tensor], given: Mapping[Input, Any]) -> None:
+        """Copy what the next step may have to put back: of resident tensors, and of what it is given."""
         if not self._needed:
             return
         self._random = RandomState() if self._draws else None
-        tensors = [one if isinstance(one, torch.Tensor) else _found(one, residents, batch) for one in self._undone]
+        found = {**residents, **given}
+        tensors = [one if isinstance(one, torch.Tensor) else found[one] for one in self._undone]
         self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     def put_back(self) -> None:
@@ -41,8 +42,3 @@ class Undo:
     def forget(self) -> None:
         """Drop the copies."""
         self._saved, self._random = [], None
-
-
-def _found(wanted: Input, residents: Mapping[Input, torch.Tensor], batch: Sequence[Any]) -> torch.Tensor:
-    tensor: torch.Tensor = batch[wanted.path[0]] if wanted.kind == "batch" else residents[wanted]
-    return tensor

@@ -159,13 +159,11 @@ def test_batches_that_the_model_does_not_accept():
     trains(model)
 
 
-def keep(model, optimizer, given, *, value, clear=True, update=True):
+def keep(model, optimizer, given, *, value):
     loss = model(given)
     loss.mean().backward()
-    if update:
-        optimizer.step()
-    if clear:
-        optimizer.zero_grad()
+    optimizer.step()
+    optimizer.zero_grad()
     return value(loss)
 
 
@@ -175,7 +173,6 @@ STEPS = [
     (as_step(lambda model, given: None), r"the loss is not a scalar tensor \(NoneType\)"),
     (as_step(lambda model, given: 2.5), r"the loss is not a scalar tensor \(float\)"),
     (partial(keep, value=lambda loss: None), r"the step returns no tensor and no number that it computes \(NoneType\)"),
-    (partial(keep, value=lambda loss: loss.sum(), clear=False), "gradients stay set after the step and the step "),
     (as_step(lambda model, given: given.sum()), r".*does not require grad"),
     (as_step(nn.MSELoss()), r"a criterion needs a batch of \(inputs, targets\); give loss=, a function of"),
 ]  # fmt: skip

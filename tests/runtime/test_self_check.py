@@ -129,10 +129,11 @@ def test_what_a_step_must_not_leave(monkeypatch, harm, told):
     assert life.model.bias.grad is None
 
 
-def test_gradients_are_not_kept(monkeypatch):
+def test_a_gradient_that_eager_does_not_leave_is_found(monkeypatch):
     life = Life(monkeypatch, lambda model: setattr(model.bias, "grad", torch.zeros(3)))
-    assert life.same()
-    assert (life.hooked.planned_steps, life.hooked.reasons) == (1, {})
+    with pytest.warns(RoamWarning, match="the gradient of bias differs: eager none"):
+        assert life.same()
+    assert (life.hooked.planned_steps, life.hooked.eager_steps) == (0, 1)
     assert life.model.bias.grad is None
 
 

@@ -25,7 +25,7 @@ from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
 
 Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
-How = Literal["assign", "append", "call", "return"]
+How = Literal["assign", "append", "call", "return", "leave"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Output:
     """What a planned step does to a Python object when it is over, or returns.
 
     `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments,
-    "return" it.
+    "return" it, "leave" it as the gradients of the parameters that it names (in a dict).
     `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together. `of_batch`: place
     among them -> the leaf of the batch that stands there.
     """
@@ -212,6 +212,11 @@ class PythonOutputs:
         self.values += values
         self.outputs += outputs
 
+    def leave(self, gradients: Mapping[str, torch.Tensor]) -> None:
+        """Gradients that the step makes and leaves, by the parameter's name; no copies."""
+        if gradients:
+            self._put("leave", ValuePlace(None, None, "gradients"), dict(gradients))
+
     def _put(self, how: How, place: ValuePlace, value: Any, function: Callable[..., Any] | None = None) -> None:
         leaves, spec = pytree.tree_flatten(value)
         self._refuse_texts(leaves, place.path)
@@ -226,7 +231,8 @@ class PythonOutputs:
         of_batch = {at: self._batch[id(leaf)] for at, leaf in enumerate(leaves) if id(leaf) in self._batch}
         leaves = [None if at in of_batch else leaf for at, leaf in enumerate(leaves)]
         for leaf in leaves:
-            if how != "return" and isinstance(leaf, torch.Tensor) and (name := self._shares(leaf)) is not None:
+            kept = how not in ("return", "leave") and isinstance(leaf, torch.Tensor)
+            if kept and (name := self._shares(leaf)) is not None:
                 raise CaptureError(
                     f"the step keeps in {place.path} a view of {name}, of which a planned step would keep a copy; keep "
                     "a copy (.clone()), or the tensor itself"

@@ -42,6 +42,8 @@ def _obstacles(captured: Captured) -> Iterator[str]:
     for node, found in zip(placeholders, trace.inputs, strict=True):
         if node.users and any(_on_host(tensor) for tensor in tensors_of(node)):
             yield _input_on_host(found)
+    if trace.begun or trace.left:
+        yield "the step adds to gradients from before, or leaves them"
     for placed in captured.conditions:
         if placed.when == "inside":
             condition = placed.condition

@@ -1,0 +1,98 @@
+"""Plans kept on disk for the next start: found for the same step and goals, never trusted, never in the way."""
+
+import os
+
+import pytest
+
+from roam_lab.ir import Graph, Op, Storage
+from roam_lab.plan import make_plan
+from roam_lab.plan.cache import PlanCache, default_folder
+
+
+def graph(size=64, name="one", flops=None):
+    return Graph(
+        name=name,
+        storages=(Storage(size), Storage(64), Storage(64, output=True)),
+        ops=(
+            Op("a", "aten.empty", creates=(0,), source=f"{name}.py:1", flops=flops),
+            Op("b", "aten.empty", after=(0,), creates=(1,), reads=(0,)),
+            Op("c", "aten.add", after=(0, 1), creates=(2,), reads=(0, 1)),
+        ),
+    )
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return PlanCache(tmp_path / "plans")
+
+
+def test_a_plan_is_found_again(cache):
+    assert cache.find(graph(), {}) is None
+    plan = make_plan(graph())
+    cache.keep(plan, graph(), {})
+    found = cache.find(graph(), {})
+    assert found == plan
+    assert found.graph == graph()
+    assert cache.notes == []
+
+
+def test_names_and_places_in_the_code_do_not_matter(cache):
+    cache.keep(make_plan(graph()), graph(), {})
+    assert cache.find(graph(name="other"), {}) is not None
+
+
+@pytest.mark.parametrize(("other", "goals"), [(graph(size=65), {}), (graph(flops=7), {}), (graph(), {"seed": 1})])
+def test_another_step_and_other_goals_are_not(cache, other, goals):
+    cache.keep(make_plan(graph()), graph(), {})
+    assert cache.find(other, goals) is None
+
+
+def test_what_is_damaged_is_not_used_and_replaced(cache):
+    plan = make_plan(graph())
+    cache.keep(plan, graph(), {})
+    [entry] = cache.folder.iterdir()
+    entry.write_text(entry.read_text()[:50])
+    assert cache.find(graph(), {}) is None
+    assert cache.notes[0].startswith("a plan in the cache is not used: ")
+    cache.keep(plan, graph(), {})
+    assert cache.find(graph(), {}) == plan
+
+
+def test_a_plan_of_another_graph_is_not_used(cache):
+    """However it got there."""
+    cache.keep(make_plan(graph(size=65)), graph(), {})
+    assert cache.find(graph(), {}) is None
+    assert "another graph" in cache.notes[0]
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path):
+    place = tmp_path / "a file"
+    place.write_text("")
+    cache = PlanCache(place / "plans")
+    cache.keep(make_plan(graph()), graph(), {})
+    assert cache.notes[0].startswith("the plan is not kept for the next start: ")
+    assert cache.find(graph(), {}) is None
+
+
+def test_what_was_not_used_for_longest_goes(tmp_path):
+    cache = PlanCache(tmp_path, most_bytes=1)
+    ages = {}
+    for size in (1, 2, 3):
+        cache.keep(make_plan(graph(size)), graph(size), {})
+        [ages[size]] = set(tmp_path.iterdir()) - set(ages.values())
+        assert list(tmp_path.iterdir()) == [ages[size]]
+    roomy = PlanCache(tmp_path, most_bytes=3 * ages[3].stat().st_size - 1)
+    roomy.keep(make_plan(graph(1)), graph(1), {})
+    os.utime(ages[3], (1, 1))
+    os.utime(ages[1], (2, 2))
+    assert roomy.find(graph(3), {}) is not None  # used again, so that the other is older
+    roomy.keep(make_plan(graph(2)), graph(2), {})
+    assert set(tmp_path.iterdir()) == {ages[2], ages[3]}
+
+
+def test_where_it_lies(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delenv("ROAM_CACHE", raising=False)
+    assert default_folder() == tmp_path / "roam-lab" / "plans"
+    monkeypatch.setenv("ROAM_CACHE", str(tmp_path / "own"))
+    assert default_folder() == tmp_path / "own"

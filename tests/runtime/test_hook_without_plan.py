@@ -1,0 +1,132 @@
+"""`roam.hook(model, optimizer)`: the first call plans the step, for a budget if one is given."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import roam_lab as roam
+from roam_lab.capture import as_step
+from roam_lab.plan import cache as plan_cache
+from roam_lab.runtime import plans
+
+
+@pytest.fixture(autouse=True)
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("ROAM_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def mean_square(model, batch):
+    return model(batch).square().mean()
+
+
+def pair():
+    torch.manual_seed(0)
+    blocks = [layer for _ in range(4) for layer in (nn.Linear(32, 128), nn.GELU(), nn.Linear(128, 32), nn.Dropout(0.1))]
+    model = nn.Sequential(*blocks)
+    twin = copy.deepcopy(model)
+    return model, torch.optim.AdamW(model.parameters()), twin, torch.optim.AdamW(twin.parameters())
+
+
+def same(hooked, model, twin, other, batches):
+    """Train both on these batches; whether every bit agrees."""
+    step, equal = as_step(mean_square), []
+    for batch in batches:
+        random = torch.get_rng_state()
+        loss = hooked(batch)
+        torch.set_rng_state(random)
+        equal.append(torch.equal(loss, step(twin, other, batch)))
+    return all(equal) and all(map(torch.equal, model.parameters(), twin.parameters()))
+
+
+def test_every_shape_is_planned():
+    model, optimizer, twin, other = pair()
+    hooked = roam.hook(model, optimizer, loss=mean_square)
+    assert hooked.plan is None
+    assert same(hooked, model, twin, other, [torch.randn(size, 32) for size in (64, 64, 40, 64, 40)])
+    assert (hooked.planned_steps, hooked.reasons, hooked.notes) == (5, {}, [])
+    assert hooked.plan.peak_bytes < hooked.plan.captured_peak_bytes
+    assert hooked.plan.environment["model"]
+
+
+def test_an_extra_time_is_used():
+    model, optimizer, twin, other = pair()
+    free = roam.hook(*pair()[:2], loss=mean_square)
+    free.prepare(torch.randn(64, 32))
+    hooked = roam.hook(model, optimizer, loss=mean_square, extra_time=0.3)
+    assert same(hooked, model, twin, other, [torch.randn(64, 32) for _ in range(3)])
+    assert hooked.planned_steps == 3
+    assert hooked.plan.arena_bytes < free.plan.arena_bytes
+    assert 0 < hooked.plan.extra_time <= 0.3
+
+
+def test_a_budget_is_met_and_one_that_is_too_small_is_refused():
+    model, optimizer, twin, other = pair()
+    batch = torch.randn(64, 32)
+    resident = 3 * sum(p.nbytes for p in model.parameters()) + batch.nbytes
+    free = roam.hook(*pair()[:2], loss=mean_square)
+    free.prepare(batch)
+    budget = resident + int(0.8 * free.plan.arena_bytes)
+    hooked = roam.hook(model, optimizer, loss=mean_square, budget=budget)
+    assert same(hooked, model, twin, other, [batch, batch])
+    assert hooked.planned_steps == 2
+    assert hooked.plan.arena_bytes <= budget - resident
+    before = [p.detach().clone() for p in model.parameters()]
+    none = roam.hook(model, optimizer, loss=mean_square, budget=resident)
+    with pytest.raises(roam.InfeasibleError, match="least"):
+        none(batch)
+    assert all(map(torch.equal, before, model.parameters()))
+
+
+def test_the_next_start_does_not_plan(monkeypatch):
+    batch = torch.randn(64, 32)
+    first = roam.hook(*pair()[:2], loss=mean_square, extra_time=0.3)
+    first.prepare(batch)
+
+    def never(*_, **__):
+        raise AssertionError("planned again")
+
+    monkeypatch.setattr(plans, "plan_apart", never)
+    model, optimizer, twin, other = pair()
+    hooked = roam.hook(model, optimizer, loss=mean_square, extra_time=0.3)
+    assert same(hooked, model, twin, other, [batch, batch])
+    assert (hooked.planned_steps, hooked.notes) == (2, [])
+    assert hooked.plan == first.plan
+    without = roam.hook(*pair()[:2], loss=mean_square, extra_time=0.3, cache=False)
+    with pytest.raises(AssertionError, match="planned again"):
+        without(batch)
+
+
+def test_what_is_wrong_with_the_cache_is_noted(folder):
+    batch = torch.randn(64, 32)
+    roam.hook(*pair()[:2], loss=mean_square).prepare(batch)
+    [entry] = folder.iterdir()
+    entry.write_text("{}")
+    hooked = roam.hook(*pair()[:2], loss=mean_square)
+    hooked(batch)
+    assert hooked.planned_steps == 1
+    assert hooked.notes[0].startswith("a plan in the cache is not used: ")
+
+
+def test_the_cache_may_be_any_folder(tmp_path):
+    hooked = roam.hook(*pair()[:2], loss=mean_square, cache=tmp_path / "mine")
+    hooked.prepare(torch.randn(64, 32))
+    assert [one.name.endswith(".roam.json") for one in (tmp_path / "mine").iterdir()] == [True]
+    assert plan_cache.default_folder() != tmp_path / "mine"
+
+
+def test_what_is_given_wrongly_is_said():
+    model, optimizer, *_ = pair()
+    plan = roam.profile(model, torch.randn(8, 32), optimizer, loss=mean_square).plan()
+    with pytest.raises(roam.InputError, match="a plan was given, which has its own budget"):
+        roam.hook(plan, model, optimizer, loss=mean_square, budget=1 << 30)
+    with pytest.raises(roam.ParameterError, match="budget is '1GiB'; give a whole number of bytes"):
+        roam.hook(model, optimizer, loss=mean_square, budget="1GiB")
+    with pytest.raises(roam.ParameterError, match="extra_time is -1"):
+        roam.hook(model, optimizer, loss=mean_square, extra_time=-1)
+    with pytest.raises(roam.CaptureError, match="given as optimizer"):
+        roam.hook(model, mean_square)
+    with pytest.raises(roam.InputError, match="a plan, a model and an optimizer; or a model and an optimizer"):
+        roam.hook(model, optimizer, mean_square)
