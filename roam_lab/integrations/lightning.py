@@ -17,13 +17,16 @@ import importlib
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from roam_lab.capture import can_prime
+from roam_lab.capture.refusal import refuse_closure
+from roam_lab.capture.sources.world import on_trial
 from roam_lab.errors import CaptureError, MismatchError, RoamError
 from roam_lab.integrations.lightning_metrics import states_as_buffers
 from roam_lab.integrations.lightning_refusals import hooked_in_step, reads_gradients, why_not_now, why_not_planned
@@ -45,8 +48,8 @@ _TRIES, _PLANNED_A_TRY = 3, 10
 class RoamCallback(Callback):
     """Has a Trainer run its training steps as a plan says, with the very bits that Lightning leaves.
 
-    The first batch is captured and planned. The settings are those of `roam.hook` without a plan. What cannot be planned
-    is run by Lightning as without us; with `on_mismatch="error"` it is an error.
+    The first batch is captured and planned. The settings are those of `roam.hook` without a plan. What cannot be
+    planned is run by Lightning as without us; with `on_mismatch="error"` it is an error.
 
     `planned_steps`, `eager_steps`, `reasons`: as of a PlannedStep, for the last call of `fit`.
     """
@@ -160,11 +163,11 @@ class _Fit:
     def _step_on(self, optimizer: torch.optim.Optimizer, batch: Any) -> PlannedStep:
         """The planned step; made for this batch where it is the first. Raises CaptureError where it cannot be."""
         if self.step is None:
+            refuse_closure(optimizer)
             function = partial(self._one_batch, callbacks=self._hooked)
             kept = reads_gradients(self._trainer, self._module)
             step = hook(self._module, optimizer, step=function, keep_grads=kept, **self._settings)
-            with _failures_told():
-                step.prepare(batch)
+            step.prepare(batch)
             if step.on_mismatch == "replan":
                 step.on_mismatch = "eager"  # other batches are planned, too; what cannot be runs eagerly
             self.step = step
@@ -175,7 +178,10 @@ class _Fit:
         loop, logged, progress = self._loop, Logged(module), self._loop.optim_progress
         loop.optim_progress = counted = copy.deepcopy(progress)
         try:
-            with self._seen.as_told(batch, is_traced(module)), logged.instead_of_log(callbacks), self._closure_first():
+            traced = is_traced(module)
+            first = self._closure_first() if traced or on_trial() or can_prime(optimizer) else nullcontext()
+            told = self._seen.as_told(batch, traced)
+            with _failures_told(), told, logged.instead_of_log(callbacks), first:
                 output = self._lightnings_run(optimizer, batch["batch_idx"], OrderedDict(batch["arguments"]))
         finally:
             loop.optim_progress = progress
@@ -189,8 +195,8 @@ class _Fit:
 
     @contextmanager
     def _closure_first(self) -> Iterator[None]:
-        """Lightning gives its closure to the optimizer, whose first act is to call it. Here it is called before: the
-        step is told by then which gradients there are."""
+        """Lightning gives its closure to the optimizer, whose first act is to call it. Here it is called before, so
+        that there are gradients when the optimizer steps."""
         strategy = self._trainer.strategy
 
         def optimizer_step(optimizer: Any, closure: Any, model: Any = None, **kwargs: Any) -> Any:
@@ -220,12 +226,13 @@ class _Fit:
 
 @contextmanager
 def _failures_told() -> Iterator[None]:
-    """What fails on trial is for Lightning to run, and to raise if it is the script's own."""
+    """What fails on trial, and not for want of memory, is for Lightning to run, and to raise if it is the script's."""
     try:
         yield
     except RoamError:
         raise
     except Exception as error:
+        if not on_trial() or isinstance(error, MemoryError) or "memory" in str(error):
+            raise
         first = (str(error) or type(error).__name__).splitlines()[0][:160]
         raise CaptureError(f"the step does not run on trial ({type(error).__name__}: {first})") from error
-
