@@ -28,7 +28,7 @@ from roam_lab.capture import can_prime
 from roam_lab.capture.refusal import refuse_closure
 from roam_lab.capture.sources.world import on_trial
 from roam_lab.errors import CaptureError, MismatchError, RoamError
-from roam_lab.integrations.lightning_metrics import states_as_buffers
+from roam_lab.integrations.lightning_metrics import states_in_place
 from roam_lab.integrations.lightning_refusals import hooked_in_step, reads_gradients, why_not_now, why_not_planned
 from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, TrainerUsedError, is_traced
 from roam_lab.runtime.hook import hook
@@ -133,7 +133,7 @@ class _Fit:
             return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
         batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.told()}
         try:
-            with self._seen.in_place_of(self._trainer, self._module, self._loop), states_as_buffers(self._module):
+            with self._seen.in_place_of(self._trainer, self._module, self._loop), states_in_place(self._module):
                 result = self._step_on(optimizer, batch)(batch)
         except (CaptureError, MismatchError) as error:  # nothing has changed yet
             if self._settings["on_mismatch"] == "error":
