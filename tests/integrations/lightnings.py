@@ -53,9 +53,7 @@ class Net(L.LightningModule):
 def rows(count=40):
     """`count` samples; 8 are a batch."""
     generator = torch.Generator().manual_seed(0)
-    return TensorDataset(
-        torch.randn(count, 8, generator=generator), torch.randint(0, 4, (count,), generator=generator)
-    )
+    return TensorDataset(torch.randn(count, 8, generator=generator), torch.randint(0, 4, (count,), generator=generator))
 
 
 def fit(kind, callbacks, data=None, ckpt_path=None, **options):

@@ -12,6 +12,9 @@ from tests.integrations.lightnings import L, Net, both, counts, fit, rows
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("ROAM_CACHE", str(tmp_path / "plans"))
+    yield
+    if torch.distributed.is_initialized():  # by the strategy of one of the tests
+        torch.distributed.destroy_process_group()
 
 
 class Manual(Net):
