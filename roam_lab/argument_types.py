@@ -6,6 +6,7 @@ import argparse
 import math
 
 from roam_lab.errors import ParameterError
+from roam_lab.ir.sizes import bytes_of
 from roam_lab.registry import Room
 from roam_lab.rewrite.kinds import checked_kinds
 
@@ -13,16 +14,11 @@ ROOMS: tuple[Room, ...] = ("order", "layout", "rewrite")
 
 
 def size(text: str) -> int:
-    """Bytes: "600000000", or with a binary unit, "512MiB", "1.5GiB"."""
-    units = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-    number, unit = next(((text[:-3], units[end]) for end in units if text.endswith(end)), (text, 1))
+    """Bytes, or with a binary unit, as `bytes_of`."""
     try:
-        value = int(number) if unit == 1 else int(float(number) * unit)
-    except (ValueError, OverflowError):
-        value = -1
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size; give bytes, or such as 512MiB")
-    return value
+        return bytes_of(text)
+    except ParameterError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def memory(text: str) -> int:

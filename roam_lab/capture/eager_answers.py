@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from types import CodeType, FunctionType
 from typing import Any
 
+import torch
+
 from roam_lab.capture.eager_ways import ways_as_in_eager
 from roam_lab.capture.torch_internals import FakeTensor
 
@@ -125,3 +127,16 @@ def _no(free: int) -> CodeType:
     exec(source, made)
     function: FunctionType = made["outer"](*names)
     return function.__code__
+
+
+@contextmanager
+def autocast_cache(enabled: bool) -> Iterator[None]:
+    """Whether autocast casts a weight once for all its uses, as it does eagerly: make_fx turns that off. What was cast
+    meanwhile is dropped."""
+    before = torch.is_autocast_cache_enabled()
+    torch.set_autocast_cache_enabled(enabled)
+    try:
+        yield
+    finally:
+        torch.set_autocast_cache_enabled(before)
+        torch.clear_autocast_cache()

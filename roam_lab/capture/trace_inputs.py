@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.fx import GraphModule
 
 from roam_lab.capture.fake_mode import Fakes, StepFakeMode
 from roam_lab.capture.inputs import (
@@ -121,6 +122,17 @@ class TraceInputs:
                 made[id(place.container), place.key] = number
             self._enter(found, number)
         return made
+
+    def without_cleared(self, module: GraphModule) -> tuple[Input, ...]:
+        """The inputs, without gradients from before that nothing reads; these are no placeholders of it any more."""
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        kept: list[Input] = []
+        for node, found in zip(placeholders, self.found, strict=True):
+            if found.kind == "gradient" and not node.users:
+                module.graph.erase_node(node)
+            else:
+                kept.append(found)
+        return tuple(kept)
 
     def shared_with(self, tensor: torch.Tensor) -> str | None:
         """The name of the input whose memory a tensor shares; None where it has its own."""

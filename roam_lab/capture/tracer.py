@@ -11,7 +11,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.conditions import conditions_of
-from roam_lab.capture.eager_answers import answered_as_in_eager, fakes_are_tensors
+from roam_lab.capture.eager_answers import answered_as_in_eager, autocast_cache, fakes_are_tensors
 from roam_lab.capture.fake_mode import Fakes, StepFakeMode, no_answer
 from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.gradients import Gradients, LeftForLaterError, how_it_lies
@@ -164,9 +164,10 @@ class Tracer:
         guards, conditions = conditions_of(environment.guards, values, module.graph, self._inputs.symbols)
         module.graph.eliminate_dead_code(lambda node: _has_effect(node) or any(node in c.nodes for c in conditions))
         self._gradients.check_read(module)
+        found = self._inputs.without_cleared(module)
         return Trace(
             module,
-            tuple(self._inputs.found),
+            found,
             guards,
             self._inputs.symbols,
             conditions,
@@ -199,12 +200,14 @@ class Tracer:
 
     def _made(self, python: PythonState, outputs: PythonOutputs, reachable: Reachable, world: World) -> GraphModule:
         before = host_state(self._optimizers)
+        self._caches_casts = torch.is_autocast_cache_enabled()
         numbers = numbers_of(self._optimizers, self._inputs.fake_names(), dict(self._model.named_parameters()))
         residents = {id(tensor): name for name, tensor in self._tensors.items()}
 
         def traced(*_: Any) -> tuple[Any, ...]:
             with parameters_replaced(self._model, dict(self._tensors), tie_weights=True):
                 with (
+                    autocast_cache(self._caches_casts),
                     self._gradients.noted(),
                     follow(self._provenance, self._model, self._optimizers),
                     self._schedulers(reachable, outputs) as schedulers,

@@ -13,6 +13,7 @@ from roam_lab.capture.inputs import model_digest
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral, keep_grads_of, optimizers_of
 from roam_lab.errors import InputError, MismatchError
+from roam_lab.ir.sizes import bytes_of
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.cache import PlanCache
 from roam_lab.plan.planner import ALIGNMENTS, check_goals
@@ -51,7 +52,7 @@ def hook(
     check: Check = "first",
     executor: ExecutorName = "python",
     keep_grads: bool | Iterable[str] = False,
-    budget: int | None = None,
+    budget: int | str | None = None,
     extra_time: float | None = None,
     rewrites: Collection[str] | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -68,7 +69,7 @@ def hook(
     check: Check = "first",
     executor: ExecutorName = "python",
     keep_grads: bool | Iterable[str] = False,
-    budget: int | None = None,
+    budget: int | str | None = None,
     extra_time: float | None = None,
     rewrites: Collection[str] | None = None,
     cache: bool | str | os.PathLike[str] = True,
@@ -76,9 +77,9 @@ def hook(
     """A step function that trains `model` as `plan` (or the plan file at that path) says: `loss = step(batch)`.
 
     Without a plan (`roam.hook(model, optimizer)`) the first call captures the step on its batch and plans it. `budget`:
-    the most bytes that the whole step may take; `extra_time`: the most that rewriting may cost, as a fraction of the
-    step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans are kept in this folder for the
-    next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
+    the most that the whole step may take, in bytes or as "24GiB"; `extra_time`: the most that rewriting may cost, as a
+    fraction of the step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans are kept in this
+    folder for the next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
 
     `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
     and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan), raise
@@ -114,12 +115,13 @@ def hook(
 
 
 def _own_plans(
-    budget: int | None,
+    budget: int | str | None,
     extra_time: float | None,
     rewrites: Collection[str] | None,
     cache: bool | str | os.PathLike[str],
 ) -> Plans:
     """What the first step plans itself. Raises ParameterError for goals that make no sense."""
+    budget = bytes_of(budget) if isinstance(budget, str) else budget
     goals: dict[str, Any] = {"budget": budget, "extra_time": extra_time}
     goals["rewrites"] = None if rewrites is None else sorted(checked_kinds(rewrites))
     goals = {key: value for key, value in goals.items() if value is not None}

@@ -224,8 +224,9 @@ class PlannedStep:
 
     def _refused(self, key: Key, error: RoamError) -> Reason:
         """The reason to stay eager where a step is not captured, or not the planned one. Raises the error where the
-        plan is for no step of this model, or eager steps are not wanted."""
-        if self.on_mismatch != "eager" or not (self._compiled or self.planned_steps or self.eager_steps):
+        plan that was given is for no step of this model, or eager steps are not wanted."""
+        nothing_ran = not (self._compiled or self.planned_steps or self.eager_steps)
+        if self.on_mismatch == "error" or (nothing_ran and self._plans.given):
             raise error
         reason = refused_after_change(error)
         self._ways.refuse(key, reason)

@@ -18,7 +18,7 @@ from roam_lab.runtime.rates import measured_device
 
 
 class Plans:
-    """Of one hook. `first`: the plan that was given, or that of the first step; None before that one is made.
+    """Of one hook. `first`: the plan that was given (`given`), or that of the first step; None before that is made.
 
     `goals`: what steps are planned for, as arguments of `make_plan`; of a plan that was given, its own. `cache`: where
     plans are looked for first, and kept; `notes`: what is to be said of that.
@@ -27,8 +27,7 @@ class Plans:
     def __init__(
         self, given: Plan | None, goals: Mapping[str, Any] | None = None, cache: PlanCache | None = None
     ) -> None:
-        self.first = given
-        self._given = given is not None
+        self.first, self.given = given, given is not None
         self._goals = goals_of(given) if given is not None else dict(goals or {})
         self._cache = cache
         self.notes: list[str] = [] if cache is None else cache.notes
@@ -46,7 +45,7 @@ class Plans:
         try:
             check_plan(captured, self.first)
         except MismatchError:
-            if self._given:
+            if self.given:
                 raise
             return False  # two ways may differ in nothing but what is resident, such as a gradient that one adds to
         return True

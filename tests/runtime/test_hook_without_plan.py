@@ -69,7 +69,7 @@ def test_a_budget_is_met_and_one_that_is_too_small_is_refused():
     free = roam.hook(*pair()[:2], loss=mean_square)
     free.prepare(batch)
     budget = resident + int(0.8 * free.plan.arena_bytes)
-    hooked = roam.hook(model, optimizer, loss=mean_square, budget=budget)
+    hooked = roam.hook(model, optimizer, loss=mean_square, budget=f"{budget / 2**20}MiB")
     assert same(hooked, model, twin, other, [batch, batch])
     assert hooked.planned_steps == 2
     assert hooked.plan.arena_bytes <= budget - resident
@@ -122,8 +122,8 @@ def test_what_is_given_wrongly_is_said():
     plan = roam.profile(model, torch.randn(8, 32), optimizer, loss=mean_square).plan()
     with pytest.raises(roam.InputError, match="a plan was given, which has its own budget"):
         roam.hook(plan, model, optimizer, loss=mean_square, budget=1 << 30)
-    with pytest.raises(roam.ParameterError, match="budget is '1GiB'; give a whole number of bytes"):
-        roam.hook(model, optimizer, loss=mean_square, budget="1GiB")
+    with pytest.raises(roam.ParameterError, match="'1 gigabyte' is not a size; give bytes, or such as 512MiB"):
+        roam.hook(model, optimizer, loss=mean_square, budget="1 gigabyte")
     with pytest.raises(roam.ParameterError, match="extra_time is -1"):
         roam.hook(model, optimizer, loss=mean_square, extra_time=-1)
     with pytest.raises(roam.CaptureError, match="given as optimizer"):

@@ -19,7 +19,7 @@ def undo(*undone, told=("the step takes another way",)):
 def test_tensors_of_every_kind_and_the_random_state():
     buffer, outside, leaf = torch.zeros(3), torch.zeros(3), torch.zeros(3)
     found = undo(Input("buffer", ("seen",)), outside, Input("batch", (1,)))
-    found.note({Input("buffer", ("seen",)): buffer}, ["text", leaf])
+    found.note({Input("buffer", ("seen",)): buffer}, {Input("batch", (1,)): leaf})
     state = torch.get_rng_state()
     for tensor in (buffer, outside, leaf):
         tensor.add_(1)
@@ -33,7 +33,7 @@ def test_a_parameter_is_put_back_where_it_lies():
     parameter = nn.Parameter(torch.ones(2))
     address = parameter.data_ptr()
     found = undo(Input("parameter", ("p",)))
-    found.note({Input("parameter", ("p",)): parameter}, [])
+    found.note({Input("parameter", ("p",)): parameter}, {})
     with torch.no_grad():
         parameter.mul_(3)
     found.put_back()
@@ -44,7 +44,7 @@ def test_a_parameter_is_put_back_where_it_lies():
 def test_what_is_forgotten_is_not_put_back():
     tensor = torch.zeros(2)
     found = undo(tensor)
-    found.note({}, [])
+    found.note({}, {})
     found.forget()
     tensor.add_(1)
     found.put_back()
@@ -55,7 +55,7 @@ def test_the_last_note_counts():
     tensor = torch.zeros(2)
     found = undo(tensor)
     for _ in range(2):
-        found.note({}, [])
+        found.note({}, {})
         tensor.add_(1)
     found.put_back()
     assert torch.equal(tensor, torch.ones(2))
@@ -64,7 +64,7 @@ def test_the_last_note_counts():
 def test_nothing_is_copied_where_no_condition_stands_inside():
     tensor = torch.zeros(2)
     found = undo(tensor, told=())
-    found.note({}, [])
+    found.note({}, {})
     state = torch.get_rng_state()
     tensor.add_(1)
     torch.rand(1)

@@ -41,7 +41,7 @@ class Traced:
         self.graph.output(None)
         module = GraphModule(self.root, self.graph)
         nodes = tuple(node for node in module.graph.nodes if node.op == "call_function")
-        trace = SimpleNamespace(module=module, inputs=self.inputs)
+        trace = SimpleNamespace(module=module, inputs=self.inputs, begun={}, left=range(0))
         return SimpleNamespace(trace=trace, step=SimpleNamespace(nodes=nodes), conditions=conditions, device=device)
 
 
