@@ -57,7 +57,7 @@ class RoamCallback(Callback):
     def __init__(
         self,
         *,
-        budget: int | None = None,
+        budget: int | str | None = None,
         extra_time: float | None = None,
         on_mismatch: OnMismatch | None = None,
         check: Check = "first",
@@ -168,8 +168,6 @@ class _Fit:
             kept = reads_gradients(self._trainer, self._module)
             step = hook(self._module, optimizer, step=function, keep_grads=kept, **self._settings)
             step.prepare(batch)
-            if step.on_mismatch == "replan":
-                step.on_mismatch = "eager"  # other batches are planned, too; what cannot be runs eagerly
             self.step = step
         return self.step
 

@@ -34,6 +34,27 @@ class Net(nn.Module):
         return nn.functional.cross_entropy(self.net(inputs), labels)
 
 
+def one_step(accelerator, scheduler, accumulate, scheduled):
+    """The step of a script, which names its accelerator and scheduler."""
+
+    def inner(model, optimizer, batch):
+        loss = model(*batch)
+        accelerator.backward(loss)
+        if accelerator.sync_gradients:
+            accelerator.clip_grad_norm_(model.parameters(), 0.5)
+        optimizer.step()
+        if scheduled == "in":
+            scheduler.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+    def accumulated(model, optimizer, batch):
+        with accelerator.accumulate(model):
+            return inner(model, optimizer, batch)
+
+    return accumulated if accumulate == "in" else inner
+
+
 class Training:
     """A plain loop. `planned`: its steps are those of `roam.hook`. `accumulate` and `scheduled`: whether that is done
     in the step or around it."""
@@ -49,25 +70,9 @@ class Training:
         prepared = self.accelerator.prepare(model, optimizer, DataLoader(self.data, batch, shuffle=True), scheduler)
         self.model, self.optimizer, self.loader, self.scheduler = prepared
         self.accumulate, self.scheduled = accumulate, scheduled
+        self.one_step = one_step(self.accelerator, self.scheduler, accumulate, scheduled)
         self.step = roam.hook(self.model, self.optimizer, step=self.one_step) if planned else None
         self.losses = []
-
-    def one_step(self, model, optimizer, batch):
-        if self.accumulate == "in":
-            with self.accelerator.accumulate(model):
-                return self.inner(model, optimizer, batch)
-        return self.inner(model, optimizer, batch)
-
-    def inner(self, model, optimizer, batch):
-        loss = model(*batch)
-        self.accelerator.backward(loss)
-        if self.accelerator.sync_gradients:
-            self.accelerator.clip_grad_norm_(model.parameters(), 0.5)
-        optimizer.step()
-        if self.scheduled == "in":
-            self.scheduler.step()
-        optimizer.zero_grad()
-        return loss.detach()
 
     def run(self, batch):
         loss = self.step(batch) if self.step else self.one_step(self.model, self.optimizer, batch)
@@ -191,11 +196,3 @@ def test_deepspeed_is_refused():
         CaptureError, match=r"a DeepSpeedOptimizerWrapper leaves backward pass and step to another engine"
     ):
         roam.hook(training.model, optimizer, step=training.one_step)
-
-
-def test_ranks_of_a_prepared_model_are_refused():
-    model = nn.Linear(2, 2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    wrapped = nn.DataParallel(model)
-    with pytest.raises(CaptureError, match=r"capture its \.module"):
-        roam.hook(wrapped, optimizer, loss=lambda model, batch: model(batch).sum())(torch.randn(2, 2))
