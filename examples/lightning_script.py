@@ -3,7 +3,7 @@
 python examples/lightning_script.py
 """
 
-import lightning as L
+import lightning as L  # noqa: N812
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset

@@ -36,18 +36,19 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
 
 
 def _unwrapped(optimizer: Any) -> Any:
-    """The optimizer that `accelerator.prepare` has wrapped, which is what steps; any other as it is. Raises CaptureError
-    where the wrapper does more than pass on."""
+    """The optimizer that `accelerator.prepare` has wrapped, which is what steps; any other as it is. Raises
+    CaptureError where the wrapper does more than pass on."""
     while is_prepared(optimizer):
         if optimizer.scaler is not None:
             raise CaptureError(
-                "Accelerate scales the loss (mixed_precision='fp16'), which is not planned; use 'bf16', or train eagerly"
+                "Accelerate scales the loss (mixed_precision='fp16'), which is not planned; use 'bf16', or train "
+                "eagerly"
             )
         optimizer = optimizer.optimizer
     if type(optimizer).__module__.startswith("accelerate.utils."):
         raise CaptureError(
-            f"a {type(optimizer).__name__} leaves backward pass and step to another engine, which is not planned; train "
-            "eagerly"
+            f"a {type(optimizer).__name__} leaves backward pass and step to another engine, which is not planned; "
+            "train eagerly"
         )
     return optimizer
 

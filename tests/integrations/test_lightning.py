@@ -1,4 +1,4 @@
-"""Lightning with RoamCallback trains as without it, bit for bit, by planned steps: logs, metrics, states, checkpoints."""
+"""Lightning with RoamCallback trains as without it, bit for bit, by planned steps: logs, metrics, states, files."""
 
 import copy
 
