@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from heapq import heapify, heappop, heappush
 from typing import Any, Literal
 
@@ -78,10 +79,17 @@ def _predicate(expression: Any, symbols: list[Any]) -> Callable[..., bool]:
     names = {symbol: sympy.Symbol(f"x{index}") for index, symbol in enumerate(symbols)}
     source = PythonPrinter().doprint(expression.xreplace(names))
     arguments = ", ".join(str(names[symbol]) for symbol in symbols)
-    function: Callable[..., bool] = eval(f"lambda {arguments}: {source}", {"math": math, "torch": torch})
+    return _function(f"lambda {arguments}: {source}")
+
+
+@lru_cache(maxsize=4096)
+def _function(text: str) -> Callable[..., bool]:
+    """One function for one text: a step that is captured again is seen to be the same."""
+    function: Callable[..., bool] = eval(text, {"math": math, "torch": torch})
     return function
 
 
+@lru_cache(maxsize=4096, typed=True)
 def _equals(constant: bool | int | float) -> Callable[..., bool]:
     if isinstance(constant, float) and math.isnan(constant):
         return lambda value: math.isnan(value)

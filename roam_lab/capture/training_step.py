@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.sources.library import is_prepared
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import CaptureError, InputError
 
@@ -21,7 +22,7 @@ def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
 
 def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     """The optimizers given, as a tuple. Raises CaptureError for what is none, for an empty tuple or one given twice."""
-    given = tuple(optimizer) if isinstance(optimizer, tuple | list) else (optimizer,)
+    given = tuple(map(_unwrapped, optimizer if isinstance(optimizer, tuple | list) else (optimizer,)))
     for one in given:
         if not isinstance(one, torch.optim.Optimizer):
             raise CaptureError(
@@ -32,6 +33,24 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     if len({id(one) for one in given}) < len(given):
         raise CaptureError("an optimizer is given twice; give each once")
     return given
+
+
+def _unwrapped(optimizer: Any) -> Any:
+    """The optimizer that `accelerator.prepare` has wrapped, which is what steps; any other as it is. Raises
+    CaptureError where the wrapper does more than pass on."""
+    while is_prepared(optimizer):
+        if optimizer.scaler is not None:
+            raise CaptureError(
+                "Accelerate scales the loss (mixed_precision='fp16'), which is not planned; use 'bf16', or train "
+                "eagerly"
+            )
+        optimizer = optimizer.optimizer
+    if type(optimizer).__module__.startswith("accelerate.utils."):
+        raise CaptureError(
+            f"a {type(optimizer).__name__} leaves backward pass and step to another engine, which is not planned; "
+            "train eagerly"
+        )
+    return optimizer
 
 
 def keep_grads_of(keep_grads: Any, model: torch.nn.Module) -> bool | tuple[str, ...]:
@@ -50,7 +69,7 @@ def roots_of(step: TrainingStep) -> dict[str, Any]:
     """What everything is reached from, by the name that paths begin with."""
     optimizers = step.optimizers
     one = optimizers[0] if len(optimizers) == 1 else optimizers
-    return {"model": step.model, "optimizer": one, "step": step.function}
+    return {"model": step.model, "optimizer": one, "step": step.function, "optimizer as given": step.optimizer}
 
 
 @dataclass(frozen=True)

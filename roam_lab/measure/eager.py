@@ -12,7 +12,7 @@ import torch
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
-from roam_lab.capture.sources.world import muted
+from roam_lab.capture.sources.world import muted, trial
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.torch_internals import TorchDispatchMode, pytree, without_modes
 from roam_lab.capture.training_step import has_step_hooks
@@ -63,14 +63,14 @@ class Observer:
         try:
             for parameter in self.training.model.parameters():
                 parameter.grad = None  # left from before; a step is captured as if there were none
-            with muted():
+            with muted(), trial():
                 return record(self.training, self.batch, self.check)
         finally:
             before.restore()
 
     def settle(self) -> None:
         """Run one eager step for what it makes: state, buffers, settings that a first run decides."""
-        with muted():
+        with muted(), trial():
             record(self.training, self.batch, self.check)
 
 
@@ -104,7 +104,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
 
 
 def _snapshot(training: TrainingStep, batch: Any) -> FullSnapshot:
-    return FullSnapshot(training.model, training.optimizers, training.function, batch=batch)
+    return FullSnapshot(training.model, training.optimizer, training.function, batch=batch)
 
 
 def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambda: None) -> EagerRun:

@@ -80,6 +80,7 @@ class Compiled:
         if self.rewritten is not None:
             on_host_layout = host_layout(graph, host_copies(self.rewritten, plan.order))
             self._host_offsets, on_host = on_host_layout.offsets, on_host_layout.arena_bytes
+        self.updates = bool(captured.trace.updated)
         self.cleared = captured.trace.cleared
         self.begun, self.stays = captured.trace.begun, captured.trace.stays
         self._tree = tree

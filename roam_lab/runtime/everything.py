@@ -26,7 +26,7 @@ class Everything:
     def __init__(self, step: TrainingStep, batch: Any = None) -> None:
         self._step = step
         self._snapshot = FullSnapshot(
-            step.model, step.optimizers, step.function, batch=batch, most_memory_bytes=MOST_MEMORY_BYTES
+            step.model, step.optimizer, step.function, batch=batch, most_memory_bytes=MOST_MEMORY_BYTES
         )
         self.cannot_restore = self._snapshot.python.cannot_restore
 

@@ -269,7 +269,7 @@ class PlannedStep:
 
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
         for optimizer in self.optimizers:
-            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
+            if compiled.updates and hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
                 optimizer._opt_called = True  # type: ignore[attr-defined]
         return compiled.run(batch)
 

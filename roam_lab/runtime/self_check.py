@@ -9,8 +9,8 @@ from typing import Any, Literal
 import torch
 
 from roam_lab.capture import TrainingStep
-from roam_lab.capture.sources.world import muted
-from roam_lab.errors import InputError
+from roam_lab.capture.sources.world import muted, trial
+from roam_lab.errors import CaptureError, InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.op_log import OpLog
 from roam_lab.measure.eager import record
@@ -104,9 +104,10 @@ class SelfCheck:
 
         `logged`: run it once more, to write down its ops: the step that is compared runs unobserved, since a step can
         see whether it is observed. What the step itself raises is raised, everything put back before; or left as the
-        step leaves it, where it is run `for_good`. Run it while no arena is held.
+        step leaves it, where it is run `for_good`. A CaptureError, of what must not be tried, puts everything back
+        whatever it is run for. Run it while no arena is held.
         """
-        with no_more_than_live(), held(PATIENCE_SECONDS) as check:
+        with no_more_than_live(), held(PATIENCE_SECONDS) as check, trial():
             start: Everything | None = None
             try:
                 start = Everything(step, batch)
@@ -116,7 +117,7 @@ class SelfCheck:
                 try:
                     result = step.run(batch)
                 except Exception as error:
-                    if for_good and not _is_no_room(error):
+                    if for_good and not _is_no_room(error) and not isinstance(error, CaptureError):
                         start = None
                     raise
                 check()

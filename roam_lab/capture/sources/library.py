@@ -9,8 +9,9 @@ from typing import Any
 from roam_lab.capture.user_lines import is_standard_file
 
 _LIBRARIES = {
-    "torch", "torchvision", "torchaudio", "transformers", "diffusers", "accelerate", "peft", "tqdm", "numpy",
-    "roam_lab", "builtins", "IPython", "ipykernel", "traitlets", "pytest", "_pytest", "pluggy",
+    "torch", "torchvision", "torchaudio", "torchmetrics", "transformers", "diffusers", "accelerate", "peft", "tqdm",
+    "numpy", "lightning", "lightning_fabric", "lightning_utilities", "pytorch_lightning", "roam_lab", "builtins",
+    "IPython", "ipykernel", "traitlets", "pytest", "_pytest", "pluggy",
 }  # fmt: skip
 _NOTEBOOK_NAMES = {
     "In",
@@ -35,6 +36,11 @@ _NO_STATE = (
     "roam_lab",
 )  # fmt: skip
 
+_NOTES = {
+    "torch.amp.autocast_mode": frozenset({"prev", "prev_cache_enabled", "prev_fastdtype"}),  # for when it is left
+    "accelerate.data_loader": frozenset({"base_dataloader"}),  # the loop's data, which no step draws from
+}
+
 
 @lru_cache(maxsize=4096)
 def is_user_code(module: Any) -> bool:
@@ -56,6 +62,16 @@ def is_machinery(module: str | None) -> bool:
     """Whether objects of this module's classes hold no state of a training step (compilers, notebooks, typing)."""
     name = module or ""
     return any(name == one or name.startswith(f"{one}.") for one in _NO_STATE)
+
+
+def notes_of(kind: type) -> frozenset[str]:
+    """The attributes that objects of a library's class keep for other ends than a step's."""
+    return _NOTES.get(kind.__module__, frozenset())
+
+
+def is_prepared(optimizer: Any) -> bool:
+    """Whether `accelerator.prepare` has wrapped it; state and groups are those of its `.optimizer`."""
+    return type(optimizer).__module__ == "accelerate.optimizer"
 
 
 def is_notebook_name(name: str) -> bool:

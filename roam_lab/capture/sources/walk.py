@@ -29,7 +29,7 @@ import numpy
 import torch
 
 from roam_lab.capture.sources.containers import Container, ContainerKind, slots_of
-from roam_lab.capture.sources.library import is_machinery, is_user_code
+from roam_lab.capture.sources.library import is_machinery, is_prepared, is_user_code, notes_of
 from roam_lab.capture.sources.names_watched import NamesWatched
 from roam_lab.capture.sources.stateful import holds_others, is_stateful
 from roam_lab.capture.sources.values import is_plain
@@ -214,7 +214,7 @@ class Walk:
             self.modules.append((path, value))
         elif is_machinery(kind.__module__):
             return
-        elif issubclass(kind, torch.optim.Optimizer):
+        elif issubclass(kind, torch.optim.Optimizer) and not is_prepared(value):
             self.optimizers.append((path, value))
             for index, group in enumerate(value.param_groups):
                 for position, parameter in enumerate(group["params"]):
@@ -233,7 +233,11 @@ class Walk:
         if type(attributes) is dict:
             if issubclass(kind, torch.nn.Module):
                 self._contain_members(attributes, path)
-            self._contain("attributes", attributes, path, owner=value)
+            notes = notes_of(kind)
+            if notes:
+                self._contain("names", attributes, path, names=tuple(name for name in attributes if name not in notes))
+            else:
+                self._contain("attributes", attributes, path, owner=value)
         if slots_of(kind):
             self._contain("slots", value, path, owner=value)
         self._add(kind, kind.__name__)
@@ -246,7 +250,16 @@ class Walk:
                 self.paths[id(members)] = path
                 self._contain("dict", members, path, dotted=True)
 
-    def _contain(self, kind: ContainerKind, held: Any, path: str, *, owner: Any = None, dotted: bool = False) -> None:
+    def _contain(
+        self,
+        kind: ContainerKind,
+        held: Any,
+        path: str,
+        *,
+        owner: Any = None,
+        names: tuple[str, ...] = (),
+        dotted: bool = False,
+    ) -> None:
         if kind in ("dict", "list", "deque", "set") and len(held) > self._most_entries:
             self.not_walked.append((path, f"{len(held):,} entries"))
             listed = kind == "list" and len(held) <= MOST_LISTED
@@ -254,7 +267,7 @@ class Walk:
             return
         if kind == "attributes":
             self.paths.setdefault(id(held), path)
-        container = Container(kind, held, path, owner=owner, dotted=dotted, tensor_paths=self.paths)
+        container = Container(kind, held, path, owner, names, dotted, self.paths)
         self.containers.append(container)
         entries = container.read()
         if isinstance(entries, dict):

@@ -49,6 +49,7 @@ _FOR_PYTHON = ("importlib", "linecache.py", "warnings.py", "traceback.py", "insp
 """What reads files for Python itself: modules that are imported, lines of source that are shown."""
 
 _muted = 0
+_trials = 0
 
 Asker = Callable[[FrameType | None], FrameType | None]
 
@@ -216,6 +217,22 @@ class World:
             )
             raise self._refused
         self._call(lambda *now: None if _muted else function(*now), where, tuple(values), {})
+
+
+@contextmanager
+def trial() -> Iterator[None]:
+    """A step is run whose effects are put back, all but those on the world."""
+    global _trials
+    _trials += 1
+    try:
+        yield
+    finally:
+        _trials -= 1
+
+
+def on_trial() -> bool:
+    """Whether the step that runs now is a trial."""
+    return _trials > 0
 
 
 @contextmanager

@@ -1,0 +1,236 @@
+"""Lightning: with `Trainer(callbacks=[RoamCallback()])` training runs by planned steps, and nothing else changes.
+
+    from roam_lab.integrations.lightning import RoamCallback
+
+    trainer = L.Trainer(max_epochs=3, callbacks=[RoamCallback()])
+    trainer.fit(model, loader)
+
+What is planned is what Lightning does for one batch under automatic optimization: `training_step`, `zero_grad`, the
+backward pass, clipping, the optimizer's step, and the hooks between them. It is Lightning's own code that is captured.
+Where that cannot be, Lightning runs as without us, and one RoamWarning says why.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import os
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from roam_lab.capture import can_prime
+from roam_lab.capture.refusal import refuse_closure
+from roam_lab.capture.sources.world import on_trial
+from roam_lab.errors import CaptureError, MismatchError, RoamError
+from roam_lab.integrations.lightning_metrics import states_in_place
+from roam_lab.integrations.lightning_refusals import hooked_in_step, reads_gradients, why_not_now, why_not_planned
+from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, TrainerUsedError, is_traced
+from roam_lab.runtime.hook import hook
+from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.reasons import Reason, Reasons
+from roam_lab.runtime.self_check import Check
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Callback
+else:  # a Trainer of either package takes a callback of the other
+    Callback = importlib.import_module("lightning.pytorch" if find_spec("lightning") else "pytorch_lightning").Callback
+
+_TRIES, _PLANNED_A_TRY = 3, 10
+"""Steps that use what cannot be planned before no more are tried, and how many planned ones make up for one more."""
+
+
+class RoamCallback(Callback):
+    """Has a Trainer run its training steps as a plan says, with the very bits that Lightning leaves.
+
+    The first batch is captured and planned. The settings are those of `roam.hook` without a plan. What cannot be
+    planned is run by Lightning as without us; with `on_mismatch="error"` it is an error.
+
+    `planned_steps`, `eager_steps`, `reasons`: as of a PlannedStep, for the last call of `fit`.
+    """
+
+    def __init__(
+        self,
+        *,
+        budget: int | str | None = None,
+        extra_time: float | None = None,
+        on_mismatch: OnMismatch | None = None,
+        check: Check = "first",
+        cache: bool | str | os.PathLike[str] = True,
+    ) -> None:
+        self._settings: dict[str, Any] = {
+            "budget": budget, "extra_time": extra_time, "on_mismatch": on_mismatch, "check": check, "cache": cache,
+        }  # fmt: skip
+        self._fit: _Fit | None = None
+
+    @property
+    def planned_steps(self) -> int:
+        """How many steps ran as planned."""
+        step = self._fit and self._fit.step
+        return step.planned_steps if step else 0
+
+    @property
+    def eager_steps(self) -> int:
+        """How many steps ran eagerly."""
+        return sum(self.reasons.values())
+
+    @property
+    def reasons(self) -> dict[str, int]:
+        """Sentence -> number of the steps that ran eagerly for it."""
+        if self._fit is None:
+            return {}
+        planned = self._fit.step.reasons if self._fit.step else {}
+        return {**planned, **self._fit.by_lightning}
+
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        """The Trainer's loop hands its batches to a planned step from now on."""
+        self._fit = _Fit(trainer, pl_module, self._settings)
+        self._fit.begin()
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        """The loop is Lightning's own again, and the memory of planned steps is given back."""
+        if self._fit is not None:
+            self._fit.end()
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        """As at the end: also where training is interrupted."""
+        self.on_train_end(trainer, pl_module)
+
+
+class _Fit:
+    """One call of `Trainer.fit`. `step`: the planned step, from the first batch on; None where none could be made.
+    `by_lightning`: sentence -> number of the steps that Lightning ran by itself for it."""
+
+    def __init__(self, trainer: Any, module: Any, settings: dict[str, Any]) -> None:
+        self._trainer, self._module, self._settings = trainer, module, settings
+        loops = trainer.fit_loop.epoch_loop
+        self._loop = loops.automatic_optimization if module.automatic_optimization else loops.manual_optimization
+        self._lightnings_run = self._loop.run
+        self._seen = TrainerInStep(trainer)
+        self._hooked = hooked_in_step(trainer)
+        self._why_not = why_not_planned(trainer, module)
+        self._tries = 0
+        self.step: PlannedStep | None = None
+        self.by_lightning = Reasons()
+
+    def begin(self) -> None:
+        self._loop.run = self._run if self._why_not is None else self._run_by_lightning
+
+    def end(self) -> None:
+        vars(self._loop).pop("run", None)
+        if self.step is not None:
+            self.step.release()
+
+    def _run(self, optimizer: Any, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
+        """In place of the loop's `run`: one batch."""
+        reason = self._why_not or why_not_now(self._loop, kwargs)
+        if reason is not None:
+            return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
+        batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.told()}
+        try:
+            with self._seen.in_place_of(self._trainer, self._module, self._loop), states_in_place(self._module):
+                result = self._step_on(optimizer, batch)(batch)
+        except (CaptureError, MismatchError) as error:  # nothing has changed yet
+            if self._settings["on_mismatch"] == "error":
+                raise
+            reason = str(error).partition(";")[0]
+            self._note(reason, again=isinstance(error, TrainerUsedError))
+            return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
+        if self._seen.used is not None:
+            self._note(self._seen.used, again=True)
+        return self._done(result)
+
+    def _note(self, reason: str, again: bool) -> None:
+        """A step was not planned. `again`: others may be, as long as there are far more of those."""
+        self._seen.used = None
+        self._tries += 1
+        planned = self.step.planned_steps if self.step else 0
+        if not again or self._tries > _TRIES + planned // _PLANNED_A_TRY:
+            self._why_not = reason
+
+    def _run_by_lightning(self, *args: Any, reason: str | None = None) -> dict[str, Any]:
+        """One batch as without us. `reason`: why this one; None: why all of them."""
+        if self.step is not None:
+            self.step.release()
+        self.by_lightning.count(Reason(reason or str(self._why_not)))
+        return self._lightnings_run(*args)  # type: ignore[no-any-return]
+
+    def _step_on(self, optimizer: torch.optim.Optimizer, batch: Any) -> PlannedStep:
+        """The planned step; made for this batch where it is the first. Raises CaptureError where it cannot be."""
+        if self.step is None:
+            refuse_closure(optimizer)
+            function = partial(self._one_batch, callbacks=self._hooked)
+            kept = reads_gradients(self._trainer, self._module)
+            step = hook(self._module, optimizer, step=function, keep_grads=kept, **self._settings)
+            step.prepare(batch)
+            self.step = step
+        return self.step
+
+    def _one_batch(self, module: Any, optimizer: Any, batch: Any, callbacks: Any = ()) -> dict[str, Any]:
+        """What is captured: Lightning's own run of one batch. What it logs and counts is returned with its output."""
+        loop, logged, progress = self._loop, Logged(module), self._loop.optim_progress
+        loop.optim_progress = counted = copy.deepcopy(progress)
+        try:
+            traced = is_traced(module)
+            first = self._closure_first() if traced or on_trial() or can_prime(optimizer) else nullcontext()
+            told = self._seen.as_told(batch, traced)
+            with _failures_told(), told, logged.instead_of_log(callbacks), first:
+                output = self._lightnings_run(optimizer, batch["batch_idx"], OrderedDict(batch["arguments"]))
+        finally:
+            loop.optim_progress = progress
+        before, after = progress.optimizer, counted.optimizer
+        return {
+            "output": output,
+            "logged": logged.calls,
+            "steps": after.step.total.ready - before.step.total.ready,
+            "zeroed": after.zero_grad.total.ready - before.zero_grad.total.ready,
+        }
+
+    @contextmanager
+    def _closure_first(self) -> Iterator[None]:
+        """Lightning gives its closure to the optimizer, whose first act is to call it. Here it is called before, so
+        that there are gradients when the optimizer steps."""
+        strategy = self._trainer.strategy
+
+        def optimizer_step(optimizer: Any, closure: Any, model: Any = None, **kwargs: Any) -> Any:
+            result = strategy.precision_plugin._wrap_closure(model or strategy.lightning_module, optimizer, closure)
+            optimizer.step(**kwargs)
+            return result
+
+        strategy.optimizer_step = optimizer_step
+        try:
+            yield
+        finally:
+            del strategy.optimizer_step
+
+    def _done(self, result: dict[str, Any]) -> dict[str, Any]:
+        """Log and count what the step has logged and counted."""
+        Logged(self._module, result["logged"]).log()
+        progress = self._loop.optim_progress.optimizer
+        for _ in range(result["zeroed"]):
+            progress.zero_grad.increment_ready()
+            progress.zero_grad.increment_started()
+            progress.zero_grad.increment_completed()
+        for _ in range(result["steps"]):
+            progress.step.increment_ready()
+            progress.step.increment_completed()
+        return result["output"]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def _failures_told() -> Iterator[None]:
+    """What fails on trial, and not for want of memory, is for Lightning to run, and to raise if it is the script's."""
+    try:
+        yield
+    except RoamError:
+        raise
+    except Exception as error:
+        if not on_trial() or isinstance(error, MemoryError) or "memory" in str(error):
+            raise
+        first = (str(error) or type(error).__name__).splitlines()[0][:160]
+        raise CaptureError(f"the step does not run on trial ({type(error).__name__}: {first})") from error
