@@ -13,6 +13,7 @@ from roam_lab.capture.inputs import Input, batch_leaves
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.torch_internals import below_autograd
+from roam_lab.distributed.collectives import exchanges_of
 from roam_lab.errors import RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.host_copies import host_copies
@@ -48,7 +49,7 @@ class Compiled:
     """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
 
     `executor`: runs its program; op by op where none is given. `graph_sha256`: of the captured graph. `cleared`: the
-    parameters whose gradient left from before the step clears itself.
+    parameters whose gradient left from before the step clears itself. `exchanges`: with other ranks, in sequence.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Compiled:
         self._written_with = plan.arena_bytes, lends
         self.program: Program = self._written(captured)
         self.graph_sha256 = fingerprint(captured.graph)
+        self.exchanges = exchanges_of(captured.trace.module)
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]

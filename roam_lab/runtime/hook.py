@@ -10,11 +10,13 @@ from roam_lab.capture import as_step, step_device
 from roam_lab.capture.inputs import model_digest
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
+from roam_lab.distributed import is_replicated
 from roam_lab.errors import InputError, MismatchError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.planner import ALIGNMENTS
 from roam_lab.runtime.executors import ExecutorName, executor_of
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.replicated import replicated_step
 from roam_lab.runtime.self_check import Check, check_of
 
 
@@ -55,4 +57,7 @@ def hook(
             f"the plan was made for another model than this {type(model).__name__} (its parameters or buffers differ); "
             "profile and plan this model"
         )
-    return PlannedStep(plan, model, optimizer, as_step(loss, step), on_mismatch, check, executor)
+    train_step = as_step(loss, step)
+    if is_replicated(model):
+        return replicated_step(plan, model, optimizer, train_step, on_mismatch, check, executor)
+    return PlannedStep(plan, model, optimizer, train_step, on_mismatch, check, executor)

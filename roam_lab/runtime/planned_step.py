@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Generator
 from contextlib import suppress
 from typing import Any, Literal, cast
 
@@ -21,6 +22,7 @@ from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.after_change import AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
+from roam_lab.runtime.choice import Choice
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
@@ -53,6 +55,8 @@ class PlannedStep:
     against the eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
     """
 
+    _kind_of_check, _kind_of_compiler = SelfCheck, StepCompiler
+
     def __init__(
         self, plan: Plan, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
@@ -72,12 +76,12 @@ class PlannedStep:
         self._watch = ForwardWatch(self._tree, self._pool)
         self._compiled = CompiledSteps(self._pool)
         self._eager: dict[Key, Reason] = {}
-        self._check = SelfCheck(check, self.notes)
+        self._check = self._kind_of_check(check, self.notes)
         self._state_made = StateMade(self.optimizers)
         self._known = Known(plan, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
-        self._compiler = StepCompiler(
+        self._compiler = self._kind_of_compiler(
             self.plan, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
             self._compiled, self._check, self._ways, self._execution,
         )  # fmt: skip
@@ -129,7 +133,22 @@ class PlannedStep:
             return self._step(batch)
 
     def _step(self, batch: Any) -> Any:
-        key = self._key(batch)
+        choices = self._choices(self._key(batch), batch)
+        choice = next(choices)
+        while choice.compiled is not None:
+            try:
+                return self._run_planned(choice.way, choice.compiled, batch, self._checked(choice.compiled, batch))
+            except OtherWay as told:
+                choice = choices.send(str(told))
+            except FailedBefore as failed:
+                return self._run_eager(batch, Reason(str(failed)))
+        if choice.reason is not None:
+            return self._run_eager(batch, choice.reason)
+        return self._run_new_way(choice.key, batch, choice.other)
+
+    def _choices(self, key: Key, batch: Any) -> Generator[Choice, str]:
+        """Every captured way that may be right, one after the other, and in the end what to do where none is. Is sent
+        why the last one was not right."""
         ways = self._compiled.ways(key)
         reason = self._eager.get(key)
         if reason is None and not ways:
@@ -152,17 +171,8 @@ class PlannedStep:
             other = compiled.goes_otherwise(batch)
             if other is None:
                 self._compiled.used(way)
-                try:
-                    return self._run_planned(way, compiled, batch, self._checked(compiled, batch))
-                except OtherWay as told:
-                    other = str(told)
-                except FailedBefore as failed:
-                    reason = Reason(str(failed))
-                    break
-        reason = reason or self._ways.given_up(key, others=bool(ways))
-        if reason is not None:
-            return self._run_eager(batch, reason)
-        return self._run_new_way(key, batch, other)
+                other = yield Choice(key, way, compiled)
+        yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
     def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
         """What the eager step leaves, where the next planned step is to be held against it."""
@@ -281,7 +291,7 @@ class PlannedStep:
         return _detached(result)
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
-        if self.on_mismatch == "error" and self._known.first_step() is None:
+        if self.on_mismatch == "error" and not reason.first and self._known.first_step() is None:
             raise MismatchError(reason.error)
         self._pool.release()
         result = self._training.run(batch)

@@ -68,6 +68,7 @@ class StepCompiler:
         changing = Changing(tuple(self._numbers))
         try:
             captured = _captured(training, batch, expected.log if expected is not None else log, changing)
+            self._look_at(captured)
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
                 raise CaptureError(
@@ -85,7 +86,7 @@ class StepCompiler:
                 another_way = bool(self._compiled.ways(key)) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
-                plan = plan_apart(captured.graph, environment=captured.environment, **goals_of(plan))
+                plan = self._planned(captured)
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
@@ -95,6 +96,13 @@ class StepCompiler:
             captured = plan = None  # type: ignore[assignment]
             collect()
         return way
+
+    def _look_at(self, captured: Captured) -> None:
+        """Raises CaptureError where a captured step could not be run."""
+
+    def _planned(self, captured: Captured) -> Plan:
+        """A plan for a step that the hook's plan was not made for, with its goals."""
+        return plan_apart(captured.graph, environment=captured.environment, **goals_of(self._plan))
 
     def is_still(self, compiled: Compiled, batch: Any) -> bool:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it. `collect` frees

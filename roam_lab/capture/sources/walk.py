@@ -33,6 +33,7 @@ from roam_lab.capture.sources.library import is_machinery, is_user_code
 from roam_lab.capture.sources.names_watched import NamesWatched
 from roam_lab.capture.sources.stateful import holds_others, is_stateful
 from roam_lab.capture.sources.values import is_plain
+from roam_lab.distributed.wrapper import own_attributes
 
 MOST_ENTRIES = 10_000
 """What lies in longer lists, dicts and sets is data, not state: they are named in `Reachable.not_walked`."""
@@ -233,7 +234,10 @@ class Walk:
         if type(attributes) is dict:
             if issubclass(kind, torch.nn.Module):
                 self._contain_members(attributes, path)
-            self._contain("attributes", attributes, path, owner=value)
+            if left_out := own_attributes(value):
+                self._contain_some(attributes, path, [name for name in attributes if name not in left_out])
+            else:
+                self._contain("attributes", attributes, path, owner=value)
         if slots_of(kind):
             self._contain("slots", value, path, owner=value)
         self._add(kind, kind.__name__)
@@ -264,6 +268,13 @@ class Walk:
                 self._add(value, container.place(key))
         else:
             self._walk_entries(list(entries), container.place, path)
+
+    def _contain_some(self, attributes: dict[str, Any], path: str, names: list[str]) -> None:
+        """Attributes of these names alone: the others are bookkeeping of torch's."""
+        container = Container("names", attributes, path, names=tuple(names), tensor_paths=self.paths)
+        self.containers.append(container)
+        for name in names:
+            self._add(attributes[name], container.place(name))
 
     def _walk_entries(self, entries: list[Any], place: Any, path: str) -> None:
         if len(entries) > self._most_entries:
