@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from roam_lab.distributed import collectives
 from roam_lab.distributed.buckets import Layout, in_one_bucket, layout_of, predict
+from roam_lab.distributed.torch_internals import after_backward, buffers_unversioned, moved_inputs
 from roam_lab.distributed.wrapper import is_replicated
 from roam_lab.errors import CaptureError
 
@@ -118,7 +119,7 @@ class Exchange:
         """The first rank's buffers, such as statistics of BatchNorm, on all ranks."""
         named = dict(self._model.module.named_buffers())
         taken = tuple(named[name] for group in self._layout.buffers for name in group)
-        with torch.no_grad(), collectives.exchanging("forward"), torch.autograd._unsafe_preserve_version_counter(taken):
+        with torch.no_grad(), collectives.exchanging("forward"), buffers_unversioned(taken):
             for group in self._layout.buffers:
                 buffers = [named[name] for name in group]
                 flat = torch.cat([buffer.reshape(-1) for buffer in buffers])
@@ -164,7 +165,7 @@ class Exchange:
         may_miss = self._model.find_unused_parameters and not self._begun
         self._begun = True
         if may_miss or (self._next == len(self._buckets) and not self._model.find_unused_parameters):
-            torch.autograd.Variable._execution_engine.queue_callback(self._finish)
+            after_backward(self._finish)
 
     def _start_full_ones(self) -> None:
         """Buckets are exchanged one after the other, however they fill."""
@@ -211,7 +212,4 @@ class Exchange:
 def _moved(model: Any, inputs: Any, kwargs: Any) -> tuple[Any, Any]:
     """Inputs on the wrapper's device, as it moves them."""
     device = torch.device(model.device_type, model.device_ids[0])
-    moved, named = torch.distributed.utils._to_kwargs(
-        inputs, kwargs, device, model.use_side_stream_for_tensor_copies
-    )
-    return moved[0], named[0]
+    return moved_inputs(inputs, kwargs, device, model.use_side_stream_for_tensor_copies)

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 import torch.distributed as dist
 
+from roam_lab.distributed.torch_internals import assign_buckets
 from roam_lab.distributed.wrapper import is_replicated
 from roam_lab.errors import FirstStepError
 
@@ -76,10 +76,7 @@ def predict(model: Any, arrived: Sequence[str]) -> None:
     named = dict(model.module.named_parameters())
     names: list[str] = told[0]
     limits = list(model.bucket_bytes_cap_list) or [model._bucket_config.first_bucket_bytes_cap, model.bucket_bytes_cap]
-    tensors = [named[name] for name in names]
-    groups, _ = dist._compute_bucket_assignment_by_size(
-        tensors, limits, [False] * len(tensors), list(range(len(tensors)))
-    )
+    groups = assign_buckets([named[name] for name in names], limits, in_order=True)
     _predicted[model] = tuple(tuple(names[index] for index in group) for group in groups)
 
 
@@ -112,10 +109,5 @@ def _groups_of_buffers(model: Any) -> tuple[tuple[str, ...], ...]:
     named = [(name, one) for name, one in model.module.named_buffers() if name not in model.parameters_to_ignore]
     if not named:
         return ()
-    limits = [model.broadcast_bucket_size]
-    groups, _ = dist._compute_bucket_assignment_by_size([_plain(one) for _, one in named], limits)
+    groups = assign_buckets([one for _, one in named], [model.broadcast_bucket_size], in_order=False)
     return tuple(tuple(named[index][0] for index in group) for group in groups)
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.detach()

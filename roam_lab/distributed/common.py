@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
-from torch.utils import _pytree as pytree
 
 from roam_lab.distributed.collectives import starts_exchange
+from roam_lab.distributed.torch_internals import pytree
 
 
 def rank_dependent(module: GraphModule, own: Collection[Node], nodes: Collection[Node]) -> bool:
-    """Whether one of these nodes may have another value on another rank. `own`: the inputs that each rank has for itself,
-    its batch and buffers."""
+    """Whether one of these nodes may have another value on another rank. `own`: the inputs that each rank has for
+    itself, its batch and buffers."""
     local: set[Any] = set()  # nodes without a tensor, and storages, whose contents are this rank's own
     for node in module.graph.nodes:
         keys = _keys(node)

@@ -21,11 +21,24 @@ def with_batch_norm() -> nn.Module:
     return nn.Sequential(nn.Linear(12, 24), nn.BatchNorm1d(24), nn.ReLU(), nn.Dropout(0.2), nn.Linear(24, 5))
 
 
+class WithUnused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.unused, self.last = nn.Linear(12, 24), nn.Linear(12, 24), nn.Linear(24, 5)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.last(torch.relu(self.used(inputs)))
+
+
+def with_unused() -> nn.Module:
+    return WithUnused()
+
+
 def gpt2() -> nn.Module:
     import transformers
 
     config = transformers.GPT2Config(
-        vocab_size=64, n_positions=16, n_embd=32, n_layer=2, n_head=2, attn_pdrop=0.1, resid_pdrop=0.1, embd_pdrop=0.1
+        vocab_size=64, n_positions=16, n_embd=32, n_layer=1, n_head=2, attn_pdrop=0.1, resid_pdrop=0.1, embd_pdrop=0.1
     )
     return transformers.GPT2LMHeadModel(config)
 
@@ -65,7 +78,7 @@ def clipped(model: Any, optimizer: Any, batch: Any) -> Any:
 
 def wrapped(make: Any, optimizer: Any = torch.optim.AdamW, **settings: Any) -> tuple[Any, Any]:
     torch.manual_seed(0)
-    model = DistributedDataParallel(make(), **{"bucket_cap_mb": 0.004, **settings})
+    model = DistributedDataParallel(make(), **settings)
     return model, optimizer(model.parameters(), lr=0.01)
 
 
@@ -81,7 +94,12 @@ def trained(run: Any, model: Any, optimizer: Any, batches: Any) -> dict[str, str
 
 
 def both(
-    make: Any, batches: Any, train_step: Any = step, optimizer: Any = torch.optim.AdamW, hooked: Any = None, **settings: Any
+    make: Any,
+    batches: Any,
+    train_step: Any = step,
+    optimizer: Any = torch.optim.AdamW,
+    hooked: Any = None,
+    **settings: Any,
 ) -> dict[str, Any]:
     """The same training by the wrapper alone, and through the hook from its first step on."""
     model, its = wrapped(make, optimizer, **settings)

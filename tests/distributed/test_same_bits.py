@@ -1,20 +1,29 @@
 """A planned step leaves, on every rank, the bits that DistributedDataParallel leaves."""
 
 import pytest
-import torch
 
+from roam_lab.runtime.replicated import without_plan
 from tests.distributed.launch import launch
-from tests.distributed.models import both, clipped, gpt2, mlp, rows, step, tokens, with_batch_norm
+from tests.distributed.models import (
+    both,
+    clipped,
+    gpt2,
+    mlp,
+    rows,
+    step,
+    tokens,
+    trained,
+    with_batch_norm,
+    with_unused,
+    wrapped,
+)
 
 STEPS = 5
 
 
-def plain(make, train_step, settings):
-    return both(make, rows(STEPS), train_step, **settings)
-
-
-def language(settings):
-    return both(gpt2, tokens(STEPS), **settings)
+def plain(train_step, makes):
+    """Several trainings in one process group: starting ranks takes longer than training them."""
+    return [both(make, rows(STEPS), train_step, **settings) for make, settings in makes]
 
 
 def same_and_planned(told, eager=1):
@@ -26,9 +35,46 @@ def same_and_planned(told, eager=1):
 
 
 @pytest.mark.parametrize("train_step", [step, clipped], ids=lambda one: one.__name__)
-def test_an_mlp(tmp_path, train_step):
-    same_and_planned(launch(plain, tmp_path, mlp, train_step, {}))
+def test_several_buckets(tmp_path, train_step):
+    told = launch(plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {})])
+    for each in zip(*told, strict=True):
+        same_and_planned(each)
+    many, one = (rank_0["plan"] for rank_0 in told[0])
+    assert exchanges(many) == 2 > exchanges(one) == 1
 
 
-def test_gpt2(tmp_path):
-    same_and_planned(launch(language, tmp_path, {}))
+def exchanges(plan):
+    return sum("all_reduce_" in op.target for op in plan.graph.ops)
+
+
+def test_buffers_of_the_first_rank_and_4_ranks(tmp_path):
+    """Sums of 4 ranks are rounded by the place in the bucket; statistics of each rank's own batches differ."""
+    for each in zip(*launch(plain, tmp_path, step, [(with_batch_norm, {})], ranks=4), strict=True):
+        same_and_planned(each)
+        assert any("broadcast_" in op.target for op in each[0]["plan"].graph.ops)
+
+
+def test_other_modes_of_the_wrapper(tmp_path):
+    """Of 3 ranks."""
+    makes = [
+        (mlp, {"gradient_as_bucket_view": True}),
+        (with_unused, {"find_unused_parameters": True}),
+    ]
+    told = list(zip(*launch(plain, tmp_path, step, makes, ranks=3), strict=True))
+    same_and_planned(told[0])
+    same_and_planned(told[1], eager=0)  # its buckets are known from the start
+
+
+def language():
+    model, its = wrapped(gpt2)
+    eager = trained(lambda batch: step(model, its, batch), model, its, tokens(STEPS))
+    model, its = wrapped(gpt2)
+    run = without_plan.hook_without_plan(model, its, tokens(1)[0], step)
+    planned = trained(run, model, its, tokens(STEPS))
+    return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
+
+
+def test_gpt2_without_a_plan(tmp_path):
+    """Dropout, tied weights, AdamW; the first rank alone plans."""
+    for planned, reasons, differs in launch(language, tmp_path):
+        assert (planned, differs) == (STEPS - 1, []), reasons

@@ -47,8 +47,8 @@ class RankedCompiler(StepCompiler):
             if placed.when == "inside" and (from_batch or rank_dependent(module, own, condition.nodes)):
                 where = f"{condition.source}: " if condition.source else ""
                 raise CaptureError(
-                    f"{where}the step branches on a value that may differ from rank to rank, in the middle of what they "
-                    "exchange; branch on a value that was averaged over the ranks, or train this step eagerly"
+                    f"{where}the step branches on a value that may differ from rank to rank, in the middle of what "
+                    "they exchange; branch on a value that was averaged over the ranks, or train this step eagerly"
                 )
 
     def _planned(self, captured: Captured) -> Plan:

@@ -52,7 +52,7 @@ class ReplicatedStep(PlannedStep):
         return replicated_step, (*made_of, self._execution.asked)
 
     def prepare(self, batch: Any) -> None:
-        """As on one rank, by all ranks together. Does nothing before the first step, which shows how gradients arrive."""
+        """As on one rank, by all ranks together. Does nothing before the first step, in which gradients arrive."""
         if settle(self.model):
             super().prepare(batch)
 
@@ -207,7 +207,7 @@ class ReplicatedStep(PlannedStep):
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
         with answered():
             result = super()._ran(compiled, batch)
-        self.model.require_forward_param_sync = True  # as the wrapper's forward notes
+        vars(self.model)["require_forward_param_sync"] = True  # as the wrapper's forward notes
         return result
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
