@@ -19,7 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from roam_lab.distributed import collectives
 from roam_lab.distributed.buckets import Layout, in_one_bucket, layout_of, predict
 from roam_lab.distributed.torch_internals import after_backward, buffers_unversioned, moved_inputs
-from roam_lab.distributed.wrapper import is_replicated
+from roam_lab.distributed.wrapper import forget_marks, is_replicated
 from roam_lab.errors import CaptureError
 
 
@@ -60,6 +60,7 @@ def _as_ops(model: Any, layout: Layout) -> Iterator[Exchange]:
     finally:
         DistributedDataParallel.forward = original  # type: ignore[method-assign]
         exchange.disarm()
+        forget_marks(model)
 
 
 @dataclass

@@ -9,8 +9,26 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import _disable_current_modes
 
-__all__ = ["after_backward", "assign_buckets", "buffers_unversioned", "moved_inputs", "pytree"]
+__all__ = [
+    "after_backward",
+    "assign_buckets",
+    "buffers_unversioned",
+    "in_accumulation",
+    "moved_inputs",
+    "pytree",
+    "without_modes",
+]
+
+# no dispatch mode is on, in a context
+without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
+
+
+def in_accumulation() -> bool:
+    """Whether autograd just adds a gradient to that of a parameter, or runs what follows that."""
+    node = torch._C._current_autograd_node()
+    return node is not None and node.name() == "torch::autograd::AccumulateGrad"
 
 
 def buffers_unversioned(tensors: tuple[torch.Tensor, ...]) -> AbstractContextManager[Any]:

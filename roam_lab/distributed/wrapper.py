@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch.nn.parallel import DistributedDataParallel
 
+from roam_lab.distributed.collectives import own_phase
+from roam_lab.distributed.torch_internals import in_accumulation, without_modes
 from roam_lab.errors import CaptureError
 
 BOOKKEEPING = frozenset(
@@ -35,6 +38,24 @@ def is_replicated(model: Any) -> bool:
 def own_attributes(module: Any) -> frozenset[str]:
     """The attributes of a module that are bookkeeping of a wrapper."""
     return BOOKKEEPING if is_replicated(module) else frozenset()
+
+
+def marks_used(func: Any, args: Sequence[Any]) -> bool:
+    """Whether an op is the wrapper's own note, with find_unused_parameters, that a gradient has arrived: its C++ writes
+    that into a tensor of its own."""
+    if func not in _MARKS or not isinstance(args[0], torch.Tensor) or args[0].dtype is not torch.int32:
+        return False
+    return own_phase() is None and in_accumulation()
+
+
+_MARKS = frozenset({torch.ops.aten.select.int, torch.ops.aten.fill_.Scalar})
+
+
+def forget_marks(model: Any) -> None:
+    """Have the wrapper forget which gradients it saw: they were not averaged by it."""
+    if model.find_unused_parameters:
+        with without_modes():
+            model.reducer._reset_state()
 
 
 def refuse_unsupported(model: Any) -> None:

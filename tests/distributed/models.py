@@ -113,7 +113,7 @@ def both(
         "planned": run.planned_steps,
         "eager": run.eager_steps,
         "reasons": dict(run.reasons),
-        "parameters": digests(model, its),
+        "left": digests(model, its),
         "notes": run.notes,
         "plan": plan,
     }
