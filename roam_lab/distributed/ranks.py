@@ -61,12 +61,13 @@ class Ranks:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Errors of torch about ranks that are gone become one sentence."""
+    """Errors of torch about ranks that are gone, raised as they are or as the cause of another, become one sentence."""
     try:
         yield
-    except RuntimeError as error:
-        if isinstance(error, dist.DistBackendError | dist.DistNetworkError) or _is_about_ranks(error):
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error.__cause__, RuntimeError) else error
+        if isinstance(cause, RuntimeError) and _is_about_ranks(cause):
+            first = (str(cause).strip() or type(cause).__name__).splitlines()[0][:200]
             raise RoamError(
                 f"another rank of the training has ended, or does not answer ({first}); see what that process printed "
                 "last, and start all of them again from a checkpoint"
@@ -75,7 +76,9 @@ def answered() -> Iterator[None]:
 
 
 def _is_about_ranks(error: RuntimeError) -> bool:
-    return any(word in str(error) for word in ("Connection", "Timed out", "timed out", "peer", "gloo", "NCCL"))
+    if isinstance(error, dist.DistBackendError | dist.DistNetworkError | dist.DistStoreError):
+        return True
+    return any(word in str(error) for word in ("gloo/transport", "NCCL", "Connection closed by peer"))
 
 
 def _timeout_of(group: Any) -> Any:

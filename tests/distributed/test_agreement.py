@@ -140,7 +140,7 @@ def changed_on_one_rank():
     return planned == eager and same, run.planned_steps, dict(run.reasons)
 
 
-def test_one_rank_that_looks_again_has_company(tmp_path):
+def test_one_rank_looks_again_by_itself(tmp_path):
     for same, planned, reasons in launch(changed_on_one_rank, tmp_path):
         assert same
         assert planned >= 4, reasons
@@ -183,18 +183,7 @@ def dying(where):
     if dist.get_rank() == 1:
         if where == "between steps":
             os._exit(7)
-        right = torch.Tensor.record_stream  # any name: the op below ends the process in the middle of the step
-        assert right is not None
-        torch.ops._c10d_functional.all_reduce_ = None
-        compiled = next(iter(run._compiled.values()))
-        function = compiled._function
-
-        def ending(*_):
-            os._exit(7)
-
-        names = function.__globals__
-        key = next(name for name, value in names.items() if "roam_lab.wait_" in str(value))
-        names[key] = ending
+        Compiled.run = lambda *_: os._exit(7)  # the others wait for what it should have exchanged
     began = time.monotonic()
     try:
         run(batches[3])

@@ -43,7 +43,7 @@ class ReplicatedStep(PlannedStep):
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
     ) -> None:  # fmt: skip
         super().__init__(plan, model, optimizer, step, on_mismatch, check, executor)
-        self._ranks = self._check.ranks = self._compiler.ranks = ranks
+        self._ranks = self._compiler.ranks = ranks
 
     def __reduce__(self) -> tuple[Any, ...]:
         from roam_lab.runtime.replicated.agreed_plan import replicated_step
@@ -64,7 +64,7 @@ class ReplicatedStep(PlannedStep):
         with self._check.alone():
             choice = next(choices)
         while True:
-            agreed, told = self._agree(choice, batch)
+            agreed, told = self._agree(choice)
             if agreed == Wish.EAGER:
                 return self._run_eager(batch, self._reason_of_all(choice, told))
             expected = self._expected(agreed, choice, batch)
@@ -111,16 +111,10 @@ class ReplicatedStep(PlannedStep):
         due = self._check.due(choice.compiled.proven, self.planned_steps) and not self._verified(choice.compiled)
         return Wish.CHECKED if due else Wish.PLANNED
 
-    def _agree(self, choice: Choice, batch: Any) -> tuple[Wish, str | None]:
+    def _agree(self, choice: Choice) -> tuple[Wish, str | None]:
         """What all ranks do now, and why none of their own reasons tells."""
-        wish = self._wish(choice)
         exchanged = 0 if choice.compiled is None else _number(choice.compiled)
-        while True:
-            agreed, most, least = self._ranks.most(wish, exchanged, -exchanged)
-            if agreed != Wish.COMPANY:
-                break
-            self._pool.release()
-            self._check.accompany(self._training, batch)
+        agreed, most, least = self._ranks.most(self._wish(choice), exchanged, -exchanged)
         if agreed <= Wish.CHECKED and most != -least:
             return Wish.EAGER, "what the captured steps of two ranks exchange is not the same"
         return Wish(agreed), None

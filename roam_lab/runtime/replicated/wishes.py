@@ -16,5 +16,3 @@ class Wish(IntEnum):
     """Capture another way of the step before."""
     EAGER = 3
     """Run the eager step."""
-    COMPANY = 4
-    """Look first whether captured steps are still right, which takes an eager step that all ranks run."""
