@@ -10,6 +10,7 @@ from typing import Any
 
 import torch.distributed as dist
 
+from roam_lab.distributed.bucket_memory import buckets_seen
 from roam_lab.distributed.torch_internals import assign_buckets
 from roam_lab.distributed.wrapper import is_replicated
 from roam_lab.errors import FirstStepError
@@ -40,8 +41,9 @@ def is_settled(model: Any) -> bool:
 def settle(model: Any) -> bool:
     """Have the wrapper arrange its buckets, if its first step has shown it how; all ranks together. Returns whether
     they are what they will be."""
-    if not is_settled(model) and model.reducer._rebuild_buckets():
-        model._has_rebuilt_buckets = True  # as its next forward would note
+    if not is_settled(model):
+        with buckets_seen(model):
+            model._has_rebuilt_buckets = bool(model.reducer._rebuild_buckets())  # as its next forward would note
     return _remember(model)
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 __all__ = [
+    "TorchDispatchMode",
     "after_backward",
     "assign_buckets",
     "buffers_unversioned",
+    "held_elsewhere",
     "in_accumulation",
     "moved_inputs",
     "pytree",
@@ -23,6 +25,11 @@ __all__ = [
 
 # no dispatch mode is on, in a context
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
+
+
+def held_elsewhere(storage: torch.UntypedStorage) -> bool:
+    """Whether more than this one object refers to a storage."""
+    return int(torch._C._storage_Use_Count(storage._cdata)) > 1  # type: ignore[attr-defined]
 
 
 def in_accumulation() -> bool:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
+from roam_lab.capture.inputs import batch_signature, batch_structure
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.reasons import Reason
 
 Key = tuple[Any, ...]
+
+
+def key_of(batch: Any, modes: tuple[Any, ...], device: str) -> Key:
+    """What batches have in common that may be run by one captured step: shapes and structure, the model's modes, and
+    the type that autocast casts to."""
+    autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+    return batch_signature(batch), batch_structure(batch), modes, autocast
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import torch
 
 from roam_lab.capture import TrainingStep, step_device
-from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
+from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.world import muted
@@ -22,7 +22,7 @@ from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.after_change import AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.choice import Choice
+from roam_lab.runtime.choice import Choice, Key, key_of
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
@@ -34,7 +34,7 @@ from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
-from roam_lab.runtime.step_compiler import Key, StepCompiler
+from roam_lab.runtime.step_compiler import StepCompiler
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 from roam_lab.runtime.ways import Ways
 
@@ -133,8 +133,7 @@ class PlannedStep:
             return self._step(batch)
 
     def _step(self, batch: Any) -> Any:
-        choices = self._choices(self._key(batch), batch)
-        choice = next(choices)
+        choice = next(choices := self._choices(self._key(batch), batch))
         while choice.compiled is not None:
             try:
                 return self._run_planned(choice.way, choice.compiled, batch, self._checked(choice.compiled, batch))
@@ -147,8 +146,7 @@ class PlannedStep:
         return self._run_new_way(choice.key, batch, choice.other)
 
     def _choices(self, key: Key, batch: Any) -> Generator[Choice, str]:
-        """Every captured way that may be right, one after the other, and in the end what to do where none is. Is sent
-        why the last one was not right."""
+        """Each captured way that may be right, and at last what to do without; is sent why the last was not right."""
         ways = self._compiled.ways(key)
         reason = self._eager.get(key)
         if reason is None and not ways:
@@ -242,9 +240,7 @@ class PlannedStep:
 
     def _key(self, batch: Any) -> Key:
         self._tree.refresh()
-        device = step_device(self.model).type
-        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        return (batch_signature(batch), batch_structure(batch), self._tree.modes(), autocast)
+        return key_of(batch, self._tree.modes(), step_device(self.model).type)
 
     def _verified(self, compiled: Compiled | None) -> bool:
         """Whether the plan says that it was verified in this very environment; that is noted."""

@@ -176,7 +176,7 @@ def test_a_planned_step_that_is_wrong_on_one_rank_is_run_eagerly_on_all(tmp_path
 
 
 def dying(where):
-    run, model, optimizer = hooked()
+    run, _, _ = hooked()
     batches = rows(STEPS)
     for batch in batches[:3]:
         run(batch)

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import itertools
+import weakref
 from collections.abc import Generator
 from typing import Any
 
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.distributed import Ranks, refuse_unsupported
+from roam_lab.distributed.bucket_memory import memory_of
 from roam_lab.distributed.buckets import settle
 from roam_lab.distributed.collectives import digest_of
 from roam_lab.distributed.ranks import answered
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.plan import Plan
+from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.choice import Choice, Key
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.executors import ExecutorName
+from roam_lab.runtime.forward_watch import ForwardWatch
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.replicated.check import RankedCheck
 from roam_lab.runtime.replicated.compiler import RankedCompiler
 from roam_lab.runtime.replicated.wishes import Wish
-from roam_lab.runtime.self_check import Check, Expected
+from roam_lab.runtime.self_check import Check, Expected, Parted
 
 Choices = Generator[Choice, str]
 
@@ -44,6 +48,8 @@ class ReplicatedStep(PlannedStep):
     ) -> None:  # fmt: skip
         super().__init__(plan, model, optimizer, step, on_mismatch, check, executor)
         self._ranks = self._compiler.ranks = ranks
+        self._watch = ForwardWatch(self._tree, ArenaAndBuckets(self._pool, model))
+        weakref.finalize(self, self._watch.pool.release)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from roam_lab.runtime.replicated.agreed_plan import replicated_step
@@ -54,6 +60,7 @@ class ReplicatedStep(PlannedStep):
     def prepare(self, batch: Any) -> None:
         """As on one rank, by all ranks together. Does nothing before the first step, in which gradients arrive."""
         if settle(self.model):
+            memory_of(self.model).take()
             super().prepare(batch)
 
     def _key(self, batch: Any) -> Key:
@@ -100,7 +107,7 @@ class ReplicatedStep(PlannedStep):
         try:
             refuse_unsupported(self.model)
         except CaptureError as error:
-            return Reason(str(error).partition(";")[0])
+            return Reason(_first(str(error)))
         return None
 
     def _wish(self, choice: Choice) -> Wish:
@@ -137,12 +144,14 @@ class ReplicatedStep(PlannedStep):
         logged = agreed == Wish.CAPTURED
         if logged or choice.compiled is None or not choice.compiled.executor.holds_addresses:
             self._pool.release()
+        memory_of(self.model).take()
         with answered():
             return self._check.eager_first(self._training, batch, logged=logged, for_good=True)
 
     def _captured_by_all(self, choice: Choice, batch: Any, expected: Expected | None) -> Choice | Reason:
         """The captured step of each rank, where all have one and exchange the same; else why all run eagerly."""
         error: RoamError | None = None
+        new = choice.compiled is None
         if choice.compiled is not None:
             self._compiler.stand_by()
         else:
@@ -154,12 +163,15 @@ class ReplicatedStep(PlannedStep):
         failed = next((rank for rank, (word, _) in enumerate(told) if word is not None), None)
         if failed is None and len({exchanges for _, exchanges in told}) == 1:
             return choice
+        if error is None and (failed is not None or not new):  # what was captured here may be right with others
+            if failed is None:
+                return Reason("what the captured steps of two ranks exchange is not the same")
+            return Reason(f"rank {failed} runs this step eagerly: {_first(told[failed][0])}")
         if error is None:
-            word = "another rank exchanges something else in this step; run the same script on all ranks"
-            error = MismatchError(word if failed is None else f"rank {failed}: {told[failed][0]}")
             self._compiled.drop(choice.way)
+            error = MismatchError("another rank exchanges something else in this step; run one script on all ranks")
         if isinstance(error, FirstStepError):
-            return Reason(str(error).partition(";")[0])
+            return Reason(_first(str(error)))
         return self._refused(choice.key, error)
 
     def _captured_here(self, choice: Choice, batch: Any, expected: Expected | None) -> Choice:
@@ -199,14 +211,46 @@ class ReplicatedStep(PlannedStep):
         return self._run_eager(batch, reason)
 
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
+        memory_of(self.model).give_back()
         with answered():
             result = super()._ran(compiled, batch)
         vars(self.model)["require_forward_param_sync"] = True  # as the wrapper's forward notes
         return result
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
+        memory_of(self.model).take()
         with answered():
             return super()._run_eager(batch, reason)
+
+    def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
+        memory_of(self.model).take()
+        return super()._stay_eager(key, parted, batch)
+
+
+class ArenaAndBuckets:
+    """What a planned step keeps from the user's own forward passes: its arena, and the memory of the wrapper's
+    buckets."""
+
+    def __init__(self, pool: ArenaPool, model: Any) -> None:
+        self._pool, self._model = pool, weakref.ref(model)
+
+    @property
+    def held(self) -> bool:
+        """Whether one of the two is away."""
+        model = self._model()
+        return self._pool.held or (model is not None and memory_of(model).away)
+
+    def release(self) -> None:
+        """Give both back."""
+        self._pool.release()
+        model = self._model()
+        if model is not None:
+            memory_of(model).take()
+
+
+def _first(sentence: str) -> str:
+    """What is wrong, without the advice."""
+    return sentence.partition(";")[0]
 
 
 def _exchanges(compiled: Compiled | None) -> str | None:
