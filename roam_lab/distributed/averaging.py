@@ -40,6 +40,11 @@ def averaged_as_ops(model: Any) -> Iterator[None]:
 def arrivals_noted(model: Any) -> Iterator[None]:
     """The same for real tensors and a wrapper whose buckets are not known yet; they are afterwards. All ranks
     together."""
+    if model.static_graph:
+        raise CaptureError(
+            "DistributedDataParallel with static_graph=True learns its graph in its first two steps, which have to be "
+            "its own; run them eagerly on every rank, and profile then"
+        )
     with _as_ops(model, in_one_bucket(model)) as exchange:
         yield
     predict(model, exchange.arrived)

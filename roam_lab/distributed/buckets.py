@@ -83,8 +83,8 @@ def predict(model: Any, arrived: Sequence[str]) -> None:
 
 
 def buckets_known(model: Any) -> bool:
-    """Whether a model is no DistributedDataParallel, or `layout_of` answers for it."""
-    return not is_replicated(model) or _remember(model) or model in _predicted
+    """Whether a model is no DistributedDataParallel, or `layout_of` answers for it; all ranks together."""
+    return not is_replicated(model) or settle(model) or model in _predicted
 
 
 def _of_reducer(model: Any) -> Buckets:

@@ -67,6 +67,28 @@ def test_other_modes_of_the_wrapper(tmp_path):
     same_and_planned(told[1], eager=0)  # its buckets are known from the start
 
 
+def static():
+    """The wrapper's first steps are its own; then the hook."""
+    model, its = wrapped(mlp, static_graph=True)
+    batches = rows(STEPS + 2)
+    eager = trained(lambda batch: step(model, its, batch), model, its, batches)
+    model, its = wrapped(mlp, static_graph=True)
+    runs = [lambda batch: step(model, its, batch)] * 2
+
+    def run(batch):
+        if len(runs) == 2 and its.state and next(iter(its.state.values()))["step"] == 2:
+            runs.append(without_plan.hook_without_plan(model, its, batches[0], step))
+        return runs[-1](batch)
+
+    planned = trained(run, model, its, batches)
+    return runs[-1].planned_steps, dict(runs[-1].reasons), [name for name in eager if eager[name] != planned[name]]
+
+
+def test_a_static_graph(tmp_path):
+    for planned, reasons, differs in launch(static, tmp_path):
+        assert (planned, differs) == (STEPS, []), reasons
+
+
 def language():
     model, its = wrapped(gpt2)
     eager = trained(lambda batch: step(model, its, batch), model, its, tokens(STEPS))
