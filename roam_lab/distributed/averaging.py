@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from roam_lab.distributed import collectives
 from roam_lab.distributed.buckets import Layout, in_one_bucket, layout_of, predict
-from roam_lab.distributed.torch_internals import after_backward, buffers_unversioned, moved_inputs
+from roam_lab.distributed.torch_internals import after_backward, buffers_unversioned, is_dense, moved_inputs
 from roam_lab.distributed.wrapper import forget_marks, is_replicated
 from roam_lab.errors import CaptureError
 
@@ -53,7 +53,7 @@ def arrivals_noted(model: Any) -> Iterator[None]:
 @contextmanager
 def _as_ops(model: Any, layout: Layout) -> Iterator[Exchange]:
     exchange = Exchange(model, layout)
-    original = DistributedDataParallel.forward
+    original: Any = DistributedDataParallel.forward
 
     def forward(self: Any, *inputs: Any, **kwargs: Any) -> Any:
         return exchange.forward(*inputs, **kwargs) if self is model else original(self, *inputs, **kwargs)
@@ -89,7 +89,7 @@ class _Bucket:
 
 def _view(flat: torch.Tensor, parameter: torch.Tensor, offset: int) -> torch.Tensor:
     """A gradient's place in its bucket, laid out as the parameter is."""
-    if torch.ops.aten.is_non_overlapping_and_dense.default(parameter):
+    if is_dense(parameter):
         return flat.as_strided(parameter.size(), parameter.stride(), offset)
     return flat.narrow(0, offset, parameter.numel()).view(parameter.size())
 

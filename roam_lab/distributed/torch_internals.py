@@ -18,6 +18,7 @@ __all__ = [
     "buffers_unversioned",
     "held_elsewhere",
     "in_accumulation",
+    "is_dense",
     "moved_inputs",
     "pytree",
     "without_modes",
@@ -29,7 +30,7 @@ without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_mode
 
 def held_elsewhere(storage: torch.UntypedStorage) -> bool:
     """Whether more than this one object refers to a storage."""
-    return int(torch._C._storage_Use_Count(storage._cdata)) > 1  # type: ignore[attr-defined]
+    return int(torch._C._storage_Use_Count(storage._cdata)) > 1
 
 
 def in_accumulation() -> bool:
@@ -53,9 +54,14 @@ def assign_buckets(tensors: Sequence[torch.Tensor], limits: Sequence[int], in_or
     return groups
 
 
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has each place of its memory once, in whatever sequence."""
+    return bool(torch.ops.aten.is_non_overlapping_and_dense.default(tensor))
+
+
 def after_backward(call: Callable[[], None]) -> None:
     """Called within a backward pass: call this when it is over."""
-    torch.autograd.Variable._execution_engine.queue_callback(call)  # type: ignore[no-untyped-call]
+    torch.autograd.Variable._execution_engine.queue_callback(call)
 
 
 def moved_inputs(inputs: Any, kwargs: Any, device: torch.device, side_stream: bool) -> tuple[Any, Any]:
