@@ -18,7 +18,7 @@ from roam_lab.capture.row_wise import reuse_of, rows_of
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.workspace import unreduced_bytes, workspace_bytes
 from roam_lab.capture.writers import find_writer
-from roam_lab.distributed.collectives import starts_exchange
+from roam_lab.distributed.collectives import WAIT, starts_exchange
 from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir import Graph, Op, Storage
 
@@ -65,7 +65,7 @@ class _Builder:
     last_writer: dict[int, int] = field(default_factory=dict)
     readers: dict[int, list[int]] = field(default_factory=dict)
     last_random: int | None = None
-    last_exchange: int | None = None
+    exchanges: list[int] = field(default_factory=list)
     host_after: dict[Node, set[int]] = field(default_factory=dict)
     checking: list[int] = field(default_factory=list)
     maker: dict[int, int] = field(default_factory=dict)
@@ -109,8 +109,11 @@ class _Builder:
                 waits.add(self.last_random)
             self.last_random = here
         if starts_exchange(node.target):  # all ranks exchange in one sequence, whatever else they do between
-            waits |= set() if self.last_exchange is None else {self.last_exchange}
-            self.last_exchange = here
+            waits.update(self.exchanges[-1:])
+            self.exchanges.append(here)
+        if node.target is WAIT:  # one exchange goes on beside the ops that fill the next bucket
+            own = next(self.exchanges.index(self.last_writer[key]) for key in keys)
+            waits.update(self.exchanges[own + 1 : own + 2])
         self._create(node, created, tensors)
         for key in [*created, *written]:
             self.last_writer[key] = here

@@ -27,6 +27,7 @@ def _wait(exchanged: torch.Tensor) -> torch.Tensor:
 _library.impl("wait_", _wait, "CompositeExplicitAutograd")
 torch.library.register_fake("roam_lab::wait_", lambda exchanged: exchanged, lib=_library)
 
+WAIT = torch.ops.roam_lab.wait_.default
 NAMESPACE = "_c10d_functional"
 _STARTS = frozenset({"all_reduce_", "broadcast_"})
 
@@ -35,6 +36,12 @@ def starts_exchange(target: Any) -> bool:
     """Whether an op starts an exchange with other ranks: these run in one sequence on all of them."""
     schema = getattr(target, "_schema", None)
     return schema is not None and schema.name.removeprefix(f"{NAMESPACE}::") in _STARTS
+
+
+def is_exchanged(node: Node) -> bool:
+    """Whether a node's tensor is what ranks exchange. Torch notes what goes on by the tensor's storage, so each needs a
+    storage of its own: who waits for one would else wait for all."""
+    return any(starts_exchange(user.target) or user.target is WAIT for user in node.users)
 
 
 def all_reduce_sum(tensor: torch.Tensor, group: str) -> None:

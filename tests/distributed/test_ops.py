@@ -1,5 +1,7 @@
 """On one rank: how an exchange stands in the graph, which numbers all ranks have, and what the wrapper keeps."""
 
+import itertools
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -52,12 +54,13 @@ def test_exchanges_follow_one_another_and_buckets_live_to_their_last_reader():
     starts = [index for index, op in enumerate(graph.ops) if "all_reduce_" in op.target]
     waits = [index for index, op in enumerate(graph.ops) if op.target == "roam_lab.wait_.default"]
     assert len(starts) == len(waits) == 3
-    assert all(before in graph.ops[after].after for before, after in zip(starts, starts[1:], strict=False))
+    assert all(before in graph.ops[after].after for before, after in itertools.pairwise(starts))
     lives = {life.storage: life for life in lifetimes(graph, range(len(graph.ops)))}
     for start, wait in zip(starts, waits, strict=True):
         [bucket] = graph.ops[start].writes
         assert graph.ops[wait].writes == (bucket,)
         assert start in graph.ops[wait].after
+        assert all(following in graph.ops[wait].after for following in starts[starts.index(start) + 1 :][:1])
         readers = [index for index, op in enumerate(graph.ops) if bucket in op.reads and op.phase == "update"]
         assert len(readers) == 2  # a weight and a bias
         assert all(wait in graph.ops[reader].after for reader in readers)

@@ -1,4 +1,4 @@
-"""A script as users write it: `torchrun --nproc_per_node 2 train.py [hooked]`. Prints what training left on each rank."""
+"""A script as users write it: `torchrun --nproc_per_node 2 train.py [hooked]`. Prints what it leaves on each rank."""
 
 import hashlib
 import sys
