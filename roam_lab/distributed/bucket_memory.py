@@ -13,11 +13,11 @@ from roam_lab.distributed.torch_internals import TorchDispatchMode, held_elsewhe
 
 
 class BucketMemory:
-    """`away`: whether it was given back. While it is, the wrapper must not run a forward pass with gradients."""
+    """`away`: whether it was given back. While it is, the wrapper must not run a backward pass."""
 
     def __init__(self, storages: Sequence[torch.UntypedStorage]) -> None:
         self._sizes = [(storage, storage.nbytes()) for storage in storages]
-        self.away = False
+        self.away = self._kept = False
 
     @property
     def bytes(self) -> int:
@@ -26,7 +26,7 @@ class BucketMemory:
 
     def give_back(self) -> None:
         """The contents are lost: the wrapper writes all of them in each step before it reads any."""
-        if not self.away:
+        if not self.away and not self._kept:
             self.away = True
             for storage, _ in self._sizes:
                 storage.resize_(0)
@@ -37,6 +37,11 @@ class BucketMemory:
             for storage, size in self._sizes:
                 storage.resize_(size)
             self.away = False
+
+    def keep(self) -> None:
+        """It is there from now on: somebody runs a forward pass by himself, and nobody knows when its backward pass."""
+        self.take()
+        self._kept = True
 
 
 _of_model: weakref.WeakKeyDictionary[Any, BucketMemory] = weakref.WeakKeyDictionary()

@@ -15,7 +15,6 @@ from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
-from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
@@ -28,7 +27,7 @@ from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.executors import Execution, ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
-from roam_lab.runtime.identity import values_of
+from roam_lab.runtime.identity import detached, values_of
 from roam_lab.runtime.known_before import Known, gradients_left
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
@@ -223,7 +222,7 @@ class PlannedStep:
             finally:
                 after.restore()
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
-        return _detached(run.result)
+        return detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:
         """The reason to stay eager where a step is not captured, or not the planned one. Raises the error where the
@@ -284,7 +283,7 @@ class PlannedStep:
         reason = Reason(parted.told(left, self.planned_steps + 1), advice=_REPORT)
         self._eager[key[:-1]] = reason
         self._count_eager(reason)
-        return _detached(result)
+        return detached(result)
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
         if self.on_mismatch == "error" and not reason.first and self._known.first_step() is None:
@@ -293,12 +292,8 @@ class PlannedStep:
         result = self._training.run(batch)
         self._state_made.note()
         self._count_eager(reason)
-        return _detached(result)
+        return detached(result)
 
     def _count_eager(self, reason: Reason) -> None:
         self.eager_steps += 1
         self.reasons.count(reason)  # type: ignore[attr-defined]
-
-
-def _detached(result: Any) -> Any:
-    return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf, result)

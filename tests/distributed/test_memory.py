@@ -19,19 +19,21 @@ def between_steps():
         for batch in batches[:3]:
             run(batch)
         note("planned")
+        model.eval()
+        with torch.no_grad():
+            model(batches[0][0])
+        note("evaluation")
+        model.train()
+        run(batches[5])
+        note("planned again")
+        run(rows(1, size=3)[0])
+        note("eager")
+        run(batches[0])
         step(model, optimizer, batches[3])
         note("own step")
         optimizer.zero_grad()
         run(batches[4])
-        note("planned again")
-        model.eval()
-        with torch.no_grad():
-            model(batches[0][0])
-        model.train()
-        run(batches[5])
-        run(rows(1, size=3)[0])
-        note("eager")
-        run(batches[0])
+        note("planned after it")
 
     model, optimizer = wrapped(mlp)
     train(lambda batch: step(model, optimizer, batch), model, optimizer, lambda _: None)
@@ -56,7 +58,8 @@ def test_the_wrappers_buckets_are_given_back_and_found_again(tmp_path):
     for told in launch(between_steps, tmp_path):
         assert told["same"], told["reasons"]
         assert told["bytes"]
-        assert told["away"] == {"planned": True, "own step": False, "planned again": True, "eager": False}
+        away = [name for name, gone in told["away"].items() if gone]
+        assert away == ["planned", "planned again"]  # who runs the model by himself may do so again
         assert told["planned"] == 5, told["reasons"]
         assert not told["after the hook"]
 

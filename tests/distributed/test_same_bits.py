@@ -38,7 +38,9 @@ def same_and_planned(told, eager=1):
 
 @pytest.mark.parametrize("train_step", [step, clipped], ids=lambda one: one.__name__)
 def test_several_buckets(tmp_path, train_step):
-    told = launch(plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {})])
+    told = launch(
+        plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {"hooked": {"on_mismatch": "error"}})]
+    )
     for each in zip(*told, strict=True):
         same_and_planned(each)
     many, one = (rank_0["plan"] for rank_0 in told[0])
@@ -93,12 +95,13 @@ def language():
     model, its = wrapped(gpt2)
     eager = trained(lambda batch: step(model, its, batch), model, its, tokens(STEPS))
     model, its = wrapped(gpt2)
-    run = without_plan.hook_without_plan(model, its, tokens(1)[0], step)
+    run = without_plan.hook_without_plan(model, its, tokens(1)[0], step, timing=True, extra_time=0.3)
+    assert any(rewrite.kind == "recompute" for rewrite in run.plan.rewrites)
     planned = trained(run, model, its, tokens(STEPS))
     return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
 
 
 def test_gpt2_without_a_plan(tmp_path):
-    """Dropout, tied weights, AdamW; the first rank alone plans."""
+    """Dropout, tied weights, AdamW; the first rank alone plans, with ops that run twice, which exchanges do not."""
     for planned, reasons, differs in launch(language, tmp_path):
         assert (planned, differs) == (STEPS - 1, []), reasons

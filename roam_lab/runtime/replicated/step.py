@@ -16,7 +16,6 @@ from roam_lab.distributed.collectives import digest_of
 from roam_lab.distributed.ranks import answered
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.plan import Plan
-from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.choice import Choice, Key
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.executors import ExecutorName
@@ -25,6 +24,7 @@ from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.replicated.check import RankedCheck
 from roam_lab.runtime.replicated.compiler import RankedCompiler
+from roam_lab.runtime.replicated.lent_memory import ArenaAndBuckets
 from roam_lab.runtime.replicated.wishes import Wish
 from roam_lab.runtime.self_check import Check, Expected, Parted
 
@@ -48,8 +48,9 @@ class ReplicatedStep(PlannedStep):
     ) -> None:  # fmt: skip
         super().__init__(plan, model, optimizer, step, on_mismatch, check, executor)
         self._ranks = self._compiler.ranks = ranks
-        self._watch = ForwardWatch(self._tree, ArenaAndBuckets(self._pool, model))
-        weakref.finalize(self, self._watch.pool.release)
+        lent = ArenaAndBuckets(self._pool, model)
+        self._watch = ForwardWatch(self._tree, lent)
+        weakref.finalize(self, lent.end)
 
     def __reduce__(self) -> tuple[Any, ...]:
         from roam_lab.runtime.replicated.agreed_plan import replicated_step
@@ -225,27 +226,6 @@ class ReplicatedStep(PlannedStep):
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
         memory_of(self.model).take()
         return super()._stay_eager(key, parted, batch)
-
-
-class ArenaAndBuckets:
-    """What a planned step keeps from the user's own forward passes: its arena, and the memory of the wrapper's
-    buckets."""
-
-    def __init__(self, pool: ArenaPool, model: Any) -> None:
-        self._pool, self._model = pool, weakref.ref(model)
-
-    @property
-    def held(self) -> bool:
-        """Whether one of the two is away."""
-        model = self._model()
-        return self._pool.held or (model is not None and memory_of(model).away)
-
-    def release(self) -> None:
-        """Give both back."""
-        self._pool.release()
-        model = self._model()
-        if model is not None:
-            memory_of(model).take()
 
 
 def _first(sentence: str) -> str:

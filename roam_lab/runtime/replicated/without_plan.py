@@ -12,12 +12,12 @@ from roam_lab.runtime.replicated.step import ReplicatedStep
 
 
 def hook_without_plan(
-    model: Any, optimizer: OptimizerOrSeveral, batch: Any, step: StepFunction, *, check: Any = "first", **goals: Any
+    model: Any, optimizer: OptimizerOrSeveral, batch: Any, step: StepFunction, *, timing: bool = False, **goals: Any
 ) -> ReplicatedStep:
     """Profile a step on `batch` on all ranks, plan it on the first for `goals` (arguments of `Profile.plan`), and hook
     it on all."""
     from roam_lab.session import profile
 
-    made = profile(model, batch, optimizer, step=step)
+    made = profile(model, batch, optimizer, step=step, timing=timing)
     plan = of_first(Ranks(model.process_group), lambda: made.plan(**goals))
-    return replicated_step(plan, model, optimizer, step, "eager", check, "python")
+    return replicated_step(plan, model, optimizer, step, "eager", "first", "python")
