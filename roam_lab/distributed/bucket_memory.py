@@ -55,7 +55,7 @@ def memory_of(model: Any) -> BucketMemory:
 
 
 class _Made(TorchDispatchMode):
-    """Notes every storage that is made."""
+    """Notes every storage that is made for numbers other than whole ones: ranks tell each other indices meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -63,7 +63,7 @@ class _Made(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        if isinstance(result, torch.Tensor):
+        if isinstance(result, torch.Tensor) and (result.is_floating_point() or result.is_complex()):
             storage = result.untyped_storage()
             self.storages.setdefault(storage._cdata, storage)
         return result
