@@ -11,7 +11,7 @@ from typing import Any
 import torch.distributed as dist
 
 from roam_lab.distributed.bucket_memory import buckets_seen
-from roam_lab.distributed.torch_internals import assign_buckets
+from roam_lab.distributed.torch_internals import FIRST_BUCKET_BYTES, assign_buckets
 from roam_lab.distributed.wrapper import is_replicated
 from roam_lab.errors import FirstStepError
 
@@ -77,7 +77,9 @@ def predict(model: Any, arrived: Sequence[str]) -> None:
     dist.broadcast_object_list(told, dist.get_global_rank(model.process_group, 0), group=model.process_group)
     named = dict(model.module.named_parameters())
     names: list[str] = told[0]
-    limits = list(model.bucket_bytes_cap_list) or [model._bucket_config.first_bucket_bytes_cap, model.bucket_bytes_cap]
+    cap = model.bucket_bytes_cap
+    usual = [FIRST_BUCKET_BYTES if model.bucket_bytes_cap_default else cap, cap]
+    limits = list(getattr(model, "bucket_bytes_cap_list", ())) or usual  # given since torch 2.13
     groups = assign_buckets([named[name] for name in names], limits, in_order=True)
     _predicted[model] = tuple(tuple(names[index] for index in group) for group in groups)
 
@@ -106,7 +108,7 @@ def _names(model: Any) -> list[str]:
 
 
 def _groups_of_buffers(model: Any) -> tuple[tuple[str, ...], ...]:
-    if not model.forward_sync_buffers:
+    if not model.broadcast_buffers:
         return ()
     named = [(name, one) for name, one in model.module.named_buffers() if name not in model.parameters_to_ignore]
     if not named:

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 __all__ = [
+    "FIRST_BUCKET_BYTES",
     "TorchDispatchMode",
     "after_backward",
     "assign_buckets",
@@ -23,6 +24,9 @@ __all__ = [
     "pytree",
     "without_modes",
 ]
+
+# limit of the bucket that is filled first, where the user gives none
+FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
 
 # no dispatch mode is on, in a context
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes

@@ -79,7 +79,7 @@ def _unsupported(model: Any) -> str | None:
         )
     if hasattr(model, "buffer_hook"):
         return "has a hook that exchanges buffers in a way of its own; train eagerly, or register none"
-    if model._delay_all_reduce_params:
+    if getattr(model, "_delay_all_reduce_params", ()):
         return "is told to delay the averaging of some parameters (delay_all_reduce_named_params); leave that out"
     if getattr(model, "mixed_precision", None) is not None:
         return "casts parameters itself (mixed_precision); use torch.autocast in the step, which can be planned"
@@ -87,7 +87,7 @@ def _unsupported(model: Any) -> str | None:
         return "copies gradients in batches, which rounds otherwise (batched_grad_copy=True); leave that out"
     if getattr(model, "skip_all_reduce_unused_params", False):
         return "leaves unused parameters out (skip_all_reduce_unused_params=True); use find_unused_parameters=True"
-    if model._use_python_reducer:
+    if getattr(model, "_use_python_reducer", False):
         return "uses the reducer of torch.compile (optimize_ddp); leave torch._dynamo.config.optimize_ddp as it is"
     if any(hasattr(parameter, "_in_backward_optimizers") for parameter in model.parameters()):
         return "steps optimizers inside of backward; step them after it"
