@@ -23,6 +23,7 @@ from roam_lab.capture.torch_internals import (
 )
 from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.capture.user_lines import user_line
+from roam_lab.distributed.collectives import own_phase
 from roam_lab.errors import CaptureError, DataDependentError
 
 META_KEY = "roam"
@@ -83,6 +84,9 @@ class ProvenanceMode(TorchDispatchMode):
 
     def current(self) -> Provenance:
         """Provenance of the op that is being dispatched now."""
+        phase = own_phase()
+        if phase is not None:
+            return Provenance(phase, "", user_line(sys._getframe(1)))
         node = autograd_node()
         if node is not None and not self.in_update:
             origin = self._by_sequence.get(node._sequence_nr())
@@ -106,7 +110,7 @@ class ProvenanceMode(TorchDispatchMode):
             self.guide = guide
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func.namespace in COMMUNICATION:
+        if func.namespace in COMMUNICATION and own_phase() is None:
             raise CaptureError(
                 f"{user_line(sys._getframe(1)) or 'the step'}: the step communicates with other processes "
                 f"({_called(func)}), which cannot be planned yet; train this step eagerly, or communicate outside of it"

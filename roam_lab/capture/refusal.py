@@ -19,6 +19,8 @@ from roam_lab.capture.torch_internals import (
     pytree,
 )
 from roam_lab.capture.user_lines import traceback_user_line
+from roam_lab.distributed import is_replicated, refuse_unsupported
+from roam_lab.distributed.wrapper import refuse_other_wrappers
 from roam_lab.errors import CaptureError, DataDependentError, RoamError
 from roam_lab.interrupt import held
 
@@ -132,7 +134,11 @@ def refuse_closure(optimizer: torch.optim.Optimizer) -> None:
 
 
 def refuse_wrapped(model: torch.nn.Module) -> None:
-    """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices."""
+    """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices in a way that
+    cannot be captured."""
+    refuse_other_wrappers(model)
+    if is_replicated(model):
+        refuse_unsupported(model)
     for module in model.modules():
         if isinstance(module, OptimizedModule) or module._compiled_call_impl is not None:
             raise CaptureError(
@@ -146,8 +152,12 @@ def refuse_wrapped(model: torch.nn.Module) -> None:
                     f"the parameter {name} of {type(module).__name__} is a {type(parameter.data).__name__}, which lies "
                     "on several processes and cannot be planned yet; train it eagerly"
                 )
-        if isinstance(module, torch.nn.DataParallel | torch.nn.parallel.DistributedDataParallel):
+        if isinstance(module, torch.nn.DataParallel):
             raise CaptureError(f"the model is wrapped in {type(module).__name__}; capture its .module, on one device")
+        if is_replicated(module) and module is not model:
+            raise CaptureError(
+                f"{type(model).__name__} holds a DistributedDataParallel; wrap the whole model that is trained"
+            )
 
 
 def _is_distributed(parameter: torch.nn.Parameter) -> bool:

@@ -18,6 +18,7 @@ from roam_lab.capture.row_wise import reuse_of, rows_of
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.workspace import unreduced_bytes, workspace_bytes
 from roam_lab.capture.writers import find_writer
+from roam_lab.distributed.collectives import WAIT, starts_exchange
 from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir import Graph, Op, Storage
 
@@ -64,6 +65,7 @@ class _Builder:
     last_writer: dict[int, int] = field(default_factory=dict)
     readers: dict[int, list[int]] = field(default_factory=dict)
     last_random: int | None = None
+    exchanges: list[int] = field(default_factory=list)
     host_after: dict[Node, set[int]] = field(default_factory=dict)
     checking: list[int] = field(default_factory=list)
     maker: dict[int, int] = field(default_factory=dict)
@@ -106,6 +108,12 @@ class _Builder:
             if self.last_random is not None:
                 waits.add(self.last_random)
             self.last_random = here
+        if starts_exchange(node.target):  # all ranks exchange in one sequence, whatever else they do between
+            waits.update(self.exchanges[-1:])
+            self.exchanges.append(here)
+        if node.target is WAIT:  # one exchange goes on beside the ops that fill the next bucket
+            own = next(self.exchanges.index(self.last_writer[key]) for key in keys)
+            waits.update(self.exchanges[own + 1 : own + 2])
         self._create(node, created, tensors)
         for key in [*created, *written]:
             self.last_writer[key] = here

@@ -222,7 +222,7 @@ class Tracer:
                     reads_noted(reachable, self._known.filled),
                     symbols_as_numbers(reachable),
                 ):
-                    result = self._training.run(self._batch)
+                    result = self._training.run_as_ops(self._batch)
                 world.check()
                 if self._guide is not None:
                     self._guide.finish()

@@ -9,6 +9,7 @@ import torch
 
 from roam_lab.capture.sources.library import is_prepared
 from roam_lab.capture.step import StepFunction
+from roam_lab.distributed import averaged_as_ops
 from roam_lab.errors import CaptureError, InputError
 
 OptimizerOrSeveral = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
@@ -95,3 +96,8 @@ class TrainingStep:
     def run(self, batch: Any) -> Any:
         """One eager step; what the user's function returns."""
         return self.function(self.model, self.optimizer, batch)
+
+    def run_as_ops(self, batch: Any) -> Any:
+        """One step as it is captured: what a DistributedDataParallel exchanges with other ranks is done by ops."""
+        with averaged_as_ops(self.model):
+            return self.run(batch)

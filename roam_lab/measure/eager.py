@@ -16,6 +16,7 @@ from roam_lab.capture.sources.world import muted, trial
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.torch_internals import TorchDispatchMode, pytree, without_modes
 from roam_lab.capture.training_step import has_step_hooks
+from roam_lab.distributed import arrivals_noted, buckets_known
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.compare_measured import compare
@@ -68,6 +69,18 @@ class Observer:
         finally:
             before.restore()
 
+    def arrange(self) -> None:
+        """Run one eager step to see how gradients arrive at a DistributedDataParallel that has not seen any, and put
+        everything back as it was before it."""
+        if buckets_known(self.training.model):
+            return
+        before = _snapshot(self.training, self.batch)
+        try:
+            with muted(), arrivals_noted(self.training.model):
+                self.training.run(self.batch)
+        finally:
+            before.restore()
+
     def settle(self) -> None:
         """Run one eager step for what it makes: state, buffers, settings that a first run decides."""
         with muted(), trial():
@@ -95,6 +108,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
             )
         try:
             observer = Observer(training, batch, check)
+            observer.arrange()
             device = next((p.device for p in training.model.parameters()), torch.device("cpu"))
             if not all(map(can_prime, training.optimizers)) or device.type == "cuda":
                 observer.settle()
@@ -119,7 +133,7 @@ def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambd
     if device.type == "cuda":
         return _record_on_cuda(training, batch, device, recorder)
     with _primed_unseen(training), recorder:
-        result = training.run(batch)
+        result = training.run_as_ops(batch)
     how = "storages followed by a dispatch mode"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
     return EagerRun(curve, recorder.log, result)
@@ -183,7 +197,7 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
             peaks,
             recorder,
         ):  # the recorder sees an op first, the allocator's peaks are those of the kernel alone
-            result = training.run(batch)
+            result = training.run_as_ops(batch)
         torch.cuda.synchronize(device)
     how = "torch.cuda.memory_stats, requested bytes"
     return EagerRun(MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device)), recorder.log, result)

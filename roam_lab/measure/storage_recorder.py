@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.torch_internals import TorchDispatchMode, in_backward, pytree, references
+from roam_lab.distributed.wrapper import marks_used
 
 _ADD = torch.ops.aten.add.Tensor
 
@@ -45,6 +46,8 @@ class StorageRecorder(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         self._check()
         kwargs = kwargs or {}
+        if marks_used(func, args):
+            return func(*args, **kwargs)
         accumulated = func is _ADD and self._engine_adds_in_place(args, kwargs)
         if accumulated:
             func = torch.ops.aten.add_.Tensor

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from operator import attrgetter, is_
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.inputs import Input, read_setting
+from roam_lab.capture.torch_internals import storage_at
 from roam_lab.errors import MismatchError
 from roam_lab.runtime.arena import Form, view_at
 from roam_lab.runtime.model_tree import ModelTree
@@ -170,12 +172,19 @@ def bind(
     """A real tensor for every place of the program; `offsets`: bytes into the arena, by storage; `host_offsets`: into
     the memory of the host."""
     places: dict[str, torch.Tensor] = {}
+    alone: dict[int, torch.UntypedStorage] = {}
     for name, place in program.places.items():
         if place.storage is not None:
             on_host = place.storage in host_offsets
             offset = (host_offsets if on_host else offsets).get(place.storage, 0)  # no offset: no bytes
             block = host if on_host else arena
-            places[name] = view_at(block.untyped_storage(), int(block.storage_offset()) + offset, place.like)
+            storage, offset = block.untyped_storage(), int(block.storage_offset()) + offset
+            if place.alone and place.like.offset == 0:
+                size = math.prod(place.like.shape) * place.like.dtype.itemsize
+                if place.storage not in alone:
+                    alone[place.storage] = storage_at(storage.data_ptr() + offset, block.device, size)
+                storage, offset = alone[place.storage], 0
+            places[name] = view_at(storage, offset, place.like)
         elif place.root is not None:
             real = tensors[place.root] if isinstance(place.root, Input) else place.root
             like = place.root_like or Form.of(real)

@@ -13,6 +13,7 @@ from roam_lab.capture.inputs import Input, batch_leaves
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.capture.sources.guards import Guards
 from roam_lab.capture.torch_internals import below_autograd
+from roam_lab.distributed.collectives import exchanges_of
 from roam_lab.errors import RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.host_copies import host_copies
@@ -49,6 +50,7 @@ class Compiled:
 
     `executor`: runs its program; op by op where none is given. `graph_sha256`: of the captured graph. `cleared`: the
     parameters whose gradient left from before the step clears itself; `begun`: how those lie with which it begins.
+    `exchanges`: with other ranks, in sequence.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class Compiled:
         self._written_with = plan.arena_bytes, lends
         self.program: Program = self._written(captured)
         self.graph_sha256 = fingerprint(captured.graph)
+        self.exchanges = exchanges_of(captured.trace.module)
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]

@@ -5,13 +5,23 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch.nn.modules.module import register_module_forward_pre_hook
 
-from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.model_tree import ModelTree
+
+
+class Lent(Protocol):
+    """Memory of a planned step, which others may need between two."""
+
+    @property
+    def held(self) -> bool:
+        """Whether it is held now."""
+
+    def release(self) -> None:
+        """Give it back."""
 
 
 class ForwardWatch:
@@ -20,14 +30,14 @@ class ForwardWatch:
     It is a hook on all modules of the process, as one on the model would be saved and copied with it.
     """
 
-    def __init__(self, tree: ModelTree, pool: ArenaPool) -> None:
-        self._tree, self._pool = tree, pool
+    def __init__(self, tree: ModelTree, pool: Lent) -> None:
+        self._tree, self.pool = tree, pool
         self._handle: Any = None
         self._end: Any = None
 
     def start(self) -> None:
         """Watch, if an arena is held."""
-        if self._handle is not None or not self._pool.held:
+        if self._handle is not None or not self.pool.held:
             return
         watch = weakref.ref(self)  # the process must not keep the arena alive
 
@@ -35,7 +45,7 @@ class ForwardWatch:
             mine = watch()
             if mine is not None and mine._tree.holds(module):
                 mine.stop()
-                mine._pool.release()
+                mine.pool.release()
 
         self._handle = register_module_forward_pre_hook(before_forward)
         _active.add(self)

@@ -8,19 +8,21 @@ from typing import Any, overload
 
 import torch
 
-from roam_lab.capture import as_step, step_device
-from roam_lab.capture.inputs import model_digest
+from roam_lab.capture import as_step
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral, keep_grads_of, optimizers_of
-from roam_lab.errors import InputError, MismatchError
+from roam_lab.distributed import is_replicated
+from roam_lab.errors import InputError
 from roam_lab.ir.sizes import bytes_of
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.cache import PlanCache
-from roam_lab.plan.planner import ALIGNMENTS, check_goals
+from roam_lab.plan.planner import check_goals
 from roam_lab.rewrite.kinds import checked_kinds
 from roam_lab.runtime.executors import ExecutorName, executor_of
+from roam_lab.runtime.plan_check import check_fits
 from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.plans import Plans
+from roam_lab.runtime.replicated import replicated_step
 from roam_lab.runtime.self_check import Check, check_of
 
 PlanOrPath = Plan | str | os.PathLike[str]
@@ -28,7 +30,7 @@ PlanOrPath = Plan | str | os.PathLike[str]
 
 @overload
 def hook(
-    plan: PlanOrPath,
+    plan: PlanOrPath | None,
     model: torch.nn.Module,
     optimizer: OptimizerOrSeveral,
     loss: LossFunction | torch.nn.Module | None = None,
@@ -81,6 +83,9 @@ def hook(
     fraction of the step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans are kept in this
     folder for the next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
 
+    A DistributedDataParallel is hooked, and its step is called, by all ranks together, with the first rank's plan;
+    others may give None.
+
     `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
     and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan), raise
     MismatchError ("error"), or plan for them as well ("replan", the default without one). `check`: which planned steps
@@ -104,14 +109,21 @@ def hook(
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
     check, executor = check_of(check), executor_of(executor)
     optimizers_of(optimizer)
+    train_step, kept = as_step(loss, step), keep_grads_of(keep_grads, model)
+    goals = any(goal is not None for goal in (budget, extra_time, rewrites))
+    if is_replicated(model):
+        if goals or kept:
+            raise InputError("a DistributedDataParallel is hooked with a plan alone; give its budget to the plan")
+        return replicated_step(plan, model, optimizer, train_step, on_mismatch, check, executor)
     if plan is None:
         plans = _own_plans(budget, extra_time, rewrites, cache)
     else:
-        if any(goal is not None for goal in (budget, extra_time, rewrites)):
+        if goals:
             raise InputError("a plan was given, which has its own budget and rewrites; give budget and others without")
-        plans = Plans(_checked(plan, model, on_mismatch))
-    kept = keep_grads_of(keep_grads, model)
-    return PlannedStep(plans, model, optimizer, as_step(loss, step), on_mismatch, check, executor, kept)
+        plan = plan if isinstance(plan, Plan) else load_plan(plan)
+        check_fits(plan, model, replan=on_mismatch == "replan")
+        plans = Plans(plan)
+    return PlannedStep(plans, model, optimizer, train_step, on_mismatch, check, executor, kept)
 
 
 def _own_plans(
@@ -128,21 +140,3 @@ def _own_plans(
     check_goals(budget, extra_time)
     folder = None if cache is True else cache
     return Plans(None, goals, None if folder is False else PlanCache(folder))
-
-
-def _checked(plan: PlanOrPath, model: torch.nn.Module, on_mismatch: OnMismatch) -> Plan:
-    """The plan, read where it is a path. Raises MismatchError where it is not for the model, FormatError."""
-    plan = plan if isinstance(plan, Plan) else load_plan(plan)
-    alignment = ALIGNMENTS.get(step_device(model).type, 1)
-    if any(offset % alignment for offset in plan.offsets.values()):
-        raise MismatchError(
-            f"the plan places tensors at addresses that are no multiples of {alignment} bytes, where some ops round "
-            "otherwise than eagerly; plan with the default alignment"
-        )
-    made_for = plan.environment.get("model")
-    if made_for is not None and made_for != model_digest(model) and on_mismatch != "replan":
-        raise MismatchError(
-            f"the plan was made for another model than this {type(model).__name__} (its parameters or buffers differ); "
-            "profile and plan this model"
-        )
-    return plan

@@ -63,6 +63,11 @@ def values_of(result: Any) -> Iterator[tuple[str, Any]]:
         yield "loss" if len(leaves) == 1 else f"result {index}", leaf
 
 
+def detached(result: Any) -> Any:
+    """What a step returned, without the gradients' history."""
+    return pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, result)
+
+
 def results_named(results: Sequence[Any]) -> dict[str, Any]:
     """Every leaf of what several steps returned, by a name of its own."""
     return {

@@ -1,14 +1,18 @@
-"""Whether a plan's rewrites are those of a captured step."""
+"""Whether a plan is for a model, and its rewrites are those of a captured step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from itertools import zip_longest
 
-from roam_lab.capture import Captured
+import torch
+
+from roam_lab.capture import Captured, step_device
+from roam_lab.capture.inputs import model_digest
 from roam_lab.errors import JudgementError, MismatchError
 from roam_lab.ir import Graph, check_rewritten
 from roam_lab.plan import Plan
+from roam_lab.plan.planner import ALIGNMENTS
 from roam_lab.runtime.doing import check_runs
 
 
@@ -23,6 +27,22 @@ def check_plan(captured: Captured, plan: Plan) -> None:
         check_runs(captured, plan.rewritten)
     except JudgementError as error:
         raise MismatchError(f"the plan's rewrites are not this step: {error}; plan it again") from None
+
+
+def check_fits(plan: Plan, model: torch.nn.Module, replan: bool) -> None:
+    """Raises MismatchError where a plan is for another model, or its addresses are not those of this device."""
+    alignment = ALIGNMENTS.get(step_device(model).type, 1)
+    if any(offset % alignment for offset in plan.offsets.values()):
+        raise MismatchError(
+            f"the plan places tensors at addresses that are no multiples of {alignment} bytes, where some ops round "
+            "otherwise than eagerly; plan with the default alignment"
+        )
+    made_for = plan.environment.get("model")
+    if made_for is not None and made_for != model_digest(model) and not replan:
+        raise MismatchError(
+            f"the plan was made for another model than this {type(model).__name__} (its parameters or buffers differ); "
+            "profile and plan this model"
+        )
 
 
 def _with_residents_of(graph: Graph, planned: Graph) -> Graph:

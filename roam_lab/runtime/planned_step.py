@@ -3,37 +3,38 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Generator
 from contextlib import suppress
 from typing import Any, Literal, cast
 
 import torch
 
 from roam_lab.capture import TrainingStep, step_device
-from roam_lab.capture.inputs import batch_leaves, batch_signature, batch_structure
+from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
-from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.after_change import AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
+from roam_lab.runtime.choice import Choice, Key, key_of
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.executors import Execution, ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
-from roam_lab.runtime.identity import values_of
+from roam_lab.runtime.identity import detached, values_of
 from roam_lab.runtime.known_before import Known, other_gradients
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
-from roam_lab.runtime.step_compiler import Key, StepCompiler
+from roam_lab.runtime.step_compiler import StepCompiler
 from roam_lab.runtime.this_environment import VERIFIED, verified_digest
 from roam_lab.runtime.ways import Ways
 
@@ -55,6 +56,9 @@ class PlannedStep:
     against the eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
     """
 
+    _kind_of_check, _kind_of_compiler = SelfCheck, StepCompiler
+    _adds = True
+
     def __init__(
         self, plans: Plans, model: torch.nn.Module, optimizer: OptimizerOrSeveral, step: StepFunction,
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
@@ -75,12 +79,12 @@ class PlannedStep:
         self._watch = ForwardWatch(self._tree, self._pool)
         self._compiled = CompiledSteps(self._pool)
         self._eager: dict[Key, Reason] = {}
-        self._check = SelfCheck(check, self.notes)
+        self._check = self._kind_of_check(check, self.notes)
         self._state_made = StateMade(self.optimizers)
         self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
-        self._compiler = StepCompiler(
+        self._compiler = self._kind_of_compiler(
             plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
             self._compiled, self._check, self._ways, self._execution,
         )  # fmt: skip
@@ -137,7 +141,20 @@ class PlannedStep:
             return self._step(batch)
 
     def _step(self, batch: Any) -> Any:
-        key = self._key(batch)
+        choice = next(choices := self._choices(self._key(batch), batch))
+        while choice.compiled is not None:
+            try:
+                return self._run_planned(choice.way, choice.compiled, batch, self._checked(choice.compiled, batch))
+            except OtherWay as told:
+                choice = choices.send(str(told))
+            except FailedBefore as failed:
+                return self._run_eager(batch, Reason(str(failed)))
+        if choice.reason is not None:
+            return self._run_eager(batch, choice.reason)
+        return self._run_new_way(choice.key, batch, choice.other)
+
+    def _choices(self, key: Key, batch: Any) -> Generator[Choice, str]:
+        """Each captured way that may be right, and at last what to do without; is sent why the last was not right."""
         ways = self._compiled.ways(key)
         reason = self._eager.get(key)
         if reason is None and not ways:
@@ -154,20 +171,15 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if way in self._compiled.ways(key) else other
                     continue
-            other = other_gradients(self.model, self._tree, compiled, leaves) or compiled.goes_otherwise(batch)
+            other = other_gradients(self.model, self._tree, compiled, leaves)
+            if other is not None and not self._adds:
+                reason = Reason("gradients are left from before the step, which adds to them")
+                break
+            other = other or compiled.goes_otherwise(batch)
             if other is None:
                 self._compiled.used(way)
-                try:
-                    return self._run_planned(way, compiled, batch, self._checked(compiled, batch))
-                except OtherWay as told:
-                    other = str(told)
-                except FailedBefore as failed:
-                    reason = Reason(str(failed))
-                    break
-        reason = reason or self._ways.given_up(key, others=bool(ways))
-        if reason is not None:
-            return self._run_eager(batch, reason)
-        return self._run_new_way(key, batch, other)
+                other = yield Choice(key, way, compiled)
+        yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
     def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
         """What the eager step leaves, where the next planned step is to be held against it."""
@@ -220,7 +232,7 @@ class PlannedStep:
             finally:
                 after.restore()
         self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
-        return _detached(run.result)
+        return detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:
         """The reason to stay eager where a step is not captured, or not the planned one. Raises the error where the
@@ -234,13 +246,11 @@ class PlannedStep:
 
     @property
     def _training(self) -> TrainingStep:
-        return TrainingStep(self.model, self.optimizer, self.eager_step, True, self._keep_grads)
+        return TrainingStep(self.model, self.optimizer, self.eager_step, self._adds, self._keep_grads)
 
     def _key(self, batch: Any) -> Key:
         self._tree.refresh()
-        device = step_device(self.model).type
-        autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
-        return (batch_signature(batch), batch_structure(batch), self._tree.modes(), autocast)
+        return key_of(batch, self._tree.modes(), step_device(self.model).type)
 
     def _verified(self, compiled: Compiled | None) -> bool:
         """Whether the plan says that it was verified in this very environment; that is noted."""
@@ -284,21 +294,17 @@ class PlannedStep:
         reason = Reason(parted.told(left, self.planned_steps + 1), advice=_REPORT)
         self._eager[key[:-1]] = reason
         self._count_eager(reason)
-        return _detached(result)
+        return detached(result)
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
-        if self.on_mismatch == "error" and self._known.first_step() is None:
+        if self.on_mismatch == "error" and not reason.first and self._known.first_step() is None:
             raise MismatchError(reason.error)
         self._pool.release()
         result = self._training.run(batch)
         self._state_made.note()
         self._count_eager(reason)
-        return _detached(result)
+        return detached(result)
 
     def _count_eager(self, reason: Reason) -> None:
         self.eager_steps += 1
         self.reasons.count(reason)  # type: ignore[attr-defined]
-
-
-def _detached(result: Any) -> Any:
-    return pytree.tree_map(lambda leaf: leaf.detach() if isinstance(leaf, torch.Tensor) else leaf, result)

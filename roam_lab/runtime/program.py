@@ -53,12 +53,14 @@ class Place:
     """A tensor at a fixed address: a view like `like` of arena storage `storage`, or of a tensor that is always there.
 
     That is `root`: an input, found anew when the user replaces it, whose fake was like `root_like`; or a constant.
+    `alone`: it has a torch storage to itself, though the memory is the arena's.
     """
 
     storage: int | None
     root: Input | torch.Tensor | None
     like: Form
     root_like: Form | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

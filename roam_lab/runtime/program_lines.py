@@ -20,6 +20,7 @@ from roam_lab.capture.provenance import META_KEY
 from roam_lab.capture.repeatable import SIDE_ARGUMENTS, updates_on_the_side
 from roam_lab.capture.torch_internals import OpOverload
 from roam_lab.capture.writers import Writer, find_writer
+from roam_lab.distributed.collectives import is_exchanged
 from roam_lab.errors import CaptureError
 from roam_lab.ir import Graph
 from roam_lab.ir.host_copies import HostCopy
@@ -218,7 +219,9 @@ class ProgramLines:
             self.storage_of[node][next(i for i, tensor in enumerate(tensors_of(node)) if tensor is like)]
         )
         form = form or Form.of(like)
-        return self.placed(Place(storage, None, form) if storage is not None else self.resident(like, form))
+        if storage is None:
+            return self.placed(self.resident(like, form))
+        return self.placed(Place(storage, None, form, alone=is_exchanged(node)))
 
     def placed(self, place: Place) -> str:
         """Name of a new tensor there."""

@@ -19,12 +19,14 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 class Reason:
     """Why a step runs eagerly. `sentence` is what steps are counted by, so it holds no value that may change each time.
 
-    `detail`: the sentence for this very step, where it says more; `advice`: what to do, in an error.
+    `detail`: the sentence for this very step, where it says more; `advice`: what to do, in an error. `first`: a step
+    that has to run eagerly once, which is no mismatch.
     """
 
     sentence: str
     detail: str = ""
     advice: str = "plan again, or use on_mismatch='eager'"
+    first: bool = False
 
     @property
     def error(self) -> str:

@@ -17,6 +17,7 @@ from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
+from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.executors import Execution
@@ -67,6 +68,7 @@ class StepCompiler:
         changing = Changing(tuple(self._numbers))
         try:
             captured = _captured(training, batch, expected.log if expected is not None else log, changing)
+            self._look_at(captured)
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
                 raise CaptureError(
@@ -75,7 +77,7 @@ class StepCompiler:
                 )
             plan = self._plans.first
             if plan is None:
-                plan, self._planned_for = self._plans.make(captured), key
+                plan, self._planned_for = self._planned(captured), key
             elif self._plans.is_for(captured):
                 self._planned_for = key
             else:
@@ -85,7 +87,7 @@ class StepCompiler:
                 another_way = self._knows(key) or (may_be and self._planned_for in (None, key))
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
-                plan = self._plans.make(captured)
+                plan = self._planned(captured)
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
@@ -99,6 +101,13 @@ class StepCompiler:
     def _knows(self, key: Key) -> bool:
         """Whether this step was captured for the same batch, up to truth values in it, which lead other ways."""
         return any(signatures_alike(key[0], one[0]) and one[2 : len(key)] == key[2:] for one in self._compiled)
+
+    def _look_at(self, captured: Captured) -> None:
+        """Raises CaptureError where a captured step could not be run."""
+
+    def _planned(self, captured: Captured) -> Plan:
+        """A plan for a step that the hook's plan was not made for, or for its first one."""
+        return self._plans.make(captured)
 
     def is_still(self, compiled: Compiled, batch: Any) -> bool:
         """Whether a fresh capture is the very same step: then what has changed does not matter to it. `collect` frees

@@ -33,6 +33,7 @@ from roam_lab.capture.sources.library import is_machinery, is_prepared, is_user_
 from roam_lab.capture.sources.names_watched import NamesWatched
 from roam_lab.capture.sources.stateful import holds_others, is_stateful
 from roam_lab.capture.sources.values import is_plain
+from roam_lab.distributed.wrapper import own_attributes
 
 MOST_ENTRIES = 10_000
 """What lies in longer lists, dicts and sets is data, not state: they are named in `Reachable.not_walked`."""
@@ -233,9 +234,11 @@ class Walk:
         if type(attributes) is dict:
             if issubclass(kind, torch.nn.Module):
                 self._contain_members(attributes, path)
-            notes = notes_of(kind)
-            if notes:
-                self._contain("names", attributes, path, names=tuple(name for name in attributes if name not in notes))
+            left_out = notes_of(kind) | frozenset(own_attributes(value))
+            if left_out:
+                self._contain(
+                    "names", attributes, path, names=tuple(name for name in attributes if name not in left_out)
+                )
             else:
                 self._contain("attributes", attributes, path, owner=value)
         if slots_of(kind):
@@ -277,6 +280,13 @@ class Walk:
                 self._add(value, container.place(key))
         else:
             self._walk_entries(list(entries), container.place, path)
+
+    def _contain_some(self, attributes: dict[str, Any], path: str, names: list[str]) -> None:
+        """Attributes of these names alone: the others are bookkeeping of torch's."""
+        container = Container("names", attributes, path, names=tuple(names), tensor_paths=self.paths)
+        self.containers.append(container)
+        for name in names:
+            self._add(attributes[name], container.place(name))
 
     def _walk_entries(self, entries: list[Any], place: Any, path: str) -> None:
         if len(entries) > self._most_entries:

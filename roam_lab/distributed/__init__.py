@@ -1,0 +1,11 @@
+"""Training on several processes: what DistributedDataParallel does, as ops, and how its processes decide together.
+
+Imports torch. Every process (*rank*) holds the whole model, and gradients are averaged over all of them in each step.
+"""
+
+from roam_lab.distributed.averaging import arrivals_noted, averaged_as_ops
+from roam_lab.distributed.buckets import buckets_known
+from roam_lab.distributed.ranks import Ranks
+from roam_lab.distributed.wrapper import is_replicated, refuse_unsupported
+
+__all__ = ["Ranks", "arrivals_noted", "averaged_as_ops", "buckets_known", "is_replicated", "refuse_unsupported"]

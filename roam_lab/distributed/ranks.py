@@ -1,0 +1,89 @@
+"""The ranks of a training, which decide together what each step does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from roam_lab.errors import RoamError
+
+
+class Ranks:
+    """Those of a process group. What they tell each other goes over a group of its own, on the CPU, so that it never
+    comes between the collectives of training. Made, and each method called, by all ranks together.
+
+    Raises RoamError where another rank does not answer: it has ended, or is late by more than the group's timeout.
+    """
+
+    def __init__(self, group: Any) -> None:
+        self.size: int = group.size()
+        self.rank: int = group.rank()
+        self._members = dist.get_process_group_ranks(group)
+        self._group: Any = None
+        if self.size > 1:
+            with answered():
+                self._group = dist.new_group(
+                    self._members, _timeout_of(group), "gloo", use_local_synchronization=True, group_desc="roam_lab"
+                )
+
+    def most(self, *numbers: int) -> list[int]:
+        """The largest that any rank has of each."""
+        if self._group is None:
+            return list(numbers)
+        told = torch.tensor(numbers, dtype=torch.int64)
+        with answered():
+            dist.all_reduce(told, dist.ReduceOp.MAX, self._group)
+        found: list[int] = told.tolist()
+        return found
+
+    def told(self, word: Any) -> list[Any]:
+        """What each rank says, by rank; pickled."""
+        if self._group is None:
+            return [word]
+        words: list[Any] = [None] * self.size
+        with answered():
+            dist.all_gather_object(words, word, self._group)
+        return words
+
+    def from_rank(self, rank: int, word: Any = None) -> Any:
+        """What one rank says; the words of others are not heard."""
+        if self._group is None:
+            return word
+        words = [word]
+        with answered():
+            dist.broadcast_object_list(words, self._members[rank], self._group)
+        return words[0]
+
+
+@contextmanager
+def answered() -> Iterator[None]:
+    """Errors of torch about ranks that are gone, raised as they are or as the cause of another, become one sentence."""
+    try:
+        yield
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error.__cause__, RuntimeError) else error
+        if isinstance(cause, RuntimeError) and _is_about_ranks(cause):
+            first = (str(cause).strip() or type(cause).__name__).splitlines()[0][:200]
+            raise RoamError(
+                f"another rank of the training has ended, or does not answer ({first}); see what that process printed "
+                "last, and start all of them again from a checkpoint"
+            ) from error
+        raise
+
+
+def _is_about_ranks(error: RuntimeError) -> bool:
+    if isinstance(error, dist.DistBackendError | dist.DistNetworkError | dist.DistStoreError):
+        return True
+    return any(word in str(error) for word in ("gloo/transport", "NCCL", "Connection closed by peer"))
+
+
+def _timeout_of(group: Any) -> Any:
+    """The group's own timeout; None (torch's default) where it does not tell."""
+    try:
+        return group._get_backend(torch.device("cpu")).options._timeout
+    except (RuntimeError, AttributeError):
+        return None

@@ -1,0 +1,76 @@
+"""The one door to what torch keeps to itself about processes, for this room: what each name is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+
+__all__ = [
+    "FIRST_BUCKET_BYTES",
+    "TorchDispatchMode",
+    "after_backward",
+    "assign_buckets",
+    "buffers_unversioned",
+    "held_elsewhere",
+    "in_accumulation",
+    "is_dense",
+    "moved_inputs",
+    "pytree",
+    "without_modes",
+]
+
+# limit of the bucket that is filled first, where the user gives none
+FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
+
+# no dispatch mode is on, in a context
+without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
+
+
+def held_elsewhere(storage: torch.UntypedStorage) -> bool:
+    """Whether more than this one object refers to a storage."""
+    return int(torch._C._storage_Use_Count(storage._cdata)) > 1
+
+
+def in_accumulation() -> bool:
+    """Whether autograd just adds a gradient to that of a parameter, or runs what follows that."""
+    node = torch._C._current_autograd_node()
+    return node is not None and node.name() == "torch::autograd::AccumulateGrad"
+
+
+def buffers_unversioned(tensors: tuple[torch.Tensor, ...]) -> AbstractContextManager[Any]:
+    """Writes into these tensors are unknown to autograd, in a context."""
+    found: AbstractContextManager[Any] = torch.autograd._unsafe_preserve_version_counter(tensors)  # type: ignore[attr-defined]
+    return found
+
+
+def assign_buckets(tensors: Sequence[torch.Tensor], limits: Sequence[int], in_order: bool) -> list[list[int]]:
+    """Indices of tensors, bucket by bucket, each bucket of at most as many bytes as its limit (the last limit holds for
+    all that follow). `in_order`: buckets are in the sequence of `tensors`, else in that of their first."""
+    assign: Any = dist._compute_bucket_assignment_by_size  # type: ignore[attr-defined]
+    order = list(range(len(tensors))) if in_order else []
+    groups: list[list[int]] = assign(list(tensors), list(limits), [False] * len(tensors), order)[0]
+    return groups
+
+
+def is_dense(tensor: torch.Tensor) -> bool:
+    """Whether a tensor has each place of its memory once, in whatever sequence."""
+    return bool(torch.ops.aten.is_non_overlapping_and_dense.default(tensor))
+
+
+def after_backward(call: Callable[[], None]) -> None:
+    """Called within a backward pass: call this when it is over."""
+    torch.autograd.Variable._execution_engine.queue_callback(call)
+
+
+def moved_inputs(inputs: Any, kwargs: Any, device: torch.device, side_stream: bool) -> tuple[Any, Any]:
+    """Inputs of a wrapped module on its device, as the wrapper moves them."""
+    import torch.distributed.utils
+
+    moved, named = torch.distributed.utils._to_kwargs(inputs, kwargs, device, side_stream)
+    return moved[0], named[0]

@@ -1,0 +1,79 @@
+"""One plan on all ranks: the first rank's, if all of them mean the same training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from roam_lab.capture.inputs import model_digest
+from roam_lab.capture.step import StepFunction
+from roam_lab.capture.training_step import OptimizerOrSeveral, optimizers_of
+from roam_lab.distributed import Ranks, refuse_unsupported
+from roam_lab.errors import InputError, MismatchError, RoamError
+from roam_lab.plan import Plan, load_plan
+from roam_lab.plan.plan import plan_to_data
+from roam_lab.plan.plan_json import plan_from_data
+from roam_lab.runtime.executors import ExecutorName
+from roam_lab.runtime.plan_check import check_fits
+from roam_lab.runtime.planned_step import OnMismatch
+from roam_lab.runtime.replicated.step import ReplicatedStep
+from roam_lab.runtime.self_check import Check
+
+
+def replicated_step(
+    plan: Plan | str | os.PathLike[str] | None, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
+    on_mismatch: OnMismatch, check: Check, executor: ExecutorName,
+) -> ReplicatedStep:  # fmt: skip
+    """A step function for a DistributedDataParallel; called by all its ranks together, as is what it returns.
+
+    `plan`: the first rank's, or the path of its file there, is used; others may give None.
+    Raises CaptureError for a mode of the wrapper that cannot be planned. Raises MismatchError on all ranks, before they
+    exchange anything else, where one of them has another model, optimizer, plan or setting than the first.
+    """
+    refuse_unsupported(model)
+    ranks = Ranks(model.process_group)
+    means = {
+        "model": model_digest(model),
+        "optimizer": [type(one).__name__ for one in optimizers_of(optimizer)],
+        "training step in its plan": plan.graph_sha256 if isinstance(plan, Plan) else None,
+        "setting of roam.hook": (on_mismatch, check, executor),
+        "version of torch": torch.__version__,
+    }
+    refuse_others(ranks.told(means))
+    agreed = of_first(ranks, lambda: _loaded(plan))
+    check_fits(agreed, model, replan=on_mismatch == "replan")
+    return ReplicatedStep(ranks, agreed, model, optimizer, step, on_mismatch, check, executor)
+
+
+def _loaded(plan: Plan | str | os.PathLike[str] | None) -> Plan:
+    if plan is None:
+        raise InputError("rank 0 has no plan; give one there, and None on other ranks")
+    return plan if isinstance(plan, Plan) else load_plan(plan)
+
+
+def of_first(ranks: Ranks, make: Callable[[], Plan]) -> Plan:
+    """The plan that the first rank makes, on all ranks. Raises on all of them what making it raises there."""
+    made: Any = None
+    if ranks.rank == 0:
+        try:
+            made = plan_to_data(make())
+        except RoamError as error:
+            made = error
+    made = ranks.from_rank(0, made)
+    if isinstance(made, RoamError):
+        raise made
+    return plan_from_data(made, "the first rank's plan")
+
+
+def refuse_others(told: list[dict[str, Any]]) -> None:
+    """Raises MismatchError where a rank means something else than the first does."""
+    for rank, means in enumerate(told):
+        for what, value in means.items():
+            if value is not None and value != told[0][what]:
+                raise MismatchError(
+                    f"rank {rank} has another {what} than rank 0, and their gradients would be mixed up; run the same "
+                    "script with the same arguments on all ranks, with batches of one shape"
+                )

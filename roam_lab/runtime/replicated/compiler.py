@@ -1,0 +1,77 @@
+"""Capture and planning on several ranks: each captures its own step, one plans for all whose step is the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roam_lab.capture import Captured
+from roam_lab.distributed import Ranks
+from roam_lab.distributed.common import rank_dependent
+from roam_lab.errors import CaptureError, RoamError
+from roam_lab.ir import fingerprint
+from roam_lab.ir.op_log import OpLog
+from roam_lab.plan import Plan
+from roam_lab.plan.plan import plan_to_data
+from roam_lab.plan.plan_json import plan_from_data
+from roam_lab.runtime.self_check import Expected
+from roam_lab.runtime.step_compiler import Key, StepCompiler
+
+
+class RankedCompiler(StepCompiler):
+    """`compile` is called by all ranks together, or `stand_by` by those who have nothing to capture."""
+
+    ranks: Ranks
+    _asked = False
+
+    def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
+        """As on one rank; where a plan is missing, one rank plans for all that captured the same."""
+        self._asked = False
+        try:
+            return super().compile(key, batch, expected, log)
+        finally:
+            if not self._asked:
+                self.stand_by()
+
+    def stand_by(self) -> None:
+        """Hear who needs a plan, and need none."""
+        self._plan_together(None)
+
+    def _look_at(self, captured: Captured) -> None:
+        module = captured.trace.module
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        inputs = zip(placeholders, captured.trace.inputs, strict=True)
+        own = {node for node, found in inputs if found.kind in ("batch", "buffer")}
+        for placed in captured.conditions:
+            condition = placed.condition
+            from_batch = any(found.kind == "batch" for found in condition.settings)
+            if placed.when == "inside" and (from_batch or rank_dependent(module, own, condition.nodes)):
+                where = f"{condition.source}: " if condition.source else ""
+                raise CaptureError(
+                    f"{where}the step branches on a value that may differ from rank to rank, in the middle of what "
+                    "they exchange; branch on a value that was averaged over the ranks, or train this step eagerly"
+                )
+
+    def _planned(self, captured: Captured) -> Plan:
+        plan = self._plan_together(captured)
+        return super()._planned(captured) if plan is None else plan
+
+    def _plan_together(self, captured: Captured | None) -> Plan | None:
+        """The plan that one rank makes for all that want one for the same graph; None where graphs differ."""
+        self._asked = True
+        wanted = self.ranks.told(None if captured is None else fingerprint(captured.graph))
+        graphs = {one for one in wanted if one is not None}
+        if len(graphs) != 1:
+            return None
+        first = next(rank for rank, one in enumerate(wanted) if one is not None)
+        made: dict[str, Any] | str | None = None
+        if self.ranks.rank == first and captured is not None:
+            try:
+                made = plan_to_data(super()._planned(captured))
+            except RoamError as error:
+                made = str(error)
+        made = self.ranks.from_rank(first, made)
+        if captured is None:
+            return None
+        if not isinstance(made, dict):
+            raise CaptureError(f"rank {first} could not plan this step: {made}")
+        return plan_from_data(made, f"the plan of rank {first}")

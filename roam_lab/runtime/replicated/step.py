@@ -1,0 +1,246 @@
+"""`result = step(batch)` on several ranks: all of them run a step planned, or all run it eagerly."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from collections.abc import Generator
+from typing import Any
+
+from roam_lab.capture.step import StepFunction
+from roam_lab.capture.training_step import OptimizerOrSeveral
+from roam_lab.distributed import Ranks, refuse_unsupported
+from roam_lab.distributed.bucket_memory import memory_of
+from roam_lab.distributed.buckets import settle
+from roam_lab.distributed.collectives import digest_of
+from roam_lab.distributed.ranks import answered
+from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
+from roam_lab.plan import Plan
+from roam_lab.runtime.choice import Choice, Key
+from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
+from roam_lab.runtime.executors import ExecutorName
+from roam_lab.runtime.forward_watch import ForwardWatch
+from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.plans import Plans
+from roam_lab.runtime.reasons import Reason
+from roam_lab.runtime.replicated.check import RankedCheck
+from roam_lab.runtime.replicated.compiler import RankedCompiler
+from roam_lab.runtime.replicated.lent_memory import ArenaAndBuckets
+from roam_lab.runtime.replicated.wishes import Wish
+from roam_lab.runtime.self_check import Check, Expected, Parted
+
+Choices = Generator[Choice, str]
+
+
+class ReplicatedStep(PlannedStep):
+    """A PlannedStep of a DistributedDataParallel, called by all ranks together.
+
+    Before each step the ranks tell each other, in one number, what they want to do; where one wants to run eagerly, all
+    do. What a captured step exchanges is the same on all of them, or none runs it.
+    """
+
+    _kind_of_check, _kind_of_compiler = RankedCheck, RankedCompiler
+    _adds = False  # to gradients from before: the wrapper averages the sum
+    _check: RankedCheck
+    _compiler: RankedCompiler
+
+    def __init__(
+        self, ranks: Ranks, plan: Plan, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
+        on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
+    ) -> None:  # fmt: skip
+        super().__init__(Plans(plan), model, optimizer, step, on_mismatch, check, executor)
+        self._ranks = self._compiler.ranks = ranks
+        lent = ArenaAndBuckets(self._pool, model)
+        self._watch = ForwardWatch(self._tree, lent)
+        weakref.finalize(self, lent.end)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from roam_lab.runtime.replicated.agreed_plan import replicated_step
+
+        made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
+        return replicated_step, (*made_of, self._execution.asked)
+
+    def prepare(self, batch: Any) -> None:
+        """As on one rank, by all ranks together. Does nothing before the first step, in which gradients arrive."""
+        if settle(self.model):
+            memory_of(self.model).take()
+            super().prepare(batch)
+
+    def _key(self, batch: Any) -> Key:
+        return (*super()._key(batch), self.model.require_forward_param_sync)
+
+    def _step(self, batch: Any) -> Any:
+        choices = self._choices_here(batch)
+        with self._check.alone():
+            choice = next(choices)
+        while True:
+            agreed, told = self._agree(choice)
+            if agreed == Wish.EAGER:
+                return self._run_eager(batch, self._reason_of_all(choice, told))
+            expected = self._expected(agreed, choice, batch)
+            if agreed == Wish.CAPTURED:
+                captured = self._captured_by_all(choice, batch, expected)
+                if isinstance(captured, Reason):
+                    return self._run_eager(batch, captured)
+                choice = captured
+            assert choice.compiled is not None
+            try:
+                return self._run_planned(choice.way, choice.compiled, batch, expected)
+            except OtherWay as other:  # by a number that all ranks have
+                with self._check.alone():
+                    choice = choices.send(str(other))
+            except FailedBefore as failed:  # others wait for what this rank should have exchanged
+                raise RoamError(f"{failed}; start all ranks again from a checkpoint") from failed
+
+    def _choices_here(self, batch: Any) -> Choices:
+        """What this rank would do."""
+        reason = self._not_now()
+        if reason is not None:
+            return itertools.chain([Choice((), reason=reason)])  # type: ignore[return-value]
+        return self._choices(self._key(batch), batch)
+
+    def _not_now(self) -> Reason | None:
+        """Why this step cannot be planned, whatever the batch."""
+        if not settle(self.model):
+            return Reason(
+                "DistributedDataParallel arranges its buckets in its first step, which runs eagerly", first=True
+            )
+        if not self.model.require_backward_grad_sync:
+            return Reason("the step runs inside no_sync(), where gradients are not averaged")
+        try:
+            refuse_unsupported(self.model)
+        except CaptureError as error:
+            return Reason(_first(str(error)))
+        return None
+
+    def _wish(self, choice: Choice) -> Wish:
+        if choice.reason is not None:
+            return Wish.EAGER
+        if choice.compiled is None:
+            return Wish.CAPTURED
+        due = self._check.due(choice.compiled.proven, self.planned_steps) and not self._verified(choice.compiled)
+        return Wish.CHECKED if due else Wish.PLANNED
+
+    def _agree(self, choice: Choice) -> tuple[Wish, str | None]:
+        """What all ranks do now, and why none of their own reasons tells."""
+        exchanged = 0 if choice.compiled is None else _number(choice.compiled)
+        agreed, most, least = self._ranks.most(self._wish(choice), exchanged, -exchanged)
+        if agreed <= Wish.CHECKED and most != -least:
+            return Wish.EAGER, "what the captured steps of two ranks exchange is not the same"
+        return Wish(agreed), None
+
+    def _reason_of_all(self, choice: Choice, told: str | None) -> Reason:
+        """This rank's own reason to run eagerly, or that of the first that has one."""
+        own = choice.reason
+        words = self._ranks.told(None if own is None else own.sentence)
+        if own is not None:
+            return own
+        if told is not None:
+            return Reason(told)
+        rank, sentence = next((rank, word) for rank, word in enumerate(words) if word is not None)
+        return Reason(f"rank {rank} runs this step eagerly: {sentence}")
+
+    def _expected(self, agreed: Wish, choice: Choice, batch: Any) -> Expected | None:
+        """What the eager step leaves, where all ranks run it first."""
+        if agreed == Wish.PLANNED or self._check.check == "never":
+            return None
+        logged = agreed == Wish.CAPTURED
+        if logged or choice.compiled is None or not choice.compiled.executor.holds_addresses:
+            self._pool.release()
+        memory_of(self.model).take()
+        with answered():
+            return self._check.eager_first(self._training, batch, logged=logged, for_good=True)
+
+    def _captured_by_all(self, choice: Choice, batch: Any, expected: Expected | None) -> Choice | Reason:
+        """The captured step of each rank, where all have one and exchange the same; else why all run eagerly."""
+        error: RoamError | None = None
+        new = choice.compiled is None
+        if choice.compiled is not None:
+            self._compiler.stand_by()
+        else:
+            try:
+                choice = self._captured_here(choice, batch, expected)
+            except (MismatchError, CaptureError) as raised:
+                error = raised
+        told = self._ranks.told((None if error is None else str(error), _exchanges(choice.compiled)))
+        failed = next((rank for rank, (word, _) in enumerate(told) if word is not None), None)
+        if failed is None and len({exchanges for _, exchanges in told}) == 1:
+            return choice
+        if error is None and (failed is not None or not new):  # what was captured here may be right with others
+            if failed is None:
+                return Reason("what the captured steps of two ranks exchange is not the same")
+            return Reason(f"rank {failed} runs this step eagerly: {_first(told[failed][0])}")
+        if error is None:
+            self._compiled.drop(choice.way)
+            error = MismatchError("another rank exchanges something else in this step; run one script on all ranks")
+        if isinstance(error, FirstStepError):
+            return Reason(_first(str(error)))
+        return self._refused(choice.key, error)
+
+    def _captured_here(self, choice: Choice, batch: Any, expected: Expected | None) -> Choice:
+        """Raises CaptureError and MismatchError; all ranks capture, or stand by."""
+        if choice.other is not None and not self._ways.may_grow(choice.key):
+            self._compiler.stand_by()
+            raise CaptureError(f"{choice.other}, and it takes too many ways to capture each")
+        way = self._compiler.compile(choice.key, batch, expected)
+        compiled = self._compiled[way]
+        told = compiled.goes_otherwise(batch)
+        if told is not None:
+            self._compiled.drop(way)
+            raise CaptureError(f"a way was captured that its own batch does not take ({told})")
+        return Choice(choice.key, way, compiled)
+
+    def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
+        if expected is None:
+            result = self._ran(compiled, batch)
+        else:
+            result, parted = self._check.compare(
+                expected, lambda: self._ran(compiled, batch), self._training, compiled.stays
+            )
+            [anywhere] = self._ranks.most(int(parted is not None))
+            if parted is not None:
+                return self._stay_eager(key, parted, batch)
+            if anywhere:
+                expected.start.restore()
+                return self._eager_with_others(key, batch)
+            compiled.note_equal()
+        self.planned_steps += 1
+        self._ways.ran(key[:-1])
+        return result
+
+    def _eager_with_others(self, key: Key, batch: Any) -> Any:
+        """Run eagerly from now on: another rank's planned step was not its eager one."""
+        self._compiled.drop(key)
+        reason = Reason(f"planned step {self.planned_steps + 1} is not the eager step on another rank")
+        self._eager[key[:-1]] = reason
+        return self._run_eager(batch, reason)
+
+    def _ran(self, compiled: Compiled, batch: Any) -> Any:
+        memory_of(self.model).give_back()
+        with answered():
+            result = super()._ran(compiled, batch)
+        vars(self.model)["require_forward_param_sync"] = True  # as the wrapper's forward notes
+        return result
+
+    def _run_eager(self, batch: Any, reason: Reason) -> Any:
+        memory_of(self.model).take()
+        with answered():
+            return super()._run_eager(batch, reason)
+
+    def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
+        memory_of(self.model).take()
+        return super()._stay_eager(key, parted, batch)
+
+
+def _first(sentence: str) -> str:
+    """What is wrong, without the advice."""
+    return sentence.partition(";")[0]
+
+
+def _exchanges(compiled: Compiled | None) -> str | None:
+    return None if compiled is None else digest_of(*compiled.exchanges)
+
+
+def _number(compiled: Compiled) -> int:
+    """What a captured step exchanges, as one number."""
+    return int(digest_of(*compiled.exchanges)[:15], 16)

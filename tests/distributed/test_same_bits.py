@@ -1,0 +1,107 @@
+"""A planned step leaves, on every rank, the bits that DistributedDataParallel leaves."""
+
+import pytest
+
+from tests.distributed import without_plan
+from tests.distributed.launch import launch
+from tests.distributed.models import (
+    both,
+    clipped,
+    gpt2,
+    mlp,
+    rows,
+    step,
+    tokens,
+    trained,
+    with_batch_norm,
+    with_unused,
+    wrapped,
+)
+
+STEPS = 5
+
+
+def plain(train_step, makes):
+    """Several trainings in one process group: starting ranks takes longer than training them."""
+    return [both(make, rows(STEPS), train_step, **settings) for make, settings in makes]
+
+
+def same_and_planned(told, eager=1):
+    for rank in told:
+        assert rank["differs"] == [], rank["reasons"]
+        assert (rank["planned"], rank["eager"]) == (STEPS - eager, eager), rank["reasons"]
+    parameters = [
+        {name: value for name, value in rank["left"].items() if name.startswith("parameter")} for rank in told
+    ]
+    assert all(one == parameters[0] for one in parameters)
+
+
+@pytest.mark.parametrize("train_step", [step, clipped], ids=lambda one: one.__name__)
+def test_several_buckets(tmp_path, train_step):
+    told = launch(
+        plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {"hooked": {"on_mismatch": "error"}})]
+    )
+    for each in zip(*told, strict=True):
+        same_and_planned(each)
+    many, one = (rank_0["plan"] for rank_0 in told[0])
+    assert exchanges(many) == 2 > exchanges(one) == 1
+
+
+def exchanges(plan):
+    return sum("all_reduce_" in op.target for op in plan.graph.ops)
+
+
+def test_buffers_of_the_first_rank_and_4_ranks(tmp_path):
+    """Sums of 4 ranks are rounded by the place in the bucket; statistics of each rank's own batches differ."""
+    for each in zip(*launch(plain, tmp_path, step, [(with_batch_norm, {})], ranks=4), strict=True):
+        same_and_planned(each)
+        assert any("broadcast_" in op.target for op in each[0]["plan"].graph.ops)
+
+
+def test_other_modes_of_the_wrapper(tmp_path):
+    """Of 3 ranks."""
+    makes = [
+        (mlp, {"gradient_as_bucket_view": True}),
+        (with_unused, {"find_unused_parameters": True}),
+    ]
+    told = list(zip(*launch(plain, tmp_path, step, makes, ranks=3), strict=True))
+    same_and_planned(told[0])
+    same_and_planned(told[1], eager=0)  # its buckets are known from the start
+
+
+def static():
+    """The wrapper's first steps are its own; then the hook."""
+    model, its = wrapped(mlp, static_graph=True)
+    batches = rows(STEPS + 2)
+    eager = trained(lambda batch: step(model, its, batch), model, its, batches)
+    model, its = wrapped(mlp, static_graph=True)
+    runs = [lambda batch: step(model, its, batch)] * 2
+
+    def run(batch):
+        if len(runs) == 2 and its.state and next(iter(its.state.values()))["step"] == 2:
+            runs.append(without_plan.hook_without_plan(model, its, batches[0], step))
+        return runs[-1](batch)
+
+    planned = trained(run, model, its, batches)
+    return runs[-1].planned_steps, dict(runs[-1].reasons), [name for name in eager if eager[name] != planned[name]]
+
+
+def test_a_static_graph(tmp_path):
+    for planned, reasons, differs in launch(static, tmp_path):
+        assert (planned, differs) == (STEPS, []), reasons
+
+
+def language():
+    model, its = wrapped(gpt2)
+    eager = trained(lambda batch: step(model, its, batch), model, its, tokens(STEPS))
+    model, its = wrapped(gpt2)
+    run = without_plan.hook_without_plan(model, its, tokens(1)[0], step, timing=True, extra_time=0.3)
+    assert any(rewrite.kind == "recompute" for rewrite in run.plan.rewrites)
+    planned = trained(run, model, its, tokens(STEPS))
+    return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
+
+
+def test_gpt2_without_a_plan(tmp_path):
+    """Dropout, tied weights, AdamW; the first rank alone plans, with ops that run twice, which exchanges do not."""
+    for planned, reasons, differs in launch(language, tmp_path):
+        assert (planned, differs) == (STEPS - 1, []), reasons
