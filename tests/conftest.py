@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 
 import pytest
 
@@ -23,6 +24,14 @@ LONGEST = (
     "tests/test_cli.py",
 )
 """Files that take minutes: they come first, so that no worker is left with one of them at the end."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or writes the plans that a user has kept, nor do its child processes."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROAM_CACHE", str(tmp_path_factory.mktemp("plans")))
+        yield
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

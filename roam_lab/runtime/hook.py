@@ -103,7 +103,7 @@ def hook(
         if model is not None and optimizer is not None:
             raise InputError("give a plan, a model and an optimizer; or a model and an optimizer, and others by name")
         plan, model, optimizer = None, plan, model if optimizer is None else optimizer
-    replan: OnMismatch = "replan" if plan is None else "eager"
+    replan: OnMismatch = "replan" if plan is None and not is_replicated(model) else "eager"
     on_mismatch = replan if on_mismatch is None else on_mismatch
     if on_mismatch not in ("eager", "error", "replan"):
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
