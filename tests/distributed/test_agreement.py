@@ -107,6 +107,7 @@ def replanned_shapes():
     return compared(run, model, optimizer, batches)
 
 
+@pytest.mark.slow
 def test_ranks_may_plan_for_batches_of_their_own(tmp_path):
     for told in launch(replanned_shapes, tmp_path):
         assert (told["planned"], told["eager"], told["differs"]) == (5, 1, []), told["reasons"]
@@ -140,6 +141,7 @@ def changed_on_one_rank():
     return planned == eager and same, run.planned_steps, dict(run.reasons)
 
 
+@pytest.mark.slow
 def test_one_rank_looks_again_by_itself(tmp_path):
     for same, planned, reasons in launch(changed_on_one_rank, tmp_path):
         assert same

@@ -54,6 +54,7 @@ def between_steps():
     return told | {"after the hook": memory_of(model).away}
 
 
+@pytest.mark.slow
 def test_the_wrappers_buckets_are_given_back_and_found_again(tmp_path):
     for told in launch(between_steps, tmp_path):
         assert told["same"], told["reasons"]
@@ -123,6 +124,7 @@ def branching(train_step):
     return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("train_step", "planned"), [(with_scaled_loss, 4), (by_its_own_loss, 0)])
 def test_branches_on_what_all_ranks_know(tmp_path, train_step, planned):
     for found, reasons, differs in launch(branching, tmp_path, train_step):

@@ -130,6 +130,7 @@ def plain_average(state, bucket):
     return future.then(lambda done: done.value()[0])
 
 
+@pytest.mark.slow
 def test_modes_that_come_and_go(tmp_path):
     for told in launch(later, tmp_path):
         assert "communicates with other processes (all_reduce)" in told["collective"]
@@ -181,6 +182,7 @@ def micro_batches():
     return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ranks", [3])
 def test_no_sync_within_a_step(tmp_path, ranks):
     for planned, reasons, differs in launch(micro_batches, tmp_path, ranks=ranks):

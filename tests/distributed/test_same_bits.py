@@ -58,6 +58,7 @@ def test_buffers_of_the_first_rank_and_4_ranks(tmp_path):
         assert any("broadcast_" in op.target for op in each[0]["plan"].graph.ops)
 
 
+@pytest.mark.slow
 def test_other_modes_of_the_wrapper(tmp_path):
     """Of 3 ranks."""
     makes = [
@@ -86,6 +87,7 @@ def static():
     return runs[-1].planned_steps, dict(runs[-1].reasons), [name for name in eager if eager[name] != planned[name]]
 
 
+@pytest.mark.slow
 def test_a_static_graph(tmp_path):
     for planned, reasons, differs in launch(static, tmp_path):
         assert (planned, differs) == (STEPS, []), reasons
@@ -101,6 +103,7 @@ def language():
     return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
 
 
+@pytest.mark.slow
 def test_gpt2_without_a_plan(tmp_path):
     """Dropout, tied weights, AdamW; the first rank alone plans, with ops that run twice, which exchanges do not."""
     for planned, reasons, differs in launch(language, tmp_path):

@@ -172,6 +172,7 @@ def test_lora_whose_scaling_changes():
     assert (planned.step.planned_steps, planned.step.eager_steps) == (10, 0), planned.step.reasons
 
 
+@pytest.mark.slow
 def test_workers_that_stay_and_a_large_data_set_are_not_walked_into():
     training = Training(True)
     training.loader = training.accelerator.prepare(DataLoader(training.data, 8, num_workers=1, persistent_workers=True))

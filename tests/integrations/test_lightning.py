@@ -123,6 +123,7 @@ class Collects(Net):
 KINDS = [EveryStep, EveryEpoch, OnPlateau, WarmUp, OwnClipping, Norm, Averaged, Annealed, ReadsGradients, Collects]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_hooks_schedulers_and_what_a_step_reads(kind):
     roam, told = both(kind)
@@ -130,6 +131,7 @@ def test_hooks_schedulers_and_what_a_step_reads(kind):
     assert told == []
 
 
+@pytest.mark.slow
 def test_metrics_of_torchmetrics():
     torchmetrics = pytest.importorskip("torchmetrics")
 
@@ -167,6 +169,7 @@ class InStep(L.Callback):
         self.scale *= 2
 
 
+@pytest.mark.slow
 def test_a_callback_inside_of_the_step():
     made = []
 
@@ -236,6 +239,7 @@ def test_checkpoints_are_eagers_and_resumed_from(tmp_path):
         assert same(found["eager"][key], found["planned"][key]), key
 
 
+@pytest.mark.slow
 def test_another_fit_and_what_is_left_of_the_first():
     roam = RoamCallback()
     module, trainer = fit(Net, [roam])

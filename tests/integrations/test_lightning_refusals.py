@@ -114,6 +114,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "options", "told"), REFUSED, ids=lambda one: getattr(one, "__name__", None))
 def test_runs_as_without_us(kind, options, told):
     roam, warned = both(kind, **options)
@@ -150,6 +151,7 @@ def test_steps_that_use_the_trainer_are_lightnings_and_others_are_planned():
     assert "the step uses trainer.should_stop" in warned[0]
 
 
+@pytest.mark.slow
 def test_a_step_of_another_kind_now_and_then():
     class Skips(Net):
         def training_step(self, batch, batch_idx):
@@ -191,6 +193,7 @@ def test_a_budget_that_cannot_be_met_is_an_error():
     assert not isinstance(raised.value, MismatchError)
 
 
+@pytest.mark.slow
 def test_layers_that_another_package_calls_are_the_same():
     """pytorch_lightning is the same code under another name."""
     other = pytest.importorskip("pytorch_lightning")

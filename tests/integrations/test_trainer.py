@@ -56,6 +56,7 @@ ARGUMENTS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", ARGUMENTS, ids=lambda one: "-".join(one))
 def test_arguments_of_a_training(tmp_path, arguments):
     _, planned = both(tmp_path, **arguments)
@@ -81,6 +82,7 @@ class Rescale(TrainerCallback):
                     module.set_scale("default", 3.0)
 
 
+@pytest.mark.slow
 def test_lora_whose_scaling_a_callback_changes(tmp_path):
     _, planned = both(tmp_path, model=lora, options={"callbacks": [Rescale()]})
     assert counts(planned)[0] >= 2
@@ -129,6 +131,7 @@ class Halved(Trainer):
         return (loss, outputs) if return_outputs else loss
 
 
+@pytest.mark.slow
 def test_a_loss_of_the_users_own(tmp_path):
     _, planned = both(tmp_path, Halved, prediction_loss_only=True)
     assert counts(planned) == (9, 2)
@@ -141,6 +144,7 @@ def tokens_loss(outputs, labels, num_items_in_batch=None):
     return loss / num_items_in_batch
 
 
+@pytest.mark.slow
 def test_compute_loss_func(tmp_path):
     _, planned = both(tmp_path, options={"compute_loss_func": tokens_loss}, eval_strategy="no")
     assert counts(planned) == (9, 2)
@@ -155,6 +159,7 @@ class Twice(Trainer):
         return loss
 
 
+@pytest.mark.slow
 def test_a_training_step_of_the_users_own(tmp_path):
     _, planned = both(tmp_path, Twice)
     assert counts(planned)[0] >= 8
@@ -188,6 +193,7 @@ def pairs(rows):
     return ids, ids.clone()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "collator"), [(ByAttribute, of_its_own), (Pairs, pairs)])
 def test_batches_of_other_classes(tmp_path, kind, collator):
     _, planned = both(tmp_path, kind, options={"data_collator": collator}, max_steps=4, eval_strategy="no")
@@ -202,6 +208,7 @@ def own_optimizer(model):
     return optimizer, torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)
 
 
+@pytest.mark.slow
 def test_an_optimizer_and_a_schedule_of_the_users_own(tmp_path):
     def prepare(trainer):
         trainer.optimizer, trainer.lr_scheduler = own_optimizer(trainer.model)
@@ -219,6 +226,7 @@ def test_the_comparison_can_fail(tmp_path):
         both(tmp_path, Halved, planned=Other, eval_strategy="no", max_steps=2)
 
 
+@pytest.mark.slow
 def test_extra_time(tmp_path):
     _, planned = both(tmp_path, planned_options={"extra_time": 0.3, "check": 2}, max_steps=6)
     assert counts(planned) == (4, 1)

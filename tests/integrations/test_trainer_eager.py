@@ -76,6 +76,7 @@ def test_a_training_step_before_the_mixin(tmp_path):
     eager_for(tmp_path, "training_step comes before RoamMixin's", kind=second_pass(Trainer), planned=above)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])  # with it, labels are taken out of what each pass has prepared
 def test_the_same_training_step_behind_the_mixin(tmp_path, smoothing):
     _, planned = both(tmp_path, second_pass(Trainer), label_smoothing_factor=smoothing, **STEPS)
@@ -150,6 +151,7 @@ def test_gradients_that_come_after_the_planned_step_are_no_secret(tmp_path):
         trained(planned_of(Sneaks), tmp_path, **STEPS)
 
 
+@pytest.mark.slow
 def test_with_on_mismatch_error(tmp_path):
     with pytest.raises(MismatchError, match=r"gradients are accumulated .*; train with Trainer alone"):
         trained(planned_of(Trainer), tmp_path, options={"on_mismatch": "error"}, gradient_accumulation_steps=2, **STEPS)
@@ -162,6 +164,7 @@ def test_a_budget_that_cannot_be_met(tmp_path):
         trained(planned_of(Trainer), tmp_path, options={"budget": 1000}, **STEPS)
 
 
+@pytest.mark.slow
 def test_replan(tmp_path):
     _, planned = both(tmp_path, planned_options={"on_mismatch": "replan"}, eval_strategy="no")
     assert counts(planned) == (11, 0)
@@ -177,6 +180,7 @@ def test_a_step_outside_of_training(tmp_path):
     assert all(parameter.grad is not None for parameter in trainer.model.parameters())
 
 
+@pytest.mark.slow
 def test_what_the_instance_overrides(tmp_path):
     def prepare(trainer):
         trainer._prepare_inputs = types.MethodType(Trainer._prepare_inputs, trainer)
@@ -184,6 +188,7 @@ def test_what_the_instance_overrides(tmp_path):
     eager_for(tmp_path, "_prepare_inputs comes before RoamMixin's", prepare=prepare)
 
 
+@pytest.mark.slow
 def test_no_plan_is_made_for_a_smaller_last_batch(tmp_path):
     _, planned = both(tmp_path, rows=ROWS[:6], num_train_epochs=3, eval_strategy="no")
     assert counts(planned) == (2, 2)  # the first of each is Trainer's

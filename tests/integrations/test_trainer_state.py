@@ -9,6 +9,9 @@ from tests.integrations.trainers import ROWS, both, counts, planned_of, trained
 STEPS = {"max_steps": 9, "eval_strategy": "no"}
 
 
+pytestmark = pytest.mark.slow
+
+
 class Annealed(Trainer):
     """A term that grows with the number of steps."""
 
