@@ -6,9 +6,9 @@ import argparse
 import math
 
 from roam_lab.errors import ParameterError
-from roam_lab.ir.sizes import bytes_of
 from roam_lab.registry import Room
 from roam_lab.rewrite.kinds import checked_kinds
+from roam_lab.sizes import bytes_of
 
 ROOMS: tuple[Room, ...] = ("order", "layout", "rewrite")
 

@@ -13,7 +13,6 @@ from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral, keep_grads_of, optimizers_of
 from roam_lab.distributed import is_replicated
 from roam_lab.errors import InputError
-from roam_lab.ir.sizes import bytes_of
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.cache import PlanCache
 from roam_lab.plan.planner import check_goals
@@ -24,6 +23,7 @@ from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.replicated import replicated_step
 from roam_lab.runtime.self_check import Check, check_of
+from roam_lab.sizes import bytes_of
 
 PlanOrPath = Plan | str | os.PathLike[str]
 
