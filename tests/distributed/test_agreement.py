@@ -166,6 +166,7 @@ def wrong_on_one_rank():
     return compared(run, model, optimizer, rows(STEPS))
 
 
+@pytest.mark.slow
 def test_a_planned_step_that_is_wrong_on_one_rank_is_run_eagerly_on_all(tmp_path):
     first, second = launch(wrong_on_one_rank, tmp_path)
     for told in (first, second):

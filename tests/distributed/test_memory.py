@@ -81,6 +81,7 @@ def figures():
     return {"buckets": len(buckets), "most": max(at), "gradients": gradients}
 
 
+@pytest.mark.slow
 def test_buckets_die_with_their_updates(tmp_path):
     """Where each bucket is updated as soon as it is averaged, not all of them are there at once."""
     for told in launch(figures, tmp_path):

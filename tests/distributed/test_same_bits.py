@@ -51,6 +51,7 @@ def exchanges(plan):
     return sum("all_reduce_" in op.target for op in plan.graph.ops)
 
 
+@pytest.mark.slow
 def test_buffers_of_the_first_rank_and_4_ranks(tmp_path):
     """Sums of 4 ranks are rounded by the place in the bucket; statistics of each rank's own batches differ."""
     for each in zip(*launch(plain, tmp_path, step, [(with_batch_norm, {})], ranks=4), strict=True):

@@ -139,6 +139,7 @@ def test_loops(options):
     assert step.eager_steps <= few, step.reasons
 
 
+@pytest.mark.slow
 def test_a_saved_state_is_resumed_from(tmp_path):
     left = []
     for planned in (False, True):
@@ -154,6 +155,7 @@ def test_a_saved_state_is_resumed_from(tmp_path):
     assert same(*left)
 
 
+@pytest.mark.slow
 def test_lora_whose_scaling_changes():
     peft = pytest.importorskip("peft")
 

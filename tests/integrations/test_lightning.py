@@ -182,6 +182,7 @@ def test_a_callback_inside_of_the_step():
     assert [one.count for one in made] == [10, 10]
 
 
+@pytest.mark.slow
 def test_lora():
     peft = pytest.importorskip("peft")
     transformers = pytest.importorskip("transformers")
