@@ -104,8 +104,7 @@ def capture_step(
     `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
     tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `changing`:
     what is known to change from step to step; whatever else does, is found. `adds`, `keep_grads`: `TrainingStep`.
-    Raises CaptureError, and DeviceError where
-    that device is not there.
+    Raises CaptureError, and DeviceError where that device is not there.
     """
     where = step_device(model, device)
     if where.type == "cuda" and not torch.cuda.is_available():  # autograd asks for it, also with fakes

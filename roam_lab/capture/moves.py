@@ -10,7 +10,9 @@ import functools
 from typing import Any
 
 import torch
+from torch.fx import Node
 
+from roam_lab.capture.host_values import READ
 from roam_lab.capture.torch_internals import OpOverload
 
 MOVED: int = -2
@@ -88,3 +90,12 @@ _WRITE_STATISTICS = {
     )
     if hasattr(torch.ops.aten, name)
 }  # fmt: skip
+
+
+def must_stay(node: Node) -> bool:
+    """Whether a node must stay without users: those that write, draw random numbers, or are inputs and outputs."""
+    if node.op != "call_function":
+        return node.op in ("placeholder", "output")
+    if node.target is READ:
+        return True  # with a log it may be a condition's; the graph is to be the same without
+    return has_effect(node.target) and not str(node.target).startswith("profiler.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule
 
 from roam_lab.capture.conditions import conditions_of
 from roam_lab.capture.eager_answers import answered_as_in_eager, autocast_cache, fakes_are_tensors
@@ -16,11 +16,10 @@ from roam_lab.capture.fake_mode import Fakes, StepFakeMode, no_answer
 from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.gradients import Gradients, LeftForLaterError, how_it_lies
 from roam_lab.capture.guide import Guide, ShapeOfValuesError
-from roam_lab.capture.host_values import READ
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
-from roam_lab.capture.moves import has_effect
+from roam_lab.capture.moves import must_stay
 from roam_lab.capture.outside import OutsideTensors
 from roam_lab.capture.own_changes import OwnChanges
 from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow
@@ -163,7 +162,7 @@ class Tracer:
         environment, values = self._mode.settings, self._mode.values
         assert values is not None
         guards, conditions = conditions_of(environment.guards, values, module.graph, self._inputs.symbols)
-        module.graph.eliminate_dead_code(lambda node: _has_effect(node) or any(node in c.nodes for c in conditions))
+        module.graph.eliminate_dead_code(lambda node: must_stay(node) or any(node in c.nodes for c in conditions))
         self._gradients.check_read(module)
         found = self._inputs.without_cleared(module)
         return Trace(
@@ -298,12 +297,3 @@ class Tracer:
                     if any(not isinstance(size, int) for size in sizes):
                         where = node.meta.get(META_KEY)
                         raise ShapeOfValuesError(where.source if where else None)
-
-
-def _has_effect(node: Node) -> bool:
-    """Ops that must stay without users: those that write, draw random numbers, or are inputs and outputs."""
-    if node.op != "call_function":
-        return node.op in ("placeholder", "output")
-    if node.target is READ:
-        return True  # with a log it may be a condition's; the graph is to be the same without
-    return has_effect(node.target) and not str(node.target).startswith("profiler.")

@@ -31,8 +31,9 @@ from roam_lab.errors import CaptureError, MismatchError, RoamError
 from roam_lab.integrations.lightning_metrics import states_in_place
 from roam_lab.integrations.lightning_refusals import hooked_in_step, reads_gradients, why_not_now, why_not_planned
 from roam_lab.integrations.lightning_trainer import Logged, TrainerInStep, TrainerUsedError, is_traced
+from roam_lab.runtime.choice import OnMismatch
 from roam_lab.runtime.hook import hook
-from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.reasons import Reason, Reasons
 from roam_lab.runtime.self_check import Check
 

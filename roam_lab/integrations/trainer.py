@@ -19,7 +19,8 @@ from roam_lab.errors import InfeasibleError, InputError, MismatchError, Paramete
 from roam_lab.integrations.trainer_limits import FOLLOWED, is_users, why_eager
 from roam_lab.integrations.trainer_loop import LoopAttribute, loop_of
 from roam_lab.runtime import hook
-from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.choice import OnMismatch
+from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.self_check import Check, check_of
 from roam_lab.session import profile

@@ -8,7 +8,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from roam_lab.lab.goals import Goals
-from roam_lab.plan.planner import NODE_LIMITS
+from roam_lab.plan.limits import NODE_LIMITS
 from roam_lab.registry import Parameter, Room, Strategy, find, strategies
 
 OWN = ("node_limit", "time_limit", "seed", "capacity")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from roam_lab.errors import InfeasibleError, JudgementError, ParameterError
+from roam_lab.errors import InfeasibleError, JudgementError
 from roam_lab.ir import (
     Graph,
     Layout,
@@ -26,12 +25,12 @@ from roam_lab.order.bound import Certificate, lower_bound
 from roam_lab.order.outcome import Outcome, run
 from roam_lab.order.rejoin import rejoin
 from roam_lab.plan.beside import SMALL_BYTES, beside_of, lent, most_apart
+from roam_lab.plan.limits import check_goals, check_limits
 from roam_lab.plan.plan import Plan, Status
 from roam_lab.registry import Strategy, find
 from roam_lab.rewrite.kinds import FREE, check_graph, checked_kinds, default_kinds
 
 Progress = Callable[[str, float], None]
-NODE_LIMITS = (8, 1024)
 ALIGNMENTS = {"cpu": 64, "cuda": 512}
 """Bytes; what PyTorch's own allocators align to."""
 LENDING_ROUNDS = 3
@@ -81,7 +80,7 @@ def make_plan(
     device = "cuda" if environment.get("device", "").startswith("cuda") else "cpu"
     if alignment is None:
         alignment = ALIGNMENTS[device]
-    _check_limits(node_limit, time_limit, seed, alignment)
+    check_limits(node_limit, time_limit, seed, alignment)
     check_goals(budget, extra_time)
     kinds = tuple(default_kinds(graph) if rewrites is None else sorted(checked_kinds(rewrites)))
     rewrite_values = find("rewrite", rewrite).accept(dict(rewrite_parameters or {}))
@@ -276,26 +275,3 @@ def _values(strategy: Strategy, knobs: Mapping[str, Any], given: Mapping[str, An
     declared = {parameter.name for parameter in strategy.parameters}
     known = {name: value for name, value in knobs.items() if name in declared and value is not None}
     return strategy.accept({**known, **(given or {})})
-
-
-def check_goals(budget: Any, extra_time: Any) -> None:
-    """Raises ParameterError for a budget or an extra time that makes no sense."""
-    if budget is not None and (type(budget) is not int or budget < 0):
-        raise ParameterError(f"budget is {budget!r}; give a whole number of bytes, 0 or more")
-    number = isinstance(extra_time, int | float) and not isinstance(extra_time, bool)
-    if extra_time is not None and (not number or not 0 <= extra_time < math.inf):
-        raise ParameterError(f"extra_time is {extra_time!r}; give a fraction of the step's time, 0 or more")
-
-
-def _check_limits(node_limit: int | None, time_limit: float | None, seed: int, alignment: int) -> None:
-    low, high = NODE_LIMITS
-    if node_limit is not None and (type(node_limit) is not int or not low <= node_limit <= high):
-        raise ParameterError(f"node_limit is {node_limit!r}, outside its range {low} to {high} (ops a task)")
-    if time_limit is not None and (
-        isinstance(time_limit, bool) or not isinstance(time_limit, (int, float)) or not time_limit > 0
-    ):
-        raise ParameterError(f"time_limit is {time_limit!r}; give a number of seconds above 0")
-    if type(seed) is not int:
-        raise ParameterError(f"seed is {seed!r}; give a whole number")
-    if type(alignment) is not int or alignment < 1:
-        raise ParameterError(f"alignment is {alignment!r}; give a whole number of bytes, 1 or more")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -12,6 +12,7 @@ from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.reasons import Reason
 
 Key = tuple[Any, ...]
+OnMismatch = Literal["eager", "error", "replan"]
 
 
 def key_of(batch: Any, modes: tuple[Any, ...], device: str) -> Key:

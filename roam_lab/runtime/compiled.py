@@ -83,7 +83,7 @@ class Compiled:
         if self.rewritten is not None:
             on_host_layout = host_layout(graph, host_copies(self.rewritten, plan.order))
             self._host_offsets, on_host = on_host_layout.offsets, on_host_layout.arena_bytes
-        self.updates = bool(captured.trace.updated)
+        self._updates = bool(captured.trace.updated)
         self.cleared = captured.trace.cleared
         self.begun, self.stays = captured.trace.begun, captured.trace.stays
         self._tree = tree
@@ -105,7 +105,8 @@ class Compiled:
         self._varied = False
         self._ran_with: tuple[Any, ...] = ()
         self._proven_with: tuple[Any, ...] | None = None
-        self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if self._outputs[1:] else 1
+        changes = any(output.how not in ("return", "leave") for output in self._outputs)
+        self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if changes else 1
         pool.join(self, own, captured.where, bool(lends), on_host)
 
     def would_be(self, captured: Captured) -> bool:
@@ -196,6 +197,9 @@ class Compiled:
 
     def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> Any:
         """Do to Python objects what the step does to them; what it returns is the first of that."""
+        for optimizer in self._optimizers if self._updates else ():
+            if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
+                optimizer._opt_called = True  # type: ignore[attr-defined]
         taken, made, left = 0, list[Any](), dict[str, torch.Tensor]()
         for output in self._outputs:
             made.append(output.apply(list(values[taken : taken + output.leaves]), batch))

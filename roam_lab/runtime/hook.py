@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from typing import Any, overload
+from typing import Any
 
 import torch
 
 from roam_lab.capture import as_step
 from roam_lab.capture.step import LossFunction, StepFunction
-from roam_lab.capture.training_step import OptimizerOrSeveral, keep_grads_of, optimizers_of
+from roam_lab.capture.training_step import keep_grads_of, optimizers_of
 from roam_lab.distributed import is_replicated
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.cache import PlanCache
-from roam_lab.plan.planner import check_goals
+from roam_lab.plan.limits import check_goals
 from roam_lab.rewrite.kinds import checked_kinds
+from roam_lab.runtime.choice import OnMismatch
 from roam_lab.runtime.executors import ExecutorName, executor_of
 from roam_lab.runtime.plan_check import check_fits
-from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.replicated import replicated_step
 from roam_lab.runtime.self_check import Check, check_of
@@ -28,41 +29,8 @@ from roam_lab.sizes import bytes_of
 PlanOrPath = Plan | str | os.PathLike[str]
 
 
-@overload
 def hook(
-    plan: PlanOrPath | None,
-    model: torch.nn.Module,
-    optimizer: OptimizerOrSeveral,
-    loss: LossFunction | torch.nn.Module | None = None,
-    step: StepFunction | None = None,
-    on_mismatch: OnMismatch | None = None,
-    check: Check = "first",
-    executor: ExecutorName = "python",
-    keep_grads: bool | Iterable[str] = False,
-) -> PlannedStep: ...
-
-
-@overload
-def hook(
-    plan: torch.nn.Module,
-    model: OptimizerOrSeveral,
-    /,
-    *,
-    loss: LossFunction | torch.nn.Module | None = None,
-    step: StepFunction | None = None,
-    on_mismatch: OnMismatch | None = None,
-    check: Check = "first",
-    executor: ExecutorName = "python",
-    keep_grads: bool | Iterable[str] = False,
-    budget: int | str | None = None,
-    extra_time: float | None = None,
-    rewrites: Collection[str] | None = None,
-    cache: bool | str | os.PathLike[str] = True,
-) -> PlannedStep: ...
-
-
-def hook(
-    plan: Any = None,
+    plan: PlanOrPath | torch.nn.Module | None = None,
     model: Any = None,
     optimizer: Any = None,
     loss: LossFunction | torch.nn.Module | None = None,
@@ -103,8 +71,8 @@ def hook(
         if model is not None and optimizer is not None:
             raise InputError("give a plan, a model and an optimizer; or a model and an optimizer, and others by name")
         plan, model, optimizer = None, plan, model if optimizer is None else optimizer
-    replan: OnMismatch = "replan" if plan is None and not is_replicated(model) else "eager"
-    on_mismatch = replan if on_mismatch is None else on_mismatch
+    if on_mismatch is None:
+        on_mismatch = "replan" if plan is None and not is_replicated(model) else "eager"
     if on_mismatch not in ("eager", "error", "replan"):
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
     check, executor = check_of(check), executor_of(executor)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 
@@ -21,7 +21,7 @@ from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.after_change import AfterChange
 from roam_lab.runtime.arena_pool import ArenaPool
-from roam_lab.runtime.choice import Choice, Key, key_of
+from roam_lab.runtime.choice import Choice, Key, OnMismatch, key_of
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.everything import tensors_now
@@ -35,11 +35,8 @@ from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import StepCompiler
-from roam_lab.runtime.this_environment import VERIFIED, verified_digest
+from roam_lab.runtime.this_environment import is_verified
 from roam_lab.runtime.ways import Ways
-
-OnMismatch = Literal["eager", "error", "replan"]
-_REPORT = "report it with the model; train eagerly"
 
 
 class PlannedStep:
@@ -254,14 +251,11 @@ class PlannedStep:
 
     def _verified(self, compiled: Compiled | None) -> bool:
         """Whether the plan says that it was verified in this very environment; that is noted."""
-        if self.plan is None:
-            return False
-        told = self.plan.environment.get(VERIFIED)
-        graph = self.plan.graph_sha256 if compiled is None else compiled.graph_sha256
-        if told is None or told != verified_digest(graph, step_device(self.model)):
-            return False
-        self._check.left_out("the plan was verified in this environment")
-        return True
+        graph = None if compiled is None else compiled.graph_sha256
+        verified = self.plan is not None and is_verified(self.plan, graph, step_device(self.model))
+        if verified:
+            self._check.left_out("the plan was verified in this environment")
+        return verified
 
     def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
         if expected is None:
@@ -278,9 +272,6 @@ class PlannedStep:
         return loss
 
     def _ran(self, compiled: Compiled, batch: Any) -> Any:
-        for optimizer in self.optimizers:
-            if compiled.updates and hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
-                optimizer._opt_called = True  # type: ignore[attr-defined]
         return compiled.run(batch)
 
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
@@ -288,10 +279,10 @@ class PlannedStep:
         self._compiled.drop(key)
         self._pool.release()
         if self.on_mismatch == "error":
-            raise MismatchError(Reason(parted.told({}, self.planned_steps + 1), advice=_REPORT).error)
+            raise MismatchError(parted.reason({}, self.planned_steps + 1).error)
         result = self._training.run(batch)
         left = {**dict(values_of(result)), **tensors_now(self._training)}
-        reason = Reason(parted.told(left, self.planned_steps + 1), advice=_REPORT)
+        reason = parted.reason(left, self.planned_steps + 1)
         self._eager[key[:-1]] = reason
         self._count_eager(reason)
         return detached(result)

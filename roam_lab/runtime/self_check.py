@@ -18,6 +18,7 @@ from roam_lab.runtime.compiled import OtherWay
 from roam_lab.runtime.everything import Everything
 from roam_lab.runtime.heap import no_more_than_live, trim
 from roam_lab.runtime.identity import Digests, digest, first_differences, told_difference, values_of
+from roam_lab.runtime.reasons import Reason
 
 Check = Literal["first", "never"] | int
 """Which planned steps are also run eagerly: the first of each compiled step, none, or every Nth and the first."""
@@ -58,6 +59,10 @@ class Parted:
     name: str | None = None
     value: torch.Tensor | None = None
     error: Exception | None = None
+
+    def reason(self, eager_values: dict[str, Any], number: int) -> Reason:
+        """Why to run eagerly from then on; see `told`."""
+        return Reason(self.told(eager_values, number), advice="report it with the model; train eagerly")
 
     def told(self, eager_values: dict[str, Any], number: int) -> str:
         """One sentence; `eager_values`: what the eager step leaves, run once more; `number`: that of the step."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from roam_lab.ir import read_json, write_text
+from roam_lab.plan import Plan
 
 VERIFIED = "verified"
 """Key of a plan's environment: `verified_digest` of the place where the plan was verified bit for bit."""
@@ -30,6 +31,12 @@ def verified_digest(graph_sha256: str, device: torch.device | str) -> str:
     if device.type == "cuda":
         facts.append(f"device {torch.cuda.get_device_properties(device)} {torch.backends.cudnn.version()}")
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
+
+
+def is_verified(plan: Plan, graph_sha256: str | None, device: torch.device) -> bool:
+    """Whether a plan says that it was verified in this very environment, for this graph (None: its own)."""
+    told = plan.environment.get(VERIFIED)
+    return told is not None and told == verified_digest(graph_sha256 or plan.graph_sha256, device)
 
 
 def note_verified(path: str | os.PathLike[str], device: torch.device | str) -> None:

@@ -8,7 +8,7 @@ import transformers
 from torch import nn
 
 import roam_lab as roam
-from roam_lab.capture.sources.python_values import Output
+from roam_lab.capture.sources.output import Output
 from roam_lab.capture.step import loss_in
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import CaptureError

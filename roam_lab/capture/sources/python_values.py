@@ -10,14 +10,14 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.guards import changed_paths
+from roam_lab.capture.sources.output import How, Output
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.values import is_plain
@@ -25,40 +25,6 @@ from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
 
 Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
-How = Literal["assign", "append", "call", "return", "leave"]
-
-
-@dataclass(frozen=True, eq=False)
-class Output:
-    """What a planned step does to a Python object when it is over, or returns.
-
-    `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments,
-    "return" it, "leave" it as the gradients of the parameters that it names (in a dict).
-    `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together. `of_batch`: place
-    among them -> the leaf of the batch that stands there.
-    """
-
-    how: How
-    place: ValuePlace
-    spec: Any
-    leaves: int
-    function: Callable[..., Any] | None = None
-    of_batch: Mapping[int, int] = field(default_factory=dict)
-
-    def apply(self, leaves: list[Any], batch: Sequence[Any]) -> Any:
-        """Do it, with the values that one step gave the leaves, and the leaves of its batch. Returns the value."""
-        for position, index in self.of_batch.items():
-            leaves[position] = batch[index]
-        value = pytree.tree_unflatten(leaves, self.spec)
-        if self.how == "assign":
-            self.place.write(value)
-        elif self.how == "append":
-            self.place.container.append(value)
-        elif self.how == "call":
-            assert self.function is not None
-            arguments, keywords = value
-            self.function(*arguments, **keywords)
-        return value
 
 
 class NumbersChangedError(Exception):

@@ -281,13 +281,6 @@ class Walk:
         else:
             self._walk_entries(list(entries), container.place, path)
 
-    def _contain_some(self, attributes: dict[str, Any], path: str, names: list[str]) -> None:
-        """Attributes of these names alone: the others are bookkeeping of torch's."""
-        container = Container("names", attributes, path, names=tuple(names), tensor_paths=self.paths)
-        self.containers.append(container)
-        for name in names:
-            self._add(attributes[name], container.place(name))
-
     def _walk_entries(self, entries: list[Any], place: Any, path: str) -> None:
         if len(entries) > self._most_entries:
             self.not_walked.append((path, f"{len(entries):,} entries"))

@@ -16,9 +16,9 @@ from roam_lab.errors import InputError, MismatchError, RoamError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.plan import plan_to_data
 from roam_lab.plan.plan_json import plan_from_data
+from roam_lab.runtime.choice import OnMismatch
 from roam_lab.runtime.executors import ExecutorName
 from roam_lab.runtime.plan_check import check_fits
-from roam_lab.runtime.planned_step import OnMismatch
 from roam_lab.runtime.replicated.step import ReplicatedStep
 from roam_lab.runtime.self_check import Check
 

@@ -16,11 +16,11 @@ from roam_lab.distributed.collectives import digest_of
 from roam_lab.distributed.ranks import answered
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.plan import Plan
-from roam_lab.runtime.choice import Choice, Key
+from roam_lab.runtime.choice import Choice, Key, OnMismatch
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.executors import ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch
-from roam_lab.runtime.planned_step import OnMismatch, PlannedStep
+from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.replicated.check import RankedCheck
