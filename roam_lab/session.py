@@ -50,9 +50,9 @@ def profile(
     `optimizer`: one, or a tuple; None: AdamW with its defaults over all parameters. `loss`: a function of (model,
     batch), or a criterion for (inputs, targets); None: the output's own `.loss`. `step`: your own
     `train_step(model, optimizer, batch) -> loss` instead. `fake`: measure nothing, so that the model may lie on the
-    meta device and hold no weights. `timing`: time every op, too; `times`: or say what each would
-    take on the GPU of that name, by its rates (`ir/roofline.py`). `device`: where the model lies; one on the meta
-    is captured as if it lay there. `keep_grads`: as in `roam.hook`. `progress(what, part)` hears what is being done;
+    meta device and hold no weights. `timing`: time every op, too; `times`: or say what each would take on the GPU of
+    that name, by its rates (`ir/roofline.py`). `device`: where the model lies; one on the meta device is captured as if
+    it lay there. `keep_grads`: as in `roam.hook`. `progress(what, part)` hears what is being done;
     `seen` hears of the profile as soon as it is made.
 
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
@@ -61,41 +61,19 @@ def profile(
     with held(PATIENCE_SECONDS) as check:
         try:
             return _profile(
-                model,
-                batch,
-                optimizer,
-                loss,
-                step,
-                fake,
-                timing,
-                times,
-                device,
-                name,
-                keep_grads,
-                progress or silent,
-                seen,
-                check,
-            )
+                model, batch, optimizer, loss, step, fake, timing, times, device, name, keep_grads, progress or silent,
+                seen, check,
+            )  # fmt: skip
         finally:
             gc.collect()  # fake tensors go here and now: an interrupt in one of their callbacks would be lost
 
 
 def _profile(
-    model: torch.nn.Module,
-    batch: Any,
-    optimizer: OptimizerOrSeveral | None,
-    loss: LossFunction | torch.nn.Module | None,
-    step: StepFunction | None,
-    fake: bool,
-    timing: bool,
-    times: str | None,
-    device: str | None,
-    name: str | None,
-    keep_grads: bool | Iterable[str],
-    tell: Progress,
-    seen: Callable[[Profile], None] | None,
-    check: Callable[[], None],
-) -> Profile:
+    model: torch.nn.Module, batch: Any, optimizer: OptimizerOrSeveral | None,
+    loss: LossFunction | torch.nn.Module | None, step: StepFunction | None, fake: bool, timing: bool,
+    times: str | None, device: str | None, name: str | None, keep_grads: bool | Iterable[str], tell: Progress,
+    seen: Callable[[Profile], None] | None, check: Callable[[], None],
+) -> Profile:  # fmt: skip
     """`profile`, where interrupts wait for `check`."""
     import torch
 

@@ -11,7 +11,7 @@ from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
 from roam_lab.capture.sources.stateful import content_bytes
 from roam_lab.capture.training_step import roots_of
-from roam_lab.runtime.identity import Digests
+from roam_lab.runtime.identity import Digests, digest
 
 MOST_MEMORY_BYTES = 8 * 2**20
 """A copy beyond this lies in a file: the step that runs beside it must not take more memory than eagerly."""
@@ -41,6 +41,11 @@ class Everything:
     def digests(self) -> Digests:
         """The digest of everything as it is now, by name."""
         return digests_now(self._step)
+
+    def gradients(self) -> Digests:
+        """The digest of each gradient that is set now, by the parameter's name."""
+        named = self._step.model.named_parameters()
+        return {name: digest(one.grad) for name, one in named if one.grad is not None}
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Every tensor and gradient as it is now, by the name that it has in `digests`."""

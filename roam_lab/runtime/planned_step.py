@@ -261,9 +261,7 @@ class PlannedStep:
         if expected is None:
             loss = self._ran(compiled, batch)
         else:
-            loss, parted = self._check.compare(
-                expected, lambda: self._ran(compiled, batch), self._training, compiled.stays
-            )
+            loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch), compiled.stays)
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             compiled.note_equal()

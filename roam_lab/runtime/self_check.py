@@ -127,7 +127,7 @@ class SelfCheck:
                     raise
                 check()
                 left = {**_digests_of(result), **start.digests()}
-                gradients = _gradients_of(step)
+                gradients = start.gradients()
                 result = None  # its memory is not needed beside the copy that is put back
                 arrays = frozenset(start.changed_arrays())
                 log = OpLog(())
@@ -156,10 +156,10 @@ class SelfCheck:
         self.left_out(f"the step reaches {paths[0]}, which cannot be put back after it")
 
     def compare(
-        self, expected: Expected, run: Callable[[], Any], step: TrainingStep, stays: Collection[str]
-    ) -> tuple[Any, Parted | None]:
-        """What the planned `step`, which is `run`, returns, and how it parted from the eager one; if it did, everything
-        is put back. `stays`: names of the parameters whose gradient it leaves as eagerly; others it does not keep.
+        self, expected: Expected, run: Callable[[], Any], stays: Collection[str]
+    ) -> tuple[Any, Parted | None]:  # fmt: skip
+        """What the planned step `run` returns, and how it parted from the eager one; if it did, everything is put back.
+        `stays`: names of the parameters whose gradient it leaves as eagerly; others it does not keep.
 
         Also when it is interrupted, everything is put back.
         """
@@ -178,38 +178,28 @@ class SelfCheck:
             except BaseException:
                 expected.start.restore()
                 raise
-            if left == expected.left and _differing(expected.gradients, step, stays) is None:
+            gradients = expected.start.gradients()
+            looked_at = sorted({*gradients, *stays})
+            left |= _of_gradients(gradients, looked_at)
+            wanted = {**expected.left, **_of_gradients(expected.gradients, looked_at)}
+            if left == wanted:
                 return result, None
             try:
-                return None, self._parted(expected, left, result, step, stays)
+                return None, self._parted(expected, wanted, left, result)
             finally:
                 expected.start.restore()
 
-    def _parted(
-        self, expected: Expected, left: Digests, result: Any, step: TrainingStep, stays: Collection[str]
-    ) -> Parted:  # fmt: skip
-        parted = _differing(expected.gradients, step, stays)
-        if parted is not None:
-            both = (expected.gradients, _gradients_of(step))
-            eager_one, planned_one = ({f"the gradient of {parted}": one.get(parted, "none")} for one in both)
-            return Parted({**expected.left, **eager_one}, {**left, **planned_one})
+    def _parted(self, expected: Expected, wanted: Digests, left: Digests, result: Any) -> Parted:
         values = {**dict(values_of(result)), **expected.start.tensors()}
-        for name, eager in expected.left.items():
+        for name, eager in wanted.items():
             value = values.get(name)
             if left.get(name) != eager and isinstance(value, torch.Tensor):
-                return Parted(expected.left, left, name, value.detach().to("cpu", copy=True))
-        return Parted(expected.left, left)
+                return Parted(wanted, left, name, value.detach().to("cpu", copy=True))
+        return Parted(wanted, left)
 
 
-def _gradients_of(step: TrainingStep) -> Digests:
-    return {name: digest(one.grad) for name, one in step.model.named_parameters() if one.grad is not None}
-
-
-def _differing(eager: Digests, step: TrainingStep, stays: Collection[str]) -> str | None:
-    """The parameter whose gradient is not the one that the eager step left."""
-    planned = _gradients_of(step)
-    names = (name for name in {**eager, **planned} if name in planned or name in stays)
-    return next((name for name in names if planned.get(name) != eager.get(name)), None)
+def _of_gradients(digests: Digests, names: Collection[str]) -> Digests:
+    return {f"the gradient of {name}": digests.get(name, "none") for name in names}
 
 
 def _digests_of(result: Any) -> Digests:

@@ -194,9 +194,7 @@ class ReplicatedStep(PlannedStep):
         if expected is None:
             result = self._ran(compiled, batch)
         else:
-            result, parted = self._check.compare(
-                expected, lambda: self._ran(compiled, batch), self._training, compiled.stays
-            )
+            result, parted = self._check.compare(expected, lambda: self._ran(compiled, batch), compiled.stays)
             [anywhere] = self._ranks.most(int(parted is not None))
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
