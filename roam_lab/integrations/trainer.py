@@ -23,16 +23,15 @@ from roam_lab.runtime.choice import OnMismatch
 from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.reasons import Reason
 from roam_lab.runtime.self_check import Check, check_of
-from roam_lab.session import profile
 
 
 class RoamMixin:
     """Put it first: `class PlannedTrainer(RoamMixin, Trainer): pass`, or before your own subclass of Trainer.
 
-    `budget`: the most bytes that the whole step may take; `extra_time`: the most time that this may cost, as a fraction
-    of the step's; neither: nothing that costs time is done. `on_mismatch` and `check`: as in `roam.hook`. The first
-    step of a training runs as Trainer runs it, and shows what a step reads. What cannot be planned goes on as in
-    Trainer, and a RoamWarning says once why; with on_mismatch="error" it is a MismatchError.
+    `budget`: the most that the whole step may take, in bytes or as "24GiB"; `extra_time`: the most time that this may
+    cost, as a fraction of the step's; neither: nothing that costs time is done. `on_mismatch` and `check`: as in
+    `roam.hook`. The first step of a training runs as Trainer runs it, and shows what a step reads. What cannot be
+    planned goes on as in Trainer, and a RoamWarning says once why; with on_mismatch="error" it is a MismatchError.
     """
 
     control = LoopAttribute()
@@ -56,14 +55,15 @@ class RoamMixin:
     _eval_dataloaders = LoopAttribute()
 
     def __init__(
-        self, *args: Any, budget: int | None = None, extra_time: float | None = None,
+        self, *args: Any, budget: int | str | None = None, extra_time: float | None = None,
         on_mismatch: OnMismatch = "eager", check: Check = "first", **kwargs: Any,
     ) -> None:  # fmt: skip
         loop = loop_of(self)
-        loop.goals = {"budget": budget, "extra_time": extra_time}
         if on_mismatch not in ("eager", "error", "replan"):
             raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
-        loop.options = {"on_mismatch": on_mismatch, "check": check_of(check)}
+        loop.options = {
+            "on_mismatch": on_mismatch, "check": check_of(check), "budget": budget, "extra_time": extra_time
+        }  # fmt: skip
         self._roam_logs: list[Any] = []  # of logs inside a step: capture has to see it
         super().__init__(*args, **kwargs)
 
@@ -81,7 +81,7 @@ class RoamMixin:
         """As Trainer's."""
         trainer: Any = super()
         loop = loop_of(self)
-        loop.training, loop.shown, loop.refused = True, False, None
+        loop.training, loop.shown = True, False
         try:
             return trainer.train(*args, **kwargs)
         finally:
@@ -129,8 +129,6 @@ class RoamMixin:
             except RoamError as error:  # it has put everything back
                 if loop.options["on_mismatch"] == "error":
                     raise
-                if loop.step is None or not loop.step.planned_steps:
-                    loop.refused = str(error)
                 loop.reasons.count(Reason(str(error)))
                 with loop.step_runs():
                     loss = trainer.training_step(model, inputs, *given)
@@ -146,15 +144,16 @@ class RoamMixin:
             if callable(getattr(self.optimizer, "train", None)):
                 self.optimizer.train()
         optimizer, kind = _unprepared(self.optimizer), type(inputs)
-        batch = (dict(inputs) if isinstance(inputs, Mapping) else inputs, *given)
+        updates = bool(self.accelerator.sync_gradients)  # or leaves its gradients for a later one to add to
+        batch = (dict(inputs) if isinstance(inputs, Mapping) else inputs, *given, updates)
         made_for = (model, optimizer, kind, getattr(self, "_train_batch_size", None))
         if loop.step is None or made_for != loop.made_for:
             loop.step, loop.made_for = None, made_for
-            loop.step = _hooked(model, optimizer, batch, self._whole_step(kind), loop.goals, loop.options)
+            loop.step = hook(model, optimizer, step=self._whole_step(kind), **loop.options)
         loop.answer(self.accelerator, "clip_grad_norm_", lambda: loop.norm)
         loop.answer(self.optimizer, "step", lambda: self._already_stepped(model))
         loss, loop.norm = loop.step(batch)
-        loop.ahead = True
+        loop.ahead = updates
         return loss
 
     def _is_smaller(self, inputs: Any) -> bool:
@@ -168,14 +167,15 @@ class RoamMixin:
         trainer: Any = self
 
         def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> Any:
-            inputs, *given = batch
+            inputs, *given, updates = batch
             if isinstance(inputs, dict):
                 inputs = kind(inputs)
             with loop_of(trainer).step_runs():
                 loss = super(RoamMixin, trainer).training_step(model, inputs, *given)  # type: ignore[misc]
-                norm = trainer._roam_norm(model)
-            optimizer.step()
-            model.zero_grad()
+                norm = trainer._roam_norm(model) if updates else None
+            if updates:
+                optimizer.step()
+                model.zero_grad()
             return loss, norm
 
         return step
@@ -217,12 +217,3 @@ def _unprepared(optimizer: Any) -> torch.optim.Optimizer:
     while type(optimizer).__name__ == "AcceleratedOptimizer":
         optimizer = optimizer.optimizer
     return optimizer  # type: ignore[no-any-return]
-
-
-def _hooked(
-    model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any, step: StepFunction,
-    goals: dict[str, Any], options: dict[str, Any],
-) -> PlannedStep:  # fmt: skip
-    """`roam.hook` without a plan: profiled and planned for this batch."""
-    plan = profile(model, batch, optimizer, step=step).plan(**goals)
-    return hook(plan, model, optimizer, step=step, **options)

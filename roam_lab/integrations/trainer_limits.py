@@ -32,8 +32,6 @@ def why_eager(trainer: Any, mixin: type, model: torch.nn.Module) -> str | None:
         for event in _BETWEEN:
             if is_users(getattr(callback, event, None)):
                 return f"{type(callback).__name__}.{event} may read gradients, which a planned step does not keep"
-    if args.gradient_accumulation_steps > 1:
-        return "gradients are accumulated over several batches (gradient_accumulation_steps)"
     distributed = accelerator.distributed_type.value
     if distributed != "NO" or args.parallel_mode.value not in ("not_parallel", "not_distributed"):
         return f"training is distributed ({distributed}, {args.parallel_mode.value})"
@@ -52,7 +50,7 @@ def why_eager(trainer: Any, mixin: type, model: torch.nn.Module) -> str | None:
     hidden = sorted(loop.read.difference(FOLLOWED, KNOWN))
     if hidden:
         return f"the step reads {hidden[0]} of the Trainer, which belongs to its loop"
-    return loop.refused
+    return None
 
 
 def is_users(method: Any) -> bool:

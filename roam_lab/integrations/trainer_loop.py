@@ -33,9 +33,7 @@ class Loop:
         self.norm: Any = None
         self.step: PlannedStep | None = None
         self.made_for: tuple[Any, ...] = ()
-        self.refused: str | None = None
         self.reasons = Reasons()
-        self.goals: dict[str, Any] = {}
         self.options: dict[str, Any] = {}
         self.answered: list[tuple[Any, str]] = []
         self.patches = ExitStack()

@@ -26,10 +26,10 @@ def eager_for(tmp_path, told, steps=4, **more):
 
 
 def test_accumulation(tmp_path):
-    planned = eager_for(
-        tmp_path, "gradients are accumulated over several batches", gradient_accumulation_steps=2, max_steps=3, steps=6
-    )
-    assert planned.state.global_step == 3
+    """Over calls: each epoch of six batches, the last of which is smaller, ends with a window of two."""
+    _, planned = both(tmp_path, gradient_accumulation_steps=4, num_train_epochs=2, eval_strategy="no")
+    assert planned.roam_reasons == {}
+    assert counts(planned) == (9, 2)  # the first one is Trainer's
 
 
 class Norms(TrainerCallback):
@@ -137,8 +137,11 @@ def test_a_loss_that_cannot_be_captured(tmp_path):
             (tmp_path / "loss").write_text("here")
             return loss
 
-    planned = eager_for(tmp_path, "opens, looks for or changes the file", kind=Reads, steps=3)
-    assert planned.state.global_step == 4
+    _, planned = both(tmp_path, Reads, **STEPS)
+    assert counts(planned) == (0, 3)
+    [(reason, steps)] = planned.roam_step.reasons.items()
+    assert "opens, looks for or changes the file" in reason
+    assert (steps, planned.state.global_step) == (3, 4)
 
 
 def test_gradients_that_come_after_the_planned_step_are_no_secret(tmp_path):
@@ -153,8 +156,8 @@ def test_gradients_that_come_after_the_planned_step_are_no_secret(tmp_path):
 
 @pytest.mark.slow
 def test_with_on_mismatch_error(tmp_path):
-    with pytest.raises(MismatchError, match=r"gradients are accumulated .*; train with Trainer alone"):
-        trained(planned_of(Trainer), tmp_path, options={"on_mismatch": "error"}, gradient_accumulation_steps=2, **STEPS)
+    with pytest.raises(MismatchError, match=r"caches are emptied .*; train with Trainer alone"):
+        trained(planned_of(Trainer), tmp_path, options={"on_mismatch": "error"}, torch_empty_cache_steps=1, **STEPS)
     with pytest.raises(MismatchError, match="the plan was made for"):
         trained(planned_of(Trainer), tmp_path, options={"on_mismatch": "error"}, max_steps=7)
 
