@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture import optimizers_of
 from roam_lab.capture.step import StepFunction
 from roam_lab.errors import InfeasibleError, InputError, MismatchError, ParameterError, RoamError
 from roam_lab.integrations.trainer_limits import FOLLOWED, is_users, why_eager
@@ -143,7 +144,7 @@ class RoamMixin:
             model.train()
             if callable(getattr(self.optimizer, "train", None)):
                 self.optimizer.train()
-        optimizer, kind = _unprepared(self.optimizer), type(inputs)
+        [optimizer], kind = optimizers_of(self.optimizer), type(inputs)
         updates = bool(self.accelerator.sync_gradients)  # or leaves its gradients for a later one to add to
         batch = (dict(inputs) if isinstance(inputs, Mapping) else inputs, *given, updates)
         made_for = (model, optimizer, kind, getattr(self, "_train_batch_size", None))
@@ -210,10 +211,3 @@ class RoamMixin:
             if name in loop.read and name in loop.attributes:
                 vars(self)[name] = loop.attributes.pop(name)
                 loop.step = None  # one that was captured without it would not see it change
-
-
-def _unprepared(optimizer: Any) -> torch.optim.Optimizer:
-    """The optimizer that accelerate has wrapped."""
-    while type(optimizer).__name__ == "AcceleratedOptimizer":
-        optimizer = optimizer.optimizer
-    return optimizer  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import BatchEncoding, Trainer, TrainerCallback
 
-from roam_lab.integrations.trainer import _unprepared
+from roam_lab.capture import optimizers_of
 from tests.integrations.trainers import both, counts, gpt2
 
 
@@ -214,7 +214,7 @@ def test_an_optimizer_and_a_schedule_of_the_users_own(tmp_path):
         trainer.optimizer, trainer.lr_scheduler = own_optimizer(trainer.model)
 
     eager, planned = both(tmp_path, prepare=prepare, max_steps=5, eval_strategy="no")
-    assert [_unprepared(one.optimizer).steps for one in (eager, planned)] == [[0.1, 0.1, 0.05, 0.05, 0.025]] * 2
+    assert [optimizers_of(one.optimizer)[0].steps for one in (eager, planned)] == [[0.1, 0.1, 0.05, 0.05, 0.025]] * 2
     assert counts(planned)[0] >= 3
 
 
