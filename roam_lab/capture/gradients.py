@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.nodes import storage_key, tensors_of
+from roam_lab.capture.replaced import replaced
 from roam_lab.capture.sources.optimizers import steps_noted
 from roam_lab.capture.torch_internals import get_proxy_mode
 from roam_lab.capture.training_step import TrainingStep
@@ -65,16 +67,12 @@ class Gradients:
     def noted(self) -> Iterator[None]:
         """While the step runs."""
         owners: list[Any] = [self._training.model, *self._training.optimizers]
-        for owner in owners:
-            owner.zero_grad = self._wrapped(owner, owner.zero_grad)
-        try:
-            with steps_noted(self._training.optimizers, self._note_update):
-                yield
-        finally:
-            for owner in owners:
-                del owner.zero_grad
+        wrapped = [(owner, "zero_grad", self._wrapped(owner, owner.zero_grad)) for owner in owners]
+        with replaced(wrapped), steps_noted(self._training.optimizers, self._note_update):
+            yield
 
     def _wrapped(self, owner: Any, original: Callable[..., None]) -> Callable[..., None]:
+        @wraps(original)  # accelerate looks at its signature
         def zero_grad(*args: Any, **kwargs: Any) -> None:
             model = owner is self._training.model
             held = owner.parameters() if model else (p for group in owner.param_groups for p in group["params"])

@@ -128,7 +128,8 @@ def reuse_of(node: Node) -> Iterator[tuple[int, int]]:
     """Pairs (created, read) of storages by key: an op's result may be written over what it read there.
 
     Both are one tensor of one form that fills its storage, and the op reads each entry, or each row, before it writes
-    there, which holds for pointwise ops and softmax with a native `out=`.
+    there, which holds for pointwise ops and softmax with a native `out=`. Nor does it read what is there in another
+    form, such as transposed.
     """
     target, results = node.target, tensors_of(node)
     if len(results) != 1 or not isinstance(target, OpOverload) or target._schema.is_mutable:
@@ -142,11 +143,12 @@ def reuse_of(node: Node) -> Iterator[tuple[int, int]]:
     result = results[0]
     if not fills_its_storage(result):
         return
-    for given in _given(node):
-        tensor = tensors_of(given)[0]
-        alike = (tensor.shape, tensor.stride(), tensor.dtype) == (result.shape, result.stride(), result.dtype)
-        if alike and fills_its_storage(tensor) and storage_key(tensor) != storage_key(result):
-            yield storage_key(result), storage_key(tensor)
+    given = [tensors_of(argument)[0] for argument in _given(node)]
+    otherwise = {storage_key(tensor) for tensor in given if _form(tensor) != _form(result)}  # `x + x.T`, too
+    for tensor in given:
+        key = storage_key(tensor)
+        if key not in otherwise and fills_its_storage(tensor) and key != storage_key(result):
+            yield storage_key(result), key
 
 
 def _given(node: Node) -> Iterator[Node]:
@@ -155,6 +157,10 @@ def _given(node: Node) -> Iterator[Node]:
     for leaf in dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, Node)):
         if len(tensors_of(leaf)) == 1:
             yield leaf
+
+
+def _form(tensor: torch.Tensor) -> tuple[object, ...]:
+    return tensor.shape, tensor.stride(), tensor.dtype
 
 
 def _plain(tensor: torch.Tensor) -> bool:

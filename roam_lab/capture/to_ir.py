@@ -75,7 +75,6 @@ class _Builder:
         self.keys_of[node] = tuple(storage_key(tensor) for tensor in tensors)
         for key in self.keys_of[node]:
             self.index_of.setdefault(key, None)
-            self.residents.setdefault(key, len(self.residents))
 
     def add(self, node: Node) -> None:
         tensors = tensors_of(node)
@@ -123,7 +122,7 @@ class _Builder:
         if not keys:
             self.host_after[node] = {here}
         side = updates_on_the_side(node)
-        reads = tuple(dict.fromkeys(self._number(key) for key in read if key not in created))
+        reads = tuple(dict.fromkeys(self.number(key) for key in read if key not in created))
         where: Provenance | None = node.meta.get(META_KEY)
         self.nodes.append(node)
         self.ops.append(
@@ -133,7 +132,7 @@ class _Builder:
                 after=tuple(sorted(waits - {here})),
                 creates=tuple(self._made),
                 reads=reads,
-                writes=tuple(self._number(key) for key in read if key in written and not side),
+                writes=tuple(self.number(key) for key in read if key in written and not side),
                 phase=where.phase if where else None,
                 module=where.module if where else None,
                 source=where.source if where else None,
@@ -142,16 +141,16 @@ class _Builder:
                 call=node.meta.get(CALL_KEY),
                 flops=flops_of(node),
                 pure=is_pure(node),
-                reuse=tuple((self._number(made), self._number(given)) for made, given in reuse_of(node)),
+                reuse=tuple((self.number(made), self.number(given)) for made, given in reuse_of(node)),
                 rows=rows_of(node),
             )
         )
 
-    def _number(self, key: int) -> int:
-        """Of a storage; residents, which come after all others, are counted down from -1 until it is known how many
-        those are."""
+    def number(self, key: int) -> int:
+        """Of a storage; residents, which come after all others, are counted down from -1, in the sequence in which ops
+        touch them, until it is known how many those are."""
         index = self.index_of[key]
-        return -1 - self.residents[key] if index is None else index
+        return -1 - self.residents.setdefault(key, len(self.residents)) if index is None else index
 
     def hold(self, nodes: Collection[Node]) -> None:
         """The last op so far is the end of what these nodes hold."""
@@ -211,8 +210,9 @@ def build_step(
     checks: dict[Node, tuple[Node, ...]] | None = None,
     held: Mapping[Node, Collection[Node]] | None = None,
 ) -> Step:
-    """Graph of a traced and split step. `inputs`: placeholder -> what it stands for. Residents are numbered by that, so
-    that two captures of one step number them alike, whatever the order in which a state happens to hold its tensors.
+    """Graph of a traced and split step. `inputs`: placeholder -> what it stands for. Residents are numbered as ops
+    touch them, what no op touches by what it stands for, so that two captures of one step number them alike, whatever
+    the order in which a state or a batch happens to hold its tensors.
 
     `device`: where the step runs; what lies elsewhere takes none of its memory. `workspace`: with the memory that ops
     take for themselves, as external storages of their own. `checks`: node that reads the last number of a condition
@@ -222,7 +222,7 @@ def build_step(
     sizes: dict[str, list[int]] = {}
     there: dict[int, Storage] = {}
     results: list[Node] = []
-    for node in sorted(inputs, key=lambda one: inputs[one].role):
+    for node in inputs:
         builder.resident(node, tensors_of(node))
     for node in module.graph.nodes:
         _refuse_unknown_shapes(node)
@@ -255,6 +255,9 @@ def build_step(
             raise CaptureError(f"the traced step holds a {node.op} ({node.target}), which has no op; report it")
     if not results:
         raise CaptureError("the step returns no loss; return it")
+    untouched = sorted(inputs, key=lambda one: inputs[one].role)
+    for key in (*(key for node in untouched for key in builder.keys_of[node]), *there):
+        builder.number(key)
     outputs = {builder.index_of[key] for result in results for key in builder.keys_of.get(result, ())}
     graph = Graph(
         name=name,

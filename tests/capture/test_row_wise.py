@@ -128,9 +128,9 @@ def test_a_result_over_what_is_read_has_the_same_bits(dtype: torch.dtype) -> Non
 
 
 def node_of(function: Any, *args: torch.Tensor) -> Node:
-    """The one op of a function, traced."""
+    """The last op of a function, traced."""
     traced = torch.fx.experimental.proxy_tensor.make_fx(function, tracing_mode="fake")(*args)
-    return next(node for node in traced.graph.nodes if node.op == "call_function")
+    return next(node for node in reversed(traced.graph.nodes) if node.op == "call_function")
 
 
 def test_what_does_not_work_by_rows_is_none() -> None:
@@ -172,6 +172,10 @@ def test_what_may_not_be_written_over_has_no_pair() -> None:
     assert not list(reuse_of(node_of(lambda a: aten.add(a, 1.0), torch.randint(0, 3, (4, 6)))))
     assert not list(reuse_of(node_of(lambda a: aten.gt(a, 0.0), x)))
     assert not list(reuse_of(node_of(lambda a: aten.exp(a), torch.randn(8, 6)[::2])))
+    square = torch.randn(4, 4)
+    assert len(list(reuse_of(node_of(lambda a: aten.add(a, a), square)))) == 1
+    assert not list(reuse_of(node_of(lambda a: aten.add(a, a.t()), square)))
+    assert not list(reuse_of(node_of(lambda a: aten.bitwise_and(a.transpose(0, 1), a), square > 0)))
 
 
 def test_a_safe_softmax_over_what_it_reads_knows_which_rows_are_masked() -> None:

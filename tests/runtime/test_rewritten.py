@@ -101,6 +101,27 @@ def test_rows_as_long_as_columns(seed: int, monkeypatch: pytest.MonkeyPatch) -> 
     assert check("mixer", seed) == set(KINDS)
 
 
+class Symmetric(torch.nn.Module):
+    """What it computes is added to, and masked by, its own transpose."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.into, self.out = torch.nn.Linear(16, 16), torch.nn.Linear(16, 7)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scores = self.into(x).tanh()
+        scores = scores + scores.mT
+        kept = scores > 0.1
+        return self.out(scores.masked_fill(kept & kept.mT, 0.0)).mean(1)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_read_transposed_too(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    batch = torch.randn(4, 16, 16), torch.randint(0, 7, (4,))
+    monkeypatch.setitem(MODELS, "symmetric", lambda: (Symmetric(), batch, torch.nn.CrossEntropyLoss()))
+    assert check("symmetric", seed) >= {"in_place"}
+
+
 @pytest.fixture(scope="module")
 def captured() -> Captured:
     torch.manual_seed(0)
