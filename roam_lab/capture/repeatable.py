@@ -31,8 +31,10 @@ def draws_random(node: Node) -> bool:
     target = node.target
     if not isinstance(target, OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
         return False
-    named = dict(zip((argument.name for argument in target._schema.arguments), node.args, strict=False))
-    given: dict[str, Any] = {**named, **node.kwargs}
+    arguments = target._schema.arguments
+    defaults = {argument.name: argument.default_value for argument in arguments if argument.has_default_value()}
+    named = dict(zip((argument.name for argument in arguments), node.args, strict=False))
+    given: dict[str, Any] = {**defaults, **named, **node.kwargs}
     return bool(given.get("dropout_p") != 0.0)
 
 
