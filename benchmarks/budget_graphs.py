@@ -1,4 +1,4 @@
-"""The graphs that budgets are compared on: those of ../shared/graphs2, some also with attention that can be repeated."""
+"""The graphs that budgets are compared on: ../shared/graphs2, and two of them with attention that can be repeated."""
 
 from __future__ import annotations
 
