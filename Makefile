@@ -11,7 +11,7 @@ TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured rivals notebooks picture clean \
+.PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured soak rivals notebooks picture clean \
 	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
@@ -138,6 +138,9 @@ bench-budget: $(STAMP)  ## our plans under memory budgets beside checkpointing a
 	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_rivals
 	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_page ours
 	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_page page
+
+soak: $(STAMP)  ## 10,000 steps hooked and eager, and a hooked training that is killed again and again: the same bits, flat memory
+	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
 
 # an hour; each stage can be run again, and goes on where it was
 BUDGET_MODELS ?= gpt2_b8 bert_b8 vit_b8 resnet50_b16
