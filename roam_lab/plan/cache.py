@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -24,6 +25,7 @@ from roam_lab.plan.plan_json import load_plan
 
 MOST_BYTES = 512 * 2**20
 """Of a folder; beyond it, the plans that were not used for longest go."""
+_STALE_SECONDS = 3600
 _NO_MATTER = ("name", "source", "module", "time_us")
 
 
@@ -66,7 +68,8 @@ class PlanCache:
             plan.save(self._path(graph, goals), bare=not plan.rewrites)
             self._make_room()
         except (RoamError, OSError) as error:
-            self.notes.append(f"the plan is not kept for the next start: {error}")
+            what = str(error).partition(";")[0]
+            self.notes.append(f"the plan is not kept for the next start: {what}; set ROAM_CACHE to another folder")
 
     def _path(self, graph: Graph, goals: Mapping[str, Any]) -> Path:
         data = graph_to_data(graph)
@@ -76,6 +79,10 @@ class PlanCache:
         return self.folder / f"{digest[:32]}{SUFFIX}"
 
     def _make_room(self) -> None:
+        for left in self.folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed while it wrote
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    left.unlink()
         found = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in self.folder.glob(f"*{SUFFIX}"))
         total = sum(size for _, size, _ in found)
         for _, size, path in found[:-1]:

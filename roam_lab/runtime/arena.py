@@ -28,10 +28,34 @@ def allocate(size: int, device: torch.device) -> torch.Tensor:
             return whole[start : start + size]
         return torch.empty(size, dtype=torch.uint8, device=device)
     except (RuntimeError, MemoryError, OSError) as error:
-        raise RoamError(
-            f"the arena of {size} bytes does not fit on {device} ({str(error).splitlines()[0][:120]}); "
-            "free memory there, or plan a smaller batch"
-        ) from None
+        raise does_not_fit(size, device, error) from None
+
+
+def does_not_fit(size: int, device: torch.device, error: Exception) -> RoamError:
+    """What is said of an arena that could not be had, with who holds the device's memory."""
+    return RoamError(
+        f"the arena of {size} bytes does not fit on {device}, {_who_holds(device)} "
+        f"({str(error).splitlines()[0][:120]}); free memory there, or plan a smaller budget or a smaller batch"
+    )
+
+
+def _who_holds(device: torch.device) -> str:
+    """What the device's memory is taken by."""
+    if device.type != "cuda":
+        import psutil  # type: ignore[import-untyped]
+
+        memory, own = psutil.virtual_memory(), psutil.Process().memory_info().rss
+        return f"where {_gib(memory.available)} of {_gib(memory.total)} are left and this process holds {_gib(own)}"
+    free, total = torch.cuda.mem_get_info(device)
+    used, reserved = torch.cuda.memory_allocated(device), torch.cuda.memory_reserved(device)
+    return (
+        f"where {_gib(free)} of {_gib(total)} are free: this process's tensors hold {_gib(used)}, PyTorch keeps "
+        f"{_gib(reserved - used)} for more of them, and {_gib(max(0, total - free - reserved))} are held by others"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f} GiB"
 
 
 @dataclass(frozen=True, slots=True)

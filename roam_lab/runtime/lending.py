@@ -9,7 +9,7 @@ import torch
 from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
 from roam_lab.plan.beside import LEAST_LENDING_BYTES, Runs, rounded
-from roam_lab.runtime.arena import allocate
+from roam_lab.runtime.arena import allocate, does_not_fit
 
 
 class LendingArena:
@@ -138,10 +138,7 @@ class LendingArena:
         try:
             return torch.empty(size, dtype=torch.uint8, device=self._device)
         except RuntimeError as error:
-            raise RoamError(
-                f"the arena of {self._size} bytes does not fit on {self._device} "
-                f"({str(error).splitlines()[0][:120]}); free memory there, or plan a smaller batch"
-            ) from None
+            raise does_not_fit(self._size, self._device, error) from None
 
     def cuts(self) -> bool:
         """Whether the allocator cuts ranges out of the arena, tried on one of them."""

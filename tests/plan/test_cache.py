@@ -96,3 +96,15 @@ def test_where_it_lies(monkeypatch, tmp_path):
     assert default_folder() == tmp_path / "roam-lab" / "plans"
     monkeypatch.setenv("ROAM_CACHE", str(tmp_path / "own"))
     assert default_folder() == tmp_path / "own"
+
+
+def test_what_a_killed_process_left_is_taken_away(cache):
+    cache.keep(make_plan(graph()), graph(), {})
+    [entry] = cache.folder.iterdir()
+    old, new = (cache.folder / f".{entry.name}.{end}" for end in ("a1b2", "c3d4"))
+    for left in (old, new):
+        left.write_text("{")
+    os.utime(old, (1, 1))
+    cache.keep(make_plan(graph(65)), graph(65), {})
+    assert not old.exists()
+    assert new.exists()  # another process may be writing it just now
