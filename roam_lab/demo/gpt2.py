@@ -34,7 +34,8 @@ class Block(nn.Module):
         attended = functional.scaled_dot_product_attention(q, k, v, dropout_p=dropped, is_causal=True)
         x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         hidden = functional.gelu(self.up(self.before_layer(x)), approximate="tanh")
-        return x + self.dropout(self.down(hidden))
+        added: Tensor = self.dropout(self.down(hidden))
+        return x + added
 
 
 class GPT2(nn.Module):

@@ -143,7 +143,10 @@ def test_an_interrupt_ends_it_with_one_line(tmp_path):
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode in (
+        130,
+        -signal.SIGINT,
+    )  # Python's choice where an import was interrupted; shells say 130
     assert err == "roam: interrupted\n"
     assert "picture" not in out
 
