@@ -248,7 +248,6 @@ def _help(parser: Parser, face: Face) -> None:
 BOTH: tuple[Face, ...] = ("command", "magic")
 MAGIC: tuple[Face, ...] = ("magic",)
 ACTIONS = (
-    Action("demo", "GPT-2 captured, planned and drawn in a minute, run and compared with eager in three", _demo),
     Action("profile", "capture one training step, measure it, show what it needs", _profile, BOTH),
     Action("plan", "find an order and a layout that need the least memory, with a proof", _plan, BOTH),
     Action("lab", "the panel: try strategies, see the figures, compare what-ifs", _lab, MAGIC),
@@ -264,6 +263,7 @@ ACTIONS = (
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),
     Action("bench", "every strategy on some graphs", _bench),
     Action("strategies", "list every order, layout and rewrite strategy with its parameters", _strategies, BOTH),
+    Action("demo", "GPT-2 captured, planned and drawn in a minute, run and compared with eager in three", _demo),
     Action("doctor", "what is installed here, what is missing, and what to do", _strategies, BOTH),
     Action("help", "show the help of an action", _help, MAGIC),
 )

@@ -292,7 +292,6 @@ def _strategies(arguments: argparse.Namespace, progress: TerminalProgress) -> in
 
 
 HANDLERS: dict[str, Handler] = {
-    "demo": _demo,
     "profile": _profile,
     "plan": _plan,
     "layout": _layout,
@@ -305,6 +304,7 @@ HANDLERS: dict[str, Handler] = {
     "fit": _fit,
     "frontier": _frontier,
     "bench": _bench,
+    "demo": _demo,
     "doctor": _doctor,
     "strategies": _strategies,
 }

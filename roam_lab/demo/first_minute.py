@@ -132,8 +132,12 @@ def _next_steps(folder: str, stem: Path) -> list[str]:
         "      import roam_lab as roam",
         "      step = roam.hook(model, optimizer, loss=criterion)  # captures and plans at its first call",
         "      loss = step((inputs, targets))                      # forward, backward and update, planned",
-        "  less memory for 10 % more time:",
-        f"      roam plan {stem}.json.gz --extra-time 0.1",
+        "  the same of a file with a function such as this model's, and with less memory for 10 % more time:",
+        f"      {FACTORY.rpartition(':')[0]}",
+        "      roam profile train.py:make -o step.json.gz",
+        "      roam plan step.json.gz --extra-time 0.1 -o step.roam.json",
+        "  what is alive at the peak here, and why no order is lower:",
+        f"      roam explain {stem}.roam.json",
         "  a notebook: pip install 'roam-lab[lab]', then %load_ext roam_lab and %roam lab; every command: roam --help",
     ]
 

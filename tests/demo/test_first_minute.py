@@ -73,15 +73,16 @@ def test_the_demo_tells_every_figure_and_leaves_the_three_files(capsys, monkeypa
     assert ElementTree.parse(folder / "gpt2_demo.svg").getroot().tag.endswith("svg")
     plan = roam.load(folder / "gpt2_demo.roam.json")
     assert f"{plan.peak_bytes / 1024:,.1f} KiB" == told["planned peak"]
-    (advised,) = re.findall(r"^ +roam (plan .*)$", text, re.MULTILINE)
+    (advised,) = re.findall(r"^ +roam (explain .*)$", text, re.MULTILINE)
     assert main(advised.split()) == 0
+    assert re.search(r"demo/gpt2\.py:\d+\n", capsys.readouterr().out)  # lines of the model, as of a user's
     assert load_graph(folder / "gpt2_demo.json.gz").name == "tiny"
 
 
 def test_what_it_advises_is_code_that_runs(tmp_path):
-    lines = [line[6:] for line in first_minute._next_steps("f", Path("f/g")) if line.startswith(" " * 6)]
-    code = "\n".join(line for line in lines if not line.startswith("roam "))
-    assert code.count("\n") == 2
+    lines = first_minute._next_steps("f", Path("f/g"))
+    code = "\n".join(line.strip() for line in lines[2:5])
+    assert code.startswith("import roam_lab as roam\n")
     model = torch.nn.Sequential(torch.nn.Linear(8, 8), torch.nn.Linear(8, 2))
     before = model[0].weight.clone()
     names = {
