@@ -96,8 +96,8 @@ def test_what_it_advises_is_code_that_runs(tmp_path):
     assert not torch.equal(model[0].weight, before)
 
 
-@pytest.mark.parametrize("inside", ["", "folder"])
-def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_runs(capsys, tmp_path, inside):
+@pytest.mark.parametrize(("inside", "why"), [("", "is a file, not a folder"), ("folder", "Not a directory")])
+def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_runs(capsys, tmp_path, inside, why):
     (tmp_path / "taken").write_text("mine")
     began = time.monotonic()
     assert main(["demo", "-o", str(tmp_path / "taken" / inside)]) == 2
@@ -105,6 +105,7 @@ def test_a_folder_that_cannot_be_made_is_one_sentence_before_anything_runs(capsy
     assert out == ""
     assert err.count("\n") == 1
     assert str(tmp_path / "taken") in err
+    assert why in err
     assert "choose another place with -o" in err
     assert time.monotonic() - began < 2
     assert (tmp_path / "taken").read_text() == "mine"
