@@ -11,7 +11,7 @@ TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo test test-fake-cuda check format docs bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured soak rivals notebooks picture clean \
+.PHONY: help venv demo demo-full test test-fake-cuda check format docs bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured soak rivals notebooks picture clean \
 	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
@@ -35,7 +35,10 @@ $(STAMP): pyproject.toml constraints.txt $(FRONTEND)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(STAMP)  ## GPT-2 124M: plan, run and prove one training step, eager against planned
+demo: $(STAMP)  ## GPT-2 124M: one training step planned and drawn in a minute, run and compared with eager in three
+	$(BIN)/python -m roam_lab demo -o demo_output
+
+demo-full: $(STAMP)  ## GPT-2 124M of transformers, batch 1 and 4, eager against planned (7 to 17 minutes)
 	$(BIN)/python examples/demo.py
 
 # two workers with one thread each: torch's own threads would fight over the cores
@@ -167,7 +170,7 @@ coverage-of-models: $(STAMP)  ## which of 400 models are trained bit for bit: do
 notebooks: $(STAMP)  ## run the notebooks again and save them with their outputs
 	$(BIN)/python notebooks/refresh.py
 
-picture: demo  ## the README's pictures: as the demo draws it, and the panel in JupyterLab
+picture: demo-full  ## the README's pictures: as demo-full draws it, and the panel in JupyterLab
 	cp demo_output/gpt2_batch1.svg docs/
 	$(BIN)/python docs/panel_picture.py
 

@@ -1,4 +1,4 @@
-"""What `make demo` runs: GPT-2 124M, one training step captured, planned, run and compared with eager bit for bit.
+"""What `make demo-full` runs: GPT-2 124M, one training step captured, planned, run and compared with eager bit for bit.
 
 Prints a table and leaves in demo_output/, for batch 1 and 4: the plan (.roam.json), the graph (.json.gz) and the memory
 over time (.svg).

@@ -53,9 +53,7 @@ def _planning(parser: Parser) -> None:
     parser.add_argument("--node-limit", type=count, metavar="N", help="most ops a task that is solved exactly")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
     parser.add_argument("--seed", type=int, metavar="N", help="same seed, same plan (default 0)")
-    parser.add_argument(
-        "--alignment", type=count, metavar="N", help="offsets are multiples (default: CPU 64, CUDA 512)"
-    )
+    parser.add_argument("--alignment", type=count, metavar="N", help="offsets are multiples (default: 64, CUDA 512)")
     parser.add_argument(
         "--budget", type=size, metavar="SIZE", help="most bytes of the whole step, resident and arena; exit 1 above"
     )
@@ -233,6 +231,11 @@ def _explain(parser: Parser, face: Face) -> None:
     parser.add_argument("--limit", type=count, default=8, metavar="N", help="list the N largest storages (default 8)")
 
 
+def _demo(parser: Parser, face: Face) -> None:
+    told = "the folder for graph, plan and picture (default roam_demo)"
+    parser.add_argument("-o", "--output", metavar="FOLDER", default="roam_demo", help=told)
+
+
 def _strategies(parser: Parser, face: Face) -> None:
     if face == "command":
         _json(parser)
@@ -253,15 +256,14 @@ ACTIONS = (
     Action("layout", "place the buffers of a CSV instance", _layout),
     Action("run", "run some steps by a plan; in a notebook on copies, to measure them", _steps, BOTH),
     Action("verify", "eager against planned: same bits, memory, time", _verify, BOTH),
-    Action(
-        "explain", "what is alive at a plan's peak, and why no order is lower or what one might win", _explain, BOTH
-    ),
+    Action("explain", "what is alive at a plan's peak, and why no order is lower or what might win", _explain, BOTH),
     Action("frontier", "memory against time: what rewriting the graph can do", _frontier, BOTH),
     Action("fit", "the largest batch of each GPU, or of a given memory, eager and planned", _fit, BOTH),
     Action("export", "a plan as file for other tools", _export, BOTH),
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),
     Action("bench", "every strategy on some graphs", _bench),
     Action("strategies", "list every order, layout and rewrite strategy with its parameters", _strategies, BOTH),
+    Action("demo", "GPT-2 captured, planned and drawn in a minute, run and compared with eager in three", _demo),
     Action("doctor", "what is installed here, what is missing, and what to do", _strategies, BOTH),
     Action("help", "show the help of an action", _help, MAGIC),
 )

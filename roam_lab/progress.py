@@ -63,7 +63,9 @@ class TerminalProgress:
             console = Console(stderr=True)
             what = TextColumn("{task.description}", markup=False)
             columns = (SpinnerColumn(), what, BarColumn(), TimeElapsedColumn())
-            self._bar = Progress(*columns, console=console, transient=True)
+            # results that go to a file or a pipe must go there, not above the bar
+            together = sys.stdout.isatty()
+            self._bar = Progress(*columns, console=console, transient=True, redirect_stdout=together)
             self._task = self._bar.add_task(self._state[0], total=None)
             self._bar.start()
             self._update()

@@ -3,6 +3,8 @@
 import io
 import time
 
+import pytest
+
 from roam_lab.progress import TerminalProgress
 
 
@@ -48,3 +50,15 @@ def test_what_is_no_terminal_stays_clean(monkeypatch):
         progress("order")
         time.sleep(0.05)
     assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_results_that_go_to_a_file_go_there_while_the_bar_is_shown(monkeypatch, together):
+    results, stream = (Terminal() if together else io.StringIO()), terminal(monkeypatch)
+    monkeypatch.setattr("sys.stdout", results)
+    with TerminalProgress(delay_seconds=0.01) as progress:
+        progress("order", 0.25)
+        wait_for(stream, "order")
+        print("a result")
+    assert ("a result" in results.getvalue()) is not together
+    assert ("a result" in stream.getvalue()) is together  # one terminal: above the bar, which stays whole

@@ -1,0 +1,1 @@
+"""`roam demo`: what roam-lab does, shown on a model of its own."""
