@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from roam_lab.argument_values import fitting, parameters, planning, unused
 from roam_lab.arguments import parse, parser_of
-from roam_lab.errors import InputError, OutputError, RoamError
+from roam_lab.errors import InputError, RoamError
 from roam_lab.progress import TerminalProgress
 from roam_lab.registry import one_line_warnings
-from roam_lab.report.legal import legal
+from roam_lab.terminal import BROKEN_PIPE, INTERRUPTED, remark, say, say_json
 
 Handler = Callable[[argparse.Namespace, TerminalProgress], int]
-INTERRUPTED, BROKEN_PIPE = 130, 141
-"""What shells report of a process ended by SIGINT and by SIGPIPE."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run one action; returns the exit status. Whatever goes wrong is one line on standard error."""
     try:
-        with one_line_warnings(_remark):
+        with one_line_warnings(remark):
             return _act(sys.argv[1:] if words is None else words)
     except SystemExit as over:  # --help has printed
         return int(over.code or 0)
@@ -50,40 +46,18 @@ def _act(words: Sequence[str]) -> int:
     if arguments.version:
         import roam_lab
 
-        _say(f"roam {roam_lab.__version__}")
+        say(f"roam {roam_lab.__version__}")
         return 0
     if arguments.face_action is None:
-        _say(parser_of("command")[0].format_help())
+        say(parser_of("command")[0].format_help())
         return 0
     with TerminalProgress() as progress:
         return HANDLERS[arguments.face_action](arguments, progress)
 
 
 def _refuse(sentence: str, status: int) -> int:
-    _remark(sentence)
+    remark(sentence)
     return status
-
-
-def _remark(sentence: str) -> None:
-    """One line on standard error."""
-    print(legal(f"roam: {' '.join(sentence.split())}"), file=sys.stderr)
-
-
-def _say(text: str) -> None:
-    """Write to standard output, now. Raises OutputError when it is full, BrokenPipeError when nobody reads on."""
-    try:
-        print(text, flush=True)
-    except OSError as error:
-        # Python's own flush at exit must not stumble over what could not be written
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise
-        reason = error.strerror or error
-        raise OutputError(f"standard output: cannot be written ({reason}); choose another place") from None
-
-
-def _say_json(data: dict[str, Any]) -> None:
-    _say(json.dumps(data, allow_nan=False))
 
 
 def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
@@ -103,9 +77,9 @@ def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     if arguments.json:
         from roam_lab.report.rows import profile_data
 
-        _say_json(profile_data(made))
+        say_json(profile_data(made))
     else:
-        _say(profile_text(made))
+        say(profile_text(made))
     return 0
 
 
@@ -125,11 +99,11 @@ def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
         from roam_lab.report.explanation import explain
         from roam_lab.report.rows import plan_data
 
-        _say_json({**plan_data(plan), "explanation": explain(plan).to_data()})
+        say_json({**plan_data(plan), "explanation": explain(plan).to_data()})
     else:
-        _say(plan_text(plan))
+        say(plan_text(plan))
     if note := unused(arguments):
-        _remark(note)
+        remark(note)
     return 0
 
 
@@ -145,9 +119,9 @@ def _layout(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     if arguments.output:
         placed.save(arguments.output)
     if arguments.json:
-        _say_json(placed.to_data())
+        say_json(placed.to_data())
     else:
-        _say(placed.text())
+        say(placed.text())
     return 0
 
 
@@ -159,9 +133,9 @@ def _run(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     for step in session.run(arguments.factory, arguments.plan, arguments.steps):
         steps.append({"loss": step.loss, "seconds": step.seconds})
         if not arguments.json:
-            _say(f"step {len(steps)}: loss {step.loss:.6g}, {step.seconds:.3f} s")
+            say(f"step {len(steps)}: loss {step.loss:.6g}, {step.seconds:.3f} s")
     if arguments.json:
-        _say_json({"factory": arguments.factory, "steps": [_finite(step) for step in steps]})
+        say_json({"factory": arguments.factory, "steps": [_finite(step) for step in steps]})
     return 0
 
 
@@ -182,9 +156,9 @@ def _verify(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
         note_verified(arguments.plan, arguments.device)
     if arguments.json:
-        _say_json(result.to_data())
+        say_json(result.to_data())
     else:
-        _say("\n".join([*result.lines(), *([f"noted in {arguments.plan}"] if noted else [])]))
+        say("\n".join([*result.lines(), *([f"noted in {arguments.plan}"] if noted else [])]))
     return 0 if result.identical else 1
 
 
@@ -220,9 +194,9 @@ def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
         progress(f"reading {path}")
         rows.add(load_plan(path), path)
     if arguments.json:
-        _say_json({"plans": rows.to_data()})
+        say_json({"plans": rows.to_data()})
     else:
-        _say(rows.text())
+        say(rows.text())
     return 0
 
 
@@ -237,9 +211,9 @@ def _frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     if arguments.output:
         write_frontier(found, arguments.output)
     if arguments.json:
-        _say_json(found.to_data())
+        say_json(found.to_data())
     else:
-        _say(frontier_text(found))
+        say(frontier_text(found))
     return 0
 
 
@@ -257,9 +231,9 @@ def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
         found = bench.within(arguments.memory, None, extra_times)
         data, text = found.to_data(), within_text(found)
     if arguments.json:
-        _say_json(data)
+        say_json(data)
     else:
-        _say(text)
+        say(text)
     return 0
 
 
@@ -271,9 +245,9 @@ def _bench(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     limits = (arguments.orders, arguments.layouts, arguments.time_limit)
     rows = [row for graph in graphs for row in bench(graph, *limits, progress)]
     if arguments.json:
-        _say_json({"rows": rows})
+        say_json({"rows": rows})
     else:
-        _say(bench_text(rows))
+        say(bench_text(rows))
     return 0
 
 
@@ -281,10 +255,16 @@ def _doctor(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.doctor import doctor_data, doctor_text
 
     if arguments.json:
-        _say_json(doctor_data())
+        say_json(doctor_data())
     else:
-        _say(doctor_text())
+        say(doctor_text())
     return 0
+
+
+def _sweep(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.cli_sweep import sweep_or_show
+
+    return sweep_or_show(arguments, progress)
 
 
 def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
@@ -294,9 +274,9 @@ def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     progress(f"reading {arguments.plan}")
     explanation = explain(load_plan(arguments.plan))
     if arguments.json:
-        _say_json(explanation.to_data(arguments.limit))
+        say_json(explanation.to_data(arguments.limit))
     else:
-        _say(explanation.text(arguments.limit))
+        say(explanation.text(arguments.limit))
     return 0
 
 
@@ -305,9 +285,9 @@ def _strategies(arguments: argparse.Namespace, progress: TerminalProgress) -> in
     from roam_lab.report.text import strategies_text
 
     if arguments.json:
-        _say_json({"strategies": [strategy.describe() for strategy in strategies()]})
+        say_json({"strategies": [strategy.describe() for strategy in strategies()]})
     else:
-        _say(strategies_text(strategies()))
+        say(strategies_text(strategies()))
     return 0
 
 
@@ -322,6 +302,7 @@ HANDLERS: dict[str, Handler] = {
     "report": _report,
     "compare": _compare,
     "fit": _fit,
+    "sweep": _sweep,
     "frontier": _frontier,
     "bench": _bench,
     "doctor": _doctor,

@@ -4,7 +4,7 @@ A sweep's rows are JSON lines in a file; what runs it is joblib, with whatever b
 """
 
 from roam_lab.sweeps.points import SweepPoint, grid
-from roam_lab.sweeps.sweep import load_sweep, sweep
+from roam_lab.sweeps.sweeping import load_sweep, sweep
 from roam_lab.sweeps.table import SweepTable
 
 __all__ = ["SweepPoint", "SweepTable", "grid", "load_sweep", "sweep"]

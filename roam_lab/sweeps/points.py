@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -55,7 +54,7 @@ class SweepPoint:
         for name in ("batch", "sequence"):
             size = getattr(self, name)
             if size is not None and (type(size) is not int or size < 1):
-                raise InputError(f"{name} is {size!r}; give a whole number of at least 1, or none for the factory's own")
+                raise InputError(f"{name} is {size!r}; give a whole number of at least 1, or None: as made")
         if self.dtype is not None:
             self._set("dtype", _dtype(self.dtype))
         if self.optimizer is not None and not isinstance(self.optimizer, str):

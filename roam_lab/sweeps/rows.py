@@ -1,4 +1,4 @@
-"""What a worker does: capture once, plan for each point, and say what came of it. Its results are rows, plain JSON data."""
+"""What a worker does: capture once, plan for each point, and say what came of it as rows of plain JSON data."""
 
 from __future__ import annotations
 

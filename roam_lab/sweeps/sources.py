@@ -38,7 +38,8 @@ def sources_of(spec: str) -> Sources:
         raise InputError(f"{path}: there is no such file; give FILE.py:FACTORY with a path that exists")
     folder, packages = path.resolve().parent, set(ALWAYS)
     modules: dict[tuple[str, ...], Path] = {}
-    digest, left = hashlib.sha256(), [((), path)]
+    left: list[tuple[tuple[str, ...], Path]] = [((), path)]
+    digest = hashlib.sha256()
     while left:
         module, file_of = left.pop()
         try:

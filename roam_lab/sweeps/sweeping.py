@@ -109,7 +109,7 @@ def _outcomes(
             raise
     for task in list(left.values()):
         try:
-            rows = list(_parallel([task], jobs))[0]
+            (rows,) = _parallel([task], jobs)
         except Exception as error:
             told = f"its process ended ({type(error).__name__}), perhaps for want of memory; try it with fewer jobs"
             rows = failed_rows(task, told)
