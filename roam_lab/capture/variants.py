@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.batch_size import resized
-from roam_lab.capture.sequence_length import sequence_length_of, with_sequence_length
+from roam_lab.capture.sequence_length import longest_sequence, sequence_length_of, with_sequence_length
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 
@@ -30,6 +30,12 @@ def variant(
             raise InputError(
                 f"a sequence length of {sequence} cannot be given to this batch: it holds no whole numbers of shape "
                 "(batch, tokens); leave the sequence length out"
+            )
+        most = longest_sequence(made["model"])
+        if most is not None and sequence > most:
+            raise InputError(
+                f"a sequence length of {sequence} is more than the model's {most} positions; let the factory raise its "
+                "config's max_position_embeddings"
             )
         made["batch"] = with_sequence_length(made["batch"], sequence)
     if optimizer is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
@@ -18,8 +17,6 @@ from roam_lab.sweeps.sources import imported_anew
 FORMAT = "roam-sweep/1"
 PLANNED, INFEASIBLE, FAILED = "planned", "infeasible", "failed"
 """There is a plan; the budget cannot be met, which is an answer, too; neither is known."""
-_ONE_AT_A_TIME = threading.Lock()
-"""Capture changes what torch does for the whole process; some backends give a process several tasks at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +33,8 @@ class Task:
 
 
 def rows_of(task: Task) -> list[dict[str, Any]]:
-    """A row for each point of the task; what goes wrong is told in its row, whatever it is."""
-    with _ONE_AT_A_TIME, imported_anew(task.modules), redirect_stdout(sys.stderr):  # what a factory prints is no result
+    """A row for each point of the task; what goes wrong is told in its row, whatever it is. In the main thread only."""
+    with imported_anew(task.modules), redirect_stdout(sys.stderr):  # what a factory prints is no result
         first = next(iter(task.points.values()))
         try:
             captured, sizes = _captured(task.spec, first)

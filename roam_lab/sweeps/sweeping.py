@@ -12,10 +12,11 @@ from typing import Any
 from roam_lab.errors import InputError, RoamWarning
 from roam_lab.progress import Progress, silent
 from roam_lab.sweeps.points import SweepPoint, point_of
-from roam_lab.sweeps.rows import Task, failed_rows, keys_missing, rows_of
+from roam_lab.sweeps.rows import Task, failed_rows, keys_missing
 from roam_lab.sweeps.rows_file import RowsFile, read_rows
 from roam_lab.sweeps.sources import Sources, sources_of
 from roam_lab.sweeps.table import SweepTable
+from roam_lab.sweeps.worker import work
 
 MOST_POINTS = 4
 """Points of one capture that a task plans at most, so that rows come in often."""
@@ -138,7 +139,7 @@ def _parallel(tasks: list[Task], jobs: int | None) -> Iterator[list[dict[str, An
         return
     joblib = _joblib()
     run = joblib.Parallel(n_jobs=jobs, batch_size=1, return_as="generator_unordered")
-    yield from run(joblib.delayed(rows_of)(task) for task in tasks)
+    yield from run(joblib.delayed(work)(task) for task in tasks)
 
 
 def _joblib() -> Any:
