@@ -14,7 +14,7 @@ import pytest
 import roam_lab as roam
 from roam_lab.errors import FormatError, InputError, RoamWarning
 from roam_lab.sweeps import sweeping
-from roam_lab.sweeps.rows import FAILED, INFEASIBLE, PLANNED, Task
+from roam_lab.sweeps.rows import FAILED, INFEASIBLE, PLANNED, Task, failed_rows
 from roam_lab.sweeps.rows_file import RowsFile
 from roam_lab.sweeps.worker import work
 
@@ -29,18 +29,34 @@ def lines() -> list[dict[str, Any]]:
 @pytest.fixture
 def ran(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
     """Batch sizes of the points that are run from now on."""
+    return counting(monkeypatch, work)
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> list[int | None]:
+    """The same, where nothing is captured: every point is answered at once."""
+
+    def at_once(task: Task) -> list[dict[str, Any]]:
+        return [{**row, "status": INFEASIBLE} for row in failed_rows(task, "nothing fits")]
+
+    return counting(monkeypatch, at_once)
+
+
+def counting(monkeypatch: pytest.MonkeyPatch, doing: Callable[[Task], list[dict[str, Any]]]) -> list[int | None]:
     sizes: list[int | None] = []
 
     def counted(task: Task) -> list[dict[str, Any]]:
         sizes.extend(point.batch for point in task.points.values())
-        return work(task)
+        if 99 in sizes:
+            raise KeyboardInterrupt
+        return doing(task)
 
     monkeypatch.setattr(sweeping, "work", counted)
     return sizes
 
 
 def test_four_points_in_processes_of_their_own(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    points = roam.grid("train.py:make", batch=(1, 64), optimizer=("AdamW", "SGD"))
+    points = roam.grid("train.py:make", batch=(1, 64), optimizer=("AdamW", "SGD"), order="captured", rewrites=())
     heard: list[float] = []
     table = roam.sweep(points, to=TABLE, jobs=2, progress=lambda what, part: heard.append(part))
     assert [(row["point"]["batch"], row["point"]["optimizer"]) for row in table.rows] == [
@@ -67,20 +83,20 @@ def roam_plan(folder: Path, batch: int) -> Any:
 
     made = made_by(f"{folder}/train.py:make")
     made["batch"] = resized(made["batch"], batch)
-    return roam.profile(**made, fake=True).plan()
+    return roam.profile(**made, fake=True).plan("captured", rewrites=())
 
 
-def test_only_what_is_missing_is_run_again(folder: Path, ran: list[int]) -> None:
+def test_only_what_is_missing_is_run_again(folder: Path, answered: list[int]) -> None:
     first = roam.sweep(roam.grid("train.py:make", batch=(1, 2)), to=TABLE)
     more = roam.sweep(roam.grid("train.py:make", batch=(1, 2, 3)), to=TABLE)
-    assert ran == [1, 2, 3]
+    assert answered == [1, 2, 3]
     assert (len(first), len(more)) == (2, 3)
     elsewhere = folder / "moved"
     elsewhere.mkdir()
     for name in ("train.py", "layers.py"):
         (folder / name).rename(elsewhere / name)
     roam.sweep(roam.grid("moved/train.py:make", batch=(1, 2, 3)), to=TABLE)
-    assert ran == [1, 2, 3]
+    assert answered == [1, 2, 3]
 
 
 def test_an_edited_module_beside_the_factory_is_seen(folder: Path, ran: list[int]) -> None:
@@ -113,7 +129,7 @@ def test_a_budget_that_cannot_be_met_is_an_answer(folder: Path, ran: list[int]) 
     assert ran == [2, 2]
 
 
-def test_a_torn_last_line_is_cut_off_and_its_point_run_again(folder: Path, ran: list[int]) -> None:
+def test_a_torn_last_line_is_cut_off_and_its_point_run_again(folder: Path, answered: list[int]) -> None:
     points = roam.grid("train.py:make", batch=(1, 2))
     roam.sweep(points, to=TABLE)
     whole = Path(TABLE).read_bytes()
@@ -121,25 +137,20 @@ def test_a_torn_last_line_is_cut_off_and_its_point_run_again(folder: Path, ran: 
     assert len(roam.load_sweep(TABLE)) == 1
     with pytest.warns(RoamWarning, match=r"table\.jsonl: its last line was torn"):
         table = roam.sweep(points, to=TABLE)
-    assert ran == [1, 2, 2]
+    assert answered == [1, 2, 2]
     assert [row["point"]["batch"] for row in lines()] == [1, 2]
     assert len(table) == 2
     Path(TABLE).write_bytes(Path(TABLE).read_bytes().rstrip())  # an editor leaves the last line's end out
     roam.sweep(roam.grid("train.py:make", batch=(1, 2, 3)), to=TABLE)
     assert [row["point"]["batch"] for row in lines()] == [1, 2, 3]
-    assert ran == [1, 2, 2, 3]
+    assert answered == [1, 2, 2, 3]
 
 
-def test_an_interrupt_keeps_the_rows(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(task: Task) -> list[dict[str, Any]]:
-        if any(point.batch == 2 for point in task.points.values()):
-            raise KeyboardInterrupt
-        return work(task)
-
-    monkeypatch.setattr(sweeping, "work", interrupted)
+def test_an_interrupt_keeps_the_rows(folder: Path, answered: list[int]) -> None:
     with pytest.raises(KeyboardInterrupt):
-        roam.sweep(roam.grid("train.py:make", batch=(1, 2, 3)), to=TABLE)
+        roam.sweep(roam.grid("train.py:make", batch=(1, 99, 3)), to=TABLE)
     assert [row["point"]["batch"] for row in lines()] == [1]
+    assert answered == [1, 99]
     with RowsFile(TABLE) as file:  # its lock is gone
         assert len(file.rows) == 1
 
