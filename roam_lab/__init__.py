@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from roam_lab.runtime import hook
     from roam_lab.runtime.verify import verify
     from roam_lab.session import profile
+    from roam_lab.sweeps import grid, load_sweep, sweep
 
     __version__: str
 
@@ -48,10 +49,13 @@ _HOMES = {
     "Plan": ("roam_lab.plan", "Plan"),
     "Profile": ("roam_lab.plan", "Profile"),
     "explain": ("roam_lab.report.explanation", "explain"),
+    "grid": ("roam_lab.sweeps", "grid"),
     "hook": ("roam_lab.runtime", "hook"),
     "load": ("roam_lab.plan", "load_plan"),
     "load_ipython_extension": ("roam_lab.magic", "load_ipython_extension"),
+    "load_sweep": ("roam_lab.sweeps", "load_sweep"),
     "profile": ("roam_lab.session", "profile"),
+    "sweep": ("roam_lab.sweeps", "sweep"),
     "unload_ipython_extension": ("roam_lab.magic", "unload_ipython_extension"),
     "verify": ("roam_lab.runtime.verify", "verify"),
 }
@@ -75,10 +79,13 @@ __all__ = [
     "RoamWarning",
     "UnknownStrategyError",
     "explain",
+    "grid",
     "hook",
     "load",
     "load_ipython_extension",
+    "load_sweep",
     "profile",
+    "sweep",
     "unload_ipython_extension",
     "verify",
 ]

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 from roam_lab.argument_types import count, counts, fraction, kinds, memory, names, seconds, setting, size
 from roam_lab.errors import InputError
 from roam_lab.rewrite.kinds import KINDS
+from roam_lab.sweep_arguments import sweep_arguments
 
 Face = Literal["command", "magic"]
 FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
@@ -259,6 +260,7 @@ ACTIONS = (
     Action("explain", "what is alive at a plan's peak, and why no order is lower or what might win", _explain, BOTH),
     Action("frontier", "memory against time: what rewriting the graph can do", _frontier, BOTH),
     Action("fit", "the largest batch of each GPU, or of a given memory, eager and planned", _fit, BOTH),
+    Action("sweep", "many points (sizes, dtypes, goals, strategies) into one resumable table", sweep_arguments, BOTH),
     Action("export", "a plan as file for other tools", _export, BOTH),
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),
     Action("bench", "every strategy on some graphs", _bench),

@@ -267,6 +267,12 @@ def _demo(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return 0 if demonstrate(arguments.output, progress) else 1
 
 
+def _sweep(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.cli_sweep import sweep_or_show
+
+    return sweep_or_show(arguments, progress)
+
+
 def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.plan import load_plan
     from roam_lab.report.explanation import explain
@@ -302,6 +308,7 @@ HANDLERS: dict[str, Handler] = {
     "report": _report,
     "compare": _compare,
     "fit": _fit,
+    "sweep": _sweep,
     "frontier": _frontier,
     "bench": _bench,
     "demo": _demo,

@@ -25,6 +25,7 @@ from roam_lab.errors import InputError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
+from roam_lab.lab.named import check_kinds, value_of
 from roam_lab.lab.progress import notebook_progress
 from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, plan_shown, profile_shown, run_text
 from roam_lab.plan import Plan, Profile, load_plan
@@ -37,6 +38,7 @@ from roam_lab.report.fit import fit_text, within_text
 from roam_lab.report.legal import legal
 from roam_lab.report.text import profile_text, strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
+from roam_lab.sweeps.asked import table_asked_for
 from roam_lab.workbench import Made, Workbench
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from roam_lab.plan.largest import Within
     from roam_lab.runtime.measured_run import RunFigures
     from roam_lab.runtime.verification import Verification
+    from roam_lab.sweeps import SweepTable
 
 
 @magics_class
@@ -190,6 +193,11 @@ class RoamMagics(Magics):
         print(fit_text(self.fits))
         return self.fits
 
+    def _sweep(self, arguments: Any, names: dict[str, Any]) -> SweepTable:
+        found = table_asked_for(arguments, self.bench.progress, _remark)
+        Place().show(found)
+        return found
+
     def _export(self, arguments: Any, names: dict[str, Any]) -> str:
         plan = self._what_if(arguments.plan, names).plan
         export(plan, arguments.output, arguments.force)
@@ -248,27 +256,6 @@ class RoamMagics(Magics):
         if text in names:
             raise InputError(f"{text} is a {type(given).__name__}, not a plan; name one, or none")
         return self.bench.what_if(text)
-
-
-def value_of(text: str, names: dict[str, Any]) -> Any:
-    """The object that `text`, a name or an expression, stands for in the notebook. Raises InputError."""
-    try:
-        return eval(text, names)
-    except NameError as error:
-        raise InputError(f"{error}; run the cell that defines it first") from None
-    except Exception as error:
-        raise InputError(f"{text}: {type(error).__name__}: {error}; give a name or an expression") from None
-
-
-def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
-    """What capture takes for granted; a swapped model and batch is the usual slip."""
-    import torch
-
-    for key, kind in (("model", torch.nn.Module), ("optimizer", torch.optim.Optimizer)):
-        value = objects.get(key)
-        if key in objects and not isinstance(value, kind):
-            found = type(value).__name__
-            raise InputError(f"{chosen[key]} is a {found}, not a torch {kind.__name__}; see %roam help profile")
 
 
 def _remark(sentence: str) -> None:

@@ -9,7 +9,7 @@ from IPython.display import display
 
 from roam_lab.plan.plan import plan_to_data
 from roam_lab.report.frontier import frontier_text
-from roam_lab.report.legal import legal
+from roam_lab.report.html_table import html_table
 from roam_lab.report.pictures import frontier_picture, plan_picture, profile_picture
 from roam_lab.report.rows import graph_of
 from roam_lab.report.text import plan_text, profile_text
@@ -96,17 +96,7 @@ def frontier_shown(found: Frontier) -> Shown:
 
 def compare_shown(rows: WhatIfs) -> Shown:
     """What-ifs side by side as a table."""
-    head, *lines = ["".join(_cell(kind, text) for text in line) for kind, line in _lines(rows)]
-    body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return _Table(rows.text(), f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
-
-
-def _lines(rows: WhatIfs) -> list[tuple[str, tuple[str, ...]]]:
-    return [("th", COLUMNS), *(("td", line) for line in rows.table())]
-
-
-def _cell(kind: str, text: str) -> str:
-    return f'<{kind} style="text-align:left">{escape(legal(text))}</{kind}>'
+    return _Table(rows.text(), html_table(COLUMNS, rows.table()))
 
 
 class _Table(Shown):

@@ -1,0 +1,28 @@
+"""What the names in a `%roam` line stand for in the notebook."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roam_lab.errors import InputError
+
+
+def value_of(text: str, names: dict[str, Any]) -> Any:
+    """The object that `text`, a name or an expression, stands for in the notebook. Raises InputError."""
+    try:
+        return eval(text, names)
+    except NameError as error:
+        raise InputError(f"{error}; run the cell that defines it first") from None
+    except Exception as error:
+        raise InputError(f"{text}: {type(error).__name__}: {error}; give a name or an expression") from None
+
+
+def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
+    """What capture takes for granted; a swapped model and batch is the usual slip."""
+    import torch
+
+    for key, kind in (("model", torch.nn.Module), ("optimizer", torch.optim.Optimizer)):
+        value = objects.get(key)
+        if key in objects and not isinstance(value, kind):
+            found = type(value).__name__
+            raise InputError(f"{chosen[key]} is a {found}, not a torch {kind.__name__}; see %roam help profile")
