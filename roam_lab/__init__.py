@@ -34,6 +34,7 @@ from roam_lab.errors import (
 )
 
 if TYPE_CHECKING:
+    from roam_lab.distributed.shard import full_state_dict, shard
     from roam_lab.magic import load_ipython_extension, unload_ipython_extension
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan import load_plan as load
@@ -48,10 +49,12 @@ _HOMES = {
     "Plan": ("roam_lab.plan", "Plan"),
     "Profile": ("roam_lab.plan", "Profile"),
     "explain": ("roam_lab.report.explanation", "explain"),
+    "full_state_dict": ("roam_lab.distributed.shard", "full_state_dict"),
     "hook": ("roam_lab.runtime", "hook"),
     "load": ("roam_lab.plan", "load_plan"),
     "load_ipython_extension": ("roam_lab.magic", "load_ipython_extension"),
     "profile": ("roam_lab.session", "profile"),
+    "shard": ("roam_lab.distributed.shard", "shard"),
     "unload_ipython_extension": ("roam_lab.magic", "unload_ipython_extension"),
     "verify": ("roam_lab.runtime.verify", "verify"),
 }
@@ -75,10 +78,12 @@ __all__ = [
     "RoamWarning",
     "UnknownStrategyError",
     "explain",
+    "full_state_dict",
     "hook",
     "load",
     "load_ipython_extension",
     "profile",
+    "shard",
     "unload_ipython_extension",
     "verify",
 ]

@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import _resolve_process_group
+from torch.nn.utils import clip_grad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
@@ -17,6 +19,8 @@ __all__ = [
     "after_backward",
     "assign_buckets",
     "buffers_unversioned",
+    "clip_grad",
+    "group_named",
     "held_elsewhere",
     "in_accumulation",
     "is_dense",
@@ -27,6 +31,9 @@ __all__ = [
 
 # limit of the bucket that is filled first, where the user gives none
 FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
+
+# the process group of a name
+group_named: Callable[[str], Any] = _resolve_process_group
 
 # no dispatch mode is on, in a context
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
