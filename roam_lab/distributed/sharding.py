@@ -12,7 +12,7 @@ import copy
 import math
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from roam_lab.distributed.gathering import GATHER, REDUCE_SCATTER
-from roam_lab.errors import InputError
+from roam_lab.errors import CaptureError, InputError
 
 Shapes = dict[str, torch.Size]
 
@@ -188,6 +188,19 @@ def is_sharded(model: Any) -> bool:
 def group_of_shards(model: Any) -> Group:
     """The ranks that share a sharded model."""
     return _settings(model)[0]
+
+
+_ACROSS_ENTRIES = ("Adafactor", "LBFGS", "Muon")
+
+
+def refuse_unsharded(model: Any, optimizers: Iterable[torch.optim.Optimizer]) -> None:
+    """Raises CaptureError for optimizers of torch that look at a whole gradient, where each rank has a part of it."""
+    for optimizer in optimizers if is_sharded(model) else ():
+        if type(optimizer).__name__ in _ACROSS_ENTRIES:
+            raise CaptureError(
+                f"{type(optimizer).__name__} looks at whole gradients, and each rank of a sharded model has a part; "
+                "use AdamW or SGD, or wrap the model in DistributedDataParallel"
+            )
 
 
 def wholes_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, torch.Size]]:

@@ -98,3 +98,22 @@ def train(run: Any, model: nn.Module, batches: Any) -> dict[str, str]:
 def eagerly(model: nn.Module, batches: Any, train_step: Any = step, optimizer: Any = torch.optim.AdamW) -> dict[str, str]:
     its = optimizer(model.parameters(), lr=0.01)
     return train(lambda batch: train_step(model, its, batch), model, batches)
+
+
+def both(make: Any, steps: int = 4, train_step: Any = step, optimizer: Any = torch.optim.AdamW, **goals: Any) -> Any:
+    """The same training of a sharded model eagerly, and through the hook from its first step on."""
+    batches = batches_of(make, steps)
+    eager = eagerly(sharded(make), batches, train_step, optimizer)
+    model = sharded(make)
+    its = optimizer(model.parameters(), lr=0.01)
+    profile = roam.profile(model, batches[0], its, step=train_step)
+    plan = profile.plan(**goals) if dist.get_rank() == 0 else None
+    run = roam.hook(plan, model, its, step=train_step)
+    planned = train(run, model, batches)
+    return {
+        "differs": [name for name in eager if eager[name] != planned.get(name)],
+        "planned": run.planned_steps,
+        "eager": run.eager_steps,
+        "reasons": dict(run.reasons),
+        "plan": plan,
+    }
