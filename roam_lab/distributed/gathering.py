@@ -1,7 +1,7 @@
 """The ops by which ranks exchange parts of parameters: each returns what it exchanged, and is over when it returns.
 
-`roam_lab.gather(part, ranks, group)` puts the parts of all ranks one below the other. `roam_lab.reduce_scatter(parts,
-ranks, group)` adds up what all ranks have, and returns this rank's part of the sum. `roam_lab.all_reduce(tensor,
+`roam_ranks.gather(part, ranks, group)` puts the parts of all ranks one below the other. `roam_ranks.reduce_scatter(parts,
+ranks, group)` adds up what all ranks have, and returns this rank's part of the sum. `roam_ranks.all_reduce(tensor,
 operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the name of their process group.
 """
 
@@ -14,22 +14,25 @@ import torch.distributed as dist
 
 from roam_lab.distributed.torch_internals import group_named
 
-_library = torch.library.Library("roam_lab", "FRAGMENT")
+_library = torch.library.Library("roam_ranks", "DEF")
 _SIGNATURES = {
     "gather": "Tensor part, int ranks, str group",
     "reduce_scatter": "Tensor parts, int ranks, str group",
     "all_reduce": "Tensor tensor, str operation, str group",
 }
+# names since torch 2.13, and those before
+_gather_into: Any = getattr(dist, "all_gather_single", dist.all_gather_into_tensor)
+_scatter_into: Any = getattr(dist, "reduce_scatter_single", dist.reduce_scatter_tensor)
 _OPERATIONS = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
 
 
 def _gather(part: torch.Tensor, ranks: int, group: str, *, out: torch.Tensor) -> torch.Tensor:
-    dist.all_gather_into_tensor(out, part.contiguous(), group_named(group))
+    _gather_into(out, part.contiguous(), group=group_named(group))
     return out
 
 
 def _reduce_scatter(parts: torch.Tensor, ranks: int, group: str, *, out: torch.Tensor) -> torch.Tensor:
-    dist.reduce_scatter_tensor(out, parts.contiguous(), dist.ReduceOp.SUM, group_named(group))
+    _scatter_into(out, parts.contiguous(), op=dist.ReduceOp.SUM, group=group_named(group))
     return out
 
 
@@ -63,8 +66,8 @@ def _define(name: str, into: Any, empty: Any) -> Any:
     for device in ("CPU", "CUDA"):
         _library.impl(name, run, device)
         _library.impl(f"{name}.out", into, device)
-    torch.library.register_fake(f"roam_lab::{name}", empty, lib=_library)
-    return getattr(torch.ops.roam_lab, name).default
+    torch.library.register_fake(f"roam_ranks::{name}", empty, lib=_library)
+    return getattr(torch.ops.roam_ranks, name).default
 
 
 GATHER = _define("gather", _gather, _empty_gathered)

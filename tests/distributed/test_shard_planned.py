@@ -21,7 +21,7 @@ def same_and_planned(told):
 
 def gathers(plan):
     graph = plan.graph if plan.rewritten is None else plan.rewritten.graph
-    return sum(op.target == "roam_lab.gather.default" for op in graph.ops)
+    return sum(op.target == "roam_ranks.gather.default" for op in graph.ops)
 
 
 def test_planned(tmp_path):
