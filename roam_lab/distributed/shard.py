@@ -8,8 +8,8 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from roam_lab.distributed.norms import count_all_ranks
 from roam_lab.distributed.sharding import Group, group_of_shards, is_sharded, shard_module, wholes_of
+from roam_lab.distributed.whole_gradients import count_all_ranks
 from roam_lab.distributed.wrapper import is_replicated, refuse_other_wrappers
 from roam_lab.errors import CaptureError, InputError, MismatchError
 
@@ -21,8 +21,8 @@ def shard(model: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
     Reading a parameter (`module.weight`) gathers the whole from all ranks; `model.parameters()`, the optimizer and
     `state_dict()` see this rank's parts: rows of the whole, padded with zeros to as many on every rank. Gradients are
     averaged over the ranks. `process_group`: the ranks; all of them by default. From the first call on,
-    `torch.nn.utils.clip_grad_norm_` and `get_total_norm` count the parts of all ranks. Optimizers have to update each
-    entry by itself, as SGD and Adam do.
+    `torch.nn.utils.clip_grad_norm_`, `get_total_norm` and `torch.amp.GradScaler` look at the parts of all ranks.
+    Optimizers have to update each entry by itself, as SGD and Adam do.
 
     Raises InputError for a model that cannot be sharded, and MismatchError on all ranks where two of them have others.
     """

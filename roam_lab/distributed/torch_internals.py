@@ -9,12 +9,14 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch.distributed.distributed_c10d import _resolve_process_group
+from torch.amp.grad_scaler import GradScaler
 from torch.nn.utils import clip_grad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 __all__ = [
     "FIRST_BUCKET_BYTES",
+    "GradScaler",
     "TorchDispatchMode",
     "after_backward",
     "assign_buckets",

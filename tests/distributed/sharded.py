@@ -50,6 +50,9 @@ class _Output:
 
 
 def batches_of(make: Any, count: int) -> list[Any]:
+    if make is wide:
+        generator = torch.Generator().manual_seed(100 + dist.get_rank())
+        return [(torch.randn(4, 48, generator=generator), torch.tensor([0, 1, 2, 3])) for _ in range(count)]
     return rows(count) if make in (uneven, with_frozen) else tokens(count)
 
 
@@ -100,10 +103,15 @@ def eagerly(model: nn.Module, batches: Any, train_step: Any = step, optimizer: A
     return train(lambda batch: train_step(model, its, batch), model, batches)
 
 
+def wide() -> nn.Module:
+    """Weights take more than activations, so gathered ones are most of what a step holds."""
+    return nn.Sequential(*(layer for _ in range(6) for layer in (nn.Linear(48, 48), nn.GELU())), nn.Linear(48, 5))
+
+
 def both(make: Any, steps: int = 4, train_step: Any = step, optimizer: Any = torch.optim.AdamW, **goals: Any) -> Any:
-    """The same training of a sharded model eagerly, and through the hook from its first step on."""
+    """The same training by `fully_shard`, and of a sharded model through the hook from its first step on."""
     batches = batches_of(make, steps)
-    eager = eagerly(sharded(make), batches, train_step, optimizer)
+    torchs = eagerly(fully_sharded(make), batches, train_step, optimizer)
     model = sharded(make)
     its = optimizer(model.parameters(), lr=0.01)
     profile = roam.profile(model, batches[0], its, step=train_step)
@@ -111,9 +119,10 @@ def both(make: Any, steps: int = 4, train_step: Any = step, optimizer: Any = tor
     run = roam.hook(plan, model, its, step=train_step)
     planned = train(run, model, batches)
     return {
-        "differs": [name for name in eager if eager[name] != planned.get(name)],
+        "differs": [name for name in torchs if torchs[name] != planned.get(name)],
         "planned": run.planned_steps,
         "eager": run.eager_steps,
         "reasons": dict(run.reasons),
+        "notes": run.notes,
         "plan": plan,
     }

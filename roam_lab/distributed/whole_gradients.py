@@ -1,5 +1,6 @@
-"""The norm of gradients that lie in parts on several ranks, for `torch.nn.utils.clip_grad_norm_`, which is given this
-rank's parts alone and would clip by their norm."""
+"""What torch asks of all gradients together, where they lie in parts on several ranks: their norm, for
+`torch.nn.utils.clip_grad_norm_`, and whether all are finite, for GradScaler. Torch itself would look at this rank's
+parts alone."""
 
 from __future__ import annotations
 
@@ -11,16 +12,32 @@ import torch
 
 from roam_lab.distributed.gathering import ALL_REDUCE
 from roam_lab.distributed.sharding import Group, group_of_shards, sharded_modules
-from roam_lab.distributed.torch_internals import clip_grad
+from roam_lab.distributed.torch_internals import GradScaler, clip_grad
 from roam_lab.errors import InputError
 
 
 def count_all_ranks() -> None:
-    """From now on, torch's total norm of gradients of a sharded model is that of the wholes. Of other gradients it is
-    what it was."""
-    own: Any = clip_grad._get_total_norm
-    if hasattr(own, "_roam"):
-        return
+    """From now on, torch's total norm of gradients of a sharded model is that of the wholes, and its GradScaler skips a
+    step on all ranks or on none. Other gradients are treated as they were."""
+    if not hasattr(clip_grad._get_total_norm, "_roam"):
+        _count_in_norm(clip_grad._get_total_norm)
+        _count_in_scaler(GradScaler._unscale_grads_)
+
+
+def _count_in_scaler(own: Any) -> None:
+    @functools.wraps(own)
+    def unscale(scaler: Any, optimizer: torch.optim.Optimizer, *rest: Any, **named: Any) -> Any:
+        found = own(scaler, optimizer, *rest, **named)
+        groups = _groups_of_gradients()
+        met = {groups.get(id(one.grad)) for each in optimizer.param_groups for one in each["params"]} - {None}
+        for group in sorted(met, key=lambda one: one.name):
+            found = {device: ALL_REDUCE(flag, "max", group.name) for device, flag in found.items()}
+        return found
+
+    GradScaler._unscale_grads_ = unscale  # type: ignore[method-assign]
+
+
+def _count_in_norm(own: Any) -> None:
 
     @functools.wraps(own)
     def total(
