@@ -13,10 +13,10 @@ from roam_lab.capture.conditions import Condition
 from roam_lab.capture.gradients import HowItLies
 from roam_lab.capture.inputs import Input, parameter_names
 from roam_lab.capture.refusal import refuse_closure, refuse_wrapped
-from roam_lab.distributed.sharding import refuse_unsharded
 from roam_lab.capture.sources.output import Output
 from roam_lab.capture.sources.places import Changing, Settled, ValuePlace
 from roam_lab.capture.training_step import TrainingStep
+from roam_lab.distributed.sharding import refuse_unsharded
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def _in_background(target: Any) -> bool:
 
 
 def is_exchanged(node: Node) -> bool:
-    """Whether a node's tensor is what ranks exchange in the background. Torch notes what goes on by the tensor's storage, so each needs a
-    storage of its own: who waits for one would else wait for all."""
+    """Whether a node's tensor is what ranks exchange in the background. Torch notes what goes on by the tensor's
+    storage, so each needs a storage of its own: who waits for one would else wait for all."""
     return any(_in_background(user.target) or user.target is WAIT for user in node.users)
 
 

@@ -1,8 +1,9 @@
 """The ops by which ranks exchange parts of parameters: each returns what it exchanged, and is over when it returns.
 
-`roam_ranks.gather(part, ranks, group)` puts the parts of all ranks one below the other. `roam_ranks.reduce_scatter(parts,
-ranks, group)` adds up what all ranks have, and returns this rank's part of the sum. `roam_ranks.all_reduce(tensor,
-operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the name of their process group.
+`roam_ranks.gather(part, ranks, group)` puts the parts of all ranks one below the other.
+`roam_ranks.reduce_scatter(parts, ranks, group)` adds up what all ranks have, and returns this rank's part of the sum.
+`roam_ranks.all_reduce(tensor, operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the name of
+their process group. Unlike ops of `roam_lab`, they run in the eager step, too, and a capture is held against that.
 """
 
 from __future__ import annotations

@@ -118,11 +118,9 @@ def _read(module: torch.nn.Module, name: str) -> torch.Tensor | None:
     return gathered[id(part)][1]
 
 
-def _gather(
-    module: torch.nn.Module, names: list[str], wholes: dict[int, tuple[torch.Tensor, torch.Tensor]]
-) -> None:
+def _gather(module: torch.nn.Module, names: list[str], wholes: dict[int, tuple[torch.Tensor, torch.Tensor]]) -> None:
     group, shapes = _settings(module)
-    parts = {}
+    parts: dict[str, torch.Tensor] = {}
     for name in names:
         part = module._parameters[name]
         if part is None or id(part) in {id(one) for one in parts.values()}:
@@ -133,7 +131,8 @@ def _gather(
                 "sharded one; write into the part that is there, or change the model before roam.shard"
             )
         parts[name] = part
-    found = _Gather.apply(group, tuple(shapes[name] for name in parts), *parts.values())
+    apply: Any = _Gather.apply
+    found = apply(group, tuple(shapes[name] for name in parts), *parts.values())
     wholes.update({id(part): (part, whole) for part, whole in zip(parts.values(), found, strict=True)})
 
 
@@ -171,8 +170,7 @@ class _Sharded:
         for name, shape in shapes.items():
             value = loaded.get(prefix + name)
             if isinstance(value, torch.Tensor) and value.shape == shape:
-                if tuple(shape) != group.part_shape(shape) or group.ranks > 1:
-                    loaded[prefix + name] = group.part(value)
+                loaded[prefix + name] = group.part(value)
         super()._load_from_state_dict(loaded, prefix, *rest)  # type: ignore[misc]
 
 
@@ -208,7 +206,7 @@ def wholes_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, torch
     for prefix, module in model.named_modules(remove_duplicate=False):
         if is_sharded(module):
             for name, shape in _settings(module)[1].items():
-                yield f"{prefix}.{name}" if prefix else name, module._parameters[name], shape  # type: ignore[misc]
+                yield f"{prefix}.{name}" if prefix else name, module._parameters[name], shape
 
 
 def shard_module(

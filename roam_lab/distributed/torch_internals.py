@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch.distributed.distributed_c10d import _resolve_process_group
 from torch.amp.grad_scaler import GradScaler
+from torch.distributed import distributed_c10d
 from torch.nn.utils import clip_grad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
@@ -35,7 +35,7 @@ __all__ = [
 FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
 
 # the process group of a name
-group_named: Callable[[str], Any] = _resolve_process_group
+group_named: Callable[[Any], Any] = distributed_c10d._resolve_process_group  # type: ignore[attr-defined]
 
 # no dispatch mode is on, in a context
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes

@@ -29,12 +29,12 @@ def _count_in_scaler(own: Any) -> None:
     def unscale(scaler: Any, optimizer: torch.optim.Optimizer, *rest: Any, **named: Any) -> Any:
         found = own(scaler, optimizer, *rest, **named)
         groups = _groups_of_gradients()
-        met = {groups.get(id(one.grad)) for each in optimizer.param_groups for one in each["params"]} - {None}
-        for group in sorted(met, key=lambda one: one.name):
-            found = {device: ALL_REDUCE(flag, "max", group.name) for device, flag in found.items()}
+        held = [id(one.grad) for each in optimizer.param_groups for one in each["params"]]
+        for name in sorted({groups[one].name for one in held if one in groups}):
+            found = {device: ALL_REDUCE(flag, "max", name) for device, flag in found.items()}
         return found
 
-    GradScaler._unscale_grads_ = unscale  # type: ignore[method-assign]
+    GradScaler._unscale_grads_ = unscale  # type: ignore[method-assign, assignment]
 
 
 def _count_in_norm(own: Any) -> None:
@@ -85,4 +85,5 @@ def _total(parts: list[torch.Tensor], others: list[torch.Tensor], order: float, 
     else:
         raise InputError(f"the norm of order {order} of a sharded model's gradients is not known; give inf, or one > 0")
     whole = [torch.linalg.vector_norm(one, order).to(norms) for one in others]
-    return torch.linalg.vector_norm(torch.cat([norms, torch.stack(whole)]) if whole else norms, order)
+    found: torch.Tensor = torch.linalg.vector_norm(torch.cat([norms, torch.stack(whole)]) if whole else norms, order)
+    return found

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from torch import nn
 
 import roam_lab as roam
-from roam_lab.runtime.identity import digest, digests
+from roam_lab.runtime.identity import digest
 from tests.distributed.models import rows, step, tokens
 
 
@@ -98,7 +98,9 @@ def train(run: Any, model: nn.Module, batches: Any) -> dict[str, str]:
     return {**left, **wholes(model), "random": digest(torch.get_rng_state())}
 
 
-def eagerly(model: nn.Module, batches: Any, train_step: Any = step, optimizer: Any = torch.optim.AdamW) -> dict[str, str]:
+def eagerly(
+    model: nn.Module, batches: Any, train_step: Any = step, optimizer: Any = torch.optim.AdamW
+) -> dict[str, str]:
     its = optimizer(model.parameters(), lr=0.01)
     return train(lambda batch: train_step(model, its, batch), model, batches)
 
