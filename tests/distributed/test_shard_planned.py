@@ -1,10 +1,17 @@
 """A sharded model is planned on all ranks: gathers are ops, which a budget may run again."""
 
-import pytest
+import os
 
-from tests.distributed.launch import launch
-from tests.distributed.models import clipped, gpt2, step
-from tests.distributed.sharded import Tied, both, uneven, wide, with_frozen
+import pytest
+import torch
+import torch.distributed as dist
+
+import roam_lab as roam
+from roam_lab.errors import RoamError
+from roam_lab.runtime.compiled import Compiled
+from tests.distributed.launch import attempt, launch
+from tests.distributed.models import clipped, gpt2, rows, step
+from tests.distributed.sharded import Tied, both, eagerly, sharded, train, uneven, wide, with_frozen
 
 STEPS = 4
 
@@ -46,3 +53,44 @@ def test_a_budget_gathers_again_in_backward(tmp_path):
     plain, again = (rank["plan"] for rank in told[0])
     assert gathered(again) > gathered(plain) == 14
     assert again.arena_bytes < 0.7 * plain.arena_bytes
+
+
+# --- ranks stay together
+
+
+def another_shape():
+    model = sharded(uneven)
+    its = torch.optim.AdamW(model.parameters(), lr=0.01)
+    batches = rows(STEPS)
+    if dist.get_rank() == 1:
+        batches[2] = rows(1, size=3)[0]
+    eager = eagerly(sharded(uneven), batches)
+    run = roam.hook(roam.profile(model, batches[0], its, step=step).plan(), model, its, step=step)
+    planned = train(run, model, batches)
+    with torch.no_grad():  # the user's own
+        model(batches[0][0])
+    return run.planned_steps, eager == planned, list(run.reasons)
+
+
+def dying():
+    model = sharded(uneven)
+    its = torch.optim.AdamW(model.parameters(), lr=0.01)
+    batches = rows(2)
+    run = roam.hook(roam.profile(model, batches[0], its, step=step).plan(), model, its, step=step)
+    run(batches[0])
+    if dist.get_rank() == 1:
+        Compiled.run = lambda *_: os._exit(7)  # the other waits for its part
+    try:
+        run(batches[1])
+    except RoamError as error:
+        return str(error)
+
+
+@pytest.mark.slow
+def test_ranks_stay_together(tmp_path):
+    told = launch(another_shape, tmp_path)
+    assert [one[:2] for one in told] == [(STEPS - 1, True)] * 2, told
+    assert any("rank 1 runs this step eagerly: the batch is not" in reason for reason in told[0][2])
+    (how, sentence), (died, _) = attempt(dying, tmp_path, timeout=10.0)
+    assert (how, died) == ("returned", "died")
+    assert "another rank of the training has ended, or does not answer" in sentence
