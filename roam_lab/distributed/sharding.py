@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from roam_lab.distributed.gathering import GATHER, REDUCE_SCATTER
+from roam_lab.distributed.torch_internals import rows_by_rank
 from roam_lab.errors import CaptureError, InputError
 
 Shapes = dict[str, torch.Size]
@@ -72,7 +73,7 @@ class _Gather(torch.autograd.Function):
         found: list[torch.Tensor | None] = [None] * len(gradients)
         if there:
             wholes = [gradients[index].reshape(ctx.shapes[index] or (1,)) for index in there]  # type: ignore[union-attr]
-            rows = torch._chunk_cat(wholes, 0, group.ranks)
+            rows = rows_by_rank(wholes, 0, group.ranks)
             mine = REDUCE_SCATTER(rows.view(-1), group.ranks, group.name).div_(group.ranks)
             shapes = [group.part_shape(ctx.shapes[index]) for index in there]
             parts = mine.split([math.prod(shape) for shape in shapes])

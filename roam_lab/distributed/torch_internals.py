@@ -28,6 +28,7 @@ __all__ = [
     "is_dense",
     "moved_inputs",
     "pytree",
+    "rows_by_rank",
     "without_modes",
 ]
 
@@ -36,6 +37,9 @@ FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
 
 # the process group of a name
 group_named: Callable[[Any], Any] = distributed_c10d._resolve_process_group  # type: ignore[attr-defined]
+
+# each of several tensors in as many parts along a dimension, padded with zeros; row r: part r of all, end to end
+rows_by_rank: Callable[[list[torch.Tensor], int, int], torch.Tensor] = torch._chunk_cat
 
 # no dispatch mode is on, in a context
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
