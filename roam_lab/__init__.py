@@ -34,6 +34,7 @@ from roam_lab.errors import (
 )
 
 if TYPE_CHECKING:
+    from roam_lab.distributed.shard import full_state_dict, shard
     from roam_lab.magic import load_ipython_extension, unload_ipython_extension
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan import load_plan as load
@@ -49,12 +50,14 @@ _HOMES = {
     "Plan": ("roam_lab.plan", "Plan"),
     "Profile": ("roam_lab.plan", "Profile"),
     "explain": ("roam_lab.report.explanation", "explain"),
+    "full_state_dict": ("roam_lab.distributed.shard", "full_state_dict"),
     "grid": ("roam_lab.sweeps", "grid"),
     "hook": ("roam_lab.runtime", "hook"),
     "load": ("roam_lab.plan", "load_plan"),
     "load_ipython_extension": ("roam_lab.magic", "load_ipython_extension"),
     "load_sweep": ("roam_lab.sweeps", "load_sweep"),
     "profile": ("roam_lab.session", "profile"),
+    "shard": ("roam_lab.distributed.shard", "shard"),
     "sweep": ("roam_lab.sweeps", "sweep"),
     "unload_ipython_extension": ("roam_lab.magic", "unload_ipython_extension"),
     "verify": ("roam_lab.runtime.verify", "verify"),
@@ -79,12 +82,14 @@ __all__ = [
     "RoamWarning",
     "UnknownStrategyError",
     "explain",
+    "full_state_dict",
     "grid",
     "hook",
     "load",
     "load_ipython_extension",
     "load_sweep",
     "profile",
+    "shard",
     "sweep",
     "unload_ipython_extension",
     "verify",

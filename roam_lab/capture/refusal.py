@@ -137,8 +137,7 @@ def refuse_wrapped(model: torch.nn.Module) -> None:
     """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices in a way that
     cannot be captured."""
     refuse_other_wrappers(model)
-    if is_replicated(model):
-        refuse_unsupported(model)
+    refuse_unsupported(model)
     for module in model.modules():
         if isinstance(module, OptimizedModule) or module._compiled_call_impl is not None:
             raise CaptureError(
@@ -150,7 +149,7 @@ def refuse_wrapped(model: torch.nn.Module) -> None:
             if type(parameter).__module__.startswith("torch.distributed") or _is_distributed(parameter):
                 raise CaptureError(
                     f"the parameter {name} of {type(module).__name__} is a {type(parameter.data).__name__}, which lies "
-                    "on several processes and cannot be planned yet; train it eagerly"
+                    "on several processes and cannot be planned; give the plain model to roam.shard, or train eagerly"
                 )
         if isinstance(module, torch.nn.DataParallel):
             raise CaptureError(f"the model is wrapped in {type(module).__name__}; capture its .module, on one device")

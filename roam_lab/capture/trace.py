@@ -16,6 +16,7 @@ from roam_lab.capture.refusal import refuse_closure, refuse_wrapped
 from roam_lab.capture.sources.output import Output
 from roam_lab.capture.sources.places import Changing, Settled, ValuePlace
 from roam_lab.capture.training_step import TrainingStep
+from roam_lab.distributed.sharding import refuse_unsharded
 
 
 @dataclass(frozen=True)
@@ -81,4 +82,5 @@ def refuse_at_sight(training: TrainingStep) -> dict[int, str]:
     refuse_wrapped(training.model)
     for optimizer in training.optimizers:
         refuse_closure(optimizer)
+    refuse_unsharded(training.model, training.optimizers)
     return names

@@ -40,7 +40,9 @@ def is_settled(model: Any) -> bool:
 
 def settle(model: Any) -> bool:
     """Have the wrapper arrange its buckets, if its first step has shown it how; all ranks together. Returns whether
-    they are what they will be."""
+    they are what they will be; a model that is no wrapper has none."""
+    if not is_replicated(model):
+        return True
     if not is_settled(model):
         with buckets_seen(model):
             model._has_rebuilt_buckets = bool(model.reducer._rebuild_buckets())  # as its next forward would note
@@ -86,7 +88,7 @@ def predict(model: Any, arrived: Sequence[str]) -> None:
 
 def buckets_known(model: Any) -> bool:
     """Whether a model is no DistributedDataParallel, or `layout_of` answers for it; all ranks together."""
-    return not is_replicated(model) or settle(model) or model in _predicted
+    return settle(model) or model in _predicted
 
 
 def _of_reducer(model: Any) -> Buckets:

@@ -8,12 +8,14 @@ argument's life end there. `roam_lab.wait_` writes its argument: whoever reads t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch.fx import GraphModule, Node
+from torch.fx import Node
+
+from roam_lab.distributed.gathering import OPS
 
 _library = torch.library.Library("roam_lab", "FRAGMENT")
 _library.define("wait_(Tensor(a!) exchanged) -> Tensor(a!)")
@@ -33,15 +35,19 @@ _STARTS = frozenset({"all_reduce_", "broadcast_"})
 
 
 def starts_exchange(target: Any) -> bool:
-    """Whether an op starts an exchange with other ranks: these run in one sequence on all of them."""
+    """Whether an op exchanges, or starts to exchange, with other ranks: these run in one sequence on all of them."""
+    return target in OPS or _in_background(target)
+
+
+def _in_background(target: Any) -> bool:
     schema = getattr(target, "_schema", None)
     return schema is not None and schema.name.removeprefix(f"{NAMESPACE}::") in _STARTS
 
 
 def is_exchanged(node: Node) -> bool:
-    """Whether a node's tensor is what ranks exchange. Torch notes what goes on by the tensor's storage, so each needs a
-    storage of its own: who waits for one would else wait for all."""
-    return any(starts_exchange(user.target) or user.target is WAIT for user in node.users)
+    """Whether a node's tensor is what ranks exchange in the background. Torch notes what goes on by the tensor's
+    storage, so each needs a storage of its own: who waits for one would else wait for all."""
+    return any(_in_background(user.target) or user.target is WAIT for user in node.users)
 
 
 def all_reduce_sum(tensor: torch.Tensor, group: str) -> None:
@@ -80,9 +86,9 @@ def own_phase() -> str | None:
     return _Own.phase
 
 
-def exchanges_of(module: GraphModule) -> tuple[str, ...]:
-    """What a captured step exchanges, in sequence: op, type, number of entries, and what else the op is given."""
-    return tuple(_told(node) for node in module.graph.nodes if starts_exchange(node.target))
+def exchanges_of(nodes: Iterable[Node]) -> tuple[str, ...]:
+    """What a step exchanges whose ops run in this sequence: op, type, number of entries, what else the op is given."""
+    return tuple(_told(node) for node in nodes if starts_exchange(node.target))
 
 
 def _told(node: Node) -> str:

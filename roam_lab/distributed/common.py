@@ -1,5 +1,6 @@
 """Which numbers of a step are the same on all ranks: those computed from what was exchanged, and from what all ranks
-keep alike, as DistributedDataParallel takes for granted: parameters, the optimizers' state and settings."""
+keep alike, as DistributedDataParallel takes for granted: parameters, the optimizers' state and settings. Of a sharded
+model, parameters and state are each rank's own."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.distributed.collectives import starts_exchange
+from roam_lab.distributed.gathering import REDUCE_SCATTER
 from roam_lab.distributed.torch_internals import pytree
 
 
@@ -22,7 +24,7 @@ def rank_dependent(module: GraphModule, own: Collection[Node], nodes: Collection
         if node.op == "placeholder":
             local.update(keys if node in own else ())
             continue
-        if starts_exchange(node.target):
+        if starts_exchange(node.target) and node.target is not REDUCE_SCATTER:
             local.difference_update(keys)
             continue
         draws = torch.Tag.nondeterministic_seeded in getattr(node.target, "tags", ())

@@ -8,25 +8,38 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.amp.grad_scaler import GradScaler
+from torch.distributed import distributed_c10d
+from torch.nn.utils import clip_grad
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 __all__ = [
     "FIRST_BUCKET_BYTES",
+    "GradScaler",
     "TorchDispatchMode",
     "after_backward",
     "assign_buckets",
     "buffers_unversioned",
+    "clip_grad",
+    "group_named",
     "held_elsewhere",
     "in_accumulation",
     "is_dense",
     "moved_inputs",
     "pytree",
+    "rows_by_rank",
     "without_modes",
 ]
 
 # limit of the bucket that is filled first, where the user gives none
 FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
+
+# the process group of a name
+group_named: Callable[[Any], Any] = distributed_c10d._resolve_process_group  # type: ignore[attr-defined]
+
+# each of several tensors in as many parts along a dimension, padded with zeros; row r: part r of all, end to end
+rows_by_rank: Callable[[list[torch.Tensor], int, int], torch.Tensor] = torch._chunk_cat
 
 # no dispatch mode is on, in a context
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes

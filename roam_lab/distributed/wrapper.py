@@ -35,6 +35,22 @@ def is_replicated(model: Any) -> bool:
     return isinstance(model, DistributedDataParallel)
 
 
+def averages_now(model: Any) -> bool:
+    """Whether the next backward pass exchanges gradients: not that of a wrapper inside no_sync()."""
+    return not is_replicated(model) or bool(model.require_backward_grad_sync)
+
+
+def takes_buffers(model: Any) -> bool:
+    """Whether a wrapper's next forward pass takes the first rank's buffers."""
+    return is_replicated(model) and bool(model.require_forward_param_sync)
+
+
+def note_forward(model: Any) -> None:
+    """Note, as a wrapper's forward pass does, that the next one takes the first rank's buffers."""
+    if is_replicated(model):
+        vars(model)["require_forward_param_sync"] = True
+
+
 def own_attributes(module: Any) -> frozenset[str]:
     """The attributes of a module that are bookkeeping of a wrapper."""
     return BOOKKEEPING if is_replicated(module) else frozenset()
@@ -59,8 +75,8 @@ def forget_marks(model: Any) -> None:
 
 
 def refuse_unsupported(model: Any) -> None:
-    """Raises CaptureError, with the way round, for a mode of the wrapper whose exchange is not known as ops."""
-    told = _unsupported(model)
+    """Raises CaptureError, with the way round, for a mode of a wrapper whose exchange is not known as ops."""
+    told = _unsupported(model) if is_replicated(model) else None
     if told is not None:
         raise CaptureError(f"DistributedDataParallel {told}")
 
@@ -110,8 +126,8 @@ def refuse_other_wrappers(model: torch.nn.Module) -> None:
         kinds = {kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("torch.distributed")}
         if kinds & {"FSDPModule", "FullyShardedDataParallel"}:
             raise CaptureError(
-                f"{type(module).__name__} is sharded (FSDP, fully_shard), whose exchange cannot be captured; wrap the "
-                "model in DistributedDataParallel and plan with a memory budget, or train it eagerly"
+                f"{type(module).__name__} is sharded (FSDP, fully_shard), whose exchange cannot be captured; give "
+                "the plain model to roam.shard, which gives the same bits and can be planned, or train it eagerly"
             )
         if isinstance(module, torch.nn.SyncBatchNorm):
             raise CaptureError(

@@ -13,6 +13,7 @@ import torch
 
 from roam_lab.capture.torch_internals import below_autograd, pytree, without_modes
 from roam_lab.capture.writers import geometry, note_untrue, writer_for
+from roam_lab.distributed.collectives import starts_exchange
 
 MOST_BYTES = 16 * 2**20
 """Results that are larger are not tried: that would take as much memory again."""
@@ -21,8 +22,8 @@ _tried: set[tuple[Any, ...]] = set()
 
 def try_writer(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
     """Note the op as one without a writer if its writer is not true on these arguments."""
-    if torch.Tag.nondeterministic_seeded in func.tags or func._schema.is_mutable:
-        return
+    if torch.Tag.nondeterministic_seeded in func.tags or func._schema.is_mutable or starts_exchange(func):
+        return  # other ranks would have to try it, too
     results = list(result) if isinstance(result, list | tuple) else [result]
     if not all(isinstance(one, torch.Tensor) and one.layout is torch.strided for one in results):
         return

@@ -24,6 +24,7 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
+from roam_lab.runtime.doing import running_nodes
 from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
 from roam_lab.runtime.heap import Heap
 from roam_lab.runtime.holes import give_up
@@ -71,7 +72,7 @@ class Compiled:
         self._written_with = plan.arena_bytes, lends
         self.program: Program = self._written(captured)
         self.graph_sha256 = fingerprint(captured.graph)
-        self.exchanges = exchanges_of(captured.trace.module)
+        self.exchanges = exchanges_of(running_nodes(captured, plan.order, self.rewritten))
         self._beside = plan.arena_bytes - own
         self._offsets = {
             index: plan.offsets[index]

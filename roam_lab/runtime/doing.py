@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from torch.fx import Node
@@ -35,6 +35,14 @@ class Doing:
                     if place is not None and place != storage:
                         moved[storage] = place
         return cls(tuple(captured.step.nodes[index] for index in origin.ops), moved)
+
+
+def running_nodes(captured: Captured, order: Sequence[int], rewritten: Rewritten | None) -> list[Node]:
+    """The traced nodes as a plan runs them; those that it runs again, again."""
+    nodes = captured.step.nodes
+    if rewritten is None:
+        return [nodes[index] for index in order]
+    return [nodes[index] for place in order for index in rewritten.origins[place].ops]
 
 
 def check_runs(captured: Captured, rewritten: Rewritten) -> None:

@@ -11,7 +11,7 @@ import torch
 from roam_lab.capture import as_step
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.capture.training_step import keep_grads_of, optimizers_of
-from roam_lab.distributed import is_replicated
+from roam_lab.distributed import by_several_ranks
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.cache import PlanCache
@@ -51,8 +51,8 @@ def hook(
     fraction of the step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans are kept in this
     folder for the next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
 
-    A DistributedDataParallel is hooked, and its step is called, by all ranks together, with the first rank's plan;
-    others may give None.
+    A DistributedDataParallel, or a model of `roam.shard`, is hooked, and its step is called, by all ranks together,
+    with the first rank's plan; others may give None.
 
     `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
     and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan), raise
@@ -72,16 +72,16 @@ def hook(
             raise InputError("give a plan, a model and an optimizer; or a model and an optimizer, and others by name")
         plan, model, optimizer = None, plan, model if optimizer is None else optimizer
     if on_mismatch is None:
-        on_mismatch = "replan" if plan is None and not is_replicated(model) else "eager"
+        on_mismatch = "replan" if plan is None and not by_several_ranks(model) else "eager"
     if on_mismatch not in ("eager", "error", "replan"):
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
     check, executor = check_of(check), executor_of(executor)
     optimizers_of(optimizer)
     train_step, kept = as_step(loss, step), keep_grads_of(keep_grads, model)
     goals = any(goal is not None for goal in (budget, extra_time, rewrites))
-    if is_replicated(model):
+    if by_several_ranks(model):
         if goals or kept:
-            raise InputError("a DistributedDataParallel is hooked with a plan alone; give its budget to the plan")
+            raise InputError("a model on several ranks is hooked with a plan alone; give its budget to the plan")
         return replicated_step(plan, model, optimizer, train_step, on_mismatch, check, executor)
     if plan is None:
         plans = _own_plans(budget, extra_time, rewrites, cache)

@@ -87,7 +87,7 @@ def test_nothing_is_known_before_the_first_step():
 
 def test_what_is_exchanged_is_told_in_sequence():
     model, optimizer, batch = trained()
-    found = exchanges_of(capture_step(model, optimizer, batch, step).trace.module)
+    found = exchanges_of(capture_step(model, optimizer, batch, step).trace.module.graph.nodes)
     assert found == ("_c10d_functional.all_reduce_.default torch.float32[216] ('sum',)",)
 
 

@@ -73,8 +73,8 @@ WORDS = {
     "join": ("join()", "drop_last=True"),
     "batched": ("batched_grad_copy=True", "leave that out"),
     "SyncBatchNorm": ("SyncBatchNorm", "use BatchNorm"),
-    "fully_shard": ("fully_shard", "DistributedDataParallel"),
-    "DTensor": ("DTensor", "train it eagerly"),
+    "fully_shard": ("fully_shard", "roam.shard"),
+    "DTensor": ("DTensor", "roam.shard", "train eagerly"),
     "inside": ("holds a DistributedDataParallel", "wrap the whole model"),
 }
 

@@ -12,6 +12,7 @@ from roam_lab.capture.inputs import model_digest
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral, optimizers_of
 from roam_lab.distributed import Ranks, refuse_unsupported
+from roam_lab.distributed.several import process_group_of
 from roam_lab.errors import InputError, MismatchError, RoamError
 from roam_lab.plan import Plan, load_plan
 from roam_lab.plan.plan import plan_to_data
@@ -27,14 +28,14 @@ def replicated_step(
     plan: Plan | str | os.PathLike[str] | None, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
     on_mismatch: OnMismatch, check: Check, executor: ExecutorName,
 ) -> ReplicatedStep:  # fmt: skip
-    """A step function for a DistributedDataParallel; called by all its ranks together, as is what it returns.
+    """A step function for a model that several ranks train; called by all its ranks together, as is what it returns.
 
     `plan`: the first rank's, or the path of its file there, is used; others may give None.
     Raises CaptureError for a mode of the wrapper that cannot be planned. Raises MismatchError on all ranks, before they
     exchange anything else, where one of them has another model, optimizer, plan or setting than the first.
     """
     refuse_unsupported(model)
-    ranks = Ranks(model.process_group)
+    ranks = Ranks(process_group_of(model))
     means = {
         "model": model_digest(model),
         "optimizer": [type(one).__name__ for one in optimizers_of(optimizer)],

@@ -7,6 +7,7 @@ from typing import Any
 from roam_lab.capture import Captured
 from roam_lab.distributed import Ranks
 from roam_lab.distributed.common import rank_dependent
+from roam_lab.distributed.several import own_kinds
 from roam_lab.errors import CaptureError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
@@ -38,9 +39,10 @@ class RankedCompiler(StepCompiler):
 
     def _look_at(self, captured: Captured) -> None:
         module = captured.trace.module
+        kinds = own_kinds(self.training().model)
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
         inputs = zip(placeholders, captured.trace.inputs, strict=True)
-        own = {node for node, found in inputs if found.kind in ("batch", "buffer")}
+        own = {node for node, found in inputs if found.kind in kinds}
         for placed in captured.conditions:
             condition = placed.condition
             from_batch = any(found.kind == "batch" for found in condition.settings)

@@ -14,6 +14,7 @@ from roam_lab.distributed.bucket_memory import memory_of
 from roam_lab.distributed.buckets import settle
 from roam_lab.distributed.collectives import digest_of
 from roam_lab.distributed.ranks import answered
+from roam_lab.distributed.wrapper import averages_now, note_forward, takes_buffers
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.plan import Plan
 from roam_lab.runtime.choice import Choice, Key, OnMismatch
@@ -33,7 +34,7 @@ Choices = Generator[Choice, str]
 
 
 class ReplicatedStep(PlannedStep):
-    """A PlannedStep of a DistributedDataParallel, called by all ranks together.
+    """A PlannedStep of a DistributedDataParallel or a sharded model, called by all ranks together.
 
     Before each step the ranks tell each other, in one number, what they want to do; where one wants to run eagerly, all
     do. What a captured step exchanges is the same on all of them, or none runs it.
@@ -67,7 +68,7 @@ class ReplicatedStep(PlannedStep):
             super().prepare(batch)
 
     def _key(self, batch: Any) -> Key:
-        return (*super()._key(batch), self.model.require_forward_param_sync)
+        return (*super()._key(batch), takes_buffers(self.model))
 
     def _step(self, batch: Any) -> Any:
         choices = self._choices_here(batch)
@@ -105,7 +106,7 @@ class ReplicatedStep(PlannedStep):
             return Reason(
                 "DistributedDataParallel arranges its buckets in its first step, which runs eagerly", first=True
             )
-        if not self.model.require_backward_grad_sync:
+        if not averages_now(self.model):
             return Reason("the step runs inside no_sync(), where gradients are not averaged")
         try:
             refuse_unsupported(self.model)
@@ -217,7 +218,7 @@ class ReplicatedStep(PlannedStep):
         memory_of(self.model).give_back()
         with answered():
             result = super()._ran(compiled, batch)
-        vars(self.model)["require_forward_param_sync"] = True  # as the wrapper's forward notes
+        note_forward(self.model)
         return result
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
