@@ -23,8 +23,8 @@ def modules_after(code):
 
 def test_public_names():
     assert {name for name in roam.__all__ if not name.endswith("Error")} == {
-        "Plan", "Profile", "RoamWarning", "explain", "full_state_dict", "grid", "hook", "load", "load_ipython_extension",
-        "load_sweep", "profile", "shard", "sweep", "unload_ipython_extension", "verify",
+        "Plan", "Profile", "RoamWarning", "explain", "full_state_dict", "grid", "hook", "load",
+        "load_ipython_extension", "load_sweep", "profile", "shard", "sweep", "unload_ipython_extension", "verify",
     }  # fmt: skip
     assert {name for name in roam.__all__ if name.endswith("Error")} == {
         name for name, value in vars(errors).items() if isinstance(value, type) and name.endswith("Error")
