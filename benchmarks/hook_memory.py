@@ -32,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[1]
 class LanguageModel(nn.Module):
     """A small transformer over token ids; returns its loss."""
 
-    def __init__(self, width: int, words: int, layers: int) -> None:
+    def __init__(self, width: int, words: int, layers: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.embed = nn.Embedding(words, width)
-        block = lambda: nn.TransformerEncoderLayer(width, 4, 4 * width, batch_first=True, dropout=0.0)  # noqa: E731
+        block = lambda: nn.TransformerEncoderLayer(width, 4, 4 * width, batch_first=True, dropout=dropout)  # noqa: E731
         self.layers = nn.ModuleList(block() for _ in range(layers))
         self.head = nn.Linear(width, words)
 

@@ -26,9 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from hook_memory import status
+from hook_memory import LanguageModel, status
 from machine import described, mib, write
-from torch import nn
 
 import roam_lab as roam
 
@@ -38,23 +37,6 @@ LENGTHS = (24, 8, 40, 12, 32, 16, 36, 20, 28, 10)
 EVALUATE, SAVE, LOOK = 50, 250, 500
 GROWTH_BYTES = 8 * 2**20
 """By which a process may grow between a tenth of its steps and the last one."""
-
-
-class LanguageModel(nn.Module):
-    """A small transformer over token ids; returns its loss."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(WORDS, WIDTH)
-        block = lambda: nn.TransformerEncoderLayer(WIDTH, 4, 4 * WIDTH, batch_first=True, dropout=0.1)  # noqa: E731
-        self.layers = nn.ModuleList(block() for _ in range(LAYERS))
-        self.head = nn.Linear(WIDTH, WORDS)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        x = self.embed(ids)
-        for layer in self.layers:
-            x = layer(x)
-        return nn.functional.cross_entropy(self.head(x[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
 
 
 def tokens(number: int) -> torch.Tensor:
@@ -67,7 +49,7 @@ def train(hooked: bool, steps: int, folder: Path) -> dict[str, Any]:
     """The script: from its last checkpoint in `folder`, if there is one, to the last step."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model = LanguageModel()
+    model = LanguageModel(WIDTH, WORDS, LAYERS, dropout=0.1)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     losses: list[float] = []
