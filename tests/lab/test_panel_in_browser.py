@@ -169,8 +169,9 @@ def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clic
     last = roles.count("planned") - 1
     panel.click_frontier(*(panel.column("roam-frontier-data", key)[last] for key in ("x", "y")))
     panel.wait_until("panel.controls.goals.with_time.value and not panel.background.busy")
+    # of plans that lie close together, the one whose arena is smallest is taken: it may be a little faster
     panel.wait_until(
-        "abs(panel.bench.what_ifs[panel.chosen].plan.extra_time - panel.controls.goals.time_slider.value) < 1e-6"
+        "0.9 < panel.bench.what_ifs[panel.chosen].plan.extra_time / panel.controls.goals.time_slider.value < 1 + 1e-6"
     )
     assert "recomputed" in panel.kernel(
         "list({s.kind for s in panel.bench.what_ifs[panel.chosen].plan.graph.storages})"
