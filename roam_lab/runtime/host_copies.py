@@ -20,6 +20,8 @@ def host_layout(graph: Graph, copies: Sequence[HostCopy]) -> Layout:
 
     One lives from the first start of a copy to it to the last start of a copy from it: copies run one after the other.
     """
+    if not copies:  # what places storages would load its compiler, 100 MiB, into a process that trains
+        return Layout({}, 0)
     first: dict[int, int] = {}
     last: dict[int, int] = {}
     for copy in copies:
