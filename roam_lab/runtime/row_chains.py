@@ -19,7 +19,7 @@ from roam_lab.capture.row_wise import RowWise, Shape, fills_its_storage, row_wis
 from roam_lab.capture.writers import find_writer
 from roam_lab.errors import JudgementError
 from roam_lab.ir import Graph, Layout, Lifetime, Op, Origin
-from roam_lab.layout.greedy_by_size import greedy_by_size
+from roam_lab.layout.best_fit import best_fit
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.caches import cache_bytes
 
@@ -96,7 +96,7 @@ def chain_of(captured: Captured, origin: Origin, scratch: int) -> Chain:
 
 def _laid_out(spans: Mapping[int, tuple[int, int, int]], rows: int, alignment: int) -> Layout:
     """Where `rows` rows of each storage, living in [start, end), lie in the scratch."""
-    return greedy_by_size(
+    return best_fit(
         tuple(
             Lifetime(storage, start, end, -(-rows * row_bytes // alignment) * alignment)
             for storage, (start, end, row_bytes) in spans.items()
