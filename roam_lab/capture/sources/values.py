@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from types import MethodType
 from typing import Any
+from weakref import ReferenceType
 
 import numpy
 import torch
@@ -48,6 +49,8 @@ def same(before: Any, after: Any, depth: int = 0) -> bool:
         return bool(before == after)
     if isinstance(before, numpy.generic):
         return before.dtype == after.dtype and before.tobytes() == after.tobytes() and not before.dtype.hasobject
+    if kind is ReferenceType:
+        return before() is not None and before() is after()
     if kind is MethodType:
         return before.__self__ is after.__self__ and before.__func__ is after.__func__
     if kind is defaultdict:

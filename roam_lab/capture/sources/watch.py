@@ -27,6 +27,10 @@ _MANY = 1_000
 _WEAK = (torch.Tensor, numpy.ndarray)
 
 
+class _Held(weakref.ref):  # type: ignore[type-arg]
+    """How a tensor is held here: told by its type from a weak reference that a container holds itself."""
+
+
 def addresses(objects: list[Any]) -> bytes:
     """The addresses of a list's entries, read from CPython's own array of them."""
     start = _first(objects)
@@ -178,7 +182,7 @@ class Watch:
         if not isinstance(value, _WEAK):
             return value
         dead = self._dead
-        return weakref.ref(value, lambda _: dead.append(1))
+        return _Held(value, lambda _: dead.append(1))
 
     def _differing(self, index: int) -> list[tuple[Any, Any, Any]]:
         container, before = self._before[index]
@@ -209,10 +213,8 @@ def _is_module(container: Container) -> bool:
 
 
 def _strong(value: Any) -> Any:
-    if type(value) is weakref.ReferenceType:
-        alive = value()
-        return value if alive is None else alive if isinstance(alive, _WEAK) else value
-    return value
+    alive = value() if type(value) is _Held else None
+    return value if alive is None else alive
 
 
 def _shows(held: dict[str, Any]) -> bool:

@@ -255,6 +255,21 @@ def test_equal_values_are_no_change_and_are_fast_again():
     assert guards.check() == "model.sizes[2] was added: 3"
 
 
+def test_weak_references_of_a_model_are_no_change():
+    """As recurrent layers keep of their weights, and make anew."""
+    model, optimizer, step = made()
+    weights = list(model.parameters())
+    model.weak = [weakref.ref(one) for one in weights]
+    model.called = weakref.ref(weights[0], print)
+    guards = guards_of(model, optimizer, step)
+    model.one = 2
+    assert [one.path for one in guards.differing()] == ["model.one"]
+    model.one, model.called = 1, weakref.ref(weights[0], print)
+    assert guards.check() is None
+    model.weak[1] = weakref.ref(weights[0])
+    assert [one.path for one in guards.differing()] == ["model.weak[1]"]
+
+
 def test_forget_and_left_out():
     model, optimizer, step = made()
     guards = guards_of(model, optimizer, step, ["model.scaling"])
