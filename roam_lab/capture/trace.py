@@ -34,7 +34,8 @@ class Trace:
     move data in other ways (`Guide`). `presumed`: plain values that a first step makes, which the trace takes for made.
     `variables`: keys of the environment that it reads. `scripted`: it calls TorchScript. `gradients_held`: until when
     eager holds gradients (`Gradients.held`). `begun`: name of a parameter -> how the gradient lies that the step begins
-    with; the others have none, or it is cleared. `stays`: names of those whose gradient stays set after it.
+    with; the others have none, or it is cleared. `stays`: names of those whose gradient stays set after it. `unread`:
+    paths of what changes from step to step and was seen not to be read (a scheduler's counters).
     """
 
     module: GraphModule
@@ -59,6 +60,7 @@ class Trace:
     gradients_held: tuple[tuple[Node, tuple[int, ...]], ...] = ()
     begun: Mapping[str, HowItLies] = field(default_factory=dict)
     stays: frozenset[str] = frozenset()
+    unread: frozenset[str] = frozenset()
 
     @property
     def left(self) -> range:

@@ -33,7 +33,7 @@ from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
-from roam_lab.capture.sources.schedulers import schedulers_noted
+from roam_lab.capture.sources.schedulers import Noted, schedulers_noted
 from roam_lab.capture.sources.symbols_as_numbers import symbols_as_numbers
 from roam_lab.capture.sources.world import World
 from roam_lab.capture.step_end import StepEnd
@@ -166,28 +166,17 @@ class Tracer:
         self._gradients.check_read(module)
         found = self._inputs.without_cleared(module)
         return Trace(
-            module,
-            found,
-            guards,
-            self._inputs.symbols,
-            conditions,
-            tuple(dict.fromkeys(self._gradients.updated)),
-            constants,
-            self._guide is not None,
-            tuple(self._known.places),
-            tuple(self._known.filled),
-            tuple(outputs.outputs),
-            frozenset(outputs.paths) | {place.path for place in self._known.places},
-            self._inputs.batch_constants,
-            frozenset(self._gradients.cleared),
-            frozenset(self._guide.skipped if self._guide else ()),
-            frozenset(self._guide.loose if self._guide else ()),
-            variables=frozenset(world.variables),
-            scripted=world.scripted,
+            module, found, guards, self._inputs.symbols, conditions, tuple(dict.fromkeys(self._gradients.updated)),
+            constants, self._guide is not None, tuple(self._known.places), tuple(self._known.filled),
+            tuple(outputs.outputs), frozenset(outputs.paths) | {place.path for place in self._known.places},
+            self._inputs.batch_constants, frozenset(self._gradients.cleared),
+            skipped=frozenset(self._guide.skipped if self._guide else ()),
+            loose=frozenset(self._guide.loose if self._guide else ()),
+            variables=frozenset(world.variables), scripted=world.scripted,
             gradients_held=tuple(self._gradients.held),
             begun={name: how_it_lies(one) for name, one in self._gradients.begun.items()},
-            stays=self._stays,
-        )
+            stays=self._stays, unread=self._unread,
+        )  # fmt: skip
 
     def _put_numbers_back(self, before: list[Any]) -> None:
         """Also where what holds them was out of reach: while it is found out what is not read, a probe stands there."""
@@ -228,7 +217,8 @@ class Tracer:
                 self._end.check(result, self._batch)
                 self._end.write_back()
                 outputs.take_optimizers(numbers, self._present_number)
-                own = OwnChanges(self._optimizers, self._fakes, self._tensors.values(), python.was, schedulers)
+                self._unread = frozenset(schedulers.unread())
+                own = OwnChanges(self._optimizers, self._fakes, self._tensors.values(), python.was, schedulers.dicts)
                 outputs.take([change for change in python.changes() if change not in own], python.was)
                 outputs.give_back(result)
                 made, self._stays = self._gradients.left()
@@ -256,7 +246,7 @@ class Tracer:
         return module
 
     @contextmanager
-    def _schedulers(self, reachable: Any, outputs: PythonOutputs) -> Iterator[set[int]]:
+    def _schedulers(self, reachable: Any, outputs: PythonOutputs) -> Iterator[Noted]:
         def note(function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
             self._scheduled = path
             outputs.call(function, path, args, kwargs)

@@ -30,11 +30,12 @@ _PATH = re.compile(
 def guards_of(step: TrainingStep, trace: Trace) -> Guards:
     """Guards of everything that a traced step reaches, as it is now, and of what it reads of the environment.
 
-    Left out: what the step changes itself, and what is read anew for each step: the numbers that are inputs, the
-    settings of the optimizers that are inputs or are compared by themselves, tensors of their state.
+    Left out: what the step changes itself, what it was seen not to read, and what is read anew for each step: the
+    numbers that are inputs, the settings of the optimizers that are inputs or are compared by themselves, tensors of
+    their state.
     """
     reachable = reach(roots_of(step))
-    left_out = set(trace.changed)
+    left_out = set(trace.changed | trace.unread)
     for path, optimizer in reachable.optimizers:
         left_out.add(f"{path}._opt_called")
         for index, group in enumerate(optimizer.param_groups):

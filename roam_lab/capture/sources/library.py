@@ -38,7 +38,7 @@ _NO_STATE = (
 
 _NOTES = {
     "torch.amp.autocast_mode": frozenset({"prev", "prev_cache_enabled", "prev_fastdtype"}),  # for when it is left
-    "accelerate.data_loader": frozenset({"base_dataloader"}),  # the loop's data, which no step draws from
+    "accelerate.data_loader": frozenset({"base_dataloader", "iteration"}),  # the loop's, which no step draws from
 }
 
 

@@ -29,7 +29,8 @@ class TouchedError(AttributeError):
     """Raised by whatever is done with a probe; an AttributeError, for `isinstance` looks for its class."""
 
 
-def _is_ours(frame: FrameType | None) -> bool:
+def is_ours(frame: FrameType | None) -> bool:
+    """Whether it is roam-lab's own code that asks."""
     while frame is not None and frame.f_code.co_filename == "<frozen abc>":  # an isinstance of ours
         frame = frame.f_back
     return frame is not None and frame.f_code.co_filename.startswith(_OURS)
@@ -41,7 +42,7 @@ class Probe:
     touched = False
 
     def __getattribute__(self, name: str) -> Any:
-        if _is_ours(sys._getframe(1)):
+        if is_ours(sys._getframe(1)):
             return object.__getattribute__(self, name)
         object.__setattr__(self, "touched", True)
         raise TouchedError(name)
@@ -55,7 +56,7 @@ def _telling(name: str) -> Any:
     original = _no_such if name == "__getattr__" else getattr(object, name, None)
 
     def told(self: Probe, *args: Any, **kwargs: Any) -> Any:
-        if original is not None and _is_ours(sys._getframe(1)):
+        if original is not None and is_ours(sys._getframe(1)):
             return original(self, *args, **kwargs)
         object.__setattr__(self, "touched", True)
         raise TouchedError(name)

@@ -1,0 +1,98 @@
+"""A scheduler beside the step costs no capture; one that the step reads is guarded, whatever it reads."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import roam_lab as roam
+from roam_lab.capture.sources import reach
+from roam_lab.capture.sources.schedulers import schedulers_noted
+from roam_lab.runtime import step_compiler
+
+
+class Training:
+    """Holds its scheduler, as classes that train do; `read` is what its step does with it."""
+
+    def __init__(self, model, read=lambda scheduler: None):
+        self.optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 1, 0.5)
+        self.read = read
+
+    def step(self, model, optimizer, batch):
+        loss = model(batch).square().mean()
+        factor = self.read(self.scheduler)
+        if factor:
+            loss = loss * factor
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss.detach()
+
+
+READ = {
+    "rate": lambda scheduler: scheduler.get_last_lr()[0],
+    "counter": lambda scheduler: scheduler.last_epoch + 1,
+    "by name": lambda scheduler: scheduler._step_count,
+    "its dict": lambda scheduler: vars(scheduler)["last_epoch"] + 1,
+    "saved": lambda scheduler: scheduler.state_dict()["last_epoch"] + 1,
+}
+
+
+@pytest.mark.parametrize("read", READ.values(), ids=READ)
+def test_one_that_is_read(read):
+    torch.manual_seed(0)
+    model, batch = nn.Linear(4, 2), torch.randn(3, 4)
+    twin = copy.deepcopy(model)
+    eager, hooked = Training(twin, read), Training(model, read)
+    step = roam.hook(model, hooked.optimizer, step=hooked.step, cache=False, on_mismatch="replan")
+    for _ in range(3):
+        assert torch.equal(step(batch), eager.step(twin, eager.optimizer, batch))
+        eager.scheduler.step()
+        hooked.scheduler.step()
+        assert torch.equal(model.weight, twin.weight)
+    assert (step.planned_steps, step.eager_steps) == (3, 0), step.reasons
+    assert type(hooked.scheduler) is torch.optim.lr_scheduler.StepLR
+    assert "step" not in vars(hooked.scheduler)
+
+
+def test_one_that_is_not_read_is_never_asked_about(monkeypatch):
+    captured = []
+    real = step_compiler._captured
+    monkeypatch.setattr(step_compiler, "_captured", lambda *given: captured.append(1) or real(*given))
+    model, batch = nn.Linear(4, 2), torch.randn(3, 4)
+    training = Training(model)
+    step = roam.hook(model, training.optimizer, step=training.step, cache=False, on_mismatch="error")
+    for _ in range(3):
+        step(batch)
+        training.scheduler.step()
+    assert step.planned_steps == 3
+    before = len(captured)
+    training.scheduler.gamma = 0.9
+    step(batch)
+    assert len(captured) == before <= 1
+    training.scheduler.new = object()  # it cannot be known that nobody reads what is new
+    step(batch)
+    assert len(captured) > before
+
+
+class OfTheUser(torch.optim.lr_scheduler.StepLR):
+    """May do anything when it is looked at."""
+
+
+@pytest.mark.parametrize("kind", [torch.optim.lr_scheduler.StepLR, OfTheUser])
+def test_what_is_unread(kind):
+    training = Training(nn.Linear(4, 2))
+    training.scheduler = scheduler = kind(training.optimizer, 1)
+    called = []
+    with schedulers_noted(reach({"training": training}), lambda *given: called.append(given[1])) as noted:
+        scheduler.step()
+        assert scheduler.optimizer is training.optimizer
+        unread = set(noted.unread())
+        assert scheduler.last_epoch == 0
+        assert set(noted.unread()) == set()
+    counters = {f"training.scheduler.{name}" for name in ("last_epoch", "_step_count", "_last_lr", "gamma")}
+    assert unread >= counters if kind is torch.optim.lr_scheduler.StepLR else unread == set()
+    assert called == ["training.scheduler.step"]
+    assert type(scheduler) is kind
