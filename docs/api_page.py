@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import roam_lab
+from roam_lab.plan import make_plan
 
 HEAD = """# API
 
@@ -24,7 +26,13 @@ SECTIONS = {
     "In a notebook": ("load_ipython_extension", "unload_ipython_extension"),
 }
 """Of the names that are no errors."""
-INHERITED = ("__init__", "__eq__", "__hash__")
+RETURNED = {
+    "roam_lab.runtime.planned_step": "PlannedStep",
+    "roam_lab.runtime.verification": "Verification",
+    "roam_lab.report.explanation": "Explanation",
+    "roam_lab.sweeps": "SweepTable",
+}
+"""What public functions return: reached through them, not by a name of `roam_lab`."""
 
 
 def page() -> str:
@@ -32,14 +40,19 @@ def page() -> str:
     parts = [HEAD]
     for title, names in SECTIONS.items():
         parts += [f"## {title}\n", *(section(name, getattr(roam_lab, name)) for name in names)]
+        if "Plan" in names:
+            parts.append(section("Profile.plan", make_plan, "What `Profile.plan` takes, all but `graph`:"))
+    parts.append("## What they return\n")
+    parts += [section(name, getattr(import_module(home), name)) for home, name in RETURNED.items()]
     errors = [name for name in roam_lab.__all__ if name.endswith(("Error", "Warning"))]
     parts += ["## Errors\n", tree(errors)]
     return "\n".join(parts)
 
 
-def section(name: str, value: Any) -> str:
+def section(name: str, value: Any, before: str = "") -> str:
     """Heading, signature, docstring; of a class its methods and properties, too."""
-    parts = [f"### {name}\n", f"```python\n{signature(name, value)}\n```\n", f"{inspect.getdoc(value)}\n"]
+    parts = [f"### {name}\n", *([f"{before}\n"] if before else [])]
+    parts += [f"```python\n{signature(name, value)}\n```\n", f"{inspect.getdoc(value)}\n"]
     if inspect.isclass(value):
         for member, what in members(value):
             shown = f"`.{member}`" if isinstance(what, property) or not callable(what) else f"`.{member}()`"

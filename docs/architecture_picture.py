@@ -89,8 +89,8 @@ def picture() -> str:
             f"<title>{title}</title><style>{STYLE}</style>",
             f'<rect class="paper" width="{WIDTH}" height="{height:.0f}" rx="6"/>',
             f'<text x="{left}" y="34" class="bold" style="font-size:16px">{title}</text>',
-            f'<text x="{left}" y="56" class="small">captured once (left), planned without torch (middle), '
-            "run in every step (right)</text>",
+            f'<text x="{left}" y="56" class="small">captured with torch, planned as plain data, '
+            "then run in every step</text>",
             *parts,
             "</svg>\n",
         ]

@@ -13,7 +13,8 @@ from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.frontier import at_most, found, frontier, within
 from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.tape import problem_of
-from tests.rewrite.graphs import SHARED, blocks, judged, ladder, random_step
+from tests.captured import DATA
+from tests.rewrite.graphs import blocks, judged, ladder, random_step
 
 NAMES = ["auto", "checkpoint", "free", "greedy", "ilp", "none"]
 
@@ -142,10 +143,7 @@ def test_unknown_strategies_and_version_1_are_refused():
 
 
 def test_a_shared_graph_gets_what_the_bound_allows():
-    path = SHARED / "graphs2" / "resnet50_batch32.json.gz"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    graph = load_graph(path)
+    graph = load_graph(DATA / "graphs2" / "resnet50_batch32.json.gz")
     captured = live_peak(graph, captured_order(graph)).bytes
     known = found(graph, Goals((0.05,)))
     assert known.at_most(0.0).peak_bytes <= 0.987 * captured

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,12 @@ from roam_lab.layout.best_fit import SORTINGS, place
 from roam_lab.layout.packing import mend
 from roam_lab.layout.packing.field import Field
 from roam_lab.layout.packing.mend import _Bench, _sequences, mended
+from tests.captured import SHARED
 from tests.layout.packing.lives import dense_lives, random_lives
 from tests.plan.training_step import training_step
 
 TALL = Layout({}, 1 << 60)
-PANGU = Path("/work/shared/layouts/somas_pangu_2.6B.csv.gz")
+PANGU = SHARED / "layouts" / "somas_pangu_2.6B.csv.gz"
 
 
 def floor_bytes(lives: tuple[Lifetime, ...]) -> int:
