@@ -3,8 +3,8 @@
     python benchmarks/one_run.py '{"kind": "graph", "file": "g.json.gz", "order": "auto", "layout": "auto"}'
 
 What a strategy finds is measured as it stands (`roam plan` would fall back on the captured order where that is better)
-and judged by tests/judge.py, which shares no code with us. Times are of the strategy alone, after a run on a tiny problem:
-imports and compilation are not counted.
+and judged by tests/judge.py, which shares no code with us. Times are of the strategy alone, after a run on a tiny
+problem: imports and compilation are not counted.
 """
 
 from __future__ import annotations

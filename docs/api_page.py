@@ -16,8 +16,8 @@ HEAD = """# API
 
 <!-- written by `make docs` from the docstrings of `roam_lab.__all__`: edit them there -->
 
-`import roam_lab as roam`. Names are imported on first use, so `import roam_lab` loads neither torch nor a solver. Sizes are
-bytes, times seconds unless a name says otherwise. Every error is a `RoamError`; its text is one sentence.
+`import roam_lab as roam`. Names are imported on first use, so `import roam_lab` loads neither torch nor a solver.
+Sizes are bytes, times seconds unless a name says otherwise. Every error is a `RoamError`; its text is one sentence.
 """
 SECTIONS = {
     "From model to planned training": ("profile", "Profile", "Plan", "hook", "load", "verify", "explain"),

@@ -1,7 +1,8 @@
-"""Draws docs/architecture.svg: `python docs/architecture_picture.py`. Rooms by the kind of work they do, and the way of a step."""
+"""Draws docs/architecture.svg, the way of a step through the rooms: `python docs/architecture_picture.py`."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -30,8 +31,7 @@ ASIDE = (
     ("lab", "shown", "lab/ cli magic", "panel, commands, cells", "session, workbench"),
     ("integrations", "torch", "integrations/", "Trainer, Lightning", "distributed/: DDP, shard"),
 )
-"""Rooms beside them, at which stage they stand, by name below."""
-BESIDE = {"report": 3, "lab": 5, "integrations": 8}
+"""Rooms beside them."""
 
 
 def box(x: float, y: float, width: float, kind: str, title: str, *lines: str) -> str:
@@ -59,7 +59,7 @@ def picture() -> str:
         for number, (name, *_) in enumerate(STAGES)
     }
     parts = [box(*places[name], width, kind, title, *lines) for name, kind, title, *lines in STAGES]
-    for (before, *_), (after, *_) in zip(STAGES, STAGES[1:], strict=False):
+    for (before, *_), (after, *_) in pairwise(STAGES):
         (x, y), (to_x, to_y) = places[before], places[after]
         if x == to_x:
             parts.append(arrow(f"M{x + 40} {y + BOX_HEIGHT}V{to_y - 8}", x + 40, to_y, "down"))

@@ -19,8 +19,8 @@ from roam_lab.cli import main
 from roam_lab.ir import graph_to_data, save_graph
 from roam_lab.plan import make_plan
 from roam_lab.registry import strategies
+from tests.captured import step_file
 from tests.report.graphs import KIB, branches
-
 
 
 def refused(capsys, *words, status=2):

@@ -1,4 +1,4 @@
-"""docs/extending.md is followed literally: its order, layout, rewriting, source of state and figure work as they stand."""
+"""docs/extending.md is followed literally: its order, layout, rewriting, source of state and figure work."""
 
 import mmap
 import re

@@ -66,7 +66,7 @@ def test_a_wheel_is_whole_and_holds_nothing_else(release):
 
 def test_an_sdist_is_whole_and_holds_nothing_made_here(release):
     release.check_sdist(SDIST, PACKAGE)
-    with pytest.raises(release.ReleaseError, match="the sdist lacks Makefile"):
+    with pytest.raises(release.ReleaseError, match=r"the sdist lacks Makefile"):
         release.check_sdist([name for name in SDIST if not name.endswith("Makefile")], PACKAGE)
     for strange in ("labextension/node_modules/x/index.js", "roam_lab/__pycache__/x.pyc", ".venv-docs/pyvenv.cfg"):
         with pytest.raises(release.ReleaseError, match="which is made here"):
@@ -81,7 +81,7 @@ def test_a_python_that_is_not_here_is_named(release):
 
 def test_a_command_that_fails_is_told_in_one_sentence(release):
     assert release._run("said", [sys.executable, "-c", "print('yes')"]) == "yes\n"
-    with pytest.raises(release.ReleaseError, match="^asked failed with status 3: no$"):
+    with pytest.raises(release.ReleaseError, match=r"^asked failed with status 3: no$"):
         release._run("asked", [sys.executable, "-c", "import sys; print('no'); sys.exit(3)"])
 
 

@@ -1,9 +1,9 @@
 """Builds a release and tries it: `make release`, or `python tools/release.py --help`.
 
-Wheel and sdist are built (the front end included), their metadata and contents are checked, and each is installed into a
-fresh environment, the wheel on the oldest Python and torch that are supported, the sdist on the newest. There a small
-training step is profiled, planned and verified bit for bit by the installed `roam` command. Nothing is uploaded, nothing
-is tagged. Ends with 1 at the first thing that is wrong, with one sentence.
+Wheel and sdist are built (the front end included), their metadata and contents are checked, and each is installed into
+a fresh environment, the wheel on the oldest Python and torch that are supported, the sdist on the newest. There a
+small training step is profiled, planned and verified bit for bit by the installed `roam` command. Nothing is uploaded,
+nothing is tagged. Ends with 1 at the first thing that is wrong, with one sentence.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def check_wheel(names: Iterable[str], package: set[str]) -> None:
 
 
 def check_sdist(names: Iterable[str], package: set[str]) -> None:
-    """Raise ReleaseError unless an sdist holds what a build, the tests and a reader need, and nothing that git ignores."""
+    """Raise ReleaseError unless an sdist holds what a build, the tests and a reader need, and nothing made here."""
     found = {name.partition("/")[2] for name in names}
     wanted = {"README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "pyproject.toml", "hatch_build.py", "Makefile"}
     wanted |= {"docs/index.md", "tests/conftest.py", "labextension/src/index.ts", "roam_lab/labextension/package.json"}

@@ -19,6 +19,7 @@ from roam_lab.order.list_scheduling import list_scheduling
 from roam_lab.order.problem import problem_of
 from roam_lab.plan import make_plan
 from roam_lab.registry import find
+from tests.captured import ALL, step_file
 from tests.order.dominance.graphs import (
     embedded,
     hard_pumpkin,
@@ -29,7 +30,6 @@ from tests.order.dominance.graphs import (
     pumpkin,
     series_parallel,
 )
-from tests.captured import ALL, step_file
 from tests.plan.graphs import random_graph, two_halves
 from tests.plan.training_step import training_step
 
