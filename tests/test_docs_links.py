@@ -180,5 +180,7 @@ def test_every_page_is_on_the_first():
 
 
 def test_commands_in_the_documents_are_words_of_a_shell():
-    for line in re.findall(r"^    (roam .*)$", (ROOT / "docs" / "sweeps.md").read_text(), re.MULTILINE):
+    lines = re.findall(r"^    (roam .*)$", (ROOT / "docs" / "sweeps.md").read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
         assert shlex.split(line, comments=True)[0] == "roam"

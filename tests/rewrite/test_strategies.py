@@ -41,6 +41,7 @@ def test_every_point_is_what_the_judge_finds(name):
     short = {"effort": 500} if name in ("auto", "greedy", "ilp") else {}
     for graph in (blocks(3), random_step(5), random_step(11)):
         known = found(graph, Goals((0.1, 0.3), (500,)), name, short)
+        assert known.points
         assert [point.extra_time for point in known.points] == sorted(point.extra_time for point in known.points)
         assert [-point.peak_bytes for point in known.points] == sorted(-point.peak_bytes for point in known.points)
         base = sum(op.time_us for op in graph.ops)

@@ -74,7 +74,9 @@ def test_the_pyramid_stands_first_longest_lifetime_lowest() -> None:
     # All but the last two live at the peak, step 5.
     lives = (*(Lifetime(k, 5 - k, 6 + k, 8) for k in range(5)), Lifetime(5, 0, 2, 9), Lifetime(6, 8, 20, 3))
     field = Field.of(lives)
-    for number, (sequence, pyramid) in enumerate(_sequences(field)):
+    sequences = list(_sequences(field))
+    assert len(sequences) > 1
+    for number, (sequence, pyramid) in enumerate(sequences):
         assert sorted(sequence.tolist()) == list(range(7))
         assert pyramid == (0 if number % 2 else 5)
         if pyramid:
