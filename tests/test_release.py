@@ -97,5 +97,5 @@ def test_fragments_are_named_as_towncrier_reads_them():
 
 def test_the_hosted_ci_does_what_the_own_one_does():
     steps = re.findall(r"^ +- run: (.*)$", (ROOT / ".github" / "workflows" / "ci.yml").read_text(), re.MULTILINE)
-    assert steps == ["sudo --preserve-env .ci/run"]
+    assert [step.partition(" #")[0].rpartition(" ")[2] for step in steps] == [".ci/run"]
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
