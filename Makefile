@@ -11,7 +11,7 @@ TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo demo-full test test-fake-cuda check format docs bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured soak rivals notebooks picture clean \
+.PHONY: help venv demo demo-full test test-fake-cuda check format docs docs-site release bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured soak rivals notebooks picture clean \
 	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
@@ -117,8 +117,26 @@ format: $(STAMP)  ## let ruff put layout, imports and simple findings right
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)  ## docs/strategies.md, from the registry
+docs: $(STAMP)  ## docs/strategies.md from the registry, docs/api.md from docstrings, the picture of the architecture
 	$(BIN)/python -m roam_lab.report.strategy_page docs/strategies.md
+	PYTHONPATH=. $(BIN)/python docs/api_page.py docs/api.md
+	$(BIN)/python docs/architecture_picture.py
+
+# environments of their own: neither tests nor users need these packages
+.venv-%/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(PYTHON) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['dependency-groups']['$*'], sep='\n')" \
+		> $(@D)/requirements.txt
+	$(@D)/bin/python -m pip install --quiet -c constraints.txt -r $(@D)/requirements.txt
+	@touch $@
+
+docs-site: .venv-docs/.installed  ## the documents as a site that works offline: build/site/index.html
+	.venv-docs/bin/python -m sphinx -W --keep-going -q -b html docs build/site
+	@echo build/site/index.html
+
+RELEASE_ARGS ?=
+release: .venv-release/.installed  ## wheel and sdist, checked, installed and used on the oldest and newest Python and torch
+	.venv-release/bin/python tools/release.py $(RELEASE_ARGS)
 
 bench: bench-planning bench-training  ## every benchmark
 
@@ -176,5 +194,5 @@ picture: demo-full  ## the README's pictures: as demo-full draws it, and the pan
 
 clean:  ## remove what the other targets made
 	rm -rf labextension/lib labextension/node_modules roam_lab/labextension
-	rm -rf .venv-newest .venv-lowest .venv-torch-*
+	rm -rf .venv-newest .venv-lowest .venv-docs .venv-release .venv-torch-* build/site
 	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache

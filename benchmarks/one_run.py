@@ -3,8 +3,8 @@
     python benchmarks/one_run.py '{"kind": "graph", "file": "g.json.gz", "order": "auto", "layout": "auto"}'
 
 What a strategy finds is measured as it stands (`roam plan` would fall back on the captured order where that is better)
-and judged by ../shared/judge.py where that is there. Times are of the strategy alone, after a run on a tiny problem:
-imports and compilation are not counted.
+and judged by tests/judge.py, which shares no code with us. Times are of the strategy alone, after a run on a tiny
+problem: imports and compilation are not counted.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ from roam_lab.plan import Plan
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy, find
 
-JUDGE = Path(__file__).resolve().parents[2] / "shared" / "judge.py"
+JUDGE = Path(__file__).resolve().parents[1] / "tests" / "judge.py"
 TINY = Graph(
     "tiny",
     (Storage(4), Storage(40), Storage(30), Storage(8, output=True)),
@@ -147,9 +147,7 @@ def _leaves(tasks: Any) -> dict[str, Any] | None:
 
 
 def _judged(graph: Graph, order: tuple[int, ...], layout: Layout, peak: int, file: str | None = None) -> str:
-    """What the judge that shares no code with us says; "" where it is not there."""
-    if not JUDGE.exists():
-        return ""
+    """What the judge that shares no code with us says."""
     captured = live_peak(graph, captured_order(graph)).bytes
     with tempfile.TemporaryDirectory(prefix="roam-bench-") as folder:
         source, target = file or str(Path(folder) / "graph.json"), Path(folder) / "plan.roam.json"

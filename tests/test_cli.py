@@ -24,9 +24,9 @@ from roam_lab.report.explanation import explain
 from roam_lab.runtime.measured_run import RunFigures
 from roam_lab.runtime.verification import Verification
 from roam_lab.session import Session, made_by
+from tests.captured import DATA, JUDGE, step_file
 from tests.report.graphs import KIB, branches
 
-SHARED = Path(__file__).parents[2] / "shared"
 FACTORY = """
 import torch
 
@@ -133,26 +133,26 @@ def test_explain(capsys, graph_file, tmp_path):
 
 
 def test_plan_is_judged_good_and_loads_no_torch(tmp_path):
-    graph, plan = SHARED / "graphs" / "resnet50_batch1_adamw.json.gz", tmp_path / "p.roam.json"
+    graph, plan = step_file("resnet50_batch1_adamw"), tmp_path / "p.roam.json"
     code = (
         "import sys; from roam_lab.cli import main; status = main(sys.argv[1:]); "
         "assert not {'torch', 'bokeh', 'ipywidgets', 'rich'} & set(sys.modules); sys.exit(status)"
     )
     subprocess.run([sys.executable, "-c", code, "plan", graph, "-o", plan], check=True, capture_output=True)
-    judged = subprocess.run([sys.executable, SHARED / "judge.py", graph, plan], capture_output=True, text=True)
+    judged = subprocess.run([sys.executable, JUDGE, graph, plan], capture_output=True, text=True)
     assert judged.returncode == 0, judged.stdout
 
 
 def test_layout(capsys, tmp_path):
     out = tmp_path / "placed.csv"
-    text = run(capsys, "layout", SHARED / "layouts" / "somas_resnet50.csv", "-o", out)
+    text = run(capsys, "layout", DATA / "somas_resnet50.csv", "-o", out)
     assert "live peak  1,515,472,556 bytes, no layout is lower" in text
     assert out.read_text().splitlines()[0] == "id,lower,upper,size,offset"
     assert load_instance(out).peak_bytes == 1_515_472_556
 
 
 def test_layout_json(capsys):
-    data = json.loads(run(capsys, "layout", SHARED / "layouts" / "A.1048576.csv", "--layout", "best_fit", "--json"))
+    data = json.loads(run(capsys, "layout", DATA / "A.1048576.csv", "--layout", "best_fit", "--json"))
     assert data["lower_bound_bytes"] == 1_048_576 <= data["height_bytes"]
     assert len(data["offsets"]) == data["buffers"] == 154
 

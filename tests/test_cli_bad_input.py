@@ -19,9 +19,8 @@ from roam_lab.cli import main
 from roam_lab.ir import graph_to_data, save_graph
 from roam_lab.plan import make_plan
 from roam_lab.registry import strategies
+from tests.captured import step_file
 from tests.report.graphs import KIB, branches
-
-SHARED = Path(__file__).parents[2] / "shared"
 
 
 def refused(capsys, *words, status=2):
@@ -420,7 +419,7 @@ def roam_process(*words, **settings):
 
 
 def test_a_real_interruption_leaves_no_traceback():
-    graph = SHARED / "graphs" / "gpt2_xl_seq128_batch1_adamw_fused.json.gz"
+    graph = step_file("gpt2_seq128_batch1_adamw")
     code = "import sys; from roam_lab.cli import main; print('begun', flush=True); sys.exit(main())"
     command = [sys.executable, "-c", code, "plan", str(graph)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

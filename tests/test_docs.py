@@ -1,6 +1,7 @@
 """The pages under docs/ say what the code says."""
 
 import dataclasses
+import importlib.util
 import re
 from pathlib import Path
 
@@ -48,3 +49,22 @@ def test_a_bar_in_a_choice_does_not_break_the_table():
 def test_strategies_of_other_packages_are_left_out():
     theirs = dataclasses.replace(OURS[0], name="theirs", function=test_strategies_of_other_packages_are_left_out)
     assert strategy_page([*OURS, theirs]) == strategy_page(OURS)
+
+
+def test_the_way_of_one_storage_is_as_told(capsys):
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
+    (told,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    exec(code, {"__name__": "__main__"})
+    assert capsys.readouterr().out == told
+
+
+def test_the_picture_shows_rooms_that_there_are():
+    spec = importlib.util.spec_from_file_location("architecture_picture", ROOT / "docs" / "architecture_picture.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert (ROOT / "docs" / "architecture.svg").read_text() == module.picture(), "run `make docs`"
+    folders = re.findall(r"(\w+)/", " ".join(title for _, _, title, *_ in (*module.STAGES, *module.ASIDE)))
+    assert len(folders) >= 10
+    for folder in folders:
+        assert (ROOT / "roam_lab" / folder).is_dir(), folder

@@ -2,11 +2,9 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import pytest
 
@@ -132,24 +130,6 @@ def test_their_illegal_plans_are_refused_by_name(site, graph_file, tmp_path, wor
     assert (status, said, err.count("\n")) == (2, "", 1)
     assert told in err
     assert not out.exists()
-
-
-def test_the_example_of_contributing_is_a_package(tmp_path):
-    text = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    (group,) = re.findall(r'entry-points."(.*)"\]', text)
-    (name, module) = re.findall(r'^    (\w+) = "([\w.]+)"$', text, re.MULTILINE)[0]
-    assert group == registry.ENTRY_POINT_GROUP
-    offer(tmp_path / "site", "my-package", {name: module})
-    file = tmp_path / "site" / f"{module.replace('.', '/')}.py"
-    file.parent.mkdir()
-    file.write_text(code)
-    instance, out = tmp_path / "two.csv", tmp_path / "out.csv"
-    instance.write_text("id,lower,upper,size\na,0,2,100\nb,1,3,50\n")
-    words = ["--layout", "stack", "--set", "layout.gap=64", "-o", out]
-    status, _, err = roam(tmp_path / "site", "layout", instance, *words)
-    assert (status, err) == (0, "")
-    assert out.read_text().splitlines()[2] == "b,1,3,50,164"
 
 
 BROKEN = {

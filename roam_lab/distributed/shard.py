@@ -50,9 +50,13 @@ def shard(model: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
 
 
 def full_state_dict(model: torch.nn.Module) -> dict[str, Any]:
-    """The `state_dict()` of a sharded model as it would be on one rank, for a checkpoint; called on all ranks
+    """The `state_dict()` of a sharded `model` as it would be on one rank, for a checkpoint; called on all ranks
     together, which all get it. `load_state_dict` of a sharded model takes it, too. That of any other model is its
-    own."""
+    own.
+
+    Each tensor has the shape of the whole parameter, without padding. Raises nothing of its own; where a rank does not
+    call it, the others get the process group's error after its timeout.
+    """
     found: dict[str, Any] = model.state_dict()
     if not is_sharded(model):
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import tempfile
@@ -12,16 +13,21 @@ from typing import Any
 
 from roam_lab.errors import FormatError, InputError, OutputError
 
+MOST_UNPACKED_BYTES = 4 * 2**30
+"""Of one gzipped file; a graph of 100,000 ops has some 50 million."""
+CHUNK_BYTES = 2**24
+
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The bytes of `path`, unpacked if they are gzip (told by its content, not by its name).
 
-    Raises InputError when it cannot be read, FormatError when the gzip data is damaged or truncated.
+    Raises InputError when it cannot be read, FormatError when the gzip data is damaged, truncated, or more than
+    MOST_UNPACKED_BYTES.
     """
     path = Path(path)
     try:
         data = path.read_bytes()
-        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        return _unpacked(data, path) if data[:2] == b"\x1f\x8b" else data
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the path") from None
     except gzip.BadGzipFile:
@@ -32,6 +38,20 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise FormatError(f"{path}: the gzip data ends too early (truncated); write the file again") from None
     except zlib.error as error:
         raise FormatError(f"{path}: damaged gzip data ({error}); write the file again") from None
+
+
+def _unpacked(data: bytes, path: Path) -> bytes:
+    """A few bytes of gzip can unpack to more than there is memory: never more is unpacked than is allowed."""
+    found = bytearray()
+    with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
+        while part := packed.read(CHUNK_BYTES):
+            found += part
+            if len(found) > MOST_UNPACKED_BYTES:
+                raise FormatError(
+                    f"{path}: unpacks to more than {MOST_UNPACKED_BYTES:,} bytes, which no graph of a step needs; "
+                    "unpack it yourself if it is one"
+                )
+    return bytes(found)
 
 
 def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:

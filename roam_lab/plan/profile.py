@@ -28,6 +28,7 @@ class Profile:
     eager's, those of a plan are of `graph` in the same order. Reports call them "eager" and "captured".
     `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
     `eager_run`, where given: `eager_graph` with every resident storage and what CUDA takes for itself.
+    `measured`: live bytes of the real step, where one was run. `environment`: what it was captured with, as texts.
     `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
     """
 

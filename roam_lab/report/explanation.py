@@ -158,7 +158,10 @@ class Explanation:
 
 
 def explain(plan: Plan) -> Explanation:
-    """Explain the peak of `plan`. Raises InputError for a bare plan, which has no graph to explain with."""
+    """Explain the peak of `plan`: what is alive then, and why no order is lower, or what one might still win, in bytes.
+
+    Raises InputError for a bare plan, which has no graph to explain with.
+    """
     graph = graph_of(plan)
     peak = live_peak(graph, plan.order)
     alive = [life.storage for life in lifetimes(graph, plan.order) if life.start <= peak.step < life.end]

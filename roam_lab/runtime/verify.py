@@ -123,10 +123,16 @@ def verify(
     scheduler: bool = False,
     progress: Progress = silent,
 ) -> Verification:
-    """The same inside a notebook: both runs start from the present state of everything that the step reaches.
+    """Run `steps` steps of `model` on `batch` eagerly, then by `plan`, and compare all that they leave bit by bit.
 
-    All of it is left as it was. Peaks are those of this process, one run after the other: `verify_file` measures them
-    cleaner. Takes one copy of all tensors, in memory or on disk. Raises InputError, CaptureError, MismatchError.
+    `plan`: a Plan or the path of one. `optimizer`, `loss` and `step` as in `roam.hook`; `scheduler` multiplies the
+    learning rates by 0.9 after every step; `progress(what, part)` hears what is being done. Both runs start from the
+    present state of everything that the step reaches, and all of it is left as it was, which takes one copy of all
+    tensors, in memory or on disk. Peaks (bytes) and step times (seconds) are those of this process, one run after the
+    other: `roam verify FILE.py:FACTORY` takes fresh processes and measures them cleaner.
+
+    Raises InputError, CaptureError where the step cannot be captured, MismatchError where the plan is for another model
+    or batch.
     """
     _check_steps(steps)
     made = {"model": model, "optimizer": optimizer, "batch": batch, "loss": loss, "step": step}

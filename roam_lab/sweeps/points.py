@@ -119,8 +119,9 @@ def grid(
 ) -> list[SweepPoint]:
     """Every combination of the values given: `grid("train.py:make", batch=(1, 2, 4), extra_time=(0, 0.1))`.
 
-    An axis is a field of SweepPoint, with one value or several. Each budget and each extra time is a goal of its own;
-    with neither, plans add no time. Raises InputError for an axis that there is not, or a value that is none.
+    `factories`: FILE.py:FACTORY. An axis (of `axes`) is a field of SweepPoint, with one value or several. Each `budget`
+    (of the whole step, in bytes or as "24GiB") and each `extra_time` (a fraction of the step's time) is a goal of its
+    own; with neither, plans add no time. Raises InputError for an axis that there is not, or a value that is none.
     """
     for name in axes:
         if name not in NAMES:

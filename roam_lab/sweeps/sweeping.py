@@ -40,7 +40,8 @@ def sweep(
     failed ones are. A row is known by all that decides about it: the point, the factory's file with the modules beside
     it, the versions of the packages that these import. `jobs`: processes, as joblib's n_jobs (-1: one a core; None:
     what `joblib.parallel_config` says, else 1); the backend is joblib's, so Dask and Ray are, too. On other machines
-    the factory's file must lie at the same path. `tell` hears remarks (default: as RoamWarning).
+    the factory's file must lie at the same path. `tell` hears remarks (default: as RoamWarning), `progress(what, part)`
+    how far it is. Rows have sizes in bytes, times in seconds.
 
     A point that fails has a row that says why, in one sentence, and the others go on. An interrupt keeps the rows that
     are there. Raises InputError, before anything is run, for points and files that cannot be right.
@@ -64,7 +65,10 @@ def sweep(
 
 
 def load_sweep(path: str | os.PathLike[str]) -> SweepTable:
-    """The table in a sweep's file, as far as it has come. Raises InputError, FormatError."""
+    """The table in a sweep's file at `path`, as far as it has come; sizes in bytes, times in seconds.
+
+    Raises InputError where it cannot be read, FormatError for a file of another kind.
+    """
     return SweepTable.of(read_rows(path))
 
 

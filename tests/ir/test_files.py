@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import os
 from pathlib import Path
 
 import pytest
 
-from roam_lab.errors import OutputError
-from roam_lab.ir import write_text
+from roam_lab.errors import FormatError, OutputError
+from roam_lab.ir import files, read_json, write_text
 
 
 def _full(*_: object) -> None:
@@ -45,3 +46,13 @@ def test_a_file_is_replaced(tmp_path: Path) -> None:
     write_text(path, "after")
     assert path.read_text() == "after"
     assert os.listdir(tmp_path) == ["plan.json"]
+
+
+def test_a_gzip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "bomb.json.gz"
+    path.write_bytes(gzip.compress(b'{"a": "' + b" " * 100_000 + b'"}'))
+    assert len(read_json(path)["a"]) == 100_000
+    monkeypatch.setattr(files, "MOST_UNPACKED_BYTES", 99_999)
+    monkeypatch.setattr(files, "CHUNK_BYTES", 1_000)
+    with pytest.raises(FormatError, match=r"bomb\.json\.gz: unpacks to more than 99,999 bytes"):
+        read_json(path)

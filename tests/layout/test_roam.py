@@ -10,7 +10,7 @@ from roam_lab.ir import Layout, Lifetime, captured_order, check_layout, lifetime
 from roam_lab.layout.brackets import STACKINGS, place_around, stack, waist
 from roam_lab.layout.roam import roam
 from roam_lab.order.roam import roam as roam_order
-from tests.plan.graphs import SHARED
+from tests.captured import ALL, step_file
 from tests.plan.training_step import training_step
 
 NESTED = (
@@ -89,10 +89,9 @@ def test_training_steps_waste_nothing(order: str) -> None:
     assert layout.arena_bytes <= 1.0005 * lifetimes_curve(lives).max()
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared with captured steps is not here")
-@pytest.mark.parametrize("path", sorted((SHARED / "graphs").glob("*.json.gz")), ids=lambda path: path.name[:20])
-def test_captured_steps_waste_less_than_a_thousandth(path: object) -> None:
-    graph = load_graph(str(path))
+@pytest.mark.parametrize("name", ALL)
+def test_captured_steps_waste_less_than_a_thousandth(name: str) -> None:
+    graph = load_graph(step_file(name))
     lives = lifetimes(graph, roam_order(graph).order)
     layout = roam(lives)
     check_layout(lives, layout)

@@ -12,7 +12,8 @@ from roam_lab.order.auto import auto
 from roam_lab.order.outcome import run
 from roam_lab.plan import make_plan
 from roam_lab.registry import strategies
-from tests.plan.graphs import SHARED, SMALL, best_peak, pumpkin, random_graph
+from tests.captured import step_file
+from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph
 from tests.plan.training_step import training_step
 
 OTHERS = [entry for entry in strategies("order") if entry.name != "auto"]
@@ -56,9 +57,8 @@ def test_never_worse_on_a_training_step() -> None:
     never_worse(training_step(6), 2.0)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared with captured steps is not here")
 def test_never_worse_on_a_captured_step() -> None:
-    never_worse(load_graph(SHARED / "graphs" / "resnet50_batch1_adamw.json.gz"), 2.0)
+    never_worse(load_graph(step_file("resnet50_batch1_adamw")), 2.0)
 
 
 def test_search_is_needed_for_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,9 +67,8 @@ def test_search_is_needed_for_the_proof(monkeypatch: pytest.MonkeyPatch) -> None
     assert not make_plan(pumpkin(8)).optimal
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared with captured steps is not here")
 def test_splitting_is_needed_where_search_may_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    graph = load_graph(SHARED / "graphs" / "vit_b16_batch1_adamw.json.gz")
+    graph = load_graph(step_file("vit_b16_batch1_adamw"))
     monkeypatch.setattr(module, "STATES", 0)
     assert make_plan(graph).optimal
     monkeypatch.setattr(module, "ARCS", 0)

@@ -19,6 +19,7 @@ from roam_lab.order.list_scheduling import list_scheduling
 from roam_lab.order.problem import problem_of
 from roam_lab.plan import make_plan
 from roam_lab.registry import find
+from tests.captured import ALL, step_file
 from tests.order.dominance.graphs import (
     embedded,
     hard_pumpkin,
@@ -29,7 +30,7 @@ from tests.order.dominance.graphs import (
     pumpkin,
     series_parallel,
 )
-from tests.plan.graphs import SHARED, random_graph, two_halves
+from tests.plan.graphs import random_graph, two_halves
 from tests.plan.training_step import training_step
 
 
@@ -170,10 +171,9 @@ def test_parameters_are_declared() -> None:
         entry.accept({"only": "nothing"})
 
 
-@pytest.mark.skipif(not (SHARED / "graphs").is_dir(), reason="captured training steps are not at hand")
-@pytest.mark.parametrize("name", ["gpt2_xl_seq128_batch1_adamw_fused", "vit_b16_batch1_adamw"])
+@pytest.mark.parametrize("name", [name for name in ALL if name.startswith(("gpt2_xl", "vit"))])
 def test_captured_training_steps_are_proven_optimal(name: str) -> None:
-    graph = load_graph(SHARED / "graphs" / f"{name}.json.gz")
+    graph = load_graph(step_file(name))
     found = dominant(graph)
     check_order(graph, found.order)
     peak = live_peak(graph, found.order).bytes

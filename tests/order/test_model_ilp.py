@@ -54,7 +54,9 @@ def test_the_optimum_of_small_graphs(seed: int) -> None:
 @pytest.mark.parametrize("streams", ["single", "multi"])
 @pytest.mark.parametrize("solver", ["highs", "cbc"])
 def test_the_optimum_where_the_list_proves_nothing(streams: str, solver: str) -> None:
-    for graph in hard_graphs(10, 2):
+    graphs = hard_graphs(10, 2)
+    assert len(graphs) == 2
+    for graph in graphs:
         assert is_proven(graph, optimum(graph), streams=streams, solver=solver)
 
 

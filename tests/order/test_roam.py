@@ -15,7 +15,8 @@ from roam_lab.order.bound import lower_bound
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.roam import roam
 from roam_lab.registry import find, strategies
-from tests.plan.graphs import SHARED, SMALL, best_peak, pumpkin, random_graph, two_halves
+from tests.captured import ALL, step_file
+from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph, two_halves
 from tests.plan.training_step import training_step
 
 STEP = training_step(6)
@@ -167,10 +168,9 @@ def test_parameters_are_checked(wrong: dict[str, object]) -> None:
         entry.accept(wrong)
 
 
-@pytest.mark.skipif(not SHARED.exists(), reason="../shared with captured steps is not here")
-@pytest.mark.parametrize("path", sorted((SHARED / "graphs").glob("*.json.gz")), ids=lambda path: path.name[:20])
-def test_captured_steps_are_optimal(path: object) -> None:
-    graph = load_graph(str(path))
+@pytest.mark.parametrize("name", ALL)
+def test_captured_steps_are_optimal(name: str) -> None:
+    graph = load_graph(step_file(name))
     outcome = roam(graph)
     check_tree(graph, outcome, 128)
     peak = live_peak(graph, outcome.order).bytes

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import random
 from itertools import permutations
-from pathlib import Path
 
 from roam_lab.ir import Graph, Op, Storage, live_peak
-
-SHARED = Path(__file__).parents[3] / "shared"
 
 
 def random_graph(seed: int, most_ops: int = 7, external: bool = False) -> Graph:

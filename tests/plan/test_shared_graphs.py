@@ -21,7 +21,7 @@ from roam_lab.order.list_scheduling import best_pass
 from roam_lab.order.problem import problem_of
 from roam_lab.plan import make_plan
 from roam_lab.registry import find, strategies
-from tests.plan.graphs import SHARED
+from tests.captured import ALL, JUDGE, step_file
 
 # Name -> the most MiB that the plan may need (DESIGN, measured beforehand).
 STEPS = {
@@ -37,19 +37,17 @@ STEPS = {
 ROOT = Path(__file__).parents[2]
 SLOW = os.environ.get("ROAM_SLOW_TESTS") == "1"
 LIMIT_SECONDS = 30.0 if SLOW else 3.0
-FOR_ORDERS = tuple(STEPS) if SLOW else ("resnet50_batch1_adamw",)
-FOR_LAYOUTS = tuple(STEPS) if SLOW else ("efficientnet_b0_batch1_adamw",)
+FOR_ORDERS = ALL if SLOW else ("resnet50_batch1_adamw",)
+FOR_LAYOUTS = ALL if SLOW else ("efficientnet_b0_batch1_adamw",)
 OURS = [entry for entry in strategies() if entry.function.__module__.startswith("roam_lab.")]
 
-pytestmark = pytest.mark.skipif(not SHARED.exists(), reason="../shared with captured steps and the judge is not here")
 
-
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", [name for name in ALL if name in STEPS])
 def test_a_captured_step(name: str, tmp_path: Path) -> None:
-    source, target = SHARED / "graphs" / f"{name}.json.gz", tmp_path / "p.roam.json"
+    source, target = step_file(name), tmp_path / "p.roam.json"
     plan = make_plan(load_graph(source))
     plan.save(target)
-    command = [sys.executable, str(SHARED / "judge.py"), str(source), str(target)]
+    command = [sys.executable, str(JUDGE), str(source), str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     figures = json.loads(done.stdout)
@@ -61,7 +59,7 @@ def test_a_captured_step(name: str, tmp_path: Path) -> None:
 
 def judged_run(name: str, order: str, layout: str) -> dict[str, object]:
     """The row of the benchmark's process for one pair: what the strategies find as it stands, judged."""
-    job = {"kind": "graph", "file": str(SHARED / "graphs" / f"{name}.json.gz"), "order": order, "layout": layout}
+    job = {"kind": "graph", "file": str(step_file(name)), "order": order, "layout": layout}
     command = [
         sys.executable,
         str(ROOT / "benchmarks" / "one_run.py"),
@@ -78,7 +76,7 @@ def judged_run(name: str, order: str, layout: str) -> dict[str, object]:
 @cache
 def proven_bytes(name: str) -> int:
     """What no legal order of that step undercuts."""
-    graph = load_graph(SHARED / "graphs" / f"{name}.json.gz")
+    graph = load_graph(step_file(name))
     return lower_bound(graph, best_pass(problem_of(graph))).bytes
 
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import random
-from pathlib import Path
 from types import ModuleType
-
-import pytest
 
 from roam_lab.ir import Graph, Op, Storage, graph_to_data
 from roam_lab.ir.rewritten import Rewritten
 from roam_lab.plan.origins_json import add_origins
+from tests.captured import JUDGE
 
-SHARED = Path(__file__).parents[3] / "shared"
 ROWS = (4, 8)
 
 
 def judge() -> ModuleType:
-    """../shared/judge.py as a module; the test is skipped where it is not there."""
-    path = SHARED / "judge.py"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    spec = importlib.util.spec_from_file_location("judge", path)
+    """tests/judge.py as a module, apart from all others."""
+    spec = importlib.util.spec_from_file_location("judge", JUDGE)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -13,7 +13,8 @@ from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.frontier import at_most, found, frontier, within
 from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.tape import problem_of
-from tests.rewrite.graphs import SHARED, blocks, judged, ladder, random_step
+from tests.captured import DATA
+from tests.rewrite.graphs import blocks, judged, ladder, random_step
 
 NAMES = ["auto", "checkpoint", "free", "greedy", "ilp", "none"]
 
@@ -40,6 +41,7 @@ def test_every_point_is_what_the_judge_finds(name):
     short = {"effort": 500} if name in ("auto", "greedy", "ilp") else {}
     for graph in (blocks(3), random_step(5), random_step(11)):
         known = found(graph, Goals((0.1, 0.3), (500,)), name, short)
+        assert known.points
         assert [point.extra_time for point in known.points] == sorted(point.extra_time for point in known.points)
         assert [-point.peak_bytes for point in known.points] == sorted(-point.peak_bytes for point in known.points)
         base = sum(op.time_us for op in graph.ops)
@@ -142,10 +144,7 @@ def test_unknown_strategies_and_version_1_are_refused():
 
 
 def test_a_shared_graph_gets_what_the_bound_allows():
-    path = SHARED / "graphs2" / "resnet50_batch32.json.gz"
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    graph = load_graph(path)
+    graph = load_graph(DATA / "graphs2" / "resnet50_batch32.json.gz")
     captured = live_peak(graph, captured_order(graph)).bytes
     known = found(graph, Goals((0.05,)))
     assert known.at_most(0.0).peak_bytes <= 0.987 * captured

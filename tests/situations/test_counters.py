@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import itertools
 import math
+import mmap
 
 import numpy
 import pytest
@@ -57,6 +58,7 @@ def counter(kind, model):
     numbers, tally, array, one = itertools.count(1), collections.Counter(), numpy.zeros(2), [0]
     namespace = {"opt": {"nested": [0]}}
     n, attribute = 0, iter(range(1, 100))
+    mapped, view = mmap.mmap(-1, 8), memoryview(bytearray(8))
 
     def by_generator():
         at = 0
@@ -102,6 +104,12 @@ def counter(kind, model):
         if kind == "numpy":
             array[0] += 1
             return float(array[0])
+        if kind == "mapped memory":
+            mapped[0] += 1
+            return mapped[0]
+        if kind == "view of bytes":
+            view[0] += 1
+            return view[0]
         if kind == "nested":
             namespace["opt"]["nested"][0] += 1
             return namespace["opt"]["nested"][0]
@@ -130,7 +138,7 @@ def counter(kind, model):
 COUNTERS = [
     "nonlocal", "global", "list", "dataclass", "slots", "class attribute", "defaultdict", "Counter", "itertools.count",
     "iterator", "generator", "numpy", "nested", "property", "function attribute", "length of a list",
-    "module attribute", "submodule attribute", "tensor in a closure",
+    "module attribute", "submodule attribute", "tensor in a closure", "mapped memory", "view of bytes",
 ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import ast
 import ctypes
 import io
 import itertools
+import mmap
 import queue
 import random
 import sys
@@ -26,7 +27,7 @@ MOST_ARRAY_BYTES = 1 << 20
 
 _RANDOM = (torch.Generator, numpy.random.Generator, numpy.random.RandomState, numpy.random.BitGenerator, random.Random)
 _C_VALUES: tuple[Any, ...] = (ctypes.c_int.__mro__[1], ctypes.Array, ctypes.Structure, ctypes.Union)
-_ARRAYS = (numpy.ndarray, bytearray, array.array, *_C_VALUES)
+_ARRAYS = (numpy.ndarray, bytearray, array.array, mmap.mmap, *_C_VALUES)
 _QUEUES = (queue.SimpleQueue,)
 _PYTHON = (GeneratorType, CoroutineType, AsyncGeneratorType)
 _ITERATORS: tuple[Any, ...] = (
@@ -39,6 +40,8 @@ _REWINDABLE = tuple(type(one) for one in _ITERATORS)
 def is_stateful(value: Any) -> bool:
     """Whether it holds state that no container shows."""
     kind = type(value)
+    if isinstance(value, mmap.mmap):
+        return _is_small(value)
     return (
         issubclass(kind, (*_RANDOM, *_ARRAYS, *_PYTHON, *_QUEUES, *_databases(), io.IOBase))
         or _is_c_iterator(kind)
@@ -50,6 +53,23 @@ def _databases() -> tuple[type, ...]:
     """Connections of SQLite: what is written through them cannot be put back."""
     sqlite = sys.modules.get("sqlite3")
     return () if sqlite is None else (sqlite.Connection, sqlite.Cursor)
+
+
+def _is_small(memory: mmap.mmap) -> bool:
+    """The map of a larger file is data, and no state; one that is closed holds nothing."""
+    try:
+        return len(memory) <= MOST_ARRAY_BYTES
+    except ValueError:
+        return False
+
+
+def _is_writable(memory: mmap.mmap) -> bool:
+    """Not one that is read-only, or closed."""
+    try:
+        with memoryview(memory) as view:
+            return not view.readonly
+    except ValueError:
+        return False
 
 
 def _is_c_iterator(kind: type) -> bool:
@@ -94,6 +114,8 @@ class Stateful:
         value = self.value
         if isinstance(value, numpy.ndarray):
             return value.nbytes <= MOST_ARRAY_BYTES and value.flags.writeable
+        if isinstance(value, mmap.mmap):
+            return _is_writable(value)
         if isinstance(value, (*_RANDOM, bytearray, array.array, *_C_VALUES, *_QUEUES)):
             return self.before is not None
         return type(value) in _REWINDABLE or (type(value) is itertools.count and self.before is not None)
@@ -123,7 +145,7 @@ class Stateful:
             value.setstate(before)
         elif isinstance(value, numpy.ndarray):
             value[...] = before
-        elif isinstance(value, bytearray | array.array):
+        elif isinstance(value, bytearray | array.array | mmap.mmap):
             value[:] = before
         elif isinstance(value, _QUEUES):
             entries = [value.get_nowait() for _ in range(value.qsize())]
@@ -152,7 +174,7 @@ def _read(value: Any) -> Any:
             return value.getstate()
         if isinstance(value, numpy.ndarray):
             return value.copy() if value.nbytes <= MOST_ARRAY_BYTES else None
-        if isinstance(value, bytearray | array.array):
+        if isinstance(value, bytearray | array.array | mmap.mmap):
             return value[:]
         if isinstance(value, _C_VALUES):
             return bytes(value)

@@ -211,6 +211,8 @@ class Walk:
         elif kind is MappingProxyType:
             for behind in gc.get_referents(value):
                 self._add(behind, path)
+        elif kind is memoryview:
+            self._add(value.obj, path)
         if issubclass(kind, torch.nn.Module):
             self.modules.append((path, value))
         elif is_machinery(kind.__module__):

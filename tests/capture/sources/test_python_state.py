@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import itertools
+import mmap
 import random
 import types
 
@@ -13,6 +14,7 @@ import transformers
 from torch import nn
 
 from roam_lab.capture.sources import MISSING, PythonState, reach
+from roam_lab.capture.sources.stateful import MOST_ARRAY_BYTES
 from roam_lab.errors import CaptureError
 
 TEMPERATURE = 2.0
@@ -287,3 +289,38 @@ def test_what_does_not_take_its_state_back_is_named_after_all_else_is_put_back()
     with pytest.raises(CaptureError, match=r"step\[0\]\.generator"):
         state.restore()
     assert kept.count == 1
+
+
+def test_memory_that_is_mapped_or_viewed():
+    """What no attribute shows: bytes that are shared with other processes, or lie behind a view."""
+    memory, view = mmap.mmap(-1, 8), memoryview(bytearray(8))
+    state = state_of(step=Thing(memory=memory, view=view))
+    memory[0], view[1] = 7, 9
+    assert told(state) == [
+        ("step.memory", "object", bytes(8), b"\7" + bytes(7)),
+        ("step.view", "object", bytearray(8), bytearray(b"\0\x09") + bytearray(6)),
+    ]
+    state.restore()
+    assert (memory[:], bytes(view)) == (bytes(8), bytes(8))
+
+
+def test_the_map_of_a_large_file_is_data(tmp_path):
+    file = tmp_path / "data.bin"
+    file.write_bytes(bytes(MOST_ARRAY_BYTES + 1))
+    with file.open("r+b") as opened:
+        large, small = mmap.mmap(opened.fileno(), 0), mmap.mmap(opened.fileno(), 8, access=mmap.ACCESS_READ)
+        closed = mmap.mmap(-1, 8)
+        closed.close()
+        state = state_of(step=Thing(large=large, small=small, closed=closed))
+        large[0] = 7
+        assert [path for path, *_ in told(state)] == ["step.small"]  # the same memory
+        state.restore()  # and not through what is read-only
+        assert large[0] == 7
+
+
+def test_a_map_that_the_step_closes_is_no_crash():
+    memory = mmap.mmap(-1, 8)
+    state = state_of(step=Thing(memory=memory))
+    memory.close()
+    assert [path for path, *_ in told(state)] == ["step.memory"]
+    state.restore()

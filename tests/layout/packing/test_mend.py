@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,11 +13,12 @@ from roam_lab.layout.best_fit import SORTINGS, place
 from roam_lab.layout.packing import mend
 from roam_lab.layout.packing.field import Field
 from roam_lab.layout.packing.mend import _Bench, _sequences, mended
+from tests.captured import SHARED
 from tests.layout.packing.lives import dense_lives, random_lives
 from tests.plan.training_step import training_step
 
 TALL = Layout({}, 1 << 60)
-PANGU = Path("/work/shared/layouts/somas_pangu_2.6B.csv.gz")
+PANGU = SHARED / "layouts" / "somas_pangu_2.6B.csv.gz"
 
 
 def floor_bytes(lives: tuple[Lifetime, ...]) -> int:
@@ -74,7 +74,9 @@ def test_the_pyramid_stands_first_longest_lifetime_lowest() -> None:
     # All but the last two live at the peak, step 5.
     lives = (*(Lifetime(k, 5 - k, 6 + k, 8) for k in range(5)), Lifetime(5, 0, 2, 9), Lifetime(6, 8, 20, 3))
     field = Field.of(lives)
-    for number, (sequence, pyramid) in enumerate(_sequences(field)):
+    sequences = list(_sequences(field))
+    assert len(sequences) > 1
+    for number, (sequence, pyramid) in enumerate(sequences):
         assert sorted(sequence.tolist()) == list(range(7))
         assert pyramid == (0 if number % 2 else 5)
         if pyramid:

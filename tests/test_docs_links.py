@@ -1,0 +1,186 @@
+"""What the documents name exists: links, headings, files, make targets, commands with options, names in the code."""
+
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from roam_lab.arguments import ACTIONS, parser_of
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [*(ROOT / "docs").rglob("*.md"), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md"))]
+)
+GENERATED = {"strategies.md", "coverage.md", "cuda.md", "planning.md", "budget.md", "fusing.md", "support.md"}
+"""Of these only the links are looked at: programs write them."""
+WRITTEN = [page for page in PAGES if page.name not in GENERATED]
+ELSEWHERE = {
+    "PIP_EXTRA_INDEX_URL", "load_state_dict", "state_dict", "clip_grad_norm_", "get_total_norm", "zero_grad",
+    "all_reduce_", "make_fx", "torch_geometric", "no_sync", "fully_shard", "static_graph", "find_unused_parameters",
+    "broadcast_buffers", "gradient_as_bucket_view", "mixed_precision", "batched_grad_copy", "join", "deepcopy",
+    "isinstance", "train_step",
+}  # fmt: skip
+"""Names of torch, of Python and of the user's own code."""
+TO_BE = {".roam.json", "train.py", "table.jsonl", "changelog.d/NAME.TYPE.md"} | {
+    f"report/{folder}/by_phase.py" for folder in ("views", "pictures", "figures")
+}
+"""Endings, and files that a reader writes."""
+
+
+def code(text):
+    """What stands between single backticks, outside of blocks."""
+    return re.findall(r"(?<!`)`([^`\n]+)`(?!`)", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+
+
+def slug(heading):
+    """The anchor of a heading, as code hosts and MyST make it."""
+    plain = re.sub(r"[^\w\- ]", "", re.sub(r"`|\[([^\]]*)\]\([^)]*\)", r"\1", heading).strip().lower())
+    return plain.replace(" ", "-")
+
+
+def anchors(path):
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
+
+
+def dead_links(page, text):
+    """Relative links of a page that lead to nothing."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, anchor = target.partition("#")
+        there = (page.parent / name).resolve() if name else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            yield target
+
+
+@cache
+def files():
+    """Every file and folder of the repository, by its path from the root."""
+    skipped = {".git", "node_modules", "__pycache__", "build", "dist"}
+    found = set()
+    for path in ROOT.rglob("*"):
+        parts = path.relative_to(ROOT).parts
+        if not skipped & set(parts) and not parts[0].startswith(".venv"):
+            found.add("/".join(parts))
+    return found
+
+
+@cache
+def words_of_the_code():
+    sources = [name for name in files() if re.search(r"\.(py|ts|toml|cff)$", name) or name == "Makefile"]
+    return set(
+        re.findall(
+            r"\w+", " ".join((ROOT / name).read_text() for name in sources if name != "tests/test_docs_links.py")
+        )
+    )
+
+
+def missing_files(text):
+    """Paths in backticks that are no file, folder or ending of a path of the repository."""
+    for told in code(text):
+        if re.fullmatch(r"[\w./*-]+(\.(py|md|ts|js|json|jsonl|svg|toml|yml|cff)|/)", told) and not told.startswith("/"):
+            name = told.rstrip("/")
+            if told in TO_BE or "*" in name or name.startswith(("build", "dist", "my_package")):
+                continue
+            if not any(path == name or path.endswith(f"/{name}") for path in files()):
+                yield told
+
+
+def unknown_commands(text):
+    """Lines `roam ACTION ...` whose action or options there are not; `make TARGET` without such a target."""
+    _, parsers = parser_of("command")
+    options = {
+        name: {option for one in parser._actions for option in one.option_strings} for name, parser in parsers.items()
+    }
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    lines = [*code(text), *re.findall(r"^(?:\$ | {4})((?:roam|make) .*)$", text, re.MULTILINE)]
+    for line in lines:
+        told = line.partition(" # ")[0].strip()
+        if told.startswith("make ") and not re.search(r"[.…]", told):
+            yield from (told for word in told.split()[1:] if "=" not in word and word not in targets and word.islower())
+        if not re.match(r"roam [a-z]", told):
+            continue
+        names = re.findall(r"[a-z]+", told.removeprefix("roam ")) if " | " in told else [told.split()[1]]
+        for name in names:
+            if name not in parsers:
+                yield told
+        if len(names) == 1 and names[0] in options:
+            yield from (told for one in re.findall(r"(?<![\w-])--[a-z-]+", told) if one not in options[names[0]])
+
+
+def unknown_names(text):
+    """Names in backticks, with an underscore or a call, that stand nowhere in the code."""
+    for told in code(text):
+        if re.search(r"\.(py|md|ts|js|svg|json|jsonl)\b|/|\s|^-|[<>$\"']", told.partition("(")[0]):
+            continue
+        name = told.partition("(")[0].split(".")[-1].strip("=")
+        if ("_" in name or "(" in told) and name.isidentifier() and name not in ELSEWHERE | words_of_the_code():
+            yield told
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    assert list(dead_links(page, page.read_text())) == []
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_what_is_named_exists(page):
+    text = page.read_text()
+    assert list(missing_files(text)) == []
+    assert list(unknown_commands(text)) == []
+    assert list(unknown_names(text)) == []
+
+
+def test_what_does_not_exist_is_found():
+    page = ROOT / "docs" / "index.md"
+    text = (
+        "[a](nowhere.md) [b](limits.md#no-such-heading) [c](limits.md#steps) `ir/graph.py` `ir/grpah.py` `report/vews/`"
+    )
+    assert list(dead_links(page, text)) == ["nowhere.md", "limits.md#no-such-heading"]
+    assert list(missing_files(text)) == ["ir/grpah.py", "report/vews/"]
+    commands = "`make test` `make tset` `roam plan G --budget 1` `roam plam G` `roam plan G --budgte 1`\n"
+    commands += "    roam fit F --memroy 1\n"
+    assert list(unknown_commands(commands)) == [
+        "make tset", "roam plam G", "roam plan G --budgte 1", "roam fit F --memroy 1",
+    ]  # fmt: skip
+    assert list(unknown_names("`live_peak(graph)` `live_paek(graph)` `Storage.bytes` `no_such_name_at_all`")) == [
+        "live_paek(graph)", "no_such_name_at_all",
+    ]  # fmt: skip
+
+
+def test_every_action_is_documented():
+    told = (ROOT / "docs" / "formats.md").read_text().partition("## Commands")[2]
+    for action in ACTIONS:
+        if "command" in action.faces:
+            assert re.search(rf"\b{action.name}\b", told), action.name
+
+
+def test_a_noun_has_one_meaning():
+    page = (ROOT / "docs" / "glossary.md").read_text().partition("## Words with two meanings")[0]
+    nouns = [
+        name.strip()
+        for row in re.findall(r"^\| ([^|]+) \| [^|]+ \| [^|]*\|$", page, re.MULTILINE)
+        for name in row.split(",")
+    ]
+    nouns = [noun for noun in nouns if noun not in ("noun", "---")]
+    assert len(nouns) > 50
+    assert sorted(nouns) == sorted(set(nouns))
+
+
+def test_every_page_is_on_the_first():
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (ROOT / "docs" / "index.md").read_text()))
+    assert {page.name for page in (ROOT / "docs").glob("*.md")} - {"index.md"} <= linked | {"index.md"}
+    decisions = ROOT / "docs" / "decisions"
+    assert {page.name for page in decisions.glob("0*.md")} == set(
+        re.findall(r"\]\((0[\w-]+\.md)\)", (decisions / "index.md").read_text())
+    )
+
+
+def test_commands_in_the_documents_are_words_of_a_shell():
+    lines = re.findall(r"^    (roam .*)$", (ROOT / "docs" / "sweeps.md").read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
+        assert shlex.split(line, comments=True)[0] == "roam"

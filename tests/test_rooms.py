@@ -1,0 +1,62 @@
+"""Imports run downwards only: the table of rooms in docs/architecture.md is their order."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "roam_lab"
+
+
+def rooms():
+    """Every module or folder of the package that the table names, the highest first."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`[^|]+`) \|", page.partition("## The rooms")[2], re.MULTILINE)
+    return [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)]
+
+
+def imported(source, package):
+    """The rooms that a module imports from, wherever in it that stands."""
+    for node in ast.walk(ast.parse(source)):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            names = [f"{package}.{node.module or ''}"]
+        elif isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            if name.startswith("roam_lab."):
+                yield name.split(".")[1]
+
+
+def upwards(order, room, source, known):
+    """The rooms below `room` that a module of it imports from."""
+    return [name for name in imported(source, f"roam_lab.{room}") if name in known and order[name] > order[room]]
+
+
+def test_the_table_names_every_room_once():
+    there = {path.name.removesuffix(".py") for path in PACKAGE.iterdir() if path.suffix == ".py"}
+    there |= {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()}
+    named = rooms()
+    assert len(named) == len(set(named))
+    assert set(named) == there, "docs/architecture.md, The rooms: name what was added, take out what is gone"
+
+
+@pytest.mark.parametrize("room", rooms())
+def test_a_room_imports_from_rooms_above_it_alone(room):
+    order = {name: place for place, name in enumerate(rooms())}
+    folder = PACKAGE / room
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [PACKAGE / f"{room}.py"]
+    assert files
+    for file in files:
+        assert not upwards(order, room, file.read_text(), order), file
+
+
+def test_an_import_upwards_is_found():
+    order = {"ir": 0, "order": 1, "plan": 2}
+    for line in ("from roam_lab.plan import Plan", "import roam_lab.plan.plan", "from roam_lab import plan"):
+        assert upwards(order, "order", f"def late():\n    {line}\n", order) == ["plan"], line
+    assert upwards(order, "order", "from roam_lab.ir import Graph", order) == []
