@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from roam_lab.ir import Graph, captured_order, live_curve, save_graph
+from roam_lab.ir import Graph, captured_order, live_curve, live_peak, save_graph
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.layout.caching.settings import AllocatorSettings
@@ -28,7 +28,8 @@ class Profile:
     eager's, those of a plan are of `graph` in the same order. Reports call them "eager" and "captured".
     `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
     `eager_run`, where given: `eager_graph` with every resident storage and what CUDA takes for itself.
-    `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
+    `differences`: a sentence for every place where measured and predicted differ by more than 5 %, and for what else is
+    remarkable about the step.
     """
 
     graph: Graph
@@ -49,6 +50,12 @@ class Profile:
         """Live bytes while each op runs, in captured order (without resident bytes)."""
         graph = self.eager_graph or self.graph
         return tuple(live_curve(graph, captured_order(graph)).tolist())
+
+    @cached_property
+    def eager_bytes(self) -> int:
+        """What the step takes above what is resident, by estimate: `captured_peak_bytes`, or, where that is more, the
+        peak of the planned graph in eager's order, which counts what ops take for themselves."""
+        return max(self.captured_peak_bytes, live_peak(self.graph, captured_order(self.graph)).bytes)
 
     @property
     def resident_bytes(self) -> int:
@@ -71,7 +78,8 @@ class Profile:
         measured = "not measured" if self.measured is None else f"measured by {self.measured.how}"
         return (
             f"Profile({self.graph.name!r}: {len(self.graph.ops)} ops, "
-            f"eager peak {self.captured_peak_bytes / 2**20:,.1f} MiB, resident MiB: {resident}; {measured})"
+            f"whole step {(self.resident_bytes + self.eager_bytes) / 2**20:,.1f} MiB, eager, predicted; "
+            f"resident MiB: {resident}; {measured})"
         )
 
     def plan(
