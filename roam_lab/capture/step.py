@@ -57,8 +57,10 @@ def _check_takes(model: torch.nn.Module, arguments: Sequence[Any], named: Mappin
     try:
         signature.bind(*arguments, **named)
     except TypeError as error:
+        strange = [repr(name) for name in named if name not in signature.parameters]
+        why = f"unexpected keyword argument {strange[0]}" if strange else str(error)
         raise CaptureError(
-            f"the model does not accept this batch as arguments of {type(model).__name__}.forward ({error}), and no "
+            f"the model does not accept this batch as arguments of {type(model).__name__}.forward ({why}), and no "
             f"loss is given; {GIVE_A_LOSS}"
         ) from None
 

@@ -159,7 +159,7 @@ def short_rows(plan: Plan, profile: Profile | None = None) -> list[tuple[str, st
     rows.append(("on top", bytes_text(eager), bytes_text(plan.arena_bytes), "eager: live peak; planned: arena"))
     bound = "met: proven optimal" if plan.optimal else _gap_text(plan)
     rows.append(("lower bound", "", bytes_text(plan.lower_bound_bytes), f"of the peak, any order; {bound}"))
-    if plan.extra_time > 0:
+    if plan.rewrites:
         times = plan.environment.get("times", "times of the graph")
         rows.append(("extra time", "", f"{100 * plan.extra_time:.1f} %", f"predicted ({times})"))
     if profile is not None and profile.measured is not None:

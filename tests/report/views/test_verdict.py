@@ -7,6 +7,8 @@ import pytest
 
 from roam_lab.plan import Profile, make_plan
 from roam_lab.plan.devices import GIB, Device
+from roam_lab.report.figures import alt_text
+from roam_lab.report.figures.verdict import verdict_figure
 from roam_lab.report.headline import headline
 from roam_lab.report.pictures.verdict import verdict_picture
 from roam_lab.report.views.verdict import ALLOCATOR, LAYOUT, LIVE, profile_verdict_view, verdict_view
@@ -99,3 +101,13 @@ def test_the_picture_says_what_it_shows(graph):
         assert f"{bar.name} " in view.alt
     assert [row[1] for row in view.table.rows].count("whole step") == len(view.bars)
     ElementTree.fromstring(view.table.html())
+
+
+def test_bokeh_draws_the_same_bars(profile):
+    view = verdict_view(profile.plan(), profile)
+    drawn = verdict_figure(view)
+    data = next(one.data for one in drawn.references() if one.name == "roam-verdict-data")
+    parts = [(bar.name, part.name, part.bytes) for bar in view.bars for part in bar.parts]
+    assert list(zip(data["bar"], data["part"], data["bytes"], strict=True)) == parts
+    assert max(data["right"]) == pytest.approx(max(bar.end_bytes for bar in view.bars) / view.unit[1])
+    assert alt_text(drawn) == view.alt
