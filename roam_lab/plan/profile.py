@@ -71,7 +71,15 @@ class Profile:
     def reservation(self, settings: AllocatorSettings | None = None) -> Reservation:
         """What PyTorch's CUDA caching allocator holds over some eager steps, by simulation; `settings` None: the user's
         own, of the environment variable that PyTorch reads."""
-        return simulate(self.training_run, settings or AllocatorSettings.of_environment())
+        chosen = settings or AllocatorSettings.of_environment()
+        if chosen not in self._reservations:
+            self._reservations[chosen] = simulate(self.training_run, chosen)
+        return self._reservations[chosen]
+
+    @cached_property
+    def _reservations(self) -> dict[AllocatorSettings, Reservation]:
+        """Those that were simulated: each takes a second where ops are ten thousand."""
+        return {}
 
     def __repr__(self) -> str:
         resident = ", ".join(f"{kind} {size / 2**20:,.1f}" for kind, size in self.resident.items()) or "none"

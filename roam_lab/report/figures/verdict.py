@@ -40,8 +40,9 @@ def verdict_figure(view: VerdictView, *, theme: Theme = "auto") -> figure:
         at = 0
         for part in bar.parts:
             look = view.looks[part.name]
-            values = (name, plain(part.name), at / unit, (at + part.bytes) / unit, part.bytes)
-            values += (f"{bytes_text(part.bytes)} ({exact_text(part.bytes)})", bar.basis, ink.of(look), look.hatch)
+            size = f"{bytes_text(part.bytes)} ({exact_text(part.bytes)})"
+            place = (at / unit, (at + part.bytes) / unit)
+            values = (name, plain(part.name), *place, part.bytes, size, bar.basis, ink.of(look), look.hatch)
             for column, value in zip(columns.values(), values, strict=True):
                 column.append(value)
             at += part.bytes
@@ -55,8 +56,9 @@ def verdict_figure(view: VerdictView, *, theme: Theme = "auto") -> figure:
     words = Text(x="x", y="y", text="text", x_offset=6, text_color=ink.text, text_baseline="middle")
     still(drawn, words, ends)
     for line in view.lines:
-        place = line.room_bytes / unit
-        drawn.add_layout(Span(location=place, dimension="height", line_color=ink.of(PEAK), line_dash=[5, 4]))
+        drawn.add_layout(
+            Span(location=line.room_bytes / unit, dimension="height", line_color=ink.of(PEAK), line_dash=[5, 4])
+        )
     tops = {"x": [line.room_bytes / unit for line in view.lines], "text": [line.name for line in view.lines]}
     tops["y"] = [names[0]] * len(view.lines)
     label = Text(x="x", y="y", text="text", x_offset=3, y_offset=-15, text_color=ink.text, text_font_size="11px")

@@ -13,8 +13,10 @@ TOP = 62
 NAME_WIDTH = 108
 ENDS_WIDTH = 92
 """Pixels right of the longest bar, for its size."""
-INK = ' style="fill:#111;stroke:#fff;stroke-opacity:.7;stroke-width:3px;paint-order:stroke"'
-"""Words on a coloured part: dark in both themes, as the colours are the same, and light around them over hatches."""
+INK = "fill:#111"
+"""Words on a coloured part: dark in both themes, as the colours are the same."""
+HALO = "stroke:#fff;stroke-opacity:.75;stroke-width:3px;paint-order:stroke"
+"""Around words over a hatch."""
 
 
 def verdict_picture(view: VerdictView) -> Picture:
@@ -27,7 +29,7 @@ def verdict_picture(view: VerdictView) -> Picture:
         x = frame.x(value)
         parts.append(f'<path class="grid" d="M{x:.1f} {TOP - 8}V{bottom}"/>')
         parts.append(text(x, bottom + 16, f"{value:,g}", "mid"))
-    parts.append(text(frame.right + 10, bottom + 16, unit_name))
+    parts.append(text(NAME_WIDTH - 14, bottom + 16, unit_name, "end"))
     for number, bar in enumerate(view.bars):
         parts += _bar(view, bar, frame, TOP + number * (BAR_HEIGHT + GAP), unit)
     taken = -1e9
@@ -51,10 +53,12 @@ def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> li
         x, width = frame.x(at / unit), part.bytes / unit / (frame.x_end or 1.0) * (frame.right - frame.left)
         look = view.looks[part.name]
         parts.append(f"<g><title>{part_text(bar, part.name, part.bytes)}</title>")
-        parts.append(box(x, top, width, BAR_HEIGHT, look, 0.55 if part.name == ALLOCATOR else 1.0) + "</g>")
+        height = BAR_HEIGHT / 2 if part.name == ALLOCATOR else BAR_HEIGHT  # it is beside the whole step
+        parts.append(box(x, top + BAR_HEIGHT - height, width, height, look, 1.0) + "</g>")
         words = f"{part.name} {bytes_text(part.bytes).split()[0]}"
-        if (len(words) + 1) * LETTER < width:
-            parts.append(text(x + 5, middle, words, more=INK))
+        if (len(words) + 1) * LETTER < width and part.name != ALLOCATOR:
+            style = INK if look.hatch == " " else f"{INK};{HALO}"
+            parts.append(text(x + 5, middle, words, more=f' style="{style}"'))
         at += part.bytes
     parts.append(text(frame.x(at / unit) + 8, middle, bytes_text(bar.step_bytes), "bold"))
     return parts

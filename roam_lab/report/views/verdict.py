@@ -37,9 +37,9 @@ KIND_NAMES = {
 }
 ARENA, LIVE, LAYOUT, ALLOCATOR = "arena", "live at the peak", "layout gaps", "allocator, simulated"
 GREYS = {
-    WEIGHTS: Look("#777777", "#8a8a8a"),
-    STATE: Look("#a5a5a5", "#a5a5a5", "-"),
-    BATCH: Look("#c4c4c4", "#c4c4c4", "."),
+    WEIGHTS: Look("#9a9a9a", "#9a9a9a"),
+    STATE: Look("#b8b8b8", "#b8b8b8", "-"),
+    BATCH: Look("#cccccc", "#cccccc", "."),
     OTHER: Look("#b3b3b3", "#b3b3b3", "\\"),
     "resident": Look("#999999", "#999999", "-"),
     ARENA: Look(OKABE_ITO["sky"], OKABE_ITO["sky"]),
@@ -167,7 +167,7 @@ def profile_verdict_view(profile: Profile, devices: Sequence[Device] = DEVICES) 
 def _view(name: str, sentence: str, bars: Sequence[Bar], devices: Sequence[Device]) -> VerdictView:
     longest = max(bar.end_bytes for bar in bars)
     names = dict.fromkeys(part.name for bar in bars for part in bar.parts)
-    told = {KIND_NAMES.get(kind, kind): kind for kind in (*KIND_NAMES, *names)}
+    told = {name: name for name in names} | {name: kind for kind, name in KIND_NAMES.items()}
     looks = kind_looks(told[one] for one in names if one not in GREYS)
     return VerdictView(
         name or "a training step",
@@ -194,9 +194,10 @@ def _eager_bar(plan: Plan, profile: Profile | None, resident: Sequence[Part]) ->
     whole = plan.resident_bytes + eager
     if profile is not None:
         told = profile_verdict_view(profile).bars[0]
-        return Bar("eager", whole, told.parts, told.basis)
+        if told.step_bytes == whole:
+            return told
     graph = graph_of(plan)
-    if plan.rewrites or eager != plan.captured_peak_bytes:  # the graph that eager ran is not in the plan
+    if profile or plan.rewrites or eager != plan.captured_peak_bytes:  # the graph that eager ran is not known
         return Bar("eager", whole, (*resident, Part(LIVE, eager)), "predicted")
     return Bar("eager", whole, (*resident, *_at_peak(graph, captured_order(graph))), "predicted")
 
