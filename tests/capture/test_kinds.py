@@ -1,5 +1,6 @@
 """What each storage of a captured step is for: gradients of parameters are gradients, whoever uses them."""
 
+import pytest
 import torch
 
 from roam_lab.session import profile
@@ -25,7 +26,7 @@ def of_the_weight(graph, kind):
 
 
 def test_both_parts_of_a_tied_gradient_are_gradients():
-    model, batch = Tied(), torch.randint(0, 64, (2, 8))
+    model, batch = Tied(), torch.randint(0, 64, (2, 5))
     made = profile(model, batch, torch.optim.SGD(model.parameters(), 0.1), loss)
     assert made.eager_graph is not None
     for graph in (made.graph, made.eager_graph):
@@ -54,8 +55,7 @@ def test_gradients_that_the_user_updates_by_hand_are_gradients():
         return value.detach()
 
     made = profile(model, torch.randn(4, 32), torch.optim.SGD(model.parameters(), 0.1), step=step)
-    kinds = {storage.shape: storage.kind for storage in made.graph.storages if storage.kind == "gradient"}
-    assert kinds.keys() >= {(32, 32), (32,)}
+    assert {storage.bytes for storage in made.graph.storages if storage.kind == "gradient"} == {32 * 32 * 4, 32 * 4}
 
 
 def test_eager_is_predicted_as_it_is_measured_where_gradients_stay():
@@ -71,5 +71,5 @@ def test_eager_is_predicted_as_it_is_measured_where_gradients_stay():
 
     made = profile(model, torch.randn(4, 64), torch.optim.AdamW(model.parameters()), step=step)
     assert made.measured is not None
-    assert abs(made.captured_peak_bytes - made.measured.peak_bytes) <= 64
+    assert made.captured_peak_bytes == pytest.approx(made.measured.peak_bytes, rel=0.01)  # numbers of a few bytes
     assert made.captured_peak_bytes > 6 * 64 * 64 * 4
