@@ -44,8 +44,8 @@ GREYS = {
     "resident": Look("#999999", "#999999", "-"),
     ARENA: Look(OKABE_ITO["sky"], OKABE_ITO["sky"]),
     LIVE: Look(OKABE_ITO["sky"], OKABE_ITO["sky"]),
-    LAYOUT: Look("#dddddd", "#dddddd", "/"),
-    ALLOCATOR: Look("#e8e8e8", "#e8e8e8", "x"),
+    LAYOUT: Look("#c8c8c8", "#c8c8c8", "/"),
+    ALLOCATOR: Look("#c0c0c0", "#c0c0c0", "x"),
 }
 NEAR = 1.25
 """Lines of GPUs up to so many times the longest bar are drawn, and the next above if it is not twice as far."""
