@@ -33,8 +33,11 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
         arguments = batch
     else:
         arguments = (batch,)
-    _check_takes(model, arguments, named)
-    output = _loss_of(model(*arguments, **named))
+    try:
+        output = _loss_of(model(*arguments, **named))
+    except TypeError:
+        _check_takes(model, arguments, named)
+        raise
     if not isinstance(output, torch.Tensor):
         raise CaptureError(
             f"the output of {type(model).__name__} has no .loss ({type(output).__name__}); "
