@@ -68,6 +68,8 @@ def column(batch: int, profile: Profile, plan: Plan, result: Verification) -> li
     """The figures of one batch size, as (label, text)."""
     return [
         ("", f"batch {batch}"),
+        ("whole step, eager", bytes_text(profile.resident_bytes + profile.eager_bytes)),
+        ("whole step, planned", bytes_text(profile.resident_bytes + plan.arena_bytes)),
         ("resident", bytes_text(profile.resident_bytes)),
         ("eager peak", bytes_text(profile.captured_peak_bytes)),
         ("simulated eager reservation", bytes_text(profile.reservation().above_resident)),

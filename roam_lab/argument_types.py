@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 from roam_lab.errors import ParameterError
 from roam_lab.registry import Room
@@ -92,3 +96,25 @@ def names(text: str) -> tuple[str, ...]:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r} names nothing; give names with commas between them")
     return found
+
+
+class PlanAndFile(argparse.Action):
+    """`output` is the file, and where two words are given, the first is the `plan`. With an ending as `const`, a word
+    alone that ends otherwise is the plan, and the file is named after it."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option: str | None = None,
+    ) -> None:
+        words = list(values or ())
+        if len(words) > 2:
+            parser.error(f"{' '.join(words)}: give one plan and one file; put names with spaces in quotes")
+        ending = str(self.const or "")
+        if len(words) == 1 and ending and not Path(words[0]).suffix:
+            words.append(re.sub(r"[^\w.+-]+", "_", words[0]) + ending)
+        namespace.output = words[-1]
+        if len(words) == 2:
+            namespace.plan = words[0]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from roam_lab.argument_types import count, counts, fraction, kinds, memory, names, seconds, setting, size
+from roam_lab.argument_types import PlanAndFile, count, counts, fraction, kinds, memory, names, seconds, setting, size
 from roam_lab.errors import InputError
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.sweep_arguments import sweep_arguments
@@ -134,13 +134,16 @@ def _chosen_plan(parser: Parser) -> None:
     parser.add_argument("plan", nargs="?", help="name of a plan (default: the last one made here)")
 
 
-def _written(parser: Parser, face: Face, what: str, target: str) -> None:
+def _written(parser: Parser, face: Face, what: str, target: str, ending: str = "") -> None:
     if face == "command":
         parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
         parser.add_argument("-o", "--output", metavar=target, required=True, help=what)
     else:
-        parser.add_argument("output", metavar=target, help=what)
-        parser.add_argument("--plan", metavar="NAME", help="name of a plan (default: the last one made here)")
+        told = f"{what}; before it, or with --plan, the name of a plan (default: the last one made here)"
+        parser.add_argument(
+            "output", nargs="+", action=PlanAndFile, const=ending, metavar=f"[PLAN] {target}", help=told
+        )
+        parser.add_argument("--plan", metavar="NAME", help="name of a plan")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
 
@@ -154,7 +157,7 @@ def _export(parser: Parser, face: Face) -> None:
 
 
 def _report(parser: Parser, face: Face) -> None:
-    _written(parser, face, "one HTML page that needs no network", "OUT.html")
+    _written(parser, face, "one HTML page that needs no network", "OUT.html", ".html")
     if face == "command":
         told = "what frontier -o wrote of the same step: the page then shows memory against extra time"
         parser.add_argument("--frontier", metavar="FILE.json", help=told)

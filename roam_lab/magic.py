@@ -27,7 +27,8 @@ from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
 from roam_lab.lab.named import check_kinds, value_of
 from roam_lab.lab.progress import notebook_progress
-from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, plan_shown, profile_shown, run_text
+from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, profile_shown, row_shown, run_text
+from roam_lab.lab.shown_once import ShownOnce, Written
 from roam_lab.plan import Plan, Profile, load_plan
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.registry import one_line_warnings, strategies
@@ -36,7 +37,7 @@ from roam_lab.report.explanation import Explanation, explain
 from roam_lab.report.export import export
 from roam_lab.report.fit import fit_text, within_text
 from roam_lab.report.legal import legal
-from roam_lab.report.text import profile_text, strategies_text
+from roam_lab.report.text import strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.sweeps.asked import table_asked_for
 from roam_lab.workbench import Made, Workbench
@@ -60,6 +61,7 @@ class RoamMagics(Magics):
         self.bench = Workbench()
         self.fits: Fit | None = None
         self.verifications: dict[str, tuple[Plan, Verification]] = {}
+        self.once = ShownOnce(shell)
 
     @needs_local_scope
     @line_cell_magic
@@ -70,7 +72,7 @@ class RoamMagics(Magics):
                 names = {**self.names, **(local_ns or {})}
                 if cell is not None:
                     line, names = self._with_step(line, cell, names)
-                return self._act(line, names)
+                return self.once.note(self._act(line, names))
         except RoamError as error:
             _remark(str(error))
         except KeyboardInterrupt as stop:
@@ -119,15 +121,15 @@ class RoamMagics(Magics):
             "device": arguments.device,
         }
         name, made = self.bench.capture_named(
-            arguments.name, Made(**objects), lambda early: place.show(profile_shown(early)), **settings
+            arguments.name, Made(**objects), lambda early: place.show(profile_shown(early, "Planning ...")), **settings
         )
-        place.show(plan_shown(self.bench.what_if(name).plan, made, profile_text(made)))
+        place.show(row_shown(self.bench, self.bench.what_if(name)))
         return made
 
     def _plan(self, arguments: Any, names: dict[str, Any]) -> Plan:
         of = self._profile_name(arguments.profile, names)
         row = self.bench.plan_named(arguments.name, of, **planning(arguments))
-        Place().show(plan_shown(row.plan, self.bench.profile_named(of)))
+        Place().show(row_shown(self.bench, row))
         if note := unused(arguments):
             _remark(note)
         return row.plan
@@ -138,7 +140,7 @@ class RoamMagics(Magics):
         here = host()
         if not here.widgets:
             row = self.bench.latest_of(known) or self.bench.plan_named(None, name)
-            Place().show(plan_shown(row.plan, known, f"no panel here: {here.why}"))
+            Place().show(row_shown(self.bench, row, f"no panel here: {here.why}"))
             return row.plan
         from roam_lab.lab.panel import Lab
 
@@ -202,7 +204,7 @@ class RoamMagics(Magics):
         plan = self._what_if(arguments.plan, names).plan
         export(plan, arguments.output, arguments.force)
         print(f"wrote {arguments.output}")
-        return str(arguments.output)
+        return Written(arguments.output)
 
     def _report(self, arguments: Any, names: dict[str, Any]) -> str:
         row = self._what_if(arguments.plan, names)
@@ -218,7 +220,7 @@ class RoamMagics(Magics):
         }
         write_brief(arguments.output, row.plan, force=arguments.force, **parts)
         print(f"wrote {arguments.output}")
-        return str(arguments.output)
+        return Written(arguments.output)
 
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:
         print(strategies_text(strategies()))
@@ -286,6 +288,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext roam_lab`: the magic is gone, the results stay."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("roam", None)
-    shell.magics_manager.registry.pop("RoamMagics", None)
+    magics = shell.magics_manager.registry.pop("RoamMagics", None)
+    if isinstance(magics, RoamMagics):
+        magics.once.close()
     matchers = getattr(shell.Completer, "custom_matchers", [])
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "__name__", "") != "roam_matcher"]

@@ -78,8 +78,8 @@ def _profile(
     import torch
 
     from roam_lab.capture import TrainingStep, as_step, capture_step
-    from roam_lab.capture.device import check_lies_on
-    from roam_lab.capture.training_step import keep_grads_of
+    from roam_lab.capture.device import check_holds_data, check_lies_on
+    from roam_lab.capture.training_step import keep_grads_of, remarks_on
     from roam_lab.measure.observed import observe_and_capture
 
     check()
@@ -88,6 +88,8 @@ def _profile(
     gpu = None if times is None else gpu_named(times)
     if device is not None:
         check_lies_on(model, device)
+    if not fake or timing:  # before the capture, which may take long
+        check_holds_data(model, batch, "timed" if fake else "measured")
     if optimizer is None:
         optimizer = torch.optim.AdamW(model.parameters())
     train_step, kept = as_step(loss, step), keep_grads_of(keep_grads, model)
@@ -96,8 +98,6 @@ def _profile(
     if fake:
         tell("capturing the training step", 0.0)
         captured = capture_step(model, optimizer, batch, train_step, name=name, device=device, keep_grads=kept)
-    elif any(parameter.is_meta for parameter in model.parameters()):
-        raise InputError("the model is on the meta device and holds no weights to measure with; profile it with fake")
     else:
         captured, run, remark = observe_and_capture(
             TrainingStep(model, optimizer, train_step, keep_grads=kept), batch, name=name, tell=tell
@@ -121,6 +121,7 @@ def _profile(
         made = replace(made, measured=run.curve, differences=_differences(run.curve, captured.eager_graph))
     elif remark is not None:
         made = replace(made, differences=(remark,))
+    made = replace(made, differences=(*remarks_on(model), *made.differences))
     if seen is not None:
         seen(made)
     return made

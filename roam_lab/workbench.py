@@ -103,10 +103,15 @@ class Workbench(Session):
         """
         known = self.profile_named(of)
         plan = make_plan(known.graph, environment=known.environment, progress=self.progress, **settings)
-        return self.keep(plan, name, known, settings.get("node_limit"))
+        return self.keep(plan, name, known, settings.get("node_limit"), settings.get("order"))
 
-    def keep(self, plan: Plan, name: str | None, of: Profile, node_limit: int | None = None) -> WhatIf:
-        """Put a plan that was made elsewhere among the what-ifs."""
+    def keep(
+        self, plan: Plan, name: str | None, of: Profile, node_limit: int | None = None, asked: str | None = None
+    ) -> WhatIf:
+        """Put a plan that was made elsewhere among the what-ifs. `asked`: the order that was asked for; where the plan
+        keeps a better one, its row says so."""
+        if name is None and asked not in (None, "auto", plan.order_strategy) and not plan.rewrites:
+            name = f"{asked}: {plan.order_strategy} kept"
         row = self.what_ifs.add(plan, name, node_limit)
         self.plan, self.latest = plan, row.name
         self.of[row.name] = next((known for known, profile in self.profiles.items() if profile is of), "")

@@ -38,7 +38,8 @@ def test_factories(name, factory, parameters, batch):
 def test_the_demo_tells_every_figure_that_it_promises():
     text = (EXAMPLES / "demo.py").read_text()
     for figure in (
-        "resident", "eager peak", "simulated eager reservation", "planned peak", "lower bound", "proven optimal",
+        "whole step, eager", "whole step, planned", "resident", "eager peak",
+        "simulated eager reservation", "planned peak", "lower bound", "proven optimal",
         "arena", "measured peak, eager", "measured peak, planned", "step time, planned / eager", "bit-identical",
     ):  # fmt: skip
         assert f'("{figure}' in text

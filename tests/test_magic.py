@@ -24,10 +24,11 @@ def test_profile_returns_the_profile_and_shows_text_and_picture(shell):
     assert made.graph.name == "small"
     assert made.measured is not None
     early, shown = caught.outputs
-    assert "measured peak" in early.data["text/plain"]  # an eager step leads the capture
-    assert "captured peak" in shown.data["text/plain"]
+    assert "whole step, eager, predicted" in early.data["text/plain"]
+    assert shown.data["text/plain"].startswith(f"small: {shell.user_ns['p'].plan().headline}, predicted;")
     html = shown.data["text/html"]
     assert html.startswith("<svg ")
+    assert "on top, measured" in shown.data["text/plain"]  # an eager step leads the capture
     assert "measured eager (cpu)" in html
     ElementTree.fromstring(html[: html.index("</svg>") + len("</svg>")])
     assert caught.stderr == ""
@@ -54,7 +55,7 @@ def test_plan_follows_the_last_profile_or_a_named_one(shell):
     assert shell.user_ns["a"].graph.name == "other"
     assert (shell.user_ns["b"].graph.name, shell.user_ns["b"].order_strategy) == ("small", "captured")
     assert [output.data["text/html"][:5] for output in caught.outputs] == ["<svg "] * 2
-    assert "planned peak" in caught.outputs[0].data["text/plain"]
+    assert "whole step" in caught.outputs[0].data["text/plain"]
 
 
 def test_explain_follows_the_last_plan_or_a_named_one(shell):

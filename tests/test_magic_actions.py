@@ -233,7 +233,7 @@ def test_hosts_that_load_widgets_from_a_network_get_pictures(
 
 def test_plain_ipython_gets_text_and_a_picture(shell: Any) -> None:
     caught = cell(shell, "x = %roam lab small")
-    assert "planned peak" in caught.outputs[-1].data["text/plain"]
+    assert "whole step" in caught.outputs[-1].data["text/plain"]
     assert "<svg" in caught.outputs[-1].data["text/html"]
 
 

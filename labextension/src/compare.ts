@@ -6,7 +6,7 @@ import { CurvePlot, ICurve } from './curve';
 import { element, textTable } from './element';
 import { capturedOrder } from './memory';
 import { LINES } from './palette';
-import { IPlan, proofText } from './plan';
+import { headlineText, IPlan, plannedStepBytes, proofText } from './plan';
 import { boundOf, curveOf, problem } from './planview';
 import { bytesText, changeText, exactText, grouped } from './units';
 
@@ -83,13 +83,14 @@ function figures(first: IPlan, second: IPlan): string[][] {
   };
   const word = (name: string, read: (plan: IPlan) => string) => [name, read(first), read(second), ''];
   return [
+    size('whole step, planned', plan => (plan.graph ? plannedStepBytes(plan) : undefined)),
     size('captured peak', plan => plan.capturedPeakBytes),
     size('planned peak', plan => plan.peakBytes),
     size('lower bound', plan => plan.lowerBoundBytes),
     size('arena', plan => plan.arenaBytes),
     size('resident', plan => plan.graph?.residentBytes),
     word('gap', proofText),
-    word('saved against captured', plan => changeText(plan.capturedPeakBytes, plan.peakBytes) || 'nothing'),
+    word('against eager', headlineText),
     word('order strategy', plan => plan.orderStrategy),
     word('layout strategy', plan => plan.layoutStrategy),
     word('planning', plan => (isNaN(plan.seconds) ? 'not recorded' : `${plan.seconds.toFixed(2)} s`)),

@@ -7,7 +7,6 @@ import { Widget } from '@lumino/widgets';
 
 import { element } from './element';
 import { COMMANDS, SUFFIX } from './names';
-import { bytesText, changeText } from './units';
 import { findPlans, IFound, IHeadline, PlanShelf } from './workspace';
 
 export class PlanPanel extends Widget {
@@ -99,7 +98,7 @@ export class PlanPanel extends Widget {
       element('div', {}, open, saving, folder ? element('span', { class: 'roam-plan-folder' }, folder) : '')
     );
     const show = (headline: IHeadline) => {
-      saving.textContent = headline.problem || savingText(headline);
+      saving.textContent = headline.problem || headline.saving;
       saving.classList.toggle('roam-mod-problem', Boolean(headline.problem));
       tick.disabled = Boolean(headline.problem);
     };
@@ -128,13 +127,4 @@ export class PlanPanel extends Widget {
   private _ticked: ReadonlyArray<string> = [];
   private _turn = 0;
   private _waiting = 0;
-}
-
-/** '621.9 → 294.5 MiB (−52.7 %), optimal', with the unit named once where both have the same. */
-function savingText({ capturedPeakBytes, peakBytes, optimal }: IHeadline): string {
-  const [before, after] = [bytesText(capturedPeakBytes), bytesText(peakBytes)];
-  const [figure, unit] = before.split(' ');
-  const shown = after.endsWith(` ${unit}`) ? figure : before;
-  const change = changeText(capturedPeakBytes, peakBytes);
-  return `${shown} → ${after}${change ? ` (${change})` : ''}${optimal ? ', optimal' : ''}`;
 }

@@ -1,6 +1,6 @@
 /** What a plan file says, once it has been checked; the nouns of roam-plan/2. Sizes are bytes, steps are half-open. */
 
-import { grouped } from './units';
+import { bytesText, changeText, grouped } from './units';
 
 export interface IStorage {
   readonly bytes: number;
@@ -39,6 +39,8 @@ export interface IPlan {
   readonly peakBytes: number;
   readonly lowerBoundBytes: number;
   readonly capturedPeakBytes: number;
+  /** Of the step as eager PyTorch runs it; 0 where the plan does not say. */
+  readonly eagerPeakBytes: number;
   readonly optimal: boolean;
   readonly status: string;
   readonly orderStrategy: string;
@@ -49,6 +51,25 @@ export interface IPlan {
   readonly environment: ReadonlyArray<readonly [string, string]>;
   /** Null in a bare plan. */
   readonly graph: IGraph | null;
+}
+
+/** The whole step (resident + peak) without the plan, as `Plan.eager_bytes` has it: no less than the captured order needs. */
+export function eagerStepBytes(plan: IPlan): number {
+  return (plan.graph?.residentBytes ?? 0) + Math.max(plan.capturedPeakBytes, plan.eagerPeakBytes);
+}
+
+/** The whole step (resident + arena) with the plan. */
+export function plannedStepBytes(plan: IPlan): number {
+  return (plan.graph?.residentBytes ?? 0) + plan.arenaBytes;
+}
+
+/** The headline of a plan, in the words of `Plan.headline`: '346.7 -> 284.7 MiB, -17.9 %'. */
+export function headlineText(plan: IPlan): string {
+  const [before, after] = [eagerStepBytes(plan), plannedStepBytes(plan)];
+  const [figure, unit] = bytesText(before).split(' ');
+  const shown = bytesText(after).endsWith(` ${unit}`) ? figure : bytesText(before);
+  const change = changeText(before, after).replace('−', '-');
+  return `${shown} -> ${bytesText(after)}${change ? `, ${change}` : ''}`;
 }
 
 /** How far the peak may lie above the best possible: peak / bound - 1; 0 when optimal, infinite without a bound. */

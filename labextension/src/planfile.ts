@@ -55,6 +55,7 @@ export function planOfData(value: unknown): IPlan {
     peakBytes: size(data.peak_bytes, 'peak_bytes'),
     lowerBoundBytes: size(data.lower_bound_bytes, 'lower_bound_bytes'),
     capturedPeakBytes: size(data.captured_peak_bytes, 'captured_peak_bytes'),
+    eagerPeakBytes: size(data.eager_peak_bytes ?? 0, 'eager_peak_bytes'),
     optimal: data.optimal === true,
     status: optionalText(data.status) || (data.optimal === true ? 'optimal' : 'feasible'),
     orderStrategy: text(data.order_strategy, 'order_strategy'),

@@ -1,22 +1,25 @@
 /** The figures of a plan at a glance, and how it was made. */
 
 import { element } from './element';
-import { IPlan, proofText } from './plan';
+import { eagerStepBytes, headlineText, IPlan, plannedStepBytes, proofText } from './plan';
 import { bytesText, changeText, exactText, grouped } from './units';
 
 /** Tiles of the plan's sizes, the verdict in a sentence, and a list of its provenance. */
 export function summary(plan: IPlan): HTMLElement {
   const { graph } = plan;
-  const change = changeText(plan.capturedPeakBytes, plan.peakBytes);
   const tiles = [
-    tile('captured', plan.capturedPeakBytes, 'planned graph in eager’s order, predicted'),
-    tile('planned', plan.peakBytes, change ? `${change} against captured` : 'peak of the planned order'),
+    tile('captured', plan.capturedPeakBytes, 'peak of the planned graph in eager’s order, predicted'),
+    tile('planned', plan.peakBytes, 'peak of the planned order'),
     tile('bound', plan.lowerBoundBytes, plan.optimal ? 'met: proven optimal' : proofText(plan)),
     tile('arena', plan.arenaBytes, `${changeText(plan.peakBytes, plan.arenaBytes) || 'nothing'} over the peak`)
   ];
   if (graph) {
+    const [before, after] = [eagerStepBytes(plan), plannedStepBytes(plan)];
+    tiles.unshift(
+      tile('whole step, eager', before, 'resident + eager’s peak, predicted'),
+      tile('whole step, planned', after, `resident + arena; ${changeText(before, after) || 'nothing'} against eager`)
+    );
     tiles.push(tile('resident', graph.residentBytes, 'parameters, state, batch'));
-    tiles.push(tile('resident + arena', graph.residentBytes + plan.arenaBytes, 'the whole step'));
   }
   return element(
     'header',
@@ -40,12 +43,11 @@ function tile(name: string, bytes: number, note: string): HTMLElement {
 }
 
 function verdict(plan: IPlan): string {
-  const [before, after] = [plan.capturedPeakBytes, plan.peakBytes];
+  const above = Math.max(plan.capturedPeakBytes, plan.eagerPeakBytes);
+  const gains = above > 0 && above - plan.arenaBytes >= 0.01 * above;
   const proof = plan.optimal ? 'no legal order needs less' : proofText(plan);
-  if (before > 0 && before - after >= 0.01 * before) {
-    return `The planned order needs ${bytesText(after)} where the captured one needs ${bytesText(before)}; ${proof}.`;
-  }
-  return `Order gains nothing here (${changeText(before, after) || '0.0 %'}): what is alive at the peak decides; ${proof}.`;
+  const what = plan.graph ? 'Whole step, eager and planned' : 'Above what is always there, eager and planned';
+  return `${what}: ${headlineText(plan)}, predicted; ${gains ? '' : 'order gains nothing: '}${proof}.`;
 }
 
 function provenance(plan: IPlan): HTMLElement {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,7 @@ from roam_lab.capture.training_step import OptimizerOrSeveral, TrainingStep
 from roam_lab.capture.views_in_place import views_under_new_names
 from roam_lab.errors import DataDependentError, DeviceError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
-from roam_lab.ir import Graph
+from roam_lab.ir import Graph, captured_order, live_peak
 from roam_lab.ir.op_log import OpLog
 from roam_lab.ir.training_run import TrainingRun
 
@@ -119,7 +119,10 @@ def capture_step(
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     name = name or type(model).__name__
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
-    eager = _eager(build_step(trace.module, name, inputs, where, workspace=False, held=kept), where)
+    gradients = {node for nodes in kept.values() for node in nodes}
+    eager = _eager(
+        build_step(trace.module, name, inputs, where, workspace=False, held=kept, gradients=gradients), where
+    )
     split_multi_tensor(trace.module)
     accumulate_in_place(trace.module, as_eager=False)
     _hold_against(trace, log)
@@ -127,7 +130,8 @@ def capture_step(
     note_own_results(trace.module, trace.left)
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions, trace.module.graph)
-    built = build_step(trace.module, name, inputs, where, workspace=True, checks=checks)
+    built = build_step(trace.module, name, inputs, where, workspace=True, checks=checks, gradients=gradients)
+    built = replace(built, graph=replace(built.graph, eager_peak_bytes=_peak(eager.graph)))
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)
     signature = batch_signature(batch, where.type)
@@ -137,6 +141,10 @@ def capture_step(
 def _eager(step: Step, device: torch.device) -> TrainingRun:
     temporaries = {index: size for index, node in enumerate(step.nodes) if (size := staging_bytes(node))}
     return TrainingRun(step.graph, step.resident, temporaries, cublas_workspace_bytes(device))
+
+
+def _peak(graph: Graph) -> int:
+    return live_peak(graph, captured_order(graph)).bytes
 
 
 def _hold_against(trace: Trace, log: OpLog | None) -> None:

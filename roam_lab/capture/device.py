@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import DeviceError, InputError
 
 ADVICE = (
@@ -41,4 +44,23 @@ def check_lies_on(model: torch.nn.Module, name: str) -> None:
         raise InputError(
             f"the model lies on {', '.join(sorted(own))}, not on {wanted.type}; move it there with its batch, and make "
             "its optimizer anew, before it is profiled"
+        )
+
+
+def check_holds_data(model: torch.nn.Module, batch: Any, to_do: str) -> None:
+    """That `model` and `batch` hold values with which a step can run. `to_do`: what is to be done ("measured").
+
+    Raises InputError, naming the one that is on the meta device and what to do, at once: nothing was run before.
+    """
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    empty = next((name for name, tensor in tensors if tensor.is_meta), None)
+    if empty is not None:
+        raise InputError(
+            f"the model is on the meta device and holds no weights ({empty}), so it cannot be {to_do}; build it on a "
+            "real device for that, or profile it with fake (--fake), which captures and plans it without"
+        )
+    if any(isinstance(leaf, torch.Tensor) and leaf.is_meta for leaf in pytree.tree_leaves(batch)):
+        raise InputError(
+            f"the batch is on the meta device and holds no values, so the step cannot be {to_do}; give a real batch, "
+            "or profile with fake (--fake), which captures and plans the step without"
         )

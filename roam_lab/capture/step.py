@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,10 @@ from roam_lab.errors import CaptureError
 
 LossFunction = Callable[[torch.nn.Module, Any], torch.Tensor]
 StepFunction = Callable[[torch.nn.Module, Any, Any], Any]
+GIVE_A_LOSS = (
+    "give loss= (--loss NAME in %roam): a criterion such as nn.CrossEntropyLoss() for a batch of (inputs, targets), or "
+    "a function of (model, batch)"
+)
 """`step(model, optimizer, batch)`; takes one optimizer or the tuple that was given."""
 
 
@@ -20,19 +25,47 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
 
     A mapping is passed as keyword arguments, a list or tuple as positional ones, anything else as the one argument.
     """
+    arguments: Sequence[Any] = ()
+    named: Mapping[str, Any] = {}
     if isinstance(batch, Mapping):
-        output = model(**batch)
+        named = batch
     elif isinstance(batch, Sequence) and not isinstance(batch, str):
-        output = model(*batch)
+        arguments = batch
     else:
-        output = model(batch)
-    output = _loss_of(output)
+        arguments = (batch,)
+    try:
+        output = _loss_of(model(*arguments, **named))
+    except TypeError:
+        _check_takes(model, arguments, named)
+        raise
     if not isinstance(output, torch.Tensor):
         raise CaptureError(
             f"the output of {type(model).__name__} has no .loss ({type(output).__name__}); "
-            "pass labels in the batch, or give loss=, a function of (model, batch)"
+            f"pass labels in the batch, or {GIVE_A_LOSS}"
+        )
+    if output.numel() != 1:
+        raise CaptureError(
+            f"{type(model).__name__} returns a tensor of shape {tuple(output.shape)}, which is no loss, and none is "
+            f"given; {GIVE_A_LOSS}"
         )
     return output
+
+
+def _check_takes(model: torch.nn.Module, arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
+    """Raises CaptureError where the model's forward cannot be called so: most often targets are meant for a loss."""
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # written in C, say
+        return
+    try:
+        signature.bind(*arguments, **named)
+    except TypeError as error:
+        strange = [repr(name) for name in named if name not in signature.parameters]
+        why = f"unexpected keyword argument {strange[0]}" if strange else str(error)
+        raise CaptureError(
+            f"the model does not accept this batch as arguments of {type(model).__name__}.forward ({why}), and no "
+            f"loss is given; {GIVE_A_LOSS}"
+        ) from None
 
 
 def loss_in(result: Any) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch.fx import GraphModule, Node
 
 from roam_lab.capture.flops import flops_of
 from roam_lab.capture.inputs import Input
+from roam_lab.capture.kinds import with_kinds
 from roam_lab.capture.nodes import is_getitem, is_host, is_on, storage_key, tensors_of, written_arguments
 from roam_lab.capture.provenance import CALL_KEY, META_KEY, Provenance
 from roam_lab.capture.repeatable import draws_random, is_pure, updates_on_the_side
@@ -209,6 +210,7 @@ def build_step(
     workspace: bool,
     checks: dict[Node, tuple[Node, ...]] | None = None,
     held: Mapping[Node, Collection[Node]] | None = None,
+    gradients: Collection[Node] = (),
 ) -> Step:
     """Graph of a traced and split step. `inputs`: placeholder -> what it stands for. Residents are numbered as ops
     touch them, what no op touches by what it stands for, so that two captures of one step number them alike, whatever
@@ -217,6 +219,7 @@ def build_step(
     `device`: where the step runs; what lies elsewhere takes none of its memory. `workspace`: with the memory that ops
     take for themselves, as external storages of their own. `checks`: node that reads the last number of a condition
     inside the step -> the nodes that read its others. `held`: node -> nodes whose storages live until it has run.
+    `gradients`: nodes whose storages are parameters' gradients.
     """
     builder = _Builder(device, workspace, checks or {})
     sizes: dict[str, list[int]] = {}
@@ -259,9 +262,13 @@ def build_step(
     for key in (*(key for node in untouched for key in builder.keys_of[node]), *there):
         builder.number(key)
     outputs = {builder.index_of[key] for result in results for key in builder.keys_of.get(result, ())}
+    held_gradients = {builder.index_of[key] for node in gradients for key in builder.keys_of.get(node, ())}
     graph = Graph(
         name=name,
-        storages=(*_storages(builder, outputs), *(there[key] for key in builder.residents)),
+        storages=(
+            *with_kinds(builder.ops, builder.storages, outputs, held_gradients),
+            *(there[key] for key in builder.residents),
+        ),
         ops=tuple(_numbered(op, len(builder.storages)) for op in builder.ops),
     )
     storage_of = {node: tuple(builder.index_of[key] for key in keys) for node, keys in builder.keys_of.items()}
@@ -276,24 +283,3 @@ def _numbered(op: Op, created: int) -> Op:
 
     reuse = tuple((made, created - 1 - given if given < 0 else given) for made, given in op.reuse)
     return replace(op, reads=last(op.reads), writes=last(op.writes), reuse=reuse)
-
-
-def _storages(builder: _Builder, outputs: set[int | None]) -> Iterator[Storage]:
-    """Storages with their kinds: what forward leaves to backward is an activation, what backward leaves to update
-    a gradient."""
-    born: dict[int, str | None] = {}
-    phases: dict[int, set[str | None]] = {}
-    for op in builder.ops:
-        for index in op.creates:
-            born[index] = op.phase
-        for index in (*op.creates, *op.reads, *op.writes):
-            phases.setdefault(index, set()).add(op.phase)
-    for index, entry in enumerate(builder.storages):
-        kind = "temporary"
-        if index in outputs:
-            kind = "output"
-        elif born[index] == "forward" and "backward" in phases[index]:
-            kind = "activation"
-        elif born[index] == "backward" and "update" in phases[index]:
-            kind = "gradient"
-        yield Storage(output=index in outputs, **{"kind": kind, **entry})

@@ -66,6 +66,16 @@ def keep_grads_of(keep_grads: Any, model: torch.nn.Module) -> bool | tuple[str, 
     return names
 
 
+def remarks_on(model: torch.nn.Module) -> tuple[str, ...]:
+    """What is remarkable about a model that is to be trained, in sentences: a step in eval mode takes other memory."""
+    if model.training:
+        return ()
+    return (
+        "The model is in eval mode (no dropout, fixed batch norm); if it is trained in train mode, call model.train() "
+        "and profile it again.",
+    )
+
+
 def roots_of(step: TrainingStep) -> dict[str, Any]:
     """What everything is reached from, by the name that paths begin with."""
     optimizers = step.optimizers

@@ -43,7 +43,7 @@ def demonstrate(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     say(introduction)
     profile, plan = _planned(factory, name, stem, progress)
-    say(f"\n{_rows(_planned_figures(profile, plan))}")
+    say(legal(f"\n{_verdict(plan, profile)}\n{_rows(_planned_figures(profile, plan))}"))
     say(legal(f"\npicture after {_since(began)}: {stem}.svg (memory over the step; a browser opens it)"))
     say(f"Now {STEPS} steps eagerly and {STEPS} by the plan, each in a process of its own: a minute or two ...\n")
     result = _verified(factory, stem, progress)
@@ -87,8 +87,19 @@ def _verified(factory: str, stem: Path, progress: Progress) -> Verification:
     return verify_file(factory, f"{stem}.roam.json", steps=STEPS, pairs=PAIRS, progress=progress)
 
 
+def _verdict(plan: Plan, profile: Profile) -> str:
+    from roam_lab.report.headline import verdict_sentence  # planning is loaded by now
+
+    return verdict_sentence(plan, profile)
+
+
 def _planned_figures(profile: Profile, plan: Plan) -> list[tuple[str, str]]:
+    from roam_lab.report.headline import eager_bytes
+
+    whole = [bytes_text(profile.resident_bytes + size) for size in (eager_bytes(plan, profile), plan.arena_bytes)]
     return [
+        ("whole step, eager", whole[0]),
+        ("whole step, planned", whole[1]),
         ("resident", bytes_text(profile.resident_bytes)),
         ("eager peak", bytes_text(profile.captured_peak_bytes)),
         ("planned peak", bytes_text(plan.peak_bytes)),
@@ -117,7 +128,7 @@ def _told(result: Verification) -> list[str]:
     return [
         *result.differences,
         *(f"{count} of {result.steps} planned steps ran eagerly: {reason}" for reason, count in result.reasons.items()),
-        "Resident: parameters, optimizer state and batch, which are always there; peaks and arena come on top of them.",
+        "Resident: parameters, optimizer state and batch, always there; with the arena: the whole step.",
         "Eager's measured peak also holds what malloc has freed but not given back.",
         f"Bit-identical: loss, parameters, buffers and optimizer state after {result.steps} steps.",
         f"Step time: the median of {PAIRS} pairs of steps, run in turn.",

@@ -99,7 +99,8 @@ class Graph:
 
     `unlisted_resident_bytes`: what is always there and is none of `storages` (graphs of `roam-graph/1` list nothing of
     it). `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
-    captured with (torch, device, batch, model), empty where that is not known; two graphs are equal whatever it says.
+    captured with (torch, device, batch, model), empty where that is not known. `eager_peak_bytes`: the live peak of the
+    step as eager PyTorch runs it, tensors only, where a capture knows it. Two graphs are equal whatever these two say.
     Raises FormatError, naming the op and the key, when the parts do not fit together.
     """
 
@@ -110,6 +111,7 @@ class Graph:
     times: str | None = None
     device: Device | None = None
     environment: Mapping[str, str] = field(default_factory=dict, compare=False)
+    eager_peak_bytes: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         _check_graph(self)

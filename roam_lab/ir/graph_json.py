@@ -10,7 +10,7 @@ from typing import Any
 
 from roam_lab.errors import FormatError
 from roam_lab.ir.files import read_json, write_text
-from roam_lab.ir.graph import Device, Graph, Op, Storage
+from roam_lab.ir.graph import MOST_BYTES, Device, Graph, Op, Storage
 
 FORMAT = "roam-graph/2"
 FIRST_FORMAT = "roam-graph/1"
@@ -31,6 +31,8 @@ def graph_to_data(graph: Graph) -> dict[str, Any]:
     data["ops"] = [_op_to_data(op) for op in graph.ops]
     if graph.environment:
         data["environment"] = dict(graph.environment)
+    if graph.eager_peak_bytes is not None:
+        data["eager_peak_bytes"] = graph.eager_peak_bytes
     return data
 
 
@@ -82,6 +84,7 @@ def graph_from_data(data: dict[str, Any], where: str = "graph") -> Graph:
             times=None if data.get("times") is None else str(data["times"]),
             device=_device(data.get("device")),
             environment=_environment(data.get("environment", {})),
+            eager_peak_bytes=_eager_peak(data.get("eager_peak_bytes")),
         )
     except FormatError as error:
         raise FormatError(f"{where}: {error}") from None
@@ -105,6 +108,14 @@ def _environment(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise FormatError(f"environment is {type(value).__name__} data, not an object; check the file's writer")
     return {key: str(entry) for key, entry in value.items()}
+
+
+def _eager_peak(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not 0 <= _integer(value, "eager_peak_bytes") <= MOST_BYTES:
+        raise FormatError(f"eager_peak_bytes is {value}, outside 0 to {MOST_BYTES}; check the file's writer")
+    return int(value)
 
 
 def _integer(value: Any, what: str) -> int:

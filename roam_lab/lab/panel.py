@@ -11,19 +11,18 @@ from roam_lab.errors import RoamError
 from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
+from roam_lab.lab.head import head_html
 from roam_lab.lab.host import host
 from roam_lab.lab.table import WhatIfTable
 from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.progress import Progress
 from roam_lab.report.export import export
 from roam_lab.report.legal import xml_text
-from roam_lab.report.rewrites import saved_text
-from roam_lab.report.rows import captured_sentence, certificate_sentence
-from roam_lab.report.units import bytes_text, change_text
+from roam_lab.report.units import bytes_text
 from roam_lab.rewrite.kinds import default_kinds
 
 if TYPE_CHECKING:
-    from roam_lab.plan import Plan, Profile
+    from roam_lab.plan import Plan
     from roam_lab.plan.frontier import Frontier
     from roam_lab.workbench import Workbench
 
@@ -167,7 +166,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._show_table()
 
     def _planned(self, plan: Plan) -> None:
-        self.chosen = self.bench.keep(plan, None, self.profile, self._limit).name
+        self.chosen = self.bench.keep(plan, None, self.profile, self._limit, asked=self._asked).name
         better = plan.order_strategy != self._asked and not plan.rewrites
         self._idle(
             f"order {self._asked} is worse than {plan.order_strategy} here, which the plan keeps" if better else ""
@@ -224,9 +223,11 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         if self.chosen is not None:
             plan = self.bench.what_ifs[self.chosen].plan
             profile = self.bench.profiles.get(self.bench.of.get(self.chosen, ""))
-            self.cards.value = _cards(plan, profile)
+            others = [row.plan for row in self.bench.what_ifs]
+            known = self._frontier if profile is self.profile else None
+            self.cards.value = head_html(plan, profile, others, known)
             self._show_table()
-            self.figures.show(plan, profile, self._frontier if profile is self.profile else None)
+            self.figures.show(plan, profile, known)
         else:
             self._show_table()
 
@@ -237,29 +238,3 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
         button.on_click(pressed)
         return button
-
-
-def _cards(plan: Plan, profile: Profile | None) -> str:
-    """The figures at the head of the panel."""
-    graph = plan.graph
-    proof = "proven optimal ✓" if plan.optimal else f"at most {100 * plan.gap:.2f} % above"
-    shown = [
-        ("captured, predicted", bytes_text(plan.captured_peak_bytes), "planned graph in eager's order"),
-        ("planned, predicted", bytes_text(plan.peak_bytes), change_text(plan.captured_peak_bytes, plan.peak_bytes)),
-        ("bound", bytes_text(plan.lower_bound_bytes), proof),
-        ("arena", bytes_text(plan.arena_bytes), f"{plan.arena_bytes:,} bytes"),
-        ("resident", bytes_text(graph.resident_bytes if graph else 0), "weights, state, batch"),
-    ]
-    if graph is not None:
-        shown.append(("whole step", bytes_text(graph.resident_bytes + plan.arena_bytes), "resident + arena"))
-    if plan.rewrites:
-        shown.append(("extra time, predicted", f"{100 * plan.extra_time:+.1f} %", f"saved by {saved_text(plan)}"))
-    parts = "".join(
-        f'<div style="margin-right:34px"><small>{xml_text(title)}</small><br><b style="font-size:20px">'
-        f"{xml_text(figure)}</b><br><small>{xml_text(note)}</small></div>"
-        for title, figure, note in shown
-    )
-    name = xml_text(graph.name if graph else "a bare plan")
-    why = xml_text(" ".join(filter(None, (certificate_sentence(plan), captured_sentence(plan, profile)))))
-    row = f'<div style="display:flex;flex-wrap:wrap">{parts}</div>'
-    return f'<h3 style="margin:4px 0">{name}</h3>{row}<small>{why}</small>'

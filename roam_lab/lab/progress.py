@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from html import escape
@@ -15,6 +16,7 @@ from roam_lab.progress import TerminalProgress
 
 DELAY_SECONDS = 1.0
 REDRAW_SECONDS = 0.3
+TICK_SECONDS = 1.0
 
 
 class NotebookProgress:
@@ -25,15 +27,30 @@ class NotebookProgress:
         self._began = time.monotonic()
         self._drawn = 0.0
         self._handle: Any = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._state: tuple[str, float] | None = None
+        self._over = threading.Event()
+        self._clock: threading.Thread | None = None
 
     def __enter__(self) -> NotebookProgress:
         self._began = time.monotonic()
+        # what shows from a thread shows below the cell whose context the thread has
+        run = contextvars.copy_context().run
+        self._clock = threading.Thread(target=run, args=(self._tick,), name="roam progress", daemon=True)
+        self._clock.start()
         return self
+
+    def _tick(self) -> None:
+        """Long stages say nothing while they run: their seconds go on all the same."""
+        while not self._over.wait(TICK_SECONDS):
+            with self._lock:
+                if self._state is not None and not self._over.is_set():
+                    self(*self._state)
 
     def __call__(self, what: str, part: float = 0.0) -> None:
         now = time.monotonic()
         with self._lock:
+            self._state = (what, part)
             if now - self._began < self._delay or now - self._drawn < REDRAW_SECONDS:
                 return
             self._drawn = now
@@ -46,6 +63,7 @@ class NotebookProgress:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._over.set()
         with self._lock:
             if self._handle is not None:
                 self._handle.update(_Gone())

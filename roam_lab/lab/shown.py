@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -10,17 +11,22 @@ from IPython.display import display
 from roam_lab.plan.plan import plan_to_data
 from roam_lab.report.frontier import frontier_text
 from roam_lab.report.html_table import html_table
+from roam_lab.report.legal import legal
 from roam_lab.report.pictures import frontier_picture, plan_picture, profile_picture
-from roam_lab.report.rows import graph_of
-from roam_lab.report.text import plan_text, profile_text
+from roam_lab.report.pictures.verdict import verdict_picture
+from roam_lab.report.rows import graph_of, short_rows
+from roam_lab.report.text import plan_text, profile_text, verdict_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.frontier import frontier_view
+from roam_lab.report.views.verdict import profile_verdict_view, verdict_view
 from roam_lab.report.whatifs import COLUMNS, WhatIf, WhatIfs
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
+    from roam_lab.report.views.table import Table
     from roam_lab.runtime.measured_run import RunFigures
+    from roam_lab.workbench import Workbench
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
 """Columns stay columns, also in a notebook that was turned into a page."""
@@ -32,7 +38,7 @@ PLAN_MIME = "application/vnd.roam.plan+json"
 class Shown:
     """A report in the notebook: plain text, and the same below its picture as HTML. Its repr is the text."""
 
-    def __init__(self, text: str, svg: str) -> None:
+    def __init__(self, text: str, svg: str = "") -> None:
         self.text = text
         self.svg = svg
 
@@ -40,8 +46,36 @@ class Shown:
         return self.text
 
     def _repr_html_(self) -> str:
-        lines = "\n".join(map(_wrapped, self.text.splitlines()))
-        return f'{self.svg}<pre style="{PRE}">{lines}</pre>'
+        return self.svg + _pre(self.text)
+
+
+class Verdict(Shown):
+    """A verdict: its picture, its sentence and one small table; `folded` is behind titles that open at a click, each
+    (title, HTML). `remarks` stand between."""
+
+    def __init__(
+        self,
+        text: str,
+        svg: str,
+        sentence: str,
+        rows: Sequence[Sequence[str]],
+        remarks: Iterable[str],
+        folded: Iterable[tuple[str, str]],
+    ) -> None:
+        super().__init__(text, svg)
+        self._sentence, self._rows, self._remarks, self._folded = sentence, rows, tuple(remarks), tuple(folded)
+
+    def _repr_html_(self) -> str:
+        table = html_table(self._rows[0], self._rows[1:]) if self._rows else ""
+        remarks = "".join(f"<li>{escape(legal(remark))}</li>" for remark in self._remarks)
+        folded = "".join(f"<details><summary>{escape(title)}</summary>{html}</details>" for title, html in self._folded)
+        sentence = f'<p class="roam-verdict"><b>{escape(legal(self._sentence))}</b></p>'
+        return f"{self.svg}{sentence}{table}{f'<ul>{remarks}</ul>' if remarks else ''}{folded}"
+
+
+def _pre(text: str) -> str:
+    lines = "\n".join(map(_wrapped, text.splitlines()))
+    return f'<pre style="{PRE}">{lines}</pre>'
 
 
 def _wrapped(line: str) -> str:
@@ -78,15 +112,53 @@ class Place:
             self._handle.update(report)
 
 
-def profile_shown(profile: Profile) -> Shown:
-    """A captured step: its curve and figures."""
-    return Shown(profile_text(profile), profile_picture(profile))
+def profile_shown(profile: Profile, after: str = "") -> Verdict:
+    """A captured step that is not planned: what eager takes of it; `after`: a word on what comes next."""
+    view = profile_verdict_view(profile)
+    sentence = f"{view.sentence}{f' {after}' if after else ''}"
+    folded = [
+        _figures(view.table),
+        ("Memory over the step", profile_picture(profile)),
+        ("All figures of the step", _pre(profile_text(profile))),
+    ]
+    text = "\n".join([f"{view.name}: {sentence}", *(f"- {remark}" for remark in profile.differences)])
+    return Verdict(legal(text), verdict_picture(view), sentence, (), profile.differences, folded)
 
 
-def plan_shown(plan: Plan, profile: Profile | None = None, before: str = "") -> Shown:
-    """A plan: captured and planned curves and its figures; `before`: text to stand above them."""
-    text = plan_text(plan, profile)
-    return Shown(f"{before}\n\n{text}" if before else text, plan_picture(plan, profile))
+def plan_shown(
+    plan: Plan,
+    profile: Profile | None = None,
+    before: str = "",
+    others: Iterable[Plan] = (),
+    frontier: Frontier | None = None,
+) -> Verdict:
+    """The verdict on a plan, its details folded; `before`: text to stand above it. `others`, `frontier`: what else is
+    known of the same step."""
+    view = verdict_view(plan, profile, others, frontier)
+    folded = [
+        _figures(view.table),
+        ("Memory over the step", plan_picture(plan, profile)),
+        ("All figures of the plan", _pre(plan_text(plan, profile))),
+    ]
+    if profile is not None:
+        folded.append(("All figures of the step", _pre(profile_text(profile))))
+    text = verdict_text(plan, view.sentence, profile)
+    remarks = [*([before] if before else []), *(() if profile is None else profile.differences)]
+    rows = short_rows(plan, profile)
+    return Verdict(
+        f"{before}\n\n{text}" if before else text, verdict_picture(view), view.sentence, rows, remarks, folded
+    )
+
+
+def row_shown(bench: Workbench, row: WhatIf, before: str = "") -> Verdict:
+    """The verdict on a plan of a workbench, with what is known there of the same step."""
+    of = bench.of.get(row.name, "")
+    others = [other.plan for other in bench.what_ifs]
+    return plan_shown(row.plan, bench.profiles.get(of), before, others, bench.frontiers.get(of))
+
+
+def _figures(table: Table) -> tuple[str, str]:
+    return "The bars as a table", table.html()
 
 
 def frontier_shown(found: Frontier) -> Shown:

@@ -71,7 +71,9 @@ def model_ilp(graph: Graph, streams: str, solver: str, rows: int, time_limit: fl
         f"model_ilp stopped at {search.stopped} with {search.high} bytes, where no order needs less than {search.low}; "
         "raise time_limit, or use auto"
     )
-    return Outcome(tuple(search.order), timed_out=True, note=note)
+    own = search.order != start
+    by = "" if own else "captured" if tuple(start) == captured_order(graph) else "list"
+    return Outcome(tuple(search.order), timed_out=True, note=note, strategy=by)
 
 
 @dataclass

@@ -17,13 +17,15 @@ class Outcome:
 
     `lower_bound_bytes`: no legal order has a lower live peak, proven by the strategy's own exhaustive search (0:
     nothing proven). `timed_out`: it stopped at its time limit (or its limit of size) with the best found. `note`: one
-    sentence on what limited it. `tasks`: ROAM's tree.
+    sentence on what limited it. `strategy`: whose order it is, where the one asked gave up ("": its own).
+    `tasks`: ROAM's tree.
     """
 
     order: Order
     lower_bound_bytes: int = 0
     timed_out: bool = False
     note: str = ""
+    strategy: str = ""
     tasks: Task | None = None
 
 

@@ -15,6 +15,7 @@ from roam_lab.order.bound import Certificate
 from roam_lab.order.tasks import Task
 from roam_lab.plan.origins_json import add_origins
 from roam_lab.rewrite.bound import RewriteBound
+from roam_lab.sizes import bytes_text, step_text
 
 FORMAT = "roam-plan/2"
 FIRST_FORMAT = "roam-plan/1"
@@ -56,7 +57,8 @@ class Plan:
 
     `peak_bytes` is the live peak of `order`, unaligned; `arena_bytes` what the layout really reserves;
     `lower_bound_bytes` is proven over all legal orders (`certificate` says why); `optimal` says that the peak
-    meets it. `offsets` maps a storage to its byte offset. Of one that an op allocates itself
+    meets it. `eager_peak_bytes`: the live peak of the step as eager PyTorch runs it, where the capture told it (it may
+    add gradients out of place). `offsets` maps a storage to its byte offset. Of one that an op allocates itself
     (external) it tells which part of the arena's memory is given up meanwhile, or, above all that the plan places, that
     it lies beside the arena (plan/beside.py). `graph` is the one that runs: where it was rewritten, `origins` tells
     what each of its ops does in terms of the graph before, whose fingerprint and captured peak the plan notes,
@@ -88,6 +90,7 @@ class Plan:
     savings: tuple[Saving, ...] = ()
     rewrite_bound: RewriteBound | None = None
     certificate: Certificate | None = None
+    eager_peak_bytes: int | None = None
     status: Status = "feasible"
     tasks: Task | None = field(default=None, compare=False)
 
@@ -95,6 +98,24 @@ class Plan:
     def rewritten(self) -> Rewritten | None:
         """The graph with its origins; None where nothing was rewritten, or the plan is bare."""
         return Rewritten(self.graph, self.origins) if self.graph is not None and self.origins else None
+
+    @property
+    def resident_bytes(self) -> int:
+        """What is always there, beside the arena; 0 for a bare plan, which does not know it."""
+        return 0 if self.graph is None else self.graph.resident_bytes
+
+    @property
+    def eager_bytes(self) -> int:
+        """The peak of the step without this plan, above what is resident, by estimate.
+
+        Eager's own peak counts tensors only, the captured one what ops take for themselves, too: the larger of the two.
+        """
+        return max(self.captured_peak_bytes, self.eager_peak_bytes or 0)
+
+    @property
+    def headline(self) -> str:
+        """The whole step (resident + arena), eager and then planned: "346.7 -> 284.7 MiB, -17.9 %"."""
+        return step_text(self.resident_bytes + self.eager_bytes, self.resident_bytes + self.arena_bytes)
 
     @property
     def gap(self) -> float:
@@ -107,8 +128,8 @@ class Plan:
         name = "a bare plan" if self.graph is None else repr(self.graph.name)
         proof = "optimal" if self.optimal else f"at most {self.gap:.1%} above the optimum"
         return (
-            f"Plan({name}: peak {_mib(self.peak_bytes)}, was {_mib(self.captured_peak_bytes)}, {proof}; "
-            f"arena {_mib(self.arena_bytes)}; order {self.order_strategy}, layout {self.layout_strategy})"
+            f"Plan({name}: {'above resident' if self.graph is None else 'whole step'} {self.headline}, {proof}; "
+            f"arena {bytes_text(self.arena_bytes)}; order {self.order_strategy}, layout {self.layout_strategy})"
         )
 
     def save(self, path: str | os.PathLike[str], bare: bool = False) -> None:
@@ -137,6 +158,7 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
         "peak_bytes": plan.peak_bytes,
         "lower_bound_bytes": plan.lower_bound_bytes,
         "captured_peak_bytes": plan.captured_peak_bytes,
+        **({} if plan.eager_peak_bytes is None else {"eager_peak_bytes": plan.eager_peak_bytes}),
         "optimal": plan.optimal,
         "status": plan.status,
         "order_strategy": plan.order_strategy,
@@ -167,7 +189,3 @@ def plan_to_data(plan: Plan, bare: bool = False) -> dict[str, Any]:
         if plan.origins:
             add_origins(data["graph"]["ops"], plan.origins)
     return data
-
-
-def _mib(size: int) -> str:
-    return f"{size / 2**20:,.1f} MiB"

@@ -66,6 +66,7 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
         peak_bytes=read.integer("peak_bytes"),
         lower_bound_bytes=read.integer("lower_bound_bytes"),
         captured_peak_bytes=read.integer("captured_peak_bytes"),
+        eager_peak_bytes=None if data.get("eager_peak_bytes") is None else read.integer("eager_peak_bytes"),
         optimal=read.flag("optimal"),
         order_strategy=read.text("order_strategy"),
         layout_strategy=read.text("layout_strategy"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from roam_lab.ir import Graph, captured_order, live_curve, save_graph
+from roam_lab.ir import Graph, captured_order, live_curve, live_peak, save_graph
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.layout.caching.settings import AllocatorSettings
@@ -29,7 +29,8 @@ class Profile:
     `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
     `eager_run`, where given: `eager_graph` with every resident storage and what CUDA takes for itself.
     `measured`: live bytes of the real step, where one was run. `environment`: what it was captured with, as texts.
-    `differences`: a sentence for every place where measured and predicted differ by more than 5 %.
+    `differences`: a sentence for every place where measured and predicted differ by more than 5 %, and for what else is
+    remarkable about the step.
     """
 
     graph: Graph
@@ -51,6 +52,12 @@ class Profile:
         graph = self.eager_graph or self.graph
         return tuple(live_curve(graph, captured_order(graph)).tolist())
 
+    @cached_property
+    def eager_bytes(self) -> int:
+        """What the step takes above what is resident, by estimate: `captured_peak_bytes`, or, where that is more, the
+        peak of the planned graph in eager's order, which counts what ops take for themselves."""
+        return max(self.captured_peak_bytes, live_peak(self.graph, captured_order(self.graph)).bytes)
+
     @property
     def resident_bytes(self) -> int:
         """Bytes that are always there: the sum of `resident`."""
@@ -65,14 +72,23 @@ class Profile:
     def reservation(self, settings: AllocatorSettings | None = None) -> Reservation:
         """What PyTorch's CUDA caching allocator holds over some eager steps, by simulation; `settings` None: the user's
         own, of the environment variable that PyTorch reads."""
-        return simulate(self.training_run, settings or AllocatorSettings.of_environment())
+        chosen = settings or AllocatorSettings.of_environment()
+        if chosen not in self._reservations:
+            self._reservations[chosen] = simulate(self.training_run, chosen)
+        return self._reservations[chosen]
+
+    @cached_property
+    def _reservations(self) -> dict[AllocatorSettings, Reservation]:
+        """Those that were simulated: each takes a second where ops are ten thousand."""
+        return {}
 
     def __repr__(self) -> str:
         resident = ", ".join(f"{kind} {size / 2**20:,.1f}" for kind, size in self.resident.items()) or "none"
         measured = "not measured" if self.measured is None else f"measured by {self.measured.how}"
         return (
             f"Profile({self.graph.name!r}: {len(self.graph.ops)} ops, "
-            f"eager peak {self.captured_peak_bytes / 2**20:,.1f} MiB, resident MiB: {resident}; {measured})"
+            f"whole step {(self.resident_bytes + self.eager_bytes) / 2**20:,.1f} MiB, eager, predicted; "
+            f"resident MiB: {resident}; {measured})"
         )
 
     def plan(

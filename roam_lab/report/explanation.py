@@ -75,13 +75,15 @@ class Held:
 class Explanation:
     """What a plan's peak is made of, and what is known about going below it; sizes in bytes.
 
-    `at_peak`: what is alive there. `why`: the proof in a sentence; `proof_op` and `forced` are its op and the storages
-    that it names (None and empty: nothing is proven, or no op is), `later` and `earlier` the ops that the proof places
-    after and before it. `proof_kind`: "forced", "minimum cut", "search" or "none". `open`: alive at the peak without
-    being named by the proof: where a better order would have to save.
+    `headline`: the whole step, eager and planned, as `Plan.headline` tells it. `at_peak`: what is alive there.
+    `why`: the proof in a sentence; `proof_op` and `forced` are its op and the storages that it names (None and
+    empty: nothing is proven, or no op is), `later` and `earlier` the ops that the proof places after and before it.
+    `proof_kind`: "forced", "minimum cut", "search" or "none". `open`: alive at the peak without being named by the
+    proof: where a better order would have to save.
     """
 
     name: str
+    headline: str
     peak_bytes: int
     arena_bytes: int
     lower_bound_bytes: int
@@ -114,6 +116,7 @@ class Explanation:
         """Plain JSON data; of each set the `limit` largest storages (None: all) and what the rest come to."""
         return {
             "name": self.name,
+            "headline": self.headline,
             "peak_bytes": self.peak_bytes,
             "arena_bytes": self.arena_bytes,
             "lower_bound_bytes": self.lower_bound_bytes,
@@ -137,7 +140,7 @@ class Explanation:
         }
 
     def text(self, limit: int | None = LISTED) -> str:
-        """The whole explanation for people, in three parts."""
+        """The whole explanation for people: the headline, then three parts."""
         placed = f"{_places('Still to come', self.later, limit)}{_places('Already run', self.earlier, limit)}"
         named = f"{placed}{_kinds(self.forced)}\n{self.forced.text(limit)}"
         if self.proof_kind == "search":  # its storages are no more than the peak's
@@ -145,6 +148,7 @@ class Explanation:
         elif self.forced == self.at_peak:
             named = f"{placed} The storages are those that are alive at the peak, listed above."
         parts = [
+            f"{self.name}: {self.headline}, predicted",
             f"What is alive at the peak\n\n{self.peak_text}{_kinds(self.at_peak)}\n{self.at_peak.text(limit)}",
             f"{'Why it cannot be lower' if self.optimal else 'What is proven'}\n\n{self.why}{named}",
         ]
@@ -169,6 +173,7 @@ def explain(plan: Plan) -> Explanation:
     forced = () if proof is None else proof.storages
     return Explanation(
         name=graph.name or "training step",
+        headline=plan.headline,
         peak_bytes=plan.peak_bytes,
         arena_bytes=plan.arena_bytes,
         lower_bound_bytes=plan.lower_bound_bytes,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from roam_lab.ir import Graph, captured_order
 from roam_lab.registry import Strategy
 from roam_lab.report import rows as said
+from roam_lab.report.headline import eager_sentence
 from roam_lab.report.legal import legal
 from roam_lab.report.rewrites import ON_TOP, kind_name, kind_rows, told
 from roam_lab.report.tasks import tasks_text
@@ -52,25 +53,42 @@ def alive_table(alive: Iterable[said.Alive]) -> str:
     return table(zip(*told, strict=True), frozenset({0}))
 
 
+def verdict_text(plan: Plan, sentence: str, profile: Profile | None = None) -> str:
+    """The verdict on a plan in a few lines: `sentence`, the small table, and what a profile remarks."""
+    parts = [f"{_name(plan)}: {sentence}", table(said.short_rows(plan, profile), frozenset({1, 2}))]
+    if profile is not None and profile.differences:
+        parts.append(_remarks(profile))
+    return legal("\n".join(parts))
+
+
+def _name(plan: Plan) -> str:
+    return "a bare plan" if plan.graph is None else plan.graph.name or "training step"
+
+
+def _remarks(profile: Profile) -> str:
+    return "\n".join(f"- {sentence}" for sentence in profile.differences)
+
+
 def profile_text(profile: Profile) -> str:
     """The whole text report of a profile."""
     graph, eager = profile.graph, said.eager_graph(profile)
     parts = [
-        f"{graph.name or 'training step'}: {len(graph.ops):,} ops, {len(graph.storages):,} storages",
+        f"{graph.name or 'training step'}: {eager_sentence(profile)}",
+        f"{len(graph.ops):,} ops, {len(graph.storages):,} storages",
         figures(said.profile_rows(profile)),
         _at_peak(eager, captured_order(eager), "eager"),
     ]
     if profile.differences:
-        parts.append("\n".join(f"- {sentence}" for sentence in profile.differences))
+        parts.append(_remarks(profile))
     return legal("\n\n".join(parts))
 
 
 def plan_text(plan: Plan, profile: Profile | None = None) -> str:
     """The whole text report of a plan. `profile`: what it is a plan of; it knows resident bytes by kind, and eager."""
-    name = "a bare plan" if plan.graph is None else plan.graph.name or "training step"
-    sentences = (said.verdict_sentence(plan), said.captured_sentence(plan, profile), said.certificate_sentence(plan))
+    sentences = (said.captured_sentence(plan, profile), said.certificate_sentence(plan))
     parts = [
-        f"{name}: {len(plan.order):,} ops, order {plan.order_strategy}, layout {plan.layout_strategy}, "
+        f"{_name(plan)}: {said.verdict_sentence(plan, profile)}",
+        f"{len(plan.order):,} ops, order {plan.order_strategy}, layout {plan.layout_strategy}, "
         f"{plan.status}, {plan.seconds:.2f} s, seed {plan.seed}",
         figures(said.plan_rows(plan, profile)),
         "\n".join(filter(None, sentences)),

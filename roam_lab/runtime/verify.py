@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, step_device
-from roam_lab.capture.device import check_device
+from roam_lab.capture.device import check_device, check_holds_data
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError, RoamWarning
 from roam_lab.interrupt import held
@@ -135,6 +135,7 @@ def verify(
     or batch.
     """
     _check_steps(steps)
+    check_holds_data(model, batch, "verified")
     made = {"model": model, "optimizer": optimizer, "batch": batch, "loss": loss, "step": step}
     training, device = training_step(made), step_device(model)
 
@@ -188,6 +189,7 @@ def measure_plan(
     Raises InputError, CaptureError, MismatchError.
     """
     _check_steps(steps)
+    check_holds_data(model, batch, "run")
     made = {"model": model, "optimizer": optimizer, "batch": batch, "loss": loss, "step": step}
     with _left_alone(training_step(made)):
         bound = bind_planned(made, plan)

@@ -18,7 +18,7 @@ import numpy
 import torch
 
 from roam_lab.capture import TrainingStep, optimizers_of
-from roam_lab.capture.device import check_device
+from roam_lab.capture.device import check_device, check_holds_data
 from roam_lab.capture.factory import load_factory, one_line
 from roam_lab.capture.step import as_step
 from roam_lab.capture.torch_internals import pytree
@@ -51,6 +51,7 @@ def make(request: dict[str, Any]) -> dict[str, Any]:
     made = load_factory(request["factory"])
     if device.type != "cpu":
         move(made, device)
+    check_holds_data(made["model"], made["batch"], "verified")
     return made
 
 

@@ -16,8 +16,8 @@ from roam_lab.sweeps.rows import FAILED, INFEASIBLE, PLANNED
 from roam_lab.sweeps.rows_file import point_in
 
 COLUMNS = (
-    "model", "batch", "sequence", "dtype", "optimizer", "asked", "order", "layout", "limit", "eager peak", "peak", "Δ",
-    "arena", "whole step", "more time", "gap", "plan s", "peak saved by, or why there is no plan",
+    "model", "batch", "sequence", "dtype", "optimizer", "asked", "order", "layout", "limit", "peak", "arena",
+    "whole step, eager", "planned", "Δ", "more time", "gap", "plan s", "peak saved by, or why there is no plan",
 )  # fmt: skip
 NUMBERS = frozenset(COLUMNS) - {"model", "dtype", "optimizer", "asked", "order", "layout", COLUMNS[-1]}
 
@@ -49,8 +49,8 @@ class SweepTable:
         return [dict(row) for row in self.rows]
 
     def lines(self) -> list[tuple[str, ...]]:
-        """Headings, then the rows as text; columns in which nothing stands are left out. Δ is the change of the live
-        peak against eager's."""
+        """Headings, then the rows as text; columns in which nothing stands are left out. Δ is the change of the
+        whole step, resident and arena, against eager's."""
         lines = [COLUMNS, *(tuple(map(legal, _line(row))) for row in self.rows)]
         kept = [at for at in range(len(COLUMNS)) if any(line[at] for line in lines[1:])]
         return [tuple(line[at] for at in kept) for line in lines]
@@ -99,13 +99,14 @@ def _line(row: dict[str, Any]) -> tuple[str, ...]:
     if row["status"] != PLANNED:
         return (*head, *[""] * (len(COLUMNS) - len(head) - 1), row["error"])
     peak, bound = row["peak_bytes"], row["lower_bound_bytes"]
+    eager = row["step_bytes"] - row["arena_bytes"] + max(row["eager_peak_bytes"], row["captured_peak_bytes"])
     return (
         *head,
-        bytes_text(row["eager_peak_bytes"]),
         bytes_text(peak),
-        change_text(row["eager_peak_bytes"], peak),
         bytes_text(row["arena_bytes"]),
+        bytes_text(eager),
         bytes_text(row["step_bytes"]),
+        change_text(eager, row["step_bytes"]),
         f"{100 * row['extra_time']:.1f} %" if row.get("savings") else "",
         "optimal" if row.get("optimal") else f"{100 * (peak / bound - 1):.2f} %" if bound else "",
         f"{row['seconds']:.2f}",

@@ -155,7 +155,9 @@ def test_batches_that_the_model_does_not_accept():
     told = refused(CaptureError, model, torch.randn(3, 7))
     assert re.match(HERE + r"the model does not accept this batch, or the step fails \(RuntimeError: .*\[3, 7\]", told)
     assert told.endswith("run one eager step to see it")
-    assert "unexpected keyword argument 'y'" in refused(CaptureError, model, {"y": batch()}, step=as_step())
+    told = refused(CaptureError, model, {"y": batch()}, step=as_step())
+    assert "Model.forward (unexpected keyword argument 'y'), and no loss is given; give loss=" in told
+    assert "(too many positional arguments), and" in refused(CaptureError, model, (batch(), batch()), step=as_step())
     trains(model)
 
 
@@ -169,7 +171,7 @@ def keep(model, optimizer, given, *, value):
 
 STEPS = [
     (as_step(lambda model, given: model(given)), r"the loss is not a scalar tensor \(shape \(3, 4\)\); reduce it"),
-    (as_step(), r"the loss is not a scalar tensor \(shape \(3, 4\)\); reduce it"),
+    (as_step(), r"Model returns a tensor of shape \(3, 4\), which is no loss, and none is given; give loss="),
     (as_step(lambda model, given: None), r"the loss is not a scalar tensor \(NoneType\)"),
     (as_step(lambda model, given: 2.5), r"the loss is not a scalar tensor \(float\)"),
     (partial(keep, value=lambda loss: None), r"the step returns no tensor and no number that it computes \(NoneType\)"),
@@ -189,8 +191,8 @@ def test_an_output_without_loss():
     model = Model(lambda y: (y, y))
     told = refused(CaptureError, model, step=as_step())
     assert told == (
-        "the output of Model has no .loss (tuple); pass labels in the batch, or give loss=, "
-        "a function of (model, batch)"
+        "the output of Model has no .loss (tuple); pass labels in the batch, or give loss= (--loss NAME in %roam): a "
+        "criterion such as nn.CrossEntropyLoss() for a batch of (inputs, targets), or a function of (model, batch)"
     )
 
 

@@ -19,12 +19,14 @@ from roam_lab.demo import first_minute, gpt2
 from roam_lab.demo.first_minute import FACTORY, demonstrate
 from roam_lab.ir import load_graph
 from roam_lab.progress import silent
+from roam_lab.report.units import bytes_text
 from roam_lab.runtime.measured_run import RunFigures
 from roam_lab.runtime.verification import Verification
 
 ROOT = Path(__file__).parents[2]
 FIGURES = [
-    "resident", "eager peak", "planned peak", "lower bound of any order", "proven optimal", "arena",
+    "whole step, eager", "whole step, planned", "resident", "eager peak", "planned peak",
+    "lower bound of any order", "proven optimal", "arena",
     "measured peak, eager", "measured peak, planned", "step time, planned / eager", "bit-identical",
 ]  # fmt: skip
 TINY = """
@@ -73,6 +75,8 @@ def test_the_demo_tells_every_figure_and_leaves_the_three_files(capsys, monkeypa
     assert ElementTree.parse(folder / "gpt2_demo.svg").getroot().tag.endswith("svg")
     plan = roam.load(folder / "gpt2_demo.roam.json")
     assert f"{plan.peak_bytes / 1024:,.1f} KiB" == told["planned peak"]
+    assert f"\n{plan.headline}, predicted;" in text  # also of the plan's file
+    assert told["whole step, planned"] == bytes_text(plan.resident_bytes + plan.arena_bytes)
     (advised,) = re.findall(r"^ +roam (explain .*)$", text, re.MULTILINE)
     assert main(advised.split()) == 0
     assert re.search(r"demo/gpt2\.py:\d+\n", capsys.readouterr().out)  # lines of the model, as of a user's
@@ -127,6 +131,7 @@ def test_runs_of_other_bits_are_told_and_end_with_1(capsys, monkeypatch, tmp_pat
     different = Verification(False, ("parameter a.weight differs by 1",), 3, "cpu", run, run, reasons={"a reason": 2})
     monkeypatch.setattr(first_minute, "_planned", lambda *_: (None, None))
     monkeypatch.setattr(first_minute, "_planned_figures", lambda *_: [])
+    monkeypatch.setattr(first_minute, "_verdict", lambda *_: "")
     monkeypatch.setattr(first_minute, "_verified", lambda *_: different)
     assert main(["demo", "-o", str(tmp_path)]) == 1
     text = capsys.readouterr().out

@@ -14,6 +14,7 @@ import torch
 from roam_lab.errors import InfeasibleError, InputError
 from roam_lab.lab import panel as panel_module
 from roam_lab.lab.figure_area import load_bokeh
+from roam_lab.lab.head import head_html
 from roam_lab.lab.host import Host
 from roam_lab.lab.panel import Lab
 from roam_lab.session import profile
@@ -64,15 +65,16 @@ def test_a_new_setting_makes_a_what_if_and_shows_it(panel: Lab) -> None:
     assert "small" not in panel.table._rows
 
 
-def test_the_cards_tell_eager_and_captured_apart(panel: Lab) -> None:
+def test_the_head_is_the_verdict_and_tells_eager_and_captured_apart(panel: Lab) -> None:
     plan, eager = panel.bench.what_ifs["small"].plan, panel.profile.eager_graph
     assert eager is not None
-    assert "planned graph in eager's order" in html.unescape(panel.cards.value)
+    assert f"<b>{plan.headline}, predicted;" in html.unescape(panel.cards.value)
+    assert "<svg" in panel.cards.value
     assert panel.cards.value.count("Eager itself peaks at") == 1  # it keeps gradients until they are cleared
-    same = panel_module._cards(plan, replace(panel.profile, eager_graph=panel.profile.graph))
+    same = head_html(plan, replace(panel.profile, eager_graph=panel.profile.graph))
     assert "Eager itself peaks at" not in same
     more = replace(eager, storages=tuple(replace(one, bytes=2 * one.bytes) for one in eager.storages))
-    told = panel_module._cards(plan, replace(panel.profile, eager_graph=more))
+    told = head_html(plan, replace(panel.profile, eager_graph=more))
     assert told.count("Eager itself peaks at") == 1
 
 
@@ -159,7 +161,7 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     plan = bench.what_ifs[panel.chosen or ""].plan
     assert plan.rewrites
     assert resident + plan.arena_bytes <= goals.settings()["budget"]
-    assert "extra time, predicted" in panel.cards.value
+    assert "extra time" in panel.cards.value
     assert goals.budget_slider.options[0][1] >= resident + frontier.points[-1].arena_bytes
     goals.budget_text.value = "1"
     wait(lambda: "alert" in panel.status.value)

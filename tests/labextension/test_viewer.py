@@ -57,13 +57,15 @@ def test_figures(page: LabPage, plan: Plan) -> None:
         "bound": plan.lower_bound_bytes,
         "arena": plan.arena_bytes,
         "resident": graph.resident_bytes,
-        "resident + arena": graph.resident_bytes + plan.arena_bytes,
+        "whole step, eager": graph.resident_bytes + plan.eager_bytes,
+        "whole step, planned": graph.resident_bytes + plan.arena_bytes,
     }
     assert shown.locator("h2").inner_text() == graph.name
     for name, size in figures.items():
         tile = shown.locator(f'[data-figure="{name}"]')
         assert tile.locator(".roam-tile-size").inner_text() == bytes_text(size)
         assert tile.locator(".roam-tile-exact").inner_text() == exact_text(size)
+    assert f": {plan.headline}, predicted;" in shown.locator(".roam-verdict").inner_text()
     assert "proven optimal" in shown.locator('[data-figure="bound"]').inner_text()
     shown.get_by_text("How it was planned").click()
     facts = shown.locator(".roam-facts").inner_text()

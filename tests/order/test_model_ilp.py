@@ -77,6 +77,16 @@ def test_a_plan_says_that_the_search_proved_it() -> None:
     assert plan.certificate.kind == "search"
 
 
+def test_what_it_gave_up_is_no_optimum_of_its_own() -> None:
+    """A list schedule may be proven optimal; the plan then says whose it is."""
+    graph = pumpkin(8)
+    given_up = make_plan(graph, order="model_ilp", order_parameters={"rows": 1})
+    assert given_up.order_strategy in ("list", "captured")
+    assert outcome(graph, rows=1).strategy == given_up.order_strategy
+    assert make_plan(graph, order="model_ilp").order_strategy == "model_ilp"
+    assert outcome(graph).strategy == ""
+
+
 def test_too_large_is_not_even_built() -> None:
     graph = narrow_graph(3, 600, 40)
     began = time.perf_counter()

@@ -191,5 +191,6 @@ def test_a_profile_plans_and_saves(tmp_path: Any) -> None:
     assert again == plan
     assert make_plan(load_graph(tmp_path / "g.json.gz"), environment={}).environment.keys() == {"python"}
     assert repr(profile) == (
-        "Profile('training_step_2': 99 ops, eager peak 4.1 MiB, resident MiB: parameters 0.0, batch 0.0; not measured)"
+        "Profile('training_step_2': 99 ops, whole step 4.1 MiB, eager, predicted; "
+        "resident MiB: parameters 0.0, batch 0.0; not measured)"
     )

@@ -34,7 +34,8 @@ def test_an_optimal_plan_says_what_holds_it():
     assert explained.forced.bytes == 105 * KIB
     assert explained.open.storages == ()
     text = explained.text()
-    assert text.startswith("What is alive at the peak\n\nThe planned peak of 105.0 KiB is at step ")
+    assert text.startswith("branches: 214.0 -> 115.0 KiB, -46.3 %, predicted\n\nWhat is alive at the peak\n\n")
+    assert "The planned peak of 105.0 KiB is at step " in text
     assert "Why it cannot be lower\n\nProven optimal: " in text
     assert "still win" not in text
     assert "100.0 KiB  gradient    forward  wide_b    <b>&  train.py:11" in text

@@ -25,11 +25,13 @@ def test_plan_rows_hold_every_figure():
     assert (found["parameter"].size_bytes, found["parameter"].level) == (8 * KIB, 1)
     assert found["captured peak"].size_bytes == 204 * KIB
     assert found["planned peak"].size_bytes == 105 * KIB
-    assert found["planned peak"].note == "-48.5 % against captured"
     assert found["lower bound"].size_bytes == 105 * KIB
     assert found["lower bound"].note == "of any order; met: optimal"
     assert found["arena"].size_bytes == plan.arena_bytes
-    assert found["resident + arena"].size_bytes == 10 * KIB + plan.arena_bytes
+    assert found["whole step, eager"].size_bytes == 214 * KIB
+    assert found["whole step, planned"].size_bytes == 10 * KIB + plan.arena_bytes
+    assert found["whole step, planned"].note == "resident + arena; -46.3 % against eager"
+    assert "eager peak" not in found  # it is the captured one
     # all come from one segment of 2 MiB for small requests: 4 KiB, both of 100 KiB, and what is resident
     assert found["eager reservation"].size_bytes == 2 * 2**20 - 10 * KIB
     assert "cuBLAS workspaces" not in found
@@ -101,7 +103,9 @@ def test_alive_at_peak_names_where_it_comes_from():
 def test_sentences():
     graph = branches()
     plan = make_plan(graph)
-    assert said.verdict_sentence(plan) == "The planned order needs 105.0 KiB where the captured one needs 204.0 KiB."
+    assert said.verdict_sentence(plan) == (
+        "214.0 -> 115.0 KiB, -46.3 %, predicted; fits 16 GB with 14.00 GiB to spare; proven, order only."
+    )
     assert said.peak_sentence(graph, captured_order(graph), "captured") == (
         "The captured peak of 204.0 KiB is at step 3 of 6, op 2 (wide_b), forward, <b>&, train.py:11."
     )
@@ -143,7 +147,7 @@ def test_each_kind_of_proof_has_its_own_wording():
 
 def test_an_order_that_gains_nothing_says_so():
     text = said.verdict_sentence(make_plan(chain(5)))
-    assert text.startswith("Order gains nothing here (0.0 %): none needs less.")
+    assert "; proven, order gains nothing. What is alive at the peak decides;" in text
     assert "smaller batch" in text
 
 
@@ -156,7 +160,7 @@ def test_a_bound_that_is_not_met_says_how_far_it_is():
     )  # fmt: skip
     bound = by_label(said.plan_rows(loose))["lower bound"]
     assert bound.note == "of any order; the peak is at most 25.00 % above the best"
-    assert "no other could gain more than 20.0 % on it" in said.verdict_sentence(loose)
+    assert "no other order could gain more than 20.00 % on it" in said.verdict_sentence(loose)
     opening = "Bound: every legal order holds at least 84.0 KiB while op 1 (wide_a)"
     assert said.certificate_sentence(loose).startswith(opening)
 

@@ -40,8 +40,9 @@ def test_plan_text():
     plan = make_plan(branches())
     text = plan_text(plan, Profile(graph=branches(), resident={"parameter": 10 * KIB}))
     lines = text.splitlines()
-    assert lines[0].startswith("branches: 6 ops, order ")
-    row = "  captured peak      204.0 KiB    208,896 bytes  above resident, planned graph in eager's order"
+    assert lines[0].startswith("branches: 214.0 -> 115.0 KiB, -46.3 %, predicted;")
+    assert lines[2].startswith("6 ops, order ")
+    row = "  captured peak        204.0 KiB    208,896 bytes  above resident, planned graph in eager's order"
     assert row in lines
     assert "Eager itself" not in text
     assert any(line.startswith("    parameter") for line in lines)
@@ -53,7 +54,8 @@ def test_plan_text():
 
 def test_profile_text():
     text = profile_text(Profile(graph=branches(), resident={"parameter": 10 * KIB}, differences=("One.", "Two.")))
-    assert text.startswith("branches: 6 ops, 6 storages\n")
+    assert text.startswith("branches: 214.0 KiB whole step, eager, predicted; fits 16 GB with 14.00 GiB to spare.\n")
+    assert "\n6 ops, 6 storages\n" in text
     assert "train.py:10" in text
     assert "\nThe eager peak of 204.0 KiB is at step 3 of 6" in text
     assert "captured" not in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from roam_lab.ir import captured_order, lifetimes
+from roam_lab.ir import Graph, captured_order, lifetimes
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.layout.caching.allocator import CachingAllocator, DeviceFullError
 from roam_lab.layout.caching.blocks import Block
@@ -78,13 +78,19 @@ def least_bytes(run: TrainingRun, settings: AllocatorSettings | None = None) -> 
     return high
 
 
+def _stays(graph: Graph, storage: int) -> bool:
+    """A gradient that backward does not use up itself, by adding it to another."""
+    users = (graph.ops[user] for user in graph.users[storage])
+    return graph.storages[storage].kind == "gradient" and any(op.phase != "backward" for op in users)
+
+
 def _events(run: TrainingRun) -> Iterator[Event]:
     graph, steps = run.graph, len(run.graph.ops)
     made: list[list[Event]] = [[] for _ in range(steps + 1)]
     freed: list[list[Event]] = [[] for _ in range(steps + 1)]
     for life in lifetimes(graph, captured_order(graph)):
         made[life.start].append((life.storage, life.bytes))
-        last = steps if graph.storages[life.storage].kind == "gradient" else life.end
+        last = steps if _stays(graph, life.storage) else life.end
         freed[last].append((life.storage, 0))
     workspaces = run.workspaces
     update = next((index for index, op in enumerate(graph.ops) if op.phase == "update"), steps)

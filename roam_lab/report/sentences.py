@@ -1,0 +1,79 @@
+"""What a report says of a peak, of eager and of a proof, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from roam_lab.ir import Graph, live_peak
+from roam_lab.report.units import bytes_text
+
+if TYPE_CHECKING:
+    from roam_lab.plan import Plan
+    from roam_lab.plan.profile import Profile
+
+
+def captured_sentence(plan: Plan, profile: Profile | None) -> str:
+    """Why the captured peak of `plan` is not eager's; "" where it is, or where eager's is not known."""
+    eager = "" if profile is None else bytes_text(profile.captured_peak_bytes)
+    captured = bytes_text(plan.captured_peak_bytes)
+    if eager in ("", captured):
+        return ""
+    return (
+        f"Eager itself peaks at {eager}: the planned graph, whose captured peak is {captured}, adds gradients in place "
+        "and counts what ops take for themselves."
+    )
+
+
+def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
+    """Where the peak of `order` lies: its step, its op and what holds it. `what`: "captured" or "planned"."""
+    if not order:
+        return "The graph has no ops, so it needs no memory."
+    peak = live_peak(graph, order)
+    op = graph.ops[order[peak.step]]
+    place = ", ".join(part for part in (op.phase, op.module, op.source) if part)
+    return (
+        f"The {what} peak of {bytes_text(peak.bytes)} is at step {peak.step + 1:,} of {len(order):,}, "
+        f"{op_text(order[peak.step], op.name)}{f', {place}' if place else ''}."
+    )
+
+
+def op_text(index: int, name: str | None = None) -> str:
+    """An op by its number and, where it is known, its name."""
+    return f"op {index}" if name is None else f"op {index} ({name})"
+
+
+def certificate_sentence(plan: Plan) -> str:
+    """Why no order can need less, in plain words; names the op when the plan holds its graph."""
+    proof = plan.certificate
+    opening = "Proven optimal" if plan.optimal else "Bound"
+    if proof is None or (not proof.storages and proof.kind != "search"):
+        return f"{opening}: no legal order needs less than {bytes_text(plan.lower_bound_bytes)}."
+    if proof.kind == "search":
+        return f"{opening}: no legal order has a lower peak: an exhaustive search ruled out every one."
+    op = op_text(proof.op, None if plan.graph is None else plan.graph.ops[proof.op].name)
+    size, held = bytes_text(proof.bytes), f"{len(proof.storages):,} storage{'' if len(proof.storages) == 1 else 's'}"
+    if proof.kind == "forced":
+        return (
+            f"{opening}: every legal order holds at least {size} while {op} runs, in {held}: "
+            "each made by it or before it and needed by it or after it, whatever the order."
+        )
+    cases = []
+    if proof.later:
+        cases.append(f"{_ops(proof.later)} still to come")
+    if proof.earlier:
+        cases.append(f"{_ops(proof.earlier)} already run")
+    if not cases:
+        return (
+            f"{opening}: every legal order holds at least {size} while {op} runs: of all states in which it can run, "
+            f"the cheapest holds {held} (a minimum cut)."
+        )
+    return (
+        f"{opening}: every legal order holds at least {size} at some time: with {' and '.join(cases)}, the cheapest "
+        f"state in which {op} can run holds {held} (a minimum cut), and an order that does otherwise holds as much "
+        "when one of those ops runs."
+    )
+
+
+def _ops(ops: Sequence[int]) -> str:
+    return f"{len(ops):,} op{'' if len(ops) == 1 else 's'}"
