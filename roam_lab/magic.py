@@ -23,6 +23,7 @@ from roam_lab.arguments import parse, parser_of
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
 from roam_lab.interrupt import held
+from roam_lab.lab.cell_turns import CellTurns
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
 from roam_lab.lab.named import check_kinds, value_of
@@ -40,6 +41,7 @@ from roam_lab.report.text import profile_text, strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.sweeps.asked import table_asked_for
 from roam_lab.workbench import Made, Workbench
+from roam_lab.workbench.report_parts import parts_of
 
 if TYPE_CHECKING:
     from roam_lab.plan.fit import Fit
@@ -58,8 +60,7 @@ class RoamMagics(Magics):
         super().__init__(shell)
         self.names = shell.user_ns
         self.bench = Workbench()
-        self.fits: Fit | None = None
-        self.verifications: dict[str, tuple[Plan, Verification]] = {}
+        self.turns: CellTurns | None = None
 
     @needs_local_scope
     @line_cell_magic
@@ -143,7 +144,7 @@ class RoamMagics(Magics):
         from roam_lab.lab.panel import Lab
 
         panel = Lab(self.bench, name)
-        Place().show(panel)
+        panel.show_once()
         return panel
 
     def _compare(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
@@ -168,12 +169,11 @@ class RoamMagics(Magics):
 
     def _verify(self, arguments: Any, names: dict[str, Any]) -> Verification:
         row, found = self.bench.verify_named(self._what_if(arguments.plan, names).name, arguments.steps)
-        self.verifications[row.name] = (row.plan, found)
-        print("\n".join(found.lines()))
+        print("\n".join([f"{row.name} ({row.told()})", *found.lines()]))
         return found
 
     def _explain(self, arguments: Any, names: dict[str, Any]) -> Explanation:
-        made = explain(self._what_if(arguments.plan, names).plan)
+        made = explain(self.bench.what_ifs.proven(self._what_if(arguments.plan, names)))
         print(made.text(arguments.limit))
         return made
 
@@ -189,9 +189,9 @@ class RoamMagics(Magics):
             found = self.bench.within(arguments.memory, of, extra_times)
             print(within_text(found))
             return found
-        self.fits = self.bench.fit(of, arguments.batch_sizes, extra_times)
-        print(fit_text(self.fits))
-        return self.fits
+        curve = self.bench.fit(of, arguments.batch_sizes, extra_times)
+        print(fit_text(curve))
+        return curve
 
     def _sweep(self, arguments: Any, names: dict[str, Any]) -> SweepTable:
         found = table_asked_for(arguments, self.bench.progress, _remark)
@@ -199,26 +199,25 @@ class RoamMagics(Magics):
         return found
 
     def _export(self, arguments: Any, names: dict[str, Any]) -> str:
-        plan = self._what_if(arguments.plan, names).plan
-        export(plan, arguments.output, arguments.force)
-        print(f"wrote {arguments.output}")
+        row = self._what_if(arguments.plan, names)
+        export(self.bench.what_ifs.proven(row), arguments.output, arguments.force)
+        self._say_wrote(arguments.output, row)
         return str(arguments.output)
 
     def _report(self, arguments: Any, names: dict[str, Any]) -> str:
         row = self._what_if(arguments.plan, names)
-        profile = self.bench.profiles.get(self.bench.of.get(row.name, ""))
-        batch = None if profile is None else self.bench.batch_size(row.name)
-        verified, verification = self.verifications.get(row.name, (None, None))
-        parts = {
-            "profile": profile,
-            "fit": self.fits if self.fits and self.fits.name == self.bench.of.get(row.name) else None,
-            "batch": batch,
-            "frontier": self.bench.frontiers.get(self.bench.of.get(row.name, "")),
-            "verification": verification if verified is row.plan else None,
-        }
-        write_brief(arguments.output, row.plan, force=arguments.force, **parts)
-        print(f"wrote {arguments.output}")
+        parts = parts_of(self.bench, row)
+        write_brief(arguments.output, self.bench.what_ifs.proven(row), force=arguments.force, **parts.given)
+        self._say_wrote(arguments.output, row)
+        for remark in parts.remarks:
+            print(remark)
         return str(arguments.output)
+
+    def _say_wrote(self, path: str, row: WhatIf) -> None:
+        """What was written, of which plan, and whether a better one is at hand."""
+        print(f"wrote {path}: {row.name} ({row.told()})")
+        if better := self.bench.better_text(row):
+            print(better)
 
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:
         print(strategies_text(strategies()))
@@ -248,11 +247,11 @@ class RoamMagics(Magics):
         if text is None or text in (row.name for row in self.bench.what_ifs):
             return self.bench.what_if(text)
         if text.endswith(SUFFIX):
-            return self.bench.what_ifs.add(load_plan(text), text)
+            return self.bench.keep_file(load_plan(text), text)
         given = names.get(text)
         if isinstance(given, Plan):
-            same = (row for row in self.bench.what_ifs if row.plan is given)
-            return next(same, None) or self.bench.what_ifs.add(given, text)
+            same = (row for row in self.bench.what_ifs if row.held is given)
+            return next(same, None) or self.bench.keep_file(given, text)
         if text in names:
             raise InputError(f"{text} is a {type(given).__name__}, not a plan; name one, or none")
         return self.bench.what_if(text)
@@ -277,6 +276,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext roam_lab`."""
     magics = RoamMagics(shell)
     shell.register_magics(magics)
+    magics.turns = CellTurns(shell)
     matchers = getattr(shell.Completer, "custom_matchers", None)
     if matchers is not None:
         matchers.append(matcher_of(magics.bench, shell.user_ns))
@@ -286,6 +286,8 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     """`%unload_ext roam_lab`: the magic is gone, the results stay."""
     for kind in ("line", "cell"):
         shell.magics_manager.magics[kind].pop("roam", None)
-    shell.magics_manager.registry.pop("RoamMagics", None)
+    magics = shell.magics_manager.registry.pop("RoamMagics", None)
+    if magics is not None and magics.turns is not None:
+        magics.turns.close()
     matchers = getattr(shell.Completer, "custom_matchers", [])
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "__name__", "") != "roam_matcher"]

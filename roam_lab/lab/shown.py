@@ -9,13 +9,13 @@ from IPython.display import display
 
 from roam_lab.plan.plan import plan_to_data
 from roam_lab.report.frontier import frontier_text
-from roam_lab.report.html_table import html_table
 from roam_lab.report.pictures import frontier_picture, plan_picture, profile_picture
 from roam_lab.report.rows import graph_of
 from roam_lab.report.text import plan_text, profile_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.frontier import frontier_view
-from roam_lab.report.whatifs import COLUMNS, WhatIf, WhatIfs
+from roam_lab.report.whatif_html import tables_html
+from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -96,7 +96,7 @@ def frontier_shown(found: Frontier) -> Shown:
 
 def compare_shown(rows: WhatIfs) -> Shown:
     """What-ifs side by side as a table."""
-    return _Table(rows.text(), html_table(COLUMNS, rows.table()))
+    return _Table(rows.text(), tables_html(rows))
 
 
 class _Table(Shown):

@@ -93,15 +93,15 @@ def test_bokehjs_is_in_the_output_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_infeasible_plan_is_a_red_sentence(panel: Lab) -> None:
     panel._failed(str(InfeasibleError("an arena of 1 bytes is <too> small")))
-    assert 'role="alert"' in panel.status.value
-    assert "&lt;too&gt; small" in panel.status.value
+    assert 'role="alert"' in panel.line.text.value
+    assert "&lt;too&gt; small" in panel.line.text.value
     assert panel.chosen == "small"
 
 
 def test_a_failing_planner_is_a_red_sentence(panel: Lab) -> None:
     panel.background.ask(panel.profile.graph, {"budget": 1})
-    wait(lambda: not panel.background.busy and "alert" in panel.status.value)
-    assert "1 bytes are too few for the whole step" in panel.status.value
+    wait(lambda: not panel.background.busy and "alert" in panel.line.text.value)
+    assert "1 bytes are too few for the whole step" in panel.line.text.value
 
 
 def test_without_the_model_run_and_verify_say_so(panel: Lab, bench: Workbench) -> None:
@@ -152,7 +152,8 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     panel.cancel()
     assert not panel.background.busy
     assert not panel.frontiers
-    panel.ask()
+    assert not goals.with_budget.value  # the controls stand as for the plan that is shown
+    goals.with_budget.value = True
     wait(lambda: panel.chosen != "small" and not panel.background.busy)
     (frontier,) = panel.frontiers.values()
     assert bench.frontiers == {"small": frontier}
@@ -162,10 +163,10 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     assert "extra time, predicted" in panel.cards.value
     assert goals.budget_slider.options[0][1] >= resident + frontier.points[-1].arena_bytes
     goals.budget_text.value = "1"
-    wait(lambda: "alert" in panel.status.value)
-    assert "1 bytes are too few for the whole step: the least known to do is" in panel.status.value
+    wait(lambda: "alert" in panel.line.text.value)
+    assert "1 bytes are too few for the whole step: the least known to do is" in panel.line.text.value
     goals.budget_text.value = "much"
-    assert "is not a size" in panel.status.value
+    assert "is not a size" in panel.line.text.value
     assert bench.what_ifs[panel.chosen or ""].plan is plan
     goals.with_budget.value, goals.with_time.value = False, True
     goals.time_slider.value = 0.3

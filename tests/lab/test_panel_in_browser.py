@@ -132,7 +132,7 @@ def test_cancel_in_the_middle_while_the_kernel_answers(panel: Panel) -> None:
     assert panel.kernel("panel.background.busy")
     panel.press("Cancel")
     panel.wait_until("not panel.background.busy")
-    panel.wait_until("'cancelled' in panel.status.value")
+    panel.wait_until("'cancelled' in panel.line.text.value")
     assert panel.kernel("[row.name for row in panel.bench.what_ifs]") == names
     panel.run("background.plan_elsewhere = plan_elsewhere; panel.controls.layout_name.value = 'auto'")
     panel.wait_until("not panel.background.busy")
@@ -148,7 +148,7 @@ def test_verify_notes_what_was_measured(panel: Panel) -> None:
 
 
 def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> None:
-    panel.run("panel.path.value = 'taken.svg'; open('taken.svg', 'w').close()")
+    panel.run("panel.exporting.path.value = 'taken.svg'; open('taken.svg', 'w').close()")
     panel.press("Export")
     panel.page.locator("[role=alert]").filter(has_text="taken.svg: is there already; tick overwrite").wait_for()
     panel.run("panel.controls.time_limit.value = 'soon'")
