@@ -273,6 +273,12 @@ def _sweep(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return sweep_or_show(arguments, progress)
 
 
+def _whatif(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.cli_sweep import what_ifs
+
+    return what_ifs(arguments, progress)
+
+
 def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.plan import load_plan
     from roam_lab.report.explanation import explain
@@ -309,6 +315,7 @@ HANDLERS: dict[str, Handler] = {
     "compare": _compare,
     "fit": _fit,
     "sweep": _sweep,
+    "whatif": _whatif,
     "frontier": _frontier,
     "bench": _bench,
     "demo": _demo,

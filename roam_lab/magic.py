@@ -39,8 +39,9 @@ from roam_lab.report.fit import fit_text, within_text
 from roam_lab.report.legal import legal
 from roam_lab.report.text import profile_text, strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
-from roam_lab.sweeps.asked import table_asked_for
+from roam_lab.sweeps.asked import table_asked_for, what_ifs_asked_for
 from roam_lab.workbench import Made, Workbench
+from roam_lab.workbench.hooked import code_for, write_script
 from roam_lab.workbench.report_parts import parts_of
 
 if TYPE_CHECKING:
@@ -119,8 +120,9 @@ class RoamMagics(Magics):
             "times": arguments.times,
             "device": arguments.device,
         }
+        given = Made(**objects, names={key: chosen[key] for key in objects})
         name, made = self.bench.capture_named(
-            arguments.name, Made(**objects), lambda early: place.show(profile_shown(early)), **settings
+            arguments.name, given, lambda early: place.show(profile_shown(early)), **settings
         )
         place.show(plan_shown(self.bench.what_if(name).plan, made, profile_text(made)))
         return made
@@ -198,11 +200,43 @@ class RoamMagics(Magics):
         Place().show(found)
         return found
 
+    def _whatif(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
+        name = self._profile_name(arguments.profile, names)
+        only_table = arguments.table is not None and name is None and not self.bench.profiles
+        label = "" if only_table else self.bench.name_of(self.bench.profile_named(name))
+        place = Place()
+
+        def added(row: WhatIf) -> None:
+            place.show(compare_shown(self.bench.what_ifs.of(row.model)))
+
+        rows = what_ifs_asked_for(arguments, self.bench, label, self.bench.progress, added)
+        place.show(compare_shown(rows))
+        return rows
+
     def _export(self, arguments: Any, names: dict[str, Any]) -> str:
         row = self._what_if(arguments.plan, names)
+        if arguments.hook is not None:
+            return self._export_code(arguments, row)
+        if arguments.output is None:
+            raise InputError("name a file, such as plan.roam.json, or say --hook plain for code in a new cell")
         export(self.bench.what_ifs.proven(row), arguments.output, arguments.force)
         self._say_wrote(arguments.output, row)
         return str(arguments.output)
+
+    def _export_code(self, arguments: Any, row: WhatIf) -> str:
+        """A script where a file is named, else a new cell; the plan lies beside it."""
+        assert self.shell is not None
+        if arguments.output is not None:
+            cells = list(self.shell.history_manager.input_hist_raw)
+            paths = write_script(self.bench, row, arguments.hook, arguments.output, cells, arguments.force)
+            self._say_wrote(" and ".join(paths), row)
+            return paths[0]
+        path = f"{row.model or 'plan'}{SUFFIX}"
+        code = code_for(self.bench, row, arguments.hook, path)
+        export(self.bench.what_ifs.proven(row), path, arguments.force)
+        self.shell.set_next_input(code)
+        self._say_wrote(path, row)
+        return path
 
     def _report(self, arguments: Any, names: dict[str, Any]) -> str:
         row = self._what_if(arguments.plan, names)

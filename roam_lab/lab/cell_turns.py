@@ -64,6 +64,4 @@ class _Told:
     def __call__(self, what: str) -> None:
         if not self._said:
             self._said = True
-            print(
-                f"roam: this cell waits for the panel, which is {what}; interrupt the kernel to cancel that", flush=True
-            )
+            print(f"roam: this cell waits for the panel: {what}; interrupt the kernel to cancel that", flush=True)

@@ -13,6 +13,7 @@ from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
 from roam_lab.lab.exporting import ExportRow
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
+from roam_lab.lab.grid import GridRow
 from roam_lab.lab.host import host
 from roam_lab.lab.status import StatusLine
 from roam_lab.lab.still import Still, cell_number, panel_report
@@ -23,11 +24,15 @@ from roam_lab.report.legal import xml_text
 from roam_lab.report.rewrites import saved_text
 from roam_lab.report.rows import captured_sentence, certificate_sentence
 from roam_lab.report.units import bytes_text, change_text
+from roam_lab.report.whatif_table import gains_text
 from roam_lab.rewrite.kinds import default_kinds
+from roam_lab.sweeps.at_hand import add_what_ifs
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
+    from roam_lab.report.whatifs import WhatIf
+    from roam_lab.sweeps.points import SweepPoint
     from roam_lab.workbench import Workbench
 
 
@@ -57,6 +62,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.cancel_button = _button("Cancel", self.cancel, "stop what runs")
         self.line = StatusLine(self.cancel_button)
         self.exporting = ExportRow(bench, self._exported, self._failed)
+        self.grid = GridRow(self.model, self.add, self._failed)
+        more = widgets.Accordion([self.grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))
         actions = [
             _button("Plan", self.ask, "plan with these settings"),
             _button("Run", self.run, "run four planned steps on copies, and measure them"),
@@ -68,7 +75,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.still = Still()
         self._shown_in: int | None = None
         hiding = widgets.HTML(self.still.hiding, layout={"display": "none"})
-        parts = [self.cards, self.controls, bar, self.line, self.table, self.exporting, self.figures, hiding]
+        parts = [self.cards, self.controls, bar, self.line, more, self.table, self.exporting, self.figures, hiding]
         super().__init__(parts)
         if self.chosen is None:
             self.ask()
@@ -150,6 +157,18 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         """Eager against the shown plan on copies, and note what came out."""
         self._in_thread("verifying", lambda name: self.bench.verify_named(name))
 
+    def add(self, points: list[SweepPoint]) -> None:
+        """Plan these points of the step, captured anew where they change it, and put them into the table."""
+        if self.task is not None:
+            return self._failed("something else runs; wait for it, or press Cancel")
+
+        def work(progress: Progress) -> list[WhatIf]:
+            return add_what_ifs(self.bench, self.model, points, progress)
+
+        self.line.working(f"{len(points)} what-ifs")
+        self.task = ThreadTask(None, work, self._added, self._failed, self._adding, self.cancel)
+        return None
+
     def close(self) -> None:
         """End the process that plans."""
         self.cancel()
@@ -168,6 +187,15 @@ class Lab(widgets.VBox):  # type: ignore[misc]
 
         self.line.working(f"{name}: copying model and optimizer")
         self.task = ThreadTask(f"{doing} {name!r}", work, self._measured, self._failed, self.line.working, self.cancel)
+
+    def _adding(self, what: str, part: float) -> None:
+        self.line.working(what, part)
+        self._show_table()
+
+    def _added(self, rows: list[WhatIf]) -> None:
+        self.task = None
+        self.line.idle(gains_text(rows, self.bench.what_ifs.baseline_of(self.model)))
+        self._show_table()
 
     def _measured(self, result: tuple[Any, Any]) -> None:
         row, found = result
@@ -234,7 +262,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._show_table()
         if self.chosen is not None:
             plan = self.bench.what_ifs.proven(self.bench.what_ifs[self.chosen])
-            profile = self.bench.profiles.get(self.bench.of.get(self.chosen, ""))
+            profile = self.bench.profile_of(self.chosen)
             self.cards.value = _cards(plan, profile)
             self.figures.show(plan, profile, self._frontier if profile is self.profile else None)
 
@@ -248,7 +276,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         """What a saved notebook holds in place of the panel."""
         rows = self.bench.what_ifs.of(self.model)
         if self.chosen is not None:
-            profile = self.bench.profiles.get(self.bench.of.get(self.chosen, ""))
+            profile = self.bench.profile_of(self.chosen)
             self.still.show(panel_report(self.bench.what_ifs[self.chosen], rows, profile))
 
 

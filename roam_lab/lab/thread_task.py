@@ -20,13 +20,14 @@ class _CancelledError(Exception):
 
 
 class ThreadTask:
-    """Runs `work(progress)` when it is its turn; `what` names it for those who wait. `done(result)`,
+    """Runs `work(progress)` when it is its turn; `what` names it for those who wait (None: the
+    work takes turns by itself). `done(result)`,
     `failed(sentence)` and `told(what, part)` are called in the event loop. `stop`: what a cell that waits calls when it
     is interrupted (default: `cancel`)."""
 
     def __init__(
         self,
-        what: str,
+        what: str | None,
         work: Callable[[Progress], Any],
         done: Callable[[Any], None],
         failed: Callable[[str], None],
@@ -49,8 +50,11 @@ class ThreadTask:
 
     def _run(self) -> None:
         try:
-            with turn(self._what, lambda what: self._progress(f"waiting for {what}"), self._stop):
+            if self._what is None:
                 result = self._work(self._progress)
+            else:
+                with turn(self._what, lambda what: self._progress(f"waiting for {what}"), self._stop):
+                    result = self._work(self._progress)
         except _CancelledError:
             return
         except RoamError as error:

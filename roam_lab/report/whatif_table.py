@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from roam_lab.report.whatifs import WhatIf
 
 COLUMNS = (
-    "name", "batch", "sequence", "dtype", "optimizer", "order", "layout", "rewritten", "limit", "asked",
-    "whole step", "Δ step", "peak", "Δ peak", "arena", "Δ arena", "more time", "gap", "plan s", "measured", "step time",
-    "memory", "peak saved by",
+    "name", "memory", "whole step", "Δ step", "peak", "Δ peak", "arena", "Δ arena", "more time", "gap", "batch",
+    "sequence", "dtype", "optimizer", "order", "layout", "rewritten", "limit", "goal", "plan s", "measured",
+    "step time", "peak saved by",
 )  # fmt: skip
 """Each Δ is the change of the figure before it, against the pinned row's."""
-WORDS = frozenset(("name", "dtype", "optimizer", "order", "layout", "rewritten", "asked", "memory", "peak saved by"))
+WORDS = frozenset(("name", "dtype", "optimizer", "order", "layout", "rewritten", "goal", "memory", "peak saved by"))
 """Columns of text; the others hold numbers and stand at the right."""
 CHANGES = ("batch", "sequence", "dtype", "optimizer")
 """What the step itself may be captured anew with."""
@@ -44,41 +44,54 @@ def lines_of(rows: Sequence[WhatIf], baseline: WhatIf | None) -> list[tuple[str,
 def line_of(row: WhatIf, baseline: WhatIf | None, top: int) -> tuple[str, ...]:
     """One row as text; `top`: where its sparkline ends, in bytes."""
     pinned = baseline is not None and baseline.name == row.name
-    head = (
-        ("★ " if pinned else "") + row.name,
-        *("" if row.asked.get(key) is None else _short(row.asked[key]) for key in CHANGES),
-    )
+    told = dict.fromkeys(COLUMNS, "")
+    told["name"] = ("★ " if pinned else "") + row.name
+    told["goal"] = goals_text(row.asked.get("budget"), row.asked.get("extra_time"))
+    told["limit"] = "" if row.node_limit is None else str(row.node_limit)
+    told |= {key: _short(row.asked[key]) for key in CHANGES if row.asked.get(key) is not None}
     figures = row.figures
     if figures is None:
-        told = dict.fromkeys(COLUMNS[len(head) :], "") | {"asked": goals_text(row), "peak saved by": row.error}
-        return (*head, *told.values())
+        told["peak saved by"] = row.error
+        return tuple(told.values())
     before = None if pinned or baseline is None else baseline.figures
-    bits = {True: ", same bits", False: ", other bits", None: ""}[row.identical]
-    return (
-        *head,
-        figures.order,
-        figures.layout,
-        figures.rewritten,
-        "" if row.node_limit is None else str(row.node_limit),
-        goals_text(row),
-        *_with_change(figures.step_bytes, None if before is None else before.step_bytes),
-        *_with_change(figures.peak_bytes, None if before is None else before.peak_bytes),
-        *_with_change(figures.arena_bytes, None if before is None else before.arena_bytes),
-        f"{100 * figures.extra_time:.1f} %" if figures.rewritten else "",
-        figures.gap_text,
-        f"{figures.seconds:.2f}",
-        _measured(row) + bits,
-        "" if row.time_ratio is None else f"{row.time_ratio:.2f} x eager",
-        spark_text(figures.curve, top),
-        figures.saved,
-    )
+    sizes = {"step": figures.step_bytes, "peak": figures.peak_bytes, "arena": figures.arena_bytes}
+    for key, size in sizes.items():
+        if size is not None:
+            told["whole step" if key == "step" else key] = bytes_text(size)
+            told[f"Δ {key}"] = "" if before is None else _change(before, key, size)
+    told |= {"order": figures.order, "layout": figures.layout, "rewritten": figures.rewritten, "gap": figures.gap_text}
+    told["memory"] = spark_text(figures.curve, top)
+    told["more time"] = f"{100 * figures.extra_time:.1f} %" if figures.rewritten else ""
+    told["plan s"] = f"{figures.seconds:.2f}"
+    if row.measured_peak_bytes is not None:
+        bits = {True: ", same bits", False: ", other bits", None: ""}[row.identical]
+        told["measured"] = bytes_text(row.measured_peak_bytes) + bits
+    told["step time"] = "" if row.time_ratio is None else f"{row.time_ratio:.2f} x eager"
+    told["peak saved by"] = figures.saved
+    return tuple(told.values())
 
 
-def goals_text(row: WhatIf) -> str:
-    """What the plan was to reach: "4.00 GiB", "+5 % time"; "" for neither."""
-    budget, extra_time = row.asked.get("budget"), row.asked.get("extra_time")
+def gains_text(rows: Sequence[WhatIf], baseline: WhatIf | None) -> str:
+    """What the best of these what-ifs gain over the baseline, each by what was changed: "bfloat16: whole step 1.0 MiB
+    (-48.8 %)"; and how many failed."""
+    before = baseline.figures.step_bytes if baseline and baseline.figures else None
+    found = [(row, row.figures.step_bytes) for row in rows if row.figures and row.figures.step_bytes is not None]
+    found.sort(key=lambda pair: pair[1])
+    parts = [
+        f"{row.name}: whole step {bytes_text(size)}" + (f" ({change_text(before, size)})" if before else "")
+        for row, size in found[:3]
+    ]
+    failed = sum(row.figures is None for row in rows)
+    if failed:
+        parts.append(f"{failed} of {len(rows)} failed, as their rows say")
+    return "; ".join(parts)
+
+
+def goals_text(budget: int | None, extra_time: float | None) -> str:
+    """What a plan was to reach: "4.00 GiB", "+5 % time"; "" for neither, and for no extra time, which plans take
+    anyway."""
     goals = [] if budget is None else [bytes_text(budget)]
-    goals += [] if extra_time is None else [f"+{100 * extra_time:g} % time"]
+    goals += [f"+{100 * extra_time:.3g} % time"] if extra_time else []
     return ", ".join(goals)
 
 
@@ -113,14 +126,9 @@ def filled(lines: Sequence[Sequence[str]]) -> list[int]:
     return [at for at in range(len(COLUMNS)) if any(line[at] for line in lines)]
 
 
-def _with_change(now: int | None, before: int | None) -> tuple[str, str]:
-    if now is None:
-        return "", ""
-    return bytes_text(now), "" if before is None else change_text(before, now)
-
-
-def _measured(row: WhatIf) -> str:
-    return "" if row.measured_peak_bytes is None else bytes_text(row.measured_peak_bytes)
+def _change(before: Figures, key: str, size: int) -> str:
+    was = {"step": before.step_bytes, "peak": before.peak_bytes, "arena": before.arena_bytes}[key]
+    return "" if was is None else change_text(was, size)
 
 
 def _short(value: Any) -> str:

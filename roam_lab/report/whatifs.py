@@ -10,7 +10,7 @@ from roam_lab.errors import InputError
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 from roam_lab.report.whatif_figures import Figures, figures_of
-from roam_lab.report.whatif_table import COLUMNS, WORDS, filled, lines_of
+from roam_lab.report.whatif_table import COLUMNS, WORDS, filled, goals_text, lines_of
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
@@ -129,6 +129,12 @@ class WhatIfs:
         self._baselines.setdefault(row.model, row.name)
         return row
 
+    def take(self, others: WhatIfs) -> None:
+        """Take over all rows of another list, and its baselines."""
+        for row in others:
+            self.put(row)
+        self._baselines |= others._baselines
+
     def pin(self, name: str) -> None:
         """Make `name` the baseline of its model. Raises InputError if it is not there."""
         row = self[name]
@@ -214,8 +220,18 @@ class WhatIfs:
         return table([tuple(line[at] for at in kept) for line in (COLUMNS, *lines)], right=right)
 
     def to_data(self) -> list[dict[str, Any]]:
-        """Plain JSON data, a row for each plan; sizes in bytes."""
-        return [_data(row, row is self.baseline_of(row.model)) for row in self if row.held is not None]
+        """Plain JSON data, a row for each; sizes in bytes. Rows without a plan hold figures only, or an error."""
+        return [
+            {
+                "name": row.name,
+                "model": row.model,
+                "baseline": row is self.baseline_of(row.model),
+                "asked": dict(row.asked),
+                "error": row.error or None,
+                **_data(row),
+            }
+            for row in self
+        ]
 
     def _figures(self, row: WhatIf) -> Figures | None:
         plan = self.proven(row)
@@ -230,8 +246,12 @@ class WhatIfs:
         stem = f"{plan.rewrite_strategy} {100 * plan.extra_time:+.1f} %" if plan.extra_time > 0 else strategies
         if node_limit is not None and plan.extra_time <= 0:
             stem += f"-{node_limit}"
-        name, number = " ".join([*changes(asked), stem]), 2
-        stem = name
+        goals = goals_text(asked.get("budget"), asked.get("extra_time") if plan.extra_time <= 0 else None)
+        return self.free(" ".join(filter(None, [*changes(asked), stem, goals])))
+
+    def free(self, stem: str) -> str:
+        """A name that no row has yet: `stem`, or with a number after it."""
+        name, number = stem, 2
         while name in self._rows:
             name, number = f"{stem} ({number})", number + 1
         return name
@@ -250,25 +270,24 @@ def _same_graph(one: Plan, other: Plan) -> bool:
     return one.graph is other.graph or not one.rewrites or one.graph == other.graph
 
 
-def _data(row: WhatIf, pinned: bool) -> dict[str, Any]:
-    plan = row.plan
+def _data(row: WhatIf) -> dict[str, Any]:
+    figures, plan = row.figures, row.held
+    if figures is None:
+        return {}
     return {
-        "name": row.name,
-        "baseline": pinned,
-        "order": plan.order_strategy,
-        "layout": plan.layout_strategy,
-        "rewrite": plan.rewrite_strategy,
-        "extra_time": plan.extra_time,
-        "savings": [asdict(saving) for saving in plan.savings],
+        "order": figures.order,
+        "layout": figures.layout,
+        "rewrite": figures.rewritten or "none",
+        "extra_time": figures.extra_time,
+        "savings": [] if plan is None else [asdict(saving) for saving in plan.savings],
         "node_limit": row.node_limit,
-        "asked": dict(row.asked),
-        "peak_bytes": plan.peak_bytes,
-        "lower_bound_bytes": plan.lower_bound_bytes,
-        "captured_peak_bytes": plan.captured_peak_bytes,
-        "optimal": plan.optimal,
-        "arena_bytes": plan.arena_bytes,
-        "step_bytes": None if row.figures is None else row.figures.step_bytes,
-        "seconds": plan.seconds,
+        "peak_bytes": figures.peak_bytes,
+        "lower_bound_bytes": figures.lower_bound_bytes,
+        "captured_peak_bytes": None if plan is None else plan.captured_peak_bytes,
+        "optimal": figures.optimal,
+        "arena_bytes": figures.arena_bytes,
+        "step_bytes": figures.step_bytes,
+        "seconds": figures.seconds,
         "measured_peak_bytes": row.measured_peak_bytes,
         "time_ratio": row.time_ratio,
         "identical": row.identical,

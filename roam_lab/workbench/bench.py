@@ -39,6 +39,8 @@ class Workbench(Session):
         """What-if -> the profile that it is a plan of."""
         self.frontiers: dict[str, Frontier] = {}
         """Profile -> the last frontier that was found for it."""
+        self.variants: dict[str, Profile] = {}
+        """What-if -> its own step, where that was captured anew on fakes."""
         self.fits: dict[str, Fit] = {}
         """Profile -> what fits where."""
         self.verifications: dict[str, tuple[Plan, Verification]] = {}
@@ -105,6 +107,22 @@ class Workbench(Session):
         self.plan, self.latest = plan, row.name
         self.of[row.name] = label
         return row
+
+    def keep_variant(
+        self, plan: Plan, label: str, captured: Profile, node_limit: int | None, asked: Mapping[str, Any]
+    ) -> WhatIf:
+        """Put one of several plans of the step of the profile `label`, captured anew as `asked` or not, among its
+        what-ifs: it is not the one that actions take."""
+        row = self.what_ifs.add(plan, None, node_limit, label, asked)
+        if captured is self.profiles.get(label):
+            self.of[row.name] = label
+        else:
+            self.variants[row.name] = captured
+        return row
+
+    def profile_of(self, name: str) -> Profile | None:
+        """The captured step that a what-if is a plan of; None where it is not known."""
+        return self.variants.get(name) or self.profiles.get(self.of.get(name, ""))
 
     def keep_file(self, plan: Plan, name: str) -> WhatIf:
         """Put a plan that was read from a file, or made by the user, among the what-ifs of the profile whose step it
@@ -193,6 +211,8 @@ class Workbench(Session):
     def made_of(self, row: WhatIf) -> Made:
         """The model and the rest that a what-if is a plan of. Raises InputError where they are not known."""
         made = self.made.get(self.of.get(row.name, ""))
+        if row.name in self.variants:
+            raise InputError(f"{row.name!r} was captured on fakes; to run it, make model and batch so and profile them")
         if made is None:
             raise InputError(f"the model that {row.name!r} is a plan of is not known here; profile it first")
         return made

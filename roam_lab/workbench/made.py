@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -15,6 +16,8 @@ class Made:
     optimizer: Any = None
     loss: Any = None
     step: Any = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    """How each of them is called in the notebook."""
 
     def step_arguments(self) -> dict[str, Any]:
         """As keyword arguments of `profile`, `hook` and `verify`."""

@@ -169,7 +169,7 @@ def test_a_row_without_a_plan_says_so() -> None:
     with pytest.raises(InputError, match="the plan of 'far' is not here, only its figures; make it with %roam plan"):
         rows.proven(rows["far"])
     assert rows["far"].told() == "no room"
-    assert rows.to_data() == []
+    assert rows.to_data() == [{"name": "far", "model": "", "baseline": True, "asked": {}, "error": "no room"}]
 
 
 def test_a_plan_is_named_by_how_it_was_made(plans: dict[str, Plan]) -> None:
