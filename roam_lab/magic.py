@@ -29,20 +29,17 @@ from roam_lab.lab.host import host
 from roam_lab.lab.named import check_kinds, value_of
 from roam_lab.lab.progress import notebook_progress
 from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, plan_shown, profile_shown, run_text
+from roam_lab.lab.written import export_plan, report_plan
 from roam_lab.plan import Plan, Profile, load_plan
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.registry import one_line_warnings, strategies
-from roam_lab.report.brief import write_brief
 from roam_lab.report.explanation import Explanation, explain
-from roam_lab.report.export import export
 from roam_lab.report.fit import fit_text, within_text
 from roam_lab.report.legal import legal
 from roam_lab.report.text import profile_text, strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.sweeps.asked import table_asked_for, what_ifs_asked_for
 from roam_lab.workbench import Made, Workbench
-from roam_lab.workbench.hooked import code_for, write_script
-from roam_lab.workbench.report_parts import parts_of
 
 if TYPE_CHECKING:
     from roam_lab.plan.fit import Fit
@@ -214,44 +211,10 @@ class RoamMagics(Magics):
         return rows
 
     def _export(self, arguments: Any, names: dict[str, Any]) -> str:
-        row = self._what_if(arguments.plan, names)
-        if arguments.hook is not None:
-            return self._export_code(arguments, row)
-        if arguments.output is None:
-            raise InputError("name a file, such as plan.roam.json, or say --hook plain for code in a new cell")
-        export(self.bench.what_ifs.proven(row), arguments.output, arguments.force)
-        self._say_wrote(arguments.output, row)
-        return str(arguments.output)
-
-    def _export_code(self, arguments: Any, row: WhatIf) -> str:
-        """A script where a file is named, else a new cell; the plan lies beside it."""
-        assert self.shell is not None
-        if arguments.output is not None:
-            cells = list(self.shell.history_manager.input_hist_raw)
-            paths = write_script(self.bench, row, arguments.hook, arguments.output, cells, arguments.force)
-            self._say_wrote(" and ".join(paths), row)
-            return paths[0]
-        path = f"{row.model or 'plan'}{SUFFIX}"
-        code = code_for(self.bench, row, arguments.hook, path)
-        export(self.bench.what_ifs.proven(row), path, arguments.force)
-        self.shell.set_next_input(code)
-        self._say_wrote(path, row)
-        return path
+        return export_plan(self.bench, self._what_if(arguments.plan, names), arguments, self.shell)
 
     def _report(self, arguments: Any, names: dict[str, Any]) -> str:
-        row = self._what_if(arguments.plan, names)
-        parts = parts_of(self.bench, row)
-        write_brief(arguments.output, self.bench.what_ifs.proven(row), force=arguments.force, **parts.given)
-        self._say_wrote(arguments.output, row)
-        for remark in parts.remarks:
-            print(remark)
-        return str(arguments.output)
-
-    def _say_wrote(self, path: str, row: WhatIf) -> None:
-        """What was written, of which plan, and whether a better one is at hand."""
-        print(f"wrote {path}: {row.name} ({row.told()})")
-        if better := self.bench.better_text(row):
-            print(better)
+        return report_plan(self.bench, self._what_if(arguments.plan, names), arguments)
 
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:
         print(strategies_text(strategies()))

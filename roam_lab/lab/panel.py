@@ -81,6 +81,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.ask()
         else:
             self._show()
+            self.line.idle(_hint(self.bench.what_ifs[self.chosen].plan))
 
     def __repr__(self) -> str:
         """What stands where widgets cannot be shown; they cut it at 110 letters."""
@@ -211,7 +212,9 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.chosen = row.name
         better = plan.order_strategy != asked["order"] and not plan.rewrites
         self.line.idle(
-            f"order {asked['order']} is worse than {plan.order_strategy} here, which the plan keeps" if better else ""
+            f"order {asked['order']} is worse than {plan.order_strategy} here, which the plan keeps"
+            if better
+            else _hint(plan)
         )
         self._show()
         if self.controls.goals.active:
@@ -278,6 +281,12 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         if self.chosen is not None:
             profile = self.bench.profile_of(self.chosen)
             self.still.show(panel_report(self.bench.what_ifs[self.chosen], rows, profile))
+
+
+def _hint(plan: Plan) -> str:
+    """Where to look where order gains nothing."""
+    nothing = plan.extra_time <= 0 and plan.peak_bytes > 0.99 * plan.captured_peak_bytes
+    return "order gains nothing here; More what-ifs, What would help? tries what does" if nothing else ""
 
 
 def _button(text: str, pressed: Callable[[Any], None], tooltip: str) -> Any:

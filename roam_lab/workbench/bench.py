@@ -102,7 +102,9 @@ class Workbench(Session):
         asked: Mapping[str, Any] | None = None,
     ) -> WhatIf:
         """Put a plan that was made elsewhere among the what-ifs; `asked` as in WhatIf."""
-        label = self.name_of(of)
+        label, order = self.name_of(of), (asked or {}).get("order")
+        if name is None and order not in (None, "auto", plan.order_strategy) and not plan.rewrites:
+            name = f"{order}: {plan.order_strategy} kept"  # worse than what the plan keeps, which its row says
         row = self.what_ifs.add(plan, name, node_limit, label, asked)
         self.plan, self.latest = plan, row.name
         self.of[row.name] = label

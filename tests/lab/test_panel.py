@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,3 +176,66 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     wait(lambda: not panel.background.busy)
     assert panel.background._asked == asked  # the last one, and none of those before it, was planned
     assert bench.what_ifs[panel.chosen or ""].plan.extra_time <= 0.4
+
+
+def test_what_would_help_is_captured_planned_and_told(panel: Lab) -> None:
+    panel.grid.help()
+    wait(lambda: panel.task is None)
+    names = [row.name for row in panel.bench.what_ifs.of("small")]
+    assert "bfloat16 auto" in names
+    assert "bfloat16 auto: whole step" in panel.line.text.value
+    assert panel.chosen == "small"
+    panel.table.words.value = "bfloat16"
+    assert list(panel.table._rows) == ["bfloat16 auto"]
+    assert f"1 of {len(names)}" in panel.table._count.value
+    panel.table.words.value = ""
+    panel.table.sort.value = "whole step"
+    assert next(iter(panel.table._rows)) == "bfloat16 auto"
+    panel.choose("bfloat16 auto")
+    assert panel.chosen == "bfloat16 auto"
+
+
+def test_a_grid_that_cannot_be_read_is_a_red_sentence(panel: Lab) -> None:
+    panel.grid.ask({"batch": "", "dtype": " "})
+    assert "every field is empty" in panel.line.text.value
+    panel.grid.ask({"batch": "many"})
+    assert "not a whole number" in html.unescape(panel.line.text.value)
+    panel.grid.ask({"dtype": "float99"})
+    assert "there is no dtype" in panel.line.text.value
+    assert panel.task is None
+
+
+def test_the_export_names_the_plan_and_shows_the_code(panel: Lab, tmp_path: Path) -> None:
+    assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].told()}"
+    panel.exporting.form.value = "a script: plain PyTorch"
+    assert panel.exporting.path.value == "plan.py"
+    assert "roam.hook(plan, model, optimizer, loss=loss)" in panel.exporting.code.value
+    panel.exporting.form.value = "a script: transformers Trainer"
+    assert "export the code for plain PyTorch" in panel.exporting.code.value
+    panel.exporting.form.value = "a file, by its ending"
+    assert panel.exporting.code.value == ""
+    panel.exporting.path.value = str(tmp_path / "small.svg")
+    panel.exporting.button.click()
+    assert f"wrote {tmp_path}/small.svg: small (small: auto" in panel.line.text.value
+
+
+def test_the_controls_stand_as_the_shown_plan_was_asked_for(panel: Lab) -> None:
+    panel.controls.order.value = "lescea"
+    wait(lambda: not panel.background.busy and panel.chosen != "small")
+    other = panel.chosen or ""
+    panel.choose("small")
+    assert panel.controls.order.value == "auto"
+    assert not panel.background.busy
+    panel.choose(other)
+    assert panel.controls.order.value == "lescea"
+    assert not panel.background.busy
+    assert panel.bench.what_if().name == other  # what actions take
+
+
+def test_a_panel_shows_the_rows_of_its_own_model(panel: Lab, bench: Workbench) -> None:
+    bench.capture_named("later", bench.made["small"], fake=True)
+    other = Lab(bench, "later")
+    assert list(other.table._rows) == ["later"]
+    panel.choose("small")
+    assert list(panel.table._rows) == ["small"]
+    other.close()
