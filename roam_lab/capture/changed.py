@@ -28,13 +28,15 @@ def changed(
     return variant(own, batch, sequence, dtype, optimizer)
 
 
-def present_of(batch: Any) -> dict[str, int | None]:
-    """The sizes that a batch has: {"batch": 8, "sequence": None}."""
+def present_of(model: torch.nn.Module, batch: Any) -> dict[str, Any]:
+    """What the step is captured with as it is: {"batch": 8, "sequence": None, "dtype": "float32"}."""
     try:
         rows: int | None = batch_size_of(batch)
     except InputError:
         rows = None
-    return {"batch": rows, "sequence": sequence_length_of(batch)}
+    kinds = {tensor.dtype for tensor in model.parameters() if tensor.is_floating_point()}
+    dtype = str(kinds.pop()).removeprefix("torch.") if len(kinds) == 1 else None
+    return {"batch": rows, "sequence": sequence_length_of(batch), "dtype": dtype}
 
 
 def _without_weights(

@@ -91,4 +91,5 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
 def _cells() -> list[str]:
     """What was typed into the notebook's cells so far."""
     shell = get_ipython()
-    return [] if shell is None else list(shell.history_manager.input_hist_raw)
+    history = None if shell is None else shell.history_manager
+    return [] if history is None else list(history.input_hist_raw)

@@ -167,7 +167,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             return add_what_ifs(self.bench, self.model, points, progress)
 
         self.line.working(f"{len(points)} what-ifs")
-        self.task = ThreadTask(None, work, self._added, self._failed, self._adding, self.cancel)
+        self.task = ThreadTask(None, work, self._added, self._task_failed, self._adding, self.cancel)
         return None
 
     def close(self) -> None:
@@ -187,7 +187,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             return act(name)
 
         self.line.working(f"{name}: copying model and optimizer")
-        self.task = ThreadTask(f"{doing} {name!r}", work, self._measured, self._failed, self.line.working, self.cancel)
+        what, told = f"{doing} {name!r}", self.line.working
+        self.task = ThreadTask(what, work, self._measured, self._task_failed, told, self.cancel)
 
     def _adding(self, what: str, part: float) -> None:
         self.line.working(what, part)
@@ -252,8 +253,12 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.line.idle(told)
 
     def _failed(self, sentence: str) -> None:
+        self.line.failed(sentence)
+
+    def _task_failed(self, sentence: str) -> None:
         self.task = None
         self.line.failed(sentence)
+        self._show_table()
 
     def _follow(self) -> None:
         """The controls stand as they stood when the shown plan was asked for."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
+from roam_lab.report.whatif_data import row_data
 from roam_lab.report.whatif_figures import Figures, figures_of
 from roam_lab.report.whatif_table import COLUMNS, WORDS, filled, goals_text, lines_of
 
@@ -66,6 +67,9 @@ class WhatIfs:
         self._rows: dict[str, WhatIf] = {}
         self._baselines: dict[str, str] = {}
         """Model -> the name of its baseline."""
+        self._graphs: list[Plan] = []
+        """A plan for each graph that is run: comparing graphs takes long, so each row is told its graph once."""
+        self._graph_of: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[WhatIf]:
         return iter(list(self._rows.values()))
@@ -101,6 +105,7 @@ class WhatIfs:
         own = WhatIfs()
         own._rows = {row.name: row for row in self if row.model == model}
         own._baselines = {model: self._baselines[model]} if model in self._baselines else {}
+        own._graphs, own._graph_of = self._graphs, self._graph_of
         return own
 
     def add(
@@ -124,6 +129,9 @@ class WhatIfs:
         """Take over a row as it is."""
         before = self._rows.get(row.name)
         self._rows[row.name] = row
+        self._graph_of.pop(row.name, None)
+        if row.held is not None:
+            self._graph_of[row.name] = self._graph(row.held)
         if before is not None and before.model != row.model:
             self._drop_baseline(before)
         self._baselines.setdefault(row.model, row.name)
@@ -164,8 +172,8 @@ class WhatIfs:
     def proven(self, row: WhatIf) -> Plan:
         """The plan of `row` with the best bound that any plan of the graph that it runs has proven. Raises InputError
         where the plan is not at hand."""
-        plan = row.plan
-        bounds = [other.held for other in self if other.held is not None and _same_graph(other.held, plan)]
+        plan, graph = row.plan, self._graph_of.get(row.name)
+        bounds = [other.held for other in self if other.held is not None and self._graph_of.get(other.name) == graph]
         best = max(bounds, key=lambda known: known.lower_bound_bytes, default=plan)
         if best.lower_bound_bytes <= plan.lower_bound_bytes:
             return plan
@@ -177,6 +185,14 @@ class WhatIfs:
             optimal=met,
             status="optimal" if met else plan.status,
         )
+
+    def _graph(self, plan: Plan) -> int:
+        """The number of the graph that a plan runs."""
+        for number, known in enumerate(self._graphs):
+            if _same_graph(known, plan):
+                return number
+        self._graphs.append(plan)
+        return len(self._graphs) - 1
 
     def better(self, row: WhatIf) -> WhatIf | None:
         """The what-if of the same step whose arena is the smallest of those smaller than that of `row` and that take no
@@ -228,7 +244,7 @@ class WhatIfs:
                 "baseline": row is self.baseline_of(row.model),
                 "asked": dict(row.asked),
                 "error": row.error or None,
-                **_data(row),
+                **row_data(row),
             }
             for row in self
         ]
@@ -268,27 +284,3 @@ def _same_graph(one: Plan, other: Plan) -> bool:
     if one.graph_sha256 != other.graph_sha256 or one.rewrites != other.rewrites:
         return False
     return one.graph is other.graph or not one.rewrites or one.graph == other.graph
-
-
-def _data(row: WhatIf) -> dict[str, Any]:
-    figures, plan = row.figures, row.held
-    if figures is None:
-        return {}
-    return {
-        "order": figures.order,
-        "layout": figures.layout,
-        "rewrite": figures.rewritten or "none",
-        "extra_time": figures.extra_time,
-        "savings": [] if plan is None else [asdict(saving) for saving in plan.savings],
-        "node_limit": row.node_limit,
-        "peak_bytes": figures.peak_bytes,
-        "lower_bound_bytes": figures.lower_bound_bytes,
-        "captured_peak_bytes": None if plan is None else plan.captured_peak_bytes,
-        "optimal": figures.optimal,
-        "arena_bytes": figures.arena_bytes,
-        "step_bytes": figures.step_bytes,
-        "seconds": figures.seconds,
-        "measured_peak_bytes": row.measured_peak_bytes,
-        "time_ratio": row.time_ratio,
-        "identical": row.identical,
-    }

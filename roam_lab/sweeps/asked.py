@@ -48,7 +48,7 @@ def what_ifs_asked_for(
     found = []
     if arguments.table is not None:
         progress(f"reading {arguments.table}", 0.0)
-        found = add_table(bench, arguments.table, label or None)
+        found = add_table(bench, arguments.table, label if arguments.profile else None)
     if _axes(arguments) != _axes(parse("command", ["whatif"])):
         if not label:
             raise InputError("there is no step to vary; name FILE.py:FACTORY")

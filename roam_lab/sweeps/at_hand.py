@@ -61,14 +61,17 @@ def add_what_ifs(
 
 
 def add_table(bench: Workbench, path: str | os.PathLike[str], label: str | None = None) -> list[WhatIf]:
-    """The rows of a sweep's file as what-ifs without plans: of the profile `label`, or of a model for each factory.
+    """The rows of a sweep's file as what-ifs without plans: of the profile `label`, or of a model for each factory
+    (where there are several, those of other names than `label` are models of their own).
 
     Raises InputError, FormatError.
     """
-    rows = []
-    for row in load_sweep(path).rows:
+    rows, found = [], load_sweep(path).rows
+    single = len({point_in(row)["factory"] for row in found}) == 1
+    for row in found:
         point = point_in(row)
-        model = label or str(point["factory"]).rpartition(":")[2]
+        own = str(point["factory"]).rpartition(":")[2]
+        model = label if label and (single or own == label) else own
         asked = _asked(point)
         figures = figures_in(row) if row["status"] == PLANNED else None
         goals = goals_text(asked.get("budget"), asked.get("extra_time"))
@@ -87,7 +90,7 @@ def _grouped(points: list[SweepPoint], bench: Workbench, label: str) -> dict[tup
     from roam_lab.capture.changed import present_of
 
     made = bench.made.get(label)
-    present = {} if made is None else present_of(made.batch)
+    present = {} if made is None else present_of(made.model, made.batch)
     groups: dict[tuple[Any, ...], list[SweepPoint]] = {}
     for point in points:
         values = {name: getattr(point, name) for name in CHANGES}

@@ -116,6 +116,8 @@ class Workbench(Session):
         """Put one of several plans of the step of the profile `label`, captured anew as `asked` or not, among its
         what-ifs: it is not the one that actions take."""
         row = self.what_ifs.add(plan, None, node_limit, label, asked)
+        if row.name in self.of or row.name in self.variants:
+            return row  # the very plan that was there
         if captured is self.profiles.get(label):
             self.of[row.name] = label
         else:
