@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -129,12 +129,24 @@ def test_an_interrupt_while_a_cell_waits_cancels_the_job(shell: Any) -> None:
     ]
 
 
-def test_cells_inside_cells_and_cells_that_fail_leave_no_turn(shell: Any) -> None:
-    shell.run_cell("get_ipython().run_cell('1 / 0')\nget_ipython().run_cell('def')\nraise ValueError")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "get_ipython().run_cell('1 / 0')\nget_ipython().run_cell('def')\nraise ValueError",
+        "%unload_ext roam_lab",
+        "%load_ext roam_lab",
+        "%reload_ext roam_lab",
+    ],
+)
+def test_whatever_a_cell_does_leaves_no_turn(shell: Any, code: str) -> None:
+    shell.run_cell(code)
     free: list[bool] = []
 
+    def waiting(what: str) -> None:
+        raise TimeoutError(what)
+
     def other() -> None:
-        with turn("free", lambda what: None if len(free) else free.append(False)):
+        with suppress(TimeoutError), turn("free", waiting):
             free.append(True)
 
     thread = threading.Thread(target=other)

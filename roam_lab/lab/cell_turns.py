@@ -17,13 +17,17 @@ class CellTurns:
         self._events = shell.events
         self._own = threading.local()
         """Of each thread that runs cells: those that have begun, and their turns."""
+        self._closed = False
         self._events.register("pre_run_cell", self._begin)
         self._events.register("post_run_cell", self._end)
 
     def close(self) -> None:
-        """Cells take no more turns."""
+        """Cells take no more turns; that of the running cell, which may be the one that unloads the extension, ends
+        with it."""
+        self._closed = True
         self._events.unregister("pre_run_cell", self._begin)
-        self._events.unregister("post_run_cell", self._end)
+        if not self._begun():
+            self._events.unregister("post_run_cell", self._end)
 
     def _begin(self, info: Any) -> None:
         begun = self._begun()
@@ -46,7 +50,9 @@ class CellTurns:
             info, taken = begun.pop()
             taken.close()
             if result is not None and info is result.info:
-                return
+                break
+        if self._closed and not begun:
+            self._events.unregister("post_run_cell", self._end)
 
     def _begun(self) -> list[tuple[Any, ExitStack]]:
         if not hasattr(self._own, "begun"):

@@ -12,17 +12,21 @@ RANDOM = ("torch", "random", "numpy", "np")
 def needed_statements(cells: Iterable[str], names: Collection[str]) -> str:
     """The top-level statements of `cells` that define `names`, all that these use, and what is done to these as a
     statement of its own (`model.train()`). Cells that are no plain Python are read without their magics."""
-    statements = [node for cell in cells for node in _parsed(cell)]
-    needed, kept = set(names), []
-    for node, text in reversed(statements):
-        if (
-            _bound(node) & needed
-            or (isinstance(node, ast.Expr | ast.Assign | ast.AugAssign) and _root(node) in needed)
-            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and _root(node) in RANDOM)
-        ):
-            kept.append(text)
-            needed |= _used(node)
-    return "\n".join(reversed(kept))
+    statements = [statement for cell in cells for statement in _parsed(cell)]
+    needed, before = set(names), set[str]()
+    while needed != before:  # a function may use what is defined after it
+        before = set(needed)
+        for node, _ in statements:
+            if _is_needed(node, needed):
+                needed |= _used(node)
+    return "\n".join(text for node, text in statements if _is_needed(node, needed))
+
+
+def _is_needed(node: ast.stmt, names: set[str]) -> bool:
+    root = _root(node)
+    if _bound(node) & names or root in names:
+        return True
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and root in RANDOM
 
 
 def _parsed(cell: str) -> list[tuple[ast.stmt, str]]:

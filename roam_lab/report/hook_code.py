@@ -139,6 +139,7 @@ print(f"{{trainer.roam_step.planned_steps if trainer.roam_step else 0}} planned"
 def _lightning(hooked: Hooked) -> str:
     model, optimizer, batch = (hooked.name(key) for key in ("model", "optimizer", "batch"))
     return f"""import lightning
+from torch.utils.data import DataLoader
 
 from roam_lab.integrations.lightning import RoamCallback
 
@@ -160,7 +161,7 @@ trainer = lightning.Trainer(
     max_steps={STEPS}, accelerator="{"cpu" if _on_cpu(hooked) else "auto"}", logger=False, enable_checkpointing=False,
     enable_progress_bar=False, enable_model_summary=False, callbacks=[planned],
 )  # fmt: skip
-trainer.fit(Planned(), [{batch}] * {STEPS})  # put your own loader here
+trainer.fit(Planned(), DataLoader([{batch}] * {STEPS}, batch_size=None))  # put your own loader here
 print(f"{{planned.planned_steps}} planned, {{planned.eager_steps}} eager", planned.reasons or "")
 """
 
