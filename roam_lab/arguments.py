@@ -152,9 +152,11 @@ def _export(parser: Parser, face: Face) -> None:
         "memory_viz; .trace.json a trace for Perfetto"
     )
     _written(parser, face, endings, "OUT")
-    if face == "magic":
-        told = f"code that trains by the plan, in OUT.py or a new cell: one of {', '.join(LOOPS)}"
-        parser.add_argument("--hook", choices=LOOPS, metavar="LOOP", help=told)
+    where = "OUT.py or a new cell" if face == "magic" else "OUT.py, of what --factory makes"
+    told = f"code that trains by the plan, in {where}: one of {', '.join(LOOPS)}"
+    parser.add_argument("--hook", choices=LOOPS, metavar="LOOP", help=told)
+    if face == "command":
+        parser.add_argument("--factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
 
 
 def _report(parser: Parser, face: Face) -> None:

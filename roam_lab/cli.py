@@ -167,7 +167,14 @@ def _export(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.report.export import export
 
     progress(f"reading {arguments.plan}")
-    export(load_plan(arguments.plan), arguments.output, arguments.force)
+    if arguments.hook is None:
+        export(load_plan(arguments.plan), arguments.output, arguments.force)
+        return 0
+    from roam_lab.workbench.hooked import write_factory_script
+
+    if arguments.factory is None:
+        raise InputError("a script needs what it trains; name it with --factory FILE.py:FACTORY")
+    write_factory_script(arguments.plan, arguments.factory, arguments.hook, arguments.output, arguments.force)
     return 0
 
 

@@ -183,6 +183,14 @@ def test_the_command_prints_a_table_of_a_factory(tmp_path: Path, capsys: pytest.
     rows = json.loads(capsys.readouterr().out)["rows"]
     assert [(row["name"], row["model"]) for row in rows] == [("make", "make"), ("batch 8 bfloat16 auto", "make")]
     assert rows[0]["step_bytes"] > 0
+    graph, plan, script = (str(tmp_path / name) for name in ("g.json", "p.roam.json", "run.py"))
+    assert main(["profile", f"{path}:make", "-o", graph]) == main(["plan", graph, "-o", plan]) == 0
+    assert main(["export", plan, "-o", script, "--hook", "plain"]) == 2
+    assert "name it with --factory" in capsys.readouterr().err
+    assert main(["export", plan, "-o", script, "--hook", "plain", "--factory", f"{path}:make"]) == 0
+    capsys.readouterr()
+    exec(compile(Path(script).read_text(), script, "exec"), {"__name__": "__main__"})
+    assert "4 planned, 0 eager" in capsys.readouterr().out
     assert main(["whatif"]) == 2
     assert "there is nothing to compare" in capsys.readouterr().err
     assert main(["whatif", "--from", f"{tmp_path}/none.jsonl"]) == 2

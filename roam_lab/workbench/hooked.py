@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING
 
 from roam_lab.errors import InputError
 from roam_lab.ir import write_text
+from roam_lab.plan import load_plan
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.report.cells import needed_statements
 from roam_lab.report.export import check_free
 from roam_lab.report.hook_code import BatchKind, Hooked, Loop, hook_code
+from roam_lab.report.whatifs import WhatIf, WhatIfs
+from roam_lab.session import made_by, on_meta
+from roam_lab.workbench.made import Made
 
 if TYPE_CHECKING:
-    from roam_lab.report.whatifs import WhatIf
     from roam_lab.workbench.bench import Workbench
-    from roam_lab.workbench.made import Made
 
 
 def code_for(bench: Workbench, row: WhatIf, loop: Loop, plan_path: str) -> str:
@@ -53,6 +55,32 @@ def write_script(
     bench.what_ifs.proven(row).save(plan_path)
     write_text(path, text)
     return path, plan_path
+
+
+def write_factory_script(plan_path: str, factory: str, loop: Loop, path: str, force: bool = False) -> None:
+    """Write a script that trains what FILE.py:FACTORY makes by the plan at `plan_path`.
+
+    Raises InputError, FormatError, OutputError as `write_script`.
+    """
+    if not path.endswith(".py"):
+        raise InputError(f"{path}: a script's file must end in .py; name it so")
+    check_free(path, force)
+    plan = load_plan(plan_path)
+    with on_meta(True):
+        made = Made(**made_by(factory))
+    given = [key for key in ("model", "optimizer", "batch", "loss", "step") if getattr(made, key) is not None]
+    row = WhatIfs().add(plan, factory.rpartition(":")[2])
+    goals = {"extra_time": plan.extra_time or None, "device": plan.environment.get("device", "cpu")}
+    hooked = Hooked(repr(plan_path), row.told(), {key: key for key in given}, _kind(made), _is_criterion(made), goals)
+    lines = [
+        f'"""Training by a plan of roam-lab: {row.told()}."""\n',
+        "from roam_lab.capture.factory import load_factory\n",
+        f"made = load_factory({factory!r})",
+        *(f'{key} = made["{key}"]' for key in given),
+        "",
+        hook_code(loop, hooked),
+    ]
+    write_text(path, "\n".join(lines))
 
 
 def _hooked(bench: Workbench, row: WhatIf, plan: str) -> Hooked:
