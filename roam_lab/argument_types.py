@@ -115,6 +115,6 @@ class PlanAndFile(argparse.Action):
         ending = str(self.const or "")
         if len(words) == 1 and ending and not Path(words[0]).suffix:
             words.append(re.sub(r"[^\w.+-]+", "_", words[0]) + ending)
-        namespace.output = words[-1]
+        namespace.output = words[-1] if words else None
         if len(words) == 2:
             namespace.plan = words[0]

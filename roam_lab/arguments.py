@@ -10,8 +10,9 @@ from typing import Any, Literal, NoReturn
 
 from roam_lab.argument_types import PlanAndFile, count, counts, fraction, kinds, memory, names, seconds, setting, size
 from roam_lab.errors import InputError
+from roam_lab.report.hook_code import LOOPS
 from roam_lab.rewrite.kinds import KINDS
-from roam_lab.sweep_arguments import sweep_arguments
+from roam_lab.sweep_arguments import sweep_arguments, what_if_arguments
 
 Face = Literal["command", "magic"]
 FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
@@ -141,8 +142,9 @@ def _written(parser: Parser, face: Face, what: str, target: str, ending: str = "
     else:
         told = f"{what}; before it, or with --plan, the name of a plan (default: the last one made here)"
         parser.add_argument(
-            "output", nargs="+", action=PlanAndFile, const=ending, metavar=f"[PLAN] {target}", help=told
-        )
+            "output", nargs="*" if target == "OUT" else "+", action=PlanAndFile, const=ending,
+            metavar=f"[PLAN] {target}", help=told,
+        )  # fmt: skip
         parser.add_argument("--plan", metavar="NAME", help="name of a plan")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
 
@@ -154,6 +156,11 @@ def _export(parser: Parser, face: Face) -> None:
         "memory_viz; .trace.json a trace for Perfetto"
     )
     _written(parser, face, endings, "OUT")
+    where = "OUT.py or a new cell" if face == "magic" else "OUT.py, of what --factory makes"
+    told = f"code that trains by the plan, in {where}: one of {', '.join(LOOPS)}"
+    parser.add_argument("--hook", choices=LOOPS, metavar="LOOP", help=told)
+    if face == "command":
+        parser.add_argument("--factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
 
 
 def _report(parser: Parser, face: Face) -> None:
@@ -256,6 +263,7 @@ ACTIONS = (
     Action("plan", "find an order and a layout that need the least memory, with a proof", _plan, BOTH),
     Action("lab", "the panel: try strategies, see the figures, compare what-ifs", _lab, MAGIC),
     Action("compare", "plans side by side against the first", _compare, BOTH),
+    Action("whatif", "other sizes, dtypes, goals, strategies of one step, side by side", what_if_arguments, BOTH),
     Action("view", "one plan in JupyterLab's own viewer", _view, MAGIC),
     Action("layout", "place the buffers of a CSV instance", _layout),
     Action("run", "run some steps by a plan; in a notebook on copies, to measure them", _steps, BOTH),

@@ -167,7 +167,14 @@ def _export(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.report.export import export
 
     progress(f"reading {arguments.plan}")
-    export(load_plan(arguments.plan), arguments.output, arguments.force)
+    if arguments.hook is None:
+        export(load_plan(arguments.plan), arguments.output, arguments.force)
+        return 0
+    from roam_lab.workbench.hooked import write_factory_script
+
+    if arguments.factory is None:
+        raise InputError("a script needs what it trains; name it with --factory FILE.py:FACTORY")
+    write_factory_script(arguments.plan, arguments.factory, arguments.hook, arguments.output, arguments.force)
     return 0
 
 
@@ -273,6 +280,12 @@ def _sweep(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return sweep_or_show(arguments, progress)
 
 
+def _whatif(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.cli_sweep import what_ifs
+
+    return what_ifs(arguments, progress)
+
+
 def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.plan import load_plan
     from roam_lab.report.explanation import explain
@@ -309,6 +322,7 @@ HANDLERS: dict[str, Handler] = {
     "compare": _compare,
     "fit": _fit,
     "sweep": _sweep,
+    "whatif": _whatif,
     "frontier": _frontier,
     "bench": _bench,
     "demo": _demo,

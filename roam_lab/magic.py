@@ -23,23 +23,23 @@ from roam_lab.arguments import parse, parser_of
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
 from roam_lab.interrupt import held
+from roam_lab.lab.cell_turns import CellTurns
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
 from roam_lab.lab.named import check_kinds, value_of
 from roam_lab.lab.progress import notebook_progress
 from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, profile_shown, row_shown, run_text
-from roam_lab.lab.shown_once import ShownOnce, Written
+from roam_lab.lab.shown_once import ShownOnce
+from roam_lab.lab.written import export_plan, report_plan
 from roam_lab.plan import Plan, Profile, load_plan
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.registry import one_line_warnings, strategies
-from roam_lab.report.brief import write_brief
 from roam_lab.report.explanation import Explanation, explain
-from roam_lab.report.export import export
 from roam_lab.report.fit import fit_text, within_text
 from roam_lab.report.legal import legal
 from roam_lab.report.text import strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
-from roam_lab.sweeps.asked import table_asked_for
+from roam_lab.sweeps.asked import table_asked_for, what_ifs_asked_for
 from roam_lab.workbench import Made, Workbench
 
 if TYPE_CHECKING:
@@ -59,9 +59,8 @@ class RoamMagics(Magics):
         super().__init__(shell)
         self.names = shell.user_ns
         self.bench = Workbench()
-        self.fits: Fit | None = None
-        self.verifications: dict[str, tuple[Plan, Verification]] = {}
         self.once = ShownOnce(shell)
+        self.turns: CellTurns | None = None
 
     @needs_local_scope
     @line_cell_magic
@@ -120,8 +119,9 @@ class RoamMagics(Magics):
             "times": arguments.times,
             "device": arguments.device,
         }
+        given = Made(**objects, names={key: chosen[key] for key in objects})
         name, made = self.bench.capture_named(
-            arguments.name, Made(**objects), lambda early: place.show(profile_shown(early, "Planning ...")), **settings
+            arguments.name, given, lambda early: place.show(profile_shown(early, "Planning ...")), **settings
         )
         place.show(row_shown(self.bench, self.bench.what_if(name)))
         return made
@@ -145,7 +145,7 @@ class RoamMagics(Magics):
         from roam_lab.lab.panel import Lab
 
         panel = Lab(self.bench, name)
-        Place().show(panel)
+        panel.show_once()
         return panel
 
     def _compare(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
@@ -170,12 +170,11 @@ class RoamMagics(Magics):
 
     def _verify(self, arguments: Any, names: dict[str, Any]) -> Verification:
         row, found = self.bench.verify_named(self._what_if(arguments.plan, names).name, arguments.steps)
-        self.verifications[row.name] = (row.plan, found)
-        print("\n".join(found.lines()))
+        print("\n".join([f"{row.name} ({row.told()})", *found.lines()]))
         return found
 
     def _explain(self, arguments: Any, names: dict[str, Any]) -> Explanation:
-        made = explain(self._what_if(arguments.plan, names).plan)
+        made = explain(self.bench.what_ifs.proven(self._what_if(arguments.plan, names)))
         print(made.text(arguments.limit))
         return made
 
@@ -191,36 +190,33 @@ class RoamMagics(Magics):
             found = self.bench.within(arguments.memory, of, extra_times)
             print(within_text(found))
             return found
-        self.fits = self.bench.fit(of, arguments.batch_sizes, extra_times)
-        print(fit_text(self.fits))
-        return self.fits
+        curve = self.bench.fit(of, arguments.batch_sizes, extra_times)
+        print(fit_text(curve))
+        return curve
 
     def _sweep(self, arguments: Any, names: dict[str, Any]) -> SweepTable:
         found = table_asked_for(arguments, self.bench.progress, _remark)
         Place().show(found)
         return found
 
+    def _whatif(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
+        name = self._profile_name(arguments.profile, names)
+        only_table = arguments.table is not None and name is None and not self.bench.profiles
+        label = "" if only_table else self.bench.name_of(self.bench.profile_named(name))
+        place = Place()
+
+        def added(row: WhatIf) -> None:
+            place.show(compare_shown(self.bench.what_ifs.of(row.model)))
+
+        rows = what_ifs_asked_for(arguments, self.bench, label, self.bench.progress, added)
+        place.show(compare_shown(rows))
+        return rows
+
     def _export(self, arguments: Any, names: dict[str, Any]) -> str:
-        plan = self._what_if(arguments.plan, names).plan
-        export(plan, arguments.output, arguments.force)
-        print(f"wrote {arguments.output}")
-        return Written(arguments.output)
+        return export_plan(self.bench, self._what_if(arguments.plan, names), arguments, self.shell)
 
     def _report(self, arguments: Any, names: dict[str, Any]) -> str:
-        row = self._what_if(arguments.plan, names)
-        profile = self.bench.profiles.get(self.bench.of.get(row.name, ""))
-        batch = None if profile is None else self.bench.batch_size(row.name)
-        verified, verification = self.verifications.get(row.name, (None, None))
-        parts = {
-            "profile": profile,
-            "fit": self.fits if self.fits and self.fits.name == self.bench.of.get(row.name) else None,
-            "batch": batch,
-            "frontier": self.bench.frontiers.get(self.bench.of.get(row.name, "")),
-            "verification": verification if verified is row.plan else None,
-        }
-        write_brief(arguments.output, row.plan, force=arguments.force, **parts)
-        print(f"wrote {arguments.output}")
-        return Written(arguments.output)
+        return report_plan(self.bench, self._what_if(arguments.plan, names), arguments)
 
     def _strategies(self, arguments: Any, names: dict[str, Any]) -> None:
         print(strategies_text(strategies()))
@@ -250,11 +246,11 @@ class RoamMagics(Magics):
         if text is None or text in (row.name for row in self.bench.what_ifs):
             return self.bench.what_if(text)
         if text.endswith(SUFFIX):
-            return self.bench.what_ifs.add(load_plan(text), text)
+            return self.bench.keep_file(load_plan(text), text)
         given = names.get(text)
         if isinstance(given, Plan):
-            same = (row for row in self.bench.what_ifs if row.plan is given)
-            return next(same, None) or self.bench.what_ifs.add(given, text)
+            same = (row for row in self.bench.what_ifs if row.held is given)
+            return next(same, None) or self.bench.keep_file(given, text)
         if text in names:
             raise InputError(f"{text} is a {type(given).__name__}, not a plan; name one, or none")
         return self.bench.what_if(text)
@@ -279,6 +275,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """`%load_ext roam_lab`."""
     magics = RoamMagics(shell)
     shell.register_magics(magics)
+    magics.turns = CellTurns(shell)
     matchers = getattr(shell.Completer, "custom_matchers", None)
     if matchers is not None:
         matchers.append(matcher_of(magics.bench, shell.user_ns))
@@ -291,5 +288,7 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     magics = shell.magics_manager.registry.pop("RoamMagics", None)
     if isinstance(magics, RoamMagics):
         magics.once.close()
+        if magics.turns is not None:
+            magics.turns.close()
     matchers = getattr(shell.Completer, "custom_matchers", [])
     matchers[:] = [matcher for matcher in matchers if getattr(matcher, "__name__", "") != "roam_matcher"]

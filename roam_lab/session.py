@@ -18,6 +18,7 @@ from roam_lab.ir.roofline import gpu_named, with_roofline
 from roam_lab.plan import Plan, Profile, load_plan, make_plan
 from roam_lab.progress import Progress, silent
 from roam_lab.registry import find
+from roam_lab.turns import turn
 
 if TYPE_CHECKING:
     import torch
@@ -58,11 +59,11 @@ def profile(
     Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
     step cannot be captured, InputError when it cannot be measured, DeviceError when `device` is not there.
     """
-    with held(PATIENCE_SECONDS) as check:
+    tell = progress or silent
+    with turn("capturing a step", lambda what: tell(f"waiting for {what}", 0.0)), held(PATIENCE_SECONDS) as check:
         try:
             return _profile(
-                model, batch, optimizer, loss, step, fake, timing, times, device, name, keep_grads, progress or silent,
-                seen, check,
+                model, batch, optimizer, loss, step, fake, timing, times, device, name, keep_grads, tell, seen, check,
             )  # fmt: skip
         finally:
             gc.collect()  # fake tensors go here and now: an interrupt in one of their callbacks would be lost

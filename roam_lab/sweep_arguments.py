@@ -1,4 +1,4 @@
-"""The arguments of `sweep`: lists of values, every combination of which is a point."""
+"""The arguments of `sweep` and `whatif`: lists of values, every combination of which is a point."""
 
 from __future__ import annotations
 
@@ -19,8 +19,30 @@ def sweep_arguments(parser: argparse.ArgumentParser, face: str) -> None:
     told = "a row for each point, written as it comes; what is in the file already is not run again"
     parser.add_argument("-o", "--output", metavar="TABLE.jsonl", help=told)
     parser.add_argument("--show", metavar="TABLE.jsonl", help="show the table of an earlier sweep, and run nothing")
-    parser.add_argument("--batch", type=counts, metavar="N,N", help="batch sizes (default: the factory's)")
-    parser.add_argument("--sequence", type=counts, metavar="N,N", help="sequence lengths (default: the factory's)")
+    axes_arguments(parser, "the factory's")
+    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default 1; -1: one a core)")
+    if face == "command":
+        parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def what_if_arguments(parser: argparse.ArgumentParser, face: str) -> None:
+    """Declare those of `whatif`: the same axes over one model."""
+    if face == "command":
+        told = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
+        parser.add_argument("profile", nargs="?", metavar="FILE.py:FACTORY", help=told)
+    else:
+        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+    told = "rows of a sweep, made here or on another machine, beside the others"
+    parser.add_argument("--from", dest="table", metavar="TABLE.jsonl", help=told)
+    axes_arguments(parser, "the profile's")
+    if face == "command":
+        parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def axes_arguments(parser: argparse.ArgumentParser, whose: str) -> None:
+    """Lists of values, every combination of which is a point, and the settings that all points share."""
+    parser.add_argument("--batch", type=counts, metavar="N,N", help=f"batch sizes (default: {whose})")
+    parser.add_argument("--sequence", type=counts, metavar="N,N", help=f"sequence lengths (default: {whose})")
     told = "float32, bfloat16, ...: of the floating-point numbers of model and batch"
     parser.add_argument("--dtype", type=names, metavar="A,B", help=told)
     told = "classes of torch.optim over the same parameters, such as AdamW,SGD(momentum=0.9)"
@@ -35,9 +57,6 @@ def sweep_arguments(parser: argparse.ArgumentParser, face: str) -> None:
     parser.add_argument("--times", type=names, metavar="GPU,GPU", help="what ops take, by these GPUs' rates: a100, ...")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="each plan's")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same plans (default 0)")
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default 1; -1: one a core)")
-    if face == "command":
-        parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def calls(text: str) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 import torch
 
-from roam_lab import workbench as workbench_module
 from roam_lab.errors import InfeasibleError, InputError, ParameterError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import make_plan
@@ -17,6 +16,8 @@ from roam_lab.plan.devices import GIB, Device
 from roam_lab.plan.runs import EXTRA_TIMES, RUNS
 from roam_lab.session import profile
 from roam_lab.workbench import FACTOR, Made, Workbench
+from roam_lab.workbench import bench as bench_module
+from roam_lab.workbench import sizes as sizes_module
 
 MIB = 2**20
 
@@ -121,7 +122,7 @@ def test_an_interrupt_leaves_nothing_half_made(
     def stop(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(workbench_module, interrupted, stop)
+    monkeypatch.setattr(bench_module, interrupted, stop)
     with pytest.raises(KeyboardInterrupt):
         bench.capture_named("late", made(32), fake=True)
     assert names(bench) == ["small"]
@@ -185,7 +186,7 @@ def test_batch_sizes_are_captured_and_planned_without_a_run(bench: Workbench) ->
 
 def test_sizes_are_captured_until_no_device_holds_them(bench: Workbench, monkeypatch: pytest.MonkeyPatch) -> None:
     devices = (Device("small", 60 * MIB, 0), Device("large", 90 * MIB, 0))
-    monkeypatch.setattr(workbench_module, "devices_for", lambda _: devices)
+    monkeypatch.setattr(sizes_module, "devices_for", lambda _: devices)
     bench.capture_named("wide", made(2**17), fake=True, default_plan=False)
     fit = bench.fit(extra_times=[0.1])
     sizes = [point.batch for point in fit.points]

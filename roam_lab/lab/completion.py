@@ -60,13 +60,15 @@ def _options(parser: Parser) -> dict[str, argparse.Action]:
 def _values(option: argparse.Action, bench: Workbench, names: dict[str, Any]) -> Iterable[str]:
     if option.dest in ("order", "layout", "rewrite"):
         return [strategy.name for strategy in strategies(option.dest)]  # type: ignore[arg-type]
+    if option.choices is not None:
+        return map(str, option.choices)
     if option.dest == "plan":
         return [row.name for row in bench.what_ifs]
     return _variables(names)
 
 
 def _results(action: str, bench: Workbench) -> list[str]:
-    if action in ("plan", "lab", "fit", "frontier"):
+    if action in ("plan", "lab", "fit", "frontier", "whatif"):
         return list(bench.profiles)
     return [row.name for row in bench.what_ifs] if action != "profile" else []
 

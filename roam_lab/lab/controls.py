@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import ipywidgets as widgets
@@ -25,11 +25,11 @@ class Controls(widgets.VBox):  # type: ignore[misc]
     """
 
     def __init__(self, changed: Callable[[], None], kinds: Collection[str]) -> None:
-        self._changed = changed
+        self._changed, self._quiet = changed, False
         self.order = self._choice("order")
         self.layout_name = self._choice("layout")
         self.rewrite = self._choice("rewrite")
-        self.goals = Goals(changed, kinds)
+        self.goals = Goals(self._tell, kinds)
         self.node_limit = widgets.SelectionSlider(
             options=GRAIN,
             value=64,
@@ -77,6 +77,29 @@ class Controls(widgets.VBox):  # type: ignore[misc]
             )
         return {**chosen, **{f"{room}_parameters": self.parameters(room) for room in self._rooms()}}
 
+    def follow(self, settings: Mapping[str, Any]) -> None:
+        """Stand as they stood when a plan was asked for with these settings of `make_plan`; nothing is planned."""
+        self._quiet = True
+        try:
+            for room, widget in self._rooms().items():
+                name = settings.get(room) or "auto"
+                if name in widget.options:
+                    widget.value = name
+                given = settings.get(f"{room}_parameters") or {}
+                for key, own in self.own[room].items():
+                    _put(own, given.get(key, find(room, widget.value).parameter(key).default))
+            limit = settings.get("node_limit")
+            if limit is not None:
+                self.node_limit.value = min(GRAIN, key=lambda grain: abs(grain - limit))
+            _put(self.time_limit, settings.get("time_limit"))
+            alignment = settings.get("alignment") or 0
+            if alignment in [value for _, value in self.alignment.options]:
+                self.alignment.value = alignment
+            self.seed.value = settings.get("seed") or 0
+            self.goals.follow(settings)
+        finally:
+            self._quiet = False
+
     def parameters(self, room: Room) -> dict[str, Any]:
         """What was changed of the chosen strategy's own parameters. Raises ParameterError."""
         strategy = find(room, self._rooms()[room].value)
@@ -93,13 +116,14 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         names = [strategy.name for strategy in strategies(room)]
         return widgets.Dropdown(options=names, value="auto", description=room, style=LABEL, layout={"width": "200px"})
 
-    def _tell(self, change: Any) -> None:
-        self._changed()
+    def _tell(self, change: Any = None) -> None:
+        if not self._quiet:
+            self._changed()
 
     def _strategy_chosen(self, room: Room) -> None:
         self._draw(room)
         if room != "rewrite" or self.goals.active:  # else nothing would come out differently
-            self._changed()
+            self._tell()
 
     def _draw(self, room: Room) -> None:
         """What the chosen strategy is, and a widget for each parameter of its own."""
@@ -154,6 +178,11 @@ def _value(parameter: Parameter, strategy: str, widget: Any) -> Any:
     if isinstance(widget.value, str) and not parameter.choices:
         return parameter.read(strategy, widget.value.strip())
     return parameter.check(strategy, widget.value)
+
+
+def _put(widget: Any, value: Any) -> None:
+    """Give a widget of `_widget` a value: texts are what they are read from."""
+    widget.value = ("" if value is None else f"{value}") if isinstance(widget, widgets.Text) else value
 
 
 def _wrapped(children: list[Any] | None = None) -> Any:

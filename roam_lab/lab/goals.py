@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -33,7 +33,7 @@ class Goals(widgets.HBox):  # type: ignore[misc]
     """
 
     def __init__(self, changed: Callable[[], None], kinds: Collection[str] = ON_DEVICE) -> None:
-        self._changed, self._quiet = changed, False
+        self._changed, self._quiet, self._first = changed, False, tuple(kinds)
         layout = {"width": "auto"}
         self.with_budget = widgets.Checkbox(value=False, description="budget", indent=False, layout=layout)
         self.budget_slider = widgets.SelectionSlider(
@@ -125,15 +125,36 @@ class Goals(widgets.HBox):  # type: ignore[misc]
         self._quiet = True
         try:
             self.with_budget.value, self.with_time.value = False, True
-            values = [value for _, value in self.time_slider.options]
-            if extra_time not in values:
-                labelled = [*self.time_slider.options, (f"{100 * extra_time:.1f} %", extra_time)]
-                self.time_slider.options = sorted(labelled, key=lambda option: option[1])
-            self.time_slider.value = extra_time
+            self._stand_at(extra_time)
         finally:
             self._quiet = False
         self._toggle()
         self._changed()
+
+    def follow(self, settings: Mapping[str, Any]) -> None:
+        """Stand as they stood when a plan was asked for with these settings of `make_plan`."""
+        budget, extra_time = settings.get("budget"), settings.get("extra_time")
+        self._quiet = True
+        try:
+            self.with_budget.value, self.with_time.value = budget is not None, extra_time is not None
+            if budget is not None:
+                self.budget_text.value = size_text(budget)
+                self._follow_text()
+            if extra_time is not None:
+                self._stand_at(extra_time)
+            kinds = settings.get("rewrites")
+            for kind, box in self.kinds.items():
+                box.value = kind in (self._first if kinds is None else kinds)
+        finally:
+            self._quiet = False
+        self._toggle()
+
+    def _stand_at(self, extra_time: float) -> None:
+        """The slider has a place for this extra time, and stands there."""
+        if extra_time not in [value for _, value in self.time_slider.options]:
+            labelled = [*self.time_slider.options, (f"{100 * extra_time:.1f} %", extra_time)]
+            self.time_slider.options = sorted(labelled, key=lambda option: option[1])
+        self.time_slider.value = extra_time
 
     def _toggle(self) -> None:
         self.budget_text.disabled = not self.with_budget.value

@@ -6,24 +6,31 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
+from IPython.display import display
 
 from roam_lab.errors import RoamError
 from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
+from roam_lab.lab.exporting import ExportRow
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
+from roam_lab.lab.grid import GridRow
 from roam_lab.lab.head import head_html
 from roam_lab.lab.host import host
+from roam_lab.lab.status import StatusLine
+from roam_lab.lab.still import Still, cell_number, panel_report
 from roam_lab.lab.table import WhatIfTable
 from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.progress import Progress
-from roam_lab.report.export import export
-from roam_lab.report.legal import xml_text
 from roam_lab.report.units import bytes_text
+from roam_lab.report.whatif_table import gains_text
 from roam_lab.rewrite.kinds import default_kinds
+from roam_lab.sweeps.at_hand import add_what_ifs
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
     from roam_lab.plan.frontier import Frontier
+    from roam_lab.report.whatifs import WhatIf
+    from roam_lab.sweeps.points import SweepPoint
     from roam_lab.workbench import Workbench
 
 
@@ -33,7 +40,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
     def __init__(self, bench: Workbench, profile: str | None = None) -> None:
         self.bench = bench
         self.profile = bench.profile_named(profile)
-        self._name = next((name for name, known in bench.profiles.items() if known is self.profile), "")
+        self.model = bench.name_of(self.profile)
         latest = bench.latest_of(self.profile)
         self.chosen: str | None = latest.name if latest else None
         self.background = Background(self._planned, self._failed)
@@ -41,6 +48,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         """By what was asked for."""
         self._frontier: Frontier | None = None
         self._sought = ""
+        self._asked: dict[str, Any] = {}
         self.task: ThreadTask | None = None
         self.controls = Controls(self.ask, default_kinds(self.profile.graph))
         here = host()
@@ -49,35 +57,44 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.figures = FigureArea(here, lambda storage: None, self.controls.goals.take_time)
         self.table = WhatIfTable(self.choose, self.pin, self.remove)
         self.cards = widgets.HTML()
-        self.status = widgets.HTML()
-        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "display": "none"})
-        self.cancel_button = self._button("Cancel", self.cancel, "stop what runs")
-        self.path = widgets.Text(
-            value="plan.roam.json", placeholder="plan.roam.json, .svg, .csv, ...", layout={"width": "200px"}
-        )
-        self.force = widgets.Checkbox(value=False, description="overwrite", indent=False, layout={"width": "100px"})
+        self.cancel_button = _button("Cancel", self.cancel, "stop what runs")
+        self.line = StatusLine(self.cancel_button)
+        self.exporting = ExportRow(bench, self._exported, self._failed)
+        self.grid = GridRow(self.model, self.add, self._failed)
+        more = widgets.Accordion([self.grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))
         actions = [
-            self._button("Plan", self.ask, "plan with these settings"),
-            self._button("Run", self.run, "run four planned steps on copies, and measure them"),
-            self._button("Verify", self.verify, "eager against planned, bit for bit, on copies"),
+            _button("Plan", self.ask, "plan with these settings"),
+            _button("Run", self.run, "run four planned steps on copies, and measure them"),
+            _button("Verify", self.verify, "eager against planned, bit for bit, on copies"),
             self.cancel_button,
-            self.path,
-            self.force,
-            self._button("Export", self.export, "write the shown plan; the ending decides the form"),
         ]
         actions[0].button_style = "primary"
         bar = widgets.HBox(actions, layout={"flex_flow": "row wrap", "align_items": "center", "margin": "6px 0 0 0"})
-        below = widgets.HBox([self.bar, self.status], layout={"min_height": "28px", "align_items": "center"})
-        super().__init__([self.cards, self.controls, bar, below, self.table, self.figures])
-        self._idle()
+        self.still = Still()
+        self._shown_in: int | None = None
+        hiding = widgets.HTML(self.still.hiding, layout={"display": "none"})
+        parts = [self.cards, self.controls, bar, self.line, more, self.table, self.exporting, self.figures, hiding]
+        super().__init__(parts)
         if self.chosen is None:
             self.ask()
         else:
             self._show()
+            self.line.idle(_hint(self.bench.what_ifs[self.chosen].plan))
 
     def __repr__(self) -> str:
         """What stands where widgets cannot be shown; they cut it at 110 letters."""
         return f"roam lab: the panel over {self.profile.graph.name!r}, showing {self.chosen or 'no plan yet'}"
+
+    def show_once(self) -> None:
+        """Show the panel in the running cell, with a still picture below it; a second time in one cell does nothing."""
+        if self._shown_in is None or self._shown_in != cell_number():
+            self._shown_in = cell_number()
+            display(self._repr_mimebundle_(), raw=True)  # type: ignore[no-untyped-call]
+            self._show_still()
+
+    def _ipython_display_(self) -> None:
+        """`%roam lab` has shown the panel already when its value is displayed, too."""
+        self.show_once()
 
     def ask(self, *_: Any) -> None:
         """Plan with the present settings, beside the kernel."""
@@ -91,8 +108,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self._find()
             return
         rewriting = f", rewriting by {settings['rewrite']}" if self.controls.goals.active else ""
-        self._working(f"planning with order {settings['order']}, layout {settings['layout']}{rewriting}")
-        self._limit, self._asked = settings.get("node_limit"), settings["order"]
+        self.line.working(f"planning with order {settings['order']}, layout {settings['layout']}{rewriting}")
+        self._asked = settings
         self.background.ask(self.profile.graph, {**settings, "environment": dict(self.profile.environment)})
 
     def cancel(self, *_: Any) -> None:
@@ -101,43 +118,55 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         if self.task is not None:
             self.task.cancel()
             self.task = None
-        self._idle("cancelled; what was there before still is")
+        self.line.idle("cancelled; what was there before still is")
+        self._follow()
 
     def choose(self, name: str) -> None:
-        """Show another what-if in the figures."""
+        """Show another what-if in the figures; actions take it from now on."""
+        try:
+            self.bench.choose(name).plan  # noqa: B018
+        except RoamError as error:
+            return self._failed(str(error))
+        self.background.cancel()
         self.chosen = name
-        self._show()
+        self.line.idle()
+        self._follow()
+        return self._show()
 
     def pin(self, name: str) -> None:
-        """Compare all others with this one."""
-        self.bench.what_ifs.pin(name)
+        """Compare all others with this one; actions take it from now on."""
+        self.bench.pin(name)
         self._show_table()
 
     def remove(self, name: str) -> None:
         """Take a what-if out of the table."""
         self.bench.what_ifs.remove(name)
         if self.chosen == name:
-            self.chosen = next((row.name for row in self.bench.what_ifs), None)
+            left = self.bench.latest_of(self.profile)
+            self.chosen = left.name if left else None
+            self._follow()
             self._show()
         self._show_table()
 
     def run(self, *_: Any) -> None:
         """Run the shown plan on copies, and note what it took."""
-        self._in_thread(lambda name: self.bench.measure(name))
+        self._in_thread("running", lambda name: self.bench.measure(name))
 
     def verify(self, *_: Any) -> None:
         """Eager against the shown plan on copies, and note what came out."""
-        self._in_thread(lambda name: self.bench.verify_named(name))
+        self._in_thread("verifying", lambda name: self.bench.verify_named(name))
 
-    def export(self, *_: Any) -> None:
-        """Write the shown plan to the path beside the button."""
-        if self.chosen is None:
-            return self._failed("there is no plan to export yet; press Plan first")
-        try:
-            export(self.bench.what_ifs[self.chosen].plan, self.path.value, self.force.value)
-        except RoamError as error:
-            return self._failed(str(error).replace("add --force", "tick overwrite"))
-        return self._idle(f"wrote {self.path.value}")
+    def add(self, points: list[SweepPoint]) -> None:
+        """Plan these points of the step, captured anew where they change it, and put them into the table."""
+        if self.task is not None:
+            return self._failed("something else runs; wait for it, or press Cancel")
+
+        def work(progress: Progress) -> list[WhatIf]:
+            return add_what_ifs(self.bench, self.model, points, progress)
+
+        self.line.working(f"{len(points)} what-ifs")
+        self.task = ThreadTask(None, work, self._added, self._task_failed, self._adding, self.cancel)
+        return None
 
     def close(self) -> None:
         """End the process that plans."""
@@ -146,7 +175,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.figures.close()
         super().close()
 
-    def _in_thread(self, act: Callable[[str], tuple[Any, Any]]) -> None:
+    def _in_thread(self, doing: str, act: Callable[[str], tuple[Any, Any]]) -> None:
         if self.chosen is None or self.task is not None:
             return
         name = self.chosen
@@ -155,21 +184,36 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.bench.progress = progress
             return act(name)
 
-        self._working(f"{name}: copying model and optimizer")
-        self.task = ThreadTask(work, self._measured, self._failed, self._working)
+        self.line.working(f"{name}: copying model and optimizer")
+        what, told = f"{doing} {name!r}", self.line.working
+        self.task = ThreadTask(what, work, self._measured, self._task_failed, told, self.cancel)
+
+    def _adding(self, what: str, part: float) -> None:
+        self.line.working(what, part)
+        self._show_table()
+
+    def _added(self, rows: list[WhatIf]) -> None:
+        self.task = None
+        self.line.idle(gains_text(rows, self.bench.what_ifs.baseline_of(self.model)))
+        self._show_table()
 
     def _measured(self, result: tuple[Any, Any]) -> None:
         row, found = result
         self.task = None
         lines = found.lines() if hasattr(found, "lines") else []
-        self._idle("; ".join(lines[:1]) or f"{row.name}: {bytes_text(row.measured_peak_bytes)} above base, measured")
+        told = "; ".join(lines[:1]) or f"{bytes_text(row.measured_peak_bytes)} above base, measured"
+        self.line.idle(f"{row.name}: {told}")
         self._show_table()
 
     def _planned(self, plan: Plan) -> None:
-        self.chosen = self.bench.keep(plan, None, self.profile, self._limit, asked=self._asked).name
-        better = plan.order_strategy != self._asked and not plan.rewrites
-        self._idle(
-            f"order {self._asked} is worse than {plan.order_strategy} here, which the plan keeps" if better else ""
+        asked = self._asked
+        row = self.bench.keep(plan, None, self.profile, asked.get("node_limit"), asked)
+        self.chosen = row.name
+        better = plan.order_strategy != asked["order"] and not plan.rewrites
+        self.line.idle(
+            f"order {asked['order']} is worse than {plan.order_strategy} here, which the plan keeps"
+            if better
+            else _hint(plan)
         )
         self._show()
         if self.controls.goals.active:
@@ -188,53 +232,69 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             if self.frontiers[self._sought] is not self._frontier or goals.needs_range:
                 self._found(self.frontiers[self._sought])
             return
-        self._working(f"looking for what rewriting by {asked['strategy']} can do: memory against extra time")
+        self.line.working(f"looking for what rewriting by {asked['strategy']} can do: memory against extra time")
         self.background.ask_frontier(self.profile.graph, asked, self._found)
 
     def _found(self, frontier: Frontier) -> None:
         goals = self.controls.goals
         self.frontiers[self._sought] = self._frontier = frontier
-        self.bench.frontiers[self._name] = frontier
+        self.bench.frontiers[self.model] = frontier
         waited = goals.needs_range
         goals.set_range(frontier)
-        self._idle()
+        self.line.idle()
         if waited:
             self.ask()
         else:
             self._show()
 
+    def _exported(self, told: str) -> None:
+        self.line.idle(told)
+
     def _failed(self, sentence: str) -> None:
+        self.line.failed(sentence)
+
+    def _task_failed(self, sentence: str) -> None:
         self.task = None
-        self._idle()
-        self.status.value = f'<span style="color:#c0392b" role="alert">roam: {xml_text(sentence)}</span>'
+        self.line.failed(sentence)
+        self._show_table()
 
-    def _working(self, what: str, part: float = 0.0) -> None:
-        self.bar.layout.display = None
-        self.bar.value = part or 0.05
-        self.cancel_button.disabled = False
-        self.status.value = f'<span role="status">{xml_text(what)} ...</span>'
-
-    def _idle(self, told: str = "") -> None:
-        self.bar.layout.display = "none"
-        self.cancel_button.disabled = True
-        self.status.value = f'<span role="status">{xml_text(told)}</span>'
+    def _follow(self) -> None:
+        """The controls stand as they stood when the shown plan was asked for."""
+        if self.chosen is not None:
+            row = self.bench.what_ifs[self.chosen]
+            self.controls.follow({"order": row.plan.order_strategy, "layout": row.plan.layout_strategy, **row.asked})
 
     def _show(self) -> None:
+        self._show_table()
         if self.chosen is not None:
-            plan = self.bench.what_ifs[self.chosen].plan
-            profile = self.bench.profiles.get(self.bench.of.get(self.chosen, ""))
-            others = [row.plan for row in self.bench.what_ifs]
+            plan = self.bench.what_ifs.proven(self.bench.what_ifs[self.chosen])
+            profile = self.bench.profile_of(self.chosen)
             known = self._frontier if profile is self.profile else None
+            others = [row.plan for row in self.bench.what_ifs.of(self.model)]
             self.cards.value = head_html(plan, profile, others, known)
-            self._show_table()
             self.figures.show(plan, profile, known)
-        else:
-            self._show_table()
 
     def _show_table(self) -> None:
-        self.table.show(self.bench.what_ifs, self.chosen)
+        self.table.show(self.bench.what_ifs.of(self.model), self.chosen)
+        self.exporting.show(self.chosen)
+        if self.still.shown:
+            self.still.soon(self._show_still)
 
-    def _button(self, text: str, pressed: Callable[[Any], None], tooltip: str) -> Any:
-        button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
-        button.on_click(pressed)
-        return button
+    def _show_still(self) -> None:
+        """What a saved notebook holds in place of the panel."""
+        rows = self.bench.what_ifs.of(self.model)
+        if self.chosen is not None:
+            profile = self.bench.profile_of(self.chosen)
+            self.still.show(panel_report(self.bench.what_ifs[self.chosen], rows, profile))
+
+
+def _hint(plan: Plan) -> str:
+    """Where to look where order gains nothing."""
+    nothing = plan.extra_time <= 0 and plan.peak_bytes > 0.99 * plan.captured_peak_bytes
+    return "order gains nothing here; More what-ifs, What would help? tries what does" if nothing else ""
+
+
+def _button(text: str, pressed: Callable[[Any], None], tooltip: str) -> Any:
+    button = widgets.Button(description=text, tooltip=tooltip, layout={"width": "auto"})
+    button.on_click(pressed)
+    return button

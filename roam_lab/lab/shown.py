@@ -19,7 +19,8 @@ from roam_lab.report.text import plan_text, profile_text, verdict_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.frontier import frontier_view
 from roam_lab.report.views.verdict import profile_verdict_view, verdict_view
-from roam_lab.report.whatifs import COLUMNS, WhatIf, WhatIfs
+from roam_lab.report.whatif_html import tables_html
+from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -153,8 +154,8 @@ def plan_shown(
 def row_shown(bench: Workbench, row: WhatIf, before: str = "") -> Verdict:
     """The verdict on a plan of a workbench, with what is known there of the same step."""
     of = bench.of.get(row.name, "")
-    others = [other.plan for other in bench.what_ifs]
-    return plan_shown(row.plan, bench.profiles.get(of), before, others, bench.frontiers.get(of))
+    others = [other.plan for other in bench.what_ifs.of(row.model)]
+    return plan_shown(bench.what_ifs.proven(row), bench.profile_of(row.name), before, others, bench.frontiers.get(of))
 
 
 def _figures(table: Table) -> tuple[str, str]:
@@ -168,7 +169,7 @@ def frontier_shown(found: Frontier) -> Shown:
 
 def compare_shown(rows: WhatIfs) -> Shown:
     """What-ifs side by side as a table."""
-    return _Table(rows.text(), html_table(COLUMNS, rows.table()))
+    return _Table(rows.text(), tables_html(rows))
 
 
 class _Table(Shown):

@@ -1,4 +1,7 @@
-"""Work that needs the kernel's own objects, in a thread: the event loop stays free, Cancel ends it between steps."""
+"""Work that needs the kernel's own objects, in a thread: the event loop stays free, Cancel ends it between steps.
+
+It takes turns with cells, see `roam_lab.turns`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 
 from roam_lab.errors import RoamError
 from roam_lab.progress import Progress
+from roam_lab.turns import turn
 
 
 class _CancelledError(Exception):
@@ -16,16 +20,22 @@ class _CancelledError(Exception):
 
 
 class ThreadTask:
-    """Runs `work(progress)`; `done(result)`, `failed(sentence)` and `told(what, part)` are called in the event loop."""
+    """Runs `work(progress)` when it is its turn; `what` names it for those who wait (None: the
+    work takes turns by itself). `done(result)`,
+    `failed(sentence)` and `told(what, part)` are called in the event loop. `stop`: what a cell that waits calls when it
+    is interrupted (default: `cancel`)."""
 
     def __init__(
         self,
+        what: str | None,
         work: Callable[[Progress], Any],
         done: Callable[[Any], None],
         failed: Callable[[str], None],
         told: Callable[[str, float], None],
+        stop: Callable[[], None] | None = None,
     ) -> None:
-        self._work, self._done, self._failed, self._told = work, done, failed, told
+        self._what, self._work, self._done, self._failed, self._told = what, work, done, failed, told
+        self._stop = stop or self.cancel
         self._cancelled = threading.Event()
         try:
             self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
@@ -40,7 +50,11 @@ class ThreadTask:
 
     def _run(self) -> None:
         try:
-            result = self._work(self._progress)
+            if self._what is None:
+                result = self._work(self._progress)
+            else:
+                with turn(self._what, lambda what: self._progress(f"waiting for {what}"), self._stop):
+                    result = self._work(self._progress)
         except _CancelledError:
             return
         except RoamError as error:

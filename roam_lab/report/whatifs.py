@@ -1,61 +1,84 @@
-"""What-ifs: named plans of one step side by side, against a pinned baseline. Plain data, no widgets."""
+"""What-ifs: named plans side by side, a table for each model, against its pinned baseline. Plain data, no widgets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
-from roam_lab.report.rewrites import saved_text
 from roam_lab.report.text import table
-from roam_lab.report.units import bytes_text, change_text
+from roam_lab.report.units import bytes_text
+from roam_lab.report.whatif_data import row_data
+from roam_lab.report.whatif_figures import Figures, figures_of
+from roam_lab.report.whatif_table import COLUMNS, WORDS, filled, goals_text, lines_of
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
-COLUMNS = (
-    "name",
-    "order",
-    "layout",
-    "rewritten",
-    "limit",
-    "peak",
-    "Δ",
-    "arena",
-    "more time",
-    "gap",
-    "plan s",
-    "measured",
-    "step time",
-    "peak saved by",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """A named plan. `measured_peak_bytes`, `time_ratio` (planned / eager) and `identical`: once verified or run."""
+    """A named plan of a `model`, or a row of a sweep's file, whose plan is elsewhere (`held` is None then).
+
+    `asked`: what the step was captured anew with (batch, sequence, dtype, optimizer) and the goals (budget in bytes,
+    extra_time as a fraction), where they were given. `measured_peak_bytes`, `time_ratio` (planned / eager) and
+    `identical`: once verified or run. `error`: why there are no figures.
+    """
 
     name: str
-    plan: Plan
+    held: Plan | None
     node_limit: int | None = None
     measured_peak_bytes: int | None = None
     time_ratio: float | None = None
     identical: bool | None = None
+    model: str = ""
+    asked: Mapping[str, Any] = field(default_factory=dict)
+    figures: Figures | None = field(default=None, compare=False)
+    error: str = ""
+
+    @property
+    def plan(self) -> Plan:
+        """The plan. Raises InputError where it is not at hand."""
+        if self.held is None:
+            raise InputError(f"the plan of {self.name!r} is not here, only its figures; make it with %roam plan")
+        return self.held
+
+    def told(self) -> str:
+        """What it is, in a few words: "vit: auto, +5 %, whole step 13.9 MiB, verified"."""
+        if self.figures is None:
+            return f"{self.model}: {self.error}" if self.model else self.error
+        step = self.figures.step_bytes
+        known = {True: "verified", False: "other bits than eager", None: "not verified"}
+        parts = [
+            self.figures.order if self.figures.layout == "auto" else f"{self.figures.order}/{self.figures.layout}",
+            f"+{100 * self.figures.extra_time:.3g} %" if self.figures.extra_time > 0 else "",
+            f"arena {bytes_text(self.figures.arena_bytes)}" if step is None else f"whole step {bytes_text(step)}",
+            known[self.identical],
+        ]
+        return f"{self.model or self.name}: {', '.join(filter(None, parts))}"
 
 
 class WhatIfs:
-    """The list that the panel shows. Names are unique; the first plan is the baseline until another is pinned."""
+    """The list that the panel shows. Names are unique; of each model the first is the baseline until another is
+    pinned."""
 
     def __init__(self) -> None:
         self._rows: dict[str, WhatIf] = {}
-        self._baseline: str | None = None
+        self._baselines: dict[str, str] = {}
+        """Model -> the name of its baseline."""
+        self._graphs: list[Plan] = []
+        """A plan for each graph that is run: comparing graphs takes long, so each row is told its graph once."""
+        self._graph_of: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[WhatIf]:
-        return iter(self._rows.values())
+        return iter(list(self._rows.values()))
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._rows
 
     def __getitem__(self, name: str) -> WhatIf:
         if name not in self._rows:
@@ -64,36 +87,79 @@ class WhatIfs:
         return self._rows[name]
 
     @property
-    def baseline(self) -> WhatIf | None:
-        """What the deltas compare with."""
-        return None if self._baseline is None else self._rows[self._baseline]
+    def models(self) -> list[str]:
+        """The models of which there are what-ifs."""
+        return list(dict.fromkeys(row.model for row in self))
 
-    def add(self, plan: Plan, name: str | None = None, node_limit: int | None = None) -> WhatIf:
-        """Add `plan` under `name` (None: made from its strategies). The same plan under no name is not added twice."""
+    @property
+    def baseline(self) -> WhatIf | None:
+        """What the deltas of the first model's rows compare with; None where there are no rows."""
+        return next((self.baseline_of(model) for model in self.models), None)
+
+    def baseline_of(self, model: str) -> WhatIf | None:
+        """What the deltas of a model's rows compare with."""
+        return self._rows.get(self._baselines.get(model, ""))
+
+    def of(self, model: str) -> WhatIfs:
+        """The rows of one model, as a list of their own."""
+        own = WhatIfs()
+        own._rows = {row.name: row for row in self if row.model == model}
+        own._baselines = {model: self._baselines[model]} if model in self._baselines else {}
+        own._graphs, own._graph_of = self._graphs, self._graph_of
+        return own
+
+    def add(
+        self,
+        plan: Plan,
+        name: str | None = None,
+        node_limit: int | None = None,
+        model: str = "",
+        asked: Mapping[str, Any] | None = None,
+    ) -> WhatIf:
+        """Add `plan` under `name` (None: made from its strategies). The same plan of the same model under no name is
+        not added twice."""
         if name is None:
             for row in self:
-                if row.plan == plan and row.node_limit == node_limit:
+                if (row.held, row.node_limit, row.model) == (plan, node_limit, model):
                     return row
-            name = self._free_name(plan, node_limit)
-        self._rows[name] = WhatIf(name, plan, node_limit)
-        if self._baseline is None:
-            self._baseline = name
-        return self._rows[name]
+            name = self._free_name(plan, node_limit, asked or {})
+        return self.put(WhatIf(name, plan, node_limit, model=model, asked=asked or {}, figures=figures_of(plan)))
 
-    def put(self, row: WhatIf) -> None:
-        """Take over a row of another list as it is."""
+    def put(self, row: WhatIf) -> WhatIf:
+        """Take over a row as it is."""
+        before = self._rows.get(row.name)
         self._rows[row.name] = row
-        self._baseline = self._baseline or row.name
+        self._graph_of.pop(row.name, None)
+        if row.held is not None:
+            self._graph_of[row.name] = self._graph(row.held)
+        if before is not None and before.model != row.model:
+            self._drop_baseline(before)
+        self._baselines.setdefault(row.model, row.name)
+        return row
+
+    def take(self, others: WhatIfs) -> None:
+        """Take over all rows of another list, and its baselines."""
+        for row in others:
+            self.put(row)
+        self._baselines |= others._baselines
 
     def pin(self, name: str) -> None:
-        """Make `name` the baseline. Raises InputError if it is not there."""
-        self._baseline = self[name].name
+        """Make `name` the baseline of its model. Raises InputError if it is not there."""
+        row = self[name]
+        self._baselines[row.model] = row.name
 
     def remove(self, name: str) -> None:
-        """Take `name` out; if it was the baseline, the first that is left becomes it. Raises InputError."""
-        del self._rows[self[name].name]
-        if self._baseline == name:
-            self._baseline = next(iter(self._rows), None)
+        """Take `name` out; if it was the baseline, the first left of its model becomes it. Raises InputError."""
+        row = self[name]
+        del self._rows[name]
+        self._drop_baseline(row)
+
+    def _drop_baseline(self, row: WhatIf) -> None:
+        if self._baselines.get(row.model) == row.name:
+            left = next((other.name for other in self if other.model == row.model), None)
+            self._baselines.pop(row.model)
+            if left is not None:
+                self._baselines[row.model] = left
 
     def measured(
         self, name: str, peak_bytes: int | None, time_ratio: float | None = None, identical: bool | None = None
@@ -103,72 +169,118 @@ class WhatIfs:
         self._rows[name] = row
         return row
 
+    def proven(self, row: WhatIf) -> Plan:
+        """The plan of `row` with the best bound that any plan of the graph that it runs has proven. Raises InputError
+        where the plan is not at hand."""
+        plan, graph = row.plan, self._graph_of.get(row.name)
+        bounds = [other.held for other in self if other.held is not None and self._graph_of.get(other.name) == graph]
+        best = max(bounds, key=lambda known: known.lower_bound_bytes, default=plan)
+        if best.lower_bound_bytes <= plan.lower_bound_bytes:
+            return plan
+        met = plan.peak_bytes <= best.lower_bound_bytes
+        return replace(
+            plan,
+            lower_bound_bytes=best.lower_bound_bytes,
+            certificate=best.certificate,
+            optimal=met,
+            status="optimal" if met else plan.status,
+        )
+
+    def _graph(self, plan: Plan) -> int:
+        """The number of the graph that a plan runs."""
+        for number, known in enumerate(self._graphs):
+            if _same_graph(known, plan):
+                return number
+        self._graphs.append(plan)
+        return len(self._graphs) - 1
+
+    def better(self, row: WhatIf) -> WhatIf | None:
+        """The what-if of the same step whose arena is the smallest of those smaller than that of `row` and that take no
+        more time; None where there is none."""
+        held = row.held
+        if held is None:
+            return None
+        same = (other for other in self if other.held is not None and other.held.graph_sha256 == held.graph_sha256)
+        smaller = [
+            other
+            for other in same
+            if other.plan.arena_bytes < held.arena_bytes and other.plan.extra_time <= max(held.extra_time, 0)
+        ]
+        return min(smaller, key=lambda other: other.plan.arena_bytes, default=None)
+
+    def shown(self) -> list[WhatIf]:
+        """The rows with the best bounds of their graphs in their figures."""
+        return [row if row.held is None else replace(row, figures=self._figures(row)) for row in self]
+
     def table(self) -> list[tuple[str, ...]]:
-        """The rows as text under COLUMNS; Δ is the arena's change against the baseline's."""
-        return [self._line(row) for row in self]
+        """The rows as text under COLUMNS; each Δ is against the baseline of the row's model."""
+        shown = self.shown()
+        parts = {
+            model: lines_of([row for row in shown if row.model == model], self.baseline_of(model))
+            for model in self.models
+        }
+        lines = {model: iter(part) for model, part in parts.items()}
+        return [next(lines[row.model]) for row in shown]
 
     def text(self) -> str:
-        """The table as text, headings first."""
-        return table([COLUMNS, *self.table()], right=frozenset(range(COLUMNS.index("limit"), len(COLUMNS) - 1)))
+        """A table for each model as text, headings first."""
+        several = len(self.models) > 1
+        return "\n\n".join(
+            (f"{model or 'other plans'}\n" if several else "") + self.of(model)._text() for model in self.models
+        )
+
+    def _text(self) -> str:
+        lines = self.table()
+        kept = filled(lines)
+        right = frozenset(place for place, at in enumerate(kept) if COLUMNS[at] not in WORDS)
+        return table([tuple(line[at] for at in kept) for line in (COLUMNS, *lines)], right=right)
 
     def to_data(self) -> list[dict[str, Any]]:
-        """Plain JSON data, a row for each; sizes in bytes."""
+        """Plain JSON data, a row for each; sizes in bytes. Rows without a plan hold figures only, or an error."""
         return [
             {
                 "name": row.name,
-                "baseline": row is self.baseline,
-                "order": row.plan.order_strategy,
-                "layout": row.plan.layout_strategy,
-                "rewrite": row.plan.rewrite_strategy,
-                "extra_time": row.plan.extra_time,
-                "savings": [asdict(saving) for saving in row.plan.savings],
-                "node_limit": row.node_limit,
-                "peak_bytes": row.plan.peak_bytes,
-                "lower_bound_bytes": row.plan.lower_bound_bytes,
-                "captured_peak_bytes": row.plan.captured_peak_bytes,
-                "optimal": row.plan.optimal,
-                "arena_bytes": row.plan.arena_bytes,
-                "seconds": row.plan.seconds,
-                "measured_peak_bytes": row.measured_peak_bytes,
-                "time_ratio": row.time_ratio,
-                "identical": row.identical,
+                "model": row.model,
+                "baseline": row is self.baseline_of(row.model),
+                "asked": dict(row.asked),
+                "error": row.error or None,
+                **row_data(row),
             }
             for row in self
         ]
 
-    def _line(self, row: WhatIf) -> tuple[str, ...]:
-        plan, base = row.plan, self.baseline
-        pinned = base is not None and base.name == row.name
-        change = "" if base is None or pinned else change_text(base.plan.arena_bytes, plan.arena_bytes)
-        bits = {True: ", same bits", False: ", other bits", None: ""}[row.identical]
-        return (
-            ("★ " if pinned else "") + row.name,
-            plan.order_strategy,
-            plan.layout_strategy,
-            plan.rewrite_strategy if plan.rewrites else "",
-            "" if row.node_limit is None else str(row.node_limit),
-            bytes_text(plan.peak_bytes),
-            change,
-            bytes_text(plan.arena_bytes),
-            f"{100 * plan.extra_time:.1f} %" if plan.rewrites else "",
-            "optimal" if plan.optimal else f"{100 * plan.gap:.2f} %",
-            f"{plan.seconds:.2f}",
-            "not run" if row.measured_peak_bytes is None else bytes_text(row.measured_peak_bytes) + bits,
-            "" if row.time_ratio is None else f"{row.time_ratio:.2f} x eager",
-            saved_text(plan),
-        )
+    def _figures(self, row: WhatIf) -> Figures | None:
+        plan = self.proven(row)
+        if row.figures is None or plan is row.held:
+            return row.figures
+        return replace(row.figures, lower_bound_bytes=plan.lower_bound_bytes, optimal=plan.optimal)
 
-    def _free_name(self, plan: Plan, node_limit: int | None) -> str:
-        stem = (
-            f"{plan.rewrite_strategy} {100 * plan.extra_time:+.1f} %"
-            if plan.extra_time > 0
-            else plan.order_strategy
-            if plan.layout_strategy == "auto"
-            else f"{plan.order_strategy}/{plan.layout_strategy}"
+    def _free_name(self, plan: Plan, node_limit: int | None, asked: Mapping[str, Any]) -> str:
+        strategies = (
+            plan.order_strategy if plan.layout_strategy == "auto" else f"{plan.order_strategy}/{plan.layout_strategy}"
         )
+        stem = f"{plan.rewrite_strategy} {100 * plan.extra_time:+.1f} %" if plan.extra_time > 0 else strategies
         if node_limit is not None and plan.extra_time <= 0:
             stem += f"-{node_limit}"
+        goals = goals_text(asked.get("budget"), asked.get("extra_time") if plan.extra_time <= 0 else None)
+        return self.free(" ".join(filter(None, [*changes(asked), stem, goals])))
+
+    def free(self, stem: str) -> str:
+        """A name that no row has yet: `stem`, or with a number after it."""
         name, number = stem, 2
         while name in self._rows:
             name, number = f"{stem} ({number})", number + 1
         return name
+
+
+def changes(asked: Mapping[str, Any]) -> list[str]:
+    """What the step was captured anew with, in words: ["batch 16", "bfloat16"]."""
+    words = {"batch": "batch {}", "sequence": "sequence {}", "dtype": "{}", "optimizer": "{}"}
+    return [form.format(asked[key]) for key, form in words.items() if asked.get(key) is not None]
+
+
+def _same_graph(one: Plan, other: Plan) -> bool:
+    """Whether both run the same graph: bounds are over all orders of it."""
+    if one.graph_sha256 != other.graph_sha256 or one.rewrites != other.rewrites:
+        return False
+    return one.graph is other.graph or not one.rewrites or one.graph == other.graph

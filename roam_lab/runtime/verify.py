@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from roam_lab.runtime.measured_run import BoundStep, RunFigures, measured_run
 from roam_lab.runtime.processes import FreshProcesses
 from roam_lab.runtime.verification import Verification
 from roam_lab.runtime.verify_child import bind_eager, bind_planned, training_step
+from roam_lab.turns import turn
 
 
 def verify_file(
@@ -146,7 +147,7 @@ def verify(
         losses = results_named(found)
         return figures, losses, digest_each(losses) | digests_now(training)
 
-    with _left_alone(training) as start:
+    with turn("verifying a plan", _waiting(progress)), _left_alone(training) as start:
         eager, _, left = run(bind_eager(made))
         start.restore()
         _put_gradients_aside(training)
@@ -191,7 +192,7 @@ def measure_plan(
     _check_steps(steps)
     check_holds_data(model, batch, "run")
     made = {"model": model, "optimizer": optimizer, "batch": batch, "loss": loss, "step": step}
-    with _left_alone(training_step(made)):
+    with turn("running a plan", _waiting(progress)), _left_alone(training_step(made)):
         bound = bind_planned(made, plan)
         return measured_run(bound, optimizer, batch, steps=steps, device=step_device(model), progress=progress)[0]
 
@@ -212,6 +213,11 @@ def _left_alone(step: TrainingStep) -> Iterator[Everything]:
         with held():
             start.restore()
             torch.set_grad_enabled(grad)
+
+
+def _waiting(progress: Progress) -> Callable[[str], None]:
+    """Tells `progress` what a turn is waited for."""
+    return lambda what: progress(f"waiting for {what}", 0.0)
 
 
 def _put_gradients_aside(step: TrainingStep) -> None:

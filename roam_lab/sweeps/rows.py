@@ -39,7 +39,7 @@ def rows_of(task: Task) -> list[dict[str, Any]]:
         try:
             captured, sizes = _captured(task.spec, first)
         except (Exception, SystemExit) as error:
-            return failed_rows(task, _sentence(error))
+            return failed_rows(task, sentence(error))
         return [_row(key, point, captured, sizes) for key, point in task.points.items()]
 
 
@@ -52,9 +52,9 @@ def _row(key: str, point: SweepPoint, captured: Profile, sizes: Mapping[str, int
     try:
         plan = make_plan(captured.graph, environment=captured.environment, **point.settings())
     except InfeasibleError as error:
-        return {**_as_row(key, point, INFEASIBLE, _sentence(error)), **sizes}
+        return {**_as_row(key, point, INFEASIBLE, sentence(error)), **sizes}
     except Exception as error:
-        return _as_row(key, point, FAILED, _sentence(error))
+        return _as_row(key, point, FAILED, sentence(error))
     return {**_as_row(key, point, PLANNED), **sizes, **_result(captured, plan)}
 
 
@@ -121,7 +121,8 @@ def _sizes(batch: Any) -> dict[str, int | None]:
     return {"batch_size": rows, "sequence_length": sequence_length_of(batch)}
 
 
-def _sentence(error: BaseException) -> str:
+def sentence(error: BaseException) -> str:
+    """What went wrong, in one line, whatever it was."""
     text = " ".join(str(error).split())
     return text if isinstance(error, RoamError) else f"unexpected {type(error).__name__}: {text[:300]}".rstrip(": ")
 

@@ -29,7 +29,7 @@ CELLS = (
     "%load_ext roam_lab",
     SETUP,
     "p = %roam profile model batch --optimizer optimizer --step train_step --name base",
-    "panel = %roam lab",
+    "panel = %roam lab\npanel",  # its value is the panel, as that of a bare %roam lab is: it stands there once
 )
 FIND = """name => {
   for (const found of window.Bokeh?.documents ?? [])

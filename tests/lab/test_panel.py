@@ -6,6 +6,7 @@ import html
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -95,15 +96,15 @@ def test_bokehjs_is_in_the_output_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_infeasible_plan_is_a_red_sentence(panel: Lab) -> None:
     panel._failed(str(InfeasibleError("an arena of 1 bytes is <too> small")))
-    assert 'role="alert"' in panel.status.value
-    assert "&lt;too&gt; small" in panel.status.value
+    assert 'role="alert"' in panel.line.text.value
+    assert "&lt;too&gt; small" in panel.line.text.value
     assert panel.chosen == "small"
 
 
 def test_a_failing_planner_is_a_red_sentence(panel: Lab) -> None:
     panel.background.ask(panel.profile.graph, {"budget": 1})
-    wait(lambda: not panel.background.busy and "alert" in panel.status.value)
-    assert "1 bytes are too few for the whole step" in panel.status.value
+    wait(lambda: not panel.background.busy and "alert" in panel.line.text.value)
+    assert "1 bytes are too few for the whole step" in panel.line.text.value
 
 
 def test_without_the_model_run_and_verify_say_so(panel: Lab, bench: Workbench) -> None:
@@ -154,7 +155,8 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     panel.cancel()
     assert not panel.background.busy
     assert not panel.frontiers
-    panel.ask()
+    assert not goals.with_budget.value  # the controls stand as for the plan that is shown
+    goals.with_budget.value = True
     wait(lambda: panel.chosen != "small" and not panel.background.busy)
     (frontier,) = panel.frontiers.values()
     assert bench.frontiers == {"small": frontier}
@@ -164,10 +166,10 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     assert "extra time" in panel.cards.value
     assert goals.budget_slider.options[0][1] >= resident + frontier.points[-1].arena_bytes
     goals.budget_text.value = "1"
-    wait(lambda: "alert" in panel.status.value)
-    assert "1 bytes are too few for the whole step: the least known to do is" in panel.status.value
+    wait(lambda: "alert" in panel.line.text.value)
+    assert "1 bytes are too few for the whole step: the least known to do is" in panel.line.text.value
     goals.budget_text.value = "much"
-    assert "is not a size" in panel.status.value
+    assert "is not a size" in panel.line.text.value
     assert bench.what_ifs[panel.chosen or ""].plan is plan
     goals.with_budget.value, goals.with_time.value = False, True
     goals.time_slider.value = 0.3
@@ -176,3 +178,66 @@ def test_a_budget_is_looked_up_planned_and_superseded(panel: Lab, bench: Workben
     wait(lambda: not panel.background.busy)
     assert panel.background._asked == asked  # the last one, and none of those before it, was planned
     assert bench.what_ifs[panel.chosen or ""].plan.extra_time <= 0.4
+
+
+def test_what_would_help_is_captured_planned_and_told(panel: Lab) -> None:
+    panel.grid.help()
+    wait(lambda: panel.task is None)
+    names = [row.name for row in panel.bench.what_ifs.of("small")]
+    assert "bfloat16 auto" in names
+    assert "bfloat16 auto: whole step" in panel.line.text.value
+    assert panel.chosen == "small"
+    panel.table.words.value = "bfloat16"
+    assert list(panel.table._rows) == ["bfloat16 auto"]
+    assert f"1 of {len(names)}" in panel.table._count.value
+    panel.table.words.value = ""
+    panel.table.sort.value = "whole step"
+    assert next(iter(panel.table._rows)) == "bfloat16 auto"
+    panel.choose("bfloat16 auto")
+    assert panel.chosen == "bfloat16 auto"
+
+
+def test_a_grid_that_cannot_be_read_is_a_red_sentence(panel: Lab) -> None:
+    panel.grid.ask({"batch": "", "dtype": " "})
+    assert "every field is empty" in panel.line.text.value
+    panel.grid.ask({"batch": "many"})
+    assert "not a whole number" in html.unescape(panel.line.text.value)
+    panel.grid.ask({"dtype": "float99"})
+    assert "there is no dtype" in panel.line.text.value
+    assert panel.task is None
+
+
+def test_the_export_names_the_plan_and_shows_the_code(panel: Lab, tmp_path: Path) -> None:
+    assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].told()}"
+    panel.exporting.form.value = "a script: plain PyTorch"
+    assert panel.exporting.path.value == "plan.py"
+    assert "roam.hook(plan, model, optimizer, loss=loss)" in panel.exporting.code.value
+    panel.exporting.form.value = "a script: transformers Trainer"
+    assert "export the code for plain PyTorch" in panel.exporting.code.value
+    panel.exporting.form.value = "a file, by its ending"
+    assert panel.exporting.code.value == ""
+    panel.exporting.path.value = str(tmp_path / "small.svg")
+    panel.exporting.button.click()
+    assert f"wrote {tmp_path}/small.svg: small (small: auto" in panel.line.text.value
+
+
+def test_the_controls_stand_as_the_shown_plan_was_asked_for(panel: Lab) -> None:
+    panel.controls.order.value = "lescea"
+    wait(lambda: not panel.background.busy and panel.chosen != "small")
+    other = panel.chosen or ""
+    panel.choose("small")
+    assert panel.controls.order.value == "auto"
+    assert not panel.background.busy
+    panel.choose(other)
+    assert panel.controls.order.value == "lescea"
+    assert not panel.background.busy
+    assert panel.bench.what_if().name == other  # what actions take
+
+
+def test_a_panel_shows_the_rows_of_its_own_model(panel: Lab, bench: Workbench) -> None:
+    bench.capture_named("later", bench.made["small"], fake=True)
+    other = Lab(bench, "later")
+    assert list(other.table._rows) == ["later"]
+    panel.choose("small")
+    assert list(panel.table._rows) == ["small"]
+    other.close()

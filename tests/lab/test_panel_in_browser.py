@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbconvert import HTMLExporter
 
 from tests.browser import open_page, require_browser, running_lab
 from tests.lab.panel_page import FIND, Panel
@@ -30,6 +32,9 @@ PLANNED = (
 
 def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None:
     assert panel.figure_says("rewritten (free)")
+    assert panel.page.page.get_by_role("button", name="Verify", exact=True).count() == 1
+    assert panel.page.locator(".roam-still").count() == 1
+    assert not panel.page.locator(".roam-still").is_visible()
     shown = panel.page.locator(".widget-gridbox").first
     assert "★ base" in shown.locator("button").all_inner_texts()
     for label in ("order", "layout", "granularity", "time limit, s", "alignment", "seed"):
@@ -62,6 +67,7 @@ def test_figures_and_table_follow_strategy_and_granularity(panel: Panel) -> None
     tree.wait_for(state="hidden")
     assert panel.planned_curve() == panel.kernel(PLANNED)
     assert panel.figure_ids() == figures  # they became others where they stood
+    panel.page.page.wait_for_timeout(1000)  # the still picture below, which is to be saved, comes a moment later
 
 
 def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> None:
@@ -132,7 +138,7 @@ def test_cancel_in_the_middle_while_the_kernel_answers(panel: Panel) -> None:
     assert panel.kernel("panel.background.busy")
     panel.press("Cancel")
     panel.wait_until("not panel.background.busy")
-    panel.wait_until("'cancelled' in panel.status.value")
+    panel.wait_until("'cancelled' in panel.line.text.value")
     assert panel.kernel("[row.name for row in panel.bench.what_ifs]") == names
     panel.run("background.plan_elsewhere = plan_elsewhere; panel.controls.layout_name.value = 'auto'")
     panel.wait_until("not panel.background.busy")
@@ -148,8 +154,8 @@ def test_verify_notes_what_was_measured(panel: Panel) -> None:
 
 
 def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> None:
-    panel.run("panel.path.value = 'taken.svg'; open('taken.svg', 'w').close()")
-    panel.press("Export")
+    panel.run("panel.exporting.path.value = 'taken.svg'; open('taken.svg', 'w').close()")
+    panel.page.page.get_by_role("button", name="Export base: ").click()
     panel.page.locator("[role=alert]").filter(has_text="taken.svg: is there already; tick overwrite").wait_for()
     panel.run("panel.controls.time_limit.value = 'soon'")
     panel.page.locator("[role=alert]").filter(has_text="time_limit").wait_for()
@@ -176,3 +182,47 @@ def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clic
     assert "recomputed" in panel.kernel(
         "list({s.kind for s in panel.bench.what_ifs[panel.chosen].plan.graph.storages})"
     )
+
+
+def test_a_job_and_a_cell_at_once_take_turns(panel: Panel) -> None:
+    """Each traces with what belongs to the whole process: at once they ended in CURRENT_PATCHER is None."""
+    panel.kernel("panel.choose('base')")
+    panel.run("panel.verify()")
+    panel.run("again = %roam profile model batch --optimizer optimizer --step train_step --name base --fake")
+    panel.wait_until("panel.task is None", 60)
+    assert panel.kernel("type(again).__name__") == "Profile"
+    assert panel.kernel("panel.bench.what_ifs['base'].held is not None")
+    assert 'role="alert"' not in panel.kernel("panel.line.text.value")
+
+
+def test_a_click_on_a_row_brings_its_settings_back(panel: Panel) -> None:
+    panel.choose("order", "roam")
+    panel.wait_until("panel.bench.what_ifs[panel.chosen].asked.get('order') == 'roam' and not panel.background.busy")
+    panel.page.page.get_by_role("button", name="base", exact=False).first.click()
+    panel.wait_until("panel.chosen == 'base' and panel.controls.order.value == 'auto'")
+    assert not panel.kernel("panel.background.busy")
+
+
+def test_a_saved_notebook_without_a_kernel_shows_the_last_picture(panel: Panel) -> None:
+    """The last test here: it ends the kernel. A page that is loaded anew no longer changes what it has saved."""
+    panel.page.execute("docmanager:save")
+    book = nbformat.read(panel.path, 4)
+    shown = [output.get("data", {}) for output in book.cells[-1].outputs]
+    stills = [data for data in shown if "roam-still" in data.get("text/html", "")]
+    assert len(stills) == 1
+    assert "<svg" in stills[0]["text/html"]
+    assert stills[0]["text/plain"].startswith("lescea (base: ")  # what the panel showed before the first reload
+    assert panel.path.stat().st_size < 5_000_000
+    page, _ = HTMLExporter(template_name="lab").from_notebook_node(book)
+    assert "roam-still" in page
+    assert panel.page.errors == []
+    panel.page.execute("kernelmenu:shutdown")
+    panel.page.close_all()
+    panel.page.load()
+    panel.page.open(panel.path.name)
+    panel.page.locator(".roam-still svg").first.wait_for()
+    assert panel.page.locator(".roam-still").is_visible()
+    told = panel.page.page.get_by_text("model not found")
+    assert told.count() == 0 or not told.first.is_visible()
+    panel.page.screenshot(Path(os.environ.get("ROAM_SCREENSHOTS", panel.path.parent)) / "panel_saved.png")
+    panel.page.errors.clear()  # JupyterLab closes widgets whose kernel has gone, and cannot tell it

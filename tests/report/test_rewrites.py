@@ -9,7 +9,8 @@ from roam_lab.report.brief import brief_html, write_brief
 from roam_lab.report.rewrites import kind_rows, saved_text
 from roam_lab.report.rows import plan_data, verdict_sentence
 from roam_lab.report.text import plan_text
-from roam_lab.report.whatifs import COLUMNS, WhatIfs
+from roam_lab.report.whatif_table import COLUMNS
+from roam_lab.report.whatifs import WhatIfs
 from tests.report.views.test_frontier import FOUND
 from tests.rewrite.graphs import blocks
 

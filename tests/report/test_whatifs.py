@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, make_plan
-from roam_lab.report.whatifs import COLUMNS, WhatIfs
+from roam_lab.report.units import bytes_text, change_text
+from roam_lab.report.whatif_table import COLUMNS, SORTS, arranged
+from roam_lab.report.whatifs import WhatIf, WhatIfs
 from tests.plan.graphs import pumpkin
 from tests.plan.training_step import training_step
 
@@ -47,10 +51,12 @@ def test_deltas_are_against_the_pinned_baseline(plans: dict[str, Plan]) -> None:
     rows.add(plans["captured"])
     rows.add(plans["auto"])
     assert rows.baseline is rows["captured"]
-    assert cell(rows, "captured", "Δ") == ""
-    assert cell(rows, "auto", "Δ").startswith("-")
+    for figure in ("step", "peak", "arena"):
+        assert cell(rows, "captured", f"Δ {figure}") == ""
+        assert cell(rows, "auto", f"Δ {figure}").startswith("-")
     rows.pin("auto")
-    assert cell(rows, "captured", "Δ").startswith("+")
+    for figure in ("step", "peak", "arena"):
+        assert cell(rows, "captured", f"Δ {figure}").startswith("+")
     assert rows.table()[1][0] == "★ auto"
     rows.remove("auto")
     assert rows.baseline is rows["captured"]
@@ -62,7 +68,7 @@ def test_deltas_are_against_the_pinned_baseline(plans: dict[str, Plan]) -> None:
 def test_what_was_measured_is_shown(plans: dict[str, Plan]) -> None:
     rows = WhatIfs()
     rows.add(plans["auto"])
-    assert cell(rows, "auto", "measured") == "not run"
+    assert cell(rows, "auto", "measured") == ""
     rows.measured("auto", 3 * 2**20, 0.8, True)
     assert cell(rows, "auto", "measured") == "3.0 MiB, same bits"
     assert cell(rows, "auto", "step time") == "0.80 x eager"
@@ -74,3 +80,103 @@ def test_an_unknown_name_is_refused(act: object, plans: dict[str, Plan]) -> None
     rows.add(plans["auto"])
     with pytest.raises(InputError, match="no what-if 'x'; there are: auto"):
         act(rows, "x")  # type: ignore[operator]
+
+
+def test_each_delta_is_of_the_figure_before_it(plans: dict[str, Plan]) -> None:
+    rows = WhatIfs()
+    before, after = rows.add(plans["captured"]).plan, rows.add(plans["auto"]).plan
+    assert before.graph is not None
+    resident = before.graph.resident_bytes
+    sizes = {
+        "step": (resident + before.arena_bytes, resident + after.arena_bytes),
+        "peak": (before.peak_bytes, after.peak_bytes),
+        "arena": (before.arena_bytes, after.arena_bytes),
+    }
+    assert len({change_text(*pair) for pair in sizes.values()}) > 1  # one for all would be wrong
+    for figure, pair in sizes.items():
+        assert cell(rows, "auto", f"Δ {figure}") == change_text(*pair)
+
+
+def test_each_model_has_a_table_and_a_baseline_of_its_own(plans: dict[str, Plan]) -> None:
+    rows, other = WhatIfs(), make_plan(training_step(5), order="captured")
+    rows.add(plans["captured"], "a", model="small")
+    rows.add(other, "b", model="large")
+    rows.add(make_plan(training_step(5)), "c", model="large")
+    assert rows.models == ["small", "large"]
+    assert rows.baseline_of("large") is rows["b"]
+    assert (cell(rows, "b", "Δ peak"), cell(rows, "c", "Δ peak")[:1]) == ("", "-")
+    assert [row.name for row in rows.of("large")] == ["b", "c"]
+    assert rows.of("large").baseline is rows["b"]
+    small, large = rows.text().split("\n\n")
+    assert small.startswith("small\n")
+    assert large.startswith("large\n")
+    assert "★ a" in small
+    assert "★ b" in large
+    rows.remove("b")
+    assert (rows.baseline_of("large"), rows.baseline_of("small")) == (rows["c"], rows["a"])
+
+
+def test_the_best_proven_bound_is_every_plans_of_the_graph(plans: dict[str, Plan]) -> None:
+    graph = training_step(3)
+    weak = replace(make_plan(graph, order="captured", rewrites=()), lower_bound_bytes=1, certificate=None)
+    strong = make_plan(graph, rewrites=())
+    rows = WhatIfs()
+    rows.add(weak, "weak")
+    assert cell(rows, "weak", "gap") != "optimal"
+    rows.add(strong, "strong")
+    proven = rows.proven(rows["weak"])
+    assert (proven.lower_bound_bytes, proven.certificate) == (strong.lower_bound_bytes, strong.certificate)
+    assert cell(rows, "weak", "gap") == f"{100 * (weak.peak_bytes / strong.lower_bound_bytes - 1):.2f} %"
+    assert rows["weak"].plan is weak
+    rows.add(replace(weak, order=strong.order, peak_bytes=strong.lower_bound_bytes), "as good")
+    assert rows.proven(rows["as good"]).optimal
+    assert cell(rows, "as good", "gap") == "optimal"
+    rows.add(replace(strong, graph_sha256="0" * 64, lower_bound_bytes=strong.peak_bytes), "of another graph")
+    assert rows.proven(rows["weak"]) == proven
+
+
+def test_a_better_plan_of_the_same_step_takes_no_more_time(plans: dict[str, Plan]) -> None:
+    rows = WhatIfs()
+    rows.add(plans["captured"])
+    assert rows.better(rows["captured"]) is None
+    rows.add(plans["auto"])
+    assert rows.better(rows["captured"]) is rows["auto"]
+    assert rows.better(rows["auto"]) is None
+    rows.add(replace(plans["auto"], arena_bytes=1, extra_time=0.1), "slower")
+    assert rows.better(rows["auto"]) is None
+    rows.add(replace(plans["auto"], arena_bytes=1, graph_sha256="0" * 64), "of another step")
+    assert rows.better(rows["auto"]) is None
+
+
+def test_rows_are_sorted_and_filtered(plans: dict[str, Plan]) -> None:
+    rows = WhatIfs()
+    for name in ("captured", "auto"):
+        rows.add(plans[name])
+    rows.put(WhatIf("lost", None, error="no room"))
+    names = lambda **how: [row.name for row in arranged(rows, **how)]  # noqa: E731
+    assert names() == ["captured", "auto", "lost"]
+    assert names(sort="arena") == ["auto", "captured", "lost"]
+    assert names(sort="arena", down=True) == ["captured", "auto", "lost"]
+    assert names(words="CAPT") == ["captured"]
+    assert names(words="no room") == ["lost"]
+    assert names(words="list captured") == names(words="zzz") == []
+    assert set(SORTS) >= {"whole step", "peak", "arena", "more time", "batch", "sequence", "name"}
+
+
+def test_a_row_without_a_plan_says_so() -> None:
+    rows = WhatIfs()
+    rows.put(WhatIf("far", None, error="no room"))
+    with pytest.raises(InputError, match="the plan of 'far' is not here, only its figures; make it with %roam plan"):
+        rows.proven(rows["far"])
+    assert rows["far"].told() == "no room"
+    assert rows.to_data() == [{"name": "far", "model": "", "baseline": True, "asked": {}, "error": "no room"}]
+
+
+def test_a_plan_is_named_by_how_it_was_made(plans: dict[str, Plan]) -> None:
+    rows = WhatIfs()
+    row = rows.add(replace(plans["auto"], extra_time=0.05, layout_strategy="best_fit"), "fine", model="vit")
+    assert row.figures is not None
+    step = bytes_text(row.figures.step_bytes or 0)
+    assert row.told() == f"vit: auto/best_fit, +5 %, whole step {step}, not verified"
+    assert rows.measured("fine", 1, 1.0, True).told().endswith("verified")
+    assert rows.measured("fine", 1, 1.0, False).told().endswith("other bits than eager")

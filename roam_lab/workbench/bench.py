@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import DataDependentError, InputError
 from roam_lab.interrupt import held
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.devices import Device, devices_for
 from roam_lab.plan.fit import Fit
-from roam_lab.plan.largest import FURTHER, Within, largest_sizes
-from roam_lab.plan.needs import Needs
-from roam_lab.plan.runs import EXTRA_TIMES, RUNS, Run
+from roam_lab.plan.largest import Within
 from roam_lab.progress import Progress, silent
+from roam_lab.report.units import bytes_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.session import Session, made_by, on_meta, profile
+from roam_lab.workbench.made import Made
+from roam_lab.workbench.sizes import fit_of, within_memory
 
 if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
     from roam_lab.runtime.measured_run import RunFigures
     from roam_lab.runtime.verification import Verification
 
-FACTOR = 8
-"""Between the batch sizes that `fit` captures."""
-
-
-@dataclass(frozen=True, eq=False)
-class Made:
-    """What a profile was made of: the user's own objects, never copied, never changed here."""
-
-    model: Any
-    batch: Any
-    optimizer: Any = None
-    loss: Any = None
-    step: Any = None
-
-    def step_arguments(self) -> dict[str, Any]:
-        """As keyword arguments of `profile`, `hook` and `verify`."""
-        return {key: getattr(self, key) for key in ("optimizer", "loss", "step") if getattr(self, key) is not None}
-
 
 class Workbench(Session):
-    """Named results of one notebook. Actions take the latest unless another is named."""
+    """Named results of one notebook. Actions take the plan that was shown or pinned last unless another is named."""
 
     def __init__(self, progress: Progress = silent) -> None:
         super().__init__(progress)
@@ -54,10 +34,17 @@ class Workbench(Session):
         self.made: dict[str, Made] = {}
         self.what_ifs = WhatIfs()
         self.latest: str | None = None
+        """The what-if that was made, shown or pinned last."""
         self.of: dict[str, str] = {}
         """What-if -> the profile that it is a plan of."""
         self.frontiers: dict[str, Frontier] = {}
         """Profile -> the last frontier that was found for it."""
+        self.variants: dict[str, Profile] = {}
+        """What-if -> its own step, where that was captured anew on fakes."""
+        self.fits: dict[str, Fit] = {}
+        """Profile -> what fits where."""
+        self.verifications: dict[str, tuple[Plan, Verification]] = {}
+        """What-if -> what was verified of it, and the plan that it had then."""
 
     def capture_named(
         self,
@@ -103,23 +90,80 @@ class Workbench(Session):
         """
         known = self.profile_named(of)
         plan = make_plan(known.graph, environment=known.environment, progress=self.progress, **settings)
-        return self.keep(plan, name, known, settings.get("node_limit"), settings.get("order"))
+        asked = {key: value for key, value in settings.items() if value is not None and value != {}}
+        return self.keep(plan, name, known, settings.get("node_limit"), asked)
 
     def keep(
-        self, plan: Plan, name: str | None, of: Profile, node_limit: int | None = None, asked: str | None = None
+        self,
+        plan: Plan,
+        name: str | None,
+        of: Profile,
+        node_limit: int | None = None,
+        asked: Mapping[str, Any] | None = None,
     ) -> WhatIf:
-        """Put a plan that was made elsewhere among the what-ifs. `asked`: the order that was asked for; where the plan
-        keeps a better one, its row says so."""
-        if name is None and asked not in (None, "auto", plan.order_strategy) and not plan.rewrites:
-            name = f"{asked}: {plan.order_strategy} kept"
-        row = self.what_ifs.add(plan, name, node_limit)
+        """Put a plan that was made elsewhere among the what-ifs; `asked` as in WhatIf."""
+        label, order = self.name_of(of), (asked or {}).get("order")
+        if name is None and order not in (None, "auto", plan.order_strategy) and not plan.rewrites:
+            name = f"{order}: {plan.order_strategy} kept"  # worse than what the plan keeps, which its row says
+        row = self.what_ifs.add(plan, name, node_limit, label, asked)
         self.plan, self.latest = plan, row.name
-        self.of[row.name] = next((known for known, profile in self.profiles.items() if profile is of), "")
+        self.of[row.name] = label
         return row
 
+    def keep_variant(
+        self, plan: Plan, label: str, captured: Profile, node_limit: int | None, asked: Mapping[str, Any]
+    ) -> WhatIf:
+        """Put one of several plans of the step of the profile `label`, captured anew as `asked` or not, among its
+        what-ifs: it is not the one that actions take."""
+        row = self.what_ifs.add(plan, None, node_limit, label, asked)
+        if row.name in self.of or row.name in self.variants:
+            return row  # the very plan that was there
+        if captured is self.profiles.get(label):
+            self.of[row.name] = label
+        else:
+            self.variants[row.name] = captured
+        return row
+
+    def profile_of(self, name: str) -> Profile | None:
+        """The captured step that a what-if is a plan of; None where it is not known."""
+        return self.variants.get(name) or self.profiles.get(self.of.get(name, ""))
+
+    def keep_file(self, plan: Plan, name: str) -> WhatIf:
+        """Put a plan that was read from a file, or made by the user, among the what-ifs of the profile whose step it
+        plans, if there is one."""
+        of = next((known for known, made in self.profiles.items() if fingerprint(made.graph) == plan.graph_sha256), "")
+        row = self.what_ifs.add(plan, name, model=of)
+        if of:
+            self.of[row.name] = of
+        return row
+
+    def choose(self, name: str) -> WhatIf:
+        """Make a what-if the one that actions take unless another is named. Raises InputError."""
+        row = self.what_if(name)
+        if row.held is not None:
+            self.plan, self.latest = row.held, name
+        return row
+
+    def pin(self, name: str) -> WhatIf:
+        """`choose` it, and make it what the others of its model are compared with. Raises InputError."""
+        self.what_ifs.pin(name)
+        return self.choose(name)
+
+    def better_text(self, row: WhatIf) -> str:
+        """A sentence on a better plan of the same step, where one is at hand; else ""."""
+        found = self.what_ifs.better(row)
+        if found is None or row.held is None:
+            return ""
+        sizes = f"arena {bytes_text(found.plan.arena_bytes)} in place of {bytes_text(row.held.arena_bytes)}"
+        return f"a better plan of the same step is at hand: {found.name}, {sizes} in no more time; name it to take it"
+
+    def name_of(self, profile: Profile) -> str:
+        """The name of a profile; "" where it is not one of these."""
+        return next((name for name, known in self.profiles.items() if known is profile), "")
+
     def latest_of(self, profile: Profile) -> WhatIf | None:
-        """The latest plan of a profile; None where there is none."""
-        own = [row for row in self.what_ifs if self.profiles.get(self.of.get(row.name, "")) is profile]
+        """The plan of a profile that was made, shown or pinned last; None where there is none."""
+        own = [row for row in self.what_ifs if row.held and self.profiles.get(self.of.get(row.name, "")) is profile]
         return next((row for row in own if row.name == self.latest), own[-1] if own else None)
 
     def adopt(self, name: str, given: Profile) -> str:
@@ -130,10 +174,10 @@ class Workbench(Session):
         if self.profiles.get(name) is not given:
             digest = fingerprint(given.graph)
             for row in self.what_ifs:
-                if self.of.get(row.name) == name and row.plan.graph_sha256 != digest:
+                if self.of.get(row.name) == name and row.held is not None and row.held.graph_sha256 != digest:
                     del self.of[row.name]
-            self.made.pop(name, None)
-            self.frontiers.pop(name, None)
+            for known in (self.made, self.frontiers, self.fits):
+                known.pop(name, None)
         self.profiles[name] = self.profile = given
         return name
 
@@ -158,8 +202,8 @@ class Workbench(Session):
         return self.profiles[name]
 
     def what_if(self, name: str | None = None) -> WhatIf:
-        """The what-if of that name (None: the latest plan that is still there). Raises InputError."""
-        rows = {row.name: row for row in self.what_ifs}
+        """The what-if of that name (None: of those left, the one made, shown or pinned last). Raises InputError."""
+        rows = {row.name: row for row in self.what_ifs if row.held is not None or row.name == name}
         if name is None:
             if not rows:
                 raise InputError("there is no plan yet; make one with profile or plan first")
@@ -171,6 +215,8 @@ class Workbench(Session):
     def made_of(self, row: WhatIf) -> Made:
         """The model and the rest that a what-if is a plan of. Raises InputError where they are not known."""
         made = self.made.get(self.of.get(row.name, ""))
+        if row.name in self.variants:
+            raise InputError(f"{row.name!r} was captured on fakes; to run it, make model and batch so and profile them")
         if made is None:
             raise InputError(f"the model that {row.name!r} is a plan of is not known here; profile it first")
         return made
@@ -185,8 +231,7 @@ class Workbench(Session):
         row = self.what_if(name)
         made = self.made_of(row)
         self.progress(f"running {steps} planned steps", 0.0)
-        own = (made.model, _optimizer(made), made.batch, made.loss, made.step)
-        figures = measure_plan(row.plan, *own, steps=steps, progress=self.progress)
+        figures = measure_plan(row.plan, *made.to_run(), steps=steps, progress=self.progress)
         known = (row.time_ratio, row.identical)  # a run does not unmake what was verified
         return self.what_ifs.measured(row.name, figures.peak_above_base_bytes, *known), figures
 
@@ -197,8 +242,8 @@ class Workbench(Session):
         row = self.what_if(name)
         made = self.made_of(row)
         self.progress("eager and planned steps, in turn", 0.0)
-        own = (made.model, _optimizer(made), made.batch, made.loss, made.step)
-        found = verify(row.plan, *own, steps=steps, progress=self.progress)
+        found = verify(row.plan, *made.to_run(), steps=steps, progress=self.progress)
+        self.verifications[row.name] = (row.plan, found)
         noted = self.what_ifs.measured(row.name, found.planned.peak_above_base_bytes, found.time_ratio, found.identical)
         return noted, found
 
@@ -210,8 +255,7 @@ class Workbench(Session):
         known = self.profile_named(name)
         self.progress("looking for rewrites", 0.0)
         found = make_frontier(known.graph, points, strategy=strategy)
-        label = next((title for title, profile in self.profiles.items() if profile is known), "")
-        self.frontiers[label] = found
+        self.frontiers[self.name_of(known)] = found
         return found
 
     def fit(
@@ -220,25 +264,15 @@ class Workbench(Session):
         sizes: Sequence[int] | None = None,
         extra_times: Sequence[float] | None = None,
     ) -> Fit:
-        """Capture and plan the step at several batch sizes (without running it): what fits where.
+        """Capture and plan the step at several batch sizes (without running it): what fits where. Reports show it.
 
         `sizes` None: the batch at hand, and FACTOR times as many again until no device holds the step by any plan.
         `extra_times`: what plans may add to the step's time, as fractions; None: EXTRA_TIMES. Raises InputError for a
         batch without a size, and where the model is not known.
         """
-        from roam_lab.capture.batch_size import batch_size_of, resized
-
-        label, made = self._known(name)
-        needs = self._needs(label, made, "batch size", partial(resized, made.batch), batch_size_of(made.batch))
-        allowed = _ascending(extra_times)
-        devices = devices_for(self.profiles[label].environment.get("device", ""))
-        if sizes is not None:
-            return Fit(label, tuple(needs.point(size, allowed) for size in sorted(set(sizes))), devices)
-        points = [needs.point(batch_size_of(made.batch), allowed)]
-        most = max(device.room_bytes for device in devices)
-        while min(map(points[-1].least, points[-1].runs)) <= most:
-            points.append(needs.point(FACTOR * points[-1].batch, allowed))
-        return Fit(label, tuple(points), devices)
+        found = fit_of(self, name, sizes, extra_times)
+        self.fits[found.name] = found
+        return found
 
     def within(self, memory_bytes: int, name: str | None = None, extra_times: Sequence[float] | None = None) -> Within:
         """The largest batch that fits into a GPU's memory, eager, planned, and planned within each of `extra_times`;
@@ -246,61 +280,18 @@ class Workbench(Session):
 
         Raises InfeasibleError, with the least that is known to do, where nothing fits; InputError as `fit`.
         """
-        from roam_lab.capture.batch_size import batch_size_of, resized
-        from roam_lab.capture.sequence_length import longest_sequence, sequence_length_of, with_sequence_length
+        return within_memory(self, memory_bytes, name, extra_times)
 
-        label, made = self._known(name)
-        device = Device("own", memory_bytes)
-        rows, length = batch_size_of(made.batch), sequence_length_of(made.batch)
-        runs: tuple[Run, ...] = (*RUNS, *_ascending(extra_times))
-        needs = self._needs(label, made, "batch size", partial(resized, made.batch), rows)
-        sizes = [largest_sizes(needs, device.room_bytes, runs, rows, "batch size", length)]
-        if length is not None:
-            at_length = partial(with_sequence_length, made.batch)
-            needs = self._needs(label, made, "sequence length", at_length, length)
-            most = longest_sequence(made.model)
-            start = most if most is not None and most <= FURTHER * length else length
-            sizes.append(largest_sizes(needs, device.room_bytes, runs, start, "sequence length", rows, most))
-        found = Within(label, device, tuple(sizes))
-        found.check()
-        return found
-
-    def _known(self, name: str | None) -> tuple[str, Made]:
-        """A profile's name, and what it was made of."""
-        known = self.profile_named(name)
-        label = next(title for title, profile in self.profiles.items() if profile is known)
+    def known(self, name: str | None) -> tuple[str, Made]:
+        """The name of a profile (None: the latest), and what it was made of. Raises InputError."""
+        profile = self.profile_named(name)
+        label = self.name_of(profile)
         if label not in self.made:
             raise InputError(f"the model that {label!r} is a profile of is not known here; profile it first")
         return label, self.made[label]
-
-    def _needs(self, label: str, made: Made, what: str, at: Callable[[int], Any], present: int) -> Needs:
-        """Captures `made` with the batch `at(size)`; what is known of the `present` size is not captured again."""
-
-        def captured(size: int) -> Profile:
-            self.progress(f"capturing {what} {size:,}", 0.0)
-            if size == present:
-                return self.profiles[label]
-            title = f"{label}, {what} {size}"
-            return profile(made.model, at(size), **made.step_arguments(), fake=True, name=title)
-
-        return Needs(captured, self.progress)
-
-
-def _ascending(extra_times: Sequence[float] | None) -> tuple[float, ...]:
-    """Each once; a plan that adds no time is made in any case."""
-    return EXTRA_TIMES if extra_times is None else tuple(sorted(set(extra_times) - {0}))
 
 
 def _unknown(kind: str, name: str, known: Collection[str]) -> InputError:
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(known)}"
     return InputError(f"there is no {kind} {name!r}; {hint if known else 'make one with profile first'}")
-
-
-def _optimizer(made: Made) -> Any:
-    """The user's optimizer; where none was given, the one that the profile took for granted."""
-    if made.optimizer is not None:
-        return made.optimizer
-    import torch
-
-    return torch.optim.AdamW(made.model.parameters())

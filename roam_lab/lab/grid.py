@@ -1,0 +1,73 @@
+"""The panel's row for many what-ifs at once: other batch sizes, dtypes, optimizers, goals; captured anew on fakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from roam_lab.arguments import parse
+from roam_lab.errors import RoamError
+from roam_lab.sweeps.asked import grid_of
+
+if TYPE_CHECKING:
+    from roam_lab.sweeps.points import SweepPoint
+
+FIELDS = {
+    "batch": "8,16,32",
+    "sequence": "128,256",
+    "dtype": "float32,bfloat16",
+    "optimizer": "AdamW,SGD(momentum=0.9)",
+    "budget": "16GiB,24GiB",
+    "extra-time": "0,0.05,0.25",
+}
+"""Options of `%roam whatif`, with what may stand there."""
+HELPING = {"extra-time": "0.05", "dtype": "bfloat16"}
+"""What gains where order does not."""
+
+
+class GridRow(widgets.HBox):  # type: ignore[misc]
+    """`asked(points)` hears which what-ifs are to be made of the profile `label`, `failed` why there are none."""
+
+    def __init__(self, label: str, asked: Callable[[list[SweepPoint]], None], failed: Callable[[str], None]) -> None:
+        self._label, self._asked, self._failed = label, asked, failed
+        self.fields = {
+            name: widgets.Text(
+                description=name.replace("-", " "), placeholder=example, style={"description_width": "initial"},
+                tooltip=f"several with commas between them, such as {example}; every combination is a what-if",
+                layout={"width": "210px"},
+            )
+            for name, example in FIELDS.items()
+        }  # fmt: skip
+        add = widgets.Button(
+            description="Add what-ifs", tooltip="a row for every combination", layout={"width": "auto"}
+        )
+        add.on_click(lambda _: self.ask({name: field.value for name, field in self.fields.items()}))
+        tooltip = "the same step within 5 % more time, and in bfloat16: where order gains nothing, these do"
+        helps = widgets.Button(description="What would help?", tooltip=tooltip, layout={"width": "auto"})
+        helps.on_click(lambda _: self.help())
+        super().__init__([*self.fields.values(), add, helps], layout={"flex_flow": "row wrap", "grid_gap": "2px 10px"})
+
+    def ask(self, texts: dict[str, str]) -> None:
+        """Ask for every combination of what stands in the fields."""
+        given = {name: text.replace(" ", "") for name, text in texts.items() if text.strip()}
+        if not given:
+            return self._failed("every field is empty; give values with commas between them, such as batch 8,16,32")
+        words = [word for name, text in given.items() for word in (f"--{name}", text)]
+        try:
+            return self._asked(grid_of(parse("magic", ["whatif", *words]), self._label))
+        except RoamError as error:
+            return self._failed(str(error))
+
+    def help(self) -> None:
+        """Ask for each of HELPING by itself."""
+        try:
+            points = [
+                point
+                for name, text in HELPING.items()
+                for point in grid_of(parse("magic", ["whatif", f"--{name}", text]), self._label)
+            ]
+        except RoamError as error:
+            return self._failed(str(error))
+        return self._asked(points)

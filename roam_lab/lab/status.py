@@ -1,0 +1,42 @@
+"""The line below the panel's buttons: what is being done, how far it is, what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ipywidgets as widgets
+
+from roam_lab.report.legal import xml_text
+
+
+class StatusLine(widgets.HBox):  # type: ignore[misc]
+    """`cancel` is the button that can be pressed while something runs; it stands elsewhere."""
+
+    def __init__(self, cancel: Any) -> None:
+        self.text = widgets.HTML()
+        self.bar = widgets.FloatProgress(min=0, max=1, layout={"width": "160px", "display": "none"})
+        self._cancel = cancel
+        super().__init__([self.bar, self.text], layout={"min_height": "28px", "align_items": "center"})
+        self.idle()
+
+    def working(self, what: str, part: float = 0.0) -> None:
+        """`what` is being done, `part` of it from 0 to 1."""
+        self.bar.layout.display = None
+        self.bar.value = part or 0.05
+        self._cancel.disabled = False
+        self.text.value = f'<span role="status">{xml_text(what)} ...</span>'
+
+    def idle(self, told: str = "") -> None:
+        """Nothing runs any more; `told` says what came of it."""
+        self._rest()
+        self.text.value = f'<span role="status">{xml_text(told)}</span>'
+
+    def failed(self, sentence: str) -> None:
+        """It could not be done, and why."""
+        self._rest()
+        colour = "var(--jp-error-color0, #b71c1c)"
+        self.text.value = f'<span style="color:{colour}" role="alert">roam: {xml_text(sentence)}</span>'
+
+    def _rest(self) -> None:
+        self.bar.layout.display = "none"
+        self._cancel.disabled = True

@@ -1,0 +1,57 @@
+"""What `%roam export` and `%roam report` write, and what they say of it: which plan, and whether one is better."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from roam_lab.errors import InputError
+from roam_lab.lab.shown_once import Written
+from roam_lab.plan.plan import SUFFIX
+from roam_lab.report.brief import write_brief
+from roam_lab.report.export import export
+from roam_lab.report.whatifs import WhatIf
+from roam_lab.workbench import Workbench
+from roam_lab.workbench.hooked import code_for, write_script
+from roam_lab.workbench.report_parts import parts_of
+
+
+def export_plan(bench: Workbench, row: WhatIf, arguments: Any, shell: Any) -> str:
+    """A file, by its ending; with --hook a script, or without a file's name a new cell. Returns the path that was
+    written, and says so."""
+    if arguments.hook is not None:
+        return _export_code(bench, row, arguments, shell)
+    if arguments.output is None:
+        raise InputError("name a file, such as plan.roam.json, or say --hook plain for code in a new cell")
+    export(bench.what_ifs.proven(row), arguments.output, arguments.force)
+    _say_wrote(bench, row, arguments.output)
+    return Written(arguments.output)
+
+
+def report_plan(bench: Workbench, row: WhatIf, arguments: Any) -> str:
+    """The page for those who decide; its parts are of this very plan, and what is not is left out with a word."""
+    parts = parts_of(bench, row)
+    write_brief(arguments.output, bench.what_ifs.proven(row), force=arguments.force, **parts.given)
+    _say_wrote(bench, row, arguments.output)
+    for remark in parts.remarks:
+        print(remark)
+    return Written(arguments.output)
+
+
+def _export_code(bench: Workbench, row: WhatIf, arguments: Any, shell: Any) -> str:
+    if arguments.output is not None:
+        cells = list(shell.history_manager.input_hist_raw)
+        paths = write_script(bench, row, arguments.hook, arguments.output, cells, arguments.force)
+        _say_wrote(bench, row, " and ".join(paths))
+        return Written(paths[0])
+    path = f"{row.model or 'plan'}{SUFFIX}"
+    code = code_for(bench, row, arguments.hook, path)
+    export(bench.what_ifs.proven(row), path, arguments.force)
+    shell.set_next_input(code)
+    _say_wrote(bench, row, path)
+    return Written(path)
+
+
+def _say_wrote(bench: Workbench, row: WhatIf, path: str) -> None:
+    print(f"wrote {path}: {row.name} ({row.told()})")
+    if better := bench.better_text(row):
+        print(better)

@@ -1,0 +1,83 @@
+"""A script out of a notebook's cells: the statements that what it needs is made by, in their sequence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Collection, Iterable
+
+RANDOM = ("torch", "random", "numpy", "np")
+"""Modules whose calls as statements are kept: seeds, threads and settings decide about every value after them."""
+
+
+def needed_statements(cells: Iterable[str], names: Collection[str]) -> str:
+    """The top-level statements of `cells` that define `names`, all that these use, and what is done to these as a
+    statement of its own (`model.train()`). Cells that are no plain Python are read without their magics."""
+    statements = [statement for cell in cells for statement in _parsed(cell)]
+    needed, before = set(names), set[str]()
+    while needed != before:  # a function may use what is defined after it
+        before = set(needed)
+        for node, _ in statements:
+            if _is_needed(node, needed):
+                needed |= _used(node)
+    return "\n".join(text for node, text in statements if _is_needed(node, needed))
+
+
+def _is_needed(node: ast.stmt, names: set[str]) -> bool:
+    root = _root(node)
+    if _bound(node) & names or root in names:
+        return True
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and root in RANDOM
+
+
+def _parsed(cell: str) -> list[tuple[ast.stmt, str]]:
+    lines = cell.splitlines()
+    if lines and lines[0].startswith("%%"):
+        lines = lines[1:] if lines[0].startswith("%%roam") else []
+    plain = "\n".join("" if _is_magic(line) else line for line in lines)
+    try:
+        tree = ast.parse(plain)
+    except SyntaxError:
+        return []
+    return [(node, _text(plain, node)) for node in tree.body]
+
+
+def _is_magic(line: str) -> bool:
+    return line.startswith(("%", "!", "?")) or "= %" in line or "= !" in line or line.endswith("?")
+
+
+def _text(source: str, node: ast.stmt) -> str:
+    """With its decorators."""
+    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
+    first = min([node.lineno, *(one.lineno for one in decorators)])
+    return "\n".join(source.splitlines()[first - 1 : node.end_lineno])
+
+
+def _bound(node: ast.stmt) -> set[str]:
+    """Names that a statement gives a value, at any depth of blocks and tuples."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        return {node.name}
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)}
+
+
+def _used(node: ast.stmt) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Load)}
+
+
+def _root(node: ast.stmt) -> str:
+    """The variable that a call of its method, or an assignment to its attribute, is about: "model" of
+    `model.train()`; "" for others."""
+    if isinstance(node, ast.Expr):
+        at: ast.expr = node.value.func if isinstance(node.value, ast.Call) else ast.Constant(None)
+    elif isinstance(node, ast.Assign):
+        at = node.targets[0]
+    elif isinstance(node, ast.AugAssign):
+        at = node.target
+    else:
+        return ""
+    if isinstance(at, ast.Name):
+        return ""
+    while isinstance(at, ast.Attribute | ast.Subscript):
+        at = at.value
+    return at.id if isinstance(at, ast.Name) else ""

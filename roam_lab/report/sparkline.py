@@ -1,0 +1,41 @@
+"""Memory over a step, small enough for a cell of a table: as blocks of text, and as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from roam_lab.report.units import bytes_text
+from roam_lab.report.whatif_figures import highest
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+WIDTH, HEIGHT = 96, 20
+"""Of the picture, in pixels."""
+LETTERS = 16
+"""Blocks in a line of text."""
+
+
+def spark_text(curve: Sequence[int], top: int) -> str:
+    """Blocks from 0 to `top` bytes, which all rows of a table share; "" without a curve."""
+    most = len(BLOCKS) - 1
+    return "".join(BLOCKS[min(most, round(most * value / top))] for value in highest(curve, LETTERS)) if top else ""
+
+
+def spark_svg(curve: Sequence[int], top: int, ghost: Sequence[int] = ()) -> str:
+    """A filled line in the text's colour, and the baseline's curve behind it as a dashed one; "" without a curve."""
+    if not curve or not top:
+        return ""
+    behind = (
+        f'<path d="M{_line(ghost, top)}" fill="none" stroke="currentColor" stroke-dasharray="2 2"/>' if ghost else ""
+    )
+    return (
+        f'<svg width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" style="display:block" '
+        f'aria-label="memory over the step, at most {bytes_text(max(curve))}">'
+        f'<path d="M0,{HEIGHT} L{_line(curve, top)} L{WIDTH},{HEIGHT} Z" fill="#56b4e9" fill-opacity=".55" '
+        f'stroke="#0072b2"/>{behind}</svg>'
+    )
+
+
+def _line(curve: Sequence[int], top: int) -> str:
+    apart = WIDTH / max(len(curve) - 1, 1)
+    places = (f"{at * apart:.1f},{HEIGHT - (HEIGHT - 1) * value / top:.1f}" for at, value in enumerate(curve))
+    return " L".join(places)

@@ -1,0 +1,173 @@
+"""Turns: one thread at a time, those that wait hear what for, and can ask it to end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+import torch
+
+from roam_lab import profile
+from roam_lab.lab.cell_turns import CellTurns
+from roam_lab.lab.thread_task import ThreadTask
+from roam_lab.turns import cancel_present, turn
+from tests.notebook_shell import cell, open_shell
+
+
+@contextmanager
+def taken(what: str, cancel: Callable[[], None] | None = None) -> Iterator[threading.Event]:
+    """Another thread's turn, until the event is set."""
+    begun, over = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with turn(what, cancel=cancel or over.set):
+            begun.set()
+            over.wait(30)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    begun.wait(30)
+    try:
+        yield over
+    finally:
+        over.set()
+        thread.join()
+
+
+def test_who_waits_hears_what_for() -> None:
+    heard: list[str] = []
+    with taken("verifying 'x'") as over:
+
+        def waiting(what: str) -> None:
+            heard.append(what)
+            over.set()
+
+        with turn("mine", waiting), turn("mine again", waiting):
+            heard.append("inside")
+    assert heard == ["verifying 'x'", "inside"]
+
+
+def test_what_is_raised_while_waiting_ends_it() -> None:
+    def waiting(what: str) -> None:
+        raise TimeoutError(what)
+
+    with taken("verifying 'x'"), pytest.raises(TimeoutError, match="verifying 'x'"), turn("mine", waiting):
+        raise AssertionError
+    with turn("mine", waiting):
+        pass
+
+
+def test_the_present_work_can_be_asked_to_end() -> None:
+    assert not cancel_present()
+    with taken("verifying 'x'"):
+        assert cancel_present()
+        with turn("mine"):
+            assert not cancel_present()
+
+
+def test_a_capture_waits_for_its_turn() -> None:
+    model = torch.nn.Linear(4, 2)
+    heard: list[str] = []
+    with taken("running 'x'") as over:
+
+        def progress(what: str, part: float = 0.0) -> None:
+            heard.append(what)
+            over.set()
+
+        batch = (torch.randn(2, 4), torch.randn(2, 2))
+        profile(model, batch, loss=torch.nn.MSELoss(), fake=True, progress=progress)
+    assert heard == ["waiting for running 'x'", "capturing the training step"]
+
+
+def test_a_job_waits_for_the_cell_and_can_be_cancelled_meanwhile() -> None:
+    told: list[str] = []
+    done: list[str] = []
+    with turn("the running cell"):
+        late = ThreadTask("a job", lambda _: "ran", done.append, told.append, lambda what, part: told.append(what))
+        lost = ThreadTask("a job", lambda _: "ran, too", done.append, told.append, lambda what, part: None)
+        end = time.monotonic() + 30
+        while "waiting for the running cell" not in told:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        lost.cancel()
+        lost.thread.join(30)
+        assert done == []
+    late.thread.join(30)
+    assert done == ["ran"]
+
+
+@pytest.fixture(scope="module")
+def shell() -> Iterator[Any]:
+    with open_shell() as opened:
+        yield opened
+
+
+def test_a_cell_waits_says_so_and_runs(shell: Any) -> None:
+    with taken("verifying 'x'") as over:
+        threading.Timer(0.5, over.set).start()
+        caught = cell(shell, "done = time_of_day = 1\nprint('ran')")
+    assert caught.stdout.splitlines() == [
+        "roam: this cell waits for the panel: verifying 'x'; interrupt the kernel to cancel that",
+        "ran",
+    ]
+    assert cell(shell, "print('again')").stdout == "again\n"
+
+
+def test_an_interrupt_while_a_cell_waits_cancels_the_job(shell: Any) -> None:
+    import signal
+
+    with taken("verifying 'x'"):
+        threading.Timer(0.4, signal.raise_signal, (signal.SIGINT,)).start()
+        said = cell(shell, "print('ran')").stdout.splitlines()
+    assert said[1:] == [
+        "roam: cancelled what this cell waited for; it ends after its present step, then the cell runs",
+        "ran",
+    ]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "get_ipython().run_cell('1 / 0')\nget_ipython().run_cell('def')\nraise ValueError",
+        "%unload_ext roam_lab",
+        "%load_ext roam_lab",
+        "%reload_ext roam_lab",
+    ],
+)
+def test_whatever_a_cell_does_leaves_no_turn(shell: Any, code: str) -> None:
+    shell.run_cell(code)
+    free: list[bool] = []
+
+    def waiting(what: str) -> None:
+        raise TimeoutError(what)
+
+    def other() -> None:
+        with suppress(TimeoutError), turn("free", waiting):
+            free.append(True)
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join(30)
+    assert free == [True]
+
+
+def test_without_the_extension_cells_take_no_turns() -> None:
+    class Events:
+        def __init__(self) -> None:
+            self.known: list[tuple[str, Any]] = []
+
+        def register(self, event: str, function: Any) -> None:
+            self.known.append((event, function))
+
+        def unregister(self, event: str, function: Any) -> None:
+            self.known.remove((event, function))
+
+    shell = type("Shell", (), {"events": Events()})
+    turns = CellTurns(shell)
+    assert [event for event, _ in shell.events.known] == ["pre_run_cell", "post_run_cell"]
+    turns.close()
+    assert shell.events.known == []
