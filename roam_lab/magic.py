@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope
 
-from roam_lab.argument_values import fitting, planning, unused
+from roam_lab.argument_values import fitting, planning, prices, unused
 from roam_lab.arguments import parse, parser_of
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
+from roam_lab.fit_lengths import fit_over_lengths
 from roam_lab.interrupt import held
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.host import host
@@ -189,7 +190,10 @@ class RoamMagics(Magics):
             found = self.bench.within(arguments.memory, of, extra_times)
             print(within_text(found))
             return found
-        self.fits = self.bench.fit(of, arguments.batch_sizes, extra_times)
+        if arguments.sequence_lengths is None:
+            self.fits = self.bench.fit(of, arguments.batch_sizes, extra_times)
+        else:
+            self.fits = fit_over_lengths(self.bench, of, arguments.sequence_lengths, extra_times)
         print(fit_text(self.fits))
         return self.fits
 
@@ -215,6 +219,7 @@ class RoamMagics(Magics):
             "batch": batch,
             "frontier": self.bench.frontiers.get(self.bench.of.get(row.name, "")),
             "verification": verification if verified is row.plan else None,
+            "prices": prices(arguments),
         }
         write_brief(arguments.output, row.plan, force=arguments.force, **parts)
         print(f"wrote {arguments.output}")

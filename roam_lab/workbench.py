@@ -204,7 +204,7 @@ class Workbench(Session):
 
         known = self.profile_named(name)
         self.progress("looking for rewrites", 0.0)
-        found = make_frontier(known.graph, points, strategy=strategy)
+        found = make_frontier(known.graph, points, strategy=strategy, profile=known)
         label = next((title for title, profile in self.profiles.items() if profile is known), "")
         self.frontiers[label] = found
         return found

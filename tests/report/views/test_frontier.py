@@ -64,7 +64,7 @@ def test_names_stand_apart_and_say_what_is_what(view: FrontierView) -> None:
 def test_words_and_table_hold_every_figure(view: FrontierView) -> None:
     assert "every block checkpointed: 600.0 MiB, +25.0 % time" in view.alt
     assert [row[0] for row in view.table.rows] == [
-        "free", "+8.0 % time", "eager (captured order)", "every block checkpointed", "this plan",
+        "free", "+8.0 % time", "eager", "every block checkpointed", "this plan",
     ]  # fmt: skip
     assert "roofline: a100" in view.table.caption
 
