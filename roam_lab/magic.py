@@ -213,7 +213,7 @@ class RoamMagics(Magics):
         profile = self.bench.profiles.get(self.bench.of.get(row.name, ""))
         batch = None if profile is None else self.bench.batch_size(row.name)
         verified, verification = self.verifications.get(row.name, (None, None))
-        parts = {
+        parts: dict[str, Any] = {
             "profile": profile,
             "fit": self.fits if self.fits and self.fits.name == self.bench.of.get(row.name) else None,
             "batch": batch,

@@ -12,6 +12,9 @@ from roam_lab.plan.rewriting import costed
 from roam_lab.plan.whole_step import eager_whole_bytes
 from roam_lab.rewrite.checkpoint import every_block
 
+NO_BF16 = ("t4", "v100")
+"""GPUs, by the names of their rates, that have no units for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
@@ -53,7 +56,8 @@ def alternatives(graph: Graph) -> tuple[Alternative, ...]:
             "estimated: each tensor of 32 bits that autocast would make in 16 counted so, casts and 16-bit copies of "
             "weights included; other rounding, so other numbers"
         )
-        found.append(_way("bf16 autocast", eager, cast, None, False, told))
+        way = _way("bf16 autocast", eager, cast, None, False, told)
+        found.append(replace(way, seconds={key: one for key, one in way.seconds.items() if key not in NO_BF16}))
     return tuple(found)
 
 

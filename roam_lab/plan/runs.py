@@ -67,8 +67,7 @@ def point_at(batch: int, profile: Profile, plan: Plan, rewritten: Mapping[float,
     environment."""
     resident = profile.resident_bytes
     others = dict(rewritten or {})
-    plans: dict[Run, Plan] = {"planned": plan}
-    plans.update(others)
+    named: list[tuple[Run, Plan]] = [("planned", plan), *others.items()]
     eager = profile.eager_graph or profile.graph
     seconds = {name: roofline_seconds(eager, gpu) for name, gpu in GPUS.items()}
     return Point(
@@ -78,8 +77,8 @@ def point_at(batch: int, profile: Profile, plan: Plan, rewritten: Mapping[float,
         planned_bytes(profile, plan),
         eager_least_bytes(profile),
         {extra_time: planned_bytes(profile, one) for extra_time, one in others.items()},
-        {run: reserved_bytes(profile, one) for run, one in plans.items()},
-        {run: one.extra_time for run, one in plans.items()},
+        {run: reserved_bytes(profile, one) for run, one in named},
+        {run: one.extra_time for run, one in named},
         {name: one for name, one in seconds.items() if one is not None},
     )
 

@@ -11,7 +11,9 @@ import torch
 from roam_lab.cli import main
 from roam_lab.errors import InputError
 from roam_lab.plan import load_plan
+from roam_lab.plan.fit import Fit
 from roam_lab.plan.fit_json import load_fit
+from roam_lab.plan.frontier import Frontier
 from roam_lab.plan.frontier_json import load_frontier
 from roam_lab.plan.runs import Run
 from roam_lab.plan.whole_step import eager_whole_bytes, planned_whole_bytes
@@ -33,6 +35,9 @@ def make():
 def loss(model, ids):
     return torch.nn.functional.cross_entropy(model(ids).flatten(0, 1), ids.flatten())
 """
+
+
+SIZES = {"tokens": 4, "images": 8}
 
 
 class Images(torch.nn.Module):
@@ -61,15 +66,21 @@ def bench() -> Workbench:
     return made
 
 
+@pytest.fixture(scope="module")
+def known(bench: Workbench) -> dict[str, tuple[Fit, Frontier]]:
+    """Of each profile, at its own batch size and twice of it."""
+    return {name: (bench.fit(name, [size, 2 * size], [0.1]), bench.frontier(name, 4)) for name, size in SIZES.items()}
+
+
 @pytest.mark.parametrize("name", ["tokens", "images"])
 @pytest.mark.parametrize("run", ["planned", 0.1])
-def test_in_a_notebook(bench: Workbench, name: str, run: Run) -> None:
+def test_in_a_notebook(bench: Workbench, known: dict[str, tuple[Fit, Frontier]], name: str, run: Run) -> None:
     profile = bench.profiles[name]
     extra = 0.0 if run == "planned" else float(run)
     plan = bench.plan_named(f"{name} {run}", name, extra_time=extra).plan
     size = bench.batch_size(name)
-    assert size is not None
-    fit, found = bench.fit(name, [size, 2 * size], [0.1]), bench.frontier(name, 4)
+    assert size == SIZES[name]
+    fit, found = known[name]
     whole = planned_whole_bytes(plan)
     assert fit.points[0].need(run) == fit.need(size, run) == whole
     shown = {mark.role: mark for mark in frontier_view(found, plan).marks}["chosen"]
@@ -132,8 +143,10 @@ def test_lengths_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "--sequence-lengths varies the length alone" in capsys.readouterr().err
 
 
-def test_a_frontier_of_another_step_is_refused(bench: Workbench, tmp_path: Path) -> None:
-    plan, found = bench.what_if("tokens").plan, bench.frontier("images", 2)
+def test_a_frontier_of_another_step_is_refused(
+    bench: Workbench, known: dict[str, tuple[Fit, Frontier]], tmp_path: Path
+) -> None:
+    plan, found = bench.what_if("tokens").plan, known["images"][1]
     with pytest.raises(InputError, match="this frontier is of another step than the plan"):
         write_brief(tmp_path / "r.html", plan, frontier=found)
     assert not (tmp_path / "r.html").exists()

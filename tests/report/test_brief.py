@@ -111,7 +111,10 @@ def test_the_table_of_gpus_says_what_fits_and_what_is_spare(plan: Plan) -> None:
     assert '<td class="barely">barely fits, 512.0 MiB free</td>' in page  # eager on the T4
     assert f'<td class="yes no-break">fits, {bytes_text(14 * GIB - whole)} free</td>' in page
     assert "RTX 4090 24 GB for plain PyTorch" not in page  # L4 24 GB holds less, and is enough
-    assert "The smallest GPU with a margin of 5%: L4 24 GB for plain PyTorch (7.50 GiB to spare), T4 16 GB" in page
+    assert (
+        "The smallest GPU that holds it with a margin of 5 %: L4 24 GB for plain PyTorch (7.50 GiB to spare), T4 16 GB"
+        in page
+    )
     assert "too large, " not in page
     assert '<td class="no">too large, 6.' in brief_html(plan, fit=Fit("f", points), batch=8)
 
@@ -145,7 +148,7 @@ def test_a_rewritten_plan_alone_says_what_it_does_not_know() -> None:
     found = make_frontier(blocks(6), 3)
     assert found.eager_bytes is not None
     with_it = brief_html(plan, frontier=found)
-    assert f"Plain PyTorch, {exact_text(found.eager_bytes)}: predicted: PyTorch" in with_it
+    assert f"Plain PyTorch, {exact_text(found.eager_bytes)}, predicted: PyTorch" in with_it
     assert "bf16" in with_it or "every block checkpointed" in with_it
 
 

@@ -166,7 +166,9 @@ def _of_fit(
 
 def _alternative(way: Alternative, eager: Way, devices: Iterable[Device]) -> Way:
     """By as much less than eager as on the graph that it was worked out on."""
-    seconds = {device.name: way.seconds[device.rates] for device in devices if device.rates in way.seconds}
+    seconds = {
+        device.name: way.seconds[device.rates or ""] for device in devices if (device.rates or "") in way.seconds
+    }
     whole, taken = max(eager.whole_bytes - way.saved_bytes, 0), max(eager.device_bytes - way.saved_bytes, 0)
     return Way(way.name, whole, taken, seconds, False, way.same_bits, way.how)
 

@@ -18,7 +18,8 @@ def cell(text: str, *classes: str) -> str:
 
 def row_title(text: str) -> str:
     """The first cell of a row, which names it."""
-    return f'<th scope="row">{xml_text(text)}</th>'
+    short = ' class="no-break"' if len(text) <= SHORT else ""
+    return f'<th scope="row"{short}>{xml_text(text)}</th>'
 
 
 def table(caption: str, head: Sequence[str], lines: Iterable[str]) -> str:

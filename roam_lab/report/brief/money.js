@@ -7,7 +7,7 @@
   );
   const worth = document.getElementById("worth");
   const number = (id) => Number.parseFloat(document.getElementById(id).value);
-  const each = figures.samples ? "per 1,000 samples" : "per 1,000 steps";
+  const each = figures.samples ? "per million samples" : "per million steps";
   const LITTLE = 0.01; // a difference of less than this part is no saving
 
   const price = (device) => Number.parseFloat(inputs[device].value);
@@ -20,7 +20,7 @@
   const cost = (way, device) => {
     const seconds = way.seconds[device];
     if (seconds === undefined || !(price(device) >= 0)) return undefined;
-    return ((price(device) / 3600) * seconds * 1000) / (figures.samples || 1);
+    return ((price(device) / 3600) * seconds * 1e6) / (figures.samples || 1);
   };
   const holding = (way) => figures.devices.filter((device) => way.outcome[device] === "fits");
   const cheapest = (way) =>

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from roam_lab.runtime.verification import Verification
 
 
+MARGIN_TEXT = f"{100 * MARGIN:g} %"
 ANOTHER_DEVICE = (
     "Kernels of another device may keep other tensors than those captured here; capture on that device to be sure."
 )
@@ -56,14 +57,18 @@ def _at(decision: Decision) -> str:
 
 def _smallest(decision: Decision) -> str:
     """The smallest GPU for both, with what is spare."""
-    told = []
-    for way in (decision.eager, decision.plan):
-        device = decision.smallest(way)
-        if device is None:
-            told.append(f"no GPU of the table for {way.name}")
-        else:
-            told.append(f"{device.name} for {way.name} ({bytes_text(way.spare_bytes(device))} to spare)")
-    return f"The smallest GPU with a margin of {MARGIN:.0%}: {', '.join(told)}."
+    pair = [(way, decision.smallest(way)) for way in (decision.eager, decision.plan)]
+    told = [
+        f"none for {way.name}"
+        if device is None
+        else f"{device.name} for {way.name} ({bytes_text(way.spare_bytes(device))} to spare)"
+        for way, device in pair
+    ]
+    (eager, before), (ours, after) = pair
+    if before is not None and before == after:
+        spare = [bytes_text(way.spare_bytes(before)) for way in (eager, ours)]
+        told = [f"{before.name} for both ({spare[0]} to spare with {eager.name}, {spare[1]} with {ours.name})"]
+    return f"The smallest GPU that holds it with a margin of {MARGIN_TEXT}: {', '.join(told)}."
 
 
 def measured(verification: Verification | None) -> str:
@@ -138,7 +143,7 @@ def _gpu_row(decision: Decision, device: Device) -> str:
 
 
 def _cost_note(decision: Decision) -> str:
-    each = "1,000 samples" if decision.samples else "1,000 steps (how many samples a step has is not known)"
+    each = "a million samples" if decision.samples else "a million steps (how many samples a step has is not known)"
     known = f"Cost of {each}, from the price and the time of a step. "
     if not any(way.seconds for way in decision.ways):
         return known + "Speed unknown: the graph tells no arithmetic, so no cost is told; capture the step again."
@@ -153,7 +158,7 @@ def _cost_note(decision: Decision) -> str:
 
 def ways(decision: Decision) -> str:
     """Plans beside what PyTorch offers itself."""
-    head = ["way", "whole step", "against plain PyTorch", "smallest GPU", "cheapest", "numbers", "how it is known"]
+    head = ["way", "whole step", "against plain PyTorch", "smallest GPU", "lowest cost", "numbers", "how it is known"]
     lines = [_way_row(decision, number, way) for number, way in enumerate(decision.ways)]
     return "\n".join(
         [
@@ -203,16 +208,16 @@ def sources(
     """Where each figure of the page is from: measured on, predicted by, assumed."""
     eager, ours = decision.eager, decision.plan
     told = [
-        f"Plain PyTorch, {exact_text(eager.whole_bytes)}: {eager.how}, of the {said.captured_label(profile)}. The "
+        f"Plain PyTorch, {exact_text(eager.whole_bytes)}, {eager.how}, of the {said.captured_label(profile)}. The "
         f"simulation holds what eager holds, the allocator's rounding of weights included.",
-        f"This plan, {exact_text(ours.whole_bytes)}: {ours.how}. "
+        f"This plan, {exact_text(ours.whole_bytes)}, {ours.how}. "
         + (
             f"On a GPU an allocator takes {bytes_text(ours.device_bytes - ours.whole_bytes)} more, as it rounds "
             "weights up; whether it fits is judged with that."
             if ours.device_bytes > ours.whole_bytes
             else "An allocator's rounding of weights comes on top."
         ),
-        f"Margin: assumed. Fits: at least {MARGIN:.0%} of the GPU stays free; barely fits: less does. Of each GPU, "
+        f"Margin: assumed. Fits: at least {MARGIN_TEXT} of the GPU stays free; barely fits: less does. Of each GPU, "
         "1 GiB is taken as lost to the driver's context and kernels.",
         _cost_note(decision),
         "GPUs, hours and prices: assumed; examples, not offers, until they are edited.",

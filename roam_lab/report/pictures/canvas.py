@@ -41,10 +41,12 @@ STYLE = f"""
 .roam-pic .axis{{stroke:#555;fill:none}}.roam-pic .grid{{stroke:#ddd;fill:none}}
 .roam-pic .line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}.roam-pic .faint{{fill-opacity:.16}}
 .roam-pic .band{{fill-opacity:.42;stroke-width:.7}}.roam-pic .head-of-arrow{{fill:#555}}
+.roam-pic .halo{{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}}
 .roam-pic .hatch{{stroke:#222;stroke-opacity:.45;fill:none;stroke-linecap:round}}
 {_rules("light")}
 @media (prefers-color-scheme:dark){{
 .roam-pic .paper{{fill:#1b1b1b}}.roam-pic text{{fill:#eee}}.roam-pic .axis{{stroke:#aaa}}
+.roam-pic .halo{{stroke:#1b1b1b}}
 .roam-pic .grid{{stroke:#3a3a3a}}.roam-pic .hatch{{stroke:#eee}}.roam-pic .head-of-arrow{{fill:#aaa}}
 {_rules("dark")}}}
 """.strip()

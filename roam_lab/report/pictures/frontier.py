@@ -46,7 +46,7 @@ def frontier_picture(view: FrontierView) -> Picture:
         if label.moved:
             to = frame.bottom - label.y * PLOT_HEIGHT - FONT.line / 2
             parts.append(f'<path class="lead" d="M{x:.1f} {y:.1f}V{to:.1f}h{-LEAD if label.before else LEAD}"/>')
-        parts.append(beside(label, frame, FONT))
+        parts.append(beside(label, frame, FONT, "halo"))
     return document(view, frame.bottom + 50, parts)
 
 

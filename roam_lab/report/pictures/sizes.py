@@ -49,5 +49,5 @@ def sizes_picture(view: SizesView) -> Picture:
         if label.moved:
             to = frame.bottom - label.y * PLOT_HEIGHT - FONT.line / 2
             parts.append(f'<path class="lead" d="M{x:.1f} {y:.1f}V{to:.1f}h{-LEAD if label.before else LEAD}"/>')
-        parts.append(beside(label, frame, FONT))
+        parts.append(beside(label, frame, FONT, "halo"))
     return document(view, frame.bottom + 50, parts)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Role = Literal["planned", "captured", "checkpointed", "chosen"]
 HEADROOM = 1.12
 """The memory axis ends that many times above the highest point, or the GPU above it where one is as near as REACH."""
-REACH = 1.3
+REACH = 1.7
 FOOT = 0.12
 """GPUs in the lowest part of the axis are left out: no point lies there."""
 LEAST_END = 10.0

@@ -66,7 +66,7 @@ class SizesView:
 
     @property
     def anchors(self) -> tuple[tuple[float, float, str], ...]:
-        """(size, bytes, name): each curve where it leaves the plot, each GPU at the right edge, the shown plan."""
+        """(size, bytes, name): each curve where it leaves the plot, each GPU at the left edge, the shown plan."""
         ends = []
         for curve in self.curves:
             inside = [
@@ -77,7 +77,7 @@ class SizesView:
             ]
             if inside:
                 ends.append((*max(inside), curve.name))
-        gpus = [(self.end_size, line.bytes, line.name) for line in self.lines]
+        gpus = [(0.0, line.bytes, line.name) for line in self.lines]
         ring = [] if self.ring is None else [(*self.ring, f"this plan: {bytes_text(self.ring[1])}")]
         return (*ends, *gpus, *ring)
 

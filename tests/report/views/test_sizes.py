@@ -87,7 +87,7 @@ def test_a_need_that_does_not_grow_and_no_gpu_are_drawn() -> None:
 def test_bars_of_ways() -> None:
     bars = (Bar("plain <b>", 6 * GIB, "simulated", False), Bar("this plan", 3 * GIB, "laid out", True))
     seen = ways_view("step", bars, GPUS)
-    assert [line.name for line in seen.lines] == ["small, twin"]
+    assert [line.name for line in seen.lines] == ["small, twin", "large"]  # the next one above
     assert "this plan: 3.00 GiB" in seen.alt
     assert seen.table.rows[1] == ("this plan", 3 * GIB, "3.00 GiB", "laid out")
     drawn = ways_picture(seen)
