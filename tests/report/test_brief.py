@@ -105,7 +105,7 @@ def test_the_table_of_gpus_says_what_fits_and_what_is_spare(plan: Plan) -> None:
     whole = resident + plan.arena_bytes
     above = 14 * GIB - GIB // 2 - resident
     points = (Point(1, resident, above, plan.arena_bytes), Point(8, resident, 20 * GIB, 8 * plan.arena_bytes))
-    page = brief_html(plan, fit=Fit("f", points), batch=1)
+    page = brief_html(plan, fit=Fit("f", points), batch=1).replace("\u00a0", " ")
     tags = Tags(page)
     assert len([box for box in tags.named("input") if "data-price" in box]) == 8
     assert '<td class="barely">barely fits, 512.0 MiB free</td>' in page  # eager on the T4

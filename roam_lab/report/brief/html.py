@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from roam_lab.report.legal import xml_text
 
 SHORT = 20
 """Cells of up to this many letters are not broken into lines."""
+
+
+def unbroken(text: str) -> str:
+    """`text` with every number and its unit on one line."""
+    return re.sub(r"(?<=\d) (?=%|[KMG]iB)", "\u00a0", text)
 
 
 def cell(text: str, *classes: str) -> str:

@@ -12,7 +12,7 @@
 
   const price = (device) => Number.parseFloat(inputs[device].value);
   const money = (value) => {
-    const digits = value >= 100 ? 0 : value >= 1 ? 2 : value >= 0.01 ? 4 : 6;
+    const digits = value >= 100 ? 0 : value >= 1 ? 2 : value >= 0.1 ? 3 : 6;
     const currency = document.getElementById("currency").value.trim();
     const text = value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
     return currency ? `${text} ${currency}` : text;

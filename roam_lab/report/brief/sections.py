@@ -9,7 +9,7 @@ from roam_lab.plan.devices import Device
 from roam_lab.plan.fit import FAR, MARGIN, Fit
 from roam_lab.report import rows as said
 from roam_lab.report.brief.decision import Decision, Way
-from roam_lab.report.brief.html import cell, items, row_title, table
+from roam_lab.report.brief.html import cell, items, row_title, table, unbroken
 from roam_lab.report.brief.prices import CURRENCY, Prices
 from roam_lab.report.fit import estimate_text, run_text
 from roam_lab.report.legal import legal, xml_text
@@ -43,10 +43,10 @@ def headline(decision: Decision, plan: Plan, verification: Verification | None) 
     time = f"{100 * plan.extra_time:.1f} % more time" if plan.extra_time > 0 else "no more time"
     lead = (
         f"One training step{_at(decision)} needs {bytes_text(eager.whole_bytes)} with plain PyTorch and "
-        f"{bytes_text(ours.whole_bytes)} with this plan ({change}, {time}; predicted; {bits})."
+        f"{bytes_text(ours.whole_bytes)} with this plan ({change}, {time}; predicted; {bits}). {_smallest(decision)}"
     )
     return (
-        f'<p class="sub">{xml_text(sub)}</p>\n<p class="lead">{xml_text(lead)} {xml_text(_smallest(decision))}</p>\n'
+        f'<p class="sub">{xml_text(sub)}</p>\n<p class="lead">{xml_text(unbroken(lead))}</p>\n'
         '<p id="worth" aria-live="polite">What it saves is reckoned by a script in this page.</p>'
     )
 

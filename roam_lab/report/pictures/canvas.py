@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from roam_lab.report.legal import legal, xml_text
 from roam_lab.report.views.axis import ticks
 from roam_lab.report.views.labels import ASIDE, Font, Label
-from roam_lab.report.views.look import PEAK, PHASES, ROLES, Look
+from roam_lab.report.views.look import PEAK, PHASES, ROLES, TIMES, Look
 from roam_lab.report.views.table import View
 
 WIDTH = 860
@@ -26,7 +26,7 @@ HATCH_GAP = 9
 
 
 def _rules(theme: str) -> str:
-    looks: dict[str, Look] = {**ROLES, **PHASES, "peak": PEAK}
+    looks: dict[str, Look] = {**ROLES, **TIMES, **PHASES, "peak": PEAK}
     return "".join(
         f".roam-pic .{name}{{stroke:{look.colour(theme)}}}.roam-pic .{name}-fill{{fill:{look.colour(theme)}}}"
         for name, look in looks.items()
