@@ -130,14 +130,6 @@ class Fit:
         """Whether a step of this batch size fits on `device`."""
         return self.least(batch, run) <= device.room_bytes
 
-    def spare_bytes(self, device: Device, batch: int, run: Run) -> int:
-        """What such a step leaves free of `device`; below 0 where it does not fit."""
-        return device.room_bytes - self.least(batch, run)
-
-    def outcome(self, device: Device, batch: int, run: Run) -> Outcome:
-        """Whether a step of this batch size fits, and whether it leaves MARGIN of the device free."""
-        return outcome_of(device, self.spare_bytes(device, batch, run))
-
     def largest_batch(self, device: Device, run: Run) -> Estimate:
         """The largest batch that fits on `device`, and what says so."""
         if not self.fits(device, 1, run):

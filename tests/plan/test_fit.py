@@ -14,7 +14,7 @@ from roam_lab.ir import Graph, Op, Storage
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.plan import Plan, Profile, devices, make_plan
 from roam_lab.plan.devices import DEVICES, Device, devices_for, machine_bytes
-from roam_lab.plan.fit import FAR, Estimate, Fit
+from roam_lab.plan.fit import FAR, Estimate, Fit, outcome_of
 from roam_lab.plan.planned_run import simulate_planned
 from roam_lab.plan.runs import RUNS, Point, point_at
 
@@ -219,15 +219,9 @@ def test_the_machine_counts_for_a_step_on_its_cpu(tmp_path: Path, monkeypatch: p
 
 
 def test_a_step_that_leaves_little_free_barely_fits() -> None:
-    """5 % of 10,000 bytes are the margin, 9,000 a step can have."""
-    fit = Fit("f", tuple(Point(batch, 0, need, need) for batch, need in ((1, 8500), (2, 8501), (3, 9000), (4, 9001))))
-    assert [fit.outcome(TEN, batch, "eager") for batch in (1, 2, 3, 4)] == [
-        "fits",
-        "barely fits",
-        "barely fits",
-        "too large",
-    ]
-    assert fit.spare_bytes(TEN, 2, "eager") == 499
+    """5 % of 10,000 bytes are the margin."""
+    found = [outcome_of(TEN, spare) for spare in (500, 499, 0, -1)]
+    assert found == ["fits", "barely fits", "barely fits", "too large"]
 
 
 def test_step_times_lie_on_lines_like_needs() -> None:

@@ -1,6 +1,7 @@
 """A frontier's points are laid out, none dominated, and told in rows and JSON."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -9,6 +10,7 @@ from roam_lab.plan import make_plan
 from roam_lab.plan.frontier import make_frontier
 from roam_lab.plan.frontier_json import load_frontier
 from roam_lab.report.frontier import frontier_text
+from tests.plan.training_step import training_step
 from tests.report.graphs import branches
 from tests.rewrite.graphs import blocks
 
@@ -30,6 +32,17 @@ def test_points_by_ascending_time_none_dominated(tmp_path):
     assert set(data["points"][0]) == {"extra_time", "arena_bytes", "peak_bytes", "recomputed", "offloaded_bytes"}
     with pytest.raises(OutputError):
         found.save(tmp_path / "none" / "f.json")
+
+
+def test_the_first_point_is_the_plan_that_adds_no_time():
+    """Both wide branches first is what captured order does, and what improving it from place to place leaves."""
+    step = training_step(3)
+    graph = replace(step, ops=tuple(replace(op, pure=False) for op in step.ops))
+    plan = make_plan(graph)
+    assert plan.arena_bytes < plan.captured_peak_bytes
+    found = make_frontier(graph, 3)
+    assert (found.points[0].arena_bytes, found.points[0].extra_time) == (plan.arena_bytes, plan.extra_time)
+    assert found.graph_sha256 == plan.graph_sha256
 
 
 def test_a_row_a_point():

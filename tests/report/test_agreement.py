@@ -27,8 +27,8 @@ import torch
 
 def make():
     torch.manual_seed(0)
-    layers = [part for _ in range(4) for part in (torch.nn.Linear(64, 64), torch.nn.GELU(), torch.nn.LayerNorm(64))]
-    model = torch.nn.Sequential(torch.nn.Embedding(99, 64), *layers, torch.nn.Linear(64, 99))
+    layers = [part for _ in range(4) for part in (torch.nn.Linear(640, 640), torch.nn.GELU(), torch.nn.LayerNorm(640))]
+    model = torch.nn.Sequential(torch.nn.Embedding(99, 640), *layers, torch.nn.Linear(640, 99))
     ids = torch.randint(0, 99, (4, 32))
     return {"model": model, "batch": ids, "loss": loss, "optimizer": torch.optim.AdamW(model.parameters())}
 

@@ -10,7 +10,7 @@ import pytest
 
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.plan.devices import DEVICES
+from roam_lab.plan.devices import DEVICES, Device
 from roam_lab.plan.fit import Fit
 from roam_lab.plan.frontier import make_frontier
 from roam_lab.plan.runs import Point
@@ -116,6 +116,10 @@ def test_the_table_of_gpus_says_what_fits_and_what_is_spare(plan: Plan) -> None:
         in page
     )
     assert "too large, " not in page
+    cached = replace(points[0], eager_bytes=15 * GIB, eager_least_bytes=9 * GIB)
+    told = brief_html(plan, fit=Fit("f", (cached, points[1])), batch=1)
+    assert '<td class="barely">barely fits, by giving back its cache</td>' in told
+    assert told.count("by giving back its cache") == 1  # the T4 alone has less than 15 GiB
     assert '<td class="no">too large, 6.' in brief_html(plan, fit=Fit("f", points), batch=8)
 
 
@@ -213,3 +217,12 @@ def test_any_graph(name: str) -> None:
 def test_a_bare_plan_is_refused(plan: Plan) -> None:
     with pytest.raises(InputError, match="bare"):
         brief_html(replace(plan, graph=None))
+
+
+def test_hostile_names_of_a_fits_file_stay_text(plan: Plan) -> None:
+    evil = '</script><script>alert(1)</script>"><img src=x onerror=alert(1)>\u202e&'
+    fit = Fit(evil, (Point(1, 0, 5, 3), Point(4, 0, 9, 7)), (Device(evil, 4 * GIB, GIB, 1.0, evil),))
+    tags = Tags(brief_html(plan, fit=fit, batch=1, prices=Prices(currency=evil, per_hour={evil: 2.0})))
+    assert [script.get("type") for script in tags.named("script")] == ["application/json", None]
+    assert tags.named("img") == []
+    assert [box["data-price"] for box in tags.named("input") if "data-price" in box] == [evil]

@@ -112,7 +112,7 @@ def test_a_slower_gpu_is_no_saving_however_cheap_its_hour(page: Any) -> None:
     slower = cost(page, "small", 1) / cost(page, "large", 0)
     assert slower > 1
     assert "Money: none is saved at batch size 4." in told
-    assert "large is the cheapest GPU per sample (by roofline)" in told
+    assert "large is the cheapest GPU per sample (by roofline) with or without a plan" in told
     assert page.locator("td[data-device='small'][data-cost='0']").inner_text() == "–"
 
 

@@ -74,10 +74,11 @@
     const free = best(others.filter((way) => !way.ours));
     const least = Math.min(ours.cost, plain ? plain.cost : ours.cost);
     const saves = !plain || ours.cost < plain.cost * (1 - LITTLE);
-    if (free && (free.cost < least * (1 - LITTLE) || (saves && free.cost <= least * (1 + LITTLE)))) {
-      const bits = free.way.same ? "" : ", with other numbers";
-      const much = free.cost < least * (1 - LITTLE) ? "Cheaper still" : "As cheap";
-      text += ` ${much} without a plan${bits}: ${free.way.name} on ${told(free)}.`;
+    const bits = free && !free.way.same ? ", with other numbers" : "";
+    if (free && free.cost < least * (1 - LITTLE)) {
+      text += ` Cheaper still without a plan${bits}: ${free.way.name} on ${told(free)}.`;
+    } else if (free && saves) {
+      text += ` The cheapest without a plan${bits}: ${free.way.name} on ${told(free)}.`;
     }
     return text;
   };

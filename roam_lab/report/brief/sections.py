@@ -99,7 +99,7 @@ def cards(decision: Decision, plan: Plan) -> str:
         (bytes_text(resident), "of both always there: weights, optimizer state, batch (counted)"),
         (bytes_text(plan.peak_bytes), f"of the plan at its peak, live; {proof}"),
     ]
-    if plan.rewrites:
+    if plan.extra_time > 0:
         told = f"more time, predicted ({plan.environment.get('times', 'times of the graph')})"
         shown.append((f"{100 * plan.extra_time:.1f} %", told))
     inner = "".join(
@@ -131,6 +131,7 @@ def _gpu_row(decision: Decision, device: Device) -> str:
     for way in decision.ways[:2]:
         spare, outcome = way.spare_bytes(device), way.outcome(device)
         words = f"{outcome}, {bytes_text(abs(spare))} {'free' if spare >= 0 else 'missing'}"
+        words = f"{outcome}, by giving back its cache" if way.gives_back(device) else words
         cells.append(cell(words, {"fits": "yes", "barely fits": "barely", "too large": "no"}[outcome]))
     cells += [f'<td data-cost="{number}" data-device="{xml_text(device.name)}">…</td>' for number in (0, 1)]
     price = "" if device.price_per_hour is None else f"{device.price_per_hour:.2f}"
@@ -217,13 +218,14 @@ def sources(
             if ours.device_bytes > ours.whole_bytes
             else "An allocator's rounding of weights comes on top."
         ),
-        f"Margin: assumed. Fits: at least {MARGIN_TEXT} of the GPU stays free; barely fits: less does. Of each GPU, "
+        f"Margin: assumed. Fits: at least {MARGIN_TEXT} of the GPU stays free; barely fits: less does, or it runs only "
+        "because PyTorch gives back what it caches, again and again, which takes time. Of each GPU, "
         "1 GiB is taken as lost to the driver's context and kernels.",
         _cost_note(decision),
         "GPUs, hours and prices: assumed; examples, not offers, until they are edited.",
         captured_on_cpu(said.graph_of(plan), plan.environment) or ANOTHER_DEVICE,
     ]
-    if plan.rewrites:
+    if plan.extra_time > 0:
         times = plan.environment.get("times", "times of the graph")
         told.append(f"More time of the plan, {100 * plan.extra_time:.1f} %: predicted by {times}.")
     if fit is not None:
