@@ -52,6 +52,8 @@
     const [eager, plan, ...others] = figures.ways;
     const ours = best([plan, ...others.filter((way) => way.ours)]);
     const plain = cheapest(eager);
+    if (!figures.devices.some((device) => price(device) >= 0))
+      return "Money: type prices into the table below, and this sentence tells what the plan saves, if anything.";
     if (!figures.ways.some((way) => Object.keys(way.seconds).length)) return unknown(eager, plan);
     if (!ours) return "No GPU of the table that has a price holds this step with a margin, planned or not.";
     const named = ours.way === plan ? "this plan" : ours.way.name;
@@ -68,7 +70,7 @@
     } else {
       const same = ours.device === plain.device ? "with or without a plan" : `with plain PyTorch, and ${ours.device} with ${named}`;
       text =
-        `Money: none is saved at ${figures.size || "this size"}. ${plain.device} is the cheapest GPU per sample (${known(plain.device)}) ` +
+        `Money: none is saved at ${figures.size || "this size"}. ${plain.device} is the cheapest GPU per ${figures.samples ? "sample" : "step"} (${known(plain.device)}) ` +
         `${same}. What the plan gives there is memory: for a larger batch, or a larger model.`;
     }
     const free = best(others.filter((way) => !way.ours));
