@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from roam_lab.errors import FormatError, InputError, OutputError
-from roam_lab.plan import make_plan
+from roam_lab.plan import Profile, make_plan
 from roam_lab.plan.frontier import make_frontier
 from roam_lab.plan.frontier_json import load_frontier
+from roam_lab.plan.whole_step import eager_whole_bytes
 from roam_lab.report.frontier import frontier_text
 from tests.plan.training_step import training_step
 from tests.report.graphs import branches
@@ -43,6 +44,14 @@ def test_the_first_point_is_the_plan_that_adds_no_time():
     found = make_frontier(graph, 3)
     assert (found.points[0].arena_bytes, found.points[0].extra_time) == (plan.arena_bytes, plan.extra_time)
     assert found.graph_sha256 == plan.graph_sha256
+
+
+def test_eager_is_the_profiles_where_one_is_known():
+    graph = blocks(3)
+    known = Profile(graph=graph, resident={"parameter": 64 * 2**20})
+    alone, told = make_frontier(graph, 2), make_frontier(graph, 2, profile=known)
+    assert told.eager_bytes == eager_whole_bytes(known) == known.reservation().reserved
+    assert alone.eager_bytes == eager_whole_bytes(graph) < told.eager_bytes
 
 
 def test_a_row_a_point():
