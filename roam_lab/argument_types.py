@@ -75,6 +75,18 @@ def seconds(text: str) -> float:
     return value
 
 
+def price(text: str) -> tuple[str, float]:
+    """GPU=PRICE: (its name, or the beginning of it, what it costs an hour)."""
+    name, equals, value = text.rpartition("=")
+    try:
+        paid = float(value)
+    except ValueError:
+        paid = -1.0
+    if not equals or not name.strip() or not 0 <= paid < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no price of a GPU; give such as h100=3.10")
+    return name.strip(), paid
+
+
 def setting(text: str) -> tuple[Room, str, str]:
     """ROOM.NAME=VALUE: one parameter of a strategy, as (room, name, value)."""
     where, equals, value = text.partition("=")

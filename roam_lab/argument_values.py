@@ -1,13 +1,16 @@
-"""What was parsed, as the planner and `fit` take it."""
+"""What was parsed, as the planner, `fit` and `report` take it."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from roam_lab.argument_types import ROOMS
 from roam_lab.errors import InputError
 from roam_lab.registry import Room, find
+
+if TYPE_CHECKING:
+    from roam_lab.report.brief import Prices
 
 
 def planning(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -35,7 +38,16 @@ def fitting(arguments: argparse.Namespace) -> tuple[float, ...] | None:
     """
     if arguments.memory is not None and arguments.batch_sizes is not None:
         raise InputError("--memory looks for the sizes to capture itself; give it, or --batch-sizes")
+    if arguments.sequence_lengths is not None and (arguments.memory, arguments.batch_sizes) != (None, None):
+        raise InputError("--sequence-lengths varies the length alone; leave --memory and --batch-sizes out")
     return None if arguments.extra_time is None else (arguments.extra_time,)
+
+
+def prices(arguments: argparse.Namespace) -> Prices:
+    """What `report` was told of prices."""
+    from roam_lab.report.brief import Prices
+
+    return Prices(dict(arguments.price), arguments.currency, arguments.gpus, arguments.hours)
 
 
 def unused(arguments: argparse.Namespace) -> str | None:

@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn
 from roam_lab.argument_types import PlanAndFile, count, counts, fraction, kinds, memory, names, seconds, setting, size
 from roam_lab.errors import InputError
 from roam_lab.report.hook_code import LOOPS
+from roam_lab.report_arguments import report_arguments
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.sweep_arguments import sweep_arguments, what_if_arguments
 
@@ -165,9 +166,7 @@ def _export(parser: Parser, face: Face) -> None:
 
 def _report(parser: Parser, face: Face) -> None:
     _written(parser, face, "one HTML page that needs no network", "OUT.html", ".html")
-    if face == "command":
-        told = "what frontier -o wrote of the same step: the page then shows memory against extra time"
-        parser.add_argument("--frontier", metavar="FILE.json", help=told)
+    report_arguments(parser, face)
 
 
 def _compare(parser: Parser, face: Face) -> None:
@@ -192,6 +191,7 @@ def _frontier(parser: Parser, face: Face) -> None:
 def _fit(parser: Parser, face: Face) -> None:
     if face == "command":
         parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
+        parser.add_argument("-o", "--output", metavar="FILE.json", help="write it here, for report --fit")
         _json(parser)
     else:
         parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
@@ -201,6 +201,7 @@ def _fit(parser: Parser, face: Face) -> None:
         metavar="N,N",
         help="sizes to capture (default: the batch's, 8 times as many, ...); sizes between lie on lines",
     )
+    parser.add_argument("--sequence-lengths", type=counts, metavar="N,N", help="vary the length, and capture these")
     parser.add_argument(
         "--memory",
         type=memory,

@@ -8,7 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 
-from roam_lab.argument_values import fitting, parameters, planning, unused
+from roam_lab.argument_values import fitting, parameters, planning, prices, unused
 from roam_lab.arguments import parse, parser_of
 from roam_lab.errors import InputError, RoamError
 from roam_lab.progress import TerminalProgress
@@ -185,10 +185,16 @@ def _report(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     progress(f"reading {arguments.plan}")
     frontier = None
     if arguments.frontier:
-        from roam_lab.plan.frontier import load_frontier
+        from roam_lab.plan.frontier_json import load_frontier
 
         frontier = load_frontier(arguments.frontier)
-    write_brief(arguments.output, load_plan(arguments.plan), force=arguments.force, frontier=frontier)
+    fit = None
+    if arguments.fit:
+        from roam_lab.plan.fit_json import load_fit
+
+        fit = load_fit(arguments.fit)
+    plan, paid = load_plan(arguments.plan), prices(arguments)
+    write_brief(arguments.output, plan, force=arguments.force, frontier=frontier, fit=fit, prices=paid)
     return 0
 
 
@@ -225,6 +231,7 @@ def _frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.fit_lengths import fit_over_lengths
     from roam_lab.report.fit import fit_text, within_text
     from roam_lab.workbench import Workbench
 
@@ -232,10 +239,17 @@ def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     bench = Workbench(progress)
     bench.capture_without_weights(arguments.factory)
     if arguments.memory is None:
-        curve = bench.fit(None, arguments.batch_sizes, extra_times)
+        if arguments.sequence_lengths is None:
+            curve = bench.fit(None, arguments.batch_sizes, extra_times)
+        else:
+            curve = fit_over_lengths(bench, None, arguments.sequence_lengths, extra_times)
         data, text = curve.to_data(), fit_text(curve)
+        if arguments.output:
+            curve.save(arguments.output)
     else:
         found = bench.within(arguments.memory, None, extra_times)
+        if arguments.output:
+            raise InputError("-o writes the curve over sizes, which --memory does not draw; leave one of the two out")
         data, text = found.to_data(), within_text(found)
     if arguments.json:
         say_json(data)

@@ -22,6 +22,7 @@ from roam_lab.argument_values import fitting, planning, unused
 from roam_lab.arguments import parse, parser_of
 from roam_lab.doctor import doctor_text
 from roam_lab.errors import InputError, RoamError
+from roam_lab.fit_lengths import fit_over_lengths
 from roam_lab.interrupt import held
 from roam_lab.lab.cell_turns import CellTurns
 from roam_lab.lab.completion import matcher_of
@@ -190,7 +191,10 @@ class RoamMagics(Magics):
             found = self.bench.within(arguments.memory, of, extra_times)
             print(within_text(found))
             return found
-        curve = self.bench.fit(of, arguments.batch_sizes, extra_times)
+        if arguments.sequence_lengths is None:
+            curve = self.bench.fit(of, arguments.batch_sizes, extra_times)
+        else:
+            curve = fit_over_lengths(self.bench, of, arguments.sequence_lengths, extra_times)
         print(fit_text(curve))
         return curve
 

@@ -35,6 +35,7 @@ GPUS = {
     "l4": Gpu("L4", 121e12, 30.3e12, 0.3e12, 48 * 10**6, 25e9),
     "l40s": Gpu("L40S", 362e12, 91.6e12, 0.864e12, 96 * 10**6, 25e9),
     "a100": Gpu("A100 SXM 80GB", 312e12, 19.5e12, 2.039e12, 40 * 10**6, 25e9),
+    "a100-40gb": Gpu("A100 SXM 40GB", 312e12, 19.5e12, 1.555e12, 40 * 10**6, 25e9),
     "h100": Gpu("H100 SXM", 989e12, 67e12, 3.35e12, 50 * 10**6, 50e9),
     "h200": Gpu("H200 SXM", 989e12, 67e12, 4.8e12, 50 * 10**6, 50e9),
 }
@@ -58,6 +59,13 @@ def with_roofline(graph: Graph, gpu: Gpu) -> Graph:
     rate = gpu.half if half else gpu.single
     device = Device(rate, gpu.bytes_per_s, LAUNCH_US, gpu.cache_bytes, gpu.host_bytes_per_s)
     return replace(graph, ops=ops, device=device, times=f"roofline: {gpu.name}, {LAUNCH_US:g} us an op")
+
+
+def roofline_seconds(graph: Graph, gpu: Gpu) -> float | None:
+    """What one step of `graph` takes on `gpu` at its rates, op after op; None where no op tells its arithmetic."""
+    if not any(op.flops for op in graph.ops):
+        return None
+    return sum(_us(graph, op, gpu) for op in graph.ops) / 1e6
 
 
 def with_rates(graph: Graph, device: Device, times: str) -> Graph:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from roam_lab.argument_values import prices
 from roam_lab.errors import InputError
 from roam_lab.lab.shown_once import Written
 from roam_lab.plan.plan import SUFFIX
@@ -30,7 +31,8 @@ def export_plan(bench: Workbench, row: WhatIf, arguments: Any, shell: Any) -> st
 def report_plan(bench: Workbench, row: WhatIf, arguments: Any) -> str:
     """The page for those who decide; its parts are of this very plan, and what is not is left out with a word."""
     parts = parts_of(bench, row)
-    write_brief(arguments.output, bench.what_ifs.proven(row), force=arguments.force, **parts.given)
+    plan, given = bench.what_ifs.proven(row), {**parts.given, "prices": prices(arguments)}
+    write_brief(arguments.output, plan, force=arguments.force, **given)
     _say_wrote(bench, row, arguments.output)
     for remark in parts.remarks:
         print(remark)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from roam_lab.errors import FormatError
-from roam_lab.ir import Graph, captured_order, live_peak, read_json
+from roam_lab.ir import Graph, captured_order, fingerprint, live_peak
 from roam_lab.ir.files import write_text
-from roam_lab.plan.planner import ALIGNMENTS
+from roam_lab.plan.alternatives import Alternative, alternatives
+from roam_lab.plan.plan import Plan
+from roam_lab.plan.planner import ALIGNMENTS, make_plan
+from roam_lab.plan.profile import Profile
 from roam_lab.plan.rewriting import Placing, costed
+from roam_lab.plan.whole_step import eager_whole_bytes
 from roam_lab.registry import find
+from roam_lab.rewrite.bound import RewriteBound
 from roam_lab.rewrite.checkpoint import every_block
 from roam_lab.rewrite.frontier import frontier
-from roam_lab.rewrite.points import Point
+from roam_lab.rewrite.kinds import default_kinds
+from roam_lab.rewrite.points import Goals, Point
+from roam_lab.rewrite.proof import rewrite_bound
+
+MOST_BOUNDS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +41,14 @@ class LaidOutPoint:
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """Points of the graph `name` by ascending extra time, none dominated. `times`: what ops were costed by.
+    """Points of the graph `name` by ascending extra time, none dominated; the first is the plan that `roam plan` makes
+    where no time may be added. `times`: what ops were costed by.
 
     `strategy`: the rewrite strategy that was asked. `checkpointed`: every block recomputed, as `torch.utils.checkpoint`
-    does, nothing else rewritten; None where the graph has no repeated blocks.
+    does, nothing else rewritten, and laid out by a plan; None where the graph has no repeated blocks. `graph_sha256`:
+    of the graph, as its plans note it. `eager_bytes`: what eager reserves, the whole step (plan/whole_step.py; None:
+    not known). `alternatives`: what PyTorch offers itself. `bounds`: live peaks that no rewriting of the captured order
+    in these kinds goes below, by ascending extra time.
     """
 
     name: str
@@ -47,6 +58,10 @@ class Frontier:
     times: str
     strategy: str = "auto"
     checkpointed: LaidOutPoint | None = None
+    graph_sha256: str = ""
+    eager_bytes: int | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    bounds: tuple[RewriteBound, ...] = ()
 
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data, as `roam frontier --json` prints it."""
@@ -64,9 +79,11 @@ def make_frontier(
     strategy: str = "auto",
     kinds: Collection[str] | None = None,
     parameters: Mapping[str, Any] | None = None,
+    profile: Profile | None = None,
 ) -> Frontier:
     """At most `points` points, from what is free to the least memory that the rewrite strategy knows with these kinds
-    of rewriting, laid out by `auto`. `parameters`: the strategy's own.
+    of rewriting, laid out by `auto`. `parameters`: the strategy's own. `profile`: whose graph it is, where one is at
+    hand: it knows what eager does better.
 
     Ops without times are costed by the rates of UNTIMED. Raises FormatError for a roam-graph/1, UnknownStrategyError,
     ParameterError.
@@ -75,12 +92,17 @@ def make_frontier(
     device = "cuda" if graph.environment.get("device", "").startswith("cuda") else "cpu"
     layout = find("layout", "auto")
     placing = Placing(layout, layout.accept({}), ALIGNMENTS[device], device)
-    laid_out: list[LaidOutPoint] = []
-    for point in frontier(timed, points, kinds=kinds, strategy=strategy, **(parameters or {})):
+    known = frontier(timed, points, kinds=kinds, strategy=strategy, **(parameters or {}))
+    environment = None if profile is None else profile.environment
+    laid_out = [_of_plan(make_plan(graph, rewrites=kinds, rewrite=strategy, environment=environment))]
+    for point in known:
         found = _laid_out(point, placing)
-        if not laid_out or found.arena_bytes < laid_out[-1].arena_bytes:
+        if found.arena_bytes < laid_out[-1].arena_bytes:
             laid_out.append(found)
     checkpointed = every_block(timed)
+    goals = Goals(kinds=frozenset(default_kinds(timed) if kinds is None else kinds))
+    bounds = (rewrite_bound(timed, goals, point.peak_bytes, point.extra_time) for point in _spread(known))
+    eager = graph if profile is None else profile.eager_graph or graph
     return Frontier(
         graph.name,
         graph.resident_bytes,
@@ -89,7 +111,27 @@ def make_frontier(
         timed.times or "of the graph",
         strategy,
         None if checkpointed is None else _laid_out(checkpointed, placing),
+        fingerprint(graph),
+        eager_whole_bytes(graph if profile is None else profile),
+        alternatives(eager),
+        tuple(
+            RewriteBound(bound.peak_bytes, point.extra_time)
+            for bound, point in zip(bounds, _spread(known), strict=True)
+        ),
     )
+
+
+def _spread(known: Sequence[Point]) -> Sequence[Point]:
+    """At most MOST_BOUNDS of them, both ends among them: a bound takes a moment."""
+    step = max((len(known) - 1) / (MOST_BOUNDS - 1), 1.0)
+    chosen = sorted({min(round(number * step), len(known) - 1) for number in range(MOST_BOUNDS)})
+    return [known[at] for at in chosen]
+
+
+def _of_plan(plan: Plan) -> LaidOutPoint:
+    made = plan.rewritten
+    again, moved = (0, 0) if made is None else (made.recomputed, made.offloaded_bytes)
+    return LaidOutPoint(plan.extra_time, plan.arena_bytes, plan.peak_bytes, again, moved)
 
 
 def _laid_out(point: Point, placing: Placing) -> LaidOutPoint:
@@ -101,50 +143,3 @@ def _laid_out(point: Point, placing: Placing) -> LaidOutPoint:
         placed.rewritten.recomputed,
         placed.rewritten.offloaded_bytes,
     )
-
-
-def load_frontier(path: str | os.PathLike[str]) -> Frontier:
-    """What `Frontier.save` or `roam frontier -o` wrote. Raises InputError when it cannot be read, FormatError (file,
-    place, what to do) when it is no frontier."""
-    data, where = read_json(path), os.fspath(path)
-    points = data.get("points")
-    if not isinstance(points, list) or not points:
-        raise FormatError(f"{where}: points is no list of points; give a file that roam frontier -o wrote")
-    checkpointed = data.get("checkpointed")
-    return Frontier(
-        _text(data, "name", where),
-        _size(data, "resident_bytes", where),
-        _size(data, "captured_peak_bytes", where),
-        tuple(_point(one, f"{where}: points {number}") for number, one in enumerate(points)),
-        _text(data, "times", where),
-        _text(data, "strategy", where) if "strategy" in data else "auto",
-        None if checkpointed is None else _point(checkpointed, f"{where}: checkpointed"),
-    )
-
-
-def _point(data: Any, where: str) -> LaidOutPoint:
-    table = data if isinstance(data, dict) else {}
-    extra = table.get("extra_time")
-    if isinstance(extra, bool) or not isinstance(extra, int | float) or not math.isfinite(extra):
-        raise _wrong(table, "extra_time", where)
-    keys = ("arena_bytes", "peak_bytes", "recomputed", "offloaded_bytes")
-    return LaidOutPoint(float(extra), *(_size(table, key, where) for key in keys))
-
-
-def _size(data: dict[str, Any], key: str, where: str) -> int:
-    value = data.get(key)
-    if type(value) is not int or not 0 <= value <= 2**62:
-        raise _wrong(data, key, where)
-    return value
-
-
-def _text(data: dict[str, Any], key: str, where: str) -> str:
-    value = data.get(key)
-    if not isinstance(value, str):
-        raise _wrong(data, key, where)
-    return value
-
-
-def _wrong(data: dict[str, Any], key: str, where: str) -> FormatError:
-    found = f"{repr(data[key])[:40]} there" if key in data else "missing"
-    return FormatError(f"{where}: {key} is {found}, which no frontier has; make the file again with roam frontier -o")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from roam_lab.plan.profile import Profile
-from roam_lab.plan.runs import Point, Run, eager_least_bytes, plan_for, planned_bytes, point_at
+from roam_lab.plan.runs import Point, Run, eager_least_bytes, plan_for, point_at, reserved_bytes
 from roam_lab.progress import Progress, silent
 
 
@@ -53,7 +53,7 @@ class Needs:
             return Need(profile.resident_bytes + eager_least_bytes(profile))
         self._tell(f"planning at {size:,}{'' if run == 'planned' else f', {run:.0%} more time'}", 0.5)
         plan = plan_for(profile, run)
-        return Need(profile.resident_bytes + planned_bytes(profile, plan), plan.extra_time)
+        return Need(profile.resident_bytes + reserved_bytes(profile, plan), plan.extra_time)
 
     def point(self, size: int, extra_times: tuple[float, ...] = ()) -> Point:
         """Those of all runs."""

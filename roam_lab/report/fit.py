@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roam_lab.plan.fit import Estimate, Fit
+from roam_lab.plan.fit import FAR, Estimate, Fit
 from roam_lab.plan.largest import Largest, Within
 from roam_lab.plan.runs import Run
 from roam_lab.report.legal import legal
@@ -14,9 +14,9 @@ MARKS = {"captured": "{}", "between": "~{}", "beyond": "~{}*", "at least": "{} o
 
 
 def fit_text(fit: Fit) -> str:
-    """Needs of the captured batch sizes, then the largest batch of each GPU; all predicted."""
+    """Needs of the captured sizes, then the largest size of each GPU; all predicted."""
     titles = [run_text(run) for run in fit.runs]
-    needs = [("batch", "resident", *titles)]
+    needs = [("batch" if fit.axis == "batch size" else "length", "resident", *titles)]
     needs += [
         (f"{point.batch:,}", bytes_text(point.resident_bytes), *(bytes_text(point.need(run)) for run in fit.runs))
         for point in fit.points
@@ -30,14 +30,21 @@ def fit_text(fit: Fit) -> str:
         )
         for device in fit.devices
     ]
+    last = fit.points[-1]
+    more = max(last.least(run) - last.need(run) for run in fit.runs[1:])
     columns = range(1, 2 + len(titles))
     right = frozenset(columns)
     return legal(
-        f"{fit.name}: predicted memory of the whole step over the batch size\n{table(needs, right | {0})}\n\n"
-        f"largest batch\n{table(largest, right)}\n"
-        "~ on a straight line between two sizes that were captured; ~* extrapolated beside them. --memory captures the "
-        f"answer itself. {ASSUMED} Of each device, 1 GiB is taken as lost to the driver's context, or to Python and "
-        "PyTorch themselves; in RAM, malloc may hold more than is alive."
+        f"{fit.name}: predicted memory of the whole step over the {fit.axis}\n{table(needs, right | {0})}\n"
+        "eager: what its allocator reserves; planned, and plans that may add so much time: resident + arena, as plan, "
+        f"report and frontier have it (an allocator rounds that up, by up to "
+        f"{bytes_text(max(more, 0))} here; what fits is judged with it)\n\n"
+        f"largest {fit.axis}\n{table(largest, right)}\n"
+        "~ on a straight line between two sizes that were captured; ~* extrapolated beside them; or more: the largest "
+        f"that was captured fits, and beyond {FAR} times of it nothing is foretold. No margin is left: take less where "
+        f"something else runs on the device. --memory captures the answer itself. {ASSUMED} Of each device, 1 GiB is "
+        "taken as lost to the driver's context, or to Python and PyTorch themselves; in RAM, malloc may hold more than "
+        "is alive."
     )
 
 
@@ -65,15 +72,16 @@ def within_text(found: Within) -> str:
         "taken as lost to the driver's context, or to Python and PyTorch themselves"
     ]
     for along in found.sizes:
-        titles = ("run", f"largest {along.axis}", "against eager", "whole step", "at the next size", "time added")
+        titles = ("run", f"largest {along.axis}", "against eager", "reserved", "at the next size", "time added")
         eager = along.largest[0].size
         rows = [titles, *(_row(one, eager, along.most) for one in along.largest)]
         beside = {"batch size": " at sequence length ", "sequence length": " at batch size "}[along.axis]
         fixed = "" if along.fixed is None else f"{beside}{along.fixed:,}"
         parts.append(f"{along.axis}{fixed} ({len(along.captured)} captured)\n{table(rows, frozenset(range(1, 6)))}")
     parts.append(
-        f"Every largest size and the next one were captured and planned. {ASSUMED} Time that is added is told by the "
-        "rates of a GPU where no op was timed; +5 %: a plan that may add so much."
+        "Reserved: what the allocator takes for the whole step, resident bytes included; a plan's own resident + arena "
+        f"is a little less. Every largest size and the next one are captured and planned. {ASSUMED} Time added "
+        "is told by the rates of a GPU where no op was timed; +5 %: a plan that may add so much."
     )
     return legal("\n\n".join(parts))
 

@@ -20,13 +20,23 @@ def frontier_text(found: Frontier) -> str:
         table(rows, frozenset(range(5))),
         "Ops again: those that run a second time. Free points fuse ops and run them in place.",
     ]
-    if found.checkpointed is not None:
-        more, arena, part, whole, again = _line(found, found.checkpointed)
-        parts.append(
-            f"Every block checkpointed instead, nothing else rewritten: {more} more time, arena {arena} ({part} of "
-            f"captured), resident + arena {whole}, {again} ops again."
-        )
+    parts += _without_a_plan(found)
     return legal("\n".join(parts))
+
+
+def _without_a_plan(found: Frontier) -> list[str]:
+    """What eager takes, and what PyTorch offers itself."""
+    if found.eager_bytes is None:
+        return []
+    lines = [("without a plan", "more time", "whole step")]
+    lines.append(("eager", "", bytes_text(found.eager_bytes)))
+    for way in found.alternatives:
+        more = "not known" if way.extra_time is None else f"{100 * way.extra_time:.1f} %"
+        lines.append((way.name, more, bytes_text(found.eager_bytes - way.saved_bytes)))
+    told = (
+        "Whole step without a plan: the caching allocator simulated; bf16 autocast is an estimate, with other rounding."
+    )
+    return [table(lines, frozenset({1, 2})), told]
 
 
 def write_frontier(found: Frontier, path: str) -> None:

@@ -254,7 +254,7 @@ class Workbench(Session):
 
         known = self.profile_named(name)
         self.progress("looking for rewrites", 0.0)
-        found = make_frontier(known.graph, points, strategy=strategy)
+        found = make_frontier(known.graph, points, strategy=strategy, profile=known)
         self.frontiers[self.name_of(known)] = found
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from roam_lab.ir import Graph, Op, Storage
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.plan import Plan, Profile, devices, make_plan
 from roam_lab.plan.devices import DEVICES, Device, devices_for, machine_bytes
-from roam_lab.plan.fit import FAR, Estimate, Fit
+from roam_lab.plan.fit import FAR, Estimate, Fit, outcome_of
 from roam_lab.plan.planned_run import simulate_planned
 from roam_lab.plan.runs import RUNS, Point, point_at
 
@@ -100,7 +101,7 @@ def test_plans_that_add_time_never_need_more() -> None:
     assert [fit.need(2, run) for run in fit.runs] == [800, 700, 350, 350]
     assert fit.need(4, 0.1) == fit.need(4, 0.05) == 450  # its own line would be 470
     data = fit.to_data()
-    assert data["points"][0]["rewritten"] == [{"extra_time": 0.05, "bytes": 300}, {"extra_time": 0.1, "bytes": 290}]
+    assert [(one["extra_time"], one["bytes"]) for one in data["points"][0]["rewritten"]] == [(0.05, 300), (0.1, 290)]
     assert [one["run"] for one in data["devices"][0]["largest"]] == ["eager", "planned", 0.05, 0.1]
     with pytest.raises(ValueError, match="same extra times"):
         Fit("f", (points[0], Point(2, 1, 1, 1)))
@@ -123,13 +124,15 @@ def test_a_batch_fits_where_the_least_does() -> None:
 
 
 def test_a_point_of_a_profile() -> None:
-    profile = Profile(graph=two_phases(9 * MIB, 11 * MIB), resident={"parameter": 3 * MIB})
+    graph = replace(two_phases(9 * MIB, 11 * MIB), unlisted_resident_bytes=3 * MIB)
+    profile = Profile(graph=graph, resident={"parameter": 3 * MIB})
     plan = make_plan(profile.graph)
     point = point_at(3, profile, plan)
     held = profile.reservation()
     assert (point.batch, point.resident_bytes) == (3, 3 * MIB)
     assert point.need("eager") == held.reserved
-    assert point.planned_bytes == simulate_planned(plan, profile.graph, profile.training_run).reserved - 3 * MIB
+    assert point.need("planned") == 3 * MIB + plan.arena_bytes
+    assert point.least("planned") == simulate_planned(plan, profile.graph, profile.training_run).reserved
     assert held.allocated <= point.least("eager") <= held.reserved
 
 
@@ -163,7 +166,7 @@ def test_a_planned_step_reserves_whole_segments(first: int, second: int, segment
     assert held.reserved == sum(segments) * MIB
     assert held.workspace == 32 * MIB
     assert plan.arena_bytes <= held.allocated - held.resident - held.workspace <= plan.arena_bytes + 4096
-    assert point_at(1, profile, plan).need("planned") == held.reserved
+    assert point_at(1, profile, plan).least("planned") == held.reserved
 
 
 def test_cublas_has_a_workspace_in_each_thread() -> None:
@@ -172,7 +175,8 @@ def test_cublas_has_a_workspace_in_each_thread() -> None:
     point = point_at(1, Profile(graph=graph, eager_run=run), make_plan(graph))
     plain = point_at(1, Profile(graph=graph), make_plan(graph))
     assert point.eager_bytes == plain.eager_bytes + 64 * MIB
-    assert point.planned_bytes == plain.planned_bytes + 32 * MIB
+    assert point.least("planned") == plain.least("planned") + 32 * MIB
+    assert point.need("planned") == plain.need("planned")
 
 
 def test_data() -> None:
@@ -184,6 +188,9 @@ def test_data() -> None:
             "eager_bytes": 4100,
             "planned_bytes": 2100,
             "eager_least_bytes": 4100,
+            "planned_least_bytes": 2100,
+            "planned_added": 0.0,
+            "seconds": {},
             "rewritten": [],
         }
     ]
@@ -209,3 +216,25 @@ def test_the_machine_counts_for_a_step_on_its_cpu(tmp_path: Path, monkeypatch: p
     monkeypatch.delattr(os, "sysconf")
     assert machine_bytes() is None
     assert devices_for("cpu") == DEVICES
+
+
+def test_a_step_that_leaves_little_free_barely_fits() -> None:
+    """5 % of 10,000 bytes are the margin."""
+    found = [outcome_of(TEN, spare) for spare in (500, 499, 0, -1)]
+    assert found == ["fits", "barely fits", "barely fits", "too large"]
+
+
+def test_step_times_lie_on_lines_like_needs() -> None:
+    device = Device("GPU", 10_000, rates="a100")
+    points = tuple(
+        Point(batch, 0, 1, 1, None, {0.1: 1}, {}, {0.1: added}, {"a100": seconds})
+        for batch, seconds, added in ((2, 3.0, 0.07), (4, 4.0, 0.09))
+    )
+    fit = Fit("f", points, (device,))
+    assert [fit.seconds(batch, device) for batch in (2, 3, 4, 6)] == [3.0, 3.5, 4.0, 5.0]
+    assert fit.seconds(2, TEN) is None
+    assert Fit("f", points[:1]).seconds(4, device) == 6.0
+    assert Fit("f", (points[0], Point(4, 0, 1, 1, None, {0.1: 1}))).seconds(3, device) is None
+    assert [fit.added(batch, 0.1) for batch in (1, 4, 9)] == [0.07, 0.09, 0.09]
+    assert fit.added(2, "planned") == 0.0
+    assert [fit.basis(batch) for batch in (1, 2, 3, 4, 5)] == ["beyond", "captured", "between", "captured", "beyond"]

@@ -57,7 +57,7 @@ def test_the_table_of_what_ifs_names_strategy_time_and_savings(plan):
 def test_the_page_has_the_split_and_the_figure_where_a_frontier_is_known(plan, tmp_path):
     page = brief_html(plan)
     assert "<h2>Rewriting</h2>" in page
-    assert "live peak in captured order" in page
+    assert "live bytes in captured order" in page
     assert "Alive at the captured peak" not in page
     write_brief(str(tmp_path / "b.html"), plan, frontier=FOUND)
     assert "Memory against extra time" in (tmp_path / "b.html").read_text()

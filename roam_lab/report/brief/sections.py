@@ -1,141 +1,237 @@
-"""The parts of the page, each a function to HTML. All text from plans passes through `xml_text`."""
+"""The parts of the page that decide, each a function to HTML. All text from plans passes through `xml_text`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
 from typing import TYPE_CHECKING
 
-from roam_lab.ir import captured_order
-from roam_lab.plan.devices import DEVICES
-from roam_lab.plan.fit import Fit
-from roam_lab.plan.runs import RUNS, Point
+from roam_lab.plan.devices import Device
+from roam_lab.plan.fit import FAR, MARGIN, Fit
 from roam_lab.report import rows as said
-from roam_lab.report.fit import estimate_text
-from roam_lab.report.legal import xml_text
+from roam_lab.report.brief.decision import Decision, Way
+from roam_lab.report.brief.html import cell, items, row_title, table, unbroken
+from roam_lab.report.brief.prices import CURRENCY, Prices
+from roam_lab.report.fit import estimate_text, run_text
+from roam_lab.report.legal import legal, xml_text
 from roam_lab.report.other_kernels import captured_on_cpu
-from roam_lab.report.text import plan_text
 from roam_lab.report.units import bytes_text, change_text, exact_text
-from roam_lab.report.views.rewrites import rewrites_table
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.runtime.verification import Verification
 
 
+MARGIN_TEXT = f"{100 * MARGIN:g} %"
 ANOTHER_DEVICE = (
     "Kernels of another device may keep other tensors than those captured here; capture on that device to be sure."
 )
-SHORT = 20
-"""Cells of up to this many letters are not broken into lines."""
 
 
-def headline(plan: Plan, verification: Verification | None) -> str:
-    """What it comes to, in two sentences that name whether a figure is measured or predicted."""
+def headline(decision: Decision, plan: Plan, verification: Verification | None) -> str:
+    """What it comes to, in two sentences that say how each figure is known; the sentence on money comes after them."""
     graph = said.graph_of(plan)
     device = plan.environment.get("device", "an unnamed device")
     sub = f"{len(graph.ops):,} operators, captured on {device}, torch {plan.environment.get('torch', 'not recorded')}"
-    if verification is not None:
-        eager, planned = (run.peak_above_base_bytes for run in (verification.eager, verification.planned))
-        bits = "the same numbers, bit for bit" if verification.identical else "but the numbers differ: do not use it"
-        lead = (
-            f"Measured on {verification.device}: the planned step took {bytes_text(planned)} above what the process "
-            f"held before, where eager PyTorch took {bytes_text(eager)} ({change_text(eager, planned)}), at "
-            f"{verification.time_ratio:.2f} times its step time; {bits}."
-        )
+    eager, ours = decision.eager, decision.plan
+    change = change_text(eager.whole_bytes, ours.whole_bytes) or "no change"
+    if verification is None:
+        bits = "not verified yet: roam verify compares every bit"
     else:
-        lead = f"Predicted, not yet measured: {said.verdict_sentence(plan)}"
-    return f'<p class="sub">{xml_text(sub)}</p>\n<p class="lead">{xml_text(lead)}</p>'
+        bits = (
+            "the same numbers, bit for bit, verified" if verification.identical else "the numbers differ: do not use it"
+        )
+    time = f"{100 * plan.extra_time:.1f} % more time" if plan.extra_time > 0 else "no more time"
+    lead = (
+        f"One training step{_at(decision)} needs {bytes_text(eager.whole_bytes)} with plain PyTorch and "
+        f"{bytes_text(ours.whole_bytes)} with this plan ({change}, {time}; predicted; {bits}). {_smallest(decision)}"
+    )
+    return (
+        f'<p class="sub">{xml_text(sub)}</p>\n<p class="lead">{xml_text(unbroken(lead))}</p>\n'
+        '<p id="worth" aria-live="polite">What it saves is reckoned by a script in this page.</p>'
+    )
 
 
-def cards(plan: Plan, profile: Profile | None, verification: Verification | None) -> str:
-    """The figures at a glance."""
-    graph = said.graph_of(plan)
-    eager, how = _without(plan, profile)
-    proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
-    shown = [
-        (bytes_text(graph.resident_bytes), "always there: weights, optimizer state, batch"),
-        (bytes_text(eager), f"on top without the plan (predicted: {how})"),
-        (bytes_text(plan.arena_bytes), f"on top with the plan (predicted; {change_text(eager, plan.arena_bytes)})"),
-        (bytes_text(plan.peak_bytes), f"live peak of the planned order, {proof}"),
+def _at(decision: Decision) -> str:
+    return "" if decision.size is None else f" at {decision.axis} {decision.size:,}"
+
+
+def _smallest(decision: Decision) -> str:
+    """The smallest GPU for both, with what is spare."""
+    pair = [(way, decision.smallest(way)) for way in (decision.eager, decision.plan)]
+    told = [
+        f"none for {way.name}"
+        if device is None
+        else f"{device.name} for {way.name} ({bytes_text(way.spare_bytes(device))} to spare)"
+        for way, device in pair
     ]
-    if plan.rewrites:
+    (eager, before), (ours, after) = pair
+    if before is not None and before == after:
+        spare = [bytes_text(way.spare_bytes(before)) for way in (eager, ours)]
+        told = [f"{before.name} for both ({spare[0]} to spare with {eager.name}, {spare[1]} with {ours.name})"]
+    return f"The smallest GPU that holds it with a margin of {MARGIN_TEXT}: {', '.join(told)}."
+
+
+def measured(verification: Verification | None) -> str:
+    """What was measured, and whose memory and time that is; nothing where nothing was."""
+    if verification is None:
+        return "<p>Predicted, not yet measured: roam verify runs both and measures.</p>"
+    eager, planned = (run.peak_above_base_bytes for run in (verification.eager, verification.planned))
+    bits = "the same numbers, bit for bit" if verification.identical else "but the numbers differ: do not use it"
+    if verification.device.startswith("cuda"):
+        time = f"at {verification.time_ratio:.2f} times its step time there"
+    else:
+        time = f"its step time on {verification.device} says nothing about a GPU's"
+    told = (
+        f"Measured on {verification.device}: the planned step took {bytes_text(planned)} above what the process held "
+        f"before, where eager PyTorch took {bytes_text(eager)} ({change_text(eager, planned)}); {time}; {bits}."
+    )
+    return f"<p>{xml_text(told)}</p>"
+
+
+def cards(decision: Decision, plan: Plan) -> str:
+    """The figures at a glance, each with its source."""
+    eager, ours = decision.eager, decision.plan
+    proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
+    resident = said.graph_of(plan).resident_bytes
+    shown = [
+        (bytes_text(eager.whole_bytes), f"plain PyTorch, whole step ({eager.how})"),
+        (bytes_text(ours.whole_bytes), f"this plan, whole step ({ours.how})"),
+        (bytes_text(resident), "of both always there: weights, optimizer state, batch (counted)"),
+        (bytes_text(plan.peak_bytes), f"of the plan at its peak, live; {proof}"),
+    ]
+    if plan.extra_time > 0:
         told = f"more time, predicted ({plan.environment.get('times', 'times of the graph')})"
         shown.append((f"{100 * plan.extra_time:.1f} %", told))
-    if verification is not None:
-        shown.append(
-            (f"{verification.time_ratio:.2f} x", f"step time against eager, measured on {verification.device}")
-        )
     inner = "".join(
         f'<div class="card"><b>{xml_text(figure)}</b><span>{xml_text(what)}</span></div>' for figure, what in shown
     )
     return f'<div class="cards">{inner}</div>'
 
 
-def _without(plan: Plan, profile: Profile | None) -> tuple[int, str]:
-    """Bytes above resident without the plan, and how they are known: a rewritten graph is not what eager runs."""
-    if plan.rewrites and profile is None:
-        return plan.captured_peak_bytes, "live peak in captured order"
-    return said.reservation(plan, profile).above_resident, "allocator simulated"
-
-
-def gpus(plan: Plan, fit: Fit | None, batch: int | None) -> str:
-    """On which GPU it fits, the largest batch, and what that is worth at prices that the reader edits."""
-    known = fit or _only_this_step(plan)
-    size = batch if fit is not None and batch is not None else known.points[0].batch
-    head = ["GPU", "memory", "this step without", "this step with the plan"]
-    head += ["largest batch without", "with the plan"] if fit is not None else []
-    lines = []
-    for device in known.devices:
-        fits = {run: known.fits(device, size, run) for run in RUNS}
-        flags = " ".join(f'data-{run}="{"yes" if fits[run] else "no"}"' for run in RUNS)
-        cells = [_cell(device.name), _cell(bytes_text(device.memory_bytes))]
-        cells += [
-            f'<td class="{"yes" if fits[run] else "no"}">{"fits" if fits[run] else "too small"}</td>' for run in RUNS
-        ]
-        if fit is not None:
-            cells += [_cell(estimate_text(known.largest_batch(device, run))) for run in RUNS]
-        price = "" if device.price_per_hour is None else f"{device.price_per_hour:.2f}"
-        label = xml_text(f"price per hour of {device.name}")
-        cells.append(f'<td><input type="number" min="0" step="0.01" value="{price}" aria-label="{label}"></td>')
-        lines.append(f'<tr data-device="{xml_text(device.name)}" {flags}>{"".join(cells)}</tr>')
-    which = f"batch size {size:,}" if fit is not None else "the batch that was captured"
+def gpus(decision: Decision, prices: Prices) -> str:
+    """On which GPU it fits, and what a sample costs there at prices that the reader edits."""
+    pair = (decision.eager, decision.plan)
+    head = ["GPU", "memory", *(way.name for way in pair), *(f"cost, {way.name}" for way in pair), "price per hour"]
+    lines = [_gpu_row(decision, device) for device in decision.devices]
     return "\n".join(
         [
-            f"<h2>On which GPU it fits ({xml_text(which)})</h2>",
-            '<div class="scroll"><table>',
-            f"<tr>{''.join(f'<th>{xml_text(title)}</th>' for title in [*head, 'price per hour'])}</tr>",
-            *lines,
-            "</table></div>",
-            "<h2>What it is worth</h2>",
-            '<p><label>GPUs <input id="gpus" type="number" min="1" value="1"></label> &nbsp; <label>hours a month '
-            '<input id="hours" type="number" min="0" value="300"></label></p>',
-            '<p id="worth" aria-live="polite">Prices are examples: edit them in the table above.</p>',
+            "<h2>On which GPU it fits, and what it costs there</h2>",
+            table(f"One step{_at(decision)} on each GPU; what it leaves free, predicted", head, lines),
+            f'<p class="inputs"><label>currency <input id="currency" value="{xml_text(prices.currency or CURRENCY)}" '
+            'maxlength="8"></label> <label>GPUs <input id="gpus" type="number" min="1" '
+            f'value="{prices.gpus}"></label> <label>hours a month each <input id="hours" type="number" min="0" '
+            f'value="{prices.hours:g}"></label></p>',
+            f'<p class="note" id="cost-note">{xml_text(_cost_note(decision))}</p>',
         ]
     )
 
 
-def _only_this_step(plan: Plan) -> Fit:
-    graph = said.graph_of(plan)
-    point = Point(1, graph.resident_bytes, _without(plan, None)[0], plan.arena_bytes)
-    return Fit(graph.name, (point,), DEVICES)
+def _gpu_row(decision: Decision, device: Device) -> str:
+    cells = [row_title(device.name), cell(bytes_text(device.memory_bytes))]
+    for way in decision.ways[:2]:
+        spare, outcome = way.spare_bytes(device), way.outcome(device)
+        words = f"{outcome}, {bytes_text(abs(spare))} {'free' if spare >= 0 else 'missing'}"
+        words = f"{outcome}, by giving back its cache" if way.gives_back(device) else words
+        cells.append(cell(words, {"fits": "yes", "barely fits": "barely", "too large": "no"}[outcome]))
+    cells += [f'<td data-cost="{number}" data-device="{xml_text(device.name)}">…</td>' for number in (0, 1)]
+    price = "" if device.price_per_hour is None else f"{device.price_per_hour:.2f}"
+    label = xml_text(f"price per hour of {device.name}")
+    cells.append(
+        f'<td><input type="number" min="0" step="0.01" value="{price}" data-price="{xml_text(device.name)}" '
+        f'aria-label="{label}"></td>'
+    )
+    return "".join(cells)
 
 
-def assumptions(plan: Plan, profile: Profile | None, fit: Fit | None, verification: Verification | None) -> str:
-    """What the figures rest on, and how they were got."""
-    order = said.captured_label(profile)
+def _cost_note(decision: Decision) -> str:
+    each = "a million samples" if decision.samples else "a million steps (how many samples a step has is not known)"
+    known = f"Cost of {each}, from the price and the time of a step. "
+    if not any(way.seconds for way in decision.ways):
+        return known + "Speed unknown: the graph tells no arithmetic, so no cost is told; capture the step again."
+    measured = ", ".join(sorted(decision.measured_on))
+    return (
+        known
+        + (f"Step time measured op by op on {measured}; of others " if measured else "Step times are not measured: ")
+        + "the roofline of each GPU's data sheet (arithmetic and memory, op by op). Kernels reach a part of it, "
+        "so trust ratios more than amounts. Prices are examples until you edit them, in the table or by --price."
+    )
+
+
+def ways(decision: Decision) -> str:
+    """Plans beside what PyTorch offers itself."""
+    head = ["way", "whole step", "against plain PyTorch", "smallest GPU", "lowest cost", "numbers", "how it is known"]
+    lines = [_way_row(decision, number, way) for number, way in enumerate(decision.ways)]
+    return "\n".join(
+        [
+            "<h2>What else would do</h2>",
+            "<p>Ways that need no plan stand beside those of ours. They can be combined: a plan of a step that already "
+            "uses them needs less still.</p>",
+            table(f"Ways to run the step{_at(decision)}", head, lines),
+        ]
+    )
+
+
+def _way_row(decision: Decision, number: int, way: Way) -> str:
+    change = "" if number == 0 else change_text(decision.eager.whole_bytes, way.whole_bytes)
+    smallest = decision.smallest(way)
+    cells = [
+        cell(bytes_text(way.whole_bytes)),
+        cell(change),
+        cell("none" if smallest is None else smallest.name),
+        f'<td data-cheapest="{number}">…</td>',
+        cell("the same" if way.same_bits else "others"),
+        cell(way.how, "text"),
+    ]
+    return row_title(way.name) + "".join(cells)
+
+
+def largest(fit: Fit | None) -> str:
+    """The largest size of each GPU; nothing without a fit."""
+    if fit is None:
+        return ""
+    head = ["GPU", *(run_text(run) for run in fit.runs)]
+    lines = [
+        row_title(device.name) + "".join(cell(estimate_text(fit.largest_batch(device, run))) for run in fit.runs)
+        for device in fit.devices
+        if device.is_gpu
+    ]
+    told = (
+        f"Predicted; no margin is left. ~: on a line between captured sizes; ~*: extrapolated beside them; or more: "
+        f"the largest captured size fits, and beyond {FAR} times of it nothing is foretold."
+    )
+    title = f"Largest {fit.axis} of each GPU"
+    return f'<h2>{title}</h2>\n{table(title, head, lines)}\n<p class="note">{xml_text(told)}</p>'
+
+
+def sources(
+    decision: Decision, plan: Plan, profile: Profile | None, fit: Fit | None, verification: Verification | None
+) -> str:
+    """Where each figure of the page is from: measured on, predicted by, assumed."""
+    eager, ours = decision.eager, decision.plan
     told = [
-        "Sizes without the word measured are predicted from the captured graph: every tensor's bytes and lifetime.",
-        f"Without the plan: what PyTorch's CUDA caching allocator would reserve, by simulation: {order}."
-        if profile is not None or not plan.rewrites
-        else "Without the plan: the live bytes of the step as it was captured; what an allocator loses comes on top.",
-        "With the plan: the arena, whose addresses are all fixed beforehand; it has no fragmentation beyond that.",
-        "Of each GPU, 1 GiB is taken as lost to the driver's context and kernels. Prices are examples, not offers.",
+        f"Plain PyTorch, {exact_text(eager.whole_bytes)}, {eager.how}, of the {said.captured_label(profile)}. The "
+        f"simulation holds what eager holds, the allocator's rounding of weights included.",
+        f"This plan, {exact_text(ours.whole_bytes)}, {ours.how}. "
+        + (
+            f"On a GPU an allocator takes {bytes_text(ours.device_bytes - ours.whole_bytes)} more, as it rounds "
+            "weights up; whether it fits is judged with that."
+            if ours.device_bytes > ours.whole_bytes
+            else "An allocator's rounding of weights comes on top."
+        ),
+        f"Margin: assumed. Fits: at least {MARGIN_TEXT} of the GPU stays free; barely fits: less does, or it runs only "
+        "because PyTorch gives back what it caches, again and again, which takes time. Of each GPU, "
+        "1 GiB is taken as lost to the driver's context and kernels.",
+        _cost_note(decision),
+        "GPUs, hours and prices: assumed; examples, not offers, until they are edited.",
         captured_on_cpu(said.graph_of(plan), plan.environment) or ANOTHER_DEVICE,
     ]
+    if plan.extra_time > 0:
+        times = plan.environment.get("times", "times of the graph")
+        told.append(f"More time of the plan, {100 * plan.extra_time:.1f} %: predicted by {times}.")
     if fit is not None:
         sizes = ", ".join(f"{point.batch:,}" for point in fit.points)
         told.append(
-            f"Batch sizes {sizes} were captured and planned; other sizes (~) lie on straight lines through them."
+            f"Sizes over {fit.axis}: {sizes} were captured and planned; others (~) lie on straight lines through them."
         )
     if profile is not None and profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
@@ -151,38 +247,26 @@ def assumptions(plan: Plan, profile: Profile | None, fit: Fit | None, verificati
     environment = ", ".join(f"{key} {value}" for key, value in sorted(plan.environment.items()))
     if environment:
         told.append(f"Environment: {environment}.")
-    return f"<h2>Assumptions, and how it was measured</h2>\n<ul>{_items(told)}</ul>"
+    return f"<h2>Where each figure is from</h2>\n{measured(verification)}\n{items(told)}"
 
 
-def technical(plan: Plan, profile: Profile | None, pictures: Sequence[tuple[str, str]]) -> str:
-    """Pictures, the plan's own report, and the largest of what is alive at both peaks."""
-    graph = said.graph_of(plan)
-    parts = ["<h2>For engineers</h2>"]
-    parts += [f"<figure>{svg}<figcaption>{xml_text(caption)}</figcaption></figure>" for caption, svg in pictures]
-    if plan.rewrites:
-        parts.append(f'<h2>Rewriting</h2>\n<div class="scroll">{rewrites_table(plan).html()}</div>')
-    parts.append(f"<pre>{xml_text(plan_text(plan, profile))}</pre>")
-    peaks = [("captured peak (planned graph)", captured_order(graph)), ("planned peak", plan.order)]
-    for what, order in peaks[1 if plan.rewrites else 0 :]:  # the captured order of a rewritten graph is the plan's
-        alive = said.alive_at_peak(graph, order)
-        if alive:
-            lines = "".join(
-                f"<tr>{_cell(one.op)}{_cell(bytes_text(one.size_bytes))}{_cell(exact_text(one.size_bytes))}"
-                f"{_cell(one.kind)}{_cell(one.module)}{_cell(one.source)}</tr>"
-                for one in alive
-            )
-            parts += [
-                f"<h2>Alive at the {what}</h2>",
-                '<div class="scroll"><table><tr><th>made by</th><th>size</th><th>bytes</th><th>kind</th><th>module</th>'
-                f"<th>source</th></tr>{lines}</table></div>",
-            ]
-    return "\n".join(parts)
-
-
-def _cell(text: str) -> str:
-    short = ' class="no-break"' if len(text) <= SHORT else ""
-    return f"<td{short}>{xml_text(text)}</td>"
-
-
-def _items(sentences: Iterable[str]) -> str:
-    return "".join(f"<li>{xml_text(sentence)}</li>" for sentence in sentences)
+def figures(decision: Decision) -> str:
+    """What the script reckons with, as JSON that no text in it can leave."""
+    data = {
+        "samples": decision.samples,
+        "size": None if decision.size is None else f"{decision.axis} {decision.size:,}",
+        "ways": [
+            {
+                "name": legal(way.name),
+                "ours": way.ours,
+                "same": way.same_bits,
+                "outcome": {legal(device.name): way.outcome(device) for device in decision.devices},
+                "seconds": {legal(name): seconds for name, seconds in way.seconds.items()},
+            }
+            for way in decision.ways
+        ],
+        "devices": [legal(device.name) for device in decision.devices],
+        "measured": sorted(legal(name) for name in decision.measured_on),
+    }
+    text = json.dumps(data).replace("<", "\\u003c").replace("&", "\\u0026")
+    return f'<script type="application/json" id="figures">{text}</script>'

@@ -1,4 +1,5 @@
-"""Memory against extra time in bokeh: the frontier as steps, eager, checkpointing and the shown plan beside it."""
+"""Memory against extra time in bokeh: the frontier as steps over its bound, eager, checkpointing and the shown plan
+beside it, GPUs across."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -7,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bokeh.models import ColumnDataSource, Range1d, Segment, Span, Step
+from bokeh.models import ColumnDataSource, Line, Range1d, Segment, Span, Step
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.theme import Theme, beside, empty, hover, ink_of, plain, still, tap_only
@@ -43,6 +44,12 @@ def frontier_figure(view: FrontierView, *, theme: Theme = "auto") -> figure:
     still(drawn, Step(x="x", y="y", mode="after", line_color=ink.of(ROLES["planned"]), line_width=2), steps)
     resident = Span(location=view.resident_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dotted")
     drawn.add_layout(resident)
+    for gpu in view.lines:
+        across = Span(location=gpu.bytes / unit, dimension="width", line_color=ink.axis, line_dash=[8, 4])
+        drawn.add_layout(across)
+    bound = {"x": [percent for percent, _ in view.bound_steps], "y": [size / unit for _, size in view.bound_steps]}
+    look = ROLES["bound"]
+    still(drawn, Line(x="x", y="y", line_color=ink.of(look), line_width=2, line_dash=list(look.dash)), bound)
     source = ColumnDataSource(
         data={
             "x": [mark.percent for mark in view.marks],
@@ -75,10 +82,10 @@ def frontier_figure(view: FrontierView, *, theme: Theme = "auto") -> figure:
     labels = view.labels(*LEAST_PLOT, FONT)
     high = view.end_bytes / unit
     beside(drawn, ink, labels, (view.end_percent, 0.0, high), "12px")
-    away = [(mark, label) for mark, label in zip(view.labelled, labels, strict=True) if label.moved]
+    away = [(anchor, label) for anchor, label in zip(view.anchors, labels, strict=True) if label.moved]
     lead = {
-        "x": [mark.percent for mark, _ in away],
-        "y": [mark.whole_bytes / unit for mark, _ in away],
+        "x": [anchor.percent for anchor, _ in away],
+        "y": [anchor.bytes / unit for anchor, _ in away],
         "to": [(label.y + FONT.line / 2 / LEAST_PLOT[1]) * high for _, label in away],
     }
     still(drawn, Segment(x0="x", y0="y", x1="x", y1="to", line_color=ink.axis, line_width=0.8), lead)

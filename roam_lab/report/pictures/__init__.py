@@ -16,7 +16,9 @@ from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.pictures.graph import graph_picture
 from roam_lab.report.pictures.memory import memory_picture
 from roam_lab.report.pictures.pareto import pareto_picture
+from roam_lab.report.pictures.sizes import sizes_picture
 from roam_lab.report.pictures.tasks import tasks_picture
+from roam_lab.report.pictures.ways import ways_picture
 from roam_lab.report.views import Views, views_of
 from roam_lab.report.views.memory import memory_view, profile_memory_view
 
@@ -37,7 +39,9 @@ __all__ = [
     "pictures_of",
     "plan_picture",
     "profile_picture",
+    "sizes_picture",
     "tasks_picture",
+    "ways_picture",
 ]
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from roam_lab.report.legal import legal, xml_text
 from roam_lab.report.views.axis import ticks
 from roam_lab.report.views.labels import ASIDE, Font, Label
-from roam_lab.report.views.look import PEAK, PHASES, ROLES, Look
+from roam_lab.report.views.look import PEAK, PHASES, ROLES, TIMES, Look
 from roam_lab.report.views.table import View
 
 WIDTH = 860
@@ -26,7 +26,7 @@ HATCH_GAP = 9
 
 
 def _rules(theme: str) -> str:
-    looks: dict[str, Look] = {**ROLES, **PHASES, "peak": PEAK}
+    looks: dict[str, Look] = {**ROLES, **TIMES, **PHASES, "peak": PEAK}
     return "".join(
         f".roam-pic .{name}{{stroke:{look.colour(theme)}}}.roam-pic .{name}-fill{{fill:{look.colour(theme)}}}"
         for name, look in looks.items()
@@ -41,10 +41,12 @@ STYLE = f"""
 .roam-pic .axis{{stroke:#555;fill:none}}.roam-pic .grid{{stroke:#ddd;fill:none}}
 .roam-pic .line{{fill:none;stroke-width:1.6;stroke-linejoin:round}}.roam-pic .faint{{fill-opacity:.16}}
 .roam-pic .band{{fill-opacity:.42;stroke-width:.7}}.roam-pic .head-of-arrow{{fill:#555}}
+.roam-pic .halo{{paint-order:stroke;stroke:#fff;stroke-width:3px;stroke-linejoin:round}}
 .roam-pic .hatch{{stroke:#222;stroke-opacity:.45;fill:none;stroke-linecap:round}}
 {_rules("light")}
 @media (prefers-color-scheme:dark){{
 .roam-pic .paper{{fill:#1b1b1b}}.roam-pic text{{fill:#eee}}.roam-pic .axis{{stroke:#aaa}}
+.roam-pic .halo{{stroke:#1b1b1b}}
 .roam-pic .grid{{stroke:#3a3a3a}}.roam-pic .hatch{{stroke:#eee}}.roam-pic .head-of-arrow{{fill:#aaa}}
 {_rules("dark")}}}
 """.strip()

@@ -1,4 +1,5 @@
-"""Memory against extra time as SVG: the frontier as steps, eager, checkpointing and the shown plan beside it."""
+"""Memory against extra time as SVG: the frontier as steps over its bound, eager, checkpointing and the plan that is
+shown beside it, GPUs across."""
 
 from __future__ import annotations
 
@@ -24,6 +25,12 @@ def frontier_picture(view: FrontierView) -> Picture:
     parts = frame.axes(view.x_label, f"resident + arena, {unit_name} (predicted)")
     y = frame.y(view.resident_bytes / unit)
     parts.append(f'<path class="axis" stroke-dasharray="2 3" d="M{frame.left} {y:.1f}H{frame.right}"/>')
+    for gpu in view.lines:
+        y = frame.y(gpu.bytes / unit)
+        parts.append(f'<path class="axis" stroke-dasharray="8 4" d="M{frame.left} {y:.1f}H{frame.right}"/>')
+    bound = [f"{frame.x(percent):.1f} {frame.y(size / unit):.1f}" for percent, size in view.bound_steps]
+    if bound:
+        parts.append(f'<path class="line bound" stroke-dasharray="2 4" d="M{"L".join(bound)}"/>')
     line = ""
     for mark in view.front:
         x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
@@ -34,12 +41,12 @@ def frontier_picture(view: FrontierView) -> Picture:
         x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
         parts.append(SHAPES[mark.role].format(x=x, y=y, title=f"<title>{_told(mark)}</title>"))
     labels = view.labels(WIDTH - LEFT - RIGHT, PLOT_HEIGHT, FONT)
-    for mark, label in zip(view.labelled, labels, strict=True):
-        x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
+    for anchor, label in zip(view.anchors, labels, strict=True):
+        x, y = frame.x(anchor.percent), frame.y(anchor.bytes / unit)
         if label.moved:
             to = frame.bottom - label.y * PLOT_HEIGHT - FONT.line / 2
             parts.append(f'<path class="lead" d="M{x:.1f} {y:.1f}V{to:.1f}h{-LEAD if label.before else LEAD}"/>')
-        parts.append(beside(label, frame, FONT))
+        parts.append(beside(label, frame, FONT, "halo"))
     return document(view, frame.bottom + 50, parts)
 
 

@@ -3,20 +3,27 @@ shown."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from roam_lab.plan.devices import DEVICES, Device
+from roam_lab.plan.frontier import LaidOutPoint
+from roam_lab.plan.whole_step import planned_whole_bytes
 from roam_lab.report.units import bytes_text, change_text, unit_for
 from roam_lab.report.views.labels import Font, Label, placed
 from roam_lab.report.views.table import Table, Value
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
-    from roam_lab.plan.frontier import Frontier, LaidOutPoint
+    from roam_lab.plan.frontier import Frontier
 
 Role = Literal["planned", "captured", "checkpointed", "chosen"]
 HEADROOM = 1.12
-"""The memory axis ends that many times above the highest point."""
+"""The memory axis ends that many times above the highest point, or the GPU above it where one is as near as REACH."""
+REACH = 1.7
+FOOT = 0.12
+"""GPUs in the lowest part of the axis are left out: no point lies there."""
 LEAST_END = 10.0
 """Percent: the time axis is at least that long."""
 
@@ -41,16 +48,37 @@ class Mark:
         return 100 * self.extra_time
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A GPU, or several of the same memory: what a step can have of it, the driver's context taken off."""
+
+    name: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A place in the plot that has a name."""
+
+    percent: float
+    bytes: int
+    label: str
+
+
 @dataclass(frozen=True)
 class FrontierView:
     """`marks`: the frontier's points by ascending time, then captured, checkpointed and chosen, where they are known.
-    `times`: what ops were costed by. `strategy`: the rewrite strategy that found the frontier."""
+    `times`: what ops were costed by. `strategy`: the rewrite strategy that found the frontier. `lines`: GPUs near the
+    points, the smallest first. `bound`: (percent of extra time, bytes of the whole step): none that adds at most so
+    much needs less; ascending."""
 
     name: str
     marks: tuple[Mark, ...]
     resident_bytes: int
     times: str
     strategy: str
+    lines: tuple[Line, ...] = ()
+    bound: tuple[tuple[float, int], ...] = ()
 
     @property
     def title(self) -> str:
@@ -64,7 +92,11 @@ class FrontierView:
     @property
     def unit(self) -> tuple[str, int]:
         """Unit of the memory axis and its bytes."""
-        return unit_for(max([mark.whole_bytes for mark in self.marks] + [1]))
+        return unit_for(self._highest)
+
+    @property
+    def _highest(self) -> int:
+        return max([mark.whole_bytes for mark in self.marks] + [line.bytes for line in self.lines] + [1])
 
     @property
     def end_percent(self) -> float:
@@ -74,7 +106,7 @@ class FrontierView:
     @property
     def end_bytes(self) -> float:
         """Where the memory axis ends; it begins at 0."""
-        return HEADROOM * max([mark.whole_bytes for mark in self.marks] + [1])
+        return HEADROOM * self._highest
 
     @property
     def front(self) -> tuple[Mark, ...]:
@@ -82,24 +114,39 @@ class FrontierView:
         return tuple(mark for mark in self.marks if mark.role == "planned")
 
     @property
-    def labelled(self) -> tuple[Mark, ...]:
-        """The marks with a name in the figure."""
-        return tuple(mark for mark in self.marks if mark.label)
+    def bound_steps(self) -> tuple[tuple[float, int], ...]:
+        """The corners of the bound as a line: each holds from the one before it to its own extra time."""
+        corners: list[tuple[float, int]] = []
+        for (start, _), (end, size) in zip(((0.0, 0), *self.bound), self.bound, strict=False):
+            corners += [(start, size), (end, size)]
+        return tuple(corners)
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """What has a name in the figure: marks, GPUs at the right edge, the bound at its end."""
+        marks = [Anchor(max(mark.percent, 0.0), mark.whole_bytes, mark.label) for mark in self.marks if mark.label]
+        lines = [Anchor(self.end_percent, line.bytes, line.name) for line in self.lines]
+        bound = [Anchor(*self.bound[-1], "lower bound")] if self.bound else []
+        return (*marks, *lines, *bound)
 
     def labels(self, width: float, height: float, font: Font) -> list[Label]:
-        """The name of each labelled mark, placed in a plot of `width` by `height` pixels."""
-        points = [
-            (max(mark.percent, 0.0) / self.end_percent, mark.whole_bytes / self.end_bytes, mark.label)
-            for mark in self.labelled
-        ]
+        """The name of each anchor, placed in a plot of `width` by `height` pixels."""
+        points = [(one.percent / self.end_percent, one.bytes / self.end_bytes, one.label) for one in self.anchors]
         return placed(points, width, height, font)
 
     @property
     def alt(self) -> str:
         told = [f"{mark.name}: {bytes_text(mark.whole_bytes)}, {_more(mark.extra_time)}" for mark in self.marks]
+        lines = "".join(f" {line.name} has {bytes_text(line.bytes)} for it." for line in self.lines)
+        bound = ""
+        if self.bound:
+            percent, least = self.bound[-1]
+            bound = (
+                f" Proven: no rewriting of this order needs less than {bytes_text(least)} up to {percent:.1f} % time."
+            )
         return (
             f"{self.title}, resident ({bytes_text(self.resident_bytes)}) + arena, predicted; found by rewrite strategy "
-            f"{self.strategy}. {'; '.join(told) or 'Nothing found yet'}."
+            f"{self.strategy}. {'; '.join(told) or 'Nothing found yet'}.{lines}{bound}"
         )
 
     @property
@@ -109,32 +156,93 @@ class FrontierView:
             (mark.name, mark.percent, mark.whole_bytes, bytes_text(mark.whole_bytes), mark.arena_bytes, mark.note)
             for mark in self.marks
         ]
+        rows += [
+            ("lower bound", percent, size, bytes_text(size), size - self.resident_bytes, "up to this extra time")
+            for percent, size in self.bound
+        ]
+        room = "what a step can have of it"
+        rows += [(line.name, None, line.bytes, bytes_text(line.bytes), None, room) for line in self.lines]
         return Table(f"{self.title}, predicted; times: {self.times}", columns, tuple(rows))
 
 
-def frontier_view(found: Frontier, chosen: Plan | None = None) -> FrontierView:
-    """The points of `found` beside eager, every block checkpointed and, where it is given, the plan that is shown."""
-    captured = found.captured_peak_bytes
+def frontier_view(found: Frontier, chosen: Plan | None = None, devices: Iterable[Device] = DEVICES) -> FrontierView:
+    """The points of `found` beside eager, every block checkpointed and, where it is given, the plan that is shown.
+
+    Of the frontier of its own graph, a plan takes the place of points that need more and add no less time.
+    """
     marks = []
-    for number, point in enumerate(found.points):
-        last = number == len(found.points) - 1 and (chosen is None or chosen.arena_bytes != point.arena_bytes)
+    own = chosen is not None and chosen.graph_sha256 == found.graph_sha256
+    points = [point for point in found.points if not (own and chosen is not None and _beats(chosen, point))]
+    for number, point in enumerate(points):
+        last = number == len(points) - 1 and (chosen is None or chosen.arena_bytes != point.arena_bytes)
         least = f"least known: {bytes_text(found.resident_bytes + point.arena_bytes)}" if last else ""
         name = "free" if point.extra_time <= 0 else _more(point.extra_time)
         marks.append(_mark(found, point, "planned", name, least))
-    note = "live peak of the planned graph in eager's order; what an allocator loses comes on top"
-    eager = "eager (captured order)"
-    marks.append(Mark("captured", 0.0, found.resident_bytes + captured, captured, eager, note, eager))
-    if found.checkpointed is not None:
-        name = "every block checkpointed"
-        marks.append(_mark(found, found.checkpointed, "checkpointed", name, name))
+    if own and chosen is not None and len(points) < len(found.points):
+        ours = LaidOutPoint(chosen.extra_time, chosen.arena_bytes, chosen.peak_bytes, *_made_again(chosen))
+        at = sum(point.extra_time < chosen.extra_time for point in points)
+        marks.insert(at, _mark(found, ours, "planned", _more(chosen.extra_time), ""))
+    marks.append(_eager(found))
+    marks += _checkpointed(found)
     if chosen is not None:
-        whole = found.resident_bytes + chosen.arena_bytes
-        note = f"arena {change_text(captured, chosen.arena_bytes) or 'as'} against captured"
+        whole = planned_whole_bytes(chosen) if own else found.resident_bytes + chosen.arena_bytes
+        note = f"arena {change_text(found.captured_peak_bytes, chosen.arena_bytes) or 'as'} against captured"
         told = f"this plan: {bytes_text(whole)}"
         marks.append(Mark("chosen", chosen.extra_time, whole, chosen.arena_bytes, "this plan", note, told))
+    bound = tuple((100 * max(one.extra_time, 0.0), found.resident_bytes + one.peak_bytes) for one in found.bounds)
+    highest = max(mark.whole_bytes for mark in marks)
     return FrontierView(
-        found.name or "a training step", tuple(marks), found.resident_bytes, found.times, found.strategy
+        found.name or "a training step",
+        tuple(marks),
+        found.resident_bytes,
+        found.times,
+        found.strategy,
+        lines_near(highest, devices),
+        bound,
     )
+
+
+def lines_near(highest: int, devices: Iterable[Device]) -> tuple[Line, ...]:
+    """The GPUs whose memory a figure shows that reaches `highest` bytes: those below it, and the next one above where
+    it is near; those of the same memory are one line."""
+    names: dict[int, list[str]] = {}
+    for device in devices:
+        names.setdefault(device.room_bytes, []).append(device.name)
+    rooms = sorted(room for room in names if room >= FOOT * highest)
+    below = [room for room in rooms if room <= highest]
+    above = [room for room in rooms if highest < room <= REACH * highest][:1]
+    return tuple(Line(", ".join(names[room]), room) for room in (*below, *above))
+
+
+def _beats(plan: Plan, point: LaidOutPoint) -> bool:
+    """Whether `plan` needs no more and adds no more time, and is better in one of both."""
+    ours, theirs = (plan.arena_bytes, plan.extra_time), (point.arena_bytes, point.extra_time)
+    return ours != theirs and ours[0] <= theirs[0] and ours[1] <= theirs[1] + 1e-9
+
+
+def _made_again(plan: Plan) -> tuple[int, int]:
+    made = plan.rewritten
+    return (0, 0) if made is None else (made.recomputed, made.offloaded_bytes)
+
+
+def _eager(found: Frontier) -> Mark:
+    if found.eager_bytes is None:
+        whole = found.resident_bytes + found.captured_peak_bytes
+        note = "live peak of the planned graph in eager's order; what an allocator loses comes on top"
+    else:
+        whole, note = found.eager_bytes, "what PyTorch's caching allocator reserves, simulated"
+    return Mark("captured", 0.0, whole, whole - found.resident_bytes, "eager", note, f"eager: {bytes_text(whole)}")
+
+
+def _checkpointed(found: Frontier) -> list[Mark]:
+    """PyTorch's own checkpointing where it is known; of older files, what a plan makes of it."""
+    name = "every block checkpointed"
+    for way in found.alternatives:
+        if way.name == name and found.eager_bytes is not None and way.extra_time is not None:
+            whole = found.eager_bytes - way.saved_bytes
+            note = "by torch.utils.checkpoint: what the caching allocator reserves, simulated"
+            return [Mark("checkpointed", way.extra_time, whole, whole - found.resident_bytes, name, note, name)]
+    return [] if found.checkpointed is None else [_mark(found, found.checkpointed, "checkpointed", name, name)]
 
 
 def no_frontier(name: str) -> FrontierView:

@@ -61,6 +61,11 @@ ROLES = {
     "measured": Look(OKABE_ITO["purple"], OKABE_ITO["purple"], dash=(9, 3, 2, 3)),
     "checkpointed": Look(OKABE_ITO["purple"], OKABE_ITO["purple"], dash=(1, 3)),
 }
+TIMES = {
+    "little-time": Look(OKABE_ITO["green"], OKABE_ITO["green"]),
+    "more-time": Look(OKABE_ITO["purple"], OKABE_ITO["purple"]),
+}
+"""Of plans that may add time, where dashes mean something else: their curves are named where they end."""
 MARKERS = {"planned": "circle", "captured": "square", "checkpointed": "triangle", "chosen": "circle"}
 """Bokeh's name of the point of each role; "chosen" is a ring around another point."""
 PHASES = {

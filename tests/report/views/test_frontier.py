@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from bokeh.models import Span
 
 from roam_lab.plan import Plan, make_plan
+from roam_lab.plan.alternatives import Alternative
+from roam_lab.plan.devices import Device
 from roam_lab.plan.frontier import Frontier, LaidOutPoint
 from roam_lab.report.figures.frontier import frontier_figure, on_pick
 from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.views import views_of
 from roam_lab.report.views.frontier import FrontierView, frontier_view, no_frontier
 from roam_lab.report.views.labels import Font
+from roam_lab.rewrite.bound import RewriteBound
 from tests.rewrite.graphs import blocks
 
 MIB = 2**20
@@ -64,7 +69,7 @@ def test_names_stand_apart_and_say_what_is_what(view: FrontierView) -> None:
 def test_words_and_table_hold_every_figure(view: FrontierView) -> None:
     assert "every block checkpointed: 600.0 MiB, +25.0 % time" in view.alt
     assert [row[0] for row in view.table.rows] == [
-        "free", "+8.0 % time", "eager (captured order)", "every block checkpointed", "this plan",
+        "free", "+8.0 % time", "eager", "every block checkpointed", "this plan",
     ]  # fmt: skip
     assert "roofline: a100" in view.table.caption
 
@@ -125,3 +130,45 @@ def test_what_is_made_again_is_told_apart_in_every_view(chosen: Plan) -> None:
     assert copies > 0
     assert [curve.role for curve in views.memory.curves] == ["planned"]  # the captured order is no more known
     assert [side.role for side in views.alive.sides] == ["planned"]
+
+
+def test_gpus_across_it_and_a_bound_below(chosen: Plan) -> None:
+    """Points reach 1,100 MiB: GPUs below that, and the next one above; what the driver takes is taken off."""
+    devices = tuple(
+        Device(name, size * MIB, 50 * MIB, 1.0)
+        for name, size in (("tiny", 100), ("small", 650), ("twin", 650), ("large", 1450), ("huge", 9000))
+    )
+    bounds = (RewriteBound(700 * MIB, 0.0), RewriteBound(300 * MIB, 0.1))
+    view = frontier_view(replace(FOUND, bounds=bounds), devices=devices)
+    assert [(line.name, line.bytes // MIB) for line in view.lines] == [("small, twin", 600), ("large", 1400)]
+    assert view.end_bytes > 1400 * MIB
+    assert view.bound == ((0.0, 800 * MIB), (10.0, 400 * MIB))
+    assert view.bound_steps == ((0.0, 800 * MIB), (0.0, 800 * MIB), (0.0, 400 * MIB), (10.0, 400 * MIB))
+    assert "small, twin has 600.0 MiB for it" in view.alt
+    assert "no rewriting of this order needs less than 400.0 MiB up to 10.0 % time" in view.alt
+    assert ("lower bound", 10.0, 400 * MIB) in [row[:3] for row in view.table.rows]
+    names = [label.text for label in view.labels(420, 270, Font(6.6, 14.0))]
+    assert {"small, twin", "large", "lower bound"} <= set(names)
+    drawn = frontier_picture(view)
+    assert drawn.count('stroke-dasharray="8 4"') == 2
+    assert 'class="line bound"' in drawn
+    figure = frontier_figure(view)
+    assert sum(isinstance(one, Span) for one in figure.references()) == 3  # resident, and a line for each GPU
+    assert not frontier_view(FOUND).bound_steps
+
+
+def test_eager_and_checkpointing_are_pytorchs_own_where_they_are_known() -> None:
+    way = Alternative("every block checkpointed", 250 * MIB, 0.3, {}, True, "worked out")
+    view = frontier_view(replace(FOUND, eager_bytes=1200 * MIB, alternatives=(way,)))
+    by_role = {mark.role: mark for mark in view.marks}
+    assert (by_role["captured"].whole_bytes, by_role["captured"].label) == (1200 * MIB, "eager: 1.17 GiB")
+    assert (by_role["checkpointed"].whole_bytes, by_role["checkpointed"].extra_time) == (950 * MIB, 0.3)
+
+
+def test_a_plan_takes_the_place_of_points_that_it_beats(chosen: Plan) -> None:
+    point = LaidOutPoint(chosen.extra_time, chosen.arena_bytes + 1, chosen.peak_bytes, 1, 0)
+    first = LaidOutPoint(0.0, 10 * chosen.arena_bytes, 10 * chosen.arena_bytes, 0, 0)
+    other = replace(FOUND, points=(first, point))
+    own = replace(other, graph_sha256=chosen.graph_sha256)
+    assert [mark.arena_bytes for mark in frontier_view(own, chosen).front] == [first.arena_bytes, chosen.arena_bytes]
+    assert [mark.arena_bytes for mark in frontier_view(other, chosen).front] == [first.arena_bytes, point.arena_bytes]
