@@ -25,17 +25,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bokeh.layouts import column, row
+
 from roam_lab.report.figures.alive import alive_figure
 from roam_lab.report.figures.arena import arena_figure
+from roam_lab.report.figures.cursor import controls, new_cursor
+from roam_lab.report.figures.details import details_pane
 from roam_lab.report.figures.frontier import frontier_figure, on_pick
 from roam_lab.report.figures.graph import graph_figure
+from roam_lab.report.figures.home import settle
+from roam_lab.report.figures.icicle import icicle_figure
 from roam_lab.report.figures.memory import memory_figure
 from roam_lab.report.figures.page import page, resources
 from roam_lab.report.figures.pareto import pareto_figure
 from roam_lab.report.figures.renew import renew
-from roam_lab.report.figures.selection import card, describing, new_selection, on_select, select, selection_of
+from roam_lab.report.figures.search import mark_everywhere, new_search
+from roam_lab.report.figures.selection import describing, new_selection, on_select, select, selection_of
 from roam_lab.report.figures.tasks import tasks_figure
-from roam_lab.report.figures.theme import Theme, alt_text, ink_of
+from roam_lab.report.figures.theme import Theme, alt_text
 from roam_lab.report.views import Views, views_of
 from roam_lab.report.views.frontier import no_frontier
 from roam_lab.report.views.tasks import no_tasks
@@ -95,16 +102,22 @@ def linked_views(
     where they are not known, so that `renew` finds them."""
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
-    memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection)
+    cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step)
+    memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection, cursor=cursor)
+    shared: dict[str, Any] = {"theme": theme, "selection": selection}
+    search = new_search(cursor, described)
+    slider, play, readout = controls(cursor, views.tensors)
+    bar = row(slider, play, search.box, sizing_mode="stretch_width")
     figures = {
-        "selected": card(selection, views.tensors, ink_of(theme), described),
+        "controls": column(bar, readout, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,
-        "graph": graph_figure(views.graph, theme=theme, selection=selection),
-        "arena": arena_figure(
-            views.arena, theme=theme, selection=selection, described=described, x_range=memory.x_range
-        ),
-        "alive": alive_figure(views.alive, theme=theme, selection=selection),
+        "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, **shared),
+        "graph": graph_figure(views.graph, cursor=cursor, **shared),
+        "selected": details_pane(selection, cursor, views.tensors, described),
+        "arena": arena_figure(views.arena, described=described, x_range=memory.x_range, cursor=cursor, **shared),
+        "alive": alive_figure(views.alive, **shared),
     }
+    mark_everywhere(figures, views, search, cursor)
     if views.frontier is not None or places:
         figures["frontier"] = frontier_figure(views.frontier or no_frontier(views.arena.name), theme=theme)
         figures["frontier"].styles = {"display": "" if views.frontier else "none"}
@@ -112,4 +125,5 @@ def linked_views(
         figures["tasks"] = tasks_figure(views.tasks or no_tasks(views.tensors.graph), theme=theme, selection=selection)
         # `visible` would make the page lay out all figures again
         figures["tasks"].styles = {"display": "" if views.tasks else "none"}
+    settle(figures.values(), cursor, theme)
     return figures

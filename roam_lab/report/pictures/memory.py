@@ -24,7 +24,7 @@ def memory_picture(view: MemoryView) -> Picture:
     told = _legend(view)
     top = 44 + LINE * ((len(told) + 1) // 2)
     frame = Frame(top, top + PLOT_HEIGHT, view.axis.end, view.end_bytes / unit)
-    parts = frame.axes(view.axis.label, f"{view.counted}, {unit_name}")
+    parts = frame.axes(view.axis.label, f"{view.counted}, {unit_name}", view.axis.ticks(8))
     parts += _stack(view, frame, unit)
     for curve in view.curves:
         parts += _curve(view, curve, frame, unit)
