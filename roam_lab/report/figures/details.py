@@ -60,7 +60,7 @@ def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, de
             "color": "inherit",
             "font": "12.5px/1.5 system-ui, sans-serif",
             "padding": "4px 12px",
-            "min-height": "12em",
+            "min-height": "10em",
             "display": "block",
         },
         html_attributes={"role": "status", "aria-live": "polite"},

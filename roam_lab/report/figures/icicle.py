@@ -97,7 +97,7 @@ def icicle_figure(
         still(drawn, Text(x="x", y="top", text=name, y_offset=down, text_font_size=size, **words), source)
     rows = [("", "@label"), ("kind", "@kind"), ("", "@what"), ("bytes", "@bytes{0,0}")]
     hover(drawn, [boxes], rows, point_policy="follow_mouse")
-    key_of_looks(drawn, ink, kind_looks(view.tensors.kind), hatched=False)
+    key_of_looks(drawn, ink, kind_looks(view.kinds), hatched=False)
     focus = ColumnDataSource(
         data={"node": [EVERYTHING]},
         name="roam-icicle-focus",

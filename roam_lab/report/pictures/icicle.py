@@ -15,7 +15,7 @@ PLAIN = "#e6e6e6"
 
 def icicle_picture(view: IcicleView) -> Picture:
     """One SVG document of `view`."""
-    looks = kind_looks(view.tensors.kind)
+    looks = kind_looks(view.kinds)
     parts = key(looks, 50)
     for box in view.boxes:
         look = looks.get(box.kind, KINDS["unknown"])

@@ -13,7 +13,7 @@ from roam_lab.report.views.needs import AGAIN
 from roam_lab.report.views.places import PHASES
 from roam_lab.report.views.tensors import Tensors
 
-NOTHING = "Nothing selected: click a storage in any figure."
+NOTHING = "Nothing selected: click a storage in any figure. Drag in a figure, or use arrow keys, to move the cursor."
 LABELS = ("what", "made", "line", "address", "lives", "needed by", "if freed")
 Rows = list[tuple[str, str]]
 

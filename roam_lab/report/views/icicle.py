@@ -73,8 +73,13 @@ class IcicleView:
         """At `step`, nothing zoomed in."""
         return self.at(self.step)
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Kinds of the storages that the step creates, each once."""
+        return tuple(dict.fromkeys(group.kind for group in self.groups))
+
     def head(self, step: int) -> str:
-        """What stands in the top box: "alive at step 3 of 20, after addmm_3: 1.5 MiB in 7 storages"."""
+        """What stands in the top box: "alive at step 3 of 20, addmm_3: 1.5 MiB in 7 storages"."""
         alive = self.alive(step)
         total = int(self.tensors.bytes[alive].sum())
         order = self.tensors.order
