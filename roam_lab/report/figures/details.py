@@ -14,16 +14,17 @@ from bokeh.models.dom import Div, Span, Text
 from bokeh.models.ui import Pane
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor
-from roam_lab.report.figures.selection import DESCRIBE, carry
+from roam_lab.report.figures.selection import DESCRIBE, carry, coded
 from roam_lab.report.figures.theme import plain
-from roam_lab.report.views.details import LABELS, NOTHING, address, details, form, freed
+from roam_lab.report.views.details import LABELS, NOTHING, details, form, inputs, step_us, times_of
+from roam_lab.report.views.needs import AGAIN
 from roam_lab.report.views.places import PHASES
 from roam_lab.report.views.tensors import Tensors
 
 DETAILS = files(__package__).joinpath("details.js").read_text("utf-8")
 _TELL = """
 const page = {tensors: tensors.data, steps: steps.data, facts: facts.data, usesAt: uses_at.data.at,
-  uses: uses.data.step, kinds, modules, sources, stepModules: step_modules, phases, nothing}
+  uses: uses.data.step, again, times, total, forms, kinds, modules, sources, stepModules: step_modules, phases, nothing}
 const rows = detailsRows(page, selection.data.storage[0], now.data.step[0])
 texts[0].setv({content: rows[0][1]}, {sync: false})
 labels.forEach((label, at) => {
@@ -48,10 +49,13 @@ def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, de
         for head, text in zip(heads, texts, strict=True)
     ]
     every = range(len(known.bytes))
+    forms, coded_form = coded([form(known, one) for one in every])
     facts = {
-        "form": [plain(form(known, one)) for one in every],
-        "address": [address(known, one) for one in every],
-        "freed": [plain(freed(known, one)) if known.start[one] >= 0 else "" for one in every],
+        "form": coded_form,
+        "external": np.array([storage.external for storage in known.graph.storages], np.int8),
+        "again": known.needs.again.astype(np.int8),
+        "us": known.needs.again_us,
+        "reads": np.array([inputs(known, one) for one in every], np.int32),
     }
     pane = Pane(
         elements=[Div(children=[Span(children=[name], style={"font-weight": "600"})]), *lines],
@@ -74,6 +78,10 @@ def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, de
         "texts": [name, *texts],
         "heads": heads,
         "labels": list(LABELS),
+        "forms": forms,
+        "again": list(AGAIN),
+        "times": plain(times_of(known)),
+        "total": step_us(known),
         "step_modules": cursor.modules,
         "phases": list(PHASES),
         "nothing": NOTHING,

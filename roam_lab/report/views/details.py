@@ -64,12 +64,26 @@ def freed(known: Tensors, storage: int) -> str:
     time = float(known.needs.again_us[storage])
     if known.needs.again[storage] or math.isnan(time):
         return found
-    total = sum(op.time_us or 0.0 for op in known.graph.ops)
+    total, count = step_us(known), inputs(known, storage)
     share = f", {100 * time / total:.2f} % of the step" if total else ""
+    given = f" from its {count} input{'' if count == 1 else 's'}" if count else ""
+    return f"{found}{given}: {time_text(time)}{share}, {times_of(known)}"
+
+
+def inputs(known: Tensors, storage: int) -> int:
+    """How many storages the op reads that creates it: they must be there when it is made again."""
     maker = known.graph.creator[storage]
-    inputs = len(known.graph.ops[maker].reads) if maker is not None else 0
-    given = f" from its {inputs} input{'' if inputs == 1 else 's'}" if inputs else ""
-    return f"{found}{given}: {time_text(time)}{share}, {known.graph.times or 'as the graph says'}"
+    return 0 if maker is None else len(known.graph.ops[maker].reads)
+
+
+def step_us(known: Tensors) -> float:
+    """The time of all ops, 0.0 where none is known."""
+    return sum(op.time_us or 0.0 for op in known.graph.ops)
+
+
+def times_of(known: Tensors) -> str:
+    """Where the ops' times are from, in words."""
+    return known.graph.times or "as the graph says"
 
 
 def time_text(us: float) -> str:
