@@ -1,6 +1,6 @@
 """Bokeh figures of plans, pure functions of the views in `report/views`; importing this imports bokeh.
 
-    figures = linked(plan, profile)  # "selected", "memory", "graph", "arena", "alive" and, with a tree, "tasks"
+    figures = linked(plan, profile)  # a dict: "controls", "memory", "icicle", "selected", "graph", ...
     html = page("GPT-2", figures, views_of(plan, profile).tables())
 
 Each figure function takes a view and `theme` ("auto" reads on light and dark pages, "light", "dark") and gives a bokeh
@@ -15,10 +15,16 @@ change, `select(model, storage)` selects from outside, before it is shown (`link
 Figures made one by one (not by `linked`) each have a selection of their own, unless given one as
 `selection=new_selection()`.
 
+**Cursor.** They share one step of the planned order, too, in a ColumnDataSource named "roam-cursor" with data {"step":
+[step]}, from 0. A drag in any figure moves it; so do arrow keys, page up and down, home and end in a figure that has
+the focus, and "controls", a slider with a search box. Memory and arena show it as a line, the graph frames the cell
+that runs it, the icicle shows what is alive then. In theme "auto" figures take on the theme of the page around them.
+
 Sources by name: "roam-arena-data" (columns storage, count, left, right, bottom, top), "roam-alive-data"
-(storage, bytes, ...), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
-"roam-tasks-data", "roam-frontier-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured"
-(x, y, bytes), "roam-stack".
+(storage, bytes, ...), "roam-icicle-data" (level, node, storage, bytes, label, ...), "roam-icicle-focus" (node: what is
+zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
+"roam-found" (storage: what a search found), "roam-tasks-data", "roam-frontier-data", "roam-pareto-data",
+"roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
 """
 
 from __future__ import annotations
@@ -59,9 +65,11 @@ __all__ = [
     "arena_figure",
     "frontier_figure",
     "graph_figure",
+    "icicle_figure",
     "linked",
     "linked_views",
     "memory_figure",
+    "new_cursor",
     "new_selection",
     "on_pick",
     "on_select",
@@ -87,9 +95,10 @@ def linked(
 ) -> dict[str, Any]:
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
-    Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", "frontier" where one is
-    given, and "tasks" where the plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw
-    memory on top of the resident bytes. Raises InputError for a bare plan, or a clock without figures.
+    Keys: "controls" (cursor and search), "memory", "icicle", "selected" (all about the selected storage), "graph",
+    "arena", "alive", "frontier" where one is given, and "tasks" where the plan has a tree. `clock`: the time axis of
+    memory and arena; `resident`: draw memory on top of the resident bytes. Raises InputError for a bare plan, or a
+    clock without figures.
     """
     views = views_of(plan, profile, clock=clock, resident=resident, frontier=frontier)
     return linked_views(views, theme=theme, selected=selected)
@@ -112,8 +121,8 @@ def linked_views(
         "controls": column(bar, readout, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,
         "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, **shared),
-        "graph": graph_figure(views.graph, cursor=cursor, **shared),
         "selected": details_pane(selection, cursor, views.tensors, described),
+        "graph": graph_figure(views.graph, cursor=cursor, **shared),
         "arena": arena_figure(views.arena, described=described, x_range=memory.x_range, cursor=cursor, **shared),
         "alive": alive_figure(views.alive, **shared),
     }

@@ -51,7 +51,7 @@ def arena_figure(
         x_range=x_range or Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
         y_range=Range1d(0, max(view.arena_bytes, 1) / unit * 1.03),
     )
-    tick_steps(drawn, view.axis)
+    tick_steps(drawn, view.axis, cursor.steps if cursor else None)
     looks = kind_looks(view.kind)
     high = np.flatnonzero(view.top - view.bottom >= HATCHED * max(view.arena_bytes, 1)).tolist()
     source = ColumnDataSource(

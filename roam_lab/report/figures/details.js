@@ -24,7 +24,7 @@ function detailsTime(us) {
 function detailsFreed(page, s) {
   const {again, us, reads} = page.facts
   const found = page.again[again[s]]
-  if (again[s] || Number.isNaN(us[s])) return found
+  if (again[s] || us[s] < 0) return found
   const share = page.total ? `, ${(100 * us[s] / page.total).toFixed(2)} % of the step` : ""
   const given = reads[s] ? ` from its ${reads[s]} input${reads[s] === 1 ? "" : "s"}` : ""
   return `${found}${given}: ${detailsTime(us[s])}${share}, ${page.times}`

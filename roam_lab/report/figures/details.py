@@ -54,7 +54,7 @@ def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, de
         "form": coded_form,
         "external": np.array([storage.external for storage in known.graph.storages], np.int8),
         "again": known.needs.again.astype(np.int8),
-        "us": known.needs.again_us,
+        "us": np.nan_to_num(known.needs.again_us, nan=-1.0),
         "reads": np.array([inputs(known, one) for one in every], np.int32),
     }
     pane = Pane(

@@ -18,11 +18,11 @@ function icicleName(op) {
   return at < 0 ? op : op.slice(0, at)
 }
 
-// Letters that fit: of a path the end is kept, of anything else the beginning.
+// Letters that fit: of a path the end is kept, of anything else the beginning; too few tell nothing.
 function icicleCut(text, width, path) {
-  const limit = Math.floor((width - 6) / 6.3)
-  if (limit < 3) return ""
+  const limit = Math.floor((width - 6) / 7)
   if (text.length <= limit) return text
+  if (limit < 6) return ""
   return path ? "…" + text.slice(text.length - limit + 1) : text.slice(0, limit - 1) + "…"
 }
 
@@ -116,7 +116,7 @@ function icicleColumns(alive, boxes, width, picked, marked) {
     const found = one.level > 1 && one.found.some(marked)
     const fill = one.level === 0 ? alive.plain : one.level === 1 ? alive.pale[one.kind] : alive.fill[one.kind]
     const values = [one.level, one.node, one.storage, one.left, one.right, -one.level - 1 + alive.gap, -one.level, one.left,
-      icicleCut(one.label, pixels, one.level === 1), one.level === 0 ? "" : icicleCut(size, pixels, false),
+      icicleCut(one.label, pixels, one.level === 1), one.level === 0 || size.length * 6.5 + 6 > pixels ? "" : size,
       one.label, one.bytes, kind, `${icicleCount(one.count)} storage${one.count === 1 ? "" : "s"}, ${size}`, fill,
       one.level < 2 ? alive.dark : alive.ink[one.kind],
       chosen ? alive.chosen : found ? alive.found : alive.edge, chosen || found ? 3 : 0.6]

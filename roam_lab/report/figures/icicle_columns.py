@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from roam_lab.report.figures.theme import plain
 from roam_lab.report.units import bytes_text
-from roam_lab.report.views.icicle import THINNEST, IcicleView
+from roam_lab.report.views.icicle import THINNEST, Box, IcicleView
 from roam_lab.report.views.look import KINDS, ink_on, kind_looks, pale
 
 NAMES = "level node storage left right bottom top x upper lower label bytes kind what fill ink line thick"
 GAP = 0.06
 """What a box leaves free below it, of a level that is 1 high."""
 PLAIN, EDGE, DARK, CHOSEN, FOUND = "#e6e6e6", "#ffffff", "#111111", "#111111", "#d7263d"
-LETTER, MARGIN = 6.3, 6
-"""Pixels of a letter, and of the room beside a box's words."""
+LETTER, SMALL_LETTER, MARGIN = 7, 6.5, 6
+"""Pixels of a letter of each line, and of the room beside a box's words."""
 
 
 def alive_data(view: IcicleView) -> dict[str, Any]:
@@ -41,12 +42,14 @@ def alive_data(view: IcicleView) -> dict[str, Any]:
     }
 
 
-def icicle_columns(view: IcicleView, width: float, picked: int = -1) -> dict[str, list[Any]]:
-    """The boxes at the view's own step in a plot of `width` pixels; storage `picked` is outlined."""
+def icicle_columns(
+    view: IcicleView, width: float, picked: int = -1, boxes: Sequence[Box] | None = None
+) -> dict[str, list[Any]]:
+    """`boxes`, or those at the view's own step, in a plot of `width` pixels; storage `picked` is outlined."""
     names = NAMES.split()
     columns: dict[str, list[Any]] = {name: [] for name in names}
     looks = kind_looks(view.tensors.kind)
-    for box in view.boxes:
+    for box in view.boxes if boxes is None else boxes:
         pixels = (box.right - box.left) * width
         size, look = bytes_text(box.bytes), looks.get(box.kind, KINDS["unknown"])
         chosen = box.level == 3 and box.storage == picked >= 0 and box.count == 1
@@ -61,7 +64,7 @@ def icicle_columns(view: IcicleView, width: float, picked: int = -1) -> dict[str
             -box.level,
             box.left,
             _cut(label, pixels, box.level == 1),
-            _cut(size, pixels, False) if box.level else "",
+            "" if box.level == 0 or len(size) * SMALL_LETTER + MARGIN > pixels else size,
             label,
             box.bytes,
             plain(box.kind) if box.count else "",
@@ -77,10 +80,10 @@ def icicle_columns(view: IcicleView, width: float, picked: int = -1) -> dict[str
 
 
 def _cut(text: str, pixels: float, path: bool) -> str:
-    """What fits: of a path the end is kept, of anything else the beginning."""
+    """What fits: of a path the end is kept, of anything else the beginning; too few letters tell nothing."""
     limit = int((pixels - MARGIN) // LETTER)
-    if limit < 3:
-        return ""
     if len(text) <= limit:
         return text
+    if limit < 6:
+        return ""
     return "…" + text[len(text) - limit + 1 :] if path else text[: limit - 1] + "…"

@@ -101,7 +101,7 @@ def memory_figure(
         x_range=Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
         y_range=Range1d(0, view.end_bytes / unit),
     )
-    tick_steps(drawn, view.axis)
+    tick_steps(drawn, view.axis, cursor.steps if cursor else None)
     _phases(drawn, view, ink, unit)
     items = _stack(drawn, view, ink, unit)
     for curve in view.curves:

@@ -211,7 +211,9 @@ def tap_only(drawn: figure, renderer: Any) -> None:
 
 
 def hover(drawn: figure, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], **more: Any) -> HoverTool:
-    """A tooltip of `rows` over `renderers`; bokeh escapes what the fields hold."""
-    tool = HoverTool(renderers=list(renderers), tooltips=list(rows), **more)
+    """A tooltip of `rows`, label and field, over `renderers`; bokeh escapes what the fields hold."""
+    # bokeh's own labels are of a blue that is hard to read on white (2.6 to 1)
+    told = [("", f"{label}: {field}" if label else field) for label, field in rows]
+    tool = HoverTool(renderers=list(renderers), tooltips=told, **more)
     drawn.add_tools(tool)
     return tool

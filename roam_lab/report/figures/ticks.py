@@ -32,11 +32,12 @@ return step === undefined ? "" : String(step).replace(/\\B(?=(\\d{3})+(?!\\d))/g
 """
 
 
-def tick_steps(drawn: figure, time: Axis) -> None:
-    """Let the x axis of `drawn` count steps from 1, where `time` does; other clocks have bokeh's own ticks."""
+def tick_steps(drawn: figure, time: Axis, steps: ColumnDataSource | None = None) -> None:
+    """Let the x axis of `drawn` count steps from 1, where `time` does; other clocks have bokeh's own ticks. `steps` has
+    a column "left", where each step begins; made here where there is none."""
     if not time.counts_steps:
         return
-    edges = ColumnDataSource(data={"left": np.asarray(time.edges[:-1], np.float64)}, name="roam-edges")
+    edges = steps or ColumnDataSource(data={"left": np.asarray(time.edges[:-1], np.float64)}, name="roam-edges")
     drawn.xaxis.ticker = CustomJSTicker(args={"edges": edges, "closest": CLOSEST}, major_code=_TICKS)
     drawn.xaxis.formatter = CustomJSTickFormatter(args={"edges": edges}, code=_TEXT)
     drawn.xgrid.ticker = drawn.xaxis[0].ticker

@@ -19,6 +19,9 @@ from roam_lab.report.views.table import Table
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
+MOST_ROWS = 1500
+"""Of the table: a page with all rows of a very large step would be larger than its figures."""
+
 
 @dataclass(frozen=True)
 class Tensors:
@@ -86,9 +89,10 @@ class Tensors:
 
     @property
     def table(self) -> Table:
-        """Every storage that takes place, largest first."""
+        """Every storage that takes place, largest first; of a long step the MOST_ROWS largest."""
         columns = ("storage", "kind", "bytes", "module", "source", "op", "first step", "last step", "offset, bytes")
         shown = sorted(np.flatnonzero(self.start >= 0).tolist(), key=lambda storage: -int(self.bytes[storage]))
+        left_out = len(shown) - MOST_ROWS
         rows = tuple(
             (
                 storage,
@@ -101,9 +105,10 @@ class Tensors:
                 int(self.end[storage]),
                 int(self.offset[storage]) if self.offset[storage] >= 0 else None,
             )
-            for storage in shown
+            for storage in shown[:MOST_ROWS]
         )
-        return Table(f"Storages of {self.graph.name or 'the step'}, predicted", columns, rows)
+        words = f"; the {left_out:,} smallest are left out" if left_out > 0 else ""
+        return Table(f"Storages of {self.graph.name or 'the step'}, predicted{words}", columns, rows)
 
 
 def tensors(plan: Plan) -> Tensors:

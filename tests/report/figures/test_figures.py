@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 import pytest
-from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Label, LabelSet, Legend, TapTool
+from bokeh.models import BoxAnnotation, ColumnDataSource, Label, LabelSet, Legend, TapTool
 from bokeh.models.dom import Text
 
 from roam_lab.errors import InputError
@@ -114,8 +114,9 @@ def test_memory_lines_are_the_views_curves():
     assert any(told == "proven lower bound 105.0 KiB" for told in words)
     assert drawn.y_range.end >= plan.captured_peak_bytes / 1024
     assert "KiB" in drawn.yaxis[0].axis_label
-    (tool,) = linked(plan, profile)["memory"].select(HoverTool)
-    assert [name for name, _ in tool.tooltips] == ["", *(curve.what for curve in view.curves)]
+    tool = linked(plan, profile)["memory"].select_one({"name": "roam-memory-hover"})
+    told = [text.partition(":")[0] for _, text in tool.tooltips]
+    assert told[1:] == [curve.what for curve in view.curves]
     assert not drawn.select(Label)
 
 
@@ -196,7 +197,7 @@ def test_selection_finds_its_row_in_each_figure():
         leaf = known.graph.tree.nodes[leaf].parent
         ancestors.add(leaf)
     assert cells["node"][marked[0]] in ancestors
-    told = {text.content for text in figures["selected"].select(Text)}
+    told = {text.content for text in figures["selected"].references() if isinstance(text, Text)}
     assert {plain(text) for _, text in details(known.tensors, storage, known.icicle.step)} <= told
     (box,) = [one for one in figures["memory"].center if isinstance(one, BoxAnnotation)]
     assert box.visible
