@@ -8,9 +8,11 @@ function detailsUser(page, step) {
 
 function detailsNeeded(page, s, step) {
   const later = []
-  for (let at = page.usesAt[s]; at < page.usesAt[s + 1]; at++) if (page.uses[at] > step) later.push(page.uses[at])
+  for (let at = page.usesAt[s]; at < page.usesAt[s + 1]; at++) {
+    if (page.uses[at] > Math.max(step, page.tensors.start[s])) later.push(page.uses[at])
+  }
   if (!later.length) return step >= page.tensors.start[s] ? "no op any more" : ""
-  const count = `${exact(later.length)} op${later.length === 1 ? "" : "s"} still: `
+  const count = `${exact(later.length)} op${later.length === 1 ? "" : "s"}: `
   if (later.length === 1) return count + detailsUser(page, later[0])
   return `${count}next ${detailsUser(page, later[0])}, last ${detailsUser(page, later[later.length - 1])}`
 }

@@ -43,7 +43,7 @@ def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, de
     texts = [Text(content=plain(told.get(label, ""))) for label in LABELS]
     lines = [
         Div(
-            children=[Span(children=[head], style={"flex": "0 0 5.6em", "opacity": "0.8"}), Span(children=[text])],
+            children=[Span(children=[head], style={"flex": "0 0 6.4em", "opacity": "0.8"}), Span(children=[text])],
             style={"display": "flex"},
         )
         for head, text in zip(heads, texts, strict=True)

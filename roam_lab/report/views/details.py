@@ -92,10 +92,10 @@ def time_text(us: float) -> str:
 
 
 def _needed(known: Tensors, storage: int, step: int) -> str:
-    later = known.needs.after(storage, step)
+    later = known.needs.after(storage, max(step, int(known.start[storage])))
     if not later:
         return "no op any more" if step >= int(known.start[storage]) else ""
-    count = f"{len(later):,} op{'' if len(later) == 1 else 's'} still: "
+    count = f"{len(later):,} op{'' if len(later) == 1 else 's'}: "
     if len(later) == 1:
         return count + user(known, later[0])
     return f"{count}next {user(known, later[0])}, last {user(known, later[-1])}"
