@@ -2,8 +2,8 @@
 
     python benchmarks/cursor.py [--moves 60] [--output benchmarks/results/cursor.json]
 
-The clock runs from each move of the pointer to the end of the frame in which the icicle names the step. Needs chromium and
-playwright, and a machine that does nothing else.
+The clock runs from each move of the pointer to the end of the frame in which the icicle names the step. Needs chromium
+and playwright, and a machine that does nothing else.
 """
 
 from __future__ import annotations
