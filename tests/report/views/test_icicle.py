@@ -1,6 +1,7 @@
 """What is alive at a step, grouped; who needs a storage; phases on the axis; ticks that name real steps."""
 
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import numpy as np
@@ -56,12 +57,8 @@ def test_at_every_step_the_boxes_are_the_live_bytes(graph):
             assert sum(box.bytes for box in boxes if box.level == level) == live
         for box in boxes:
             if box.node != EVERYTHING and box.level == 2:
-                inside = [
-                    one
-                    for one in boxes
-                    if one.level == 3 and one.left >= box.left - 1e-9 and one.right <= box.right + 1e-9
-                ]
-                assert sum(one.bytes for one in inside) == box.bytes
+                below = [one for one in boxes if one.level == 3 and box.left <= (one.left + one.right) / 2 <= box.right]
+                assert sum(one.bytes for one in below) == box.bytes
         assert all(0 <= box.left <= box.right <= 1 + 1e-9 for box in boxes)
         assert all(box.kind != "unknown" or "unknown" in view.kinds for box in boxes if box.count)
 
@@ -157,7 +154,7 @@ def test_phases_lie_behind_the_whole_axis():
     assert [band.phase for band in bands] == ["forward", "backward", "update"]
     assert bands[0].left == 0
     assert bands[-1].right == axis(graph, order).end
-    assert all(one.right == other.left for one, other in zip(bands, bands[1:], strict=False))
+    assert all(one.right == other.left for one, other in pairwise(bands))
     mixed = np.random.default_rng(0).permutation(len(order)).tolist()  # no legal order: phases only
     fence = phase_bands(places(graph), mixed, axis(graph, mixed))
     assert len(fence) <= CELLS / THINNEST_BAND
