@@ -57,6 +57,7 @@ text.setv({content: stepText(step)}, {sync: false})
 """
 _PLAY = """
 clearInterval(cb_obj._roam_plays)
+cb_obj.setv({label: cb_obj.active ? "⏸ pause" : "▶ play"}, {sync: false})
 if (!cb_obj.active) return
 const count = steps.data.left.length
 if (now.data.step[0] >= count - 1) cursorMove(now, steps, 0)
@@ -169,7 +170,7 @@ def controls(cursor: Cursor, known: Tensors) -> tuple[Slider, Toggle, Pane]:
     cursor.follow(slider, DESCRIBE + STEP_TEXT + _SLIDER, {"slider": slider, "text": text, **cursor.words})
     moved = "cursorMove(now, steps, slider.value - 1)"
     slider.js_on_change("value", CustomJS(args={**cursor.given, "slider": slider}, code=CURSOR + moved))
-    play = Toggle(label="▶ play", name="roam-play", width=72, align="center", disabled=count < 2)
+    play = Toggle(label="▶ play", name="roam-play", width=84, align="center", disabled=count < 2)
     play.js_on_change("active", CustomJS(args=cursor.given, code=CURSOR + _PLAY))
     readout = Pane(elements=[Span(children=[text])], name="roam-readout", styles=READOUT)
     return slider, play, readout

@@ -47,6 +47,10 @@ function homeKeys(el, now, steps) {
   if (el._roam_keys || !now) return
   el._roam_keys = true
   el.tabIndex = 0
+  // JupyterLab sees keys before the figure does, and only the outermost element: letters of a search would be its commands
+  let outer = el
+  while (outer.getRootNode() instanceof ShadowRoot) outer = outer.getRootNode().host
+  outer.setAttribute("data-lm-suppress-shortcuts", "true")
   el.addEventListener("keydown", (event) => {
     const count = steps.data.left.length, at = now.data.step[0]
     const far = Math.max(Math.round(count / 20), 1)
