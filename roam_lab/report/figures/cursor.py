@@ -70,13 +70,15 @@ cb_obj._roam_plays = setInterval(() => {
 
 @dataclass(frozen=True)
 class Cursor:
-    """The step (`now`), and columns over all steps: op, module, source line, phase, bytes alive, where it begins on the
-    axis, and the cell of the folded graph that runs it. `modules` and `sources`: the names that columns count."""
+    """The step (`now`), and columns over all steps: op, operator, module, source line, phase, bytes alive, where it begins
+    on the axis, and the cell of the folded graph that runs it. `modules`, `sources`, `operators`: what columns count.
+    """
 
     now: ColumnDataSource
     steps: ColumnDataSource
     modules: list[str]
     sources: list[str]
+    operators: list[str]
 
     @property
     def step(self) -> int:
@@ -115,9 +117,11 @@ def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int) -> Curso
     graph, order = known.graph, known.order
     modules, module = coded([known.places.module[index] for index in order])
     sources, source = coded([graph.ops[index].source or "" for index in order])
+    operators, operator = coded([graph.ops[index].target for index in order])
     phase = np.array([known.places.phase[index] for index in order], np.int32)
     data: dict[str, Any] = {
         "op": [plain(graph.ops[index].name) for index in order],
+        "operator": operator,
         "module": module,
         "source": source,
         "phase": phase,
@@ -126,7 +130,7 @@ def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int) -> Curso
         "cell": (tree.leaf_of_op[np.array(order, np.int64)] * 3 + phase).astype(np.int32),
     }
     now = ColumnDataSource(data={"step": [step]}, name="roam-cursor")
-    return Cursor(now, ColumnDataSource(data=data, name="roam-steps"), modules, sources)
+    return Cursor(now, ColumnDataSource(data=data, name="roam-steps"), modules, sources, operators)
 
 
 def line_at(drawn: figure, cursor: Cursor, ink: Ink, taps: bool = False) -> None:

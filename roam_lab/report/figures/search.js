@@ -1,16 +1,17 @@
-// What a search finds: steps whose op, module or source line has every word, and the storages that they create.
+// What a search finds: steps whose op, operator, module and source line together have every word, and the storages that they create.
 
 function searchTerms(query) {
   const escaped = (word) => word.replace(/[.+?^${}()|[\]\\]/g, "\\$&").replace(/\*/g, "[^.]*")
   return query.trim().split(/\s+/).filter((word) => word).map((word) => new RegExp(escaped(word), "i"))
 }
 
-function searchSteps(d, modules, sources, query) {
+function searchSteps(d, names, query) {
   const terms = searchTerms(query)
   const found = []
   if (terms.length)
     for (let step = 0; step < d.op.length; step++) {
-      const text = `${d.op[step]} ${modules[d.module[step]]} ${sources[d.source[step]]}`
+      const place = `${names.modules[d.module[step]]} ${names.sources[d.source[step]]}`
+      const text = `${d.op[step]} ${names.operators[d.operator[step]]} ${place}`
       if (terms.every((term) => term.test(text))) found.push(step)
     }
   return found

@@ -29,7 +29,7 @@ RUG = 0.03
 """Height of the rug below the memory curves, of the figure."""
 TITLE = "search: layer, source line or op"
 _FIND = """
-const found = searchSteps(steps.data, modules, sources, box.value_input)
+const found = searchSteps(steps.data, {modules, sources, operators}, box.value_input)
 const made = searchStorages(tensors.data, found)
 const bytes = made.reduce((sum, s) => sum + tensors.data.bytes[s], 0)
 const count = (n, noun) => exact(n) + " " + noun + (n === 1 ? "" : "s")
@@ -88,6 +88,7 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
         "steps": cursor.steps,
         "modules": cursor.modules,
         "sources": cursor.sources,
+        "operators": cursor.operators,
         "tensors": described["tensors"],
     }
     find = CustomJS(args=given, code=DESCRIBE + SEARCH + _FIND)

@@ -95,7 +95,7 @@ def test_a_click_on_a_bar_of_another_graph_dims_nothing(shown):
 
 
 def test_ticks_name_real_steps(shown):
-    plan = planned(scalars(400))
+    plan = planned(scalars(398))
     tab = shown(page("ticks", linked(plan)))
     shows = tab.evaluate(
         f"""() => {{
