@@ -71,7 +71,8 @@ cb_obj._roam_plays = setInterval(() => {
 @dataclass(frozen=True)
 class Cursor:
     """The step (`now`), and columns over all steps: op, operator, module, source line, phase, bytes alive, where it
-    begins on the axis, and the cell of the folded graph that runs it. `modules`, `sources`, `operators`: what columns count.
+    begins on the axis, and the cell of the folded graph that runs it. `modules`, `sources`, `operators`: what
+    columns count.
     """
 
     now: ColumnDataSource
