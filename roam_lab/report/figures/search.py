@@ -141,7 +141,7 @@ def mark_rows(
 def mark_cells(drawn: figure, search: Search, cursor: Cursor) -> None:
     """A frame around each cell of the folded graph that runs a step which was found."""
     marks = _marks(drawn, "graph", {edge: [] for edge in ("left", "right", "bottom", "top")}, fill_alpha=0)
-    words = drawn.select_one({"name": "roam-opened"})
+    words: Any = drawn.select_one({"name": "roam-opened"})
     given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "words": words}
     draw = CustomJS(args=given, code=FOLD + _CELLS)
     search.hit_steps.js_on_change("data", draw)

@@ -9,7 +9,7 @@ from bokeh.plotting import figure
 
 from roam_lab.report.views.axis import CLOSEST, Axis
 
-_TICKS = """
+TICKS = """
 const left = edges.data.left, {start, end} = cb_data
 const first = left.findLastIndex((x) => x <= start), last = left.findLastIndex((x) => x <= end)
 const raw = Math.max(last - first, 1) / 8
@@ -26,7 +26,7 @@ for (let step = Math.ceil(Math.max(first, 1) / apart) * apart; step <= last + 1;
 edges._roam_ticks = shown
 return [...shown.keys()]
 """
-_TEXT = """
+TICK_TEXT = """
 const step = edges._roam_ticks?.get(tick)
 return step === undefined ? "" : String(step).replace(/\\B(?=(\\d{3})+(?!\\d))/g, ",")
 """
@@ -38,6 +38,7 @@ def tick_steps(drawn: figure, time: Axis, steps: ColumnDataSource | None = None)
     if not time.counts_steps:
         return
     edges = steps or ColumnDataSource(data={"left": np.asarray(time.edges[:-1], np.float64)}, name="roam-edges")
-    drawn.xaxis.ticker = CustomJSTicker(args={"edges": edges, "closest": CLOSEST}, major_code=_TICKS)
-    drawn.xaxis.formatter = CustomJSTickFormatter(args={"edges": edges}, code=_TEXT)
-    drawn.xgrid.ticker = drawn.xaxis[0].ticker
+    ticker = CustomJSTicker(args={"edges": edges, "closest": CLOSEST}, major_code=TICKS)
+    drawn.xaxis.ticker = ticker
+    drawn.xaxis.formatter = CustomJSTickFormatter(args={"edges": edges}, code=TICK_TEXT)
+    drawn.xgrid.ticker = ticker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -32,14 +33,14 @@ def browser():
         started.close()
 
 
-@pytest.fixture
-def shown(browser, tmp_path):
-    """Open a document; the test fails at its end if it asked for anything or raised an error."""
+@contextmanager
+def opening(browser, folder):
+    """A function that opens a document; at the end it fails if one asked for anything or raised an error."""
     complaints: list[str] = []
     opened = []
 
     def show(document: str):
-        path = tmp_path / "page.html"
+        path = folder / "page.html"
         path.write_text(document, "utf-8")
         tab = browser.new_page(viewport={"width": 1000, "height": 900})
         opened.append(tab)
@@ -55,3 +56,9 @@ def shown(browser, tmp_path):
         tab.wait_for_timeout(200)
         tab.close()
     assert complaints == []
+
+
+@pytest.fixture
+def shown(browser, tmp_path):
+    with opening(browser, tmp_path) as show:
+        yield show

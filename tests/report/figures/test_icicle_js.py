@@ -1,4 +1,4 @@
-"""What the page draws at a moved cursor is what Python would: `icicle.js` and `details.js`, run by node."""
+"""What the page draws at a moved cursor is what Python would: `icicle.js`, `details.js` and ticks, run by node."""
 
 import json
 import shutil
@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from roam_lab.ir import captured_order
 from roam_lab.plan import make_plan
 from roam_lab.report.figures.cursor import new_cursor
 from roam_lab.report.figures.details import DETAILS, details_pane
@@ -13,14 +14,15 @@ from roam_lab.report.figures.icicle import ICICLE
 from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns
 from roam_lab.report.figures.selection import DESCRIBE, describing, new_selection
 from roam_lab.report.figures.theme import plain
-from roam_lab.report.views.axis import axis
+from roam_lab.report.figures.ticks import TICK_TEXT, TICKS
+from roam_lab.report.views.axis import CLOSEST, axis
 from roam_lab.report.views.details import details
 from roam_lab.report.views.icicle import EVERYTHING, icicle_view
 from roam_lab.report.views.modules import module_tree
 from tests.plan.graphs import empty, random_graph
 from tests.report.figures.test_fold_js import same
 from tests.report.graphs import branches
-from tests.report.views.graphs import bare_of_places, blocks
+from tests.report.views.graphs import bare_of_places, blocks, scalars
 
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node is not installed, so the page's JavaScript cannot be run")
@@ -93,3 +95,18 @@ def test_the_pane_says_in_the_page_what_python_says(graph):
     for (storage, step), rows in zip(asked, found, strict=True):
         assert [(label, plain(text)) for label, text in details(known, storage, step)] == [tuple(row) for row in rows]
     assert pane.html_attributes["role"] == "status"
+
+
+@pytest.mark.parametrize("clock", ["steps", "working"])
+def test_ticks_in_the_page_name_real_steps(clock):
+    time = axis(graph := scalars(398), captured_order(graph), clock)
+    code = """
+    const { left, end } = JSON.parse(require("fs").readFileSync(0, "utf8"))
+    const edges = { data: { left } }
+    const major = new Function("cb_data", "edges", "closest", TICKS)({ start: 0, end }, edges, CLOSEST)
+    console.log(JSON.stringify(major.map((tick) => [tick, new Function("tick", "edges", TEXT)(tick, edges)])))
+    """
+    for name, told in (("TICKS", TICKS), ("CLOSEST", CLOSEST), ("TEXT", TICK_TEXT)):
+        code = code.replace(name, json.dumps(told))
+    ticks = run(code, {"left": time.edges[:-1].tolist(), "end": time.end})
+    assert [tuple(tick) for tick in ticks] == time.ticks(8)
