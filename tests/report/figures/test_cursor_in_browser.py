@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from roam_lab.report.VIEWS.graph import HALF
 
 from roam_lab.report.figures import linked, page
 from roam_lab.report.figures.icicle_columns import icicle_columns
 from roam_lab.report.figures.theme import INKS
 from roam_lab.report.views import views_of
 from roam_lab.report.views.cursor import step_text
+from roam_lab.report.views.graph import HALF
 from tests.report.figures.conftest import opening
 from tests.report.figures.in_page import SOURCE, attribute, click_at, column, drag, planned, step_of
-from tests.report.VIEWS.graphs import blocks
+from tests.report.views.graphs import blocks
 
 PLAN = planned(blocks(12))
 VIEWS = views_of(PLAN)
