@@ -116,7 +116,7 @@ def linked_views(
     shared: dict[str, Any] = {"theme": theme, "selection": selection}
     search = new_search(cursor, described)
     slider, play, readout = controls(cursor, views.tensors)
-    bar = row(slider, play, search.box, sizing_mode="stretch_width")
+    bar = row(slider, play, search.box, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
     figures = {
         "controls": column(bar, readout, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,

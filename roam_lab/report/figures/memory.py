@@ -51,6 +51,15 @@ LEAST_PLOT = (400, 190)
 WIDER_PLOTS = (620, 900)
 """Pixels from which on names have more room, and are placed for that."""
 FONT = Font(6.0, 13.0)
+TWO_COLUMNS, LEGEND_LINE = 560, 23
+"""Pixels of width from which on the legend has two columns, and of height of a line of it."""
+_NARROW = """
+const legend = fig.above.find((one) => one.items)
+const lines = legend ? legend.items.length : 0, two = fig.inner_width >= least
+if (!legend || legend.ncols === (two ? 2 : 1)) return
+legend.setv({ncols: two ? 2 : 1}, {sync: false})
+fig.setv({height: height + (two ? 0 : Math.floor(lines / 2) * line)}, {sync: false})
+"""
 _WIDER = """
 const every = JSON.parse(told.tags[0])
 const widths = Object.keys(every).map(Number).sort((a, b) => a - b)
@@ -117,6 +126,8 @@ def memory_figure(
         items.append((f"proven lower bound {bytes_text(view.bound_bytes)}", [line]))
     _peaks(drawn, view, ink, unit)
     legend(drawn, ink, items, columns=2)
+    narrow = {"fig": drawn, "height": HEIGHT, "line": LEGEND_LINE, "least": TWO_COLUMNS}
+    drawn.js_on_change("inner_width", CustomJS(args=narrow, code=_NARROW))
     if known is not None:
         selection = selection or new_selection()
         carry(drawn, selection)

@@ -66,7 +66,7 @@ class IcicleView:
 
     @property
     def title(self) -> str:
-        return f"What is alive in {self.name}: module, operator, storage, as wide as their bytes"
+        return f"Alive in {self.name}, by module, operator and storage"
 
     @cached_property
     def boxes(self) -> tuple[Box, ...]:
