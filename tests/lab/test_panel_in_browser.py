@@ -77,7 +77,7 @@ def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> N
     panel.wait_until(f"panel.figures.storage == {storage}")
     assert panel.column("roam-selection", "storage") == [storage]
     assert panel.column("roam-graph-cells", "width") != before
-    panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane").get_by_text(f"storage {storage} ·").first.wait_for()
+    panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane").get_by_text("of the arena").first.wait_for()
     panel.reload()
     assert panel.column("roam-selection", "storage") == [storage]
 

@@ -104,7 +104,7 @@ class Cursor:
         model.tags = [*model.tags, self.now]
 
 
-READOUT = {
+LINE = {
     "display": "block",
     "color": "inherit",
     "font": "12.5px/1.4 system-ui, sans-serif",
@@ -177,5 +177,5 @@ def controls(cursor: Cursor, known: Tensors) -> tuple[Slider, Toggle, Pane]:
     slider.js_on_change("value", CustomJS(args={**cursor.given, "slider": slider}, code=CURSOR + moved))
     play = Toggle(label="▶ play", name="roam-play", width=84, align="center", disabled=count < 2)
     play.js_on_change("active", CustomJS(args=cursor.given, code=CURSOR + _PLAY))
-    readout = Pane(elements=[Span(children=[text])], name="roam-readout", styles=READOUT)
+    readout = Pane(elements=[Span(children=[text])], name="roam-readout", styles=LINE)
     return slider, play, readout

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJS, Quad, TextInput
+from bokeh.models.dom import Span, Text
+from bokeh.models.ui import Pane
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from roam_lab.report.figures.alive import rows_of
-from roam_lab.report.figures.cursor import Cursor
+from roam_lab.report.figures.cursor import LINE, Cursor
 from roam_lab.report.figures.graph import FOLD
 from roam_lab.report.figures.selection import DESCRIBE
 from roam_lab.report.figures.theme import still
@@ -33,8 +35,10 @@ const found = searchSteps(steps.data, {modules, sources, operators}, box.value_i
 const made = searchStorages(tensors.data, found)
 const bytes = made.reduce((sum, s) => sum + tensors.data.bytes[s], 0)
 const count = (n, noun) => exact(n) + " " + noun + (n === 1 ? "" : "s")
-box.title = !box.value_input.trim() ? title : !found.length ? "nothing matches"
-  : `${count(found.length, "op")}, ${count(made.length, "storage")}, ${bytesText(bytes)}`
+// a title that changes would make the box anew, and take the focus from who types in it
+const content = !box.value_input.trim() ? "" : !found.length ? "nothing matches"
+  : `found: ${count(found.length, "op")}, ${count(made.length, "storage")}, ${bytesText(bytes)}`
+told.setv({content}, {sync: false})
 hits.setv({data: {storage: made}}, {sync: false})
 hit_steps.setv({data: {step: found}}, {sync: false})
 """
@@ -68,9 +72,10 @@ marks.setv({data: {left: columns[0], right: columns[1], bottom: columns[2], top:
 
 @dataclass(frozen=True)
 class Search:
-    """The box, and what it found."""
+    """The box, a line that tells how much it found, and what that is."""
 
     box: TextInput
+    told: Pane
     hits: ColumnDataSource
     hit_steps: ColumnDataSource
 
@@ -80,9 +85,10 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
     hits = ColumnDataSource(data={"storage": []}, name="roam-found")
     hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
     box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
+    told = Text(content="", name="roam-search-told")
     given = {
         "box": box,
-        "title": TITLE,
+        "told": told,
         "hits": hits,
         "hit_steps": hit_steps,
         "steps": cursor.steps,
@@ -94,7 +100,10 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
     find = CustomJS(args=given, code=DESCRIBE + SEARCH + _FIND)
     box.js_on_change("value_input", find)
     described["tensors"].js_on_change("data", find)
-    return Search(box, hits, hit_steps)
+    pane = Pane(
+        elements=[Span(children=[told])], styles={**LINE, "min-height": "0"}, html_attributes={"aria-live": "polite"}
+    )
+    return Search(box, pane, hits, hit_steps)
 
 
 def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, cursor: Cursor) -> None:

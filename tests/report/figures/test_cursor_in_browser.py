@@ -79,7 +79,7 @@ def test_the_cursor_is_one_in_all_figures(tab):
 def test_what_a_search_finds_is_marked_everywhere(tab):
     known = VIEWS.tensors
     box = tab.locator("input[type=text]")
-    box.fill("h.*.mlp mm model.py")
+    box.press_sequentially("h.*.mlp mm model.py")
     found = [one for one in range(len(known.bytes)) if ".mlp" in known.module(one)]
     tab.wait_for_function(f"() => ({SOURCE})('roam-found').data.storage.length === {len(found)}")
     assert column(tab, "roam-found", "storage") == found
@@ -88,9 +88,9 @@ def test_what_a_search_finds_is_marked_everywhere(tab):
     assert len(column(tab, "roam-memory-found", "left")) >= 12
     assert column(tab, "roam-graph-found", "left").count(0.0) >= 1
     assert column(tab, "roam-icicle-data", "thick").count(3) >= 1
-    assert f"{len(found)} storages" in attribute(tab, "roam-search", "title")
+    assert f"{len(found)} storages" in attribute(tab, "roam-search-told", "content")
     box.fill("no such (layer")
-    tab.wait_for_function(f"() => ({SOURCE})('roam-search').title === 'nothing matches'")
+    tab.wait_for_function(f"() => ({SOURCE})('roam-search-told').content === 'nothing matches'")
     for name in ("roam-arena", "roam-memory", "roam-graph", "roam-alive"):
         assert column(tab, f"{name}-found", "left") == []
 
