@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
 
-KEYS = ("memory", "arena", "graph", "frontier", "alive", "tasks")
+KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
 NARROW, WIDE = "1 1 460px", "2 1 500px"
 """CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
 WRAPPED = {"flex-wrap": "wrap", "gap": "12px"}
@@ -124,7 +124,8 @@ def load_bokeh() -> None:
 
 
 def _arranged(views: Views) -> Any:
-    """The graph at the left, memory above arena at its right, the rest below; all beneath one another in a narrow page.
+    """Cursor and search above all; graph and selected storage at the left, memory, icicle and arena at the right, the
+    rest below; all beneath one another in a narrow page.
 
     Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here.
     """
@@ -133,9 +134,9 @@ def _arranged(views: Views) -> Any:
     from roam_lab.report.figures import linked_views
 
     figures = linked_views(views, places=True)
-    right = (figures["memory"], figures["arena"], figures["frontier"])
+    right = (figures["memory"], figures["icicle"], figures["arena"], figures["frontier"])
     side = column(*right, sizing_mode="stretch_width", styles={"flex": WIDE})
-    figures["graph"].styles = {"flex": NARROW}
-    rows = [row(figures["graph"], side, sizing_mode="stretch_width", styles=WRAPPED)]
+    left = column(figures["graph"], figures["selected"], sizing_mode="stretch_width", styles={"flex": NARROW})
+    rows = [row(left, side, sizing_mode="stretch_width", styles=WRAPPED)]
     rows += [figures["alive"], figures["tasks"]]
-    return column(figures["selected"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})
+    return column(figures["controls"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})

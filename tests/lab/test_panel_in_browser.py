@@ -83,7 +83,7 @@ def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> N
     panel.wait_until(f"panel.figures.storage == {storage}")
     assert panel.column("roam-selection", "storage") == [storage]
     assert panel.column("roam-graph-cells", "width") != before
-    panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane").get_by_text(f"storage {storage} ·").first.wait_for()
+    panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane").get_by_text("of the arena").first.wait_for()
     panel.reload()
     assert panel.column("roam-selection", "storage") == [storage]
 
@@ -101,6 +101,32 @@ def test_a_reloaded_page_shows_the_present_state(panel: Panel) -> None:
     panel.page.locator("[role=status]").filter(has_text="order dfs is worse than captured here").wait_for()
     panel.choose("order", "list")
     panel.wait_for_words("list")
+
+
+CURSOR = "next(m for m in panel.figures._figures._model.references() if m.name == 'roam-cursor').data['step'][0]"
+
+
+def test_keys_and_letters_in_a_figure_are_no_commands_of_jupyterlab(panel: Panel) -> None:
+    page = panel.page.page
+    count = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
+    cells = page.evaluate(count)
+    box = panel.page.locator("input[placeholder^='h.*']").first
+    box.click()
+    page.keyboard.type("ddaabb")  # in command mode: delete the cell, and make four others
+    assert page.evaluate(f"() => ({FIND})('roam-search').value_input") == "ddaabb"
+    box.fill("")
+    step = panel.kernel(CURSOR)
+    page.evaluate(
+        f"""() => {{
+          const model = ({FIND})("roam-memory")
+          const found = Bokeh.index.find_one(model) ?? [...Bokeh.index].map(v => v.find_one?.(model)).find(v => v)
+          found.el.focus()
+        }}"""
+    )
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    panel.wait_until(f"{CURSOR} == {step - 2}")  # and the kernel heard of it
+    assert page.evaluate(count) == cells
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

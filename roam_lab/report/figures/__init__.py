@@ -1,6 +1,6 @@
 """Bokeh figures of plans, pure functions of the views in `report/views`; importing this imports bokeh.
 
-    figures = linked(plan, profile)  # "selected", "memory", "graph", "arena", "alive" and, with a tree, "tasks"
+    figures = linked(plan, profile)  # a dict: "controls", "memory", "icicle", "selected", "graph", ...
     html = page("GPT-2", figures, views_of(plan, profile).tables())
 
 Each figure function takes a view and `theme` ("auto" reads on light and dark pages, "light", "dark") and gives a bokeh
@@ -15,27 +15,40 @@ change, `select(model, storage)` selects from outside, before it is shown (`link
 Figures made one by one (not by `linked`) each have a selection of their own, unless given one as
 `selection=new_selection()`.
 
+**Cursor.** They share one step of the planned order, too, in a ColumnDataSource named "roam-cursor" with data {"step":
+[step]}, from 0. A drag in any figure moves it; so do arrow keys, page up and down, home and end in a figure that has
+the focus, and "controls", a slider with a search box. Memory and arena show it as a line, the graph frames the cell
+that runs it, the icicle shows what is alive then. In theme "auto" figures take on the theme of the page around them.
+
 Sources by name: "roam-arena-data" (columns storage, count, left, right, bottom, top), "roam-alive-data"
-(storage, bytes, ...), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
-"roam-tasks-data", "roam-frontier-data", "roam-pareto-data", "roam-captured", "roam-planned", "roam-measured"
-(x, y, bytes), "roam-stack".
+(storage, bytes, ...), "roam-icicle-data" (level, node, storage, bytes, label, ...), "roam-icicle-focus" (node: what is
+zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
+"roam-found" (storage: what a search found), "roam-tasks-data", "roam-frontier-data", "roam-pareto-data",
+"roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bokeh.layouts import column, row
+
 from roam_lab.report.figures.alive import alive_figure
 from roam_lab.report.figures.arena import arena_figure
+from roam_lab.report.figures.cursor import controls, new_cursor
+from roam_lab.report.figures.details import details_pane
 from roam_lab.report.figures.frontier import frontier_figure, on_pick
 from roam_lab.report.figures.graph import graph_figure
+from roam_lab.report.figures.home import settle
+from roam_lab.report.figures.icicle import icicle_figure
 from roam_lab.report.figures.memory import memory_figure
 from roam_lab.report.figures.page import page, resources
 from roam_lab.report.figures.pareto import pareto_figure
 from roam_lab.report.figures.renew import renew
-from roam_lab.report.figures.selection import card, describing, new_selection, on_select, select, selection_of
+from roam_lab.report.figures.search import mark_everywhere, new_search
+from roam_lab.report.figures.selection import describing, new_selection, on_select, select, selection_of
 from roam_lab.report.figures.tasks import tasks_figure
-from roam_lab.report.figures.theme import Theme, alt_text, ink_of
+from roam_lab.report.figures.theme import Theme, alt_text
 from roam_lab.report.views import Views, views_of
 from roam_lab.report.views.frontier import no_frontier
 from roam_lab.report.views.tasks import no_tasks
@@ -52,9 +65,11 @@ __all__ = [
     "arena_figure",
     "frontier_figure",
     "graph_figure",
+    "icicle_figure",
     "linked",
     "linked_views",
     "memory_figure",
+    "new_cursor",
     "new_selection",
     "on_pick",
     "on_select",
@@ -80,9 +95,10 @@ def linked(
 ) -> dict[str, Any]:
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
-    Keys: "selected" (a line about the selected storage), "memory", "graph", "arena", "alive", "frontier" where one is
-    given, and "tasks" where the plan has a tree. `clock`: the time axis of memory and arena; `resident`: draw
-    memory on top of the resident bytes. Raises InputError for a bare plan, or a clock without figures.
+    Keys: "controls" (cursor and search), "memory", "icicle", "selected" (all about the selected storage), "graph",
+    "arena", "alive", "frontier" where one is given, and "tasks" where the plan has a tree. `clock`: the time axis of
+    memory and arena; `resident`: draw memory on top of the resident bytes. Raises InputError for a bare plan, or a
+    clock without figures.
     """
     views = views_of(plan, profile, clock=clock, resident=resident, frontier=frontier)
     return linked_views(views, theme=theme, selected=selected)
@@ -95,16 +111,22 @@ def linked_views(
     where they are not known, so that `renew` finds them."""
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
-    memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection)
+    cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step)
+    memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection, cursor=cursor)
+    shared: dict[str, Any] = {"theme": theme, "selection": selection}
+    search = new_search(cursor, described)
+    slider, play, readout = controls(cursor, views.tensors)
+    bar = row(slider, play, search.box, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
     figures = {
-        "selected": card(selection, views.tensors, ink_of(theme), described),
+        "controls": column(bar, readout, search.told, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,
-        "graph": graph_figure(views.graph, theme=theme, selection=selection),
-        "arena": arena_figure(
-            views.arena, theme=theme, selection=selection, described=described, x_range=memory.x_range
-        ),
-        "alive": alive_figure(views.alive, theme=theme, selection=selection),
+        "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, **shared),
+        "selected": details_pane(selection, cursor, views.tensors, described),
+        "graph": graph_figure(views.graph, cursor=cursor, **shared),
+        "arena": arena_figure(views.arena, described=described, x_range=memory.x_range, cursor=cursor, **shared),
+        "alive": alive_figure(views.alive, **shared),
     }
+    mark_everywhere(figures, views, search, cursor)
     if views.frontier is not None or places:
         figures["frontier"] = frontier_figure(views.frontier or no_frontier(views.arena.name), theme=theme)
         figures["frontier"].styles = {"display": "" if views.frontier else "none"}
@@ -112,4 +134,5 @@ def linked_views(
         figures["tasks"] = tasks_figure(views.tasks or no_tasks(views.tensors.graph), theme=theme, selection=selection)
         # `visible` would make the page lay out all figures again
         figures["tasks"].styles = {"display": "" if views.tasks else "none"}
+    settle(figures.values(), cursor, theme)
     return figures

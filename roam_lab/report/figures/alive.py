@@ -4,8 +4,10 @@
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
+import numpy as np
 from bokeh.models import ColumnDataSource, Range1d, Text
 from bokeh.plotting import figure
+from numpy.typing import NDArray
 
 from roam_lab.report.figures.selection import carry, connect, new_selection
 from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain, still
@@ -16,6 +18,8 @@ from roam_lab.report.views.table import short
 
 ROW_HEIGHT = 21
 """Pixels a bar."""
+HALF = 0.39
+"""Half a bar's height, of a row that is 1 high."""
 
 
 def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
@@ -38,7 +42,22 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     drawn.ygrid.visible = False
     looks = kind_looks(bar.kind for side in view.sides for bar in side.bars if bar.storage >= 0)
     columns: dict[str, list[object]] = {
-        name: [] for name in ("storage", "y", "right", "fill", "hatch", "label", "bytes", "what", "kind", "source")
+        name: []
+        for name in (
+            "storage",
+            "y",
+            "zero",
+            "bottom",
+            "top",
+            "right",
+            "fill",
+            "hatch",
+            "label",
+            "bytes",
+            "what",
+            "kind",
+            "source",
+        )
     }
     heads: dict[str, list[object]] = {"x": [], "y": [], "text": []}
     y = 0.0
@@ -51,6 +70,9 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
             look = looks.get(bar.kind, RESIDENT)
             columns["storage"].append(bar.storage if side.selectable else -1)
             columns["y"].append(y)
+            columns["zero"].append(0)
+            columns["bottom"].append(y - HALF)
+            columns["top"].append(y + HALF)
             columns["right"].append(bar.bytes / unit)
             columns["fill"].append(ink.of(look))
             columns["hatch"].append(look.hatch)
@@ -64,7 +86,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     bars = drawn.hbar(
         y="y",
         right="right",
-        height=0.78,
+        height=2 * HALF,
         source=source,
         **filled(ink, "fill", "hatch"),
         fill_alpha=0.75,
@@ -82,5 +104,18 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     hover(drawn, [bars], rows, point_policy="follow_mouse")
     selection = selection or new_selection()
     carry(drawn, selection)
-    connect(selection, source)
+    connect(selection, source, *rows_of(view))
     return drawn
+
+
+def rows_of(view: AliveView) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For each storage the bar that holds it in the planned side, and in the captured one; -1 for none."""
+    most = max((one for side in view.sides for bar in side.bars for one in bar.members), default=-1) + 1
+    planned, captured = np.full(most, -1, np.int64), np.full(most, -1, np.int64)
+    row = 0
+    for side in view.sides:
+        for bar in side.bars:
+            if side.selectable:
+                (planned if side.role == "planned" else captured)[list(bar.members)] = row
+            row += 1
+    return planned, captured

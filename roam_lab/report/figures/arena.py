@@ -10,8 +10,10 @@ import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSHover, Range1d, Span
 from bokeh.plotting import figure
 
+from roam_lab.report.figures.cursor import Cursor, line_at
 from roam_lab.report.figures.selection import DESCRIBE, carry, connect, describing, new_selection
 from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, tap_only
+from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.views.arena import ArenaView
 from roam_lab.report.views.look import kind_looks
 
@@ -32,8 +34,10 @@ def arena_figure(
     selection: ColumnDataSource | None = None,
     described: dict[str, Any] | None = None,
     x_range: Any = None,
+    cursor: Cursor | None = None,
 ) -> figure:
-    """Every storage of `view` as a rectangle; a click selects it. `described`: what `describing` made, to be shared."""
+    """Every storage of `view` as a rectangle; a click selects it. `described`: what `describing` made, to be shared;
+    `cursor`: a drag moves it."""
     ink = ink_of(theme)
     unit_name, unit = view.unit
     drawn = empty(
@@ -47,6 +51,7 @@ def arena_figure(
         x_range=x_range or Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
         y_range=Range1d(0, max(view.arena_bytes, 1) / unit * 1.03),
     )
+    tick_steps(drawn, view.axis, cursor.steps if cursor else None)
     looks = kind_looks(view.kind)
     high = np.flatnonzero(view.top - view.bottom >= HATCHED * max(view.arena_bytes, 1)).tolist()
     source = ColumnDataSource(
@@ -92,4 +97,6 @@ def arena_figure(
     selection = selection or new_selection()
     carry(drawn, selection)
     connect(selection, source, view.row_of)
+    if cursor is not None:
+        line_at(drawn, cursor, ink)
     return drawn

@@ -1,6 +1,15 @@
 // Folding and laying out the module tree in the page: the twin of views/folding.py and views/graph.py, tested against them.
 // `tree` is what figures/graph.py's tree_data makes; cells and bands come out as bokeh columns.
 
+// The tree that a source carries as text, read once.
+function foldTree(words) {
+  if (words._roam_text !== words.tags[0]) {
+    words._roam_text = words.tags[0]
+    words._roam_tree = JSON.parse(words.tags[0])
+  }
+  return words._roam_tree
+}
+
 function foldRows(tree, opened) {
   if (!tree.children[0].length) return tree.ops[0].some((n) => n > 0) ? [0] : []
   const open = new Set([0, ...opened])

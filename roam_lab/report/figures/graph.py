@@ -11,19 +11,20 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from bokeh.models import ColumnDataSource, CustomJS, MultiLine, Range1d, Scatter, Text, Title
+from bokeh.models import BoxAnnotation, ColumnDataSource, CustomJS, MultiLine, Range1d, Scatter, Text, Title
 from bokeh.plotting import figure
 
+from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
 from roam_lab.report.figures.selection import carry, new_selection
 from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, still
-from roam_lab.report.views.graph import BRACKET, COLUMNS, GraphView
+from roam_lab.report.views.graph import BRACKET, COLUMNS, HALF, GraphView
 
 ROW_HEIGHT = 50
 MARGIN = 84
 FOLD = files(__package__).joinpath("fold.js").read_text("utf-8")
 _DRAW = """
-const laid = foldColumns(JSON.parse(words.tags[0]), words.data.node, selection.data.storage[0])
+const laid = foldColumns(foldTree(words), words.data.node, selection.data.storage[0])
 for (const [name, source] of Object.entries({cells, bands, brackets, flow})) {
   source.selected.indices = []
   source.inspected.indices = []
@@ -39,17 +40,32 @@ setTimeout(() => {
 _OPEN = """
 const at = cb_obj.indices[0]
 if (at === undefined) return
-const tree = JSON.parse(words.tags[0])
+const tree = foldTree(words)
 const node = source.data.node ? source.data.node[at] : -1
 const storage = source.data.storage ? source.data.storage[at] : -1
 cb_obj.indices = []
 if (node >= 0 && tree.children[node].length) words.data = {node: foldToggled(tree, words.data.node, node)}
 else if (storage >= 0) selection.data = {storage: [selection.data.storage[0] === storage ? -1 : storage]}
 """
+_FRAME = """
+const tree = foldTree(words)
+const cell = steps.data.cell[now.data.step[0]]
+const row = cell === undefined ? -1 : foldRowOf(tree, foldRows(tree, words.data.node))[Math.floor(cell / 3)]
+const [left, right] = tree.columns[cell === undefined ? 0 : cell % 3]
+const seen = row >= 0 ? {left, right, bottom: -row - tree.half, top: -row + tree.half} : {}
+box.setv({...seen, visible: row >= 0}, {sync: false})
+"""
 
 
-def graph_figure(view: GraphView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
-    """`view` as a U: forward down the left, backward up beside it, update at the right; bands are kept bytes."""
+def graph_figure(
+    view: GraphView,
+    *,
+    theme: Theme = "auto",
+    selection: ColumnDataSource | None = None,
+    cursor: Cursor | None = None,
+) -> figure:
+    """`view` as a U: forward down the left, backward up beside it, update at the right; bands are kept bytes. The cell
+    that runs the step under the `cursor` is framed."""
     ink = ink_of(theme)
     selection = selection or new_selection()
     deep = max((bar.level for bar in view.brackets), default=-1) + 1
@@ -92,7 +108,26 @@ def graph_figure(view: GraphView, *, theme: Theme = "auto", selection: ColumnDat
     for name in ("cells", "bands", "brackets"):
         code = CustomJS(args={**given, "source": sources[name]}, code=FOLD + _OPEN)
         sources[name].selected.js_on_change("indices", code)
+    if cursor is not None:
+        _frame(drawn, view, cursor, ink, words)
+        scrubbed(drawn, cursor)
     return drawn
+
+
+def _frame(drawn: figure, view: GraphView, cursor: Cursor, ink: Ink, words: ColumnDataSource) -> None:
+    """A frame around the cell under the cursor, which follows it and what is opened."""
+    box = BoxAnnotation(left=0, right=0, bottom=0, top=0, level="overlay", fill_alpha=0, visible=False)
+    box.line_color, box.line_width, box.line_dash = ink.text, 3, [5, 3]
+    cells = cursor.steps.data["cell"]
+    leaf, phase = divmod(int(cells[cursor.step]), 3) if len(cells) else (0, 0)
+    row = view.row_of(leaf) if len(cells) else -1
+    if row >= 0:
+        box.left, box.right = COLUMNS[phase]
+        box.bottom, box.top, box.visible = -row - HALF, -row + HALF, True
+    drawn.add_layout(box)
+    cursor.follow(drawn, FOLD + _FRAME, {"box": box, "words": words})
+    given = {**cursor.given, "box": box, "words": words}
+    words.js_on_change("data", CustomJS(args=given, code=CURSOR + FOLD + _FRAME))
 
 
 def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> None:

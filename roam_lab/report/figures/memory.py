@@ -4,34 +4,77 @@
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
+import json
+
 import numpy as np
 from bokeh.models import (
     BoxAnnotation,
     ColumnDataSource,
     CustomJS,
+    CustomJSHover,
     Line,
     Quad,
     Range1d,
     Scatter,
     Span,
     Step,
+    Text,
     VAreaStep,
 )
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.selection import carry, new_selection
-from roam_lab.report.figures.theme import HATCH_ALPHA, Ink, Theme, beside, empty, hover, ink_of, legend, plain, still
+from roam_lab.report.figures.cursor import CURSOR, STEP_TEXT, Cursor, line_at
+from roam_lab.report.figures.selection import DESCRIBE, carry, new_selection
+from roam_lab.report.figures.theme import (
+    HATCH_SCALE,
+    Ink,
+    Theme,
+    beside,
+    empty,
+    hover,
+    ink_of,
+    label_columns,
+    legend,
+    still,
+)
+from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.curves import Curve
 from roam_lab.report.views.labels import Font
-from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
+from roam_lab.report.views.look import PHASES, RESIDENT, ROLES, kind_looks
 from roam_lab.report.views.memory import MemoryView
 from roam_lab.report.views.tensors import Tensors
 
 HEIGHT = 420
 LEAST_PLOT = (400, 190)
 """Pixels that the plot has at least, where names are placed so that none meets another in a larger one."""
+WIDER_PLOTS = (620, 900)
+"""Pixels from which on names have more room, and are placed for that."""
 FONT = Font(6.0, 13.0)
+TWO_COLUMNS, LEGEND_LINE = 560, 23
+"""Pixels of width from which on the legend has two columns, and of height of a line of it."""
+_NARROW = """
+const legend = fig.above.find((one) => one.items)
+const lines = legend ? legend.items.length : 0, two = fig.inner_width >= least
+if (!legend || legend.ncols === (two ? 2 : 1)) return
+legend.setv({ncols: two ? 2 : 1}, {sync: false})
+fig.setv({height: height + (two ? 0 : Math.floor(lines / 2) * line)}, {sync: false})
+"""
+_WIDER = """
+const every = JSON.parse(told.tags[0])
+const widths = Object.keys(every).map(Number).sort((a, b) => a - b)
+names.setv({data: every[widths.filter((width) => width <= fig.inner_width).pop() ?? widths[0]]}, {sync: false})
+"""
+STACK_HATCH = 0.3
+"""How strong the hatches of the stack are: they lie over wide areas, under curves and names."""
+NAMED_BAND = 0.07
+"""A band of a phase that is at least this part of the axis wide has its name in it."""
+_AT_STEP = """
+return stepText(cursorStep(steps.data.left, special_vars.x))
+"""
+_AT_CURVE = """
+return bytesText(line.data.bytes[cursorStep(line.data.x, special_vars.x)] ?? 0)
+"""
 _SPAN = """
 const now = selection.data.storage[0]
 const {left, right} = lives.data
@@ -47,10 +90,12 @@ def memory_figure(
     theme: Theme = "auto",
     known: Tensors | None = None,
     selection: ColumnDataSource | None = None,
+    cursor: Cursor | None = None,
 ) -> figure:
-    """The curves of `view` over its stack; a click on a legend's entry hides it.
+    """The curves of `view` over its stack and phases; a click on a legend's entry hides it.
 
-    With `known`, the tensors of the plan that `view` shows, the lifetime of the selected storage is shaded.
+    With `known`, the tensors of the plan that `view` shows, the lifetime of the selected storage is shaded; with
+    `cursor`, clicks and drags move it, and a tooltip tells the step below the mouse.
     """
     ink = ink_of(theme)
     unit_name, unit = view.unit
@@ -65,6 +110,8 @@ def memory_figure(
         x_range=Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
         y_range=Range1d(0, view.end_bytes / unit),
     )
+    tick_steps(drawn, view.axis, cursor.steps if cursor else None)
+    _phases(drawn, view, ink, unit)
     items = _stack(drawn, view, ink, unit)
     for curve in view.curves:
         items.append(_line(drawn, view, curve, ink, unit))
@@ -79,11 +126,60 @@ def memory_figure(
         items.append((f"proven lower bound {bytes_text(view.bound_bytes)}", [line]))
     _peaks(drawn, view, ink, unit)
     legend(drawn, ink, items, columns=2)
+    narrow = {"fig": drawn, "height": HEIGHT, "line": LEGEND_LINE, "least": TWO_COLUMNS}
+    drawn.js_on_change("inner_width", CustomJS(args=narrow, code=_NARROW))
     if known is not None:
         selection = selection or new_selection()
         carry(drawn, selection)
         _span(drawn, view, known, ink, selection)
+    if cursor is not None:
+        line_at(drawn, cursor, ink, taps=True)
+        _hover(drawn, view, cursor, unit)
     return drawn
+
+
+def _phases(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
+    """A pale band a phase behind everything, its name at the top where there is room."""
+    top, bands = view.end_bytes / unit, view.phases
+    data = {
+        "left": [band.left for band in bands],
+        "right": [band.right for band in bands],
+        "top": [top for _ in bands],
+        "fill": [ink.of(PHASES[band.phase]) for band in bands],
+        "middle": [(band.left + band.right) / 2 for band in bands],
+        "name": [band.phase if band.right - band.left >= NAMED_BAND * view.axis.end else "" for band in bands],
+    }
+    source = ColumnDataSource(data=data, name="roam-phases")
+    area = Quad(left="left", right="right", bottom=0, top="top", fill_color="fill", fill_alpha=0.07, line_alpha=0)
+    still(drawn, area, source).level = "underlay"
+    words = Text(x="middle", y="top", text="name", text_color=ink.text, text_font_size="11px", y_offset=3)
+    words.text_align, words.text_baseline = "center", "top"
+    still(drawn, words, source)
+
+
+def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
+    """Over the whole plot, a line of text for the step and one for each curve there."""
+    everywhere = drawn.quad(
+        left="left",
+        right="right",
+        bottom="bottom",
+        top="top",
+        source=ColumnDataSource(
+            data={"left": [0.0], "right": [view.axis.end], "bottom": [0.0], "top": [view.end_bytes / unit]},
+            name="roam-memory-plot",
+        ),
+        fill_alpha=0,
+        line_alpha=0,
+    )
+    step = CustomJSHover(args=cursor.words, code=CURSOR + DESCRIBE + STEP_TEXT + _AT_STEP)
+    formatters: dict[str, object] = {"@left": step}
+    rows = [("", "@left{custom}")]
+    for curve, column in zip(view.curves[:3], ("right", "bottom", "top"), strict=False):
+        line = drawn.select_one({"name": f"roam-{curve.role}", "type": ColumnDataSource})
+        formatters[f"@{column}"] = CustomJSHover(args={"line": line}, code=CURSOR + DESCRIBE + _AT_CURVE)
+        rows.append((curve.what, f"@{column}{{custom}}"))
+    tool = hover(drawn, [everywhere], rows, formatters=formatters, point_policy="follow_mouse")
+    tool.name = "roam-memory-hover"
 
 
 def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[str, list[object]]]:
@@ -95,8 +191,8 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
             fill_alpha=0.25,
             line_alpha=0,
             hatch_pattern=RESIDENT.hatch,
-            hatch_color=ink.of(RESIDENT),
-            hatch_alpha=HATCH_ALPHA,
+            hatch_color=ink.text,
+            hatch_alpha=STACK_HATCH,
         )
         edges = {"left": [0], "right": [view.axis.end], "bottom": [0], "top": [view.base_bytes / unit]}
         band = still(drawn, filled, edges)
@@ -119,9 +215,9 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
             fill_color=ink.of(look),
             fill_alpha=0.38,
             hatch_pattern=look.hatch,
-            hatch_color=ink.of(look),
-            hatch_alpha=HATCH_ALPHA,
-            hatch_scale=9,
+            hatch_color=ink.text,
+            hatch_alpha=STACK_HATCH,
+            hatch_scale=HATCH_SCALE,
         )
         items.append(
             (f"{view.stacked}: {layer.kind}, at most {bytes_text(layer.peak_bytes)}", [still(drawn, area, source)])
@@ -139,8 +235,6 @@ def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) ->
     width = 2 if curve.role == "planned" else 1.6
     step = Step(x="x", y="y", mode="after", line_color=ink.of(look), line_width=width, line_dash=list(look.dash))
     line = still(drawn, step, source)
-    rows = [("", plain(curve.label)), ("at", "@x{0,0.[0]}"), ("bytes", "@bytes{0,0}"), ("", curve.basis)]
-    hover(drawn, [line], rows, mode="mouse", line_policy="prev")
     return f"{curve.label}: {bytes_text(curve.peak_bytes)} ({curve.basis})", [line]
 
 
@@ -157,7 +251,14 @@ def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
     )
     peak = Scatter(x="x", y="y", marker="inverted_triangle", size=9, fill_color="color", line_color="color")
     still(drawn, peak, source)
-    beside(drawn, ink, view.labels(*LEAST_PLOT, FONT), (view.axis.end, 0.0, view.end_bytes / unit), "11px")
+    edges = (view.axis.end, 0.0, view.end_bytes / unit)
+    names = beside(drawn, ink, view.labels(*LEAST_PLOT, FONT), edges, "11px")
+    wider = {str(width): label_columns(view.labels(width, LEAST_PLOT[1], FONT), edges) for width in WIDER_PLOTS}
+    every = {str(LEAST_PLOT[0]): dict(names.data), **wider}
+    told = ColumnDataSource(data={}, tags=[json.dumps(every, ensure_ascii=False)], name="roam-wider-labels")
+    choose = CustomJS(args={"fig": drawn, "names": names, "told": told}, code=_WIDER)
+    drawn.js_on_change("inner_width", choose)
+    told.js_on_change("tags", choose)
 
 
 def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:

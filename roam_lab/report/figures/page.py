@@ -25,8 +25,8 @@ details{margin:.3rem 0 2rem}summary{cursor:pointer}
 
 
 def resources() -> Resources:
-    """BokehJS written into the page, without the parts that these figures do not use (widgets come with Div)."""
-    return Resources(mode="inline", components=["bokeh"])
+    """BokehJS written into the page, without the parts that these figures do not use."""
+    return Resources(mode="inline", components=["bokeh", "bokeh-widgets"])
 
 
 def page(

@@ -63,6 +63,8 @@ def _changes(old: Model, new: Model, twins: dict[Model, Model]) -> Iterator[tupl
     """What to set in `old`."""
     before, after = _own(old), _own(new)
     for name, value in after.items():
+        if old.lookup(name).readonly:  # the page's own: widths, what a slider was let go at
+            continue
         meant = _with_twins(value, twins)
         if name not in before or not _same(before[name], meant):
             yield name, meant

@@ -13,35 +13,31 @@ from typing import Any
 
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJS
-from bokeh.models.dom import Span, Text
-from bokeh.models.ui import Pane
 from numpy.typing import NDArray
 
-from roam_lab.report.figures.theme import Ink, plain
+from roam_lab.report.figures.theme import plain
 from roam_lab.report.views.tensors import Tensors
 
 NAME = "roam-selection"
 NONE = -1
 
+_ROWS = """
+const rowsOf = (one) => [row_of.data.row[one] ?? -1, row_of.data.twin[one] ?? -1].filter((row) => row >= 0)
+const show = () => {
+  const wanted = rowsOf(selection.data.storage[0])
+  if (String(wanted) !== String(source.selected.indices)) source.selected.indices = wanted
+}
+"""
 _TAKE = """
 const at = source.selected.indices[0]
 const now = selection.data.storage[0]
-const rows = row_of.data.row
-const shown = rows.length ? (rows[now] ?? -1) >= 0 : source.data.storage.includes(now)
-const next = at === undefined ? (shown ? -1 : now) : source.data.storage[at]
-if (next !== now && (next >= 0 || at === undefined)) selection.data = {storage: [next]}
+const next = at === undefined ? (rowsOf(now).length ? -1 : now) : source.data.storage[at]
+const other = next !== now && !(at !== undefined && rowsOf(now).includes(at))
+if (other && (next >= 0 || at === undefined)) selection.data = {storage: [next]}
+else show()  // what stands for no storage is not selected: bokeh would dim everything else
 """
 _SHOW = """
-const now = selection.data.storage[0]
-const rows = row_of.data.row
-let wanted = []
-if (now >= 0 && rows.length) { if (rows[now] >= 0) wanted = [rows[now]] }
-else if (now >= 0) source.data.storage.forEach((one, row) => { if (one === now) wanted.push(row) })
-if (String(wanted) !== String(source.selected.indices)) source.selected.indices = wanted
-"""
-_CARD = """
-const now = selection.data.storage[0]
-card.content = now < 0 ? nothing : describe(now)
+show()
 """
 DESCRIBE = """
 function exact(n) { return Math.round(n).toString().replace(/\\B(?=(\\d{3})+(?!\\d))/g, ",") }
@@ -57,7 +53,7 @@ function describe(s) {
   const d = tensors.data
   const parts = ["storage " + s, kinds[d.kind[s]], bytesText(d.bytes[s]) + " (" + exact(d.bytes[s]) + " bytes)"]
   for (const told of [modules[d.module[s]], sources[d.source[s]], d.op[s]]) if (told) parts.push(told)
-  if (d.start[s] >= 0) parts.push("steps " + exact(d.start[s]) + " to " + exact(d.end[s]))
+  if (d.start[s] >= 0) parts.push("steps " + exact(d.start[s] + 1) + " to " + exact(d.end[s]))
   if (d.offset[s] >= 0) parts.push("offset " + exact(d.offset[s]))
   return parts.join(" · ")
 }
@@ -75,37 +71,41 @@ def carry(model: Any, selection: ColumnDataSource) -> None:
     model.tags = [*model.tags, selection]
 
 
-def connect(selection: ColumnDataSource, source: ColumnDataSource, row_of: NDArray[np.int64] | None = None) -> None:
+def connect(
+    selection: ColumnDataSource,
+    source: ColumnDataSource,
+    row_of: NDArray[np.int64],
+    twin_of: NDArray[np.int64] | None = None,
+) -> None:
     """Select in `source`, which has a column "storage", what is selected, and the other way round.
 
-    `row_of[storage]` is its row, -1 for none; None: every row whose column "storage" holds it. A row of -1 (several
-    storages drawn together) can be shown as selected, but selects nothing.
+    `row_of[storage]` is the row that shows it, -1 for none; `twin_of` a second one, where the figure shows two runs. A
+    row whose storage is -1 (several drawn together, or of a run with other storages) can be shown as selected, but
+    selects nothing.
     """
-    rows = np.zeros(0, np.int32) if row_of is None else row_of.astype(np.int32)
+    rows = row_of.astype(np.int32)
+    twins = np.full(len(rows), -1, np.int32) if twin_of is None else twin_of.astype(np.int32)
     # in a source, not as an argument: `renew` then changes data alone
-    given = {"selection": selection, "source": source, "row_of": ColumnDataSource(data={"row": rows})}
-    source.selected.js_on_change("indices", CustomJS(args=given, code=_TAKE))
-    selection.js_on_change("data", CustomJS(args=given, code=_SHOW))
+    places = ColumnDataSource(data={"row": rows, "twin": twins})
+    given = {"selection": selection, "source": source, "row_of": places}
+    source.selected.js_on_change("indices", CustomJS(args=given, code=_ROWS + _TAKE))
+    selection.js_on_change("data", CustomJS(args=given, code=_ROWS + _SHOW))
     now = int(selection.data["storage"][0])
-    if now >= 0:
-        found = (
-            [int(row_of[now])]
-            if row_of is not None
-            else [row for row, one in enumerate(source.data["storage"]) if one == now]
-        )
-        source.selected.indices = [row for row in found if row >= 0]
+    if 0 <= now < len(rows):
+        source.selected.indices = [row for row in (int(rows[now]), int(twins[now])) if row >= 0]
 
 
 def describing(known: Tensors) -> dict[str, Any]:
     """Arguments that DESCRIBE needs: every storage's columns, names told once."""
-    modules, module = _coded([known.module(one) for one in range(len(known.bytes))])
-    sources, source = _coded([known.source(one) for one in range(len(known.bytes))])
-    kinds, kind = _coded(list(known.kind))
+    every = range(len(known.bytes))
+    modules, module = coded([known.module(one) for one in every])
+    sources, source = coded([known.source(one) for one in every])
+    kinds, kind = coded(list(known.kind))
     data: dict[str, Any] = {
         "kind": kind,
         "module": module,
         "source": source,
-        "op": [plain(known.op(one)) for one in range(len(known.bytes))],
+        "op": [plain(known.op(one)) for one in every],
         "bytes": known.bytes.astype(np.float64),
         "start": known.start.astype(np.int32),
         "end": known.end.astype(np.int32),
@@ -119,28 +119,11 @@ def describing(known: Tensors) -> dict[str, Any]:
     }
 
 
-def _coded(names: list[str]) -> tuple[list[str], NDArray[np.int32]]:
+def coded(names: list[str]) -> tuple[list[str], NDArray[np.int32]]:
+    """Each name once, as bokeh shows it, and which of them each of `names` is."""
     places: dict[str, int] = {}
     coded = [places.setdefault(plain(name), len(places)) for name in names]
     return list(places), np.array(coded, np.int32)
-
-
-def card(selection: ColumnDataSource, known: Tensors, ink: Ink, described: dict[str, Any]) -> Pane:
-    """One line that tells the selected storage: a text node, so names are shown and never run; no widget, so that the
-    page needs no more of BokehJS than figures do."""
-    nothing = "Nothing selected: click a storage in any figure."
-    now = int(selection.data["storage"][0])
-    told = Text(content=nothing if now < 0 else plain(known.card(now)))
-    given = {"selection": selection, "card": told, "nothing": nothing, **described}
-    selection.js_on_change("data", CustomJS(args=given, code=DESCRIBE + _CARD))
-    drawn = Pane(
-        elements=[Span(children=[told])],
-        name="roam-selected",
-        styles={"color": ink.text, "font": "12px system-ui, sans-serif", "min-height": "2.6em", "display": "block"},
-        html_attributes={"role": "status", "aria-live": "polite"},
-    )
-    carry(drawn, selection)
-    return drawn
 
 
 def selection_of(model: Any) -> ColumnDataSource | None:

@@ -138,12 +138,12 @@ def legend(
     )
 
 
-def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6) -> None:
-    """A legend of what fill and hatch mean, by patches that are in no one's way."""
+def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6, hatched: bool = True) -> None:
+    """A legend of what fill and, where the figure is `hatched`, hatch mean, by patches that are in no one's way."""
     items = []
     corner = ColumnDataSource(data={edge: [0] for edge in ("left", "right", "bottom", "top")})
     for name, look in looks.items():
-        patch = still(drawn, Quad(**filled(ink, ink.of(look), look.hatch)), corner)
+        patch = still(drawn, Quad(**filled(ink, ink.of(look), look.hatch if hatched else " ")), corner)
         items.append((name, [patch]))
     legend(drawn, ink, items, columns, hides=False)
 
@@ -184,21 +184,23 @@ def beside(
 ) -> ColumnDataSource:
     """Names beside points, where their view placed them, in letters of `size`. `edges`: where the x axis ends, from 0,
     and where the y axis begins and ends."""
-    x_end, low, high = edges
-    source = ColumnDataSource(
-        data={
-            "x": [label.x * x_end for label in labels],
-            "y": [low + label.y * (high - low) for label in labels],
-            "text": [plain(label.text) for label in labels],
-            "align": ["right" if label.before else "left" for label in labels],
-            "aside": [-ASIDE if label.before else ASIDE for label in labels],
-        },
-        name="roam-labels",
-    )
+    source = ColumnDataSource(data=label_columns(labels, edges), name="roam-labels")
     names = LabelSet(x="x", y="y", text="text", text_align="align", x_offset="aside", source=source)
     names.text_color, names.text_font_size = ink.text, size
     drawn.add_layout(names)
     return source
+
+
+def label_columns(labels: Sequence[Label], edges: tuple[float, float, float]) -> dict[str, list[Any]]:
+    """What `beside` draws of `labels`."""
+    x_end, low, high = edges
+    return {
+        "x": [label.x * x_end for label in labels],
+        "y": [low + label.y * (high - low) for label in labels],
+        "text": [plain(label.text) for label in labels],
+        "align": ["right" if label.before else "left" for label in labels],
+        "aside": [-ASIDE if label.before else ASIDE for label in labels],
+    }
 
 
 def tap_only(drawn: figure, renderer: Any) -> None:
@@ -209,7 +211,9 @@ def tap_only(drawn: figure, renderer: Any) -> None:
 
 
 def hover(drawn: figure, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], **more: Any) -> HoverTool:
-    """A tooltip of `rows` over `renderers`; bokeh escapes what the fields hold."""
-    tool = HoverTool(renderers=list(renderers), tooltips=list(rows), **more)
+    """A tooltip of `rows`, label and field, over `renderers`; bokeh escapes what the fields hold."""
+    # bokeh's own labels are of a blue that is hard to read on white (2.6 to 1)
+    told = [("", f"{label}: {field}" if label else field) for label, field in rows]
+    tool = HoverTool(renderers=list(renderers), tooltips=told, **more)
     drawn.add_tools(tool)
     return tool

@@ -14,6 +14,7 @@ from roam_lab.report.pictures.arena import arena_picture
 from roam_lab.report.pictures.canvas import Picture
 from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.pictures.graph import graph_picture
+from roam_lab.report.pictures.icicle import icicle_picture
 from roam_lab.report.pictures.memory import memory_picture
 from roam_lab.report.pictures.pareto import pareto_picture
 from roam_lab.report.pictures.sizes import sizes_picture
@@ -33,6 +34,7 @@ __all__ = [
     "arena_picture",
     "frontier_picture",
     "graph_picture",
+    "icicle_picture",
     "memory_picture",
     "pareto_picture",
     "pictures",
@@ -53,8 +55,8 @@ def pictures(
     resident: bool = False,
     frontier: Frontier | None = None,
 ) -> dict[str, Picture]:
-    """All pictures of one plan by key: memory, graph, arena, alive, with a `frontier` of its step that, too, and, where
-    the plan has a tree, tasks.
+    """All pictures of one plan by key: memory, graph, arena, icicle, alive, with a `frontier` of its step that,
+    too, and, where the plan has a tree, tasks.
 
     Raises InputError for a bare plan, or a clock that the graph has no figures for.
     """
@@ -77,6 +79,7 @@ def pictures_of(views: Views) -> dict[str, Picture]:
         "memory": memory_picture(views.memory),
         "graph": graph_picture(views.graph),
         "arena": arena_picture(views.arena),
+        "icicle": icicle_picture(views.icicle),
         "alive": alive_picture(views.alive),
     }
     if views.frontier is not None:

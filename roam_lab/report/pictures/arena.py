@@ -21,7 +21,7 @@ def arena_picture(view: ArenaView) -> Picture:
     """One SVG document of `view`."""
     unit_name, unit = view.unit
     frame = Frame(76, 76 + PLOT_HEIGHT, view.axis.end, max(view.arena_bytes, 1) / unit * 1.03)
-    parts = frame.axes(view.axis.label, f"address in the arena, {unit_name} (predicted)")
+    parts = frame.axes(view.axis.label, f"address in the arena, {unit_name} (predicted)", view.axis.ticks(8))
     looks = kind_looks(view.kind)
     area = (view.right - view.left) * (view.top - view.bottom).astype(float)
     rows = np.argsort(-area, kind="stable")[:MOST].tolist()

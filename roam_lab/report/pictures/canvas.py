@@ -124,8 +124,9 @@ class Frame:
         """Pixels from above."""
         return self.bottom - (value - self.y_start) / ((self.y_end - self.y_start) or 1.0) * (self.bottom - self.top)
 
-    def axes(self, x_label: str, y_label: str = "") -> list[str]:
-        """Grid, ticks, both axes and what they count; without `y_label` only the x axis."""
+    def axes(self, x_label: str, y_label: str = "", x_ticks: Sequence[tuple[float, str]] | None = None) -> list[str]:
+        """Grid, ticks, both axes and what they count; without `y_label` only the x axis, without `x_ticks` round
+        numbers on it."""
         parts = []
         if y_label:
             for value in ticks(self.y_end, 5):
@@ -138,10 +139,10 @@ class Frame:
             parts.append(text(0, 0, y_label, "mid", more=turned))
         down = f"M{self.left} {self.top - 6:.1f}V{self.bottom:.1f}" if y_label else f"M{self.left} {self.bottom:.1f}"
         parts.append(f'<path class="axis" d="{down}H{self.right}"/>')
-        for value in ticks(self.x_end, 8):
+        for value, words in x_ticks or [(value, f"{value:,g}") for value in ticks(self.x_end, 8)]:
             x = self.x(value)
             parts.append(f'<path class="axis" d="M{x:.1f} {self.bottom:.1f}v5"/>')
-            parts.append(text(x, self.bottom + 18, f"{value:,g}", "mid"))
+            parts.append(text(x, self.bottom + 18, words, "mid"))
         parts.append(text((self.left + self.right) / 2, self.bottom + 38, x_label, "mid"))
         return parts
 

@@ -24,7 +24,8 @@ def memory_picture(view: MemoryView) -> Picture:
     told = _legend(view)
     top = 44 + LINE * ((len(told) + 1) // 2)
     frame = Frame(top, top + PLOT_HEIGHT, view.axis.end, view.end_bytes / unit)
-    parts = frame.axes(view.axis.label, f"{view.counted}, {unit_name}")
+    parts = frame.axes(view.axis.label, f"{view.counted}, {unit_name}", view.axis.ticks(8))
+    parts += _phases(view, frame)
     parts += _stack(view, frame, unit)
     for curve in view.curves:
         parts += _curve(view, curve, frame, unit)
@@ -38,6 +39,20 @@ def memory_picture(view: MemoryView) -> Picture:
         x, y = 16 + number % 2 * (WIDTH // 2), 46 + number // 2 * LINE
         parts += [swatch.format(x=x, y=y), text(x + 42, y + 4, cut(words, 64))]
     return document(view, frame.bottom + 50, parts)
+
+
+def _phases(view: MemoryView, frame: Frame) -> list[str]:
+    """A pale band a phase, its name at the top where there is room."""
+    parts = []
+    for band in view.phases:
+        left, right = frame.x(band.left), frame.x(band.right)
+        parts.append(
+            f'<rect class="{band.phase}-fill" fill-opacity=".07" x="{left:.1f}" y="{frame.top:.1f}" '
+            f'width="{right - left:.1f}" height="{frame.bottom - frame.top:.1f}"/>'
+        )
+        if right - left > 7 * len(band.phase):
+            parts.append(text((left + right) / 2, frame.top + 12, band.phase, "mid", "small"))
+    return parts
 
 
 def _legend(view: MemoryView) -> list[tuple[str, str]]:

@@ -14,6 +14,7 @@ from roam_lab.report.views.arena import ArenaView, arena_view
 from roam_lab.report.views.axis import Clock
 from roam_lab.report.views.frontier import FrontierView, frontier_view
 from roam_lab.report.views.graph import GraphView, graph_view
+from roam_lab.report.views.icicle import IcicleView, icicle_view
 from roam_lab.report.views.memory import MemoryView, memory_view
 from roam_lab.report.views.modules import module_tree
 from roam_lab.report.views.rewrites import rewrites_table
@@ -36,13 +37,20 @@ class Views:
     graph: GraphView
     arena: ArenaView
     alive: AliveView
+    icicle: IcicleView
     tasks: TasksView | None
     frontier: FrontierView | None = None
     rewrites: Table | None = None
 
     def tables(self) -> dict[str, Table]:
         """The table twin of each figure, by the figure's key."""
-        shown: dict[str, View] = {"memory": self.memory, "graph": self.graph, "arena": self.arena, "alive": self.alive}
+        shown: dict[str, View] = {
+            "memory": self.memory,
+            "graph": self.graph,
+            "arena": self.arena,
+            "icicle": self.icicle,
+        }
+        shown["alive"] = self.alive
         optional: dict[str, View | None] = {"frontier": self.frontier, "tasks": self.tasks}
         shown |= {key: view for key, view in optional.items() if view is not None}
         found = {key: view.table for key, view in shown.items()}
@@ -66,6 +74,7 @@ def views_of(
         graph_view(plan, tree=module_tree(known.graph, plan.order, known.places, plan.origins)),
         arena_view(plan, clock=clock, known=known),
         alive_view(plan, profile),
+        icicle_view(plan, known=known),
         None if plan.tasks is None else tasks_view(plan),
         None if frontier is None else frontier_view(frontier, plan),
         rewrites_table(plan) if plan.rewrites else None,

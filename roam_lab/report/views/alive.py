@@ -1,4 +1,4 @@
-"""What is alive at the peak: the captured order's beside the planned one's, largest first, the rest summed."""
+"""What is alive at the peak, by module pattern, operator and kind: the captured order's beside the planned one's."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
 from roam_lab.report.rows import captured_label, eager_graph, graph_of, planned_label
 from roam_lab.report.units import bytes_text
+from roam_lab.report.views.groups import Group, grouped
 from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value, listed
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
 
-SHOWN = 10
+SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One storage alive at a peak, or (storage -1) the sum of `count` small ones."""
+    """Storages alive at a peak that one operator makes in modules of one pattern: `count` of them, `storage` the
+    largest; or (storage -1) the groups that are too small to be shown."""
 
     storage: int
     bytes: int
@@ -28,6 +30,7 @@ class Bar:
     label: str
     source: str
     count: int = 1
+    members: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,14 @@ class AliveView:
         for side in self.sides:
             for bar in side.bars:
                 number = bar.storage if bar.storage >= 0 else None
-                rows.append((side.label, number, bar.bytes, bytes_text(bar.bytes), bar.kind, bar.label, bar.source))
-        columns = ("run", "storage", "bytes", "size", "kind", "what", "source")
+                size = bytes_text(bar.bytes)
+                rows.append((side.label, number, bar.bytes, size, bar.count, bar.kind, bar.label, bar.source))
+        columns = ("run", "largest storage", "bytes", "size", "storages", "kind", "what", "source")
         return Table(f"{self.title}, predicted", columns, tuple(rows))
 
 
 def alive_view(plan: Plan, profile: Profile | None = None, shown: int = SHOWN) -> AliveView:
-    """The `shown` largest storages at the captured and at the planned peak. Raises InputError for a bare plan."""
+    """The `shown` largest groups at the captured and at the planned peak. Raises InputError for a bare plan."""
     graph = graph_of(plan)
     eager = graph if profile is None else eager_graph(profile)
     same = eager.storages == graph.storages
@@ -96,22 +100,28 @@ def _side(role: str, label: str, graph: Graph, order: Sequence[int], shown: int,
         return Side(role, label, 0, "", (), selectable)
     peak = live_peak(graph, order)
     op = graph.ops[order[peak.step]]
-    alive = [life.storage for life in lifetimes(graph, order) if life.start <= peak.step < life.end]
-    alive.sort(key=lambda storage: (-graph.storages[storage].bytes, storage))
     known = places(graph)
     told = kinds(graph, known)
-    bars = []
-    for storage in alive[:shown]:
-        maker = graph.creator[storage]
-        made = graph.ops[maker] if maker is not None else None
-        name = (
-            " · ".join(part for part in (made.name, known.module[maker or 0]) if part) if made else f"storage {storage}"
-        )
-        info = graph.storages[storage]
-        bars.append(Bar(storage, info.bytes, told[storage], name, (made.source or "") if made else ""))
-    rest = alive[shown:]
+    found = grouped(graph, known, told)
+    groups: dict[int, list[int]] = {}
+    for life in lifetimes(graph, order):
+        if life.start <= peak.step < life.end:
+            groups.setdefault(int(found.of_storage[life.storage]), []).append(life.storage)
+    bars = [_bar(graph, found.groups[number], members) for number, members in groups.items()]
+    bars.sort(key=lambda bar: (-bar.bytes, bar.storage))
+    rest = bars[shown:] if len(bars) > shown + 1 else []
     if rest:
-        total = sum(graph.storages[storage].bytes for storage in rest)
-        bars.append(Bar(-1, total, "the rest", f"{len(rest):,} smaller ones together", "", len(rest)))
+        count = sum(bar.count for bar in rest)
+        words = f"{count:,} smaller ones of {len(rest):,} groups together"
+        bars = [*bars[:shown], Bar(-1, sum(bar.bytes for bar in rest), "the rest", words, "", count)]
     at = f"at step {peak.step + 1:,} of {len(order):,}, {op.name}{f', {op.phase}' if op.phase else ''}"
     return Side(role, label, peak.bytes, at, tuple(bars), selectable)
+
+
+def _bar(graph: Graph, group: Group, members: list[int]) -> Bar:
+    largest = max(members, key=lambda storage: (graph.storages[storage].bytes, -storage))
+    total = sum(graph.storages[storage].bytes for storage in members)
+    made = graph.ops[graph.creator[largest] or 0]
+    words = f"{group.op} ×{len(members):,}" if len(members) > 1 else made.name
+    label = f"{words} · {group.pattern if len(members) > 1 else made.module or group.pattern}"
+    return Bar(largest, total, group.kind, label, made.source or "", len(members), tuple(members))

@@ -17,6 +17,8 @@ Clock = Literal["auto", "steps", "working", "bytes", "time"]
 CLOCKS: tuple[Clock, ...] = ("auto", "steps", "working", "bytes", "time")
 SCALAR_BYTES = 64
 """An op that creates and touches no more than this does not change the picture: counters, scalars, views."""
+CLOSEST = 0.045
+"""Ticks of steps are at least this part of the axis apart."""
 FOLD_FROM = 0.2
 """`auto` folds those steps away when they are at least this part of all."""
 
@@ -33,6 +35,27 @@ class Axis:
     def end(self) -> float:
         """Where the last step ends; 1.0 of an axis without width, so that it can be drawn."""
         return float(self.edges[-1]) or 1.0
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether its ticks name steps, as all words do; else they are in the unit of `label`."""
+        return self.clock in ("steps", "working")
+
+    def step_at(self, x: float) -> int:
+        """The step, from 0, that lies at `x`: of those without width there the last."""
+        return min(max(int(np.searchsorted(self.edges, x, "right")) - 1, 0), max(len(self.edges) - 2, 0))
+
+    def ticks(self, wanted: int) -> list[tuple[float, str]]:
+        """About `wanted` round numbers and where they stand; steps that are folded together share a tick."""
+        if not self.counts_steps:
+            return [(value, f"{value:,g}") for value in ticks(self.end, wanted)]
+        shown: list[tuple[float, str]] = []
+        for step in ticks(len(self.edges) - 1, wanted):
+            x = float(self.edges[max(int(step) - 1, 0)])
+            whole = step == int(step) and 0 < step < len(self.edges)
+            if whole and (not shown or x - shown[-1][0] >= CLOSEST * self.end):
+                shown.append((x, f"{int(step):,}"))
+        return shown
 
 
 def clocks_of(graph: Graph) -> tuple[Clock, ...]:
@@ -53,9 +76,9 @@ def axis(graph: Graph, order: Sequence[int], clock: Clock = "auto") -> Axis:
     if clock == "auto":
         clock = "working" if working.any() and idle >= FOLD_FROM * len(order) else "steps"
     if clock == "steps":
-        return Axis(clock, "step (operators run)", _edges(np.ones(len(order))))
+        return Axis(clock, f"step, of {len(order):,}", _edges(np.ones(len(order))))
     if clock == "working":
-        label = f"step; {idle:,} of {len(order):,} that move no more than {SCALAR_BYTES} B folded away"
+        label = f"step, of {len(order):,}; {idle:,} that move no more than {SCALAR_BYTES} B take no width"
         return Axis(clock, label, _edges(working.astype(float)))
     if clock == "bytes":
         name, unit = unit_for(int(moved.sum()))

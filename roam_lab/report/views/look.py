@@ -87,3 +87,17 @@ def kind_looks(kinds: Iterable[str]) -> dict[str, Look]:
     strangers = sorted(present - KINDS.keys())
     ours = {kind: look for kind, look in KINDS.items() if kind in present}
     return ours | {kind: SPARE[index % len(SPARE)] for index, kind in enumerate(strangers)}
+
+
+def pale(look: Look) -> str:
+    """Its colour, two thirds of the way to white: dark words are read on it in any theme."""
+    parts = (int(look.light[at : at + 2], 16) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(255 - (255 - part) / 3):02x}" for part in parts)
+
+
+def ink_on(colour: str) -> str:
+    """Near-black or white, whichever is read better on `colour` (WCAG 2.2, relative luminance)."""
+    shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return "#111111" if (luminance + 0.05) / 0.0556 >= 1.05 / (luminance + 0.05) else "#ffffff"

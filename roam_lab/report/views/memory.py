@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from roam_lab.report.views.axis import Axis, Clock, axis
 from roam_lab.report.views.curves import Curve, Floats, Sizes, curve_of, sampled
 from roam_lab.report.views.labels import Font, Label, placed
 from roam_lab.report.views.look import kind_looks
+from roam_lab.report.views.phases import PhaseBand, phase_bands
 from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 HEADROOM = 0.1
 """For each peak the memory axis ends by this part higher than the highest value: their names fit above the curves."""
+PHASE_NAMES = 0.08
+"""Part of the plot at its top that is kept for the names of phases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class MemoryView:
     stacked: str
     stack_x: Floats
     stack: tuple[Layer, ...]
+    phases: tuple[PhaseBand, ...] = ()
     guessed: str = ""
 
     @property
@@ -67,7 +71,12 @@ class MemoryView:
     @property
     def end_bytes(self) -> float:
         """Where the memory axis ends."""
-        return self.top_bytes * (1 + HEADROOM * max(len(self.peaks), 1))
+        return self.top_bytes * (1 + HEADROOM * max(len(self.peaks), 1)) / (1 - self.named_part)
+
+    @property
+    def named_part(self) -> float:
+        """The part of the plot, at its top, in which phases have their names."""
+        return PHASE_NAMES if self.phases else 0.0
 
     def labels(self, width: float, height: float, font: Font) -> list[Label]:
         """The name of each curve's peak, 0 left out, placed in a plot of `width` by `height` pixels."""
@@ -79,7 +88,9 @@ class MemoryView:
             )
             for curve in self.peaks
         ]
-        return placed(points, width, height, font)
+        free = 1 - self.named_part
+        labels = placed([(x, y / free, name) for x, y, name in points], width, height * free, font)
+        return [replace(label, y=label.y * free) for label in labels]
 
     @property
     def peaks(self) -> list[Curve]:
@@ -170,6 +181,7 @@ def _view(
     stack_x, stack = _stack(graph, order, time)
     base = graph.resident_bytes if resident else 0
     name = graph.name or "a training step"
+    known = places(graph)
     return MemoryView(
         name,
         time,
@@ -180,7 +192,8 @@ def _view(
         stacked,
         stack_x,
         stack,
-        places(graph).guessed,
+        phase_bands(known, order, time),
+        known.guessed,
     )
 
 

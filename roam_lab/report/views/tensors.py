@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.ir import Graph, lifetimes
+from roam_lab.ir import Graph, lifetimes, live_curve
 from roam_lab.report.rows import graph_of
 from roam_lab.report.units import bytes_text, exact_text
+from roam_lab.report.views.needs import Needs, needs
 from roam_lab.report.views.places import Places, kinds, places
 from roam_lab.report.views.table import Table
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
+MOST_ROWS = 1500
+"""Of the table: a page with all rows of a very large step would be larger than its figures."""
+
 
 @dataclass(frozen=True)
 class Tensors:
-    """Columns over all storages of `graph`, by storage number. Steps are half-open, of `order`; -1: never created.
+    """Columns over all storages of `graph`, by storage number. Steps are half-open, of `order`, from 0; -1: never
+    created. Words count steps from 1, the last one included.
 
     `offset` in the arena in bytes, -1 where the plan gives none.
     """
@@ -38,6 +43,16 @@ class Tensors:
     def kind(self) -> tuple[str, ...]:
         """Kind of each storage, inferred where the graph tells none, "unknown" where it tells only others'."""
         return kinds(self.graph, self.places)
+
+    @cached_property
+    def live_bytes(self) -> NDArray[np.int64]:
+        """Bytes alive in each step of `order`."""
+        return live_curve(self.graph, self.order)
+
+    @cached_property
+    def needs(self) -> Needs:
+        """Who needs each storage, and what making it again would cost."""
+        return needs(self.graph, self.order)
 
     def op(self, storage: int) -> str:
         """Name and operator of the op that creates it: "addmm_3 (aten.addmm.default)"; "" if none does."""
@@ -67,16 +82,17 @@ class Tensors:
         parts = [f"storage {storage}", self.kind[storage], f"{bytes_text(size)} ({exact_text(size)})"]
         parts += [part for part in (self.module(storage), self.source(storage), self.op(storage)) if part]
         if self.start[storage] >= 0:
-            parts.append(f"steps {self.start[storage]:,} to {self.end[storage]:,}")
+            parts.append(f"steps {self.start[storage] + 1:,} to {self.end[storage]:,}")
         if self.offset[storage] >= 0:
             parts.append(f"offset {self.offset[storage]:,}")
         return " · ".join(parts)
 
     @property
     def table(self) -> Table:
-        """Every storage that takes place, largest first."""
-        columns = ("storage", "kind", "bytes", "module", "source", "op", "first step", "end step", "offset, bytes")
+        """Every storage that takes place, largest first; of a long step the MOST_ROWS largest."""
+        columns = ("storage", "kind", "bytes", "module", "source", "op", "first step", "last step", "offset, bytes")
         shown = sorted(np.flatnonzero(self.start >= 0).tolist(), key=lambda storage: -int(self.bytes[storage]))
+        left_out = len(shown) - MOST_ROWS
         rows = tuple(
             (
                 storage,
@@ -85,13 +101,14 @@ class Tensors:
                 self.module(storage),
                 self.source(storage),
                 self.op(storage),
-                int(self.start[storage]),
+                int(self.start[storage]) + 1,
                 int(self.end[storage]),
                 int(self.offset[storage]) if self.offset[storage] >= 0 else None,
             )
-            for storage in shown
+            for storage in shown[:MOST_ROWS]
         )
-        return Table(f"Storages of {self.graph.name or 'the step'}, predicted", columns, rows)
+        words = f"; the {left_out:,} smallest are left out" if left_out > 0 else ""
+        return Table(f"Storages of {self.graph.name or 'the step'}, predicted{words}", columns, rows)
 
 
 def tensors(plan: Plan) -> Tensors:

@@ -5,7 +5,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from bokeh.models import BoxAnnotation, ColumnDataSource, HoverTool, Label, LabelSet, Legend, TapTool
+from bokeh.models import BoxAnnotation, ColumnDataSource, Label, LabelSet, Legend, TapTool
+from bokeh.models.dom import Text
 
 from roam_lab.errors import InputError
 from roam_lab.ir.measured import MeasuredCurve
@@ -26,6 +27,7 @@ from roam_lab.report.figures.memory import FONT, LEAST_PLOT
 from roam_lab.report.figures.theme import INKS, plain
 from roam_lab.report.views import views_of
 from roam_lab.report.views.arena import arena_view
+from roam_lab.report.views.details import details
 from roam_lab.report.views.look import KINDS, OKABE_ITO
 from roam_lab.report.views.memory import memory_view
 from roam_lab.report.views.pareto import pareto_view
@@ -51,10 +53,10 @@ def source(model, name):
 def test_every_figure_of_every_graph(graph, theme):
     plan = planned(graph)
     figures = linked(plan, theme=theme)
-    assert set(figures) == {"selected", "memory", "graph", "arena", "alive"} | ({"tasks"} if plan.tasks else set())
-    for key, drawn in figures.items():
-        if key == "selected":
-            continue
+    shown = {"memory", "icicle", "graph", "arena", "alive"} | ({"tasks"} if plan.tasks else set())
+    assert set(figures) == {"controls", "selected"} | shown
+    for key in shown:
+        drawn = figures[key]
         assert drawn.name == f"roam-{key}"
         assert drawn.html_attributes["role"] == "img"
         assert alt_text(drawn) == drawn.html_attributes["aria-label"]
@@ -112,7 +114,9 @@ def test_memory_lines_are_the_views_curves():
     assert any(told == "proven lower bound 105.0 KiB" for told in words)
     assert drawn.y_range.end >= plan.captured_peak_bytes / 1024
     assert "KiB" in drawn.yaxis[0].axis_label
-    assert len(drawn.select(HoverTool)) == len(view.curves)
+    tool = linked(plan, profile)["memory"].select_one({"name": "roam-memory-hover"})
+    told = [text.partition(":")[0] for _, text in tool.tooltips]
+    assert told[1:] == [curve.what for curve in view.curves]
     assert not drawn.select(Label)
 
 
@@ -182,7 +186,8 @@ def test_selection_finds_its_row_in_each_figure():
     assert [arena.data["storage"][row] for row in arena.selected.indices] in ([storage], [-1])
     assert arena.selected.indices == [int(known.arena.row_of[storage])]
     assert tasks.selected.indices == [int(known.tasks.row_of[storage])]
-    assert {alive.data["storage"][row] for row in alive.selected.indices} <= {storage}
+    members = [bar.members for side in known.alive.sides for bar in side.bars]
+    assert alive.selected.indices == [row for row, found in enumerate(members) if storage in found][::-1]
     cells = source(figures["graph"], "graph-cells").data
     marked = [at for at, width in enumerate(cells["width"]) if width == 4]
     assert len(marked) == 1
@@ -192,8 +197,8 @@ def test_selection_finds_its_row_in_each_figure():
         leaf = known.graph.tree.nodes[leaf].parent
         ancestors.add(leaf)
     assert cells["node"][marked[0]] in ancestors
-    told = figures["selected"].elements[0].children[0].content
-    assert told == plain(known.tensors.card(storage))
+    told = {text.content for text in figures["selected"].references() if isinstance(text, Text)}
+    assert {plain(text) for _, text in details(known.tensors, storage, known.icicle.step)} <= told
     (box,) = [one for one in figures["memory"].center if isinstance(one, BoxAnnotation)]
     assert box.visible
     assert box.left == known.memory.axis.edges[known.tensors.start[storage]]
@@ -244,8 +249,8 @@ def test_page_is_one_file_that_asks_for_nothing():
     assert "<title>&lt;/script&gt;" in outside
     assert not re.search(r'(src|href)="https?:', outside)
     assert "bokeh-gl" not in document
-    assert "bokeh-widgets" not in document
-    assert document.count("<figure") == 6
+    assert "bokeh-tables" not in document
+    assert document.count("<figure") == 8
     assert document.count("roam-table") >= 5
     scripts = re.findall(r"<script[^>]*>", document)
     assert len(scripts) == document.count("</script>")  # no name closes a script

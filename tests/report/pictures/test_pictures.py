@@ -72,6 +72,7 @@ def test_words_are_the_views_own():
         "memory": views.memory,
         "graph": views.graph,
         "arena": views.arena,
+        "icicle": views.icicle,
         "alive": views.alive,
         "tasks": views.tasks,
     }
@@ -79,7 +80,7 @@ def test_words_are_the_views_own():
     assert "".join(ElementTree.fromstring(drawn["alive"]).itertext()).count("wide_b") >= 2
     for key, view in shown.items():
         assert ElementTree.fromstring(drawn[key]).find(f"{NAMESPACE}desc").text == view.alt, key
-    assert pictures_of(replace(views, tasks=None)).keys() == {"memory", "graph", "arena", "alive"}
+    assert pictures_of(replace(views, tasks=None)).keys() == {"memory", "graph", "arena", "icicle", "alive"}
 
 
 def test_long_steps_stay_small():

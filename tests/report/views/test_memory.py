@@ -101,7 +101,7 @@ def test_axes():
     order = captured_order(graph)
     assert axis(graph, order).clock == "working"
     assert axis(graph, order).end == 2.0
-    assert "8 of 10" in axis(graph, order).label
+    assert "8 that move no more than 64 B take no width" in axis(graph, order).label
     assert axis(graph, order, "steps").end == 10.0
     assert axis(graph, order, "bytes").edges[-1] == pytest.approx((KIB + 32 + 2 * KIB) / KIB)
     assert "KiB" in axis(graph, order, "bytes").label

@@ -1,0 +1,93 @@
+"""How soon memory, arena, graph and icicle follow the cursor while it is dragged, in an exported page in Chromium.
+
+    python benchmarks/cursor.py [--moves 60] [--output benchmarks/results/cursor.json]
+
+The clock runs from each move of the pointer to the end of the frame in which the icicle names the step. Needs chromium
+and playwright, and a machine that does nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from machine import described, write
+from playwright.sync_api import sync_playwright
+
+from roam_lab.report.figures import linked, page
+from tests.browser import CHROMIUM, FLAGS
+from tests.report.figures.in_page import READY, SOURCE, place_in
+from tests.report.views.graphs import blocks, stacked_plan
+
+LIMITS = {2_000: 0.100, 10_000: 0.250}
+"""Seconds, by ops: nine moves in ten take no longer."""
+RECORD = f"""() => {{
+  const find = {SOURCE}
+  const cursor = find("roam-cursor"), icicle = find("roam-icicle-data")
+  const frame = () => new Promise(requestAnimationFrame)
+  window.roamMoves = []
+  document.addEventListener("pointermove", async (event) => {{
+    if (!event.buttons) return
+    const began = performance.now()
+    await new Promise(queueMicrotask)
+    const named = () => Number(/step ([\\d,]+) of/.exec(icicle.data.label[0])[1].replaceAll(",", "")) - 1
+    do await frame(); while (named() !== cursor.data.step[0] && performance.now() - began < 5000)
+    setTimeout(() => window.roamMoves.push((performance.now() - began) / 1000), 0)
+  }}, true)
+}}"""
+
+
+def measured(ops: int, moves: int) -> dict[str, object]:
+    """One drag through the memory figure of a step with about `ops` ops."""
+    plan = stacked_plan(blocks(ops // 9))
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = Path(folder) / "page.html"
+        path.write_text(page("cursor", linked(plan)), "utf-8")
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        tab = browser.new_page(viewport={"width": 1400, "height": 1000})
+        tab.goto(f"file://{path}")
+        tab.wait_for_function(READY)
+        tab.wait_for_timeout(1000)
+        tab.evaluate(RECORD)
+        left, y = place_in(tab, "roam-memory", 0.05, 0.5)
+        right, _ = place_in(tab, "roam-memory", 0.95, 0.5)
+        tab.mouse.move(left, y)
+        tab.mouse.down()
+        for number in range(moves):
+            tab.mouse.move(left + (right - left) * (number + 1) / moves, y)
+            tab.wait_for_timeout(30)
+        tab.mouse.up()
+        tab.wait_for_timeout(500)
+        seconds = sorted(tab.evaluate("window.roamMoves"))
+        browser.close()
+    return {
+        "ops": len(plan.order),
+        "moves": len(seconds),
+        "median_seconds": round(statistics.median(seconds), 4),
+        "nine_in_ten_seconds": round(seconds[int(0.9 * (len(seconds) - 1))], 4),
+        "most_seconds": round(seconds[-1], 4),
+        "limit_seconds": LIMITS[ops],
+    }
+
+
+def main() -> None:
+    """Print and write the figures; exit 1 where one move in ten takes longer than its limit."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--moves", type=int, default=60)
+    parser.add_argument("--output", default="benchmarks/results/cursor.json")
+    options = parser.parse_args()
+    rows = [measured(ops, options.moves) for ops in LIMITS]
+    for row in rows:
+        print(", ".join(f"{key} {value}" for key, value in row.items()))
+    write(options.output, json.dumps({**described(), "rows": rows}, indent=1))
+    sys.exit(any(float(str(row["nine_in_ten_seconds"])) > float(str(row["limit_seconds"])) for row in rows))
+
+
+if __name__ == "__main__":
+    main()

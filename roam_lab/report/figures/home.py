@@ -1,0 +1,33 @@
+"""Figures at home in the page that shows them: theme "auto" takes on its light or dark, keys move the cursor."""
+
+# bokeh annotates neither its generated initialisers nor its properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Any
+
+from bokeh.models import CustomJS
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.cursor import CURSOR, Cursor
+from roam_lab.report.figures.theme import INKS, Theme
+
+HOME = files(__package__).joinpath("home.js").read_text("utf-8")
+_SETTLE = """
+homeSettle(fig, inks, now, steps)
+"""
+
+
+def settle(figures: Iterable[Any], cursor: Cursor, theme: Theme) -> None:
+    """Let each figure learn, once it is shown, how dark its page is (in theme "auto") and listen to keys: arrows, page
+    up and down, home, end. Shift with an arrow moves as far as a page key."""
+    # axis and grid are of one colour in each theme
+    inks = {name: {"text": ink.text, "axis": ink.axis} for name, ink in INKS.items()}
+    for one in figures:
+        if isinstance(one, figure):
+            given = {"fig": one, "inks": inks if theme == "auto" else None, **cursor.given}
+            told = CustomJS(args=given, code=CURSOR + HOME + _SETTLE)
+            one.js_on_change("inner_width", told)
+            cursor.steps.js_on_change("data", told)  # another plan may bring what has no colour of this page yet

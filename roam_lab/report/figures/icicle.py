@@ -1,0 +1,127 @@
+"""The icicle of bytes alive in bokeh; it is laid out in the page (`icicle.js`) at every move of the cursor.
+
+A click on a module or an operator zooms in to it, a click on the top box zooms out again, a click on a storage selects
+it. What is zoomed in to stands in the source named "roam-icicle-focus", column "node".
+"""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, CustomJS, Range1d, Text
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
+from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns
+from roam_lab.report.figures.selection import carry, describing, new_selection
+from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, still
+from roam_lab.report.views.icicle import EVERYTHING, LEVELS, IcicleView
+from roam_lab.report.views.look import kind_looks
+
+HEIGHT = 290
+MARGIN = 60
+"""Pixels beside the plot, about: the page draws anew as soon as it knows them."""
+ICICLE = files(__package__).joinpath("icicle.js").read_text("utf-8")
+_DRAW = """
+cursorFrame(focus, () => {
+  const alive = focus._roam_tags === focus.tags[0] ? focus._roam_alive : JSON.parse(focus.tags[0])
+  focus._roam_tags = focus.tags[0]
+  focus._roam_alive = alive
+  const d = {...tensors.data, group: groups.data.group}
+  const step = now.data.step[0]
+  const head = icicleHead(alive, d, steps.data.op[step], step)
+  const boxes = icicleBoxes(alive, d, head, step, focus.data.node[0])
+  const hits = new Set(found.data.storage)
+  const columns = icicleColumns(alive, boxes, fig.inner_width ?? 800, selection.data.storage[0], (s) => hits.has(s))
+  source.selected.setv({indices: []}, {sync: false})
+  source.inspected.setv({indices: []}, {sync: false})
+  source.setv({data: columns}, {sync: false})
+})
+"""
+_ZOOM = """
+const at = cb_obj.indices[0]
+if (at === undefined) return
+cb_obj.indices = []
+const {level, node, storage} = source.data
+if (level[at] === 3) {
+  if (storage[at] >= 0) selection.data = {storage: [selection.data.storage[0] === storage[at] ? -1 : storage[at]]}
+} else if (level[at] === 0 || node[at] >= 0)
+  focus.data = {node: [node[at] === focus.data.node[0] ? -1 : node[at]]}
+"""
+
+
+def icicle_figure(
+    view: IcicleView,
+    cursor: Cursor,
+    *,
+    theme: Theme = "auto",
+    selection: ColumnDataSource | None = None,
+    described: dict[str, Any] | None = None,
+    found: ColumnDataSource | None = None,
+) -> figure:
+    """What is alive under `cursor`. `described`: what `describing` made; `found`: what a search found, to be shared."""
+    ink = ink_of(theme)
+    selection = selection or new_selection()
+    drawn = empty(
+        "icicle",
+        view,
+        ink,
+        HEIGHT,
+        "tap,save",
+        x_range=Range1d(0, 1),
+        y_range=Range1d(-LEVELS, 0),
+    )
+    carry(drawn, selection)
+    drawn.axis.visible = False
+    drawn.grid.visible = False
+    picked = int(selection.data["storage"][0])
+    source = ColumnDataSource(data=icicle_columns(view, WIDTH - MARGIN, picked), name="roam-icicle-data")
+    boxes = drawn.quad(
+        left="left",
+        right="right",
+        bottom="bottom",
+        top="top",
+        source=source,
+        fill_color="fill",
+        line_color="line",
+        line_width="thick",
+    )
+    words = {"text_color": "ink", "text_baseline": "middle", "x_offset": 4}
+    y_of = {"upper": (14, "12px"), "lower": (31, "11px")}
+    for name, (down, size) in y_of.items():
+        still(drawn, Text(x="x", y="top", text=name, y_offset=down, text_font_size=size, **words), source)
+    rows = [("", "@label"), ("kind", "@kind"), ("", "@what"), ("bytes", "@bytes{0,0}")]
+    hover(drawn, [boxes], rows, point_policy="follow_mouse")
+    key_of_looks(drawn, ink, kind_looks(view.kinds), hatched=False)
+    focus = ColumnDataSource(
+        data={"node": [EVERYTHING]},
+        name="roam-icicle-focus",
+        tags=[json.dumps(alive_data(view), separators=(",", ":"), ensure_ascii=False)],
+    )
+    described = described or describing(view.tensors)
+    groups = ColumnDataSource(data={"group": view.group.astype(np.int32)}, name="roam-icicle-groups")
+    found = found or ColumnDataSource(data={"storage": []}, name="roam-found")
+    laid = {
+        "focus": focus,
+        "groups": groups,
+        "tensors": described["tensors"],
+        "found": found,
+        "selection": selection,
+        "source": source,
+        "fig": drawn,
+    }
+    cursor.follow(drawn, ICICLE + _DRAW, laid)
+    draw = CustomJS(args={**laid, **cursor.given}, code=CURSOR + ICICLE + _DRAW)
+    for what in (focus, groups, selection, found):
+        what.js_on_change("data", draw)
+    drawn.js_on_change("inner_width", draw)
+    source.selected.js_on_change(
+        "indices", CustomJS(args={"focus": focus, "selection": selection, "source": source}, code=_ZOOM)
+    )
+    scrubbed(drawn, cursor)
+    return drawn

@@ -1,0 +1,165 @@
+"""A search box for a layer, a source line or an op; what it finds is marked in every figure, in the page itself.
+
+What was found stands in the source named "roam-found", columns "storage" and, in "roam-found-steps", "step".
+"""
+
+# bokeh annotates neither its generated initialisers nor its properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from bokeh.models import ColumnDataSource, CustomJS, Quad, TextInput
+from bokeh.models.dom import Span, Text
+from bokeh.models.ui import Pane
+from bokeh.plotting import figure
+from numpy.typing import NDArray
+
+from roam_lab.report.figures.alive import rows_of
+from roam_lab.report.figures.cursor import LINE, Cursor
+from roam_lab.report.figures.graph import FOLD
+from roam_lab.report.figures.selection import DESCRIBE
+from roam_lab.report.figures.theme import still
+from roam_lab.report.views import Views
+
+SEARCH = files(__package__).joinpath("search.js").read_text("utf-8")
+COLOUR = "#d7263d"
+RUG = 0.03
+"""Height of the rug below the memory curves, of the figure."""
+TITLE = "search: layer, source line or op"
+_FIND = """
+const found = searchSteps(steps.data, {modules, sources, operators}, box.value_input)
+const made = searchStorages(tensors.data, found)
+const bytes = made.reduce((sum, s) => sum + tensors.data.bytes[s], 0)
+const count = (n, noun) => exact(n) + " " + noun + (n === 1 ? "" : "s")
+// a title that changes would make the box anew, and take the focus from who types in it
+const content = !box.value_input.trim() ? "" : !found.length ? "nothing matches"
+  : `found: ${count(found.length, "op")}, ${count(made.length, "storage")}, ${bytesText(bytes)}`
+told.setv({content}, {sync: false})
+hits.setv({data: {storage: made}}, {sync: false})
+hit_steps.setv({data: {step: found}}, {sync: false})
+"""
+_RUG = """
+const {left} = steps.data
+const rug = {left: [], right: []}
+for (const step of hit_steps.data.step) {
+  const right = Math.max(step + 1 < left.length ? left[step + 1] : end, left[step] + end / 900)
+  const last = rug.right.length - 1
+  if (last >= 0 && left[step] <= rug.right[last]) rug.right[last] = Math.max(rug.right[last], right)
+  else { rug.left.push(left[step]); rug.right.push(right) }
+}
+marks.setv({data: rug}, {sync: false})
+"""
+_ROWS = """
+const rowsOf = (s) => [row_of.data.row[s] ?? -1, row_of.data.twin[s] ?? -1]
+marks.setv({data: searchRows(source, rowsOf, hits.data.storage, names)}, {sync: false})
+"""
+_CELLS = """
+const tree = foldTree(words)
+const rowOf = foldRowOf(tree, foldRows(tree, words.data.node))
+const cells = new Map()
+for (const step of hit_steps.data.step) {
+  const cell = steps.data.cell[step], row = rowOf[Math.floor(cell / 3)]
+  if (row >= 0) cells.set(row * 3 + cell % 3, [...tree.columns[cell % 3], -row - tree.half, -row + tree.half])
+}
+const columns = [0, 1, 2, 3].map((at) => [...cells.values()].map((edges) => edges[at]))
+marks.setv({data: {left: columns[0], right: columns[1], bottom: columns[2], top: columns[3]}}, {sync: false})
+"""
+
+
+@dataclass(frozen=True)
+class Search:
+    """The box, a line that tells how much it found, and what that is."""
+
+    box: TextInput
+    told: Pane
+    hits: ColumnDataSource
+    hit_steps: ColumnDataSource
+
+
+def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
+    """A search over the steps of `cursor`. `described`: what `describing` made."""
+    hits = ColumnDataSource(data={"storage": []}, name="roam-found")
+    hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
+    box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
+    told = Text(content="", name="roam-search-told")
+    given = {
+        "box": box,
+        "told": told,
+        "hits": hits,
+        "hit_steps": hit_steps,
+        "steps": cursor.steps,
+        "modules": cursor.modules,
+        "sources": cursor.sources,
+        "operators": cursor.operators,
+        "tensors": described["tensors"],
+    }
+    find = CustomJS(args=given, code=DESCRIBE + SEARCH + _FIND)
+    box.js_on_change("value_input", find)
+    described["tensors"].js_on_change("data", find)
+    pane = Pane(
+        elements=[Span(children=[told])], styles={**LINE, "min-height": "0"}, html_attributes={"aria-live": "polite"}
+    )
+    return Search(box, pane, hits, hit_steps)
+
+
+def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, cursor: Cursor) -> None:
+    """Let every figure of one plan show what is found; the icicle outlines its boxes by itself."""
+    memory = views.memory
+    mark_steps(figures["memory"], search, cursor, memory.axis.end, RUG * memory.end_bytes / memory.unit[1])
+    edges = {edge: edge for edge in ("left", "right", "bottom", "top")}
+    mark_rows(figures["arena"], search, views.arena.row_of, edges=edges)
+    mark_rows(figures["alive"], search, *rows_of(views.alive), edges={**edges, "left": "zero"})
+    mark_cells(figures["graph"], search, cursor)
+
+
+def mark_steps(drawn: figure, search: Search, cursor: Cursor, end: float, height: float) -> None:
+    """What was found as a rug at the foot of a figure over time, `height` high."""
+    marks = _marks(drawn, "memory", {"left": [], "right": []}, bottom=0, top=height, fill_color=COLOUR)
+    given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "end": end}
+    search.hit_steps.js_on_change("data", CustomJS(args=given, code=_RUG))
+
+
+def mark_rows(
+    drawn: figure,
+    search: Search,
+    row_of: NDArray[np.int64],
+    twin_of: NDArray[np.int64] | None = None,
+    *,
+    edges: dict[str, str],
+) -> None:
+    """A frame around each rectangle of `drawn` that shows a storage which was found. `edges`: its source's columns."""
+    key = str(drawn.name).removeprefix("roam-")
+    source = drawn.select_one({"name": f"roam-{key}-data"})
+    marks = _marks(drawn, key, {edge: [] for edge in edges}, fill_alpha=0)
+    twins = np.full(len(row_of), -1) if twin_of is None else twin_of
+    places = ColumnDataSource(data={"row": row_of.astype(np.int32), "twin": twins.astype(np.int32)})
+    given = {
+        "marks": marks,
+        "hits": search.hits,
+        "source": source,
+        "row_of": places,
+        "names": [list(pair) for pair in edges.items()],
+    }
+    search.hits.js_on_change("data", CustomJS(args=given, code=SEARCH + _ROWS))
+
+
+def mark_cells(drawn: figure, search: Search, cursor: Cursor) -> None:
+    """A frame around each cell of the folded graph that runs a step which was found."""
+    marks = _marks(drawn, "graph", {edge: [] for edge in ("left", "right", "bottom", "top")}, fill_alpha=0)
+    words: Any = drawn.select_one({"name": "roam-opened"})
+    given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "words": words}
+    draw = CustomJS(args=given, code=FOLD + _CELLS)
+    search.hit_steps.js_on_change("data", draw)
+    words.js_on_change("data", draw)
+
+
+def _marks(drawn: figure, key: str, data: dict[str, list[float]], **more: Any) -> ColumnDataSource:
+    source = ColumnDataSource(data=data, name=f"roam-{key}-found")
+    quad = Quad(**{edge: edge for edge in ("left", "right", "bottom", "top")} | more)
+    quad.line_color, quad.line_width = COLOUR, 2.5
+    still(drawn, quad, source).level = "overlay"
+    return source

@@ -1,0 +1,44 @@
+"""Ticks of an axis of steps: they name the steps that words name, also where the axis gives some no width."""
+
+# mypy: disable-error-code="call-arg"
+from __future__ import annotations
+
+import numpy as np
+from bokeh.models import ColumnDataSource, CustomJSTicker, CustomJSTickFormatter
+from bokeh.plotting import figure
+
+from roam_lab.report.views.axis import CLOSEST, Axis
+
+TICKS = """
+const left = edges.data.left, {start, end} = cb_data
+const first = left.findLastIndex((x) => x <= start), last = left.findLastIndex((x) => x <= end)
+const raw = Math.max(last - first, 1) / 8
+const power = Math.pow(10, Math.floor(Math.log10(raw)))
+const apart = Math.max([1, 2, 5, 10].find((factor) => factor * power >= raw * 0.999) * power, 1)
+const shown = new Map()
+let before = -Infinity
+for (let step = Math.ceil(Math.max(first, 1) / apart) * apart; step <= last + 1; step += apart) {
+  const x = left[step - 1]
+  if (!(x >= start && x <= end && x - before >= closest * (end - start))) continue
+  shown.set(x, step)
+  before = x
+}
+edges._roam_ticks = shown
+return [...shown.keys()]
+"""
+TICK_TEXT = """
+const step = edges._roam_ticks?.get(tick)
+return step === undefined ? "" : String(step).replace(/\\B(?=(\\d{3})+(?!\\d))/g, ",")
+"""
+
+
+def tick_steps(drawn: figure, time: Axis, steps: ColumnDataSource | None = None) -> None:
+    """Let the x axis of `drawn` count steps from 1, where `time` does; other clocks have bokeh's own ticks. `steps` has
+    a column "left", where each step begins; made here where there is none."""
+    if not time.counts_steps:
+        return
+    edges = steps or ColumnDataSource(data={"left": np.asarray(time.edges[:-1], np.float64)}, name="roam-edges")
+    ticker = CustomJSTicker(args={"edges": edges, "closest": CLOSEST}, major_code=TICKS)
+    drawn.xaxis.ticker = ticker
+    drawn.xaxis.formatter = CustomJSTickFormatter(args={"edges": edges}, code=TICK_TEXT)
+    drawn.xgrid.ticker = ticker

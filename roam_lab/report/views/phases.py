@@ -1,0 +1,50 @@
+"""Where an order runs forward, backward and update, as bands on its axis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roam_lab.report.views.axis import Axis
+from roam_lab.report.views.places import PHASES, Places
+
+CELLS = 100
+"""Parts of the axis; each belongs to the phase that most of it is spent in."""
+THINNEST = 3
+"""Cells: a shorter band joins the one before it. Orders that mix phases would else show a fence."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseBand:
+    """`phase` from `left` to `right` on the axis."""
+
+    phase: str
+    left: float
+    right: float
+
+
+def phase_bands(known: Places, order: Sequence[int], time: Axis) -> tuple[PhaseBand, ...]:
+    """Bands from the beginning of the axis to its end, without gaps; none for a graph without ops."""
+    if not order:
+        return ()
+    phase = np.array([known.phase[index] for index in order])
+    spent = np.zeros((CELLS, len(PHASES)))
+    scaled = time.edges / time.end * CELLS
+    for number in range(len(PHASES)):
+        done = np.concatenate([[0.0], np.cumsum(np.diff(scaled) * (phase == number))])
+        spent[:, number] = np.diff(np.interp(np.arange(CELLS + 1), scaled, done))
+    runs: list[list[int]] = []
+    for cell, most in enumerate(spent.argmax(axis=1).tolist()):
+        if runs and runs[-1][0] == most:
+            runs[-1][2] = cell + 1
+        else:
+            runs.append([most, cell, cell + 1])
+    joined: list[list[int]] = []
+    for number, first, last in runs:
+        if joined and (joined[-1][0] == number or last - first < THINNEST):
+            joined[-1][2] = last
+        else:
+            joined.append([number, first, last])
+    return tuple(PhaseBand(PHASES[n], a / CELLS * time.end, b / CELLS * time.end) for n, a, b in joined)
