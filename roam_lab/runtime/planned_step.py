@@ -15,6 +15,8 @@ from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.stored import NotStoredError
+from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
@@ -35,6 +37,7 @@ from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import StepCompiler
+from roam_lab.runtime.stored_captures import StoredCaptures
 from roam_lab.runtime.this_environment import is_verified
 from roam_lab.runtime.ways import Ways
 
@@ -80,10 +83,11 @@ class PlannedStep:
         self._state_made = StateMade(self.optimizers)
         self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
+        self._stored = StoredCaptures.beside(plans)
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = self._kind_of_compiler(
             plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
-            self._compiled, self._check, self._ways, self._execution,
+            self._compiled, self._check, self._ways, self._execution, self._stored,
         )  # fmt: skip
         self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
         self._led: set[Key] = set()
@@ -178,22 +182,29 @@ class PlannedStep:
                 other = yield Choice(key, way, compiled)
         yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
-    def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
+    def _checked(self, compiled: Compiled | None, batch: Any, kept: Kept | None = None) -> Expected | None:
         """What the eager step leaves, where the next planned step is to be held against it."""
         proven = compiled is not None and compiled.proven
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
             return None
         if compiled is None or not compiled.executor.holds_addresses:
             self._pool.release()  # the eager step of the check must not run beside it
-        return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True)
+        return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True, kept=kept)
 
     def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
         """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
         if other is not None and not self._ways.may_grow(key):
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
-        expected = self._checked(None, batch)
+        kept = self._compiler.kept(key, batch)
+        expected = self._checked(None, batch, kept)
         try:
-            way = self._compiler.compile(key, batch, expected)
+            try:
+                way = self._compiler.compile(key, batch, expected, kept=kept)
+            except NotStoredError as not_used:
+                kept = kept and kept.not_used(not_used, self.notes)
+                with muted():
+                    expected = self._checked(None, batch, kept)
+                way = self._compiler.compile(key, batch, expected, kept=kept)
         except (MismatchError, CaptureError) as error:
             if isinstance(error, FirstStepError) or expected is None:
                 return self._run_led(key, batch, error)
@@ -263,8 +274,13 @@ class PlannedStep:
         else:
             loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch), compiled.stays)
             if parted is not None:
+                if self._stored is not None and self._stored.failed(key):
+                    self._compiled.drop(key)
+                    return self._run_new_way(key[:-1], batch, None)
                 return self._stay_eager(key, parted, batch)
             compiled.note_equal()
+            if self._stored is not None and compiled.proven:
+                self._stored.passed(key)
         self.planned_steps += 1
         self._ways.ran(key[:-1])
         return loss

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
-from roam_lab.capture.inputs import signatures_alike
+from roam_lab.capture.inputs import batch_leaves, signatures_alike
 from roam_lab.capture.sources.places import Changing, ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
 from roam_lab.capture.sources.world import muted
+from roam_lab.capture.stored import NotStoredError
+from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, MismatchError
@@ -27,6 +29,7 @@ from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import another_step
 from roam_lab.runtime.self_check import Expected, SelfCheck
 from roam_lab.runtime.step_guards import guards_of
+from roam_lab.runtime.stored_captures import StoredCaptures
 from roam_lab.runtime.ways import Ways
 
 Key = tuple[Any, ...]
@@ -36,15 +39,17 @@ class StepCompiler:
     """Makes the compiled steps of one hook and keeps them in `compiled`. No arena is held meanwhile.
 
     `plans`: where its plans come from. `training`: gives the step that is hooked, as it is now. `replan`: whether one
-    that the plan was not made for is planned, too. `execution`: what runs them.
+    that the plan was not made for is planned, too. `execution`: what runs them. `stored`: captures that are kept.
     """
 
     def __init__(
         self, plans: Plans, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
         compiled: CompiledSteps, check: SelfCheck, ways: Ways, execution: Execution,
+        stored: StoredCaptures | None = None,
     ) -> None:  # fmt: skip
         self._plans, self.training, self._replan, self._tree = plans, training, replan, tree
         self._compiled, self._check, self._ways, self._execution = compiled, check, ways, execution
+        self._stored = stored
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
 
@@ -56,18 +61,30 @@ class StepCompiler:
         self._numbers = [*(one for one in self._numbers if one.path != path), place]
         return True
 
-    def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
+    def kept(self, key: Key, batch: Any) -> Kept | None:
+        """Where the capture of the next way of this key is kept, before the step runs; None where captures are not."""
+        if self._stored is None or self._numbers:
+            return None
+        return self._stored.find(self.training(), batch, self._ways.captured(key))
+
+    def compile(
+        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
+    ) -> Key:
         """Capture, plan if need be, and keep the step under the key that is returned.
 
-        `expected`: of the eager step that leads the capture; or its `log` alone. Raises CaptureError, and MismatchError
-        where the plan was made for another step.
+        `expected`: of the eager step that leads the capture; or its `log` alone. `kept`: where the capture is kept: one
+        that is there is used. Raises NotStoredError where that is not the step's, and otherwise CaptureError, and
+        MismatchError where the plan was made for another step.
         """
-        training, pool = self.training(), self._compiled.pool
+        training, pool, stored = self.training(), self._compiled.pool, self._stored
         pool.release()
+        loaded: Captured | None = None
+        if stored is not None and kept is not None and kept.entry is not None and expected is not None:
+            loaded = stored.captured(kept, training, batch, expected)
         way: Key = (*key, self._ways.next(key))
         changing = Changing(tuple(self._numbers))
         try:
-            captured = _captured(training, batch, expected.log if expected is not None else log, changing)
+            captured = loaded or _captured(training, batch, expected.log if expected is not None else log, changing)
             self._look_at(captured)
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
@@ -92,9 +109,17 @@ class StepCompiler:
             guards = guards_of(training, captured.trace)
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
             executor = self._execution.executor(captured, step_device(training.model), offloads)
-            self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards, executor))
+            made = Compiled(captured, plan, training, self._tree, pool, guards, executor)
+            if loaded is not None and (told := _not_now(made, batch)) is not None:
+                raise NotStoredError(f"a capture in the cache is not used: {told}")
+            self._compiled.add(way, made)
+            if stored is not None and kept is not None and expected is not None:
+                if loaded is not None:
+                    stored.loaded(way, kept)
+                else:
+                    stored.note(way, kept, training, captured, expected)
         finally:
-            captured = plan = None  # type: ignore[assignment]
+            captured = plan = loaded = None  # type: ignore[assignment]
             collect()
         return way
 
@@ -134,6 +159,12 @@ def _captured(training: TrainingStep, batch: Any, log: OpLog | None, changing: C
     if made.trace.presumed:  # right for a plan; but what is run must not be taken for made
         raise SettledError(list(made.trace.presumed))
     return made
+
+
+def _not_now(compiled: Compiled, batch: Any) -> str | None:
+    """Why a step that was not captured just now cannot run on this batch; None where it can."""
+    change = compiled.reliance.change(batch_leaves(batch))
+    return compiled.goes_otherwise(batch) if change is None else change.sentence
 
 
 def number_at(training: TrainingStep, path: str) -> ValuePlace | None:

@@ -12,6 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from roam_lab.capture.sources.reachable import Reachable
 
 
+def stepping(scheduler: Any) -> Callable[..., None]:
+    """What really steps it."""
+    return lambda *args, **kwargs: type(scheduler).step(scheduler, *args, **kwargs)
+
+
 @contextmanager
 def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterator[set[int]]:
     """While a step is traced, `scheduler.step(...)` is noted by `call(function, path, args, kwargs)` and not run.
@@ -29,7 +34,7 @@ def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterato
             if isinstance(_of, ReduceLROnPlateau):  # it reads the number that it is given
                 args = tuple(one.item() if isinstance(one, torch.Tensor) else one for one in args)
                 kwargs = {key: one.item() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()}
-            call(lambda *a, **k: type(_of).step(_of, *a, **k), f"{_path}.step", args, kwargs)
+            call(stepping(_of), f"{_path}.step", args, kwargs)
 
         vars(scheduler)["step"] = note
     try:

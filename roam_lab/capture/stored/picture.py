@@ -1,0 +1,206 @@
+"""A digest of everything that a step reaches, but for contents of tensors and what each step takes anew.
+
+Two starts of a script have the same picture where the step's Python can do nothing else: the same classes, functions
+(by their code) and modules, the same numbers and texts, the same objects at the same paths.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import functools
+import hashlib
+import logging
+import re
+import threading
+import uuid
+import weakref
+from collections.abc import Collection, Iterator
+from pathlib import PurePath
+from types import (
+    BuiltinFunctionType,
+    CodeType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any
+
+import numpy
+import torch
+
+from roam_lab.capture.sources.containers import MISSING, Container
+from roam_lab.capture.sources.guards import MOST_ARRAY_BYTES
+from roam_lab.capture.sources.reachable import Reachable
+from roam_lab.capture.sources.stateful import content_bytes, is_stateful
+from roam_lab.capture.sources.values import is_plain
+from roam_lab.capture.stored import NotStoredError
+from roam_lab.capture.stored.code import code_digest
+
+_BY_TEXT = (
+    decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, PurePath,
+    re.Pattern,
+)  # fmt: skip
+_BY_NAME: tuple[Any, ...] = (
+    type, FunctionType, BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, GetSetDescriptorType,
+    MemberDescriptorType, type(dict.fromkeys), type(str.join), type(torch.ops.aten.add),
+    type(torch.ops.aten.add.Tensor),
+)  # fmt: skip
+_OF_NO_MATTER: tuple[Any, ...] = (
+    logging.Logger, logging.Handler, torch.Stream, torch.Event, torch.Generator, type(threading.Lock()),
+    type(threading.RLock()), threading.Thread, numpy.random.Generator, numpy.random.RandomState,
+    numpy.random.BitGenerator, object,
+)  # fmt: skip
+"""Nothing that a step computes with, or, of generators, what each step takes anew."""
+
+
+def picture_of(reachable: Reachable, containers: Collection[Container], left_out: Collection[str]) -> str:
+    """The digest. `containers`: what holds references, in a sequence that is the same in every start; `left_out`:
+    paths that do not count, with all that lies below.
+
+    Raises NotStoredError, naming the path, where something has contents that cannot be seen.
+    """
+    for path, why in reachable.not_walked:
+        raise NotStoredError(f"the step reaches {path}, of which not all can be looked at ({why})")
+    lines = _Lines(reachable, containers, left_out)
+    found = hashlib.sha256()
+    for line in lines.all():
+        found.update(line.encode("utf-8", "surrogateescape"))
+        found.update(b"\n")
+    return found.hexdigest()
+
+
+class _Lines:
+    """`_shown`: ids of the objects whose contents have lines of their own."""
+
+    def __init__(self, reachable: Reachable, containers: Collection[Container], left_out: Collection[str]) -> None:
+        self._reachable, self._containers = reachable, containers
+        self._out = tuple(left_out)
+        self._shown = {id(one.held) for one in containers} | {id(one.owner) for one in containers}
+        self._memory: dict[int, int] = {}
+
+    def all(self) -> Iterator[str]:
+        for container in self._containers:
+            if self._is_out(container.path):
+                continue
+            owner = "" if container.owner is None else _name(type(container.owner))
+            yield f"{container.kind} {container.path} {owner} {_name(type(container.held))}"
+            yield from self._entries(container)
+        for path, tensor in self._reachable.tensors:
+            if not self._is_out(path):
+                yield f"tensor {path} {self._tensor(tensor)}"
+        for path, module in self._reachable.modules:
+            yield f"module {path} {_name(type(module))} {module.training}"
+        for path, array in self._reachable.stateful:
+            if not self._is_out(path):
+                yield f"state {path} {self._state(path, array)}"
+
+    def _is_out(self, path: str) -> bool:
+        if not path.startswith(self._out):
+            return False
+        return any(path.startswith(out) and path[len(out) : len(out) + 1] in ("", ".", "[") for out in self._out)
+
+    def _entries(self, container: Container) -> Iterator[str]:
+        entries = container.read()
+        if container.kind == "function":
+            code = entries["__code__"]  # type: ignore[call-overload]
+            yield f"code {code_digest(code)}"
+        if isinstance(entries, dict):
+            for key, value in entries.items():
+                path = container.place(key)
+                if not self._is_out(path) and not isinstance(value, CodeType):
+                    yield f"{self._told(key, path)}: {self._told(value, path)}"
+        elif isinstance(entries, set):
+            yield from sorted(self._told(value, container.path) for value in entries)
+        else:
+            for index, value in enumerate(entries):
+                path = container.place(index)
+                if not self._is_out(path):
+                    yield self._told(value, path)
+
+    def _told(self, value: Any, path: str, deep: int = 0) -> str:
+        """A value as text: plain ones by their value, others by where they are, and what."""
+        kind = type(value)
+        if isinstance(value, numpy.generic):
+            return f"{kind.__name__} {value.dtype} {value.tobytes().hex()}"
+        if is_plain(value):
+            return f"{kind.__name__} {value!r}"
+        if value is MISSING or deep > 20:
+            return "nothing"
+        if isinstance(value, FunctionType):
+            return f"function {value.__module__}.{value.__qualname__} {code_digest(value.__code__)}"
+        if isinstance(value, _BY_NAME):
+            return f"{kind.__name__} {_name(value)}"
+        if isinstance(value, ModuleType):
+            return f"module {value.__name__}"
+        if isinstance(value, enum.Enum):
+            return f"{_name(kind)}.{value.name}"
+        if isinstance(value, _BY_TEXT):
+            return f"{_name(kind)} {value!r}"
+        parts = self._parts(value)
+        if parts is not None:
+            inner = [self._told(part, path, deep + 1) for part in parts]
+            return f"{_name(kind)}({', '.join(sorted(inner) if isinstance(value, frozenset | set) else inner)})"
+        there = self._reachable.paths.get(id(value))
+        if not isinstance(value, torch.Tensor) and not self._is_known(value, there):
+            raise NotStoredError(f"the step reaches {path}, a {_name(kind)}, whose contents cannot be seen")
+        return f"{_name(kind)} at {there}"
+
+    def _parts(self, value: Any) -> list[Any] | None:
+        """What a value without a container of its own is made of."""
+        if isinstance(value, tuple | frozenset):
+            return list(value)
+        if type(value) in (dict, list, set) and id(value) not in self._shown:  # a library's
+            return [part for pair in value.items() for part in pair] if isinstance(value, dict) else list(value)
+        if isinstance(value, MethodType):
+            return [value.__func__, value.__self__]
+        if isinstance(value, functools.partial):
+            return [value.func, *value.args, *(part for pair in sorted(value.keywords.items()) for part in pair)]
+        if isinstance(value, staticmethod | classmethod):
+            return [value.__func__]
+        if isinstance(value, property):
+            return [value.fget, value.fset]
+        if isinstance(value, functools.cached_property):
+            return [value.func]
+        if isinstance(value, functools._lru_cache_wrapper):
+            return [value.__wrapped__]
+        if isinstance(value, MappingProxyType):
+            return [part for pair in value.items() for part in pair]
+        if isinstance(value, weakref.ReferenceType):
+            return [value()]
+        return None
+
+    def _is_known(self, value: Any, there: str | None) -> bool:
+        if id(value) in self._shown or is_stateful(value) or type(value) in _OF_NO_MATTER:
+            return True
+        return isinstance(value, _OF_NO_MATTER[:-1]) or (there is None and not isinstance(value, dict | list | set))
+
+    def _tensor(self, tensor: torch.Tensor) -> str:
+        """How it lies, and with which others; not what is in it."""
+        form = [_name(type(tensor)), tensor.dtype, tensor.device, list(tensor.shape), tensor.requires_grad]
+        if tensor.layout is torch.strided and tensor.device.type != "meta":
+            storage = tensor.untyped_storage()
+            number = self._memory.setdefault(storage.data_ptr(), len(self._memory))
+            form += [list(tensor.stride()), tensor.storage_offset(), storage.nbytes(), number]
+            form += [tensor.is_leaf, tensor.is_conj(), tensor.is_neg()]
+        return repr(form)
+
+    def _state(self, path: str, value: Any) -> str:
+        content = content_bytes(value, MOST_ARRAY_BYTES)
+        if content is not None and getattr(value, "nbytes", 0) > MOST_ARRAY_BYTES:
+            raise NotStoredError(f"the step reaches {path}, an array too large to be looked at")
+        text = "" if content is None else hashlib.sha256(repr(content).encode()).hexdigest()
+        return f"{_name(type(value))} {text}"
+
+
+def _name(value: Any) -> str:
+    """The full name of a class or function."""
+    module = getattr(value, "__module__", None)
+    return f"{module}.{getattr(value, '__qualname__', None) or getattr(value, '__name__', value)}"

@@ -1,0 +1,153 @@
+"""Captures of one hook that are kept for the next start of the script, and those of an earlier start that are used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from roam_lab.capture import Captured, TrainingStep, step_device
+from roam_lab.capture.captured import captured_of
+from roam_lab.capture.finished import compare_with_log
+from roam_lab.capture.gradients import how_it_lies
+from roam_lab.capture.inputs import batch_signature, model_digest
+from roam_lab.capture.sources.guards import global_hooks
+from roam_lab.capture.sources.reachable import Reachable, reach
+from roam_lab.capture.sources.world import variables_guarded
+from roam_lab.capture.stored import NotStoredError
+from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_bytes
+from roam_lab.capture.stored.key import key_of_capture
+from roam_lab.capture.stored.picture import picture_of
+from roam_lab.capture.stored.trace import trace_from_data, trace_to_data
+from roam_lab.capture.trace import Trace, refuse_at_sight
+from roam_lab.capture.training_step import roots_of
+from roam_lab.errors import PartedError, RoamError
+from roam_lab.ir import fingerprint
+from roam_lab.runtime.plans import Plans
+from roam_lab.runtime.self_check import Expected
+from roam_lab.runtime.step_guards import left_out_of
+
+
+class StoredCaptures:
+    """`notes` hears what is to be said of them, each sentence once."""
+
+    def __init__(self, folder: Path, notes: list[str]) -> None:
+        self._notes = notes
+        self._folder = CaptureFolder(folder, self._tell)
+        self._unproven: dict[Any, bytes] = {}
+        self._paths: dict[Any, Path] = {}
+        self._loaded: set[Any] = set()
+
+    @classmethod
+    def beside(cls, plans: Plans) -> StoredCaptures | None:
+        """Those beside the plans of a hook; None where it keeps none."""
+        return None if plans.captures_folder is None else cls(plans.captures_folder, plans.notes)
+
+    def _tell(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def find(self, training: TrainingStep, batch: Any, way: int) -> Kept:
+        """What was kept of a step, before it has run."""
+        key = key_of_capture(training, batch, way)
+        return Kept(self._folder.path(key), self._folder.find(key))
+
+    def captured(self, kept: Kept, training: TrainingStep, batch: Any, expected: Expected) -> Captured:
+        """The capture that was kept, held against the eager step that was just run. Raises NotStoredError where it is
+        not that of this step, and throws it away where it is damaged."""
+        assert kept.entry is not None
+        try:
+            return _captured(kept.entry, training, batch, expected)
+        except NotStoredError as error:
+            raise NotStoredError(f"a capture in the cache is not used: {error}") from None
+        except (RoamError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            self._folder.throw_away(kept.path)
+            raise NotStoredError(f"a capture in the cache is not used: {_first_line(error)}") from None
+
+    def note(self, way: Any, kept: Kept, training: TrainingStep, captured: Captured, expected: Expected) -> None:
+        """A capture that was just made, to be kept once it has passed. A remark says why it is not."""
+        try:
+            self._unproven[way] = _entry(training, captured, expected)
+            self._paths[way] = kept.path
+        except NotStoredError as error:
+            self._tell(f"the capture is not kept for the next start: {error}")
+
+    def loaded(self, way: Any, kept: Kept) -> None:
+        """A capture of an earlier start stands for this way."""
+        self._paths[way] = kept.path
+        self._loaded.add(way)
+
+    def passed(self, way: Any) -> None:
+        """Planned steps of this way were the eager one, bit by bit."""
+        if way in self._unproven:
+            self._folder.keep(self._paths[way], self._unproven.pop(way))
+
+    def failed(self, way: Any) -> bool:
+        """A planned step of this way was not the eager one: its capture is thrown away. Whether it was of an earlier
+        start, so that one that is made anew may be right."""
+        self._unproven.pop(way, None)
+        path = self._paths.pop(way, None)
+        if path is not None:
+            self._folder.throw_away(path)
+        if way not in self._loaded:
+            return False
+        self._loaded.discard(way)
+        self._tell("a capture in the cache was not the eager step, bit for bit, and was thrown away")
+        return True
+
+
+def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> bytes:
+    if not expected.code.complete:
+        raise NotStoredError("a profiler is on, so that it is not known what code runs")
+    if type(training.model).__module__.startswith("torch.nn.parallel"):
+        raise NotStoredError("the model is on several ranks")
+    reachable = reach(roots_of(training))
+    picture = _picture(reachable, captured.trace)
+    trace = trace_to_data(captured.trace, reachable)
+    try:
+        _hold_against(captured.trace, expected)
+    except PartedError:
+        raise NotStoredError("its graph could not be held against an eager step again") from None
+    return entry_bytes(trace, fingerprint(captured.graph), picture, expected.code.digests())
+
+
+def _picture(reachable: Reachable, trace: Trace) -> str:
+    beside = variables_guarded(trace.variables)
+    containers = [*reachable.containers, *reachable.code, *global_hooks(), *beside]
+    return picture_of(reachable, containers, left_out_of(reachable, trace))
+
+
+def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expected) -> Captured:
+    if not expected.code.complete:
+        raise NotStoredError("a profiler is on, so that it is not known what code runs")
+    for digest, name in expected.code.digests().items():
+        if digest not in entry.code:
+            raise NotStoredError(f"the step runs {name} now, which it did not when that was made")
+    refuse_at_sight(training)
+    reachable = reach(roots_of(training))
+    trace = trace_from_data(entry.trace, training, batch, reachable)
+    if _picture(reachable, trace) != entry.picture:
+        raise NotStoredError("something that the step reaches is not what it was")
+    _hold_gradients(training, trace)
+    _hold_against(trace, expected)
+    where, model = step_device(training.model), training.model
+    signature = batch_signature(batch, where.type)
+    captured = captured_of(trace, type(model).__name__, signature, model_digest(model), where)
+    if fingerprint(captured.graph) != entry.graph_sha256:
+        raise NotStoredError("its graph is another than it was")
+    return captured
+
+
+def _hold_against(trace: Trace, expected: Expected) -> None:
+    checked = {node for condition in trace.conditions for node in condition.nodes}
+    compare_with_log(trace.module, expected.log, checked, trace.skipped, trace.loose)
+
+
+def _hold_gradients(training: TrainingStep, trace: Trace) -> None:
+    there = {name: one.grad for name, one in training.model.named_parameters() if one.grad is not None}
+    found = {name: how_it_lies(one) for name, one in there.items() if name not in trace.cleared}
+    if found != dict(trace.begun):
+        raise NotStoredError("the step begins with other gradients")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(";")[0][:200]
