@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 import torch
 
 OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, OURS)
+NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, OURS)
 DEMO_MODEL = os.path.join(OURS, "demo", "gpt2.py")
 """Ours, but in the place of the user's."""
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
@@ -26,7 +26,7 @@ def is_user_file(filename: str) -> bool:
         return filename.startswith("<ipython-input-")
     if filename == DEMO_MODEL:
         return True
-    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename and not is_standard_file(filename)
+    return not filename.startswith(NOT_THE_USERS) and _IPYTHON not in filename and not is_standard_file(filename)
 
 
 def is_standard_file(filename: str) -> bool:

@@ -16,7 +16,7 @@ from roam_lab.capture.sources.world import variables_guarded
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_bytes
 from roam_lab.capture.stored.key import key_of_capture
-from roam_lab.capture.stored.picture import picture_of
+from roam_lab.capture.stored.picture import Picture, first_difference, picture_of
 from roam_lab.capture.stored.trace import trace_from_data, trace_to_data
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.training_step import roots_of
@@ -110,7 +110,7 @@ def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> by
     return entry_bytes(trace, fingerprint(captured.graph), picture, expected.code.digests())
 
 
-def _picture(reachable: Reachable, trace: Trace) -> str:
+def _picture(reachable: Reachable, trace: Trace) -> Picture:
     beside = variables_guarded(trace.variables)
     containers = [*reachable.containers, *reachable.code, *global_hooks(), *beside]
     return picture_of(reachable, containers, left_out_of(reachable, trace))
@@ -125,8 +125,9 @@ def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expect
     refuse_at_sight(training)
     reachable = reach(roots_of(training))
     trace = trace_from_data(entry.trace, training, batch, reachable)
-    if _picture(reachable, trace) != entry.picture:
-        raise NotStoredError("something that the step reaches is not what it was")
+    other = first_difference(entry.picture, _picture(reachable, trace))
+    if other is not None:
+        raise NotStoredError(f"{other or 'a variable of the step'} is not what it was")
     _hold_gradients(training, trace)
     _hold_against(trace, expected)
     where, model = step_device(training.model), training.model

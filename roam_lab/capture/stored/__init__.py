@@ -26,4 +26,4 @@ from roam_lab.errors import RoamError
 
 
 class NotStoredError(RoamError):
-    """A capture cannot be kept, or a kept one not be used; says why. The step is captured as if there were none."""
+    """A capture cannot be kept for the next start, or one that was kept is not that of this step; says why."""

@@ -30,7 +30,7 @@ class Entry:
     path: Path
     trace: Mapping[str, Any]
     graph_sha256: str
-    picture: str
+    picture: Mapping[str, Any]
     code: frozenset[str]
 
 
@@ -48,7 +48,9 @@ class Kept:
         return Kept(self.path, None)
 
 
-def entry_bytes(trace: Mapping[str, Any], graph_sha256: str, picture: str, code: Collection[str]) -> bytes:
+def entry_bytes(
+    trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str]
+) -> bytes:  # fmt: skip
     """The contents of a file."""
     data = {"format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace}
     return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), compresslevel=1, mtime=0)
@@ -71,11 +73,11 @@ class CaptureFolder:
             return None
         try:
             data = read_json(path)
-            if data.get("format") != FORMAT or not isinstance(data.get("trace"), dict):
+            parts = data.get("trace"), data.get("picture")
+            if data.get("format") != FORMAT or not all(isinstance(part, dict) for part in parts):
                 raise NotStoredError(f"{path}: no {FORMAT}")
-            found = Entry(
-                path, data["trace"], str(data["graph_sha256"]), str(data["picture"]), frozenset(map(str, data["code"]))
-            )
+            code = frozenset(map(str, data["code"]))
+            found = Entry(path, data["trace"], str(data["graph_sha256"]), data["picture"], code)
         except (RoamError, KeyError, TypeError) as error:
             self._tell(f"a capture in the cache is not used: {str(error).partition(';')[0]}")
             return None

@@ -10,12 +10,16 @@ from contextlib import contextmanager
 from types import CodeType, FrameType
 from typing import Any
 
-from roam_lab.capture.user_lines import DEMO_MODEL, OURS
+from roam_lab.capture.user_lines import DEMO_MODEL, NOT_THE_USERS, is_standard_file
 
 
 class Entered:
-    """Notes all functions that are entered, but for roam-lab's own, and what a module runs when it is imported, which
-    happens once, at a time that depends on what was imported before. `complete`: no profiler was in the way."""
+    """Notes all functions that are entered, the user's, those of libraries, and those that were made by exec.
+
+    Not those of Python itself, torch and roam-lab, of which a version is one code; nor what a module runs when it is
+    imported, which happens once, at a time that depends on what was imported before. `complete`: no profiler was in
+    the way.
+    """
 
     def __init__(self) -> None:
         self._codes: dict[int, CodeType] = {}  # by id, which stays true: each is kept here
@@ -56,7 +60,8 @@ class Entered:
 
 
 def _is_others(filename: str) -> bool:
-    return not filename.startswith(OURS) or filename == DEMO_MODEL
+    of_a_version = filename.startswith((*NOT_THE_USERS, "<frozen")) or is_standard_file(filename)
+    return not of_a_version or filename == DEMO_MODEL
 
 
 def code_digest(code: CodeType) -> str:

@@ -48,9 +48,10 @@ def op_to_data(target: Any) -> str:
 
 def op_from_data(name: Any) -> Any:
     """The op of this name. Raises NotStoredError."""
+    name = str(name)
     if name in _HOST:
         return _HOST[name]
-    parts = str(name).split(".")
+    parts = name.split(".")
     if len(parts) == 3 and parts[0] in _SPACES and name not in _NEVER:
         packet = getattr(getattr(torch.ops, parts[0]), parts[1], None)
         found = getattr(packet, parts[2], None)

@@ -1,4 +1,4 @@
-"""A digest of everything that a step reaches, but for contents of tensors and what each step takes anew.
+"""Digests of everything that a step reaches, but for contents of tensors and what each step takes anew.
 
 Two starts of a script have the same picture where the step's Python can do nothing else: the same classes, functions
 (by their code) and modules, the same numbers and texts, the same objects at the same paths.
@@ -17,7 +17,7 @@ import re
 import threading
 import uuid
 import weakref
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import PurePath
 from types import (
     BuiltinFunctionType,
@@ -61,20 +61,27 @@ _OF_NO_MATTER: tuple[Any, ...] = (
 """Nothing that a step computes with, or, of generators, what each step takes anew."""
 
 
-def picture_of(reachable: Reachable, containers: Collection[Container], left_out: Collection[str]) -> str:
-    """The digest. `containers`: what holds references, in a sequence that is the same in every start; `left_out`:
-    paths that do not count, with all that lies below.
+Picture = dict[str, str]
+"""Path -> digest of what is there."""
+
+
+def picture_of(reachable: Reachable, containers: Collection[Container], left_out: Collection[str]) -> Picture:
+    """`containers`: what holds references; `left_out`: paths that do not count, with all that lies below.
 
     Raises NotStoredError, naming the path, where something has contents that cannot be seen.
     """
     for path, why in reachable.not_walked:
         raise NotStoredError(f"the step reaches {path}, of which not all can be looked at ({why})")
-    lines = _Lines(reachable, containers, left_out)
-    found = hashlib.sha256()
-    for line in lines.all():
-        found.update(line.encode("utf-8", "surrogateescape"))
-        found.update(b"\n")
-    return found.hexdigest()
+    found: dict[str, Any] = {}
+    for path, line in _Lines(reachable, containers, left_out).all():
+        found.setdefault(path, hashlib.sha256()).update(line.encode("utf-8", "surrogateescape") + b"\n")
+    return {path: one.hexdigest()[:20] for path, one in found.items()}
+
+
+def first_difference(before: Mapping[str, str], now: Mapping[str, str]) -> str | None:
+    """The first path under which two pictures are not the same; None where they are."""
+    paths = (*now, *(path for path in before if path not in now))
+    return next((path for path in paths if before.get(path) != now.get(path)), None)
 
 
 class _Lines:
@@ -86,44 +93,42 @@ class _Lines:
         self._shown = {id(one.held) for one in containers} | {id(one.owner) for one in containers}
         self._memory: dict[int, int] = {}
 
-    def all(self) -> Iterator[str]:
+    def all(self) -> Iterator[tuple[str, str]]:
+        """Path, and a line about what is there."""
         for container in self._containers:
-            if self._is_out(container.path):
+            path = container.path
+            if self._is_out(path):
                 continue
             owner = "" if container.owner is None else _name(type(container.owner))
-            yield f"{container.kind} {container.path} {owner} {_name(type(container.held))}"
+            yield path, f"{container.kind} {owner} {_name(type(container.held))}"
             yield from self._entries(container)
         for path, tensor in self._reachable.tensors:
             if not self._is_out(path):
-                yield f"tensor {path} {self._tensor(tensor)}"
+                yield path, f"tensor {self._tensor(tensor)}"
         for path, module in self._reachable.modules:
-            yield f"module {path} {_name(type(module))} {module.training}"
+            yield path, f"module {_name(type(module))} {module.training}"
         for path, array in self._reachable.stateful:
             if not self._is_out(path):
-                yield f"state {path} {self._state(path, array)}"
+                yield path, f"state {self._state(path, array)}"
 
     def _is_out(self, path: str) -> bool:
         if not path.startswith(self._out):
             return False
         return any(path.startswith(out) and path[len(out) : len(out) + 1] in ("", ".", "[") for out in self._out)
 
-    def _entries(self, container: Container) -> Iterator[str]:
-        entries = container.read()
+    def _entries(self, container: Container) -> Iterator[tuple[str, str]]:
+        entries, path = container.read(), container.path
         if container.kind == "function":
-            code = entries["__code__"]  # type: ignore[call-overload]
-            yield f"code {code_digest(code)}"
-        if isinstance(entries, dict):
-            for key, value in entries.items():
-                path = container.place(key)
-                if not self._is_out(path) and not isinstance(value, CodeType):
-                    yield f"{self._told(key, path)}: {self._told(value, path)}"
-        elif isinstance(entries, set):
-            yield from sorted(self._told(value, container.path) for value in entries)
-        else:
-            for index, value in enumerate(entries):
-                path = container.place(index)
-                if not self._is_out(path):
-                    yield self._told(value, path)
+            yield path, f"code {code_digest(container.held.__code__)}"
+        if isinstance(entries, set):
+            yield path, ", ".join(sorted(self._told(value, path) for value in entries))
+            return
+        pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
+        for key, value in pairs:
+            there = container.place(key)
+            if not self._is_out(there) and not isinstance(value, CodeType):
+                yield path, self._told(key, there)  # in this sequence
+                yield there, self._told(value, there)
 
     def _told(self, value: Any, path: str, deep: int = 0) -> str:
         """A value as text: plain ones by their value, others by where they are, and what."""
@@ -178,7 +183,8 @@ class _Lines:
         return None
 
     def _is_known(self, value: Any, there: str | None) -> bool:
-        if id(value) in self._shown or is_stateful(value) or type(value) in _OF_NO_MATTER:
+        held = getattr(value, "__dict__", None)  # alone, of an object some of whose attributes do not count
+        if {id(value), id(held)} & self._shown or is_stateful(value) or type(value) in _OF_NO_MATTER:
             return True
         return isinstance(value, _OF_NO_MATTER[:-1]) or (there is None and not isinstance(value, dict | list | set))
 
