@@ -15,7 +15,6 @@ from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
-from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
@@ -37,7 +36,6 @@ from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import StepCompiler
-from roam_lab.runtime.stored_captures import StoredCaptures
 from roam_lab.runtime.this_environment import is_verified
 from roam_lab.runtime.ways import Ways
 
@@ -45,15 +43,15 @@ from roam_lab.runtime.ways import Ways
 class PlannedStep:
     """`result = step(batch)`: one training step in the planned order and layout, bit-identical to eager.
 
-    The model's parameters and buffers and the optimizers' states are updated in place. A gradient that stays set after
-    the eager step is there after this one where a later call adds to it, or it was asked for (`keep_grads`). A batch of
-    other shapes, another training mode, settings that take another branch, and whatever else capture relied on and has
-    changed, follow `on_mismatch`.
+    Parameters, buffers and the optimizers' states are updated in place. A gradient that stays set after the eager step
+    is there after this one where a later call adds to it, or it was asked for (`keep_grads`). A batch of other shapes,
+    another mode, settings that take another branch, and what else capture relied on and has changed, follow
+    `on_mismatch`.
 
     `planned_steps`, `eager_steps`: how many ran which way. `reasons`: sentence -> number of the steps that ran eagerly
-    for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; why a step is no CUDA
-    graph though one was asked for, and what it holds where it is. A step that is checked
-    against the eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
+    for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; which plans and captures
+    were not kept, or not used; why a step is no CUDA graph though one was asked for. A step that is checked against the
+    eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
     """
 
     _kind_of_check, _kind_of_compiler = SelfCheck, StepCompiler
@@ -83,11 +81,10 @@ class PlannedStep:
         self._state_made = StateMade(self.optimizers)
         self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
-        self._stored = StoredCaptures.beside(plans)
         alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
         self._compiler = self._kind_of_compiler(
             plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
-            self._compiled, self._check, self._ways, self._execution, self._stored,
+            self._compiled, self._check, self._ways, self._execution,
         )  # fmt: skip
         self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
         self._led: set[Key] = set()
@@ -195,20 +192,10 @@ class PlannedStep:
         """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
         if other is not None and not self._ways.may_grow(key):
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
-        kept = self._compiler.kept(key, batch)
-        expected = self._checked(None, batch, kept)
-        try:
-            try:
-                way = self._compiler.compile(key, batch, expected, kept=kept)
-            except NotStoredError as not_used:
-                kept = kept and kept.not_used(not_used, self.notes)
-                with muted():
-                    expected = self._checked(None, batch, kept)
-                way = self._compiler.compile(key, batch, expected, kept=kept)
-        except (MismatchError, CaptureError) as error:
-            if isinstance(error, FirstStepError) or expected is None:
-                return self._run_led(key, batch, error)
-            return self._run_eager(batch, self._refused(key, error))
+        way, expected = self._compiler.compile_led(key, batch, lambda kept: self._checked(None, batch, kept))
+        if isinstance(way, RoamError):
+            led = isinstance(way, FirstStepError) or expected is None
+            return self._run_led(key, batch, way) if led else self._run_eager(batch, self._refused(key, way))
         told = self._compiled[way].goes_otherwise(batch)
         if told is not None:  # this very batch is what the way was captured with
             self._compiled.drop(way)
@@ -274,13 +261,9 @@ class PlannedStep:
         else:
             loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch), compiled.stays)
             if parted is not None:
-                if self._stored is not None and self._stored.failed(key):
-                    self._compiled.drop(key)
-                    return self._run_new_way(key[:-1], batch, None)
                 return self._stay_eager(key, parted, batch)
             compiled.note_equal()
-            if self._stored is not None and compiled.proven:
-                self._stored.passed(key)
+            self._compiler.stored.passed(key, compiled.proven)
         self.planned_steps += 1
         self._ways.ran(key[:-1])
         return loss
@@ -292,6 +275,8 @@ class PlannedStep:
         """Run eagerly from now on where the planned step was not the eager one; its memory is given up."""
         self._compiled.drop(key)
         self._pool.release()
+        if self._compiler.stored.failed(key):  # a capture of an earlier start: one that is made now may be right
+            return self._run_new_way(key[:-1], batch, None)
         if self.on_mismatch == "error":
             raise MismatchError(parted.reason({}, self.planned_steps + 1).error)
         result = self._training.run(batch)

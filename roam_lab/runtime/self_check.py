@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.inputs import Input
 from roam_lab.capture.sources.world import muted, trial
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.stored.code import Entered
@@ -39,7 +40,8 @@ class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
     `gradients`: digests of those that stayed set, by the parameter's name. `arrays`: paths of the arrays that the step
-    changes. `log`: every op that the eager step ran, `code`: what code; empty where that was not asked for.
+    changes. `log`: every op that the eager step ran, `code`: what code; empty where that was not asked for. `serials`:
+    see `EagerRun`.
     """
 
     start: Everything
@@ -48,6 +50,7 @@ class Expected:
     arrays: frozenset[str]
     log: OpLog
     code: Entered
+    serials: Mapping[Input, int]
 
 
 @dataclass(frozen=True)
@@ -127,12 +130,12 @@ class SelfCheck:
                 if start.cannot_restore:
                     self._not_twice(start.cannot_restore)
                     return None
-                code, log = Entered(), OpLog(())
+                code, run = Entered(), None
                 try:
                     with code.noted() if kept else nullcontext():
                         if once:
                             run = record(step, batch)
-                            result, log = run.result, run.log
+                            result = run.result
                         else:
                             result = step.run(batch)
                 except Exception as error:
@@ -142,15 +145,17 @@ class SelfCheck:
                 check()
                 left = {**_digests_of(result), **start.digests()}
                 gradients = start.gradients()
-                result = run = None  # its memory is not needed beside the copy that is put back
+                result = None  # its memory is not needed beside the copy that is put back
+                run = None if run is None else replace(run, result=None)
                 arrays = frozenset(start.changed_arrays())
                 if logged and not once:
                     start.restore()
                     for parameter in () if step.adds else step.model.parameters():
                         parameter.grad = None  # left from before; a step is captured as if there were none
                     with muted(), code.noted() if kept else nullcontext():
-                        log = record(step, batch).log
-                return Expected(start, left, gradients, arrays, log, code)
+                        run = replace(record(step, batch), result=None)
+                log, serials = (OpLog(()), {}) if run is None else (run.log, run.serials)
+                return Expected(start, left, gradients, arrays, log, code, serials)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise

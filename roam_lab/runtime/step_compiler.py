@@ -16,7 +16,7 @@ from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
-from roam_lab.errors import CaptureError, MismatchError
+from roam_lab.errors import CaptureError, MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
@@ -39,17 +39,16 @@ class StepCompiler:
     """Makes the compiled steps of one hook and keeps them in `compiled`. No arena is held meanwhile.
 
     `plans`: where its plans come from. `training`: gives the step that is hooked, as it is now. `replan`: whether one
-    that the plan was not made for is planned, too. `execution`: what runs them. `stored`: captures that are kept.
+    that the plan was not made for is planned, too. `execution`: what runs them. `stored`: the captures that are kept.
     """
 
     def __init__(
         self, plans: Plans, training: Callable[[], TrainingStep], replan: bool, tree: ModelTree,
         compiled: CompiledSteps, check: SelfCheck, ways: Ways, execution: Execution,
-        stored: StoredCaptures | None = None,
     ) -> None:  # fmt: skip
         self._plans, self.training, self._replan, self._tree = plans, training, replan, tree
         self._compiled, self._check, self._ways, self._execution = compiled, check, ways, execution
-        self._stored = stored
+        self.stored = StoredCaptures(plans.captures_folder, plans.notes)
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
 
@@ -61,11 +60,27 @@ class StepCompiler:
         self._numbers = [*(one for one in self._numbers if one.path != path), place]
         return True
 
-    def kept(self, key: Key, batch: Any) -> Kept | None:
-        """Where the capture of the next way of this key is kept, before the step runs; None where captures are not."""
-        if self._stored is None or self._numbers:
-            return None
-        return self._stored.find(self.training(), batch, self._ways.captured(key))
+    def compile_led(
+        self, key: Key, batch: Any, checked: Callable[[Kept | None], Expected | None]
+    ) -> tuple[Key | RoamError, Expected | None]:
+        """`compile`, led by the eager step that `checked` runs first: the key, or the error; and what was expected.
+
+        A capture of an earlier start is used. Where it is not that of this step, the step runs once more, as if there
+        were none.
+        """
+        kept = None if self._numbers else self.stored.find(self.training(), batch, self._ways.captured(key))
+        expected = checked(kept)
+        try:
+            try:
+                return self.compile(key, batch, expected, kept=kept), expected
+            except NotStoredError as not_used:
+                kept = self.stored.not_used(kept, not_used)
+                expected = None
+                with muted():
+                    expected = checked(kept)
+                return self.compile(key, batch, expected, kept=kept), expected
+        except (MismatchError, CaptureError) as error:
+            return error, expected
 
     def compile(
         self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
@@ -76,10 +91,10 @@ class StepCompiler:
         that is there is used. Raises NotStoredError where that is not the step's, and otherwise CaptureError, and
         MismatchError where the plan was made for another step.
         """
-        training, pool, stored = self.training(), self._compiled.pool, self._stored
+        training, pool, stored = self.training(), self._compiled.pool, self.stored
         pool.release()
         loaded: Captured | None = None
-        if stored is not None and kept is not None and kept.entry is not None and expected is not None:
+        if kept is not None and kept.entry is not None and expected is not None:
             loaded = stored.captured(kept, training, batch, expected)
         way: Key = (*key, self._ways.next(key))
         changing = Changing(tuple(self._numbers))
@@ -113,11 +128,10 @@ class StepCompiler:
             if loaded is not None and (told := _not_now(made, batch)) is not None:
                 raise NotStoredError(f"a capture in the cache is not used: {told}")
             self._compiled.add(way, made)
-            if stored is not None and kept is not None and expected is not None:
-                if loaded is not None:
-                    stored.loaded(way, kept)
-                else:
-                    stored.note(way, kept, training, captured, expected)
+            if loaded is not None and kept is not None:
+                stored.loaded(way, kept)
+            elif kept is not None and expected is not None:
+                stored.note(way, kept, training, captured, expected)
         finally:
             captured = plan = loaded = None  # type: ignore[assignment]
             collect()

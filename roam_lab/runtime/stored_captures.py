@@ -10,11 +10,12 @@ from roam_lab.capture.captured import captured_of
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.gradients import how_it_lies
 from roam_lab.capture.inputs import batch_signature, model_digest
+from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.sources.guards import global_hooks
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.world import variables_guarded
 from roam_lab.capture.stored import NotStoredError
-from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_bytes
+from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_bytes, throw_away
 from roam_lab.capture.stored.key import key_of_capture
 from roam_lab.capture.stored.picture import Picture, first_difference, picture_of
 from roam_lab.capture.stored.trace import trace_from_data, trace_to_data
@@ -22,32 +23,28 @@ from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.training_step import roots_of
 from roam_lab.errors import PartedError, RoamError
 from roam_lab.ir import fingerprint
-from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.self_check import Expected
 from roam_lab.runtime.step_guards import left_out_of
 
 
 class StoredCaptures:
-    """`notes` hears what is to be said of them, each sentence once."""
+    """`folder`: None where nothing is kept. `notes` hears what is to be said of them, each sentence once."""
 
-    def __init__(self, folder: Path, notes: list[str]) -> None:
+    def __init__(self, folder: Path | None, notes: list[str]) -> None:
         self._notes = notes
-        self._folder = CaptureFolder(folder, self._tell)
+        self._folder = None if folder is None else CaptureFolder(folder, self._tell)
         self._unproven: dict[Any, bytes] = {}
         self._paths: dict[Any, Path] = {}
         self._loaded: set[Any] = set()
-
-    @classmethod
-    def beside(cls, plans: Plans) -> StoredCaptures | None:
-        """Those beside the plans of a hook; None where it keeps none."""
-        return None if plans.captures_folder is None else cls(plans.captures_folder, plans.notes)
 
     def _tell(self, text: str) -> None:
         if text not in self._notes:
             self._notes.append(text)
 
-    def find(self, training: TrainingStep, batch: Any, way: int) -> Kept:
-        """What was kept of a step, before it has run."""
+    def find(self, training: TrainingStep, batch: Any, way: int) -> Kept | None:
+        """What was kept of a step, before it has run; None where nothing is kept."""
+        if self._folder is None:
+            return None
         key = key_of_capture(training, batch, way)
         return Kept(self._folder.path(key), self._folder.find(key))
 
@@ -60,11 +57,17 @@ class StoredCaptures:
         except NotStoredError as error:
             raise NotStoredError(f"a capture in the cache is not used: {error}") from None
         except (RoamError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
-            self._folder.throw_away(kept.path)
+            throw_away(kept.path)
             raise NotStoredError(f"a capture in the cache is not used: {_first_line(error)}") from None
+
+    def not_used(self, kept: Kept | None, error: NotStoredError) -> Kept | None:
+        """The same place, as if nothing were there; a remark says why."""
+        self._tell(str(error))
+        return None if kept is None else Kept(kept.path, None)
 
     def note(self, way: Any, kept: Kept, training: TrainingStep, captured: Captured, expected: Expected) -> None:
         """A capture that was just made, to be kept once it has passed. A remark says why it is not."""
+        self._loaded.discard(way)
         try:
             self._unproven[way] = _entry(training, captured, expected)
             self._paths[way] = kept.path
@@ -76,9 +79,9 @@ class StoredCaptures:
         self._paths[way] = kept.path
         self._loaded.add(way)
 
-    def passed(self, way: Any) -> None:
-        """Planned steps of this way were the eager one, bit by bit."""
-        if way in self._unproven:
+    def passed(self, way: Any, proven: bool) -> None:
+        """A planned step of this way was the eager one, bit by bit; `proven`: as many as are asked for."""
+        if proven and way in self._unproven and self._folder is not None:
             self._folder.keep(self._paths[way], self._unproven.pop(way))
 
     def failed(self, way: Any) -> bool:
@@ -87,7 +90,7 @@ class StoredCaptures:
         self._unproven.pop(way, None)
         path = self._paths.pop(way, None)
         if path is not None:
-            self._folder.throw_away(path)
+            throw_away(path)
         if way not in self._loaded:
             return False
         self._loaded.discard(way)
@@ -139,8 +142,16 @@ def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expect
 
 
 def _hold_against(trace: Trace, expected: Expected) -> None:
+    """Raises PartedError where the graph is not what the eager step ran, on the tensors that it ran on: two of one form
+    may hold the same while training begins."""
     checked = {node for condition in trace.conditions for node in condition.nodes}
-    compare_with_log(trace.module, expected.log, checked, trace.skipped, trace.loose)
+    storages = compare_with_log(trace.module, expected.log, checked, trace.skipped, trace.loose)
+    placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
+    for node, found in zip(placeholders, trace.inputs, strict=True):
+        for tensor in tensors_of(node):
+            serial = storages.serial(storage_key(tensor))
+            if serial is not None and serial != expected.serials.get(found):
+                raise PartedError(f"the eager step reads another tensor than {found}")
 
 
 def _hold_gradients(training: TrainingStep, trace: Trace) -> None:

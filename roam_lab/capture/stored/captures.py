@@ -41,12 +41,6 @@ class Kept:
     path: Path
     entry: Entry | None
 
-    def not_used(self, error: NotStoredError, notes: list[str]) -> Kept:
-        """The same where what was found is not used, which `notes` hear."""
-        if str(error) not in notes:
-            notes.append(str(error))
-        return Kept(self.path, None)
-
 
 def entry_bytes(
     trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str]
@@ -54,6 +48,12 @@ def entry_bytes(
     """The contents of a file."""
     data = {"format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace}
     return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), compresslevel=1, mtime=0)
+
+
+def throw_away(path: Path) -> None:
+    """An entry that did not pass."""
+    with suppress(OSError):
+        path.unlink()
 
 
 class CaptureFolder:
@@ -94,11 +94,6 @@ class CaptureFolder:
         except (RoamError, OSError) as error:
             what = str(error).partition(";")[0]
             self._tell(f"the capture is not kept for the next start: {what}; set ROAM_CACHE to another folder")
-
-    def throw_away(self, path: Path) -> None:
-        """It did not pass."""
-        with suppress(OSError):
-            path.unlink()
 
     def _make_room(self) -> None:
         for left in self.folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed while it wrote
