@@ -22,7 +22,7 @@ from roam_lab.capture.stored.code import digest_of_files
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.capture.user_lines import OURS
 
-_ROOMS = ("capture", "distributed", "ir", "measure", "runtime")
+_ROOMS = ("capture", "demo", "distributed", "ir", "measure", "runtime")
 """Of roam-lab, whose code makes captures and reads them."""
 
 

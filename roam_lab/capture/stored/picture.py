@@ -48,6 +48,8 @@ _BY_TEXT = (
     decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, PurePath,
     re.Pattern,
 )  # fmt: skip
+_BASES = (int, float, complex, str, bytes)
+_DEEPEST = 20
 _BY_NAME: tuple[Any, ...] = (
     type, FunctionType, BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, GetSetDescriptorType,
     MemberDescriptorType, type(dict.fromkeys), type(str.join), type(torch.ops.aten.add),
@@ -137,8 +139,10 @@ class _Lines:
             return f"{kind.__name__} {value.dtype} {value.tobytes().hex()}"
         if is_plain(value):
             return f"{kind.__name__} {value!r}"
-        if value is MISSING or deep > 20:
+        if value is MISSING:
             return "nothing"
+        if deep > _DEEPEST:
+            raise NotStoredError(f"the step reaches {path}, which is too deep to be looked at")
         if isinstance(value, FunctionType):
             return f"function {value.__module__}.{value.__qualname__} {code_digest(value.__code__)}"
         if isinstance(value, _BY_NAME):
@@ -147,6 +151,9 @@ class _Lines:
             return f"module {value.__name__}"
         if isinstance(value, enum.Enum):
             return f"{_name(kind)}.{value.name}"
+        for base in _BASES:
+            if isinstance(value, base):  # of a class of its own, whose attributes are seen as others'
+                return f"{_name(kind)} {base.__repr__(value)}"
         if isinstance(value, _BY_TEXT):
             return f"{_name(kind)} {value!r}"
         parts = self._parts(value)
