@@ -105,7 +105,7 @@ def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> by
         raise NotStoredError("the model is on several ranks")
     reachable = reach(roots_of(training))
     picture = _picture(reachable, captured.trace)
-    trace = trace_to_data(captured.trace, reachable)
+    trace = trace_to_data(captured.trace, training, reachable)
     try:
         _hold_against(captured.trace, expected)
     except PartedError:

@@ -89,7 +89,8 @@ def start(text=SCRIPT, **settings):
     model = script.Model()
     optimizer = torch.optim.AdamW(model.parameters(), **settings)
     batches = [(torch.randn(6, 8), torch.randint(0, 2, (6,))) for _ in range(3)]
-    return Start(script, model, optimizer, batches, script.loss_of)
+    step = getattr(script, "step_of", None)
+    return Start(script, model, optimizer, batches, None if step else script.loss_of, step)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +154,7 @@ def train(change=same, text=SCRIPT, **settings):
     assert [name for (name, mine), other in pairs if not torch.equal(mine, other)] == []
     for mine, other in zip(one.optimizer.state.values(), twin.optimizer.state.values(), strict=True):
         assert all(torch.equal(mine[key], other[key]) for key in other)
+    assert getattr(one.script, "seen", None) == getattr(twin.script, "seen", None)
     assert hooked.planned_steps == len(one.batches), hooked.reasons
     return hooked
 
@@ -161,6 +163,46 @@ def test_nothing_has_changed(traces):
     hooked = train()
     assert traces == []
     assert hooked.notes == []
+
+
+COUNTING = (
+    SCRIPT
+    + """
+seen = {"steps": 0, "losses": []}
+
+def step_of(model, optimizer, batch):
+    seen["steps"] += 1
+    optimizer.zero_grad()
+    loss = loss_of(model, batch) * (1.0 + 0.5 / seen["steps"])
+    loss.backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+    optimizer.step()
+    seen["losses"].append(loss.item())
+    return loss.detach()
+"""
+)
+
+
+def further(one):
+    """Where the script was after some steps."""
+    one.script.seen.update(steps=7, losses=[0.5, 0.25])
+
+
+def test_numbers_and_lists_that_the_step_changes_are_found_again(traces):
+    assert train(text=COUNTING).notes == []
+    made = len(traces)
+    assert made > 0
+    assert train(text=COUNTING).notes == []
+    assert train(further, COUNTING).notes == []
+    assert len(traces) == made
+
+
+def test_a_number_that_is_gone_or_of_another_type_is_not(traces):
+    train(text=COUNTING)
+    traces.clear()
+    hooked = train(lambda one: one.script.seen.update(steps=7.0), COUNTING)
+    assert traces != []
+    assert hooked.notes == ["a capture in the cache is not used: seen['steps'] is a number of another type, or gone"]
 
 
 def resumed(one):

@@ -13,7 +13,7 @@ What a capture relied on must be the same:
 3. the `code` that runs in the eager step: all of it was run when the capture was made, function by function, whatever
    file it stands in and whoever put it there;
 4. the op log of the eager step that was just run, op by op, number by number, edge by edge, as for a capture that was
-   just made (`finished`).
+   just made (`finished`), with each input where eager reads it.
 
 The first planned step is held against the eager one, bit by bit, whether its capture was loaded or made; only a
 capture that has passed is kept, and one that does not pass is thrown away. What cannot be named so is not kept:

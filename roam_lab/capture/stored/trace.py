@@ -6,47 +6,42 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from torch.fx import Node
-from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from roam_lab.capture.conditions import Condition, equals_constant, expression_holds
 from roam_lab.capture.inputs import Input, batch_leaves, read_setting
 from roam_lab.capture.sources.output import Output
-from roam_lab.capture.sources.places import ValuePlace
+from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.schedulers import stepping
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.expressions import expression_from_data, expression_to_data, symbol_of
 from roam_lab.capture.stored.graph import graph_from_data, graph_to_data
+from roam_lab.capture.stored.places import Places
 from roam_lab.capture.stored.values import value_from_data, value_to_data
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import TrainingStep
 
-_KINDS = ("parameter", "buffer", "gradient", "state", "setting", "batch")
+_KINDS = ("parameter", "buffer", "gradient", "state", "setting", "batch", "python")
 
 
-def trace_to_data(trace: Trace, reachable: Reachable) -> dict[str, Any]:
+def trace_to_data(trace: Trace, training: TrainingStep, reachable: Reachable) -> dict[str, Any]:
     """`reachable`: from the step, as it is now. Raises NotStoredError, saying what cannot be kept."""
     _refuse(trace)
-    paths = {id(tensor): path for path, tensor in reversed(reachable.tensors)}
-
-    def path_of(tensor: torch.Tensor) -> str:
-        if id(tensor) not in paths:
-            raise NotStoredError(f"the step uses a tensor of shape {tuple(tensor.shape)} that no path leads to")
-        return paths[id(tensor)]
-
+    objects = Places(training, reachable)
     nodes = {node: index for index, node in enumerate(trace.module.graph.nodes)}
     places = {found: index for index, found in enumerate(trace.inputs)}
     return {
-        "graph": graph_to_data(trace.module, path_of),
+        "graph": graph_to_data(trace.module, objects.path_of),
         "inputs": [_input_to_data(one) for one in trace.inputs],
         "symbols": [[expression_to_data(symbol), places[found]] for symbol, found in trace.symbols.items()],
         "guards": [expression_to_data(one) for one in trace.guards],
         "conditions": [_condition_to_data(one, nodes, places) for one in trace.conditions],
         "updated": list(trace.updated),
-        "outputs": [_output_to_data(one, reachable) for one in trace.outputs],
+        "places": [objects.number_to_data(one) for one in trace.places],
+        "filled": [objects.list_to_data(one) for one in trace.filled],
+        "outputs": [_output_to_data(one, objects) for one in trace.outputs],
         "changed": sorted(trace.changed),
         "batch_constants": [[index, value_to_data(one)] for index, one in trace.batch_constants.items()],
         "cleared": sorted(trace.cleared),
@@ -64,8 +59,6 @@ def _refuse(trace: Trace) -> None:
         raise NotStoredError("no eager step led its capture")
     if trace.scripted:
         raise NotStoredError("the step calls TorchScript")
-    for place in (*trace.places, *trace.filled):
-        raise NotStoredError(f"the step counts in {place.path}")
     if trace.presumed:
         raise NotStoredError("the step makes values in its first run")
 
@@ -75,15 +68,16 @@ def trace_from_data(data: Mapping[str, Any], training: TrainingStep, batch: Any,
 
     Raises NotStoredError, and what else Python raises for data of another form.
     """
-    tensors = dict(reversed(reachable.tensors))
-    module = graph_from_data(data["graph"], tensors.__getitem__)
+    objects = Places(training, reachable)
+    module = graph_from_data(data["graph"], objects.tensors.__getitem__)
+    places = tuple(map(objects.number_at, data["places"]))
     nodes = list(module.graph.nodes)
     inputs = tuple(_input_from_data(one) for one in data["inputs"])
     placeholders = [node for node in nodes if node.op == "placeholder"]
     leaves = batch_leaves(batch)
     for node, found in zip(placeholders, inputs, strict=True):
         if node.meta["val"] is None:
-            node.meta["val"] = _number(found, training, leaves)
+            node.meta["val"] = _number(found, training, leaves, places)
     constants = [getattr(module, str(node.target)) for node in nodes if node.op == "get_attr"]
     own = {id(one) for one in constants}
     return Trace(
@@ -100,7 +94,9 @@ def trace_from_data(data: Mapping[str, Any], training: TrainingStep, batch: Any,
             if id(value) in own
         ),
         guided=True,
-        outputs=tuple(_output_from_data(one, reachable) for one in data["outputs"]),
+        places=places,
+        filled=tuple(map(objects.list_at, data["filled"])),
+        outputs=tuple(_output_from_data(one, objects) for one in data["outputs"]),
         changed=frozenset(map(str, data["changed"])),
         batch_constants={int(index): value_from_data(one) for index, one in data["batch_constants"]},
         cleared=frozenset(map(str, data["cleared"])),
@@ -112,18 +108,18 @@ def trace_from_data(data: Mapping[str, Any], training: TrainingStep, batch: Any,
     )
 
 
-def _number(found: Input, training: TrainingStep, leaves: Sequence[Any]) -> Any:
+def _number(found: Input, training: TrainingStep, leaves: Sequence[Any], places: Sequence[ValuePlace]) -> Any:
     """The present value of an input that is a number."""
     if found.kind == "batch":
         return leaves[found.path[0]]
+    if found.kind == "python":
+        return places[found.path[0]].read()
     if found.kind == "setting":
         return float(read_setting(training.optimizers, found.path))
     raise NotStoredError(f"the input {found} in it is no tensor")
 
 
 def _input_to_data(found: Input) -> list[Any]:
-    if found.kind not in _KINDS:
-        raise NotStoredError(f"the step counts in {found}")
     return [found.kind, value_to_data(found.path)]
 
 
@@ -162,40 +158,40 @@ def _condition_from_data(data: Mapping[str, Any], nodes: Sequence[Node], inputs:
     return Condition(tuple(found[0]), tuple(found[1]), holds, str(data["text"]), source, **how)
 
 
-def _output_to_data(one: Output, reachable: Reachable) -> dict[str, Any]:
+def _output_to_data(one: Output, objects: Places) -> dict[str, Any]:
     path = one.place.path
-    if one.how == "call" and _schedulers(reachable).get(path.removesuffix(".step")) is None:
+    if one.how == "call" and path.removesuffix(".step") not in objects.schedulers:
         raise NotStoredError(f"each step does again what belongs to {path}")
-    if one.how in ("assign", "append"):
-        raise NotStoredError(f"the step changes {path}")
+    if one.how == "assign":
+        numbers = isinstance(one.place, OptimizerPlace)
+        path = objects.number_to_data(one.place) if numbers else objects.entry_to_data(one.place)
+    elif one.how == "append":
+        path = objects.list_to_data(one.place)
     of_batch = [[place, leaf] for place, leaf in one.of_batch.items()]
     return {"how": one.how, "path": path, "form": _form_to_data(one), "leaves": one.leaves, "of_batch": of_batch}
 
 
-def _output_from_data(data: Mapping[str, Any], reachable: Reachable) -> Output:
-    how, path = data["how"], str(data["path"])
-    if how not in ("return", "leave", "call"):
-        raise NotStoredError(f"it does {how}")
+def _output_from_data(data: Mapping[str, Any], objects: Places) -> Output:
+    how, path = data["how"], data["path"]
     function = None
     if how == "call":
-        scheduler = _schedulers(reachable).get(path.removesuffix(".step"))
+        scheduler = objects.schedulers.get(str(path).removesuffix(".step"))
         if scheduler is None:
             raise NotStoredError(f"{path} is no scheduler's")
-        function = stepping(scheduler)
+        place, function = ValuePlace(None, None, str(path)), stepping(scheduler)
+    elif how == "assign":
+        place = objects.entry_at(path) if isinstance(path, str) else objects.number_at(path)
+    elif how == "append":
+        place = objects.list_at(path)
+    elif how in ("return", "leave"):
+        place = ValuePlace(None, None, str(path))
+    else:
+        raise NotStoredError(f"it does {how}")
     leaves, spec = pytree.tree_flatten(_form_from_data(data["form"]))
     if len(leaves) != data["leaves"]:
         raise NotStoredError("a result in it is damaged")
-    of_batch = {int(place): int(leaf) for place, leaf in data["of_batch"]}
-    return Output(how, ValuePlace(None, None, path), spec, len(leaves), function, of_batch)
-
-
-def _schedulers(reachable: Reachable) -> dict[str, Any]:
-    """Path -> scheduler."""
-    return {
-        one.path: one.owner
-        for one in reachable.containers
-        if one.kind == "attributes" and isinstance(one.owner, LRScheduler | ReduceLROnPlateau)
-    }
+    of_batch = {int(at): int(leaf) for at, leaf in data["of_batch"]}
+    return Output(how, place, spec, len(leaves), function, of_batch)
 
 
 def _form_to_data(one: Output) -> Any:
