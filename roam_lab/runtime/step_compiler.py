@@ -120,18 +120,18 @@ class StepCompiler:
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
                 plan = self._planned(captured)
-            _prime(training, captured)
-            guards = guards_of(training, captured.trace)
-            offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
-            executor = self._execution.executor(captured, step_device(training.model), offloads)
-            made = Compiled(captured, plan, training, self._tree, pool, guards, executor)
-            if loaded is not None and (told := _not_now(made, batch)) is not None:
-                raise NotStoredError(f"a capture in the cache is not used: {told}")
-            self._compiled.add(way, made)
             if loaded is not None and kept is not None:
                 stored.loaded(way, kept)
             elif kept is not None and expected is not None:
                 stored.note(way, kept, training, captured, expected)
+            _prime(training, captured)
+            guards = guards_of(training, captured.trace)
+            offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
+            executor = self._execution.executor(captured, step_device(training.model), offloads)
+            self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards, executor))
+            if loaded is not None and (told := _not_now(self._compiled[way], batch)) is not None:
+                self._compiled.drop(way)
+                raise NotStoredError(f"a capture in the cache is not used: {told}")
         finally:
             captured = plan = loaded = None  # type: ignore[assignment]
             collect()
