@@ -136,7 +136,7 @@ def graph_from_data(data: Mapping[str, Any], tensor_at: Callable[[str], torch.Te
     graph = Graph()
     nodes: list[Node] = []
 
-    def reference(name: str, inner: Any) -> Node:
+    def reference(name: str, inner: int) -> Node:
         if name != "node":
             raise NotStoredError(f"it holds a {name}")
         return nodes[inner]
@@ -150,7 +150,7 @@ def graph_from_data(data: Mapping[str, Any], tensor_at: Callable[[str], torch.Te
         outside = min((offset, *strides)) < 0 or end * dtype.itemsize > data["storages"][storage]
         if min(shape, default=1) > 0 and outside:
             raise NotStoredError("a tensor in it lies outside of its storage")
-        view = torch.empty(0, dtype=dtype, device="meta").set_(memory[storage], offset, shape, strides)  # type: ignore[call-overload]
+        view = torch.empty(0, dtype=dtype, device="meta").set_(memory[storage], offset, shape, strides)
         return fake_of(view, mode, torch.device(device))
 
     for one in data["nodes"]:
@@ -159,8 +159,9 @@ def graph_from_data(data: Mapping[str, Any], tensor_at: Callable[[str], torch.Te
         if one["op"] == "call_function":
             node = graph.create_node("call_function", op_from_data(one["target"]), arguments, keywords, one["name"])
         elif one["op"] == "get_attr":
+            if one["target"] not in constants:
+                raise NotStoredError("a constant in it is missing")
             node = graph.create_node("get_attr", str(one["target"]), (), {}, one["name"])
-            constants[node.target]  # raises KeyError
         elif one["op"] == "placeholder":
             node = graph.create_node("placeholder", str(one["name"]), (), {}, one["name"])
         elif one["op"] == "output":

@@ -159,7 +159,7 @@ def _condition_from_data(data: Mapping[str, Any], nodes: Sequence[Node], inputs:
 
 
 def _output_to_data(one: Output, objects: Places) -> dict[str, Any]:
-    path = one.place.path
+    path: Any = one.place.path
     if one.how == "call" and path.removesuffix(".step") not in objects.schedulers:
         raise NotStoredError(f"each step does again what belongs to {path}")
     if one.how == "assign":
