@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Generator
-from contextlib import suppress
 from typing import Any, cast
 
 import torch
@@ -13,7 +12,6 @@ from roam_lab.capture import TrainingStep, step_device
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
-from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
@@ -123,10 +121,7 @@ class PlannedStep:
         if not self._compiled.ways(key) and self._known.first_step() is None:
             with unwatched(self._watch):
                 self._pool.release()
-                with muted():
-                    led = self._check.eager_first(self._training, batch)
-                with suppress(FirstStepError):
-                    self._compiler.compile(key, batch, led)
+                self._compiler.prepare(key, batch)
 
     def release(self) -> None:
         """Give the arena's memory back; the next planned step takes it again."""

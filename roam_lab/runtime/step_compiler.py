@@ -16,7 +16,7 @@ from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
-from roam_lab.errors import CaptureError, MismatchError, RoamError
+from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
@@ -60,6 +60,17 @@ class StepCompiler:
         self._numbers = [*(one for one in self._numbers if one.path != path), place]
         return True
 
+    def prepare(self, key: Key, batch: Any) -> None:
+        """`compile_led` by a step that nobody sees. Does nothing where a first step has to come before."""
+
+        def checked(kept: Kept | None) -> Expected | None:
+            with muted():
+                return self._check.eager_first(self.training(), batch, kept=kept)
+
+        way, _ = self.compile_led(key, batch, checked)
+        if isinstance(way, RoamError) and not isinstance(way, FirstStepError):
+            raise way
+
     def compile_led(
         self, key: Key, batch: Any, checked: Callable[[Kept | None], Expected | None]
     ) -> tuple[Key | RoamError, Expected | None]:
@@ -68,7 +79,8 @@ class StepCompiler:
         A capture of an earlier start is used. Where it is not that of this step, the step runs once more, as if there
         were none.
         """
-        kept = None if self._numbers else self.stored.find(self.training(), batch, self._ways.captured(key))
+        left_out = self._numbers or self._check.check == "never"
+        kept = None if left_out else self.stored.find(self.training(), batch, self._ways.captured(key))
         expected = checked(kept)
         try:
             try:

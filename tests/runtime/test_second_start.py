@@ -165,6 +165,30 @@ def test_nothing_has_changed(traces):
     assert hooked.notes == []
 
 
+def test_a_step_that_is_prepared_finds_its_capture(traces):
+    one = start()
+    hooked = roam.hook(one.model, one.optimizer, loss=one.loss)
+    hooked.prepare(one.batches[0])
+    hooked(one.batches[0])
+    assert (hooked.planned_steps, hooked.notes, traces) == (1, [], [])
+
+
+def test_without_a_check_nothing_is_loaded_or_kept(traces, cache):
+    one = start()
+    before = {path: path.read_bytes() for path in cache.iterdir()}
+    hooked = roam.hook(one.model, one.optimizer, loss=one.loss, check="never")
+    hooked(one.batches[0])
+    assert traces != []
+    assert {path: path.read_bytes() for path in cache.iterdir()} == before
+
+
+def test_without_a_cache_nothing_is_loaded(traces):
+    one = start()
+    hooked = roam.hook(one.model, one.optimizer, loss=one.loss, cache=False)
+    hooked(one.batches[0])
+    assert (hooked.planned_steps, traces) == (1, [1])
+
+
 COUNTING = (
     SCRIPT
     + """
