@@ -26,6 +26,11 @@ from roam_lab.ir import fingerprint
 from roam_lab.runtime.self_check import Expected
 from roam_lab.runtime.step_guards import left_out_of
 
+_DAMAGED = (
+    RoamError, ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError,
+)  # fmt: skip
+"""What reading data of another form, or holding it against the step, may raise."""
+
 
 class StoredCaptures:
     """`folder`: None where nothing is kept. `notes` hears what is to be said of them, each sentence once."""
@@ -56,7 +61,7 @@ class StoredCaptures:
             return _captured(kept.entry, training, batch, expected)
         except NotStoredError as error:
             raise NotStoredError(f"a capture in the cache is not used: {error}") from None
-        except (RoamError, ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        except _DAMAGED as error:
             throw_away(kept.path)
             raise NotStoredError(f"a capture in the cache is not used: {_first_line(error)}") from None
 
