@@ -213,7 +213,7 @@ def further(one):
 
 
 def test_numbers_and_lists_that_the_step_changes_are_found_again(traces):
-    assert train(text=COUNTING).notes == []
+    train(text=COUNTING)
     made = len(traces)
     assert made > 0
     assert train(text=COUNTING).notes == []
@@ -519,6 +519,13 @@ def test_an_entry_that_is_wrong_is_not_used_and_replaced(change, traces, cache):
     assert hooked.notes[0].startswith("a capture in the cache ")
     assert train().notes == []
     assert traces == [1]
+
+
+def test_inputs_that_are_exchanged_are_noticed_before_anything_runs(cache):
+    """Where two tensors hold the same, the first step could not tell."""
+    [entry] = cache.iterdir()
+    _changed(entry, other_inputs)
+    assert "the eager step reads another tensor than parameter block." in train().notes[0]
 
 
 @pytest.mark.parametrize("data", [b"\x1f\x8b\x08", *slow([[b""], [b"{"], [b"[" * 100_000], [b"\x00" * 100]])])

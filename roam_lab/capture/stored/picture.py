@@ -38,6 +38,7 @@ import torch
 
 from roam_lab.capture.sources.containers import MISSING, Container
 from roam_lab.capture.sources.guards import MOST_ARRAY_BYTES
+from roam_lab.capture.sources.library import is_machinery
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.stateful import content_bytes, is_stateful
 from roam_lab.capture.sources.values import is_plain
@@ -53,7 +54,7 @@ _DEEPEST = 20
 _BY_NAME: tuple[Any, ...] = (
     type, FunctionType, BuiltinFunctionType, MethodWrapperType, WrapperDescriptorType, GetSetDescriptorType,
     MemberDescriptorType, type(dict.fromkeys), type(str.join), type(torch.ops.aten.add),
-    type(torch.ops.aten.add.Tensor),
+    type(torch.ops.aten.add.Tensor), numpy.ufunc,
 )  # fmt: skip
 _OF_NO_MATTER: tuple[Any, ...] = (
     logging.Logger, logging.Handler, torch.Stream, torch.Event, torch.Generator, type(threading.Lock()),
@@ -92,7 +93,8 @@ class _Lines:
     def __init__(self, reachable: Reachable, containers: Collection[Container], left_out: Collection[str]) -> None:
         self._reachable, self._containers = reachable, containers
         self._out = tuple(left_out)
-        self._shown = {id(one.held) for one in containers} | {id(one.owner) for one in containers}
+        shown = (thing for one in containers for thing in (one.held, one.owner) if thing is not None)
+        self._shown = frozenset(map(id, shown))
         self._memory: dict[int, int] = {}
 
     def all(self) -> Iterator[tuple[str, str]]:
@@ -191,7 +193,9 @@ class _Lines:
 
     def _is_known(self, value: Any, there: str | None) -> bool:
         held = getattr(value, "__dict__", None)  # alone, of an object some of whose attributes do not count
-        if {id(value), id(held)} & self._shown or is_stateful(value) or type(value) in _OF_NO_MATTER:
+        if id(value) in self._shown or (held is not None and id(held) in self._shown):
+            return True
+        if is_stateful(value) or type(value) in _OF_NO_MATTER or is_machinery(type(value).__module__):
             return True
         return isinstance(value, _OF_NO_MATTER[:-1]) or (there is None and not isinstance(value, dict | list | set))
 

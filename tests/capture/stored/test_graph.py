@@ -41,7 +41,7 @@ def forms(graph):
             for t in tensors_of(node)
         ]  # fmt: skip
         yield node.op, node.name, node.target if node.op != "get_attr" else "", str(node.args), str(node.kwargs), places
-        yield {key: value for key, value in node.meta.items() if key.startswith("roam")}
+        yield {key: value for key, value in node.meta.items() if key.startswith("roam") and value is not None}
 
 
 @pytest.mark.parametrize("settings", [{}, {"foreach": True}, {"fused": True}])
