@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ from roam_lab.capture.sources.guards import global_hooks
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.world import variables_guarded
 from roam_lab.capture.stored import NotStoredError
-from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_bytes, throw_away
+from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_data, throw_away
 from roam_lab.capture.stored.key import key_of_capture
-from roam_lab.capture.stored.picture import Picture, first_difference, picture_of
+from roam_lab.capture.stored.picture import Picture, first_difference, left_out_by, picture_of
 from roam_lab.capture.stored.trace import trace_from_data, trace_to_data
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.training_step import roots_of
@@ -38,7 +39,7 @@ class StoredCaptures:
     def __init__(self, folder: Path | None, notes: list[str]) -> None:
         self._notes = notes
         self._folder = None if folder is None else CaptureFolder(folder, self._tell)
-        self._unproven: dict[Any, bytes] = {}
+        self._unproven: dict[Any, dict[str, Any]] = {}
         self._paths: dict[Any, Path] = {}
         self._loaded: set[Any] = set()
 
@@ -84,6 +85,13 @@ class StoredCaptures:
         self._paths[way] = kept.path
         self._loaded.add(way)
 
+    def unread(self, way: Any, path: str) -> None:
+        """The step of this way does not read what is under a path: the next start need not find that out."""
+        if way in self._unproven:
+            self._unproven[way].setdefault("unread", []).append(path)
+        elif way in self._paths and self._folder is not None:
+            self._folder.note_unread(self._paths[way], path)
+
     def passed(self, way: Any, proven: bool) -> None:
         """A planned step of this way was the eager one, bit by bit; `proven`: as many as are asked for."""
         if proven and way in self._unproven and self._folder is not None:
@@ -103,7 +111,7 @@ class StoredCaptures:
         return True
 
 
-def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> bytes:
+def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> dict[str, Any]:
     if not expected.code.complete:
         raise NotStoredError("a profiler is on, so that it is not known what code runs")
     if type(training.model).__module__.startswith("torch.nn.parallel"):
@@ -115,7 +123,7 @@ def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> by
         _hold_against(captured.trace, expected)
     except PartedError:
         raise NotStoredError("its graph could not be held against an eager step again") from None
-    return entry_bytes(trace, fingerprint(captured.graph), picture, expected.code.digests())
+    return entry_data(trace, fingerprint(captured.graph), picture, expected.code.digests())
 
 
 def _picture(reachable: Reachable, trace: Trace) -> Picture:
@@ -133,7 +141,10 @@ def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expect
     refuse_at_sight(training)
     reachable = reach(roots_of(training))
     trace = trace_from_data(entry.trace, training, batch, reachable)
-    other = first_difference(entry.picture, _picture(reachable, trace))
+    trace = replace(trace, changed=trace.changed | set(entry.unread))
+    is_out = left_out_by(entry.unread)
+    before = {path: digest for path, digest in entry.picture.items() if not is_out(path)}
+    other = first_difference(before, _picture(reachable, trace))
     if other is not None:
         raise NotStoredError(f"{other or 'a variable of the step'} is not what it was")
     _hold_gradients(training, trace)
@@ -167,4 +178,5 @@ def _hold_gradients(training: TrainingStep, trace: Trace) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].partition(";")[0][:200]
+    text = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return text.partition(";")[0].partition(", so the plan")[0][:200]

@@ -28,8 +28,8 @@ def check(models, folder):
     for model in models:
         assert first[model]["hooked"] == first[model]["eager"], model
         assert second[model]["hooked"] == first[model]["hooked"], model
-        assert first[model]["traces_first"] > 0, model
-        assert second[model]["traces_first"] == 0, (model, second[model]["notes"])
+        assert first[model]["traces"] > 0, model
+        assert second[model]["traces"] == 0, (model, second[model]["notes"])
         assert (first[model]["notes"], second[model]["notes"]) == ([], []), model
         assert second[model]["planned"] == second[model]["steps"], model
 

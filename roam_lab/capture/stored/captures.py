@@ -25,13 +25,15 @@ _STALE_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Entry:
-    """A capture as it was read. `graph_sha256`: of the graph that it makes; `picture`, `code`: see `stored`."""
+    """A capture as it was read. `graph_sha256`: of the graph that it makes; `picture`, `code`: see `stored`. `unread`:
+    paths of what the step does not read, as was found out when something else stood there."""
 
     path: Path
     trace: Mapping[str, Any]
     graph_sha256: str
     picture: Mapping[str, Any]
     code: frozenset[str]
+    unread: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,11 @@ class Kept:
     entry: Entry | None
 
 
-def entry_bytes(
+def entry_data(
     trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str]
-) -> bytes:  # fmt: skip
-    """The contents of a file."""
-    data = {"format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace}
-    return gzip.compress(json.dumps(data, separators=(",", ":")).encode(), compresslevel=1, mtime=0)
+) -> dict[str, Any]:  # fmt: skip
+    """What an entry holds."""
+    return {"format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace}
 
 
 def throw_away(path: Path) -> None:
@@ -77,7 +78,8 @@ class CaptureFolder:
             if data.get("format") != FORMAT or not all(isinstance(part, dict) for part in parts):
                 raise NotStoredError(f"{path}: no {FORMAT}")
             code = frozenset(map(str, data["code"]))
-            found = Entry(path, data["trace"], str(data["graph_sha256"]), data["picture"], code)
+            unread = tuple(map(str, data.get("unread", ())))
+            found = Entry(path, data["trace"], str(data["graph_sha256"]), data["picture"], code, unread)
         except (RoamError, KeyError, TypeError) as error:
             self._tell(f"a capture in the cache is not used: {str(error).partition(';')[0]}")
             return None
@@ -85,15 +87,23 @@ class CaptureFolder:
             os.utime(path)  # used last
         return found
 
-    def keep(self, path: Path, data: bytes) -> None:
+    def keep(self, path: Path, data: Mapping[str, Any]) -> None:
         """Write an entry, whole or not at all. Where it cannot be written, a remark says so."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_bytes(path, data)
+            text = json.dumps(data, separators=(",", ":"))
+            write_bytes(path, gzip.compress(text.encode(), compresslevel=1, mtime=0))
             self._make_room()
         except (RoamError, OSError) as error:
             what = str(error).partition(";")[0]
             self._tell(f"the capture is not kept for the next start: {what}; set ROAM_CACHE to another folder")
+
+    def note_unread(self, path: Path, unread: str) -> None:
+        """Of an entry that was kept. Where it is gone, or damaged, by now, nothing is noted."""
+        with suppress(RoamError, OSError):
+            data = read_json(path)
+            data["unread"] = sorted({*data.get("unread", ()), unread})
+            self.keep(path, data)
 
     def _make_room(self) -> None:
         for left in self.folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed while it wrote

@@ -17,7 +17,7 @@ import re
 import threading
 import uuid
 import weakref
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import PurePath
 from types import (
     BuiltinFunctionType,
@@ -87,12 +87,24 @@ def first_difference(before: Mapping[str, str], now: Mapping[str, str]) -> str |
     return next((path for path in paths if before.get(path) != now.get(path)), None)
 
 
+def left_out_by(paths: Collection[str]) -> Callable[[str], bool]:
+    """Whether a path is one of these, or below."""
+    out = tuple(paths)
+
+    def is_out(path: str) -> bool:
+        if not path.startswith(out):
+            return False
+        return any(path.startswith(one) and path[len(one) : len(one) + 1] in ("", ".", "[") for one in out)
+
+    return is_out
+
+
 class _Lines:
     """`_shown`: ids of the objects whose contents have lines of their own."""
 
     def __init__(self, reachable: Reachable, containers: Collection[Container], left_out: Collection[str]) -> None:
         self._reachable, self._containers = reachable, containers
-        self._out = tuple(left_out)
+        self._is_out = left_out_by(left_out)
         shown = (thing for one in containers for thing in (one.held, one.owner) if thing is not None)
         self._shown = frozenset(map(id, shown))
         self._memory: dict[int, int] = {}
@@ -114,11 +126,6 @@ class _Lines:
         for path, array in self._reachable.stateful:
             if not self._is_out(path):
                 yield path, f"state {self._state(path, array)}"
-
-    def _is_out(self, path: str) -> bool:
-        if not path.startswith(self._out):
-            return False
-        return any(path.startswith(out) and path[len(out) : len(out) + 1] in ("", ".", "[") for out in self._out)
 
     def _entries(self, container: Container) -> Iterator[tuple[str, str]]:
         entries, path = container.read(), container.path
