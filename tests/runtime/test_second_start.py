@@ -391,9 +391,9 @@ def a_flag(_):
     torch.use_deterministic_algorithms(True)
 
 
-CHANGES = [dropout_rate, in_a_tuple, a_global, frozen, a_hook, another_smoothing, without_decay, another_batch]
+CHANGES = [in_a_tuple, a_global, frozen, a_hook, without_decay]
 MORE_CHANGES = [
-    an_attribute, a_class_attribute, a_default, an_array, swapped_modules, another_class, a_subclass, in_evaluation,
+    dropout_rate, another_smoothing, another_batch, an_attribute, a_class_attribute, a_default, an_array, swapped_modules, another_class, a_subclass, in_evaluation,
     a_hook_of_all, a_patched_forward, another_loss, amsgrad, maximized, another_optimizer, two_groups, fewer_trained,
     strided, in_double, shared, another_way, a_variable, a_flag,
 ]  # fmt: skip
@@ -429,7 +429,7 @@ EDITS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("old", "new"), [*EDITS[:3], *slow(EDITS[3:])])
+@pytest.mark.parametrize(("old", "new"), [*EDITS[:2], *slow(EDITS[2:])])
 def test_after_an_edit_the_step_is_captured_anew(old, new, traces):
     assert old in SCRIPT
     train(text=SCRIPT.replace(old, new))
@@ -506,8 +506,19 @@ def nothing_in_it(data):
     data.clear()
 
 
-TAMPERED = [other_op, other_inputs, no_conditions, another_format]
-MORE_TAMPERED = [other_number, other_edge, no_op, a_file, fewer_nodes, no_inputs, small_storages, nothing_in_it]
+TAMPERED = [other_op, no_conditions]
+MORE_TAMPERED = [
+    other_inputs,
+    another_format,
+    other_number,
+    other_edge,
+    no_op,
+    a_file,
+    fewer_nodes,
+    no_inputs,
+    small_storages,
+    nothing_in_it,
+]
 
 
 @pytest.mark.parametrize("change", [*TAMPERED, *slow((one,) for one in MORE_TAMPERED)])
