@@ -393,7 +393,8 @@ def a_flag(_):
 
 CHANGES = [in_a_tuple, a_global, frozen, a_hook, without_decay]
 MORE_CHANGES = [
-    dropout_rate, another_smoothing, another_batch, an_attribute, a_class_attribute, a_default, an_array, swapped_modules, another_class, a_subclass, in_evaluation,
+    dropout_rate, another_smoothing, another_batch, an_attribute, a_class_attribute, a_default, an_array,
+    swapped_modules, another_class, a_subclass, in_evaluation,
     a_hook_of_all, a_patched_forward, another_loss, amsgrad, maximized, another_optimizer, two_groups, fewer_trained,
     strided, in_double, shared, another_way, a_variable, a_flag,
 ]  # fmt: skip
