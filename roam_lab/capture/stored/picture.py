@@ -17,6 +17,7 @@ import re
 import threading
 import uuid
 import weakref
+from collections import namedtuple
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import PurePath
 from types import (
@@ -47,7 +48,7 @@ from roam_lab.capture.stored.code import code_digest
 
 _BY_TEXT = (
     decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, PurePath,
-    re.Pattern,
+    re.Pattern, type(namedtuple("_Example", "field").field),
 )  # fmt: skip
 _BASES = (int, float, complex, str, bytes)
 _DEEPEST = 20
@@ -137,8 +138,8 @@ class _Lines:
         pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
         for key, value in pairs:
             there = container.place(key)
+            yield path, self._told(key, there)  # in this sequence, also of what may be another
             if not self._is_out(there) and not isinstance(value, CodeType):
-                yield path, self._told(key, there)  # in this sequence
                 yield there, self._told(value, there)
 
     def _told(self, value: Any, path: str, deep: int = 0) -> str:
