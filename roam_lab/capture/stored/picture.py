@@ -48,7 +48,7 @@ from roam_lab.capture.stored.code import code_digest
 
 _BY_TEXT = (
     decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, PurePath,
-    re.Pattern, type(namedtuple("_Example", "field").field),
+    re.Pattern, type(vars(namedtuple("_Example", "field"))["field"]),
 )  # fmt: skip
 _BASES = (int, float, complex, str, bytes)
 _DEEPEST = 20
