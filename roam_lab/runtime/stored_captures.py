@@ -143,8 +143,12 @@ def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expect
     trace = trace_from_data(entry.trace, training, batch, reachable)
     trace = replace(trace, changed=trace.changed | set(entry.unread))
     is_out = left_out_by(entry.unread)
-    before = {path: digest for path, digest in entry.picture.items() if not is_out(path)}
-    other = first_difference(before, _picture(reachable, trace))
+    holders = {path[: max(path.rfind("."), path.rfind("["))] for path in entry.unread}  # which list all that they hold
+    pictures = [
+        {path: digest for path, digest in picture.items() if not is_out(path) and path not in holders}
+        for picture in (entry.picture, _picture(reachable, trace))
+    ]
+    other = first_difference(*pictures)
     if other is not None:
         raise NotStoredError(f"{other or 'a variable of the step'} is not what it was")
     _hold_gradients(training, trace)

@@ -138,8 +138,8 @@ class _Lines:
         pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
         for key, value in pairs:
             there = container.place(key)
-            yield path, self._told(key, there)  # in this sequence, also of what may be another
             if not self._is_out(there) and not isinstance(value, CodeType):
+                yield path, self._told(key, there)  # in this sequence
                 yield there, self._told(value, there)
 
     def _told(self, value: Any, path: str, deep: int = 0) -> str:
