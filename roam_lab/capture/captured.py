@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -128,14 +129,32 @@ def capture_step(
     _hold_against(trace, log)
     views_under_new_names(trace.module)
     note_own_results(trace.module, trace.left)
+    signature = batch_signature(batch, where.type)
+    return captured_of(trace, name, signature, model_digest(model), where, eager, gradients)
+
+
+def captured_of(
+    trace: Trace,
+    name: str,
+    batch: str,
+    model: str,
+    where: torch.device,
+    eager: TrainingRun | None = None,
+    gradients: Collection[Node] = (),
+) -> Captured:
+    """The captured step of a trace on which all passes have run. `eager`: None where nobody asks for it. `gradients`:
+    the nodes that make parameters' gradients, by which storages are named in reports."""
+    placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
+    inputs = dict(zip(placeholders, trace.inputs, strict=True))
     conditions = place(trace.conditions, trace.module.graph, inputs)
     checks = checks_inside(conditions, trace.module.graph)
     built = build_step(trace.module, name, inputs, where, workspace=True, checks=checks, gradients=gradients)
-    built = replace(built, graph=replace(built.graph, eager_peak_bytes=_peak(eager.graph)))
+    if eager is not None:
+        built = replace(built, graph=replace(built.graph, eager_peak_bytes=_peak(eager.graph)))
     undone = written_before_checks(trace.module.graph, checks)
     _refuse_much_to_undo(undone, trace)
-    signature = batch_signature(batch, where.type)
-    return Captured(built, eager, trace, signature, model_digest(model), where, conditions, undone)
+    eager = eager or TrainingRun(built.graph, built.resident)
+    return Captured(built, eager, trace, batch, model, where, conditions, undone)
 
 
 def _eager(step: Step, device: torch.device) -> TrainingRun:

@@ -8,7 +8,7 @@ step, before anything that outlives it is written.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
@@ -36,7 +36,8 @@ class Condition:
     """`holds(*numbers, *settings)` says whether a step still goes the captured way.
 
     `nodes`: the traced nodes that read the numbers; `settings`: the inputs that it also depends on. `text` and
-    `source` (the user's line) are for messages.
+    `source` (the user's line) are for messages. What `holds` was made of: an `expression` of these `symbols`, or the
+    `constant` that the number must be equal to.
     """
 
     nodes: tuple[Node, ...]
@@ -44,6 +45,9 @@ class Condition:
     holds: Callable[..., bool]
     text: str
     source: str | None
+    expression: Any = None
+    symbols: tuple[Any, ...] = ()
+    constant: bool | int | float | None = None
 
 
 def conditions_of(
@@ -64,17 +68,20 @@ def conditions_of(
             Condition(
                 tuple(node_of[values.symbols[number]] for number in numbers),
                 tuple(symbols[other] for other in others),
-                _predicate(expression, [*numbers, *others]),
+                expression_holds(expression, (*numbers, *others)),
                 str(expression),
                 values.lines[values.symbols[numbers[-1]]],
+                expression,
+                (*numbers, *others),
             )
         )
     for number, constant in values.constants.items():
-        found.append(Condition((node_of[number],), (), _equals(constant), f"{constant!r}", values.lines[number]))
+        told, line = f"{constant!r}", values.lines[number]
+        found.append(Condition((node_of[number],), (), equals_constant(constant), told, line, constant=constant))
     return tuple(plain), tuple(found)
 
 
-def _predicate(expression: Any, symbols: list[Any]) -> Callable[..., bool]:
+def expression_holds(expression: Any, symbols: Sequence[Any]) -> Callable[..., bool]:
     """The expression as a Python function of its symbols, exact in floats."""
     names = {symbol: sympy.Symbol(f"x{index}") for index, symbol in enumerate(symbols)}
     source = PythonPrinter().doprint(expression.xreplace(names))
@@ -90,7 +97,7 @@ def _function(text: str) -> Callable[..., bool]:
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _equals(constant: bool | int | float) -> Callable[..., bool]:
+def equals_constant(constant: bool | int | float) -> Callable[..., bool]:
     if isinstance(constant, float) and math.isnan(constant):
         return lambda value: math.isnan(value)
     return lambda value: bool(value == constant)

@@ -3,8 +3,7 @@
 The guide leads the trace; what happens to the graph afterwards (passes that split, accumulate and drop ops) it does
 not see. Here every node must still be the op of the log that it was traced from: same target, same numbers, reading
 the same results, written to the same places. Known differences: multi-tensor ops split into one op a parameter,
-gradients added in place where eager adds into a new tensor, ops that compute nothing or only move data (`moves`), and
-those of roam-lab's own.
+gradients added in place where eager adds into a new tensor, ops that compute nothing or only move data (`moves`), ours.
 """
 
 from __future__ import annotations
@@ -36,14 +35,14 @@ def compare_with_log(
     checked: Collection[Node] = (),
     skipped: Collection[int] = (),
     loose: Collection[int] = (),
-) -> None:
-    """Raises PartedError, naming op and line, at the first node that is not the op of the log that it stands for, and
-    where an op that writes, or draws random numbers, is missing.
+) -> ToldStorages:
+    """Which storage of the log stands behind each of the graph. Raises PartedError, naming op and line, at the first
+    node that is not the op of the log that it stands for, and where an op that writes, or draws, is missing.
 
     `module`: traced with this log as its guide, before or after the passes of capture. `checked`: the nodes whose
     numbers conditions look at: any other number that is read must be used. `skipped`, `loose`: those of the guide.
     """
-    _Comparison(told_ops(log), checked, skipped, loose).run(module)
+    return _Comparison(told_ops(log), checked, skipped, loose).run(module)
 
 
 class _Comparison:
@@ -60,7 +59,7 @@ class _Comparison:
         self._numbers: dict[Node, Any] = {}
         self._last = -1
 
-    def run(self, module: GraphModule) -> None:
+    def run(self, module: GraphModule) -> ToldStorages:
         self._module = module
         for node in module.graph.nodes:
             if node.op == "call_function" and not is_host(node):
@@ -68,6 +67,7 @@ class _Comparison:
         for index, op in enumerate(self._ops):
             if index not in self._seen and index not in self._skipped and (op.accumulated or has_effect(op.target)):
                 raise _parted(op.source, index, f"{op.target} is missing in the captured step")
+        return self._storages
 
     def _visit(self, node: Node) -> None:
         if is_getitem(node):

@@ -40,6 +40,11 @@ class ToldStorages:
         """Where a node's tensor comes from."""
         return self._whence.get(node) or Whence(root=node)
 
+    def serial(self, key: int) -> int | None:
+        """The number in the log of the storage behind that of an input; None where nothing told of it, or where it was
+        given other memory."""
+        return None if key in self._rebound else self._serial.get(key)
+
     def stands(self, node: Node, whence: Whence) -> None:
         """The node's tensor comes from there."""
         self._whence[node] = whence

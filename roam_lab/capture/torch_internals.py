@@ -34,6 +34,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, GuardOnDataDepende
 from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._sympy import functions as _sympy_functions
 from torch.utils._sympy.printers import PythonPrinter
 from torch.utils.data.dataloader import _BaseDataLoaderIter
 
@@ -60,6 +61,7 @@ __all__ = [
     "below_autograd",
     "boxed_call",
     "device_waits",
+    "fake_of",
     "fetch_sym_proxy",
     "function_modes",
     "get_proxy_mode",
@@ -77,6 +79,7 @@ __all__ = [
     "sequence_number",
     "setting",
     "storage_at",
+    "sympy_functions",
     "tensor_data",
     "track_tensor_tree",
     "untracked",
@@ -179,6 +182,21 @@ def little_kept_of_traces() -> Iterator[None]:
 
 
 _MOST_KNOWN_OF_FAKES = 20_000
+
+# the functions in conditions on symbols that sympy itself does not have, by name
+sympy_functions: dict[str, Any] = {
+    name: getattr(_sympy_functions, name)
+    for name in (
+        "FloatPow", "FloatTrueDiv", "IntTrueDiv", "PowByNatural", "ToFloat", "TruncToInt", "TruncToFloat", "FloorDiv",
+        "CeilToInt", "FloorToInt", "PythonMod", "Mod", "Max", "Min",
+    )
+    if hasattr(_sympy_functions, name)
+}  # fmt: skip
+
+
+def fake_of(elements: torch.Tensor, mode: FakeTensorMode, device: torch.device) -> torch.Tensor:
+    """A fake on a device, in the memory of a tensor on the meta device."""
+    return FakeTensor(mode, elements, device)
 
 
 def autograd_node() -> Any:

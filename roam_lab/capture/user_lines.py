@@ -9,9 +9,9 @@ from types import FrameType, TracebackType
 
 import torch
 
-_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, _OURS)
-_DEMO_MODEL = os.path.join(_OURS, "demo", "gpt2.py")
+OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, OURS)
+DEMO_MODEL = os.path.join(OURS, "demo", "gpt2.py")
 """Ours, but in the place of the user's."""
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 INSTALLED = f"{os.sep}site-packages{os.sep}"
@@ -24,9 +24,9 @@ def is_user_file(filename: str) -> bool:
     generated code."""
     if filename.startswith("<"):
         return filename.startswith("<ipython-input-")
-    if filename == _DEMO_MODEL:
+    if filename == DEMO_MODEL:
         return True
-    return not filename.startswith(_NOT_THE_USERS) and _IPYTHON not in filename and not is_standard_file(filename)
+    return not filename.startswith(NOT_THE_USERS) and _IPYTHON not in filename and not is_standard_file(filename)
 
 
 def is_standard_file(filename: str) -> bool:

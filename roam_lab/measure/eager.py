@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
+from roam_lab.capture.inputs import Input, batch_leaves, groups_of, setting_inputs, state_inputs
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.sources.world import muted, trial
@@ -29,11 +30,15 @@ __all__ = ["EagerRun", "compare", "measure_eager", "observed", "record"]
 
 @dataclass(frozen=True)
 class EagerRun:
-    """One eager step that ran: its memory, every operator that it ran, and what it returned."""
+    """One eager step that ran: its memory, every operator that it ran, and what it returned.
+
+    `serials`: input of the step -> the number in the log of the storage that it has at the end of the step.
+    """
 
     curve: MeasuredCurve
     log: OpLog
     result: Any
+    serials: Mapping[Input, int] = field(default_factory=dict)
 
 
 def measure_eager(
@@ -136,7 +141,19 @@ def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambd
         result = training.run_as_ops(batch)
     how = "storages followed by a dispatch mode"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
-    return EagerRun(curve, recorder.log, result)
+    return EagerRun(curve, recorder.log, result, _serials(training, batch, recorder))
+
+
+def _serials(training: TrainingStep, batch: Any, recorder: OpRecorder) -> dict[Input, int]:
+    model, optimizers = training.model, training.optimizers
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    named: list[tuple[Input, Any]] = [(Input("parameter", (name,)), one) for name, one in model.named_parameters()]
+    named += [(Input("buffer", (name,)), one) for name, one in model.named_buffers()]
+    named += [(Input("batch", (index,)), leaf) for index, leaf in enumerate(batch_leaves(batch))]
+    if all(id(p) in names for _, _, group in groups_of(optimizers) for p in group["params"]):
+        named += [*state_inputs(optimizers, names), *setting_inputs(optimizers)]
+    told = ((found, recorder.told_as(one)) for found, one in named if isinstance(one, torch.Tensor))
+    return {found: serial for found, serial in told if serial is not None}
 
 
 @contextmanager
@@ -200,7 +217,8 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
             result = training.run_as_ops(batch)
         torch.cuda.synchronize(device)
     how = "torch.cuda.memory_stats, requested bytes"
-    return EagerRun(MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device)), recorder.log, result)
+    curve = MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device))
+    return EagerRun(curve, recorder.log, result, _serials(training, batch, recorder))
 
 
 @contextmanager

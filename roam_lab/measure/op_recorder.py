@@ -29,6 +29,10 @@ class OpRecorder(StorageRecorder):
         """What ran so far."""
         return OpLog(tuple(self._written))
 
+    def told_as(self, tensor: torch.Tensor) -> int | None:
+        """The number in the log of the storage of a tensor that is there now; None where nothing told of it."""
+        return self._serials.get(tensor.untyped_storage()._cdata) if tensor.layout is torch.strided else None
+
     def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
         leaves = pytree.tree_leaves(in_sequence(func, args, kwargs))
         arguments = tuple(self._told(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))

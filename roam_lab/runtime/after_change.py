@@ -79,6 +79,8 @@ class AfterChange:
         step = self._compiler.training()
         for one in unread(step, changed, lambda: self._compiler.is_still(compiled, with_leaves(batch, leaves))):
             reliance.forget(one.path)
+            if not one.path.isdigit():  # no leaf of a batch
+                self._compiler.stored.unread(key, one.path)
         if changed:
             collect()
         return reliance.change(batch_leaves(batch))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Generator
-from contextlib import suppress
 from typing import Any, cast
 
 import torch
@@ -13,8 +12,8 @@ from roam_lab.capture import TrainingStep, step_device
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
-from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
@@ -42,15 +41,15 @@ from roam_lab.runtime.ways import Ways
 class PlannedStep:
     """`result = step(batch)`: one training step in the planned order and layout, bit-identical to eager.
 
-    The model's parameters and buffers and the optimizers' states are updated in place. A gradient that stays set after
-    the eager step is there after this one where a later call adds to it, or it was asked for (`keep_grads`). A batch of
-    other shapes, another training mode, settings that take another branch, and whatever else capture relied on and has
-    changed, follow `on_mismatch`.
+    Parameters, buffers and the optimizers' states are updated in place. A gradient that stays set after the eager step
+    is there after this one where a later call adds to it, or it was asked for (`keep_grads`). A batch of other shapes,
+    another mode, settings that take another branch, and what else capture relied on and has changed, follow
+    `on_mismatch`.
 
     `planned_steps`, `eager_steps`: how many ran which way. `reasons`: sentence -> number of the steps that ran eagerly
-    for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; why a step is no CUDA
-    graph though one was asked for, and what it holds where it is. A step that is checked
-    against the eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
+    for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; which plans and captures
+    were not kept, or not used; why a step is no CUDA graph though one was asked for. A step that is checked against the
+    eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
     """
 
     _kind_of_check, _kind_of_compiler = SelfCheck, StepCompiler
@@ -122,10 +121,7 @@ class PlannedStep:
         if not self._compiled.ways(key) and self._known.first_step() is None:
             with unwatched(self._watch):
                 self._pool.release()
-                with muted():
-                    led = self._check.eager_first(self._training, batch)
-                with suppress(FirstStepError):
-                    self._compiler.compile(key, batch, led)
+                self._compiler.prepare(key, batch)
 
     def release(self) -> None:
         """Give the arena's memory back; the next planned step takes it again."""
@@ -178,26 +174,23 @@ class PlannedStep:
                 other = yield Choice(key, way, compiled)
         yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
-    def _checked(self, compiled: Compiled | None, batch: Any) -> Expected | None:
+    def _checked(self, compiled: Compiled | None, batch: Any, kept: Kept | None = None) -> Expected | None:
         """What the eager step leaves, where the next planned step is to be held against it."""
         proven = compiled is not None and compiled.proven
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
             return None
         if compiled is None or not compiled.executor.holds_addresses:
             self._pool.release()  # the eager step of the check must not run beside it
-        return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True)
+        return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True, kept=kept)
 
     def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
         """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
         if other is not None and not self._ways.may_grow(key):
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
-        expected = self._checked(None, batch)
-        try:
-            way = self._compiler.compile(key, batch, expected)
-        except (MismatchError, CaptureError) as error:
-            if isinstance(error, FirstStepError) or expected is None:
-                return self._run_led(key, batch, error)
-            return self._run_eager(batch, self._refused(key, error))
+        way, expected = self._compiler.compile_led(key, batch, lambda kept: self._checked(None, batch, kept))
+        if isinstance(way, RoamError):
+            led = isinstance(way, FirstStepError) or expected is None
+            return self._run_led(key, batch, way) if led else self._run_eager(batch, self._refused(key, way))
         told = self._compiled[way].goes_otherwise(batch)
         if told is not None:  # this very batch is what the way was captured with
             self._compiled.drop(way)
@@ -265,6 +258,7 @@ class PlannedStep:
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             compiled.note_equal()
+            self._compiler.stored.passed(key, compiled.proven)
         self.planned_steps += 1
         self._ways.ran(key[:-1])
         return loss
@@ -276,6 +270,8 @@ class PlannedStep:
         """Run eagerly from now on where the planned step was not the eager one; its memory is given up."""
         self._compiled.drop(key)
         self._pool.release()
+        if self._compiler.stored.failed(key):  # a capture of an earlier start: one that is made now may be right
+            return self._run_new_way(key[:-1], batch, None)
         if self.on_mismatch == "error":
             raise MismatchError(parted.reason({}, self.planned_steps + 1).error)
         result = self._training.run(batch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from roam_lab.capture import Captured
@@ -31,6 +32,11 @@ class Plans:
         self._goals = goals_of(given) if given is not None else dict(goals or {})
         self._cache = cache
         self.notes: list[str] = [] if cache is None else cache.notes
+
+    @property
+    def captures_folder(self) -> Path | None:
+        """Where captures are kept beside the plans; None where nothing is kept."""
+        return None if self._cache is None else self._cache.folder / "captures"
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.inputs import Input
 from roam_lab.capture.sources.world import muted, trial
+from roam_lab.capture.stored.captures import Kept
+from roam_lab.capture.stored.code import Entered
 from roam_lab.errors import CaptureError, InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.op_log import OpLog
@@ -36,7 +40,8 @@ class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
     `gradients`: digests of those that stayed set, by the parameter's name. `arrays`: paths of the arrays that the step
-    changes. `log`: every op that the eager step ran, empty where that was not asked for.
+    changes. `log`: every op that the eager step ran, `code`: what code; empty where that was not asked for. `serials`:
+    see `EagerRun`.
     """
 
     start: Everything
@@ -44,6 +49,8 @@ class Expected:
     gradients: Digests
     arrays: frozenset[str]
     log: OpLog
+    code: Entered
+    serials: Mapping[Input, int]
 
 
 @dataclass(frozen=True)
@@ -103,15 +110,19 @@ class SelfCheck:
             self._notes.append(text)
 
     def eager_first(
-        self, step: TrainingStep, batch: Any, *, logged: bool = True, for_good: bool = False
-    ) -> Expected | None:
+        self, step: TrainingStep, batch: Any, *, logged: bool = True, for_good: bool = False,
+        kept: Kept | None = None,
+    ) -> Expected | None:  # fmt: skip
         """Run the eager step and put everything back; None, with a note, when there is no memory for it.
 
         `logged`: run it once more, to write down its ops: the step that is compared runs unobserved, since a step can
-        see whether it is observed. What the step itself raises is raised, everything put back before; or left as the
-        step leaves it, where it is run `for_good`. A CaptureError, of what must not be tried, puts everything back
-        whatever it is run for. Run it while no arena is held.
+        see whether it is observed. `kept`: where its capture is kept; what code runs is noted, too. If one is there, it
+        has passed when it was made, so that to be observed makes no difference, and one run does for both. What the
+        step itself raises is raised, everything put back before; or left as the step leaves it, where it is run
+        `for_good`. A CaptureError, of what must not be tried, puts everything back whatever it is run for. Run it while
+        no arena is held.
         """
+        once = kept is not None and kept.entry is not None
         with no_more_than_live(), held(PATIENCE_SECONDS) as check, trial():
             start: Everything | None = None
             try:
@@ -119,8 +130,14 @@ class SelfCheck:
                 if start.cannot_restore:
                     self._not_twice(start.cannot_restore)
                     return None
+                code, run = Entered(), None
                 try:
-                    result = step.run(batch)
+                    with code.noted() if kept else nullcontext():
+                        if once:
+                            run = record(step, batch)
+                            result = run.result
+                        else:
+                            result = step.run(batch)
                 except Exception as error:
                     if for_good and not _is_no_room(error) and not isinstance(error, CaptureError):
                         start = None
@@ -129,15 +146,16 @@ class SelfCheck:
                 left = {**_digests_of(result), **start.digests()}
                 gradients = start.gradients()
                 result = None  # its memory is not needed beside the copy that is put back
+                run = None if run is None else replace(run, result=None)
                 arrays = frozenset(start.changed_arrays())
-                log = OpLog(())
-                if logged:
+                if logged and not once:
                     start.restore()
                     for parameter in () if step.adds else step.model.parameters():
                         parameter.grad = None  # left from before; a step is captured as if there were none
-                    with muted():
-                        log = record(step, batch).log
-                return Expected(start, left, gradients, arrays, log)
+                    with muted(), code.noted() if kept else nullcontext():
+                        run = replace(record(step, batch), result=None)
+                log, serials = (OpLog(()), {}) if run is None else (run.log, run.serials)
+                return Expected(start, left, gradients, arrays, log, code, serials)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise

@@ -6,15 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
-from roam_lab.capture.inputs import signatures_alike
+from roam_lab.capture.inputs import batch_leaves, signatures_alike
 from roam_lab.capture.sources.places import Changing, ValuePlace
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
 from roam_lab.capture.sources.world import muted
+from roam_lab.capture.stored import NotStoredError
+from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
-from roam_lab.errors import CaptureError, MismatchError
+from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
@@ -27,6 +29,7 @@ from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import another_step
 from roam_lab.runtime.self_check import Expected, SelfCheck
 from roam_lab.runtime.step_guards import guards_of
+from roam_lab.runtime.stored_captures import StoredCaptures
 from roam_lab.runtime.ways import Ways
 
 Key = tuple[Any, ...]
@@ -36,7 +39,7 @@ class StepCompiler:
     """Makes the compiled steps of one hook and keeps them in `compiled`. No arena is held meanwhile.
 
     `plans`: where its plans come from. `training`: gives the step that is hooked, as it is now. `replan`: whether one
-    that the plan was not made for is planned, too. `execution`: what runs them.
+    that the plan was not made for is planned, too. `execution`: what runs them. `stored`: the captures that are kept.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class StepCompiler:
     ) -> None:  # fmt: skip
         self._plans, self.training, self._replan, self._tree = plans, training, replan, tree
         self._compiled, self._check, self._ways, self._execution = compiled, check, ways, execution
+        self.stored = StoredCaptures(plans.captures_folder, plans.notes)
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
 
@@ -56,18 +60,58 @@ class StepCompiler:
         self._numbers = [*(one for one in self._numbers if one.path != path), place]
         return True
 
-    def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
+    def prepare(self, key: Key, batch: Any) -> None:
+        """`compile_led` by a step that nobody sees. Does nothing where a first step has to come before."""
+
+        def checked(kept: Kept | None) -> Expected | None:
+            with muted():
+                return self._check.eager_first(self.training(), batch, kept=kept)
+
+        way, _ = self.compile_led(key, batch, checked)
+        if isinstance(way, RoamError) and not isinstance(way, FirstStepError):
+            raise way
+
+    def compile_led(
+        self, key: Key, batch: Any, checked: Callable[[Kept | None], Expected | None]
+    ) -> tuple[Key | RoamError, Expected | None]:
+        """`compile`, led by the eager step that `checked` runs first: the key, or the error; and what was expected.
+
+        A capture of an earlier start is used. Where it is not that of this step, the step runs once more, as if there
+        were none.
+        """
+        left_out = self._numbers or self._check.check == "never"
+        kept = None if left_out else self.stored.find(self.training(), batch, self._ways.captured(key))
+        expected = checked(kept)
+        try:
+            try:
+                return self.compile(key, batch, expected, kept=kept), expected
+            except NotStoredError as not_used:
+                kept = self.stored.not_used(kept, not_used)
+                expected = None
+                with muted():
+                    expected = checked(kept)
+                return self.compile(key, batch, expected, kept=kept), expected
+        except (MismatchError, CaptureError) as error:
+            return error, expected
+
+    def compile(
+        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
+    ) -> Key:
         """Capture, plan if need be, and keep the step under the key that is returned.
 
-        `expected`: of the eager step that leads the capture; or its `log` alone. Raises CaptureError, and MismatchError
-        where the plan was made for another step.
+        `expected`: of the eager step that leads the capture; or its `log` alone. `kept`: where the capture is kept: one
+        that is there is used. Raises NotStoredError where that is not the step's, and otherwise CaptureError, and
+        MismatchError where the plan was made for another step.
         """
-        training, pool = self.training(), self._compiled.pool
+        training, pool, stored = self.training(), self._compiled.pool, self.stored
         pool.release()
+        loaded: Captured | None = None
+        if kept is not None and kept.entry is not None and expected is not None:
+            loaded = stored.captured(kept, training, batch, expected)
         way: Key = (*key, self._ways.next(key))
         changing = Changing(tuple(self._numbers))
         try:
-            captured = _captured(training, batch, expected.log if expected is not None else log, changing)
+            captured = loaded or _captured(training, batch, expected.log if expected is not None else log, changing)
             self._look_at(captured)
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
@@ -88,13 +132,20 @@ class StepCompiler:
                 if not self._replan and not another_way:
                     raise MismatchError(another_step(captured, plan))
                 plan = self._planned(captured)
+            if loaded is not None and kept is not None:
+                stored.loaded(way, kept)
+            elif kept is not None and expected is not None:
+                stored.note(way, kept, training, captured, expected)
             _prime(training, captured)
             guards = guards_of(training, captured.trace)
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
             executor = self._execution.executor(captured, step_device(training.model), offloads)
             self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards, executor))
+            if loaded is not None and (told := _not_now(self._compiled[way], batch)) is not None:
+                self._compiled.drop(way)
+                raise NotStoredError(f"a capture in the cache is not used: {told}")
         finally:
-            captured = plan = None  # type: ignore[assignment]
+            captured = plan = loaded = None  # type: ignore[assignment]
             collect()
         return way
 
@@ -134,6 +185,12 @@ def _captured(training: TrainingStep, batch: Any, log: OpLog | None, changing: C
     if made.trace.presumed:  # right for a plan; but what is run must not be taken for made
         raise SettledError(list(made.trace.presumed))
     return made
+
+
+def _not_now(compiled: Compiled, batch: Any) -> str | None:
+    """Why a step that was not captured just now cannot run on this batch; None where it can."""
+    change = compiled.reliance.change(batch_leaves(batch))
+    return compiled.goes_otherwise(batch) if change is None else change.sentence
 
 
 def number_at(training: TrainingStep, path: str) -> ValuePlace | None:

@@ -35,6 +35,12 @@ def guards_of(step: TrainingStep, trace: Trace) -> Guards:
     their state.
     """
     reachable = reach(roots_of(step))
+    beside = variables_guarded(trace.variables)
+    return Guards(reachable, left_out_of(reachable, trace), beside, trace.places)
+
+
+def left_out_of(reachable: Reachable, trace: Trace) -> set[str]:
+    """The paths that may change: see `guards_of`."""
     left_out = set(trace.changed | trace.unread)
     for path, optimizer in reachable.optimizers:
         left_out.add(f"{path}._opt_called")
@@ -42,8 +48,7 @@ def guards_of(step: TrainingStep, trace: Trace) -> Guards:
             numbers = numeric_settings(group)
             keys = [key for key, value in group.items() if key in numbers or isinstance(value, _COMPARED)]
             left_out.update(f"{path}.param_groups[{index}][{key!r}]" for key in (*keys, *_SCHEDULED) if key != "params")
-    left_out |= _of_state(reachable, {_place(one) for one in trace.places if isinstance(one, OptimizerPlace)})
-    return Guards(reachable, left_out, variables_guarded(trace.variables), trace.places)
+    return left_out | _of_state(reachable, {_place(one) for one in trace.places if isinstance(one, OptimizerPlace)})
 
 
 def _of_state(reachable: Reachable, counted: Collection[tuple[int, Any]]) -> set[str]:

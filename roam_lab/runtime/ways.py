@@ -33,6 +33,10 @@ class Ways:
         self._captured[key] += 1
         return self._captured[key] - 1
 
+    def captured(self, key: Any) -> int:
+        """How many ways of this key were captured: the number of the next one."""
+        return self._captured[key]
+
     def ran(self, key: Any) -> None:
         """A planned step of one of its ways has run."""
         self._ran[key] += 1

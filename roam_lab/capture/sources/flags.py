@@ -75,6 +75,10 @@ class Flags:
         self._modes = function_modes() if _readable(function_modes) else ()  # keeps them, so that ids stay true
         self._before = [reader() for reader in self._readers]
 
+    def told(self) -> list[tuple[str, str]]:
+        """Each by its name, in words."""
+        return [(name, _told(value)) for (name, _), value in zip(self._flags, self._before, strict=True)]
+
     def check(self) -> str | None:
         """The first that differs, in words."""
         now = [reader() for reader in self._readers]

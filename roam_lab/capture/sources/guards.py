@@ -112,7 +112,7 @@ class Guards:
         self._build(reach(self._roots))
 
     def _build(self, reachable: Reachable) -> None:
-        self._containers = [*reachable.containers, *reachable.code, *_global_hooks(), *self._beside]
+        self._containers = [*reachable.containers, *reachable.code, *global_hooks(), *self._beside]
         self._modules = reachable.modules
         parameters: dict[int, torch.Tensor] = {
             id(p): p for _, module in reachable.modules for p in module.parameters(recurse=False)
@@ -210,7 +210,7 @@ def _hooks(parameter: torch.Tensor) -> dict[str, list[Any]]:
     return {name: list(getattr(parameter, name) or ()) for name in ("_backward_hooks", "_post_accumulate_grad_hooks")}
 
 
-def _global_hooks() -> Iterator[Container]:
+def global_hooks() -> Iterator[Container]:
     """Hooks of all modules and of all optimizers."""
     for home in map(import_module, ("torch.nn.modules.module", "torch.optim.optimizer")):
         for name, value in vars(home).items():

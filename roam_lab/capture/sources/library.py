@@ -39,6 +39,7 @@ _NO_STATE = (
 _NOTES = {
     "torch.amp.autocast_mode": frozenset({"prev", "prev_cache_enabled", "prev_fastdtype"}),  # for when it is left
     "accelerate.data_loader": frozenset({"base_dataloader", "iteration"}),  # the loop's, which no step draws from
+    "transformers.generation.configuration_utils": frozenset({"_original_object_hash"}),  # another in each process
 }
 
 

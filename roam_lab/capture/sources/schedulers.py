@@ -60,6 +60,11 @@ class Noted:
             self.found[number].owner.__class__ = kind
 
 
+def stepping(scheduler: Any, kind: Any = None) -> Callable[..., None]:
+    """What really steps it. `kind`: its class, where it has another for now."""
+    return lambda *args, **kwargs: (kind or type(scheduler)).step(scheduler, *args, **kwargs)
+
+
 @contextmanager
 def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterator[Noted]:
     """While a step is traced, `scheduler.step(...)` is noted by `call(function, path, args, kwargs)` and not run."""
@@ -73,7 +78,7 @@ def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterato
             if isinstance(_of, ReduceLROnPlateau):  # it reads the number that it is given
                 args = tuple(one.item() if isinstance(one, torch.Tensor) else one for one in args)
                 kwargs = {key: one.item() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()}
-            call(lambda *a, **k: _kind.step(_of, *a, **k), f"{_path}.step", args, kwargs)
+            call(stepping(_of, _kind), f"{_path}.step", args, kwargs)
 
         vars(container.owner)["step"] = note
         noted.watch(container)

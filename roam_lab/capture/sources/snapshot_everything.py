@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy
@@ -22,6 +24,9 @@ from roam_lab.capture.sources.walk import MOST_ENTRIES
 from roam_lab.interrupt import held
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
+
+_MOST_THREADS = 8
+_LARGE_BYTES = 1 << 20
 
 
 class FullSnapshot:
@@ -96,8 +101,8 @@ def digests_of(roots: Mapping[str, Any]) -> dict[str, str]:
             name = f"{path} ({count})"
         digests[name] = text
 
-    for path, tensor in found.tensors:  # not their gradients, which a planned step does not keep
-        note(path, _tensor_digest(tensor))
+    for path, text in _tensor_digests(found.tensors):  # not their gradients, which a planned step does not keep
+        note(path, text)
     for container in found.containers:
         for place, value in _plain_entries(container):
             note(place, digest(value))
@@ -115,6 +120,22 @@ def digests_of(roots: Mapping[str, Any]) -> dict[str, str]:
 
 def _gradients(found: Reachable) -> list[tuple[str, torch.Tensor]]:
     return [(path, one.grad) for path, one in found.tensors if one.is_leaf and one.grad is not None]
+
+
+def _tensor_digests(tensors: Sequence[tuple[str, torch.Tensor]]) -> Iterator[tuple[str, str]]:
+    """Path and digest of each; large ones that need no copy on all cores at once."""
+    with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as threads:
+        begun = [
+            (path, tensor, threads.submit(_tensor_digest, tensor) if _is_large(tensor) else None)
+            for path, tensor in tensors
+        ]
+        for path, tensor, text in begun:
+            yield path, _tensor_digest(tensor) if text is None else text.result()
+
+
+def _is_large(tensor: torch.Tensor) -> bool:
+    plain = tensor.device.type == "cpu" and tensor.layout is torch.strided
+    return plain and tensor.is_contiguous() and tensor.nbytes >= _LARGE_BYTES
 
 
 def _tensor_digest(tensor: torch.Tensor) -> str:

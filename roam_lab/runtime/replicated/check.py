@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.stored.captures import Kept
 from roam_lab.runtime.self_check import Expected, SelfCheck
 
 
@@ -26,7 +27,7 @@ class RankedCheck(SelfCheck):
             self._alone = False
 
     def eager_first(
-        self, step: TrainingStep, batch: Any, *, logged: bool = True, for_good: bool = False
+        self, step: TrainingStep, batch: Any, *, logged: bool = True, for_good: bool = False, kept: Kept | None = None
     ) -> Expected | None:
-        """As on one rank; None where this rank is alone."""
+        """As on one rank; None where this rank is alone. No captures are kept of several ranks."""
         return None if self._alone else super().eager_first(step, batch, logged=logged, for_good=for_good)

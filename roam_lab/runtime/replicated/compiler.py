@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from roam_lab.capture import Captured
+from roam_lab.capture.stored.captures import Kept
 from roam_lab.distributed import Ranks
 from roam_lab.distributed.common import rank_dependent
 from roam_lab.distributed.several import own_kinds
@@ -24,11 +25,13 @@ class RankedCompiler(StepCompiler):
     ranks: Ranks
     _asked = False
 
-    def compile(self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None) -> Key:
+    def compile(
+        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
+    ) -> Key:
         """As on one rank; where a plan is missing, one rank plans for all that captured the same."""
         self._asked = False
         try:
-            return super().compile(key, batch, expected, log)
+            return super().compile(key, batch, expected, log, kept)
         finally:
             if not self._asked:
                 self.stand_by()

@@ -1,0 +1,120 @@
+"""The captures that are kept on disk: found by key, read, held against this process, thrown away."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from roam_lab.capture.stored import NotStoredError
+from roam_lab.errors import RoamError
+from roam_lab.ir.files import read_json, write_bytes
+
+FORMAT = "roam-capture/1"
+SUFFIX = ".capture.json.gz"
+MOST_BYTES = 256 * 2**20
+"""Of a folder; beyond it, the captures that were not used for longest go."""
+_STALE_SECONDS = 3600
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A capture as it was read. `graph_sha256`: of the graph that it makes; `picture`, `code`: see `stored`. `unread`:
+    paths of what the step does not read, as was found out when something else stood there."""
+
+    path: Path
+    trace: Mapping[str, Any]
+    graph_sha256: str
+    picture: Mapping[str, Any]
+    code: frozenset[str]
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where the capture of a step is, or will be; `entry`: what was found there."""
+
+    path: Path
+    entry: Entry | None
+
+
+def entry_data(
+    trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str]
+) -> dict[str, Any]:  # fmt: skip
+    """What an entry holds."""
+    return {"format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace}
+
+
+def throw_away(path: Path) -> None:
+    """An entry that did not pass."""
+    with suppress(OSError):
+        path.unlink()
+
+
+class CaptureFolder:
+    """A folder of captures, which several processes may share. `tell` hears why one is not used, or not written."""
+
+    def __init__(self, folder: Path, tell: Callable[[str], None], most_bytes: int = MOST_BYTES) -> None:
+        self.folder, self._tell, self._most_bytes = folder, tell, most_bytes
+
+    def path(self, key: str) -> Path:
+        """Where the capture of a key lies."""
+        return self.folder / f"{key}{SUFFIX}"
+
+    def find(self, key: str) -> Entry | None:
+        """The entry of a key; None where there is none, or a damaged one, which a new one will replace."""
+        path = self.path(key)
+        if not path.is_file():
+            return None
+        try:
+            data = read_json(path)
+            parts = data.get("trace"), data.get("picture")
+            if data.get("format") != FORMAT or not all(isinstance(part, dict) for part in parts):
+                raise NotStoredError(f"{path}: no {FORMAT}")
+            code = frozenset(map(str, data["code"]))
+            unread = tuple(map(str, data.get("unread", ())))
+            found = Entry(path, data["trace"], str(data["graph_sha256"]), data["picture"], code, unread)
+        except (RoamError, KeyError, TypeError) as error:
+            self._tell(f"a capture in the cache is not used: {str(error).partition(';')[0]}")
+            return None
+        with suppress(OSError):
+            os.utime(path)  # used last
+        return found
+
+    def keep(self, path: Path, data: Mapping[str, Any]) -> None:
+        """Write an entry, whole or not at all. Where it cannot be written, a remark says so."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            text = json.dumps(data, separators=(",", ":"))
+            write_bytes(path, gzip.compress(text.encode(), compresslevel=1, mtime=0))
+            self._make_room()
+        except (RoamError, OSError) as error:
+            what = str(error).partition(";")[0]
+            self._tell(f"the capture is not kept for the next start: {what}; set ROAM_CACHE to another folder")
+
+    def note_unread(self, path: Path, unread: str) -> None:
+        """Of an entry that was kept. Where it is gone, or damaged, by now, nothing is noted."""
+        with suppress(RoamError, OSError):
+            data = read_json(path)
+            data["unread"] = sorted({*data.get("unread", ()), unread})
+            self.keep(path, data)
+
+    def _make_room(self) -> None:
+        for left in self.folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed while it wrote
+            with suppress(FileNotFoundError):
+                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
+                    left.unlink()
+        found = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in self.folder.glob(f"*{SUFFIX}"))
+        total = sum(size for _, size, _ in found)
+        for _, size, path in found[:-1]:
+            if total <= self._most_bytes:
+                return
+            with suppress(FileNotFoundError):  # another process was faster
+                path.unlink()
+            total -= size
