@@ -96,6 +96,16 @@ class Panel:
         """The live bytes that the planned curve has, each once."""
         return sorted(set(map(int, self.column("roam-planned", "bytes"))))
 
+    def draws(self, levels: str) -> bool:
+        """Whether the planned curve comes to have the levels that an expression of the kernel tells; figures follow one
+        another."""
+        told = self.kernel(levels)
+        for _ in range(50):
+            if self.planned_curve() == told:
+                return True
+            self.page.page.wait_for_timeout(100)
+        return False
+
     def remember(self) -> None:
         """Note what the arena map shows, so that `wait_for_words` can tell that it shows something else."""
         self.page.page.evaluate(f"() => {{ window.roamBefore = ({FIND})('roam-arena-data').data }}")
