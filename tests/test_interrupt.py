@@ -245,7 +245,7 @@ def test_the_same_profile_then_succeeds(kernel: Kernel) -> None:
     kernel.run("moment = 'never'")
     cell = kernel.run(PROFILE.format(model="model", name="base"))
     assert (cell.stderr, cell.errors) == ("", [])
-    assert "measured peak" in cell.everything()
+    assert "on top, measured" in cell.everything()
     after = kernel.value("facts()")
     assert after.pop("names") == (["base"], ["base"], ["base"], "base")
     assert after.pop("measured") == [None]
