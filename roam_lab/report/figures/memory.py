@@ -145,7 +145,7 @@ def _phases(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
         "left": [band.left for band in bands],
         "right": [band.right for band in bands],
         "top": [top for _ in bands],
-        "fill": [ink.of(PHASES[band.phase]) for band in bands],
+        "fill": [ink.of(PHASES[band.main]) for band in bands],
         "middle": [(band.left + band.right) / 2 for band in bands],
         "name": [band.phase if band.right - band.left >= NAMED_BAND * view.axis.end else "" for band in bands],
     }

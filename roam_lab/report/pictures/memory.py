@@ -47,7 +47,7 @@ def _phases(view: MemoryView, frame: Frame) -> list[str]:
     for band in view.phases:
         left, right = frame.x(band.left), frame.x(band.right)
         parts.append(
-            f'<rect class="{band.phase}-fill" fill-opacity=".07" x="{left:.1f}" y="{frame.top:.1f}" '
+            f'<rect class="{band.main}-fill" fill-opacity=".07" x="{left:.1f}" y="{frame.top:.1f}" '
             f'width="{right - left:.1f}" height="{frame.bottom - frame.top:.1f}"/>'
         )
         if right - left > 7 * len(band.phase):

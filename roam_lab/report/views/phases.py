@@ -12,17 +12,26 @@ from roam_lab.report.views.places import PHASES, Places
 
 CELLS = 100
 """Parts of the axis; each belongs to the phase that most of it is spent in."""
+MIXED = "backward and update"
+"""An order may update each parameter as soon as its gradient is there."""
+SHARE = 0.1
+"""Part of a cell that both must take for that."""
 THINNEST = 3
 """Cells: a shorter band joins the one before it. Orders that mix phases would else show a fence."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhaseBand:
-    """`phase` from `left` to `right` on the axis."""
+    """`phase` (one of PHASES, or MIXED) from `left` to `right` on the axis."""
 
     phase: str
     left: float
     right: float
+
+    @property
+    def main(self) -> str:
+        """The phase in whose colour it is drawn."""
+        return self.phase.partition(" ")[0]
 
 
 def phase_bands(known: Places, order: Sequence[int], time: Axis) -> tuple[PhaseBand, ...]:
@@ -35,8 +44,11 @@ def phase_bands(known: Places, order: Sequence[int], time: Axis) -> tuple[PhaseB
     for number in range(len(PHASES)):
         done = np.concatenate([[0.0], np.cumsum(np.diff(scaled) * (phase == number))])
         spent[:, number] = np.diff(np.interp(np.arange(CELLS + 1), scaled, done))
+    main = spent.argmax(axis=1)
+    main[(main > 0) & (spent[:, 1:].min(axis=1) >= SHARE * spent.sum(axis=1))] = len(PHASES)
+    names = (*PHASES, MIXED)
     runs: list[list[int]] = []
-    for cell, most in enumerate(spent.argmax(axis=1).tolist()):
+    for cell, most in enumerate(main.tolist()):
         if runs and runs[-1][0] == most:
             runs[-1][2] = cell + 1
         else:
@@ -47,4 +59,4 @@ def phase_bands(known: Places, order: Sequence[int], time: Axis) -> tuple[PhaseB
             joined[-1][2] = last
         else:
             joined.append([number, first, last])
-    return tuple(PhaseBand(PHASES[n], a / CELLS * time.end, b / CELLS * time.end) for n, a, b in joined)
+    return tuple(PhaseBand(names[n], a / CELLS * time.end, b / CELLS * time.end) for n, a, b in joined)

@@ -1,7 +1,7 @@
 """What is alive at a step, grouped; who needs a storage; phases on the axis; ticks that name real steps."""
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from xml.etree import ElementTree
 
 import numpy as np
@@ -148,6 +148,11 @@ def test_who_needs_a_storage_and_what_it_costs_to_free_it():
     assert time_text(1250) == "1.25 ms"
 
 
+def halves(graph, late):
+    """Backward and update of an order."""
+    return [[index for index in late if graph.ops[index].phase == phase] for phase in ("backward", "update")]
+
+
 def test_phases_lie_behind_the_whole_axis():
     graph = blocks(12)
     order = captured_order(graph)
@@ -156,6 +161,14 @@ def test_phases_lie_behind_the_whole_axis():
     assert bands[0].left == 0
     assert bands[-1].right == axis(graph, order).end
     assert all(one.right == other.left for one, other in pairwise(bands))
+    late = [index for index in order if graph.ops[index].phase != "forward"]
+    turns = [
+        *order[: len(order) - len(late)],
+        *(one for pair in zip_longest(*halves(graph, late)) for one in pair if one is not None),
+    ]
+    told = phase_bands(places(graph), turns, axis(graph, turns))
+    assert [band.phase for band in told][:2] == ["forward", "backward and update"]
+    assert told[1].main == "backward"
     mixed = np.random.default_rng(0).permutation(len(order)).tolist()  # no legal order: phases only
     fence = phase_bands(places(graph), mixed, axis(graph, mixed))
     assert len(fence) <= CELLS / THINNEST_BAND
