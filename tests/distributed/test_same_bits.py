@@ -36,7 +36,9 @@ def same_and_planned(told, eager=1):
     assert all(one == parameters[0] for one in parameters)
 
 
-@pytest.mark.parametrize("train_step", [step, clipped], ids=lambda one: one.__name__)
+@pytest.mark.parametrize(
+    "train_step", [pytest.param(step, marks=pytest.mark.slow), clipped], ids=lambda one: one.__name__
+)
 def test_several_buckets(tmp_path, train_step):
     told = launch(
         plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {"hooked": {"on_mismatch": "error"}})]

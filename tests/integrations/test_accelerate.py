@@ -122,9 +122,9 @@ def both(epochs=3, **options):
 
 LOOPS = [
     {},
-    {"mixed_precision": "bf16"},
+    pytest.param({"mixed_precision": "bf16"}, marks=pytest.mark.slow),
     {"scheduled": "out"},
-    {"accumulate": "none"},
+    pytest.param({"accumulate": "none"}, marks=pytest.mark.slow),
     {"rows": 38},
     {"gradient_accumulation_steps": 2},
     {"gradient_accumulation_steps": 2, "accumulate": "out", "scheduled": "out"},

@@ -95,6 +95,7 @@ shell.run_line_magic("roam", "doctor")
 """
 
 
+@pytest.mark.slow
 def test_a_wheel_built_without_node_installs_and_runs(project: Path, tmp_path: Path) -> None:
     """Into a folder of its own, with the packages that are here; `pip install --no-deps` needs no network."""
     shutil.rmtree(project / "roam_lab")

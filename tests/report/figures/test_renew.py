@@ -33,7 +33,7 @@ PLANS = {
 }
 
 
-@pytest.mark.parametrize("places", [True, False])
+@pytest.mark.parametrize("places", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_becomes_what_it_should_be_again_and_again(places):
     model = shown(PLANS["captured"], places=places)
     document = Document()
