@@ -1,7 +1,7 @@
 """Plans that were made before, on disk: the same step, planned for the same goals, is planned once on a machine.
 
 A plan is found by everything that planning looks at: the graph without names, places in the code and times, the goals,
-and the version of roam-lab. Capture is not kept: what a step relies on is looked at anew by every process.
+and the version of roam-lab. Captures are kept apart (`capture/stored/`): they know the step's code and objects.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -20,12 +19,12 @@ from typing import Any
 from roam_lab.errors import RoamError
 from roam_lab.ir import Graph
 from roam_lab.ir.graph_json import graph_to_data
+from roam_lab.ir.kept_files import make_room
 from roam_lab.plan.plan import SUFFIX, Plan
 from roam_lab.plan.plan_json import load_plan
 
 MOST_BYTES = 512 * 2**20
 """Of a folder; beyond it, the plans that were not used for longest go."""
-_STALE_SECONDS = 3600
 _NO_MATTER = ("name", "source", "module", "time_us")
 
 
@@ -66,7 +65,7 @@ class PlanCache:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             plan.save(self._path(graph, goals), bare=not plan.rewrites)
-            self._make_room()
+            make_room(self.folder, SUFFIX, self._most_bytes)
         except (RoamError, OSError) as error:
             what = str(error).partition(";")[0]
             self.notes.append(f"the plan is not kept for the next start: {what}; set ROAM_CACHE to another folder")
@@ -77,17 +76,3 @@ class PlanCache:
         facts = [version("roam-lab"), data["storages"], ops, dict(goals), graph.environment.get("device")]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         return self.folder / f"{digest[:32]}{SUFFIX}"
-
-    def _make_room(self) -> None:
-        for left in self.folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed while it wrote
-            with suppress(FileNotFoundError):
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                    left.unlink()
-        found = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in self.folder.glob(f"*{SUFFIX}"))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in found[:-1]:
-            if total <= self._most_bytes:
-                return
-            with suppress(FileNotFoundError):  # another process was faster
-                path.unlink()
-            total -= size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ from typing import Any
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.errors import RoamError
 from roam_lab.ir.files import read_json, write_bytes
+from roam_lab.ir.kept_files import make_room
 
 FORMAT = "roam-capture/1"
 SUFFIX = ".capture.json.gz"
 MOST_BYTES = 256 * 2**20
 """Of a folder; beyond it, the captures that were not used for longest go."""
-_STALE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class CaptureFolder:
             self.folder.mkdir(parents=True, exist_ok=True)
             text = json.dumps(data, separators=(",", ":"))
             write_bytes(path, gzip.compress(text.encode(), compresslevel=1, mtime=0))
-            self._make_room()
+            make_room(self.folder, SUFFIX, self._most_bytes)
         except (RoamError, OSError) as error:
             what = str(error).partition(";")[0]
             self._tell(f"the capture is not kept for the next start: {what}; set ROAM_CACHE to another folder")
@@ -104,17 +103,3 @@ class CaptureFolder:
             data = read_json(path)
             data["unread"] = sorted({*data.get("unread", ()), unread})
             self.keep(path, data)
-
-    def _make_room(self) -> None:
-        for left in self.folder.glob(f".*{SUFFIX}.*"):  # by a process that was killed while it wrote
-            with suppress(FileNotFoundError):
-                if time.time() - left.stat().st_mtime > _STALE_SECONDS:
-                    left.unlink()
-        found = sorted((one.stat().st_mtime, one.stat().st_size, one) for one in self.folder.glob(f"*{SUFFIX}"))
-        total = sum(size for _, size, _ in found)
-        for _, size, path in found[:-1]:
-            if total <= self._most_bytes:
-                return
-            with suppress(FileNotFoundError):  # another process was faster
-                path.unlink()
-            total -= size
