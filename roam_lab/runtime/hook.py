@@ -48,8 +48,8 @@ def hook(
 
     Without a plan (`roam.hook(model, optimizer)`) the first call captures the step on its batch and plans it. `budget`:
     the most that the whole step may take, in bytes or as "24GiB"; `extra_time`: the most that rewriting may cost, as a
-    fraction of the step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans and captures are kept in
-    this folder for the next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
+    fraction of the step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans and captures are
+    kept in this folder for the next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
 
     A DistributedDataParallel, or a model of `roam.shard`, is hooked, and its step is called, by all ranks together,
     with the first rank's plan; others may give None.
