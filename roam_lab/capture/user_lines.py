@@ -10,7 +10,8 @@ from types import FrameType, TracebackType
 import torch
 
 OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
-NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, OURS)
+COMMAND = os.path.join(sysconfig.get_path("scripts"), "roam")
+NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, OURS, COMMAND)
 DEMO_MODEL = os.path.join(OURS, "demo", "gpt2.py")
 """Ours, but in the place of the user's."""
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import sysconfig
 
 import pytest
 import torch
@@ -114,6 +115,7 @@ def test_every_op_has_a_phase_in_order(name):
 def test_whose_files_are_the_users():
     assert is_user_file(os.path.abspath(__file__))
     assert not is_user_file(torch.nn.functional.__file__)
+    assert not is_user_file(os.path.join(sysconfig.get_path("scripts"), "roam"))  # the command itself
     assert not is_user_file(inspect.getfile(capture_step))
     assert not is_user_file("<string>")
 
