@@ -14,6 +14,8 @@ from roam_lab.registry import Room
 from roam_lab.rewrite.kinds import checked_kinds
 from roam_lab.sizes import bytes_of
 
+FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
+
 ROOMS: tuple[Room, ...] = ("order", "layout", "rewrite")
 
 

@@ -8,15 +8,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from roam_lab.argument_types import PlanAndFile, count, counts, fraction, kinds, memory, names, seconds, setting, size
+from roam_lab.argument_types import (
+    FACTORY_HELP,
+    PlanAndFile,
+    count,
+    fraction,
+    kinds,
+    names,
+    seconds,
+    setting,
+    size,
+)
 from roam_lab.errors import InputError
+from roam_lab.fit_arguments import fit_arguments
 from roam_lab.report.hook_code import LOOPS
 from roam_lab.report_arguments import report_arguments
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.sweep_arguments import sweep_arguments, what_if_arguments
 
 Face = Literal["command", "magic"]
-FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
 
 
 class Parser(argparse.ArgumentParser):
@@ -188,34 +198,6 @@ def _frontier(parser: Parser, face: Face) -> None:
     parser.add_argument("--rewrite", default="auto", metavar="NAME", help="rewrite strategy (see `strategies`)")
 
 
-def _fit(parser: Parser, face: Face) -> None:
-    if face == "command":
-        parser.add_argument("factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
-        parser.add_argument("-o", "--output", metavar="FILE.json", help="write it here, for report --fit")
-        _json(parser)
-    else:
-        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
-    parser.add_argument(
-        "--batch-sizes",
-        type=counts,
-        metavar="N,N",
-        help="sizes to capture (default: the batch's, 8 times as many, ...); sizes between lie on lines",
-    )
-    parser.add_argument("--sequence-lengths", type=counts, metavar="N,N", help="vary the length, and capture these")
-    parser.add_argument(
-        "--memory",
-        type=memory,
-        metavar="SIZE",
-        help="such as 24GiB, or host for this machine's RAM: what fits into it, each answer captured",
-    )
-    parser.add_argument(
-        "--extra-time",
-        type=fraction,
-        metavar="FRACTION",
-        help="what plans may add to the step's time (default: 0.05, 0.1 and 0.25, each)",
-    )
-
-
 def _bench(parser: Parser, face: Face) -> None:
     parser.add_argument("graphs", nargs="+", metavar="GRAPH", help="roam-graph/2 files, .json or .json.gz")
     parser.add_argument("--orders", type=names, metavar="A,B", help="order strategies (default: all), with layout auto")
@@ -271,7 +253,7 @@ ACTIONS = (
     Action("verify", "eager against planned: same bits, memory, time", _verify, BOTH),
     Action("explain", "what is alive at a plan's peak, and why no order is lower or what might win", _explain, BOTH),
     Action("frontier", "memory against time: what rewriting the graph can do", _frontier, BOTH),
-    Action("fit", "the largest batch of each GPU, or of a given memory, eager and planned", _fit, BOTH),
+    Action("fit", "the largest batch of each GPU, or of a given memory, eager and planned", fit_arguments, BOTH),
     Action("sweep", "many points (sizes, dtypes, goals, strategies) into one resumable table", sweep_arguments, BOTH),
     Action("export", "a plan as file for other tools", _export, BOTH),
     Action("report", "a plan as one HTML page for those who decide", _report, BOTH),

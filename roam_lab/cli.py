@@ -7,8 +7,9 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
-from roam_lab.argument_values import fitting, parameters, planning, prices, unused
+from roam_lab.argument_values import parameters, planning, prices, unused
 from roam_lab.arguments import parse, parser_of
 from roam_lab.errors import InputError, RoamError
 from roam_lab.progress import TerminalProgress
@@ -213,51 +214,6 @@ def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return 0
 
 
-def _frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.ir import load_graph
-    from roam_lab.plan.frontier import make_frontier
-    from roam_lab.report.frontier import frontier_text, write_frontier
-
-    graph = load_graph(arguments.graph)
-    progress("looking for rewrites")
-    found = make_frontier(graph, arguments.points, strategy=arguments.rewrite)
-    if arguments.output:
-        write_frontier(found, arguments.output)
-    if arguments.json:
-        say_json(found.to_data())
-    else:
-        say(frontier_text(found))
-    return 0
-
-
-def _fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.fit_lengths import fit_over_lengths
-    from roam_lab.report.fit import fit_text, within_text
-    from roam_lab.workbench import Workbench
-
-    extra_times = fitting(arguments)
-    bench = Workbench(progress)
-    bench.capture_without_weights(arguments.factory)
-    if arguments.memory is None:
-        if arguments.sequence_lengths is None:
-            curve = bench.fit(None, arguments.batch_sizes, extra_times)
-        else:
-            curve = fit_over_lengths(bench, None, arguments.sequence_lengths, extra_times)
-        data, text = curve.to_data(), fit_text(curve)
-        if arguments.output:
-            curve.save(arguments.output)
-    else:
-        found = bench.within(arguments.memory, None, extra_times)
-        if arguments.output:
-            raise InputError("-o writes the curve over sizes, which --memory does not draw; leave one of the two out")
-        data, text = found.to_data(), within_text(found)
-    if arguments.json:
-        say_json(data)
-    else:
-        say(text)
-    return 0
-
-
 def _bench(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.bench import bench, bench_text
     from roam_lab.ir import load_graph
@@ -288,18 +244,6 @@ def _demo(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     return 0 if demonstrate(arguments.output, progress) else 1
 
 
-def _sweep(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.cli_sweep import sweep_or_show
-
-    return sweep_or_show(arguments, progress)
-
-
-def _whatif(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.cli_sweep import what_ifs
-
-    return what_ifs(arguments, progress)
-
-
 def _explain(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     from roam_lab.plan import load_plan
     from roam_lab.report.explanation import explain
@@ -324,6 +268,11 @@ def _strategies(arguments: argparse.Namespace, progress: TerminalProgress) -> in
     return 0
 
 
+def _in(module: str, name: str) -> Handler:
+    """A handler of a module of its own, which is imported when the action is asked for."""
+    return lambda arguments, progress: int(getattr(import_module(f"roam_lab.{module}"), name)(arguments, progress))
+
+
 HANDLERS: dict[str, Handler] = {
     "profile": _profile,
     "plan": _plan,
@@ -334,10 +283,10 @@ HANDLERS: dict[str, Handler] = {
     "export": _export,
     "report": _report,
     "compare": _compare,
-    "fit": _fit,
-    "sweep": _sweep,
-    "whatif": _whatif,
-    "frontier": _frontier,
+    "fit": _in("cli_sizes", "fit"),
+    "sweep": _in("cli_sweep", "sweep_or_show"),
+    "whatif": _in("cli_sweep", "what_ifs"),
+    "frontier": _in("cli_sizes", "frontier"),
     "bench": _bench,
     "demo": _demo,
     "doctor": _doctor,

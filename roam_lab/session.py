@@ -54,10 +54,10 @@ def profile(
     meta device and hold no weights. `timing`: time every op, too; `times`: or say what each would take on the GPU of
     that name, by its rates (`ir/roofline.py`). `device`: where the model lies; one on the meta device is captured as if
     it lay there. `keep_grads`: as in `roam.hook`. `progress(what, part)` hears what is being done;
-    `seen` hears of the profile as soon as it is made.
+    `seen` hears of the profile as soon as it is made. Model, optimizer, batch and random state stay as they are.
 
-    Model, optimizer, batch and random state stay as they are. Raises CaptureError, naming the user's line, when the
-    step cannot be captured, InputError when it cannot be measured, DeviceError when `device` is not there.
+    Raises CaptureError, naming the user's line, when the step cannot be captured, InputError when it cannot be
+    measured, DeviceError when `device` is not there.
     """
     tell = progress or silent
     with turn("capturing a step", lambda what: tell(f"waiting for {what}", 0.0)), held(PATIENCE_SECONDS) as check:
