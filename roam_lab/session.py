@@ -111,18 +111,16 @@ def _profile(
         graph = timed_graph(captured, model, optimizer, batch, train_step)
     elif gpu is not None:
         graph = with_roofline(graph, gpu)
+    told = () if remark is None else (remark,)
     made = Profile(
         graph=replace(graph, environment=captured.environment),
         eager_graph=captured.eager_graph,
         resident=captured.resident,
         environment=captured.environment,
         eager_run=captured.eager,
+        measured=None if run is None else run.curve,
+        differences=(*remarks_on(model), *(told if run is None else _differences(run.curve, captured.eager_graph))),
     )
-    if run is not None:
-        made = replace(made, measured=run.curve, differences=_differences(run.curve, captured.eager_graph))
-    elif remark is not None:
-        made = replace(made, differences=(remark,))
-    made = replace(made, differences=(*remarks_on(model), *made.differences))
     if seen is not None:
         seen(made)
     return made
