@@ -121,7 +121,7 @@ def _plan(graph: Graph) -> Plan:
     for gap in problem.free_gaps:
         if problem.tape.inside[problem.gap_storage[gap]]:
             state[gap] = DROP
-    rewritten = expand(problem, state)
+    rewritten = expand(problem, state, split=False)  # every chain by rows, also where that lowers no peak
     placed = place(rewritten)
     check_rewritten(graph, rewritten, placed.order)
     return replace(

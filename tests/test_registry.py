@@ -89,8 +89,8 @@ def test_entry_points_are_listed_beside_ours(site):
     found = listed(out)
     assert found["layout", "stack"]["summary"] == "Every buffer above the one before it."
     assert found["layout", "stack"]["parameters"][0]["high"] == 1024
-    ours = {(entry.room, entry.name) for entry in strategies()}
-    assert set(found) == ours | {("order", "theirs"), ("order", "backwards"), ("layout", "stack"), ("layout", "heap")}
+    ours = listed(roam(site / "empty", "strategies", "--json")[1])  # not of this process: other tests may add to it
+    assert set(found) == set(ours) | {("order", "theirs"), ("order", "backwards"), ("layout", "stack"), ("layout", "heap")}
 
 
 def test_their_strategies_plan(site, graph_file, tmp_path):
