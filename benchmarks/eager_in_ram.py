@@ -22,7 +22,7 @@ GIB = 2**30
 
 def predicted(factory: str, batch: int) -> dict[str, int]:
     """Of the whole step, resident included: with how little eager runs."""
-    from roam_lab.workbench import Workbench
+    from roam_lab.app.workbench import Workbench
 
     bench = Workbench()
     bench.capture_without_weights(factory)

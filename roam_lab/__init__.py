@@ -34,6 +34,7 @@ from roam_lab.errors import (
 )
 
 if TYPE_CHECKING:
+    from roam_lab.app.session import profile
     from roam_lab.distributed.shard import full_state_dict, shard
     from roam_lab.magic import load_ipython_extension, unload_ipython_extension
     from roam_lab.plan import Plan, Profile
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from roam_lab.report.explanation import explain
     from roam_lab.runtime import hook
     from roam_lab.runtime.verify import verify
-    from roam_lab.session import profile
     from roam_lab.sweeps import grid, load_sweep, sweep
 
     __version__: str
@@ -56,7 +56,7 @@ _HOMES = {
     "load": ("roam_lab.plan", "load_plan"),
     "load_ipython_extension": ("roam_lab.magic", "load_ipython_extension"),
     "load_sweep": ("roam_lab.sweeps", "load_sweep"),
-    "profile": ("roam_lab.session", "profile"),
+    "profile": ("roam_lab.app.session", "profile"),
     "shard": ("roam_lab.distributed.shard", "shard"),
     "sweep": ("roam_lab.sweeps", "sweep"),
     "unload_ipython_extension": ("roam_lab.magic", "unload_ipython_extension"),

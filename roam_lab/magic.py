@@ -18,15 +18,16 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope
 
-from roam_lab.argument_values import fitting, planning, unused
-from roam_lab.arguments import parse, parser_of
-from roam_lab.doctor import doctor_text
+from roam_lab.app.argument_values import fitting, planning, unused
+from roam_lab.app.arguments import parse, parser_of
+from roam_lab.app.doctor import doctor_text
+from roam_lab.app.fit_lengths import fit_over_lengths
+from roam_lab.app.host import host
+from roam_lab.app.workbench import Made, Workbench
 from roam_lab.errors import InputError, RoamError
-from roam_lab.fit_lengths import fit_over_lengths
 from roam_lab.interrupt import held
 from roam_lab.lab.cell_turns import CellTurns
 from roam_lab.lab.completion import matcher_of
-from roam_lab.lab.host import host
 from roam_lab.lab.named import check_kinds, value_of
 from roam_lab.lab.progress import notebook_progress
 from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, profile_shown, row_shown, run_text
@@ -41,7 +42,6 @@ from roam_lab.report.legal import legal
 from roam_lab.report.text import strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.sweeps.asked import table_asked_for, what_ifs_asked_for
-from roam_lab.workbench import Made, Workbench
 
 if TYPE_CHECKING:
     from roam_lab.plan.fit import Fit

@@ -20,7 +20,7 @@ LONGEST = (
     "tests/runtime/test_verify.py",
     "tests/runtime/test_hook.py",
     "tests/lab/test_panel_in_browser.py",
-    "tests/test_workbench.py",
+    "tests/app/test_workbench.py",
     "tests/test_cli.py",
 )
 """Files that take minutes: they come first, so that no worker is left with one of them at the end."""

@@ -15,6 +15,7 @@ import torch
 
 import roam_lab as roam
 from roam_lab import registry
+from roam_lab.app.session import Session, made_by
 from roam_lab.cli import main
 from roam_lab.errors import MismatchError
 from roam_lab.ir import captured_order, fingerprint, load_graph, save_graph
@@ -23,7 +24,6 @@ from roam_lab.registry import Parameter, Strategy, strategies
 from roam_lab.report.explanation import explain
 from roam_lab.runtime.measured_run import RunFigures
 from roam_lab.runtime.verification import Verification
-from roam_lab.session import Session, made_by
 from tests.captured import DATA, JUDGE, step_file
 from tests.report.graphs import KIB, branches
 

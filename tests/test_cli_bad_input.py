@@ -14,8 +14,7 @@ import pytest
 import torch
 
 import roam_lab as roam
-from roam_lab import cli
-from roam_lab.cli import main
+from roam_lab.cli import command, main
 from roam_lab.ir import graph_to_data, save_graph
 from roam_lab.plan import make_plan
 from roam_lab.registry import strategies
@@ -396,7 +395,7 @@ def test_a_bug_of_ours_asks_for_a_report(capsys, graph_file, monkeypatch):
     def broken(arguments, progress):
         raise ZeroDivisionError("one\ntwo")
 
-    monkeypatch.setitem(cli.HANDLERS, "plan", broken)
+    monkeypatch.setitem(command.HANDLERS, "plan", broken)
     line = refused(capsys, "plan", graph_file)
     assert "unexpected ZeroDivisionError: one two; this is a bug in roam-lab: please report it" in line
     assert "ROAM_DEBUG=1" in line
@@ -409,7 +408,7 @@ def test_interruption(capsys, graph_file, monkeypatch):
     def interrupted(arguments, progress):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(cli.HANDLERS, "plan", interrupted)
+    monkeypatch.setitem(command.HANDLERS, "plan", interrupted)
     assert "interrupted" in refused(capsys, "plan", graph_file, status=130)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roam_lab.arguments import ACTIONS, parser_of
+from roam_lab.app.arguments import ACTIONS, parser_of
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from roam_lab import interrupt as interrupt_module
+from roam_lab.app.session import profile
 from roam_lab.capture.snapshot import RandomState
 from roam_lab.interrupt import held
-from roam_lab.session import profile
 from tests.kernel import Kernel, open_kernel
 
 SETUP = """

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 PATIENCE = 120.0
 SETUP = """
 import random, sys
-from roam_lab.ilp import modeller, solve, variable
+from roam_lab.solvers.ilp import modeller, solve, variable
 from roam_lab.ir import Graph, Lifetime, Op, Storage
 from roam_lab.layout.cp_sat import cp_sat
 from roam_lab.order.roam import roam

@@ -9,7 +9,7 @@ import pytest
 import torch
 from IPython.core.completer import CompletionContext
 
-from roam_lab.lab import host as host_module
+from roam_lab.app import host as host_module
 from roam_lab.lab.completion import candidates
 from roam_lab.plan import Plan, Profile, load_plan
 from roam_lab.plan.devices import GIB, Device
@@ -182,7 +182,7 @@ def test_a_batch_that_does_not_fit_names_the_line_of_the_user(shell: Any) -> Non
 
 @pytest.mark.parametrize("line", [PROFILE.replace("small", "late"), "%roam plan --name late"])
 def test_an_interrupt_leaves_everything_as_it_was(shell: Any, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roam_lab.workbench import bench as workbench
+    from roam_lab.app.workbench import bench as workbench
 
     before, names = state(shell), [row.name for row in bench(shell).what_ifs]
     profiles = list(bench(shell).profiles)

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from roam_lab import registry
+from roam_lab.app.workbench import Workbench
 from roam_lab.ir import Graph
 from roam_lab.plan import Profile
 from roam_lab.report.whatifs import WhatIfs
-from roam_lab.workbench import Workbench
 from tests.notebook_shell import PROFILE, cell, open_shell
 from tests.report.graphs import branches
 

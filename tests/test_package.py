@@ -52,7 +52,7 @@ def test_import_is_light():
 
 
 def test_planning_loads_no_torch():
-    loaded = modules_after("import roam_lab.ir, roam_lab.order, roam_lab.layout, roam_lab.plan, roam_lab.session")
+    loaded = modules_after("import roam_lab.ir, roam_lab.order, roam_lab.layout, roam_lab.plan, roam_lab.app.session")
     assert not {"torch", "IPython", "bokeh", "ipywidgets", "rich"} & set(loaded)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from roam_lab.arguments import ACTIONS
+from roam_lab.app.arguments import ACTIONS
 from roam_lab.cli import main
 
 ROOT = Path(__file__).parents[1]

@@ -60,3 +60,34 @@ def test_an_import_upwards_is_found():
     for line in ("from roam_lab.plan import Plan", "import roam_lab.plan.plan", "from roam_lab import plan"):
         assert upwards(order, "order", f"def late():\n    {line}\n", order) == ["plan"], line
     assert upwards(order, "order", "from roam_lab.ir import Graph", order) == []
+
+
+DOORS = {
+    "numba": {"solvers/compiled.py"},
+    "pulp": {"solvers/ilp.py"},
+    "highspy": {"solvers/highs_child.py"},
+    "ortools": {"solvers/flows.py", "layout/cp_sat.py"},
+}
+"""Library -> the files that may import it. CP-SAT is a strategy of its own, which nothing else builds a model for."""
+
+
+def importers(library, files):
+    """Those of `files`, (name, source), that import `library` anywhere."""
+    found = set()
+    for name, source in files:
+        for node in ast.walk(ast.parse(source)):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+            if library in {each.partition(".")[0] for each in names}:
+                found.add(name)
+    return found
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_a_solver_has_one_door(library):
+    files = [(str(file.relative_to(PACKAGE)), file.read_text()) for file in PACKAGE.rglob("*.py")]
+    assert importers(library, files) == DOORS[library]
+
+
+def test_another_door_is_found():
+    assert importers("pulp", [("a.py", "def late():\n    from pulp import x"), ("b.py", "import pulpit")]) == {"a.py"}

@@ -106,7 +106,7 @@ def test_the_page_is_what_the_result_files_say(support):
 def test_the_tests_that_import_torch_are_found(support):
     found = support.torch_tests()
     assert found[0] == support.IDENTITY
-    assert {"tests/capture/test_capture.py", "tests/test_session.py"} <= set(found)
+    assert {"tests/capture/test_capture.py", "tests/app/test_session.py"} <= set(found)
     assert "tests/ir/test_check.py" not in found
 
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roam_lab.app.terminal import say
 from roam_lab.errors import OutputError
 from roam_lab.progress import Progress
 from roam_lab.report.legal import legal
 from roam_lab.report.units import bytes_text
-from roam_lab.terminal import say
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -69,9 +69,9 @@ def _made(folder: str) -> Path:
 def _planned(factory: str, name: str, stem: Path, progress: Progress) -> tuple[Profile, Plan]:
     """Capture, plan, and write all three files."""
     progress("loading torch", 0.0)
+    from roam_lab.app.session import made_by, profile
     from roam_lab.ir import write_text
     from roam_lab.report.pictures import plan_picture
-    from roam_lab.session import made_by, profile
 
     captured = profile(**made_by(factory), name=name, progress=progress)
     plan = captured.plan(progress=progress)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from roam_lab.arguments import Parser, parser_of
+from roam_lab.app.arguments import Parser, parser_of
 from roam_lab.registry import strategies
 
 if TYPE_CHECKING:
-    from roam_lab.workbench import Workbench
+    from roam_lab.app.workbench import Workbench
 
 Matcher = Callable[[CompletionContext], SimpleMatcherResult]
 

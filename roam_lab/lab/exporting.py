@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from IPython.core.getipython import get_ipython
 
+from roam_lab.app.workbench.hooked import code_for, write_script
 from roam_lab.errors import RoamError
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.report.export import export
 from roam_lab.report.hook_code import LOOP_NAMES
 from roam_lab.report.legal import xml_text
-from roam_lab.workbench.hooked import code_for, write_script
 
 if TYPE_CHECKING:
-    from roam_lab.workbench import Workbench
+    from roam_lab.app.workbench import Workbench
 
 AS_FILE = "a file, by its ending"
 FORMS: dict[str, Any] = {AS_FILE: None, **{f"a script: {name}": loop for loop, name in LOOP_NAMES.items()}}

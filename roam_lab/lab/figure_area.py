@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from roam_lab.lab.host import Host
+from roam_lab.app.host import Host
 from roam_lab.report.pictures import pictures_of
 from roam_lab.report.views import Views, views_of
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from roam_lab.argument_types import size
+from roam_lab.app.argument_types import size
 from roam_lab.errors import InputError, ParameterError
 from roam_lab.report.rewrites import kind_name
 from roam_lab.report.units import bytes_text

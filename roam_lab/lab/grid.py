@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from roam_lab.arguments import parse
+from roam_lab.app.arguments import parse
 from roam_lab.errors import RoamError
 from roam_lab.sweeps.asked import grid_of
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from IPython.display import display
 
+from roam_lab.app.host import host
 from roam_lab.errors import RoamError
 from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
@@ -15,7 +16,6 @@ from roam_lab.lab.exporting import ExportRow
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
 from roam_lab.lab.grid import GridRow
 from roam_lab.lab.head import head_html
-from roam_lab.lab.host import host
 from roam_lab.lab.status import StatusLine
 from roam_lab.lab.still import Still, cell_number, panel_report
 from roam_lab.lab.table import WhatIfTable
@@ -27,11 +27,11 @@ from roam_lab.rewrite.kinds import default_kinds
 from roam_lab.sweeps.at_hand import add_what_ifs
 
 if TYPE_CHECKING:
+    from roam_lab.app.workbench import Workbench
     from roam_lab.plan import Plan
     from roam_lab.plan.frontier import Frontier
     from roam_lab.report.whatifs import WhatIf
     from roam_lab.sweeps.points import SweepPoint
-    from roam_lab.workbench import Workbench
 
 
 class Lab(widgets.VBox):  # type: ignore[misc]

@@ -11,7 +11,7 @@ from typing import Any
 
 from IPython.display import display
 
-from roam_lab.lab.host import host
+from roam_lab.app.host import host
 from roam_lab.progress import TerminalProgress
 
 DELAY_SECONDS = 1.0

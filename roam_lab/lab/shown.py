@@ -23,11 +23,11 @@ from roam_lab.report.whatif_html import tables_html
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 if TYPE_CHECKING:
+    from roam_lab.app.workbench import Workbench
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
     from roam_lab.report.views.table import Table
     from roam_lab.runtime.measured_run import RunFigures
-    from roam_lab.workbench import Workbench
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
 """Columns stay columns, also in a notebook that was turned into a page."""

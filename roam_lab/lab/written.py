@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from roam_lab.argument_values import prices
+from roam_lab.app.argument_values import prices
+from roam_lab.app.workbench import Workbench
+from roam_lab.app.workbench.hooked import code_for, write_script
+from roam_lab.app.workbench.report_parts import parts_of
 from roam_lab.errors import InputError
 from roam_lab.lab.shown_once import Written
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.report.brief import write_brief
 from roam_lab.report.export import export
 from roam_lab.report.whatifs import WhatIf
-from roam_lab.workbench import Workbench
-from roam_lab.workbench.hooked import code_for, write_script
-from roam_lab.workbench.report_parts import parts_of
 
 
 def export_plan(bench: Workbench, row: WhatIf, arguments: Any, shell: Any) -> str:

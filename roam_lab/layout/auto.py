@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 
-from roam_lab import compiled
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
 from roam_lab.layout.best_fit import SORTINGS, best_fit, place
 from roam_lab.layout.canonical_search.capacity import Effort, lowered
 from roam_lab.layout.packing.mend import mended
 from roam_lab.layout.squeeze import squeezed
 from roam_lab.registry import Parameter, strategy
+from roam_lab.solvers import compiled
 
 CLOSE = 2048
 """An arena that is less than one part in so many above the live peak is not worth more time."""

@@ -8,13 +8,13 @@ from math import gcd
 
 import numpy as np
 
-from roam_lab.ilp import SOLVERS, modeller, solve, variable
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
 from roam_lab.layout.best_fit import SORTINGS
 from roam_lab.layout.packing.field import Field
 from roam_lab.layout.packing.overlaps import overlapping_pairs, pairs
 from roam_lab.layout.skyline import skyline
 from roam_lab.registry import Parameter, strategy
+from roam_lab.solvers.ilp import SOLVERS, modeller, solve, variable
 
 MOST_PAIRS = 20_000
 """Above this many pairs of buffers that overlap in time no program is built."""

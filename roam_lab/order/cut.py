@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.order.problem import Array, Problem
+from roam_lab.solvers.flows import minimum_cut
 
 _SOURCE, _SINK, _FREE = 0, 1, 2
 
@@ -103,7 +104,7 @@ class Cuts:
         unlimited = int(sizes.sum()) + 1
         capacities = np.concatenate([sizes[open_], np.full(len(tails) - len(open_), unlimited, np.int64)])
         nodes = _FREE + len(free) + len(open_)
-        inside = _minimum_cut(tails, heads, capacities, nodes)
+        inside = minimum_cut(tails, heads, capacities, nodes, _SOURCE, _SINK)
         in_state = np.zeros(count, bool)
         in_state[label == _SOURCE] = True
         in_state[free] = inside[label[free]]
@@ -175,18 +176,3 @@ def reach(edges: Sequence[Sequence[int]], start: int) -> set[int]:
                 stack.append(other)
     seen.discard(start)
     return seen
-
-
-def _minimum_cut(tails: Array, heads: Array, capacities: Array, nodes: int) -> NDArray[np.bool_]:
-    """Which nodes lie on the source's side of the minimum cut with the smallest such side."""
-    from ortools.graph.python import max_flow  # here: plans that need no cut start faster without it
-
-    flow = max_flow.SimpleMaxFlow()
-    flow.add_arcs_with_capacity(tails, heads, capacities)
-    flow.add_arc_with_capacity(_SOURCE, _SINK, 0)  # so that both are nodes of the network, whatever it holds
-    status = flow.solve(_SOURCE, _SINK)
-    if status != flow.OPTIMAL:
-        raise ArithmeticError(f"maximum flow ended with status {status}")
-    inside = np.zeros(nodes, bool)
-    inside[flow.get_source_side_min_cut()] = True
-    return inside

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from roam_lab.ilp import SOLVERS, Solved, solve
 from roam_lab.ir import Graph, captured_order
 from roam_lab.order.bound import bound_of
 from roam_lab.order.list_scheduling import best_pass
@@ -15,6 +14,7 @@ from roam_lab.order.search.precedence import Joined, alike_in_sequence, joined, 
 from roam_lab.order.search.sequence_program import SequenceProgram
 from roam_lab.order.search.step_program import StepProgram
 from roam_lab.registry import Parameter, strategy
+from roam_lab.solvers.ilp import SOLVERS, Solved, solve
 
 ROWS = 200_000
 """Rows of a program that is still built in seconds."""

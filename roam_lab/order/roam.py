@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-from roam_lab.ilp import SOLVERS
 from roam_lab.ir import Graph, captured_order
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.problem import problem_of
@@ -15,6 +14,7 @@ from roam_lab.order.task_tree.leaf import Limits
 from roam_lab.order.task_tree.split import problems_of, tree_of
 from roam_lab.order.task_tree.workers import processors, solve_leaves
 from roam_lab.registry import Parameter, strategy
+from roam_lab.solvers.ilp import SOLVERS
 
 PARAMETERS = (
     Parameter("node_limit", int, 128, "most ops that one leaf of the tree runs", low=8, high=1024),

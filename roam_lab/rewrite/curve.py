@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from roam_lab.compiled import compiled
 from roam_lab.rewrite.tape import Tape
 from roam_lab.rewrite.trace import Trace
+from roam_lab.solvers.compiled import compiled
 
 
 @compiled

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.compiled import compiled
 from roam_lab.rewrite.evaluate import Cost, evaluate
 from roam_lab.rewrite.front import Front
 from roam_lab.rewrite.roles import Roles, roles_of
 from roam_lab.rewrite.tape import Ints, Problem, Tape
 from roam_lab.rewrite.trace import Trace, new_trace
+from roam_lab.solvers.compiled import compiled
 
 State = NDArray[np.int8]
 

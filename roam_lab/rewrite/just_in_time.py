@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.compiled import compiled
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, Tape
 from roam_lab.rewrite.trace import Trace
+from roam_lab.solvers.compiled import compiled
 
 
 @compiled

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from roam_lab.ilp import modeller, solve, variable
 from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.tape import Problem
+from roam_lab.solvers.ilp import modeller, solve, variable
 
 UNITS = 1000
 """Of time, in the graph's whole time: the program is solved to half a unit."""

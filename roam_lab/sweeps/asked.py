@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from roam_lab.arguments import parse
+from roam_lab.app.arguments import parse
 from roam_lab.errors import InputError
 from roam_lab.progress import Progress
 from roam_lab.report.whatifs import WhatIf, WhatIfs
@@ -16,7 +16,7 @@ from roam_lab.sweeps.sweeping import load_sweep, sweep
 from roam_lab.sweeps.table import SweepTable
 
 if TYPE_CHECKING:
-    from roam_lab.workbench import Workbench
+    from roam_lab.app.workbench import Workbench
 
 AXES = ("batch", "sequence", "dtype", "optimizer", "times", "budget", "extra_time", "order", "layout", "rewrite",
         "node_limit")  # fmt: skip

@@ -6,19 +6,19 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from roam_lab.app.session import profile
 from roam_lab.plan import Profile, make_plan
 from roam_lab.progress import Progress
 from roam_lab.report.whatif_figures import figures_in
 from roam_lab.report.whatif_table import goals_text
 from roam_lab.report.whatifs import WhatIf, changes
-from roam_lab.session import profile
 from roam_lab.sweeps.points import SweepPoint, grid
 from roam_lab.sweeps.rows import PLANNED, sentence
 from roam_lab.sweeps.rows_file import point_in
 from roam_lab.sweeps.sweeping import load_sweep
 
 if TYPE_CHECKING:
-    from roam_lab.workbench import Made, Workbench
+    from roam_lab.app.workbench import Made, Workbench
 
 CHANGES = ("batch", "sequence", "dtype", "optimizer", "times")
 """Fields of a point for which the step is captured anew."""

@@ -8,9 +8,9 @@ from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from roam_lab.app.session import made_by, on_meta, profile
 from roam_lab.errors import DataDependentError, InfeasibleError, InputError, RoamError
 from roam_lab.plan import Plan, Profile, make_plan
-from roam_lab.session import made_by, on_meta, profile
 from roam_lab.sweeps.points import SweepPoint
 from roam_lab.sweeps.sources import imported_anew
 

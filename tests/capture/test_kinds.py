@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from roam_lab.session import profile
+from roam_lab.app.session import profile
 
 
 class Tied(torch.nn.Module):

@@ -37,7 +37,7 @@ PRELOADED = (
     "transformers.models.llama.modeling_llama",
     "diffusers.models.unets.unet_2d_condition",
     "diffusers",
-    "roam_lab.session",
+    "roam_lab.app.session",
     "roam_lab.plan.planner",
     "roam_lab.runtime.hook",
     "ortools.sat.python.cp_model",

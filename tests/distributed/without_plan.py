@@ -16,7 +16,7 @@ def hook_without_plan(
 ) -> ReplicatedStep:
     """Profile a step on `batch` on all ranks, plan it on the first for `goals` (arguments of `Profile.plan`), and hook
     it on all."""
-    from roam_lab.session import profile
+    from roam_lab.app.session import profile
 
     made = profile(model, batch, optimizer, step=step, timing=timing)
     plan = of_first(Ranks(model.process_group), lambda: made.plan(**goals))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roam_lab.argument_types import size
+from roam_lab.app.argument_types import size
 from roam_lab.errors import InputError, ParameterError
 from roam_lab.lab.goals import STEPS, Goals, size_text
 from tests.report.views.test_frontier import FOUND, MIB

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 import torch
 
+from roam_lab.app.host import Host
+from roam_lab.app.session import profile
+from roam_lab.app.workbench import Made, Workbench
 from roam_lab.errors import InfeasibleError, InputError
 from roam_lab.lab import panel as panel_module
 from roam_lab.lab.figure_area import load_bokeh
 from roam_lab.lab.head import head_html
-from roam_lab.lab.host import Host
 from roam_lab.lab.panel import Lab
-from roam_lab.session import profile
-from roam_lab.workbench import Made, Workbench
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import time
 
 import pytest
 
-from roam_lab import compiled
 from roam_lab.ir import Layout, Lifetime, check_layout, lifetimes_curve
 from roam_lab.ir.layout_csv import load_instance
 from roam_lab.layout import auto as module
 from roam_lab.layout.auto import auto
 from roam_lab.layout.best_fit import best_fit
+from roam_lab.solvers import compiled
 from tests.layout.instances import DATA, cut_rectangle, full_load, least_arena
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from roam_lab import compiled
+from roam_lab.app.session import Session
 from roam_lab.errors import InfeasibleError
 from roam_lab.ir import Lifetime, check_layout, lifetimes_curve
 from roam_lab.ir.layout_csv import load_instance
@@ -15,7 +15,7 @@ from roam_lab.layout import canonical as module
 from roam_lab.layout.best_fit import best_fit
 from roam_lab.layout.canonical import canonical
 from roam_lab.layout.canonical_search import kernel
-from roam_lab.session import Session
+from roam_lab.solvers import compiled
 from tests.layout.instances import DATA, WITHOUT_PERFECT_PACKING, cut_rectangle, full_load, least_arena
 
 

@@ -6,12 +6,12 @@ import time
 
 import pytest
 
-from roam_lab.ilp import SOLVERS
 from roam_lab.ir import Layout, Lifetime, check_layout, lifetimes_curve
 from roam_lab.layout import model_ilp as module
 from roam_lab.layout.llfb import llfb
 from roam_lab.layout.model_ilp import _around, _solved, _stacked, model_ilp, pyramid
 from roam_lab.layout.skyline import skyline
+from roam_lab.solvers.ilp import SOLVERS
 from tests.layout.packing.lives import dense_lives, random_lives
 
 MIB = 1 << 20

@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from roam_lab.app.session import profile
 from roam_lab.ir import captured_order, live_peak
 from roam_lab.ir.roofline import GPUS, roofline_seconds
 from roam_lab.plan import Profile
 from roam_lab.plan.alternatives import alternatives, updates_early
 from roam_lab.plan.autocast import with_autocast
 from roam_lab.plan.whole_step import eager_whole_bytes
-from roam_lab.session import profile
 from tests.report.graphs import branches
 from tests.rewrite.graphs import blocks
 

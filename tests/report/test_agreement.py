@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from roam_lab.app.workbench import Made, Workbench
 from roam_lab.cli import main
 from roam_lab.errors import InputError
 from roam_lab.plan import load_plan
@@ -20,7 +21,6 @@ from roam_lab.plan.whole_step import eager_whole_bytes, planned_whole_bytes
 from roam_lab.report.brief import brief_html, write_brief
 from roam_lab.report.units import exact_text
 from roam_lab.report.views.frontier import frontier_view
-from roam_lab.workbench import Made, Workbench
 
 FACTORY = """
 import torch

@@ -78,8 +78,8 @@ def test_four_points_in_processes_of_their_own(folder: Path, capfd: pytest.Captu
 
 def roam_plan(folder: Path, batch: int) -> Any:
     """The plan of the factory's step at a batch size, by the ordinary way."""
+    from roam_lab.app.session import made_by
     from roam_lab.capture.batch_size import resized
-    from roam_lab.session import made_by
 
     made = made_by(f"{folder}/train.py:make")
     made["batch"] = resized(made["batch"], batch)

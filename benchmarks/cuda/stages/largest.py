@@ -13,11 +13,11 @@ from benchmarks.cuda.child import Cell
 from benchmarks.cuda.device import NotPossible, start_measuring
 from benchmarks.cuda.jobs import METHODS
 from benchmarks.cuda.models import training
+from roam_lab.app.workbench import Made, Workbench
 from roam_lab.errors import RoamError
 from roam_lab.plan.devices import Device
 from roam_lab.plan.runs import RUNS
 from roam_lab.runtime import hook
-from roam_lab.workbench import Made, Workbench
 
 MOST = 4096
 SECONDS = 90.0

@@ -10,11 +10,11 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab import compiled
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
 from roam_lab.layout.canonical_search import kernel
 from roam_lab.layout.canonical_search.instance import FIXED, Part, parts
 from roam_lab.layout.canonical_search.tree import Tree
+from roam_lab.solvers import compiled
 
 MOST_BUFFERS = 5_000
 """A part of more is left as it is: one descent alone would take minutes."""

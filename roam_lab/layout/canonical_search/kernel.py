@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.compiled import compiled
+from roam_lab.solvers.compiled import compiled
 
 Array = NDArray[np.int64]
 

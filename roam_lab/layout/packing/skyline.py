@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from roam_lab.compiled import compiled
 from roam_lab.ir import Layout, Lifetime
+from roam_lab.solvers.compiled import compiled
 
 Array = NDArray[np.int64]
 

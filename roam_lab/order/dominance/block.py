@@ -8,10 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from roam_lab.order.cut import _minimum_cut
 from roam_lab.order.dominance.precedence import bits, reduced
 from roam_lab.order.dominance.profile import Job
 from roam_lab.order.problem import Problem
+from roam_lab.solvers.flows import minimum_cut
 
 _SOURCE, _SINK, _FREE = 0, 1, 2
 
@@ -224,5 +224,5 @@ class View:
                 arcs.append((_SOURCE, count, size))
             count += 1
         columns = np.array(arcs, np.int64).reshape(-1, 3)
-        inside = _minimum_cut(columns[:, 0], columns[:, 1], columns[:, 2], count)
+        inside = minimum_cut(columns[:, 0], columns[:, 1], columns[:, 2], count, _SOURCE, _SINK)
         return done | sum(1 << job for job in free if inside[node[job]])

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from roam_lab.ilp import modeller
 from roam_lab.order.search.precedence import Joined
 from roam_lab.order.search.runs import bits, topological
+from roam_lab.solvers.ilp import modeller
 
 Term = Any
 """A variable of the program, a sum of them, or 0 or 1."""

@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from roam_lab.ilp import modeller
 from roam_lab.order.problem import Problem
 from roam_lab.order.search.runs import topological
+from roam_lab.solvers.ilp import modeller
 
 
 class StepProgram:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
-from roam_lab.ilp import Solved, modeller, solve, variable
 from roam_lab.order.cut import reach
 from roam_lab.order.problem import Problem
+from roam_lab.solvers.ilp import Solved, modeller, solve, variable
 
 
 def windows(problem: Problem) -> list[tuple[int, int]]:

@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 import torch
 
+from roam_lab.app.session import profile
+from roam_lab.app.workbench import FACTOR, Made, Workbench
+from roam_lab.app.workbench import bench as bench_module
+from roam_lab.app.workbench import sizes as sizes_module
 from roam_lab.errors import InfeasibleError, InputError, ParameterError
 from roam_lab.ir import fingerprint
 from roam_lab.plan import make_plan
 from roam_lab.plan.devices import GIB, Device
 from roam_lab.plan.runs import EXTRA_TIMES, RUNS
-from roam_lab.session import profile
-from roam_lab.workbench import FACTOR, Made, Workbench
-from roam_lab.workbench import bench as bench_module
-from roam_lab.workbench import sizes as sizes_module
 
 MIB = 2**20
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from roam_lab.app.session import profile
 from roam_lab.errors import InputError
 from roam_lab.plan import Profile
 from roam_lab.plan.devices import devices_for
 from roam_lab.plan.fit import Fit
 from roam_lab.plan.needs import Needs
 from roam_lab.plan.runs import EXTRA_TIMES
-from roam_lab.session import profile
 
 if TYPE_CHECKING:
-    from roam_lab.workbench import Workbench
+    from roam_lab.app.workbench import Workbench
 
 
 def fit_over_lengths(

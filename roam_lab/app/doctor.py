@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from roam_lab.lab.host import host, installed
+from roam_lab.app.host import host, installed
 
 FRONT_ENDS = (
-    Path(__file__).with_name("labextension") / "package.json",
+    Path(__file__).parents[1] / "labextension" / "package.json",
     Path(sys.prefix) / "share" / "jupyter" / "labextensions" / "roam-lab" / "package.json",
     Path.home() / ".local" / "share" / "jupyter" / "labextensions" / "roam-lab" / "package.json",
 )

@@ -6,17 +6,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from roam_lab.app.session import profile
 from roam_lab.plan import Profile
 from roam_lab.plan.devices import Device, devices_for
 from roam_lab.plan.fit import Fit
 from roam_lab.plan.largest import FURTHER, Within, largest_sizes
 from roam_lab.plan.needs import Needs
 from roam_lab.plan.runs import EXTRA_TIMES, RUNS, Run
-from roam_lab.session import profile
 
 if TYPE_CHECKING:
-    from roam_lab.workbench.bench import Workbench
-    from roam_lab.workbench.made import Made
+    from roam_lab.app.workbench.bench import Workbench
+    from roam_lab.app.workbench.made import Made
 
 FACTOR = 8
 """Between the batch sizes that `fit_of` captures."""

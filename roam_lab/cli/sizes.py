@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from roam_lab.argument_values import fitting
+from roam_lab.app.argument_values import fitting
+from roam_lab.app.terminal import say, say_json
 from roam_lab.errors import InputError
 from roam_lab.progress import TerminalProgress
-from roam_lab.terminal import say, say_json
 
 
 def frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
@@ -30,9 +30,9 @@ def frontier(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 def fit(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     """`roam fit`. Raises InputError."""
-    from roam_lab.fit_lengths import fit_over_lengths
+    from roam_lab.app.fit_lengths import fit_over_lengths
+    from roam_lab.app.workbench import Workbench
     from roam_lab.report.fit import fit_text, within_text
-    from roam_lab.workbench import Workbench
 
     if arguments.memory is not None and arguments.output:  # before what takes minutes
         raise InputError("-o writes the curve over sizes, which --memory does not draw; leave one of the two out")

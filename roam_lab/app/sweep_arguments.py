@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from roam_lab.argument_types import count, counts, fraction, kinds, names, seconds, size
+from roam_lab.app.argument_types import count, counts, fraction, kinds, names, seconds, size
 
 T = TypeVar("T")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from roam_lab import ilp
-from roam_lab.ilp import SOLVERS, modeller, solve, variable
+from roam_lab.solvers import ilp
+from roam_lab.solvers.ilp import SOLVERS, modeller, solve, variable
 
 
 def knapsack(count: int = 12, fixed: float | None = None) -> Any:
@@ -139,7 +139,7 @@ def test_what_libraries_print_is_no_answer(
 ) -> None:
     (tmp_path / module).parent.mkdir(exist_ok=True)
     (tmp_path / module).write_text(source)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]))
     ilp._end(ilp._child(os.getpid()))  # the next one starts with this path
     try:
         for _ in range(2):
@@ -151,7 +151,7 @@ def test_what_libraries_print_is_no_answer(
 
 def test_a_solver_that_fails_says_its_own_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "highspy.py").write_text("raise SystemExit(3)")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[1])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]))
     monkeypatch.setattr(ilp, "GRACE_SECONDS", 60.0)  # a busy machine
     ilp._end(ilp._child(os.getpid()))
     with pytest.raises(RuntimeError, match="HiGHS ended with status 3; install highspy anew"):
@@ -160,8 +160,8 @@ def test_a_solver_that_fails_says_its_own_status(tmp_path: Path, monkeypatch: py
 
 BOTH = """
 import sys
-from tests.test_ilp import knapsack
-from roam_lab.ilp import solve
+from tests.solvers.test_ilp import knapsack
+from roam_lab.solvers.ilp import solve
 from roam_lab.order.bound import lower_bound
 from tests.plan.graphs import pumpkin
 for turn in range(2):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
-from roam_lab.argument_types import (
+from roam_lab.app.argument_types import (
     FACTORY_HELP,
     PlanAndFile,
     count,
@@ -19,12 +19,12 @@ from roam_lab.argument_types import (
     setting,
     size,
 )
+from roam_lab.app.fit_arguments import fit_arguments
+from roam_lab.app.report_arguments import report_arguments
+from roam_lab.app.sweep_arguments import sweep_arguments, what_if_arguments
 from roam_lab.errors import InputError
-from roam_lab.fit_arguments import fit_arguments
 from roam_lab.report.hook_code import LOOPS
-from roam_lab.report_arguments import report_arguments
 from roam_lab.rewrite.kinds import KINDS
-from roam_lab.sweep_arguments import sweep_arguments, what_if_arguments
 
 Face = Literal["command", "magic"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roam_lab.bench import bench, bench_text
+from roam_lab.app.bench import bench, bench_text
 from roam_lab.cli import main
 from roam_lab.errors import UnknownStrategyError
 from roam_lab.ir import save_graph

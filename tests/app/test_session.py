@@ -4,8 +4,8 @@ import pytest
 import torch
 
 import roam_lab as roam
+from roam_lab.app.session import Session
 from roam_lab.errors import CaptureError, InputError
-from roam_lab.session import Session
 
 
 def training():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from roam_lab.app.terminal import INTERRUPTED, remark, say, say_json
 from roam_lab.progress import TerminalProgress
-from roam_lab.terminal import INTERRUPTED, remark, say, say_json
 
 
 def sweep_or_show(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
@@ -31,9 +31,9 @@ def sweep_or_show(arguments: argparse.Namespace, progress: TerminalProgress) -> 
 
 def what_ifs(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     """Capture what the factory makes, plan it as it is, and beside it what was asked for."""
+    from roam_lab.app.workbench import Workbench
     from roam_lab.errors import InputError
     from roam_lab.sweeps.asked import what_ifs_asked_for
-    from roam_lab.workbench import Workbench
 
     bench, label = Workbench(progress), ""
     if arguments.profile is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from roam_lab.argument_types import ROOMS
+from roam_lab.app.argument_types import ROOMS
 from roam_lab.errors import InputError
 from roam_lab.registry import Room, find
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Literal
 
-from roam_lab.argument_types import count, price, seconds
+from roam_lab.app.argument_types import count, price, seconds
 
 
 def report_arguments(parser: argparse.ArgumentParser, face: Literal["command", "magic"]) -> None:

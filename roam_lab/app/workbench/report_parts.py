@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.plan.runs import planned_bytes
 
 if TYPE_CHECKING:
+    from roam_lab.app.workbench.bench import Workbench
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.fit import Fit
     from roam_lab.report.whatifs import WhatIf
-    from roam_lab.workbench.bench import Workbench
 
 
 @dataclass(frozen=True, slots=True)

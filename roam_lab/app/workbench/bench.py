@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from roam_lab.app.session import Session, made_by, on_meta, profile
+from roam_lab.app.workbench.made import Made
+from roam_lab.app.workbench.sizes import fit_of, within_memory
 from roam_lab.errors import DataDependentError, InputError
 from roam_lab.interrupt import held
 from roam_lab.ir import fingerprint
@@ -15,9 +18,6 @@ from roam_lab.plan.largest import Within
 from roam_lab.progress import Progress, silent
 from roam_lab.report.units import bytes_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
-from roam_lab.session import Session, made_by, on_meta, profile
-from roam_lab.workbench.made import Made
-from roam_lab.workbench.sizes import fit_of, within_memory
 
 if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier

@@ -9,12 +9,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from roam_lab.argument_values import parameters, planning, prices, unused
-from roam_lab.arguments import parse, parser_of
+from roam_lab.app.argument_values import parameters, planning, prices, unused
+from roam_lab.app.arguments import parse, parser_of
+from roam_lab.app.terminal import BROKEN_PIPE, INTERRUPTED, remark, say, say_json
 from roam_lab.errors import InputError, RoamError
 from roam_lab.progress import TerminalProgress
 from roam_lab.registry import one_line_warnings
-from roam_lab.terminal import BROKEN_PIPE, INTERRUPTED, remark, say, say_json
 
 Handler = Callable[[argparse.Namespace, TerminalProgress], int]
 
@@ -62,8 +62,8 @@ def _refuse(sentence: str, status: int) -> int:
 
 
 def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.app.session import Session
     from roam_lab.report.text import profile_text
-    from roam_lab.session import Session
 
     made = Session(progress).capture_factory(
         arguments.factory,
@@ -85,9 +85,9 @@ def _profile(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
+    from roam_lab.app.session import Session
     from roam_lab.ir import load_graph
     from roam_lab.report.text import plan_text
-    from roam_lab.session import Session
 
     settings = planning(arguments)
     if arguments.bare and (settings["budget"], settings["extra_time"], settings["rewrites"]) == (None, None, None):
@@ -109,7 +109,7 @@ def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _layout(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.session import Session
+    from roam_lab.app.session import Session
 
     settings = parameters(arguments, "layout")
     if any(room == "order" for room, _, _ in arguments.settings):
@@ -127,7 +127,7 @@ def _layout(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _run(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.session import Session
+    from roam_lab.app.session import Session
 
     session = Session(progress)
     steps = []
@@ -146,7 +146,7 @@ def _finite(numbers: dict[str, float]) -> dict[str, float | None]:
 
 
 def _verify(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.session import Session
+    from roam_lab.app.session import Session
 
     if arguments.note and arguments.plan is None:
         raise InputError("--note writes into a plan's file; name it with --plan")
@@ -171,7 +171,7 @@ def _export(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     if arguments.hook is None:
         export(load_plan(arguments.plan), arguments.output, arguments.force)
         return 0
-    from roam_lab.workbench.hooked import write_factory_script
+    from roam_lab.app.workbench.hooked import write_factory_script
 
     if arguments.factory is None:
         raise InputError("a script needs what it trains; name it with --factory FILE.py:FACTORY")
@@ -215,7 +215,7 @@ def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _bench(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.bench import bench, bench_text
+    from roam_lab.app.bench import bench, bench_text
     from roam_lab.ir import load_graph
 
     graphs = [load_graph(path) for path in arguments.graphs]
@@ -229,7 +229,7 @@ def _bench(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
 
 
 def _doctor(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
-    from roam_lab.doctor import doctor_data, doctor_text
+    from roam_lab.app.doctor import doctor_data, doctor_text
 
     if arguments.json:
         say_json(doctor_data())
@@ -270,7 +270,7 @@ def _strategies(arguments: argparse.Namespace, progress: TerminalProgress) -> in
 
 def _in(module: str, name: str) -> Handler:
     """A handler of a module of its own, which is imported when the action is asked for."""
-    return lambda arguments, progress: int(getattr(import_module(f"roam_lab.{module}"), name)(arguments, progress))
+    return lambda arguments, progress: int(getattr(import_module(f"roam_lab.cli.{module}"), name)(arguments, progress))
 
 
 HANDLERS: dict[str, Handler] = {
@@ -283,10 +283,10 @@ HANDLERS: dict[str, Handler] = {
     "export": _export,
     "report": _report,
     "compare": _compare,
-    "fit": _in("cli_sizes", "fit"),
-    "sweep": _in("cli_sweep", "sweep_or_show"),
-    "whatif": _in("cli_sweep", "what_ifs"),
-    "frontier": _in("cli_sizes", "frontier"),
+    "fit": _in("sizes", "fit"),
+    "sweep": _in("sweep", "sweep_or_show"),
+    "whatif": _in("sweep", "what_ifs"),
+    "frontier": _in("sizes", "frontier"),
     "bench": _bench,
     "demo": _demo,
     "doctor": _doctor,

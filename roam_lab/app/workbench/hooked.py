@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from roam_lab.app.session import made_by, on_meta
+from roam_lab.app.workbench.made import Made
 from roam_lab.errors import InputError
 from roam_lab.ir import write_text
 from roam_lab.plan import load_plan
@@ -16,11 +18,9 @@ from roam_lab.report.cells import needed_statements
 from roam_lab.report.export import check_free
 from roam_lab.report.hook_code import BatchKind, Hooked, Loop, hook_code
 from roam_lab.report.whatifs import WhatIf, WhatIfs
-from roam_lab.session import made_by, on_meta
-from roam_lab.workbench.made import Made
 
 if TYPE_CHECKING:
-    from roam_lab.workbench.bench import Workbench
+    from roam_lab.app.workbench.bench import Workbench
 
 
 def code_for(bench: Workbench, row: WhatIf, loop: Loop, plan_path: str) -> str:

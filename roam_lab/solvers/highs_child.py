@@ -1,4 +1,4 @@
-"""HiGHS in a process of its own: a model file in, an answer out. Run by roam_lab.ilp, not imported.
+"""HiGHS in a process of its own: a model file in, an answer out. Run by roam_lab.solvers.ilp, not imported.
 
 Apart, because highspy and OR-tools each bring a shared library of HiGHS under one name, of different versions:
 whichever is loaded second fails.

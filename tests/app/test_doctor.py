@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roam_lab import doctor
+from roam_lab.app import doctor
 from roam_lab.cli import main
 
 

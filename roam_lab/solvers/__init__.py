@@ -1,0 +1,1 @@
+"""The one door each to numba, to PuLP and its solvers, and to OR-tools' flows."""
