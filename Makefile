@@ -166,7 +166,7 @@ soak: $(STAMP)  ## 10,000 steps hooked and eager, and a hooked training that is 
 # an hour; each stage can be run again, and goes on where it was
 BUDGET_MODELS ?= gpt2_b8 bert_b8 vit_b8 resnet50_b16
 bench-budget-measured: $(STAMP)  ## plans of 12 budgets run on this machine: memory kept, time as predicted
-	for stage in time plan run; do PYTHONPATH=. $(BIN)/python -m benchmarks.budget_measured $$stage $(BUDGET_MODELS) \
+	for stage in time plan run pair; do PYTHONPATH=. $(BIN)/python -m benchmarks.budget_measured $$stage $(BUDGET_MODELS) \
 		--seconds 3600; done
 
 # with a Python of the machine's own: it needs torch 2.11, transformers and this folder, and nothing is installed

@@ -1,9 +1,11 @@
-"""Budgets kept and predicted times, measured: python -m benchmarks.budget_measured {time,plan,run} MODEL [--threads 2]
+"""Budgets kept and predicted times, measured: python -m benchmarks.budget_measured {time,plan,run,pair} MODEL
 
 `time` captures a model of benchmarks/models.py and times its ops; `plan` makes a plan for each of 12 budgets, evenly
 from what needs no rewriting to the least known; `run` runs each plan a few steps, and the plan that rewrites nothing
-before, between and after for comparison. `run` is resumable and stops by itself (--seconds). What is made between lies
-in build/budget/; rows are added to benchmarks/results/budget_measured.jsonl.
+before, between and after for comparison. `pair` times each plan in turns with the plan that rewrites nothing, in one
+process: the median of the ratios does not see how fast the machine is from one minute to the next. `run` and `pair` are
+resumable and stop by themselves (--seconds). What is made between lies in build/budget/; rows are added to
+benchmarks/results/budget_measured.jsonl and budget_paired.jsonl.
 
 Memory is the process's peak (VmHWM) above what it held before the arena was made; time is the least of the steps after
 the first, which makes the arena's memory. `--processor-time`: the processor's time instead of the clock's, with one
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -38,6 +41,7 @@ from roam_lab.runtime.step_guards import guards_of
 
 ROOT = Path(__file__).resolve().parents[1]
 BETWEEN, RESULTS = ROOT / "build" / "budget", ROOT / "benchmarks" / "results" / "budget_measured.jsonl"
+PAIRED = RESULTS.with_name("budget_paired.jsonl")
 BUDGETS = 12
 
 
@@ -83,9 +87,7 @@ def make_plans(name: str) -> None:
 def run_plans(name: str, seconds: float, threads: int, count: int) -> None:
     """Run the plans whose rows are not there yet."""
     began = time.perf_counter()
-    done = {(row["model"], row["number"]) for row in _rows()}
-    spread = sorted(range(BUDGETS), key=lambda number: number * 5 % BUDGETS)  # so that a few of them tell of all
-    left = [number for number in spread if (name, number) not in done]
+    left = _left(name, RESULTS)
     if not left:
         return
     made = Made(name)
@@ -101,7 +103,8 @@ def run_plans(name: str, seconds: float, threads: int, count: int) -> None:
             base = {**base, "seconds": min(base["seconds"], _run(made, name, None, count)["seconds"])}
         slowest = max(slowest, time.perf_counter() - before)
         row = {
-            "model": name, "number": number, "threads": threads, "clock": timing.host_seconds.__name__, **found,
+            "model": name, "number": number, "threads": threads, "clock": timing.host_seconds.__name__,
+            "resident_bytes": made.captured.graph.resident_bytes, **found,
             "measured_extra_time": round(found["seconds"] / base["seconds"] - 1, 4), "base_seconds": base["seconds"],
         }  # fmt: skip
         with RESULTS.open("a") as out:
@@ -113,10 +116,8 @@ def run_plans(name: str, seconds: float, threads: int, count: int) -> None:
 
 def _run(made: Made, name: str, number: int | None, count: int) -> dict[str, Any]:
     """What `count` steps of one plan took."""
-    plan: Plan = load_plan(BETWEEN / f"{name}_{'none' if number is None else number}.roam.json")
-    check_plan(made.captured, plan)
-    pool, guards = ArenaPool(), guards_of(made.training, made.captured.trace)
-    compiled = Compiled(made.captured, plan, made.training, ModelTree(made.model), pool, guards)
+    pool = ArenaPool()
+    plan, compiled = _compiled(made, name, number, pool)
     collect()
     steps = []
     with PeakMeter() as meter:
@@ -131,14 +132,69 @@ def _run(made: Made, name: str, number: int | None, count: int) -> dict[str, Any
     return {**found, "seconds": min(steps[1:] or steps), "steps": steps}
 
 
-def _rows() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in RESULTS.read_text().splitlines()] if RESULTS.exists() else []
+def _compiled(made: Made, name: str, number: int | None, pool: ArenaPool) -> tuple[Plan, Compiled]:
+    """A plan, and what runs it; `number` None: the plan that rewrites nothing."""
+    plan: Plan = load_plan(BETWEEN / f"{name}_{'none' if number is None else number}.roam.json")
+    check_plan(made.captured, plan)
+    guards = guards_of(made.training, made.captured.trace)
+    return plan, Compiled(made.captured, plan, made.training, ModelTree(made.model), pool, guards)
+
+
+def run_pairs(name: str, seconds: float, threads: int, count: int) -> None:
+    """Time the plans whose rows are not there yet, each `count` times in turn with the plan that rewrites nothing."""
+    began = time.perf_counter()
+    left = _left(name, PAIRED)
+    if not left:
+        return
+    made = Made(name)
+    made.primed()
+    _, base = _compiled(made, name, None, ArenaPool())
+    _seconds(base, made)
+    slowest = 0.0
+    for number in left:
+        before = time.perf_counter()
+        if before - began + slowest > seconds:
+            break
+        pool = ArenaPool()
+        plan, compiled = _compiled(made, name, number, pool)
+        _seconds(compiled, made)  # makes the arena's memory
+        pairs = [(_seconds(base, made), _seconds(compiled, made)) for _ in range(count)]
+        pool.release()
+        slowest = max(slowest, time.perf_counter() - before)
+        row = {
+            "model": name, "number": number, "threads": threads, "arena_bytes": plan.arena_bytes,
+            "extra_time": plan.extra_time, "pairs": pairs,
+            "measured_extra_time": round(statistics.median(ours / theirs for theirs, ours in pairs) - 1, 4),
+        }  # fmt: skip
+        with PAIRED.open("a") as out:
+            out.write(json.dumps(row) + "\n")
+        print(f"{name} {number}: {row['measured_extra_time']:+.3f} for {plan.extra_time:+.3f}, {pairs}", flush=True)
+
+
+def _seconds(compiled: Compiled, made: Made) -> float:
+    before = timing.host_seconds()
+    compiled.run(made.batch)
+    return round(timing.host_seconds() - before, 4)
+
+
+def _left(name: str, results: Path) -> list[int]:
+    """The budgets that have no row yet, spread so that a few of them tell of all."""
+    done = {(row["model"], row["number"]) for row in _rows(results)}
+    return [
+        number
+        for number in sorted(range(BUDGETS), key=lambda number: number * 5 % BUDGETS)
+        if (name, number) not in done
+    ]
+
+
+def _rows(results: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
 
 
 def main() -> None:
     """One stage of some models."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("time", "plan", "run"))
+    parser.add_argument("stage", choices=("time", "plan", "run", "pair"))
     parser.add_argument("models", nargs="+")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--processor-time", action="store_true")
@@ -153,6 +209,8 @@ def main() -> None:
             time_ops(name)
         elif asked.stage == "plan":
             make_plans(name)
+        elif asked.stage == "pair":
+            run_pairs(name, asked.seconds, asked.threads, asked.steps)
         else:
             run_plans(name, asked.seconds, asked.threads, asked.steps)
 
