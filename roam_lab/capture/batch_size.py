@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture.torch_internals import pytree
+from roam_lab.capture.inputs import batch_leaves, mapped
 from roam_lab.errors import InputError
 
 MOST_BYTES = 64 * 2**20
@@ -17,7 +17,7 @@ MOST_BYTES = 64 * 2**20
 
 def batch_size_of(batch: Any) -> int:
     """The leading dimension that the batch's tensors share. Raises InputError if they share none."""
-    leading = Counter(leaf.shape[0] for leaf in pytree.tree_leaves(batch) if _has_rows(leaf))
+    leading = Counter(leaf.shape[0] for leaf in batch_leaves(batch) if _has_rows(leaf))
     if not leading:
         raise InputError("the batch holds no tensor with a leading dimension, so it has no batch size to vary")
     size, votes = leading.most_common(1)[0]
@@ -39,7 +39,7 @@ def resized(batch: Any, size: int) -> Any:
     def rows(leaf: Any) -> Any:
         return repeated(leaf, 0, size) if _has_rows(leaf) and leaf.shape[0] == present else leaf
 
-    return pytree.tree_map(rows, batch)
+    return mapped(rows, batch)
 
 
 def repeated(leaf: torch.Tensor, dimension: int, size: int) -> torch.Tensor:

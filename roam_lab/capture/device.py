@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture.torch_internals import pytree
+from roam_lab.capture.inputs import batch_leaves
 from roam_lab.errors import DeviceError, InputError
 
 ADVICE = (
@@ -59,7 +59,7 @@ def check_holds_data(model: torch.nn.Module, batch: Any, to_do: str) -> None:
             f"the model is on the meta device and holds no weights ({empty}), so it cannot be {to_do}; build it on a "
             "real device for that, or profile it with fake (--fake), which captures and plans it without"
         )
-    if any(isinstance(leaf, torch.Tensor) and leaf.is_meta for leaf in pytree.tree_leaves(batch)):
+    if any(isinstance(leaf, torch.Tensor) and leaf.is_meta for leaf in batch_leaves(batch)):
         raise InputError(
             f"the batch is on the meta device and holds no values, so the step cannot be {to_do}; give a real batch, "
             "or profile with fake (--fake), which captures and plans the step without"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -49,9 +50,10 @@ class Input:
 def batch_leaves(batch: Any) -> list[Any]:
     """The leaves of a batch (tensors and others), in the one order that every part of capture and runtime uses.
 
-    A mapping that pytree does not know (transformers' BatchEncoding) is opened as a plain dict.
+    A mapping that pytree does not know (transformers' BatchEncoding) is opened as a plain dict, and so is a dataclass.
     """
-    return pytree.tree_leaves({key: batch[key] for key in batch} if _is_own_mapping(batch) else batch)
+    opened = _opened(batch)
+    return pytree.tree_leaves(batch if opened is None else opened)
 
 
 def batch_structure(batch: Any) -> Any:
@@ -59,8 +61,9 @@ def batch_structure(batch: Any) -> Any:
     leaves in one order. A dict with its keys in another order is another structure, and so is one of a class of its
     own with another number or text among its attributes."""
     beside = tuple((name, value) for name, value in _attributes(batch) if is_plain(value))
-    if isinstance(batch, Mapping) or _is_own_mapping(batch):
-        return (type(batch), beside, tuple((key, batch_structure(batch[key])) for key in batch))
+    opened = batch if isinstance(batch, Mapping) else _opened(batch)
+    if opened is not None:
+        return (type(batch), beside, tuple((key, batch_structure(opened[key])) for key in opened))
     if isinstance(batch, list | tuple):
         return (type(batch), beside, tuple(map(batch_structure, batch)))
     node = pytree.SUPPORTED_NODES.get(type(batch))
@@ -71,29 +74,45 @@ def batch_structure(batch: Any) -> Any:
 
 def with_leaves(batch: Any, leaves: list[Any]) -> Any:
     """A batch of the same kind with other leaves."""
-    if not _is_own_mapping(batch):
+    opened = _opened(batch)
+    if opened is None:
         return pytree.tree_unflatten(leaves, pytree.tree_structure(batch))
     twin = copy.copy(batch)
-    spec = pytree.tree_structure({key: batch[key] for key in batch})
-    for key, value in pytree.tree_unflatten(leaves, spec).items():
-        twin[key] = value
+    for key, value in pytree.tree_unflatten(leaves, pytree.tree_structure(opened)).items():
+        if hasattr(batch, "keys"):
+            twin[key] = value
+        else:
+            object.__setattr__(twin, key, value)  # whether it is frozen or not
     return twin
 
 
-def _is_own_mapping(batch: Any) -> bool:
-    return hasattr(batch, "keys") and type(batch) not in pytree.SUPPORTED_NODES
+def mapped(function: Callable[[Any], Any], batch: Any) -> Any:
+    """A batch of the same kind with what `function` makes of each leaf."""
+    return with_leaves(batch, [function(leaf) for leaf in batch_leaves(batch)])
+
+
+def _opened(batch: Any) -> dict[Any, Any] | None:
+    """The entries of a mapping, or the fields of a dataclass, that pytree does not know; None of anything else."""
+    if type(batch) in pytree.SUPPORTED_NODES:
+        return None
+    if hasattr(batch, "keys"):
+        return {key: batch[key] for key in batch}
+    if dataclasses.is_dataclass(batch) and not isinstance(batch, type):
+        return {field.name: getattr(batch, field.name) for field in dataclasses.fields(batch)}
+    return None
 
 
 def _attributes(batch: Any) -> list[tuple[str, Any]]:
-    """What a dict, list or tuple of a class of its own holds beside its entries."""
-    if not isinstance(batch, Mapping | list | tuple) and not _is_own_mapping(batch):
+    """What a dict, list, tuple or dataclass holds beside its entries."""
+    opened = batch if isinstance(batch, Mapping) else _opened(batch)
+    if not isinstance(batch, list | tuple) and opened is None:
         return []
     found = getattr(batch, "__dict__", {})
-    if isinstance(batch, list | tuple):
+    if opened is None:
         return list(found.items())
-    entries = {id(batch[key]) for key in batch}  # of a ModelOutput: attributes, too
+    entries = {id(opened[key]) for key in opened}  # of a ModelOutput or a dataclass: attributes, too
     kept = [(name, value) for name, value in found.items() if id(value) not in entries]
-    return [(name, value) for name, value in kept if not (isinstance(value, Mapping) and list(value) == list(batch))]
+    return [(name, value) for name, value in kept if not (isinstance(value, Mapping) and list(value) == list(opened))]
 
 
 def check_attributes(batch: Any) -> None:
@@ -104,8 +123,9 @@ def check_attributes(batch: Any) -> None:
                 f"the batch holds a tensor in its attribute .{name}, which is none of its entries; give it as an entry"
             )
     parts: Any = () if isinstance(batch, str) else batch
-    if isinstance(batch, Mapping) or _is_own_mapping(batch):
-        parts = [batch[key] for key in batch]
+    opened = batch if isinstance(batch, Mapping) else _opened(batch)
+    if opened is not None:
+        parts = [opened[key] for key in opened]
     for part in parts if isinstance(parts, list | tuple) else ():
         check_attributes(part)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.batch_size import batch_size_of, repeated
-from roam_lab.capture.torch_internals import pytree
+from roam_lab.capture.inputs import batch_leaves, mapped
 from roam_lab.errors import InputError
 
 
@@ -21,7 +21,7 @@ def sequence_length_of(batch: Any) -> int | None:
         rows = batch_size_of(batch)
     except InputError:
         return None
-    lengths = Counter(leaf.shape[1] for leaf in pytree.tree_leaves(batch) if _holds_tokens(leaf, rows))
+    lengths = Counter(leaf.shape[1] for leaf in batch_leaves(batch) if _holds_tokens(leaf, rows))
     length = lengths.most_common(1)[0][0] if lengths else 1
     return None if length == 1 else int(length)
 
@@ -47,7 +47,7 @@ def with_sequence_length(batch: Any, length: int) -> Any:
             leaf = repeated(leaf, dimension, length)
         return leaf
 
-    return pytree.tree_map(follows, batch)
+    return mapped(follows, batch)
 
 
 def longest_sequence(model: torch.nn.Module) -> int | None:

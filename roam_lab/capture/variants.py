@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from roam_lab.capture.batch_size import resized
+from roam_lab.capture.inputs import mapped
 from roam_lab.capture.sequence_length import longest_sequence, sequence_length_of, with_sequence_length
-from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import InputError
 
 
@@ -57,7 +57,7 @@ def _to_dtype(made: dict[str, Any], dtype: torch.dtype) -> None:
     def converted(leaf: Any) -> Any:
         return leaf.to(dtype) if isinstance(leaf, torch.Tensor) and leaf.is_floating_point() else leaf
 
-    made["batch"] = pytree.tree_map(converted, made["batch"])
+    made["batch"] = mapped(converted, made["batch"])
 
 
 def _optimizer(text: str, own: torch.optim.Optimizer) -> torch.optim.Optimizer:

@@ -16,7 +16,8 @@ from roam_lab.plan.plan import Plan, Rewrite
 from roam_lab.plan.planner import lay_out
 from roam_lab.plan.savings import savings_of
 from roam_lab.registry import Strategy, find
-from roam_lab.rewrite.free import best_start
+from roam_lab.rewrite.base_order import with_early_updates
+from roam_lab.rewrite.free import free_peak
 from roam_lab.rewrite.frontier import found
 from roam_lab.rewrite.kinds import FREE, checked_kinds
 from roam_lab.rewrite.points import Goals, Point
@@ -81,7 +82,7 @@ def rewritten_plan(
 ) -> Plan:
     """`plan`, of `graph`, rewritten in these kinds: the fastest known whose arena and resident bytes together are at
     most `budget`; without one, the smallest arena known that adds at most `extra_time` (`plan` itself if none is
-    smaller). Rewriting starts from the plan's order where that is the better one.
+    smaller).
 
     Where a rewriting may cost time, ops without times are costed by the rates of UNTIMED, which the plan notes. Raises
     InfeasibleError with the least that is known to do; FormatError for a roam-graph/1.
@@ -94,10 +95,14 @@ def rewritten_plan(
     timed = costed(graph) if costly else graph
     if not costly:
         strategy = "free"  # there is nothing to choose
-    start = best_start(timed, allowed, plan.order)
+    room = None if budget is None else budget - graph.resident_bytes
+    start, otherwise = _starts(timed, allowed, plan.order, costly, room)
     if budget is None:
         goals = Goals((extra_time or 0.0,), kinds=allowed, order=start)
         point = found(timed, goals, strategy, parameters if costly else {}).at_most(extra_time or 0.0)
+        if otherwise is not None and (point is None or otherwise < point.peak_bytes):
+            start, goals = plan.order, replace(goals, order=plan.order)
+            point = found(timed, goals, strategy, parameters).at_most(extra_time or 0.0)
         placed = None if point is None else placing.place(point.rewritten())
         if point is None or placed is None or placed.layout.arena_bytes >= plan.arena_bytes:
             return plan
@@ -133,6 +138,24 @@ def rewritten_plan(
         rewrite_bound=rewrite_bound(timed, goals, placed.peak_bytes, point.extra_time) if costly else None,
         tasks=None,
     )
+
+
+def _starts(
+    graph: Graph, kinds: frozenset[str], order: Order, costly: bool, room: int | None
+) -> tuple[Order | None, int | None]:
+    """The order to rewrite from (None: rewriting's own), and the live peak that what is free leaves of the plan's own
+    order, where that is lower, so that rewriting from the other has to do better.
+
+    What is free is done on the better of both orders. Where ops may run twice, updates run early: an order that leaves
+    gradients lying under a high peak of activations would keep them there when the activations are gone.
+    """
+    orders: tuple[Order | None, ...] = (None, with_early_updates(graph, order)) if costly else (None, order)
+    peaks = [free_peak(graph, kinds, one) for one in orders]
+    start = orders[peaks[1] < peaks[0]]
+    own = free_peak(graph, kinds, order) if costly else min(peaks)
+    if own >= min(peaks):
+        return start, None
+    return (order, None) if room is not None and own <= room else (start, own)
 
 
 def costed(graph: Graph) -> Graph:

@@ -13,9 +13,16 @@ MOST_PASSES = 400
 def base_order(graph: Graph) -> Order:
     """A legal order: the captured one with neighbours swapped where that lowers the higher of the two steps, and each
     parameter's update (a connected group of ops of the phase "update") right after the last op that it waits for."""
-    updates = [index for index, op in enumerate(graph.ops) if op.phase == "update"]
-    rest = [index for index, op in enumerate(graph.ops) if op.phase != "update"]
-    return _with_updates(graph, _swapped(graph, rest), updates)
+    return _with_updates(graph, _swapped(graph, [op for op in range(len(graph.ops)) if not _updates(graph, op)]))
+
+
+def with_early_updates(graph: Graph, order: Sequence[int]) -> Order:
+    """`order` with each parameter's update as early as it may run: no gradient stays where rewriting has made room."""
+    return _with_updates(graph, [op for op in order if not _updates(graph, op)])
+
+
+def _updates(graph: Graph, op: int) -> bool:
+    return graph.ops[op].phase == "update"
 
 
 def _swapped(graph: Graph, order: Sequence[int]) -> list[int]:
@@ -53,8 +60,9 @@ def _swapped(graph: Graph, order: Sequence[int]) -> list[int]:
     return run
 
 
-def _with_updates(graph: Graph, order: Sequence[int], updates: Sequence[int]) -> Order:
-    """`order` with each connected group of `updates`, in captured sequence, behind the last op that it waits for."""
+def _with_updates(graph: Graph, order: Sequence[int]) -> Order:
+    """`order` with each connected group of updates, in captured sequence, behind the last op that it waits for."""
+    updates = [op for op in range(len(graph.ops)) if _updates(graph, op)]
     group = {op: op for op in updates}
 
     def root(op: int) -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from roam_lab.ir.graph import Graph
-from roam_lab.ir.memory import Order
 from roam_lab.registry import strategy
 from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.points import Found, Goals, points_of
@@ -20,11 +19,7 @@ def free(graph: Graph, goals: Goals) -> Found:
     return Found(points_of(explorer, "free"))
 
 
-def best_start(graph: Graph, kinds: Collection[str], order: Sequence[int]) -> Order | None:
-    """`order` if what is free leaves a lower live peak of it than of the order that rewriting starts from by itself,
-    which is told by None."""
-    peaks: list[int] = []
-    for start in (None, order):
-        explorer = Explorer(free_problem(graph, kinds, start), 1)
-        peaks.append(explorer.see(explorer.problem.start).peak)
-    return tuple(order) if peaks[1] < peaks[0] else None
+def free_peak(graph: Graph, kinds: Collection[str], order: Sequence[int] | None) -> int:
+    """Bytes of the live peak that what is free leaves of an order (None: the one that rewriting starts from)."""
+    explorer = Explorer(free_problem(graph, kinds, order), 1)
+    return explorer.see(explorer.problem.start).peak

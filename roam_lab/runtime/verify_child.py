@@ -20,8 +20,8 @@ import torch
 from roam_lab.capture import TrainingStep, optimizers_of
 from roam_lab.capture.device import check_device, check_holds_data
 from roam_lab.capture.factory import load_factory, one_line
+from roam_lab.capture.inputs import mapped
 from roam_lab.capture.step import as_step
-from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import traceback_user_line
 from roam_lab.errors import RoamError, RoamWarning
 from roam_lab.runtime.everything import digests_now, tensors_now
@@ -63,7 +63,7 @@ def move(made: dict[str, Any], device: torch.device) -> None:
             for key, value in values.items():
                 if isinstance(value, torch.Tensor) and key != "step":  # torch keeps step counters where they are
                     values[key] = value.to(parameter.device)
-    made["batch"] = pytree.tree_map(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, made["batch"])
+    made["batch"] = mapped(lambda x: x.to(device) if isinstance(x, torch.Tensor) else x, made["batch"])
 
 
 def training_step(made: dict[str, Any]) -> TrainingStep:

@@ -136,3 +136,37 @@ def test_a_budget_is_met_wherever_anything_known_meets_it(monkeypatch: pytest.Mo
     for budget in range(least, whole, 20):
         plan = make_plan(graph, budget=budget, alignment=1)
         assert graph.resident_bytes + plan.arena_bytes <= budget
+
+
+def layers_with_updates(count: int) -> Graph:
+    """Each layer: an activation of 100 bytes, a gradient of 50; an update makes 300 of its own. Updates come last."""
+    write = Writer()
+    weights = [write.storage(0, region="resident") for _ in range(count)]
+    kept = [write.storage(100) for _ in range(count)]
+    for layer in range(count):
+        write.op((kept[layer],), (weights[layer], *kept[layer - 1 : layer]), phase="forward")
+    state, gradients = write.storage(10), []
+    write.op((state,), (kept[-1],), phase="backward")
+    for layer in reversed(range(count)):
+        gradients.append(write.storage(50))
+        before, state = state, write.storage(10)
+        write.op((gradients[-1], state), (kept[layer], before, weights[layer]), phase="backward")
+    for layer, gradient in zip(reversed(range(count)), gradients, strict=True):
+        temporary = write.storage(300)
+        write.op((temporary,), (gradient,), phase="update")
+        write.op((), (temporary,), (weights[layer],), phase="update")
+    return write.graph("layers")
+
+
+def test_gradients_do_not_stay_where_activations_are_made_again():
+    """Late updates are best while all activations are kept; when they are not, gradients would be what is left."""
+    graph = layers_with_updates(8)
+    free = make_plan(graph, order="captured", rewrites=(), alignment=1)
+    assert 800 < free.peak_bytes < 1000
+    plan = make_plan(graph, order="captured", extra_time=2.0, alignment=1)
+    assert plan.peak_bytes < 8 * 50 + 300
+    assert judged(graph, plan.rewritten)[0] == plan.peak_bytes
+    room = graph.resident_bytes + plan.arena_bytes
+    assert make_plan(graph, order="captured", budget=room, alignment=1).arena_bytes <= plan.arena_bytes
+    least_time = make_plan(graph, order="captured", extra_time=0.001, alignment=1)
+    assert least_time.arena_bytes <= free.arena_bytes

@@ -8,6 +8,7 @@ import pickle
 import threading
 import types
 import weakref
+from dataclasses import dataclass
 
 import numpy
 import pytest
@@ -467,6 +468,44 @@ def test_what_a_batch_of_ones_own_class_holds_beside_its_entries():
     batch.weight = torch.ones(())
     with pytest.raises(CaptureError, match=r"holds a tensor in its attribute \.weight"):
         roam.profile(model, batch, optimizer, step=step)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A batch as many collate functions make it."""
+
+    x: torch.Tensor
+    weight: torch.Tensor
+    name: str = ""
+
+
+@dataclass
+class OpenFields:
+    x: torch.Tensor
+    weight: torch.Tensor
+    name: str = ""
+
+
+@pytest.mark.parametrize("kind", [Fields, OpenFields])
+def test_a_dataclass_is_a_batch(kind):
+    def step(model, optimizer, batch):
+        assert type(batch) is kind
+        return weighted_step(model, optimizer, batch.x, batch.weight)
+
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2)
+    eager, batches = copy.deepcopy(model), [kind(torch.randn(4, 3), torch.rand(()), f"n{n}") for n in range(3)]
+    optimizers = [torch.optim.SGD(one.parameters(), 0.1) for one in (model, eager)]
+    run = roam.hook(model, optimizers[0], step=step, cache=False, on_mismatch="error")
+    for batch in batches:
+        assert torch.equal(run(batch), step(eager, optimizers[1], batch))
+    assert torch.equal(model.weight, eager.weight)
+    assert run.planned_steps == 3
+    object.__setattr__(batches[0], "more", torch.ones(()))
+    with pytest.raises(CaptureError, match=r"holds a tensor in its attribute \.more"):
+        roam.profile(model, batches[0], optimizers[0], step=step)
+    with pytest.raises(CaptureError, match="whose contents would be frozen"):  # its class is not opened further in
+        roam.profile(model, [batches[1]], optimizers[0], step=lambda m, o, b: step(m, o, b[0]))
 
 
 @pytest.mark.parametrize("kind", ["conj", "sparse", "nested", "quantized"])

@@ -130,3 +130,24 @@ def test_what_is_given_wrongly_is_said():
         roam.hook(model, mean_square)
     with pytest.raises(roam.InputError, match="a plan, a model and an optimizer; or a model and an optimizer"):
         roam.hook(model, optimizer, mean_square)
+
+
+def test_sparse_gradients_run_eagerly_with_a_reason():
+    def step(model, optimizer, batch):
+        loss = model(batch).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    torch.manual_seed(0)
+    model = nn.EmbeddingBag(9, 4, sparse=True, mode="sum")
+    eager = copy.deepcopy(model)
+    optimizers = [torch.optim.SparseAdam(list(one.parameters())) for one in (model, eager)]
+    run = roam.hook(model, optimizers[0], step=step, cache=False)
+    with pytest.warns(roam.RoamWarning, match="sparse"):
+        for number in range(3):
+            batch = torch.randint(0, 9, (5, 3), generator=torch.Generator().manual_seed(number))
+            assert torch.equal(run(batch), step(eager, optimizers[1], batch))
+    assert torch.equal(model.weight, eager.weight)
+    assert run.eager_steps == 3

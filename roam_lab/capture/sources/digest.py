@@ -14,9 +14,22 @@ def digest(value: Any) -> str:
     """Equal for equal bits only: NaNs by their payload, zeros by their sign; strides and devices do not count."""
     if not isinstance(value, torch.Tensor):
         return f"{type(value).__name__} {value!r}"
-    data = raw_bytes(value)
     kind = str(value.dtype).removeprefix("torch.")
-    return f"{kind}{list(value.shape)} {hashlib.sha256(data.data).hexdigest()}"
+    bits = hashlib.sha256()
+    for part in _parts(value):
+        bits.update(raw_bytes(part).data)
+    return f"{kind}{list(value.shape)} {bits.hexdigest()}"
+
+
+def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The dense tensors that hold what it holds: of a sparse one (a gradient of an embedding), indices and values."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._indices(), tensor._values()  # as they are: coalescing would change it
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return (tensor,)
 
 
 def raw_bytes(tensor: torch.Tensor) -> NDArray[numpy.uint8]:

@@ -14,6 +14,7 @@ from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.probe import is_ours
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.values import is_plain
+from roam_lab.errors import CaptureError
 
 _NO_READING = frozenset({"step", "optimizer", "__class__"})
 
@@ -30,6 +31,8 @@ class Noted:
         self.dicts = {id(vars(one.owner)) for one in self.found.values()}
         self._kinds: dict[int, type] = {}
         self._read: set[int] = set()
+        self._stepped: set[int] = set()
+        self._too_late: str | None = None
 
     def unread(self) -> Iterator[str]:
         """Paths of the counters, rates and settings of those of which the step has read nothing since `watch`."""
@@ -38,6 +41,18 @@ class Noted:
             for key, value in vars(container.owner).items():
                 if is_plain(value) or (isinstance(value, list | tuple) and all(map(is_plain, value))):
                     yield container.place(key)
+
+    def step(self, scheduler: Any) -> None:
+        """It is stepped now, in the step as it stands; a planned step does so when it is over."""
+        self._stepped.add(id(scheduler))
+
+    def check(self) -> None:
+        """Raises CaptureError where the step has read what a scheduler's own step had changed before."""
+        if self._too_late is not None:
+            raise CaptureError(
+                f"the step reads {self._too_late} after that scheduler's step(), which a planned step calls when all "
+                "else is done; read it when the step is over, or before step()"
+            )
 
     def watch(self, container: Container) -> None:
         """Give a scheduler of torch's own a class that notes what is read."""
@@ -48,6 +63,8 @@ class Noted:
             def looked_up(self_: Any, name: str) -> Any:
                 if name not in _NO_READING and not is_ours(sys._getframe(1)):
                     self._read.add(number)
+                    if number in self._stepped:
+                        self._too_late = self._too_late or f"{container.path}.{name}"
                 return kind.__getattribute__(self_, name)
 
             same = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
@@ -78,6 +95,7 @@ def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterato
             if isinstance(_of, ReduceLROnPlateau):  # it reads the number that it is given
                 args = tuple(one.item() if isinstance(one, torch.Tensor) else one for one in args)
                 kwargs = {key: one.item() if isinstance(one, torch.Tensor) else one for key, one in kwargs.items()}
+            noted.step(_of)
             call(stepping(_of, _kind), f"{_path}.step", args, kwargs)
 
         vars(container.owner)["step"] = note

@@ -9,6 +9,7 @@ from torch import nn
 import roam_lab as roam
 from roam_lab.capture.sources import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
+from roam_lab.errors import RoamWarning
 from roam_lab.runtime import step_compiler
 
 
@@ -96,3 +97,19 @@ def test_what_is_unread(kind):
     assert unread >= counters if kind is torch.optim.lr_scheduler.StepLR else unread == set()
     assert called == ["training.scheduler.step"]
     assert type(scheduler) is kind
+
+
+def test_one_that_is_read_after_its_own_step_is_named():
+    model, batch = nn.Linear(4, 2), torch.randn(3, 4)
+    training = Training(model)
+
+    def step(model, optimizer, batch):
+        loss = training.step(model, optimizer, batch)
+        training.scheduler.step()
+        return loss, training.scheduler.get_last_lr()[0]
+
+    hooked = roam.hook(model, training.optimizer, step=step, cache=False)
+    with pytest.warns(RoamWarning, match=r"reads \S*scheduler.get_last_lr after that scheduler's step\(\)"):
+        rates = [hooked(batch)[1] for _ in range(3)]
+    assert rates == [0.05, 0.025, 0.0125]
+    assert hooked.eager_steps == 3
