@@ -12,8 +12,8 @@ from roam_lab.layout.squeeze import squeezed
 from roam_lab.registry import Parameter, strategy
 from roam_lab.solvers import compiled
 
-CLOSE = 2048
-"""An arena that is less than one part in so many above the live peak is not worth more time."""
+CLOSE = 1 / 2048
+"""An arena that is above the live peak by less than this part of it is not worth more time."""
 
 PLACEMENTS = 8_000
 """Single placements that squeezing may spend: a fifth of a second."""
@@ -33,16 +33,21 @@ MANY = 10_000
         Parameter("capacity", int, None, "bytes that the arena may take; none: as few as can be", low=0),
         Parameter("time_limit", float, None, "seconds; none: until the effort is spent", low=0),
         Parameter("seed", int, 0, "of the random draws", low=0),
+        Parameter("close", float, CLOSE, "part of the live peak that the arena may be above it", low=0),
     ),
 )
 def auto(
-    lifetimes: tuple[Lifetime, ...], capacity: int | None = None, time_limit: float | None = None, seed: int = 0
+    lifetimes: tuple[Lifetime, ...],
+    capacity: int | None = None,
+    time_limit: float | None = None,
+    seed: int = 0,
+    close: float = CLOSE,
 ) -> Layout:
     """Best fit; what it leaves too high is squeezed, then mended, then searched exactly.
 
     | the arena so far is above the live peak by | what happens next                                              |
     |--------------------------------------------|----------------------------------------------------------------|
-    | less than 1/2048 (or within `capacity`)    | it is kept                                                     |
+    | less than `close` (or within `capacity`)   | it is kept                                                     |
     | more, after best fit                       | squeezed: what does not fit under a limit is placed first      |
     | more, after squeezing                      | mended: placed again and again, then climbed (packing/)        |
     | more, after mending                        | `canonical`: aimed at `capacity`, or at the live peak and the  |
@@ -54,18 +59,20 @@ def auto(
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     peak = int(lifetimes_curve(lifetimes).max(initial=0))
     asked = capacity is not None and capacity >= peak
-    goal, close = (capacity, capacity) if capacity is not None and asked else (peak, peak + peak // CLOSE)
+    goal, enough = (capacity, capacity) if capacity is not None and asked else (peak, peak + int(peak * close))
+    if close > CLOSE:  # then the search need not aim at the last byte, either
+        goal = enough
     hurried = deadline is not None and len(lifetimes) > MANY
     quick = place(sorted(lifetimes, key=SORTINGS["decreasing area"])) if hurried else best_fit(lifetimes)
     assert isinstance(quick, Layout)  # there was no limit
     layout = quick
-    if layout.arena_bytes > close and not hurried:
+    if layout.arena_bytes > enough and not hurried:
         layout = squeezed(lifetimes, layout, PLACEMENTS)
-    if layout.arena_bytes > close and not _late(deadline):
+    if layout.arena_bytes > enough and not _late(deadline):
         effort = MENDING if compiled.available() else MENDING // 100
         half = None if deadline is None else (time.perf_counter() + deadline) / 2
         layout = mended(lifetimes, layout, effort, half, seed, goal)
-    if layout.arena_bytes > close and not _late(deadline):
+    if layout.arena_bytes > enough and not _late(deadline):
         layout = lowered(lifetimes, layout, goal, Effort(NODES, WORK, deadline), seed, rungs=not asked)
     return layout
 

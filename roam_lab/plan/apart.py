@@ -21,6 +21,8 @@ from roam_lab.rewrite.kinds import FREE
 
 LEAST_BYTES = 16 * 2**20
 """Steps whose captured peak is below are planned in this process: starting another takes a second."""
+CLOSE_ENOUGH = 0.02
+"""So far above its live peak the arena of such a small step may lie: the search for the last bytes takes a minute."""
 
 
 def goals_of(plan: Plan) -> dict[str, Any]:
@@ -36,11 +38,13 @@ def plan_apart(graph: Graph, *, environment: Mapping[str, str], **goals: Any) ->
 
     Where no other process can be had, this one plans. Raises what `make_plan` raises.
     """
-    if live_peak(graph, captured_order(graph)).bytes >= LEAST_BYTES:
-        plan = _by_child(replace(graph, environment=environment), goals)
-        if plan is not None:
-            return plan if plan.rewrites else replace(plan, graph=graph)
-    return make_plan(graph, environment=environment, **goals)
+    if live_peak(graph, captured_order(graph)).bytes < LEAST_BYTES:
+        near = {} if "layout" in goals else {"layout_parameters": {"close": CLOSE_ENOUGH}}
+        return make_plan(graph, environment=environment, **{**near, **goals})
+    plan = _by_child(replace(graph, environment=environment), goals)
+    if plan is None:
+        return make_plan(graph, environment=environment, **goals)
+    return plan if plan.rewrites else replace(plan, graph=graph)
 
 
 def _by_child(graph: Graph, goals: Mapping[str, Any]) -> Plan | None:

@@ -49,6 +49,17 @@ def test_a_capacity_that_is_met_ends_it(monkeypatch: pytest.MonkeyPatch) -> None
     assert called
 
 
+def test_an_arena_that_is_close_enough_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    called = spied(monkeypatch)
+    lives = cut_rectangle(3, 60)
+    above = best_fit(lives).arena_bytes / lifetimes_curve(lives).max() - 1
+    assert above > 0.01
+    assert auto(lives, close=above + 1e-6) == best_fit(lives)
+    assert called == []
+    assert auto(lives, close=above / 2).arena_bytes <= (1 + above / 2) * lifetimes_curve(lives).max()
+    assert called
+
+
 def test_hard_instances_are_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     called = spied(monkeypatch)
     monkeypatch.setattr(module, "MENDING", 0)

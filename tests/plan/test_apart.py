@@ -10,7 +10,7 @@ import pytest
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.ir.graph import Device
 from roam_lab.plan import apart, make_plan
-from roam_lab.plan.apart import LEAST_BYTES, goals_of, plan_apart
+from roam_lab.plan.apart import CLOSE_ENOUGH, LEAST_BYTES, goals_of, plan_apart
 from tests.rewrite.graphs import blocks
 
 ENVIRONMENT = {"device": "cuda", "torch": "2.13.0"}
@@ -50,6 +50,16 @@ def test_a_small_step_is_planned_here(started):
     graph = steps(64)
     assert plan_apart(graph, seed=0, environment={}) == make_plan(graph, environment={})
     assert started == []
+
+
+def test_a_small_step_spends_little_on_its_last_bytes(monkeypatch):
+    seen = []
+    monkeypatch.setattr(apart, "make_plan", lambda graph, **goals: seen.append(goals.get("layout_parameters")))
+    plan_apart(steps(64), environment={})
+    plan_apart(steps(64), environment={}, layout_parameters={"close": 0.0})
+    monkeypatch.setattr(apart, "_by_child", lambda graph, goals: None)
+    plan_apart(steps(LEAST_BYTES), environment={})
+    assert seen == [{"close": CLOSE_ENOUGH}, {"close": 0.0}, None]
 
 
 def test_a_plan_of_another_step_has_the_kinds_and_the_time_of_the_first(started):
