@@ -12,6 +12,7 @@ import torch
 
 from roam_lab.capture.constants import in_sequence
 from roam_lab.capture.moves import MOVED, is_view, moves, writes
+from roam_lab.capture.told_fakes import fake_of_told, filled
 from roam_lab.capture.torch_internals import FakeTensor, in_backward, pytree
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
@@ -179,11 +180,17 @@ class Guide:
         """What the present op, which reads a number, returned in the eager step."""
         return None if self.current is None else self.current.answer
 
+    def _are_new(self, op: LoggedOp) -> bool:
+        """Whether the op made all that it returned."""
+        return all(told.storage >= 0 and told.storage not in self._serials for told in op.results)
+
     def correct(self, func: Any, result: Any) -> Any:
         """The result with strides, type and device of the real kernel's. Called in fake mode, below the tracer."""
         if self.current is None or func is not self._asked:
             return result
         self._asked = None
+        if not func._schema.is_mutable and self._are_new(self.current):
+            result = filled(result, self.current.results)
         told = iter(self.current.results)
         owners: dict[int, int] = {}  # fake storage of a result -> its storage in the log
         return pytree.tree_map_only(torch.Tensor, lambda one: self._corrected(one, next(told, None), owners), result)
@@ -219,17 +226,10 @@ class Guide:
             return None
         if torch.Tag.dynamic_output_shape in func.tags and func not in _SHAPES_FOR_THEIR_BACKWARD:
             return None
-        if any(told.storage in self._serials or told.storage < 0 for told in op.results):
+        if not self._are_new(op):
             return None
         self._asked = None
-        fakes = [
-            FakeTensor(
-                mode,
-                torch.empty_strided(told.shape, told.stride, dtype=getattr(torch, told.dtype), device="meta"),
-                torch.device(told.device),
-            )
-            for told in op.results
-        ]
+        fakes = [fake_of_told(mode, told) for told in op.results]
         return fakes[0] if len(func._schema.returns) == 1 else tuple(fakes)
 
     def end(self, result: Any, source: str | None) -> None:
