@@ -7,20 +7,23 @@ from collections.abc import Callable
 
 from roam_lab.ir import Graph, Order, captured_order
 from roam_lab.order.bfs import bfs
-from roam_lab.order.bound import bound_of
+from roam_lab.order.bound import WORK_LIMIT, bound_of
 from roam_lab.order.dfs import dfs
-from roam_lab.order.improve import Budget, improved
+from roam_lab.order.dominance.solve import solved
+from roam_lab.order.effort import Effort
+from roam_lab.order.improve import improved
 from roam_lab.order.lescea import lescea
 from roam_lab.order.list_scheduling import best_pass
 from roam_lab.order.lpmf import lpmf
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.problem import Problem, problem_of
+from roam_lab.order.reduce.reduced import Reduced, reduced
 from roam_lab.order.search.ready_sets import exact_order
 from roam_lab.order.xla_list import xla_list
 from roam_lab.registry import Parameter, strategy
 
-ARCS, STATES = 1_000_000, 20_000
-"""Effort a second: arcs of cut networks while splitting, states while searching. Counted, not clocked."""
+ARCS, STATES, STEPS = 1_000_000, 20_000, 400_000
+"""Effort a second: arcs of cut networks while splitting, states and steps while searching. Counted, not clocked."""
 SECONDS = 2.0
 """How much effort is spent without a time limit."""
 RIVALS: tuple[Callable[[Graph], Order], ...] = (lescea, lpmf, xla_list, dfs, bfs)
@@ -37,43 +40,51 @@ RIVALS: tuple[Callable[[Graph], Order], ...] = (lescea, lpmf, xla_list, dfs, bfs
 def auto(graph: Graph, time_limit: float | None = None) -> Outcome:
     """The best order known, most often proven optimal, within about two seconds: what to use.
 
-    | while the peak is above its bound | what runs                                                      |
+    | while the peak is above its bound | what runs, on the reduced problem                              |
     |-----------------------------------|----------------------------------------------------------------|
     | at first                          | list scheduling; the captured order if that is as good         |
     | then                              | splits at the cheapest states of the peak, within the effort   |
     | then                              | exact search over states, from the bound upwards: an order of  |
     |                                   | least peak, or the proof that there is no better one           |
+    | then                              | dominant schedules, likewise                                   |
     | after all that                    | the greedy rivals: an order may be better by luck              |
 
     The order depends on the graph and, as a measure of effort, on the time limit, unless that runs out first.
     """
     seconds = SECONDS if time_limit is None else time_limit
     deadline = None if time_limit is None else time.perf_counter() + time_limit
-    budget = Budget(int(ARCS * seconds), deadline)
     whole = problem_of(graph)
-    candidates = [list(captured_order(graph)), best_pass(whole)]
-    candidates.append(improved(whole, candidates[-1], budget))
-    proven = _search(graph, whole, candidates, int(STATES * seconds), deadline)
-    best = min(candidates, key=whole.peak)
-    return Outcome(tuple(best), proven if whole.peak(best) == proven else 0)
+    left = reduced(whole, Effort(0))
+    run = improved(left.problem, best_pass(left.problem), Effort(int(ARCS * seconds), deadline))
+    bound = bound_of(left.problem, run, Effort(WORK_LIMIT, deadline)).bytes
+    captured = captured_order(graph)
+    if whole.peak(captured) <= bound:
+        return Outcome(captured, bound)
+    best = _best(whole, list(captured), left.order(run))
+    if whole.peak(best) > bound:
+        found, bound = _searched(left, whole.peak(best), bound, seconds, deadline)
+        best = _best(whole, best, *found)
+        if not bound:
+            effort = Effort(0, deadline)
+            best = _best(whole, best, *(list(rival(graph)) for rival in RIVALS if not effort.late))
+    return Outcome(tuple(best), bound if whole.peak(best) == bound else 0)
 
 
-def _search(graph: Graph, whole: Problem, candidates: list[list[int]], states: int, deadline: float | None) -> int:
-    """Add candidates until the least peak is proven; the proven bound, in bytes, where search gave it, else 0."""
+def _best(problem: Problem, *orders: list[int]) -> list[int]:
+    """The order with the least peak, the first of equal ones."""
+    return min(orders, key=problem.peak)
 
-    def late() -> bool:
-        return deadline is not None and time.perf_counter() >= deadline
 
-    best = min(candidates, key=whole.peak)
-    peak = whole.peak(best)
-    left = None if deadline is None else max(deadline - time.perf_counter(), 0.0)
-    bound = bound_of(whole, best, time_limit=left).bytes
-    if bound >= peak or late():
-        return 0
-    found = exact_order(whole, peak, bound, states, deadline)
-    if found.order is not None:
-        candidates.append(found.order)
+def _searched(
+    left: Reduced, peak: int, bound: int, seconds: float, deadline: float | None
+) -> tuple[list[list[int]], int]:
+    """Orders found between `bound` and `peak`, in bytes, and the least peak if that is proven, else 0."""
+    effort = Effort(int(STATES * seconds), deadline)
+    if effort.late:
+        return [], 0
+    found = exact_order(left.problem, peak, bound, effort)
     if found.complete:
-        return found.lower_bound_bytes
-    candidates.extend(list(rival(graph)) for rival in RIVALS if not late())
-    return 0
+        return [left.order(found.order)] if found.order else [], found.lower_bound_bytes
+    schedule = solved(left.problem, Effort(int(STEPS * seconds), deadline))
+    order = left.order(schedule.order)
+    return [order], left.whole.peak(order) if schedule.exact else 0

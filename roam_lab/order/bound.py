@@ -11,6 +11,7 @@ import numpy as np
 
 from roam_lab.ir import Graph, captured_order
 from roam_lab.order.cut import Cuts
+from roam_lab.order.effort import Effort
 from roam_lab.order.problem import Array, Problem, problem_of
 
 WORK_LIMIT = 2_000_000
@@ -53,18 +54,16 @@ def lower_bound(
     (the bound is then the best that single ops can give), or at the limits. At least one op is tried.
     """
     problem = problem_of(graph)
-    return bound_of(problem, captured_order(graph) if order is None else order, work_limit, time_limit)
+    deadline = None if time_limit is None else time.perf_counter() + time_limit
+    return bound_of(problem, captured_order(graph) if order is None else order, Effort(work_limit, deadline))
 
 
-def bound_of(
-    problem: Problem, order: Sequence[int], work_limit: int = WORK_LIMIT, time_limit: float | None = None
-) -> Certificate:
+def bound_of(problem: Problem, order: Sequence[int], effort: Effort) -> Certificate:
     """`lower_bound` of a problem; the certificate speaks in the graph's op and storage numbers."""
     best = Certificate(0, (), problem.base_bytes)
     if not len(problem):
         return best
-    cuts = Cuts(problem)
-    began = time.perf_counter()
+    cuts = Cuts(problem, effort)
     run = np.asarray(order, np.int64)
     promise = np.empty(len(run), np.int64)
     promise[run] = problem.curve(run)
@@ -85,8 +84,7 @@ def bound_of(
                 tuple(problem.op_of[late] for late in state.later),
                 tuple(problem.op_of[early] for early in state.earlier),
             )
-        late = time_limit is not None and time.perf_counter() - began >= time_limit
-        if best.bytes >= peak or cuts.spent_arcs + cuts.arcs > work_limit or late:
+        if best.bytes >= peak or effort.work < cuts.arcs or effort.late:
             return best
         through = through_state(run, state.done, op)
         promise[through] = np.minimum(promise[through], problem.curve(through))

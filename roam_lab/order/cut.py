@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
+from roam_lab.order.effort import Effort
 from roam_lab.order.problem import Array, Problem
+from roam_lab.order.reduce.precedence import reach
 from roam_lab.solvers.flows import minimum_cut
 
 _SOURCE, _SINK, _FREE = 0, 1, 2
+
+UNLIMITED = 2**62
+"""Arcs: more than any search comes to."""
 
 SUSPECTS = 6
 """How many ops of a state are tried as too costly to be in it, before it is taken as it is."""
@@ -38,7 +43,7 @@ class State:
 
 @dataclass(eq=False)
 class Cuts:
-    """Finds the cheapest state of any op of one problem.
+    """Finds the cheapest state of any op of one problem; each cut takes its arcs from the work of `effort`.
 
     A state is a set of ops closed under predecessors. A storage costs its bytes if it is created (its creator
     is in the set) and not finished with (a user is outside): an arc of its bytes from the creator to the
@@ -47,7 +52,7 @@ class Cuts:
     """
 
     problem: Problem
-    spent_arcs: int = 0
+    effort: Effort = field(default_factory=lambda: Effort(UNLIMITED))
 
     @cached_property
     def _arrays(self) -> tuple[Array, Array, Array, Array, Array, Array, NDArray[np.bool_], NDArray[np.bool_]]:
@@ -72,7 +77,7 @@ class Cuts:
         The smallest such set. `later` and `earlier` must leave one: no op of `later` comes before `op` or `earlier`.
         """
         late, early, use_storage, use_op, creator, sizes, given, kept = self._arrays
-        self.spent_arcs += self.arcs
+        self.effort.work -= self.arcs
         used = list(self.problem.uses[op])
         count = len(self.problem)
         label = np.full(count, _FREE, np.int64)
@@ -164,15 +169,3 @@ class Cuts:
             for op in ops
         }
         return sorted((op for op in allocated if allocated[op]), key=lambda op: (-allocated[op], op))[:SUSPECTS]
-
-
-def reach(edges: Sequence[Sequence[int]], start: int) -> set[int]:
-    """Everything that can be reached from `start`, itself excluded."""
-    seen, stack = {start}, [start]
-    while stack:
-        for other in edges[stack.pop()]:
-            if other not in seen:
-                seen.add(other)
-                stack.append(other)
-    seen.discard(start)
-    return seen

@@ -6,9 +6,8 @@ import time
 
 from roam_lab.ir import Graph, captured_order
 from roam_lab.order.dominance.bottleneck import bottleneck_of
-from roam_lab.order.dominance.precedence import OutOfTimeError
-from roam_lab.order.dominance.search import Effort
 from roam_lab.order.dominance.solve import solved
+from roam_lab.order.effort import Effort, SpentError
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.problem import problem_of
 from roam_lab.registry import Parameter, strategy
@@ -53,7 +52,7 @@ def dominant(
 
     Never above the captured order. Without a time limit the order depends on the graph and the effort alone. That every
     graph has a dominant schedule, and where to split for it, follows here from memory being submodular over
-    sets of finished ops: see `View.lowest` and `descend`. Pumpkins (chains that share one storage, with one reader in
+    sets of finished ops: see `States.lowest` and `descend`. Pumpkins (chains that share one storage, with one reader in
     each) are solved by branch and bound over where each chain stands when it is freed; other branches that share
     storages are searched.
     """
@@ -64,7 +63,7 @@ def dominant(
     if only == "bottleneck":
         try:
             return Outcome(bottleneck_of(problem, captured, budget).order)
-        except OutOfTimeError:
+        except SpentError:
             return Outcome(captured, timed_out=True, note=TIMED_OUT)
     found = solved(problem, budget)
     peak = problem.peak(found.order)

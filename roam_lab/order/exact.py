@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from roam_lab.ir import Graph, captured_order
-from roam_lab.order.bound import bound_of
+from roam_lab.order.bound import WORK_LIMIT, bound_of
+from roam_lab.order.effort import Effort
 from roam_lab.order.list_scheduling import best_pass
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.problem import problem_of
@@ -35,12 +36,12 @@ def exact(graph: Graph, states: int, time_limit: float | None) -> Outcome:
     if time_limit is None or time_limit > 0:
         start = min(start, best_pass(problem), key=problem.peak)
     peak = problem.peak(start)
-    left = None if deadline is None else max(deadline - time.perf_counter(), 0.0)
-    proven = bound_of(problem, start, time_limit=left).bytes
-    found = exact_order(problem, peak, proven, states, deadline)
+    effort = Effort(states, deadline)
+    proven = bound_of(problem, start, Effort(WORK_LIMIT, deadline)).bytes
+    found = exact_order(problem, peak, proven, effort)
     if found.complete:
         return Outcome(tuple(found.order or start), found.lower_bound_bytes)
-    stopped = "its time limit" if found.states <= states else f"{states} states"
+    stopped = "its time limit" if effort.late else f"{states} states"
     note = (
         f"exact stopped at {stopped} and returns the list schedule, {peak} bytes, where no order needs less than "
         f"{found.lower_bound_bytes}; raise states or time_limit, or use auto"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from roam_lab.ir import Graph, captured_order
-from roam_lab.order.bound import bound_of
+from roam_lab.order.bound import WORK_LIMIT, bound_of
+from roam_lab.order.effort import Effort, SpentError
 from roam_lab.order.list_scheduling import best_pass
 from roam_lab.order.outcome import Outcome
-from roam_lab.order.problem import Problem, problem_of
-from roam_lab.order.search.precedence import Joined, alike_in_sequence, joined, tightened
+from roam_lab.order.problem import problem_of
+from roam_lab.order.reduce.reduced import Reduced, reduced
 from roam_lab.order.search.sequence_program import SequenceProgram
 from roam_lab.order.search.step_program import StepProgram
+from roam_lab.order.search.tightened import alike_in_sequence, open_pairs, tightened
 from roam_lab.registry import Parameter, strategy
 from roam_lab.solvers.ilp import SOLVERS, Solved, solve
 
@@ -23,7 +26,7 @@ ROWS_A_SECOND = 20_000
 """Built at least, on a busy machine: a program that would not be ready before the time limit is not begun."""
 
 FEW_PAIRS = 60
-"""With fewer open pairs of runs, a program is solved faster than its range of peaks is halved."""
+"""With fewer open pairs of jobs, a program is solved faster than its range of peaks is halved."""
 
 
 @strategy(
@@ -42,7 +45,7 @@ def model_ilp(graph: Graph, streams: str, solver: str, rows: int, time_limit: fl
     """The proven optimum of graphs up to some 60 ops by integer programming; the list schedule where that is too much.
 
     Begins with the better of the captured order and the list schedule, and with the minimum cut's bound; if they
-    meet, that is the proof. Chains that are alike run in sequence; runs of ops are joined.
+    meet, that is the proof. The problem is reduced, and chains that are alike run in sequence.
 
     | streams | the program                                                                                     |
     |---------|-------------------------------------------------------------------------------------------------|
@@ -60,11 +63,12 @@ def model_ilp(graph: Graph, streams: str, solver: str, rows: int, time_limit: fl
     start = list(captured_order(graph))
     if time_limit > 0:
         start = min(start, best_pass(problem), key=problem.peak)
-    low = bound_of(problem, start, time_limit=time_limit / 4).bytes
-    search = _Search(start, problem.peak(start), low, solver, rows, deadline, seed)
+    low = bound_of(problem, start, Effort(WORK_LIMIT, time.perf_counter() + time_limit / 4)).bytes
+    search = _Search(start, problem.peak(start), low, solver, rows, Effort(0, deadline), seed)
     if search.open:
-        narrow = alike_in_sequence(problem) if search.in_time else problem
-        (search.by_sequence if streams == "single" else search.by_step)(narrow)
+        with suppress(SpentError):
+            narrow = alike_in_sequence(reduced(problem, search.effort), search.effort)
+            (search.by_sequence if streams == "single" else search.by_step)(narrow)
     if not search.open:
         return Outcome(tuple(search.order), search.high)
     note = (
@@ -85,7 +89,7 @@ class _Search:
     low: int
     solver: str
     rows: int
-    deadline: float
+    effort: Effort
     seed: int
     stopped: str = field(default="its time limit")
 
@@ -93,69 +97,68 @@ class _Search:
     def open(self) -> bool:
         return self.low < self.high
 
-    @property
-    def in_time(self) -> bool:
-        return time.perf_counter() < self.deadline
-
-    def by_sequence(self, problem: Problem) -> None:
+    def by_sequence(self, left: Reduced) -> None:
         """Ask for a peak in the lower third of the range, or in all of it once few pairs are open; again and again."""
         pairs = FEW_PAIRS
-        if self._too_large(SequenceProgram.rows(joined(problem))):
+        if self._too_large(SequenceProgram.rows(left.problem)):
             return
-        while self.open and self.in_time:
+        while self.open and not self.effort.late:
             target = self.high - 1 if pairs < FEW_PAIRS else self.low + (self.high - 1 - self.low) // 3
-            narrow = tightened(problem, target + 1, self.deadline)
+            narrow = tightened(left, target + 1, self.effort)
             if narrow is None:
                 self.low = target + 1
                 continue
-            pairs = len(narrow.open_pairs())
-            self._take(problem, best_pass(narrow.problem))
+            pairs = len(open_pairs(narrow.problem))
+            self._take(narrow, best_pass(narrow.problem))
             if self.high <= target:
                 continue
             if not self._solve_sequence(narrow, target):
                 return
 
-    def _solve_sequence(self, narrow: Joined, target: int) -> bool:
+    def _solve_sequence(self, narrow: Reduced, target: int) -> bool:
         """Search for a peak of at most `target`; False: there was no time, or the solver was stopped."""
-        if self._too_late(SequenceProgram.rows(narrow)):
+        if self._too_late(SequenceProgram.rows(narrow.problem)):
             return False
-        program = SequenceProgram(narrow, self.low, target)
+        program = SequenceProgram(narrow.problem, self.low, target)
         if not program.first:  # one order is left
             self.low = max(self.low, min(target + 1, narrow.problem.peak(program.order({}))))
             return True
         solved = self._solved(program.program)
         if solved.values:
-            self._take(narrow.problem, program.order(solved.values))
+            self._take(narrow, program.order(solved.values))
         if solved.answer == "infeasible":
             self.low = target + 1
         elif solved.answer == "optimal":
             self.low = self.high
         return solved.answer in ("infeasible", "optimal")
 
-    def by_step(self, problem: Problem) -> None:
+    def by_step(self, left: Reduced) -> None:
         """One program over the whole range, begun with the best order known."""
-        if self._too_large(rows := StepProgram.rows(problem)) or self._too_late(rows):
+        run = best_pass(left.problem)
+        self._take(left, run)
+        if not self.open or self._too_large(rows := StepProgram.rows(left.problem)) or self._too_late(rows):
             return
-        program = StepProgram(problem, self.low, self.high)
-        solved = self._solved(program.program, program.start(self.order))
+        program = StepProgram(left.problem, self.low, self.high)
+        solved = self._solved(program.program, program.start(run))
         if solved.values:
-            self._take(problem, program.order(solved.values))
+            self._take(left, program.order(solved.values))
         if solved.answer == "optimal":
             self.low = self.high
 
     def _solved(self, program: object, start: dict[str, float] | None = None) -> Solved:
-        solved = solve(program, self.solver, max(self.deadline - time.perf_counter(), 0.0), start, self.seed)
-        if solved.answer in ("unknown", "feasible") and self.in_time:
+        solved = solve(program, self.solver, self.effort.seconds, start, self.seed)
+        if solved.answer in ("unknown", "feasible") and not self.effort.late:
             self.stopped = f"an answer of {self.solver} that settles nothing"
         return solved
 
-    def _take(self, problem: Problem, order: list[int]) -> None:
-        peak = problem.peak(order)
+    def _take(self, left: Reduced, run: list[int]) -> None:
+        order = left.order(run)
+        peak = left.whole.peak(order)
         if peak < self.high:
             self.order, self.high = order, peak
 
     def _too_late(self, rows: int) -> bool:
-        return time.perf_counter() + rows / ROWS_A_SECOND > self.deadline
+        return self.effort.seconds is not None and rows / ROWS_A_SECOND > self.effort.seconds
 
     def _too_large(self, rows: int) -> bool:
         if rows > self.rows:

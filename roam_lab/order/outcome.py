@@ -15,8 +15,8 @@ from roam_lab.registry import Strategy
 class Outcome:
     """What a strategy may return in place of a bare order.
 
-    `lower_bound_bytes`: no legal order has a lower live peak, proven by the strategy's own exhaustive search (0:
-    nothing proven). `timed_out`: it stopped at its time limit (or its limit of size) with the best found. `note`: one
+    `lower_bound_bytes`: no legal order has a lower live peak, proven by the strategy itself (0: nothing
+    proven). `timed_out`: it stopped at its time limit (or its limit of size) with the best found. `note`: one
     sentence on what limited it. `strategy`: whose order it is, where the one asked gave up ("": its own).
     `tasks`: ROAM's tree.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,6 +46,16 @@ class Problem:
         begins = np.cumsum(counts) - counts
         return users, begins, np.array(self.sizes, np.int64), np.array(self.given, bool), np.array(self.kept, bool)
 
+    @cached_property
+    def before(self) -> list[set[int]]:
+        """For each op, the ops that it must follow, creators of what it uses included."""
+        found = [set(others) for others in self.after]
+        for users, given in zip(self.users, self.given, strict=True):
+            if not given:
+                for user in users[1:]:
+                    found[user].add(users[0])
+        return found
+
     def curve(self, order: Sequence[int] | Array) -> Array:
         """Live bytes while each step of `order` runs (for search; plans are judged by ir.live_peak)."""
         count = len(self)
@@ -64,7 +74,10 @@ class Problem:
         return int(self.curve(order).max(initial=self.base_bytes))
 
     def reversed(self) -> Problem:
-        """The same problem with time running backwards: its orders, reversed, are this one's orders."""
+        """The same problem with time running backwards: its orders, reversed, are this one's orders.
+
+        Who creates a storage is open in it: whichever of its users runs first.
+        """
         return Problem(
             after=self.followers,
             followers=self.after,
@@ -79,39 +92,68 @@ class Problem:
         )
 
     def part(self, ops: Sequence[int], done: Collection[int]) -> Problem:
-        """The problem of running `ops` (of this problem, in a legal order) when `done` have run, the rest later.
+        """The problem of running `ops` when `done` have run, the rest later; its ops are numbered as here, ascending.
 
         Storages that the part only passes through are summed in its base bytes.
         """
-        inside = {op: number for number, op in enumerate(sorted(ops))}
-        finished = set(done)
-        number: dict[int, int] = {}
-        sizes, given, kept, users = [], [], [], []
-        base = self.base_bytes
-        for storage, group in enumerate(self.users):
-            here = [inside[op] for op in group if op in inside]
-            before = self.given[storage] or any(op in finished for op in group)
-            later = self.kept[storage] or any(op not in finished and op not in inside for op in group)
-            if here:
-                number[storage] = len(number)
-                sizes.append(self.sizes[storage])
-                given.append(before)
-                kept.append(later)
-                users.append(here)
-            elif before and later:
-                base += self.sizes[storage]
-        return Problem(
-            after=[[inside[other] for other in self.after[op] if other in inside] for op in inside],
-            followers=[[inside[other] for other in self.followers[op] if other in inside] for op in inside],
-            uses=[[number[storage] for storage in self.uses[op]] for op in inside],
-            users=users,
-            sizes=sizes,
-            given=given,
-            kept=kept,
-            op_of=[self.op_of[op] for op in inside],
-            storage_of=[self.storage_of[storage] for storage in number],
-            base_bytes=base,
-        )
+        inside, finished = set(ops), set(done)
+        rest = [op for op in range(len(self)) if op not in inside and op not in finished]
+        run = [*sorted(finished), *sorted(inside), *rest]
+        return self.stretches(run, [0, len(finished), len(finished) + len(inside), len(run)])[1]
+
+    def stretches(self, run: Sequence[int], bounds: Sequence[int]) -> list[Problem]:
+        """The problem of each stretch [bounds[i], bounds[i + 1]) of `run`, its ops numbered in the sequence of the run.
+
+        One sweep over all: each stretch takes time for what it uses, not for the whole.
+        """
+        step_of = {op: step for step, op in enumerate(run)}
+        stretch_of = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)).tolist()
+        base = np.zeros(len(bounds), np.int64)
+        rows: list[list[tuple[int, list[int], bool, bool]]] = [[] for _ in bounds[1:]]
+        for storage, users in enumerate(self.users):
+            steps = [step_of[op] for op in users]
+            first = 0 if self.given[storage] else min(steps)
+            last = len(run) - 1 if self.kept[storage] else max(steps)
+            begin, end = stretch_of[first], stretch_of[last]
+            base[begin] += self.sizes[storage]
+            base[end + 1] -= self.sizes[storage]
+            by_stretch: dict[int, list[int]] = {}
+            for step in steps:
+                by_stretch.setdefault(stretch_of[step], []).append(step)
+            for stretch, here in by_stretch.items():
+                given = self.given[storage] or begin < stretch
+                kept = self.kept[storage] or stretch < end
+                rows[stretch].append((storage, here, given, kept))
+                base[stretch] -= self.sizes[storage]
+                base[stretch + 1] += self.sizes[storage]
+        passing = (np.cumsum(base)[:-1] + self.base_bytes).tolist()
+        found = []
+        for stretch, (low, high) in enumerate(pairwise(bounds)):
+            uses: list[list[int]] = [[] for _ in range(high - low)]
+            for number, (_, here, _, _) in enumerate(rows[stretch]):
+                for step in here:
+                    uses[step - low].append(number)
+            found.append(
+                Problem(
+                    after=_inner(self.after, run, step_of, low, high),
+                    followers=_inner(self.followers, run, step_of, low, high),
+                    uses=uses,
+                    users=[[step - low for step in here] for _, here, _, _ in rows[stretch]],
+                    sizes=[self.sizes[storage] for storage, _, _, _ in rows[stretch]],
+                    given=[given for _, _, given, _ in rows[stretch]],
+                    kept=[kept for _, _, _, kept in rows[stretch]],
+                    op_of=[self.op_of[op] for op in run[low:high]],
+                    storage_of=[self.storage_of[storage] for storage, _, _, _ in rows[stretch]],
+                    base_bytes=passing[stretch],
+                )
+            )
+        return found
+
+
+def _inner(
+    edges: Sequence[Sequence[int]], run: Sequence[int], step_of: dict[int, int], low: int, high: int
+) -> list[list[int]]:
+    return [[step_of[other] - low for other in edges[op] if low <= step_of[other] < high] for op in run[low:high]]
 
 
 def problem_of(graph: Graph) -> Problem:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 
 from roam_lab.ir import Graph, captured_order
+from roam_lab.order.effort import Effort
 from roam_lab.order.outcome import Outcome
 from roam_lab.order.problem import problem_of
-from roam_lab.order.task_tree.blocks import blocks_of
+from roam_lab.order.reduce.jobs import ops_of
+from roam_lab.order.reduce.reduced import reduced
 from roam_lab.order.task_tree.first_order import first_order
 from roam_lab.order.task_tree.grow import grown, moves
 from roam_lab.order.task_tree.leaf import Limits
-from roam_lab.order.task_tree.split import problems_of, tree_of
+from roam_lab.order.task_tree.segments import backbone
+from roam_lab.order.task_tree.split import tree_of
 from roam_lab.order.task_tree.workers import processors, solve_leaves
 from roam_lab.registry import Parameter, strategy
 from roam_lab.solvers.ilp import SOLVERS
@@ -25,6 +28,9 @@ PARAMETERS = (
     Parameter("leaves", str, "needed", "solve by integer program: where needed, or all", choices=("needed", "all")),
     Parameter("workers", int, 0, "processes that solve leaves (0: one for each processor)", low=0, high=1024),
 )
+
+JOBS_A_LEAF = 8
+"""How many of the largest jobs fit into a leaf: larger jobs would hide the segments that the tree is made of."""
 
 
 @strategy("order", "roam", source="ROAM (Shu et al., arXiv 2310.19295), in our reading", parameters=PARAMETERS)
@@ -42,7 +48,7 @@ def roam(
 
     | step                                           | where                                                    |
     |------------------------------------------------|----------------------------------------------------------|
-    | join ops where that costs no order a byte      | task_tree/blocks.py (ours; a fifth of the ops is left)   |
+    | reduce the problem: jobs in place of ops       | reduce/ (ours)                                           |
     | take weight updates out, find segments         | task_tree/segments.py (and ours: floating branches)      |
     | put updates back, op by op, by memory          | task_tree/updates.py                                     |
     | split until each leaf runs `node_limit` or less | task_tree/split.py: at local cut points or cheap states |
@@ -59,22 +65,24 @@ def roam(
         return Outcome(
             captured_order(graph), timed_out=True, note=f"{time_limit:g} s were over before any search began"
         )
-    blocks = blocks_of(whole, ends)
-    known = [number for number, ops in enumerate(blocks.ops) if all(graph.ops[op].phase == "update" for op in ops)]
-    first = first_order(blocks.problem, known, ends)
+    left = reduced(whole, Effort(0), max(1, node_limit // JOBS_A_LEAF))
+    known = {op for op, info in enumerate(graph.ops) if info.phase == "update"}
+    updates = sorted(set(range(len(whole))).difference(backbone(whole, known)))
+    known_jobs = [number for number, job in enumerate(left.jobs) if known.issuperset(ops_of([job]))]
+    first = first_order(left.problem, known_jobs, ends)
     if first.timed_out:
-        order = tuple(op for group in blocks.expand([first.run]) for op in group)
-        return Outcome(order, timed_out=True, note=f"no tree of tasks: {time_limit:g} s were over before it was grown")
-    weights = [len(ops) for ops in blocks.expand([block] for block in first.run)][: len(first.run)]
-    step = tree_of(blocks.problem, first.run, weights, first.bounds, node_limit)
+        note = f"no tree of tasks: {time_limit:g} s were over before it was grown"
+        return Outcome(tuple(left.order(first.run)), timed_out=True, note=note)
+    weights = list(map(len, left.expand([job] for job in first.run)))
+    step = tree_of(left.problem, first.run, weights, first.bounds, node_limit)
     nodes = step.leaves()
     limits = Limits(solver, leaf_nodes, leaf_seconds, deadline, leaves == "all")
-    problems = problems_of(blocks.problem, first.run, [0, *(node.high for node in nodes)])
+    problems = left.problem.stretches(first.run, [0, *(node.high for node in nodes)])
     solved = solve_leaves(problems, first.floor_bytes, limits, workers or processors())
-    groups = [[first.run[node.low + op] for op in leaf.order] for node, leaf in zip(nodes, solved, strict=True)]
-    ops = blocks.expand(groups)
-    moved = moves(blocks, first.updates, step, first.run)
-    tasks = grown(step, ops, solved, whole, moved, node_limit)
+    ops = left.expand(
+        [first.run[node.low + job] for job in leaf.order] for node, leaf in zip(nodes, solved, strict=True)
+    )
+    tasks = grown(step, ops, solved, whole, moves(whole, updates, ops, step), node_limit)
     return Outcome(
         order=tasks.ops,
         lower_bound_bytes=solved[0].bound_bytes if len(solved) == 1 and solved[0].solver == "ilp" else 0,

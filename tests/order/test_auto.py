@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from roam_lab.ir import Graph, check_order, live_peak, load_graph
 from roam_lab.order import auto as module
 from roam_lab.order.auto import auto
+from roam_lab.order.dominant import dominant
 from roam_lab.order.outcome import run
 from roam_lab.plan import make_plan
 from roam_lab.registry import strategies
 from tests.captured import step_file
+from tests.order.dominance.graphs import hard_pumpkin
 from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph
 from tests.plan.training_step import training_step
 
@@ -61,15 +63,28 @@ def test_never_worse_on_a_captured_step() -> None:
     never_worse(load_graph(step_file("resnet50_batch1_adamw")), 2.0)
 
 
-def test_search_is_needed_for_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("left", ["STATES", "STEPS"])
+def test_either_search_proves_and_without_both_there_is_no_proof(left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "STATES" if left == "STEPS" else "STEPS", 0)
     assert make_plan(pumpkin(8)).optimal
-    monkeypatch.setattr(module, "STATES", 0)
+    monkeypatch.setattr(module, left, 0)
     assert not make_plan(pumpkin(8)).optimal
+
+
+def test_where_states_are_too_many_dominant_schedules_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On small graphs they are the optimum, by brute force; on wide ones the proof, where the states never end."""
+    monkeypatch.setattr(module, "STATES", 0)
+    for seed in range(150):
+        graph = random_graph(seed, 8)
+        assert live_peak(graph, auto(graph).order).bytes == best_peak(graph), seed
+    wide = hard_pumpkin(3)
+    assert live_peak(wide, auto(wide).order).bytes == live_peak(wide, dominant(wide).order).bytes
 
 
 def test_splitting_is_needed_where_search_may_not_go(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = load_graph(step_file("vit_b16_batch1_adamw"))
     monkeypatch.setattr(module, "STATES", 0)
+    monkeypatch.setattr(module, "STEPS", 0)
     assert make_plan(graph).optimal
     monkeypatch.setattr(module, "ARCS", 0)
     assert not make_plan(graph).optimal

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from roam_lab.errors import ParameterError
 from roam_lab.ir import Graph, captured_order, check_order, live_peak, load_graph
 from roam_lab.order.bound import lower_bound
-from roam_lab.order.dominance.block import block_of
-from roam_lab.order.dominance.search import Effort, dominant_run
+from roam_lab.order.dominance.search import dominant_run
 from roam_lab.order.dominant import dominant
+from roam_lab.order.effort import Effort
 from roam_lab.order.list_scheduling import list_scheduling
 from roam_lab.order.problem import problem_of
+from roam_lab.order.reduce.jobs import jobs_of
 from roam_lab.plan import make_plan
 from roam_lab.registry import find
 from tests.captured import ALL, step_file
@@ -111,8 +112,8 @@ def test_a_dominant_schedule_of_an_isolated_part_hurts_no_whole() -> None:
     hurt = 0
     for seed in range(250):
         graph, part = embedded(seed)
-        block = block_of(problem_of(graph).part(part, range(part[0])))
-        best = [part[job] for job in dominant_run(block, Effort(10**6))]
+        jobs = jobs_of(problem_of(graph).part(part, range(part[0])), Effort(0))
+        best = [part[job] for job in dominant_run(jobs, Effort(10**6))]
         least = least_peak(graph)
         assert least_peak(graph, best) == least, seed
         hurt += any(least_peak(graph, legal(graph, part, draw)) > least for draw in map(random.Random, range(6)))

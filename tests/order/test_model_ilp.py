@@ -8,12 +8,14 @@ import pytest
 
 from roam_lab.ir import Graph, Op, Storage, check_order, live_peak
 from roam_lab.order.bound import lower_bound
+from roam_lab.order.effort import Effort
 from roam_lab.order.list_scheduling import list_scheduling
 from roam_lab.order.outcome import Outcome, run
-from roam_lab.order.problem import problem_of
-from roam_lab.order.search.precedence import tightened
-from roam_lab.order.search.ready_sets import exact_order
+from roam_lab.order.problem import Problem, problem_of
+from roam_lab.order.reduce.reduced import reduced
+from roam_lab.order.search.ready_sets import STATES, Searched, exact_order
 from roam_lab.order.search.step_program import windows
+from roam_lab.order.search.tightened import open_pairs, tightened
 from roam_lab.plan import make_plan
 from roam_lab.registry import find
 from tests.order.search.graphs import narrow_graph, parallel
@@ -35,8 +37,12 @@ def is_proven(graph: Graph, best: int, **values: object) -> bool:
     return live_peak(graph, found.order).bytes == found.lower_bound_bytes == best and not found.timed_out
 
 
+def search(problem: Problem, upper: int = ABOVE_ALL) -> Searched:
+    return exact_order(problem, upper, 0, Effort(STATES))
+
+
 def optimum(graph: Graph) -> int:
-    return exact_order(problem_of(graph), ABOVE_ALL).lower_bound_bytes
+    return search(problem_of(graph)).lower_bound_bytes
 
 
 def hard_graphs(most_ops: int, count: int) -> list[Graph]:
@@ -119,13 +125,14 @@ def test_odd_graphs() -> None:
 @pytest.mark.parametrize("seed", range(15))
 def test_precedences_leave_the_best_order(seed: int) -> None:
     problem = problem_of(narrow_graph(seed, 25))
-    best = exact_order(problem, ABOVE_ALL).lower_bound_bytes
-    narrow = tightened(problem, best + 1)
+    left = reduced(problem, Effort(0))
+    best = search(problem).lower_bound_bytes
+    narrow = tightened(left, best + 1, Effort(0))
     assert narrow is not None
-    assert exact_order(narrow.problem, ABOVE_ALL).lower_bound_bytes == best
-    below = tightened(problem, best)
-    assert below is None or exact_order(below.problem, best).order is None
-    assert len(narrow.open_pairs()) < 25 * 24 / 2
+    assert search(narrow.problem).lower_bound_bytes == best
+    below = tightened(left, best, Effort(0))
+    assert below is None or search(below.problem, best).order is None
+    assert len(open_pairs(narrow.problem)) < 25 * 24 / 2
 
 
 def test_windows_by_hand() -> None:

@@ -9,11 +9,11 @@ from typing import Literal
 
 from roam_lab.ir import Graph
 from roam_lab.order.dominance.contract import Section
-from roam_lab.order.dominance.fold import with_eager
-from roam_lab.order.dominance.profile import Job, ops_of
-from roam_lab.order.dominance.search import Effort
 from roam_lab.order.dominance.solve import Contracted, contracted, solved
+from roam_lab.order.effort import Effort
 from roam_lab.order.problem import Problem, problem_of
+from roam_lab.order.reduce.jobs import Job, ops_of
+from roam_lab.order.reduce.reduced import Reduced, with_taken_out
 
 Shape = Literal["chain", "pumpkin", "series-parallel", "other"]
 
@@ -45,47 +45,48 @@ def bottleneck(graph: Graph, order: Sequence[int], effort: int = 300_000) -> Bot
 
 
 def bottleneck_of(problem: Problem, order: Sequence[int], effort: Effort) -> Bottleneck:
-    """`bottleneck` of a problem; raises OutOfTimeError at the effort's deadline."""
+    """`bottleneck` of a problem; raises SpentError at the effort's deadline."""
     run = list(order)
     if not run:
         return Bottleneck((), -1, problem.base_bytes, "chain", (), problem.base_bytes)
     curve = problem.curve(run)
     step = int(curve.argmax())
     peak = int(curve[step])
-    left = contracted(problem, effort)
-    around = _around(left, run[: step + 1])
+    found = contracted(problem, effort)
+    around = _around(found, run[: step + 1])
     low, high = 0, len(around) - 1  # parts nest: what the smaller one gains, the larger one gains too
     shape: Shape
     ops, other, shape = [run[step]], run, "chain"
     if around:
-        ops, other, shape = _tried(left, run, around[-1])
+        ops, other, shape = _tried(found.left, run, around[-1])
         least = problem.peak(other)
         while low < high and not effort.late:
             middle = (low + high) // 2
-            tried = _tried(left, run, around[middle])
+            tried = _tried(found.left, run, around[middle])
             if problem.peak(tried[1]) <= least:
                 (ops, other, shape), high = tried, middle
             else:
                 low = middle + 1
-    if not left.exact and problem.peak(other) >= peak and not effort.late:
+    if not found.exact and problem.peak(other) >= peak and not effort.late:
         ops, shape = list(range(len(problem))), "other"
         best = solved(problem, effort).order
         other = best if problem.peak(best) < peak else run
     return Bottleneck(tuple(sorted(ops)), run[step], peak, shape, tuple(other), problem.peak(other))
 
 
-def _tried(left: Contracted, order: Sequence[int], section: Section) -> tuple[list[int], list[int], Shape]:
-    ops = _with_eager(left.problem, ops_of(section.chain), left.eager)
-    other = reordered(left.problem, order, ops)
-    return ops, other if left.problem.peak(other) < left.problem.peak(order) else list(order), section.shape
+def _tried(left: Reduced, order: Sequence[int], section: Section) -> tuple[list[int], list[int], Shape]:
+    whole = left.whole
+    ops = _completed(whole, ops_of(section.chain), left.taken_out)
+    other = reordered(whole, order, ops)
+    return ops, other if whole.peak(other) < whole.peak(order) else list(order), section.shape
 
 
-def _around(left: Contracted, until: Sequence[int]) -> list[Section]:
+def _around(found: Contracted, until: Sequence[int]) -> list[Section]:
     """The sections that hold the last op of `until`, or the last before it that was not taken out; smallest first."""
-    peak_op = next((op for op in reversed(until) if op not in left.eager), None)
+    peak_op = next((op for op in reversed(until) if op not in found.left.taken_out), None)
     seen: dict[int, tuple[int, bool]] = {}
     sections = []
-    for number, section in enumerate(left.sections):
+    for number, section in enumerate(found.sections):
         inside = [_size(job, peak_op, seen) for job in section.chain]
         if any(here for _, here in inside):
             sections.append((sum(size for size, _ in inside), number, section))
@@ -107,18 +108,18 @@ def _size(job: Job, op: int | None, seen: dict[int, tuple[int, bool]]) -> tuple[
     return seen[id(job)]
 
 
-def _with_eager(problem: Problem, ops: list[int], eager: set[int]) -> list[int]:
+def _completed(problem: Problem, ops: list[int], taken_out: frozenset[int]) -> list[int]:
     """The part's ops in turn, each followed by the ops that only free and wait for nothing else in the part."""
     part, stack = set(ops), list(ops)
     while stack:
         for follower in problem.followers[stack.pop()]:
-            if follower in eager and follower not in part:
+            if follower in taken_out and follower not in part:
                 part.add(follower)
                 stack.append(follower)
     numbers = sorted(part)
     place = {op: number for number, op in enumerate(numbers)}
     inner = problem.part(numbers, ())
-    full = with_eager(inner, [place[op] for op in ops], {place[op] for op in part & eager})
+    (full,) = with_taken_out(inner, [[place[op] for op in ops]], {place[op] for op in part & taken_out})
     return [numbers[number] for number in full]
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
-from roam_lab.order.dominance.block import Block
 from roam_lab.order.dominance.merge import merged
-from roam_lab.order.dominance.precedence import check
-from roam_lab.order.dominance.profile import Job, canonical
+from roam_lab.order.dominance.profile import canonical
 from roam_lab.order.dominance.pumpkin import pumpkin_of, pumpkin_run
-from roam_lab.order.dominance.search import Effort, SpentError, dominant_run
+from roam_lab.order.dominance.search import dominant_run
 from roam_lab.order.dominance.series_parallel import Quotient
+from roam_lab.order.effort import Effort, SpentError
+from roam_lab.order.reduce.jobs import Job, JobProblem
 
 JOBS_LIMIT = 400
 """Jobs of a part that a search is tried on."""
@@ -54,9 +55,9 @@ class Section:
 
 @dataclass
 class Contraction:
-    """A block being contracted. `before` holds the dependences of jobs inside the same part only."""
+    """Jobs being contracted. `before` holds the dependences of jobs inside the same part only."""
 
-    block: Block
+    whole: JobProblem
     effort: Effort
     jobs: list[Job] = field(default_factory=list)
     before: list[list[int]] = field(default_factory=list)
@@ -64,14 +65,14 @@ class Contraction:
     sections: list[Section] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sharers = {storage: group.bit_count() for storage, group in self.block.sharers.items()}
-        self.quotient = Quotient(self.block.before)
-        for job in self.block.jobs:
+        self.sharers = {storage: group.bit_count() for storage, group in self.whole.sharers.items()}
+        self.quotient = Quotient(self.whole.before)
+        for job in self.whole:
             number = self._add(job)
             self.parts[number] = Part([number], [number], [number], Counter(job.shares))
 
-    def run(self) -> Block:
-        """Contract all there is; what is left as one block, its jobs in a legal order. Raises OutOfTimeError."""
+    def run(self) -> JobProblem:
+        """Contract all there is; what is left, in a legal order. Raises SpentError at the deadline."""
         self.quotient.reduce(self._series, self._parallel)
         return self.rest()
 
@@ -80,8 +81,8 @@ class Contraction:
         """Whether one solved chain is left: its order has the least peak of all."""
         return len(self.parts) <= 1 and all(part.chain and part.solved for part in self.parts.values())
 
-    def rest(self) -> Block:
-        """The block of everything that is left."""
+    def rest(self) -> JobProblem:
+        """Everything that is left."""
         sequence = _legal(self.quotient)
         for node in sequence:
             self._tidy(self.parts[node])
@@ -91,19 +92,20 @@ class Contraction:
             for other in sorted(self.quotient.before[node]):
                 for first in self.parts[node].firsts:
                     before[first] += self.parts[other].lasts
-        return self._block(numbers, before)
+        return self._problem(numbers, before)
 
     def _add(self, job: Job, before: Iterable[int] = ()) -> int:
         self.jobs.append(job)
         self.before.append(list(before))
         return len(self.jobs) - 1
 
-    def _block(self, numbers: list[int], before: dict[int, list[int]] | None = None) -> Block:
+    def _problem(self, numbers: list[int], before: dict[int, list[int]] | None = None) -> JobProblem:
         place = {number: at for at, number in enumerate(numbers)}
         needs = self.before if before is None else before
         jobs = [self.jobs[number] for number in numbers]
-        sizes = {storage: self.block.shared_bytes[storage] for job in jobs for storage in job.shares}
-        return Block(jobs, [[place[other] for other in needs[number]] for number in numbers], sizes)
+        sizes = {storage: self.whole.shared_bytes[storage] for job in jobs for storage in job.shares}
+        after = [[place[other] for other in needs[number]] for number in numbers]
+        return JobProblem(jobs, after, sizes, self.whole.base_bytes)
 
     def _line(self, chain: list[Job], solved: bool = True) -> Part:
         """An isolated part whose jobs stand in line."""
@@ -113,7 +115,7 @@ class Contraction:
         return Part(numbers, numbers[:1], numbers[-1:], Counter(), True, solved)
 
     def _series(self, nodes: list[int]) -> None:
-        check(self.effort.deadline)
+        self.effort.check()
         parts = [self.parts.pop(node) for node in nodes]
         whole = parts[0]
         for part in parts[1:]:
@@ -133,7 +135,7 @@ class Contraction:
         self.parts[nodes[0]] = whole
 
     def _parallel(self, nodes: list[int]) -> None:
-        check(self.effort.deadline)
+        self.effort.check()
         parts = [self.parts.pop(node) for node in nodes]
         plain = all(len(part.firsts) == 1 and part.plain for part in parts)
         lines: list[Part] = []
@@ -172,16 +174,11 @@ class Contraction:
     def _solve(self, part: Part) -> Part:
         """An isolated part replaced by its dominant schedule, or left as it is if that takes too much effort."""
         if len(part.jobs) <= JOBS_LIMIT and part.solved and self.effort.left:
-            block = self._block(part.jobs)
-            pumpkin = pumpkin_of(block) if len(block) > SMALL_JOBS else None
-            own = self.effort.slice(PUMPKIN_STEPS if pumpkin else STEPS_LIMIT)
-            try:
-                run = pumpkin_run(pumpkin, own) if pumpkin else dominant_run(block, own)
-                return self._line(canonical(unshared(block, run)))
-            except SpentError:
-                pass
-            finally:
-                self.effort.steps -= own.spent
+            own = self._problem(part.jobs)
+            pumpkin = pumpkin_of(own) if len(own) > SMALL_JOBS else None
+            with suppress(SpentError), self.effort.part(PUMPKIN_STEPS if pumpkin else STEPS_LIMIT) as effort:
+                run = pumpkin_run(pumpkin, effort) if pumpkin else dominant_run(own, effort)
+                return self._line(canonical(unshared(own, run)))
         part.solved = False
         return part
 
@@ -221,16 +218,16 @@ class Contraction:
         return part
 
 
-def unshared(block: Block, run: Iterable[int]) -> list[Job]:
+def unshared(jobs: JobProblem, run: Iterable[int]) -> list[Job]:
     """The jobs of a finished run, each freeing what it is the last to share."""
-    left = {storage: group.bit_count() for storage, group in block.sharers.items()}
+    left = {storage: group.bit_count() for storage, group in jobs.sharers.items()}
     chain: list[Job] = []
     for number in run:
-        job, net = block.jobs[number], block.jobs[number].net_bytes
+        job, net = jobs[number], jobs[number].net_bytes
         for storage in job.shares:
             left[storage] -= 1
             if not left[storage]:
-                net -= block.shared_bytes[storage]
+                net -= jobs.shared_bytes[storage]
         chain.append(Job(job.hill_bytes, net, job.parts))
     return chain
 

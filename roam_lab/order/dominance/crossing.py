@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.order.dominance.profile import descents
-from roam_lab.order.dominance.search import Effort, SpentError
+from roam_lab.order.effort import Effort, SpentError
 
 Array = NDArray[np.int64]
 Stretch = tuple[int, int]
@@ -114,8 +114,8 @@ class Crossing:
 
         Raises SpentError.
         """
-        effort.steps -= self.steps
-        if effort.steps <= 0 or effort.late:
+        effort.work -= self.steps
+        if effort.work <= 0 or effort.late:
             raise SpentError
         if (bound := self._bound()) >= below_bytes:
             return bound
@@ -139,8 +139,8 @@ class Crossing:
                 chosen = [at for _, at in sorted(zip(self.turn, picks, strict=True))]
                 continue
             visits += 1
-            effort.steps -= STEPS * len(self.options[self.turn[len(picks)]])
-            if effort.steps <= 0 or (not visits & 63 and effort.late):
+            effort.work -= STEPS * len(self.options[self.turn[len(picks)]])
+            if effort.work <= 0 or (not visits & 63 and effort.late):
                 raise SpentError
             stack.append(self._children(len(picks), held, tops, picks))
         return chosen if found else cut

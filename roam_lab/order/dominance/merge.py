@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from roam_lab.order.dominance.profile import Job, canonical
+from roam_lab.order.dominance.profile import canonical
+from roam_lab.order.reduce.jobs import Job
 
 
 def merged(chains: Sequence[Sequence[Job]]) -> list[Job]:

@@ -3,49 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A run of ops that keeps together, seen from outside.
-
-    `hill_bytes`: the most alive while it runs, above what was alive before it. `net_bytes`: alive after it minus
-    alive before it. `parts`: op numbers, or the jobs that it joins. `shares`: storages that several ops may be the
-    last to read, this one among them; the last of these to run frees the storage on top of `net_bytes`.
-    """
-
-    hill_bytes: int
-    net_bytes: int
-    parts: tuple[int | Job, ...]
-    shares: tuple[int, ...] = ()
-
-
-def join(chain: Sequence[Job]) -> Job:
-    """Jobs run one after the other as one job; none of them may share."""
-    if len(chain) == 1:
-        return chain[0]
-    level = hill = 0
-    for job in chain:
-        hill = max(hill, level + job.hill_bytes)
-        level += job.net_bytes
-    return Job(hill, level, tuple(chain))
-
-
-def ops_of(chain: Iterable[Job]) -> list[int]:
-    """The ops of a chain of jobs in the sequence in which they run."""
-    ops: list[int] = []
-    stack: list[int | Job] = []
-    stack.extend(chain)
-    stack.reverse()
-    while stack:
-        part = stack.pop()
-        if isinstance(part, Job):
-            stack.extend(reversed(part.parts))
-        else:
-            ops.append(part)
-    return ops
+from roam_lab.order.reduce.jobs import Job, join
 
 
 def canonical(chain: Sequence[Job]) -> list[Job]:

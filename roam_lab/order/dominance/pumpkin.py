@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from roam_lab.order.dominance.block import Block, View
 from roam_lab.order.dominance.crossing import Crossing
 from roam_lab.order.dominance.merge import merged
-from roam_lab.order.dominance.profile import Job, canonical, ops_of
-from roam_lab.order.dominance.search import Effort
+from roam_lab.order.dominance.profile import canonical
+from roam_lab.order.effort import Effort
+from roam_lab.order.reduce.jobs import Job, JobProblem, ops_of
+from roam_lab.order.reduce.states import States
 
 UNLIMITED = 2**62
-"""More bytes than there are."""
+"""Bytes: more than any order holds."""
 
 
 @dataclass(frozen=True)
 class Pumpkin:
     """Chains side by side that share one storage, or several with the same sharers; the jobs of each in line."""
 
-    block: Block
+    jobs: JobProblem
     chains: Sequence[Sequence[int]]
 
 
-def pumpkin_of(block: Block) -> Pumpkin | None:
-    """The block as a pumpkin with the same dominant schedules, if it is one.
+def pumpkin_of(jobs: JobProblem) -> Pumpkin | None:
+    """The jobs as a pumpkin with the same dominant schedules, if it is one.
 
     What all chains free together at their ends is left out: it is freed behind everything else, in any order.
     """
     chains: list[list[int]] = []
     chain_of: dict[int, list[int]] = {}
-    for number, before in enumerate(block.before):
+    for number, before in enumerate(jobs.before):
         if not before:
             chains.append([])
             chain_of[number] = chains[-1]
@@ -40,12 +41,12 @@ def pumpkin_of(block: Block) -> Pumpkin | None:
             return None
         chain_of[number].append(number)
     ends = sum(1 << chain[-1] for chain in chains)
-    inner = {storage: group for storage, group in block.sharers.items() if group != ends}
+    inner = {storage: group for storage, group in jobs.sharers.items() if group != ends}
     if len(set(inner.values())) > 1:
         return None
-    jobs = [replace(job, shares=tuple(storage for storage in job.shares if storage in inner)) for job in block.jobs]
-    sizes = {storage: block.shared_bytes[storage] for storage in inner}
-    return Pumpkin(Block(jobs, block.before, sizes), chains)
+    own = [replace(job, shares=tuple(storage for storage in job.shares if storage in inner)) for job in jobs]
+    sizes = {storage: jobs.shared_bytes[storage] for storage in inner}
+    return Pumpkin(JobProblem(own, jobs.before, sizes), chains)
 
 
 def pumpkin_run(pumpkin: Pumpkin, effort: Effort) -> list[int]:
@@ -64,23 +65,23 @@ def pumpkin_run(pumpkin: Pumpkin, effort: Effort) -> list[int]:
     proves holds on. Once the storage has changed, independent chains are left. For d chains with k stands each that
     matter there are k^d choices, against 2^d in Jin et al. (arXiv 2312.13526), though few are ever tried.
     """
-    block, chains = pumpkin.block, pumpkin.chains
-    everything = (1 << len(block)) - 1
-    valley = View(block).lowest(0, everything)
-    there = _Descent(View(block), chains, valley).run(effort)
-    back = _Descent(View(block, True), [chain[::-1] for chain in chains], everything & ~valley).run(effort)
+    jobs, chains = pumpkin.jobs, pumpkin.chains
+    everything = (1 << len(jobs)) - 1
+    valley = States(jobs).lowest(0, everything)
+    there = _Descent(States(jobs), chains, valley).run(effort)
+    back = _Descent(States(jobs, True), [chain[::-1] for chain in chains], everything & ~valley).run(effort)
     return there + back[::-1]
 
 
 class _Descent:
-    """The way from the start of a view to the state `within`, the lowest of all."""
+    """The way from the start of a job problem to the state `within`, the lowest of all."""
 
-    def __init__(self, view: View, chains: Sequence[Sequence[int]], within: int) -> None:
-        self.view = view
+    def __init__(self, states: States, chains: Sequence[Sequence[int]], within: int) -> None:
+        self.states = states
         self.left = [[job for job in chain if within >> job & 1] for chain in chains]
         self.left = [chain for chain in self.left if chain]
-        self.group = next(iter(view.block.sharers.values()), 0)
-        self.size = sum(view.block.shared_bytes.values())
+        self.group = next(iter(states.jobs.sharers.values()), 0)
+        self.size = sum(states.jobs.shared_bytes.values())
         self.done = 0
         self.within = within
 
@@ -103,17 +104,17 @@ class _Descent:
                 way = ops_of([alone])
             run += way
             for job in way:
-                held += self.view.step(self.done, job)[1]
+                held += self.states.step(self.done, job)[1]
                 self.done |= 1 << job
             self.left = [rest for chain in self.left if (rest := [job for job in chain if not self.done >> job & 1])]
         return run + ops_of(merged([canonical(self._jobs(chain)) for chain in self.left]))
 
     def _changes(self, done: int) -> bool:
         """Whether the storage has changed: forwards the last sharer frees it, backwards the first allocates it."""
-        return bool(done & self.group) if self.view.backwards else self.group & ~done == 0
+        return bool(done & self.group) if self.states.backwards else self.group & ~done == 0
 
     def _jobs(self, chain: Sequence[int]) -> list[Job]:
-        return [Job(self.view.hills[job], self.view.nets[job], (job,)) for job in chain]
+        return [Job(self.states.hills[job], self.states.nets[job], (job,)) for job in chain]
 
     def _sharer(self, chain: Sequence[int]) -> int | None:
         """Where in the chain its sharer stands."""
@@ -125,7 +126,7 @@ class _Descent:
         ways: list[Job] = []
         for chain in self.left:
             at = self._sharer(chain)
-            closed = at is not None and (self.view.backwards or waiting == 1)
+            closed = at is not None and (self.states.backwards or waiting == 1)
             ways += [job for job in canonical(self._jobs(chain[:at] if closed else chain))[:1] if job.net_bytes <= 0]
         return min(ways, key=lambda job: job.hill_bytes, default=None)
 
@@ -136,12 +137,12 @@ class _Descent:
             if at is None:
                 stands.append(range(len(chain) + 1))
             else:
-                stands.append(range(at + 1) if self.view.backwards else range(at + 1, len(chain) + 1))
+                stands.append(range(at + 1) if self.states.backwards else range(at + 1, len(chain) + 1))
         stretches = [[(job.hill_bytes, job.net_bytes) for job in self._jobs(chain)] for chain in self.left]
-        return Crossing(stretches, stands, self.size if self.view.backwards else -self.size)
+        return Crossing(stretches, stands, self.size if self.states.backwards else -self.size)
 
     def _cut(self, crossing: Crossing, chosen: Sequence[int]) -> list[int]:
         way = [job for chain, first, last in crossing.way(chosen) for job in self.left[chain][first:last]]
         whole = self.done | sum(1 << job for job in way)
-        lowest = self.view.lowest(self.done, whole)
+        lowest = self.states.lowest(self.done, whole)
         return [job for job in way if lowest >> job & 1] if lowest != self.done else way

@@ -1,4 +1,4 @@
-"""A problem solved through dominant schedules: folded and contracted until nothing gives, the rest searched."""
+"""A problem solved through dominant schedules: joined and contracted as far as it goes, the rest searched."""
 
 from __future__ import annotations
 
@@ -6,60 +6,47 @@ import time
 from dataclasses import dataclass
 
 from roam_lab.order.bound import bound_of
-from roam_lab.order.dominance.block import Block, block_of
 from roam_lab.order.dominance.contract import Contraction, Section
-from roam_lab.order.dominance.fold import folded, with_eager
 from roam_lab.order.dominance.least import least_run
-from roam_lab.order.dominance.precedence import OutOfTimeError
-from roam_lab.order.dominance.profile import ops_of
-from roam_lab.order.dominance.search import Effort
+from roam_lab.order.effort import Effort, SpentError
 from roam_lab.order.list_scheduling import passes
 from roam_lab.order.problem import Problem
+from roam_lab.order.reduce.reduced import Reduced, reduced
 
 CUT_ARCS = 500_000
 """Arcs of cut networks that a bound on what is left may cost: less than a second."""
-
-
 PASS_SECONDS = 2e-5
 """What a pass of list scheduling is expected to take for each op before one was measured."""
 SETUP_SECONDS = 2e-5
-"""What building a block takes for each op: not begun if there is less time."""
+"""What reducing a problem takes for each op: not begun if there is less time."""
 
 
 @dataclass(frozen=True)
 class Contracted:
-    """What is left of a problem: `block`, whose orders with the ops `eager` put back lose nothing against any other.
+    """What is left of a problem: `left`, whose jobs in any order lose nothing against any other.
 
-    `sections`: the series-parallel parts solved on the way, innermost first. `exact`: `block` is one chain, and so the
-    order with the least peak.
+    `sections`: the series-parallel parts solved on the way, innermost first. `exact`: the jobs left are one chain, and
+    so the order with the least peak.
     """
 
-    problem: Problem
-    block: Block
-    eager: set[int]
+    left: Reduced
     sections: list[Section]
     exact: bool
 
-    def order(self, run: list[int]) -> list[int]:
-        """The problem's ops for a run of the block's jobs."""
-        return with_eager(self.problem, ops_of(self.block.jobs[job] for job in run), self.eager)
-
 
 def contracted(problem: Problem, effort: Effort) -> Contracted:
-    """Fold and contract by turns until nothing changes; raises OutOfTimeError at the effort's deadline."""
+    """Join and contract by turns until nothing changes; raises SpentError at the effort's deadline."""
     if effort.seconds is not None and effort.seconds < SETUP_SECONDS * len(problem):
-        raise OutOfTimeError
-    block, eager = block_of(problem, effort.deadline), set()
+        raise SpentError
+    left = reduced(problem, effort)
     sections: list[Section] = []
     while True:
-        block, taken = folded(block, effort.deadline)
-        before = len(block)
-        eager |= taken
-        contraction = Contraction(block, effort)
-        block = contraction.run()
+        count = len(left.jobs)
+        contraction = Contraction(left.jobs, effort)
+        left = left.again(contraction.run(), effort)
         sections += contraction.sections
-        if contraction.exact or len(block) == before or effort.late:
-            return Contracted(problem, block, eager, sections, contraction.exact)
+        if contraction.exact or len(left.jobs) == count or effort.late:
+            return Contracted(left, sections, contraction.exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +65,19 @@ def solved(problem: Problem, effort: Effort) -> Solution:
     may take half of the time; if that is too short, the ops are list scheduled as they are.
     """
     seconds = effort.seconds
-    early = Effort(effort.steps, None if seconds is None else time.perf_counter() + seconds / 2)
+    early = Effort(effort.work, None if seconds is None else time.perf_counter() + seconds / 2)
     try:
-        left = contracted(problem, early)
-    except OutOfTimeError:
+        found = contracted(problem, early)
+    except SpentError:
         return Solution(_listed(problem, effort), False, True)
-    effort.steps = early.steps
-    if left.exact:
-        return Solution(left.order(list(range(len(left.block)))), True, False)
-    jobs = left.block.problem()
-    run = _listed(jobs, effort)
+    effort.work = early.work
+    left = found.left
+    if found.exact:
+        return Solution(left.order(range(len(left.jobs))), True, False)
+    run = _listed(left.problem, effort)
     # A minimum cut often proves at once what search takes long to.
-    bound = 0 if effort.late else bound_of(jobs, run, CUT_ARCS, effort.seconds).bytes
-    run, exact = least_run(left.block, run, effort, bound)
+    bound = 0 if effort.late else bound_of(left.problem, run, Effort(CUT_ARCS, effort.deadline)).bytes
+    run, exact = least_run(left.jobs, run, effort, bound)
     return Solution(left.order(run), exact, effort.late and not exact)
 
 

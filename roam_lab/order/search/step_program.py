@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roam_lab.order.problem import Problem
-from roam_lab.order.search.runs import topological
+from roam_lab.order.reduce.precedence import topological
 from roam_lab.solvers.ilp import modeller
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from roam_lab.order.bound import bound_of
-from roam_lab.order.improve import Budget, improved
+from roam_lab.order.effort import Effort
+from roam_lab.order.improve import improved
 from roam_lab.order.list_scheduling import KEYS, passes
 from roam_lab.order.problem import Problem
 from roam_lab.order.task_tree.segments import backbone, floating, insensitive
@@ -25,12 +26,11 @@ WORK = 2_000_000
 class FirstOrder:
     """A legal run of all ops; `bounds`: steps at which an independent segment ends and the next begins.
 
-    `updates`: what hangs off the backbone. `floor_bytes`: what every order of the whole must hold.
+    `floor_bytes`: what every order of the whole must hold.
     """
 
     run: list[int]
     bounds: list[int]
-    updates: list[int]
     floor_bytes: int
     timed_out: bool = False
 
@@ -48,13 +48,13 @@ def first_order(problem: Problem, updates: Collection[int], ends: float | None) 
         # A pass cannot be stopped, so none begins that may end too late.
         each = len(problem) * SECONDS_AN_OP if not done else (time.perf_counter() - began) / done
         if ends is not None and time.perf_counter() + each > ends:
-            return FirstOrder(best, [], [], 0, True)
+            return FirstOrder(best, [], 0, True)
         tried = next(tries)
         if problem.peak(tried) < peak:
             best, peak = tried, problem.peak(tried)
     if ends is not None and time.perf_counter() + 2 * (time.perf_counter() - began) > ends:
-        return FirstOrder(best, [], [], 0, True)
-    floor = bound_of(problem, best, WORK, None if ends is None else ends - time.perf_counter()).bytes
+        return FirstOrder(best, [], 0, True)
+    floor = bound_of(problem, best, Effort(WORK, ends)).bytes
     inside = backbone(problem, updates)
     floats = set(floating(problem, inside))
     core, spine = set(inside), set(inside) - floats
@@ -64,8 +64,8 @@ def first_order(problem: Problem, updates: Collection[int], ends: float | None) 
     late = put_back(problem.reversed(), run[::-1], sorted(floats, reverse=True), floor)[::-1]
     runs = [put_back(problem, late, hanging, floor), best]
     if min(map(problem.peak, runs)) > floor:
-        runs = [improved(problem, tried, Budget(WORK, ends)) for tried in runs]
+        runs = [improved(problem, tried, Effort(WORK, ends)) for tried in runs]
     best = min(runs, key=problem.peak)
     fixed = {run[step] for step in insensitive(problem, run)}
     bounds = [step for step, op in enumerate(best) if op in fixed]
-    return FirstOrder(best, bounds, hanging, floor, ends is not None and time.perf_counter() >= ends)
+    return FirstOrder(best, bounds, floor, ends is not None and time.perf_counter() >= ends)

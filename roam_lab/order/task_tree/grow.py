@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from roam_lab.order.problem import Array, Problem
-from roam_lab.order.task_tree.blocks import Blocks
 from roam_lab.order.task_tree.leaf import Leaf
 from roam_lab.order.task_tree.split import Node
 from roam_lab.order.tasks import Kind, Moved, Solution, Task
@@ -21,7 +20,7 @@ def grown(
 ) -> Task:
     """The step's task; `ops` holds what each leaf runs, in the sequence in which `leaves` stand.
 
-    Ops that were joined to one block and are more than `limit` have their sequence fixed: as many leaves as it takes.
+    Ops that were joined to one job and are more than `limit` have their sequence fixed: as many leaves as it takes.
     """
     curve = whole.curve([op for group in ops for op in group])
     numbers = iter(range(len(leaves)))
@@ -116,13 +115,17 @@ def _brackets(candidates: Sequence[tuple[int, int, int]], count: int) -> list[in
     return found
 
 
-def moves(blocks: Blocks, updates: Sequence[int], step: Node, run: Sequence[int]) -> list[Moved]:
-    """The segment in which each op of `updates` (blocks) could have run at once, and that in which it was put."""
-    segment_of = [0] * len(blocks.problem)
+def moves(whole: Problem, updates: Sequence[int], ops: Sequence[Sequence[int]], step: Node) -> list[Moved]:
+    """The segment in which each of `updates` (ops, ascending) could have run at once, and that in which it was put.
+
+    `ops`: what each leaf runs.
+    """
+    place: dict[int, int] = {}
+    leaves = iter(ops)
     for number, segment in enumerate(step.children):
-        for block in run[segment.low : segment.high]:
-            segment_of[block] = number
+        for _ in segment.leaves():
+            place.update((op, number) for op in next(leaves))
     home: dict[int, int] = {}
-    for block in updates:
-        home[block] = max((home.get(b, segment_of[b]) for b in blocks.problem.after[block]), default=0)
-    return [Moved(op, home[block], segment_of[block]) for block in updates for op in blocks.ops[block]]
+    for op in updates:
+        home[op] = max((home.get(before, place[before]) for before in whole.after[op]), default=0)
+    return [Moved(op, home[op], place[op]) for op in updates]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from roam_lab.order.bound import bound_of
-from roam_lab.order.improve import Budget, improved
+from roam_lab.order.effort import Effort
+from roam_lab.order.improve import improved
 from roam_lab.order.list_scheduling import passes
 from roam_lab.order.problem import Problem
 from roam_lab.order.task_tree.leaf_ilp import solve_leaf_ilp, windows
@@ -76,11 +77,11 @@ def _solve(problem: Problem, floor_bytes: int, limits: Limits) -> Leaf:
                 return Leaf(tuple(order), "optimal", "bound")
             if time.perf_counter() >= ends:
                 return Leaf(tuple(order), "timed out", "")
-        bound = bound_of(problem, order, CUT_WORK, ends - time.perf_counter()).bytes
+        bound = bound_of(problem, order, Effort(CUT_WORK, ends)).bytes
         if peak > bound:
-            order = improved(problem, order, Budget(CUT_WORK, ends))
+            order = improved(problem, order, Effort(CUT_WORK, ends))
             peak = problem.peak(order)
-            bound = max(bound, bound_of(problem, order, CUT_WORK, ends - time.perf_counter()).bytes)
+            bound = max(bound, bound_of(problem, order, Effort(CUT_WORK, ends)).bytes)
         if peak <= max(bound, floor_bytes):
             return Leaf(tuple(order), "optimal", "bound", bound if peak <= bound else 0)
     if time.perf_counter() >= ends:

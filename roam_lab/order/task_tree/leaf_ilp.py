@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
-from roam_lab.order.cut import reach
 from roam_lab.order.problem import Problem
+from roam_lab.order.reduce.precedence import reach
 from roam_lab.solvers.ilp import Solved, modeller, solve, variable
 
 

@@ -1,10 +1,9 @@
-"""Splitting: a run of blocks into segments, a segment that is too large into parts, at cheap moments in between."""
+"""Splitting: a run of jobs into segments, a segment that is too large into parts, at cheap moments in between."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -105,58 +104,3 @@ def _cut_point(problem: Problem, run: Sequence[int], node: Node, sums: Array, ca
     local = {node.low + step for step in insensitive(problem, run[node.low : node.high])}
     steps: list[int] = central.tolist()
     return min(steps, key=lambda step: (step not in local, int(carried[step - 1]), step))
-
-
-def problems_of(problem: Problem, run: Sequence[int], bounds: Sequence[int]) -> list[Problem]:
-    """The problem of each stretch [bounds[i], bounds[i + 1]) of `run`, its ops numbered in the sequence of the run.
-
-    One sweep over all: each stretch takes time for what it uses, not for the whole.
-    """
-    step_of = {op: step for step, op in enumerate(run)}
-    stretch_of = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)).tolist()
-    base = np.zeros(len(bounds), np.int64)
-    rows: list[list[tuple[int, list[int], bool, bool]]] = [[] for _ in bounds[1:]]
-    for storage, users in enumerate(problem.users):
-        steps = [step_of[op] for op in users]
-        first = 0 if problem.given[storage] else min(steps)
-        last = len(run) - 1 if problem.kept[storage] else max(steps)
-        begin, end = stretch_of[first], stretch_of[last]
-        base[begin] += problem.sizes[storage]
-        base[end + 1] -= problem.sizes[storage]
-        by_stretch: dict[int, list[int]] = {}
-        for step in steps:
-            by_stretch.setdefault(stretch_of[step], []).append(step)
-        for stretch, here in by_stretch.items():
-            given = problem.given[storage] or begin < stretch
-            kept = problem.kept[storage] or stretch < end
-            rows[stretch].append((storage, here, given, kept))
-            base[stretch] -= problem.sizes[storage]
-            base[stretch + 1] += problem.sizes[storage]
-    passing = (np.cumsum(base)[:-1] + problem.base_bytes).tolist()
-    found = []
-    for stretch, (low, high) in enumerate(pairwise(bounds)):
-        uses: list[list[int]] = [[] for _ in range(high - low)]
-        for number, (_, here, _, _) in enumerate(rows[stretch]):
-            for step in here:
-                uses[step - low].append(number)
-        found.append(
-            Problem(
-                after=_inner(problem.after, run, step_of, low, high),
-                followers=_inner(problem.followers, run, step_of, low, high),
-                uses=uses,
-                users=[[step - low for step in here] for _, here, _, _ in rows[stretch]],
-                sizes=[problem.sizes[storage] for storage, _, _, _ in rows[stretch]],
-                given=[given for _, _, given, _ in rows[stretch]],
-                kept=[kept for _, _, _, kept in rows[stretch]],
-                op_of=[problem.op_of[op] for op in run[low:high]],
-                storage_of=[problem.storage_of[storage] for storage, _, _, _ in rows[stretch]],
-                base_bytes=passing[stretch],
-            )
-        )
-    return found
-
-
-def _inner(
-    edges: Sequence[Sequence[int]], run: Sequence[int], step_of: dict[int, int], low: int, high: int
-) -> list[list[int]]:
-    return [[step_of[other] - low for other in edges[op] if low <= step_of[other] < high] for op in run[low:high]]

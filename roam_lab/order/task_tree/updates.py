@@ -14,7 +14,7 @@ def put_back(problem: Problem, run: Sequence[int], ops: Sequence[int], room_byte
 
     Op by op: right after the last op that it follows if no step then holds more than `room_bytes`, else after the
     first later op where that is so, else where the most that any step holds is least. An op that leaves more than it
-    frees waits for the ops that use what it leaves. (ROAM, weight updates; there whole updates are moved, here their
+    frees waits for the ops that follow it. (ROAM, weight updates; there whole updates are moved, here their
     ops: the half that consumes the gradient and the half that needs temporaries want different
     places.)
     """
@@ -65,7 +65,7 @@ class _Gaps:
             self.inside[begin:end] += size
 
     def _ready(self, ops: Sequence[int]) -> dict[int, int]:
-        """The gap from which each op may run; later for one that leaves more than it frees: where that is used."""
+        """The gap from which each op may run; later where it leaves more than it frees: with what follows it."""
         problem = self.problem
         ready: dict[int, int] = {}
         for op in ops:
@@ -77,10 +77,15 @@ class _Gaps:
                     creator.setdefault(storage, op)
         for op in reversed(ops):
             left = {storage for storage in problem.uses[op] if creator.get(storage) == op}
-            balance = sum(problem.sizes[storage] * (1 if storage in left else -1) for storage in problem.uses[op])
-            users = [other for storage in left for other in problem.users[storage] if other in ready and other != op]
-            if users and balance > 0:
-                ready[op] = max(ready[op], min(ready[other] for other in users))
+            alone = {storage for storage in left if len(problem.users[storage]) == 1 and not problem.kept[storage]}
+            balance = sum(
+                problem.sizes[storage] * (1 if storage in left else -1)
+                for storage in problem.uses[op]
+                if storage not in alone
+            )
+            waiting = [ready[other] for other in problem.followers[op] if other in ready]
+            if waiting and balance > 0:
+                ready[op] = max(ready[op], min(waiting))
         return {op: min(gap, self.due[op]) for op, gap in ready.items()}
 
     def insert(self, op: int, room_bytes: int) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roam_lab.order.dominance.crossing import Crossing
-from roam_lab.order.dominance.search import Effort
+from roam_lab.order.effort import Effort
 
 SEEDS = st.integers(0, 10**6)
 Chains = list[list[tuple[int, int]]]

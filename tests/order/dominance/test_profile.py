@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roam_lab.order.dominance.merge import merged
-from roam_lab.order.dominance.profile import Job, canonical, dominates, join, moments, ops_of
+from roam_lab.order.dominance.profile import canonical, dominates, moments
+from roam_lab.order.reduce.jobs import Job, join, ops_of
 
 STEP = st.tuples(st.integers(0, 9), st.integers(-9, 9))
 CHAIN = st.lists(STEP, max_size=7)

@@ -6,11 +6,13 @@ import time
 
 import pytest
 
-from roam_lab.order.bound import bound_of
+from roam_lab.order.bound import WORK_LIMIT, bound_of
+from roam_lab.order.effort import Effort
 from roam_lab.order.list_scheduling import best_pass
 from roam_lab.order.problem import problem_of
 from roam_lab.order.task_tree import first_order as module
 from roam_lab.order.task_tree.first_order import first_order
+from roam_lab.order.task_tree.segments import backbone
 from tests.order.task_tree.problems import legal, random_problem
 from tests.plan.graphs import empty
 from tests.plan.training_step import training_step
@@ -31,7 +33,7 @@ def test_bounds_begin_with_ops_that_all_of_the_backbone_precede_or_follow() -> N
     problem = problem_of(training_step(4))
     first = first_order(problem, (), None)
     assert len(first.bounds) > 20
-    hanging = set(first.updates)
+    hanging = set(range(len(problem))).difference(backbone(problem))
     for bound in first.bounds:
         op = first.run[bound]
         assert op not in hanging
@@ -48,7 +50,7 @@ def test_bounds_begin_with_ops_that_all_of_the_backbone_precede_or_follow() -> N
 def test_the_peak_of_a_training_step_meets_the_bound() -> None:
     problem = problem_of(training_step(6))
     first = first_order(problem, (), None)
-    assert problem.peak(first.run) == first.floor_bytes == bound_of(problem, first.run).bytes
+    assert problem.peak(first.run) == first.floor_bytes == bound_of(problem, first.run, Effort(WORK_LIMIT)).bytes
 
 
 def test_above_the_bound_it_is_led_through_cuts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from roam_lab.order.task_tree.blocks import Blocks
 from roam_lab.order.task_tree.grow import grown, moves, pairs
 from roam_lab.order.task_tree.leaf import Leaf
 from roam_lab.order.task_tree.split import Node
@@ -36,7 +35,7 @@ def test_parents_hold_what_their_children_run() -> None:
     assert step.moved == (Moved(3, 0, 1),)
 
 
-def test_a_block_above_the_limit_becomes_leaves_of_the_limit() -> None:
+def test_a_job_above_the_limit_becomes_leaves_of_the_limit() -> None:
     node = Node("step", 0, 1, [Node("segment", 0, 1, [Node("leaf", 0, 1)])])
     step = grown(node, [[0, 1, 2, 3, 4, 5]], [Leaf((0,), "optimal", "bound", seconds=3.0)], CHAIN, [], 4)
     assert [leaf.ops for leaf in step.leaves()] == [(0, 1, 2, 3), (4, 5)]
@@ -72,8 +71,7 @@ def test_no_pairs_without_a_crossing() -> None:
 
 
 def test_where_updates_went() -> None:
-    # Blocks 3 and 4 are updates: 3 follows 0 and runs in segment 2, 4 follows 3.
+    # Ops 3 and 4 are updates: 3 follows 0 and runs in segment 2, 4 follows 3.
     whole = problem(((), 1, ()), ((), 1, [0]), ((), 1, [1]), ([0], 1, ()), ([3], 1, ()))
-    blocks = Blocks(whole, whole, [[op] for op in range(5)])
     step = Node("step", 0, 5, [Node("segment", 0, 1), Node("segment", 1, 2), Node("segment", 2, 5)])
-    assert moves(blocks, [3, 4], step, [0, 1, 2, 3, 4]) == [Moved(3, 0, 2), Moved(4, 0, 2)]
+    assert moves(whole, [3, 4], [[0], [1], [2, 3, 4]], step) == [Moved(3, 0, 2), Moved(4, 0, 2)]

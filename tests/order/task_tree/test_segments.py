@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roam_lab.order.cut import reach
 from roam_lab.order.problem import Problem, problem_of
+from roam_lab.order.reduce.precedence import reach
 from roam_lab.order.task_tree import segments
 from roam_lab.order.task_tree.segments import LARGEST_UPDATE, SLACK, backbone, floating, insensitive
 from tests.order.task_tree.problems import problem, random_problem

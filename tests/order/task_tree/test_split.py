@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from roam_lab.order.problem import problem_of
 from roam_lab.order.task_tree.segments import insensitive
-from roam_lab.order.task_tree.split import Node, carried_bytes, problems_of, tree_of, waist
+from roam_lab.order.task_tree.split import Node, carried_bytes, tree_of, waist
 from tests.order.task_tree.problems import problem, random_problem
 from tests.plan.graphs import random_graph
 from tests.plan.training_step import training_step
@@ -23,7 +23,7 @@ def test_the_parts_problems_are_those_of_the_whole(seed: int, cuts: list[int]) -
     bounds = sorted({0, count, *(cut for cut in cuts if cut < count)})
     run = list(range(count))
     curve = whole.curve(run)
-    for low, high, part in zip(bounds, bounds[1:], problems_of(whole, run, bounds), strict=False):
+    for low, high, part in zip(bounds, bounds[1:], whole.stretches(run, bounds), strict=False):
         slow = whole.part(run[low:high], run[:low])
         assert part.after == slow.after
         assert part.base_bytes == slow.base_bytes
@@ -38,7 +38,7 @@ def test_the_parts_problems_are_those_of_the_whole(seed: int, cuts: list[int]) -
 
 def test_the_parts_ops_are_numbered_in_the_sequence_of_the_run() -> None:
     whole = problem(((), 1, ()), ((), 2, [0]), ((), 4, [0]), ((), 8, [1]))
-    (part,) = problems_of(whole, [0, 2, 1, 3], [0, 4])
+    (part,) = whole.stretches([0, 2, 1, 3], [0, 4])
     assert list(part.op_of) == [0, 2, 1, 3]
     assert part.after == [[], [0], [0], [2]]
 
