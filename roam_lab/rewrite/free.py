@@ -1,4 +1,4 @@
-"""Rewritings that cost no time."""
+"""The rewrite strategy `free`: rewritings that cost no time."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from roam_lab.rewrite.tape import free_problem
 
 @strategy("rewrite", "free", source="in-place reuse as in ONNX Runtime and XLA's buffer assignment; chains run by rows")
 def free(graph: Graph, goals: Goals) -> Found:
-    """In place and fused, nothing computed twice; updates as early as they may run."""
+    """Ops in place and fused wherever that is possible, none run twice; updates as early as they may run."""
     explorer = Explorer(free_problem(graph, goals.kinds, goals.order), 1)
     explorer.see(explorer.problem.start)
     return Found(points_of(explorer, "free"))
 
 
 def best_start(graph: Graph, kinds: Collection[str], order: Sequence[int]) -> Order | None:
-    """`order` if what is free leaves a lower live peak of it than of the order that rewriting starts from by itself,
-    which is told by None."""
+    """Whichever of two orders has the lower live peak after the rewritings that cost no time: `order`, or None for the
+    base order (base_order.py)."""
     peaks: list[int] = []
     for start in (None, order):
         explorer = Explorer(free_problem(graph, kinds, start), 1)
