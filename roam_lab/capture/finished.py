@@ -1,9 +1,9 @@
-"""The finished graph held against the op log of the eager step, op by op, and every edge between them.
+"""Compares the finished graph with the op log of the eager step, op by op and tensor by tensor.
 
-The guide leads the trace; what happens to the graph afterwards (passes that split, accumulate and drop ops) it does
-not see. Here every node must still be the op of the log that it was traced from: same target, same numbers, reading
-the same results, written to the same places. Known differences: multi-tensor ops split into one op a parameter,
-gradients added in place where eager adds into a new tensor, ops that compute nothing or only move data (`moves`), ours.
+The guide checks the trace; it does not see the passes that split, accumulate and drop ops afterwards. Here every node
+must still be its op of the log: same target, same numbers, reading the same results, writing the same storages. Allowed
+differences: multi-tensor ops split into one a parameter, gradients added in place where eager adds into a new tensor,
+ops that compute nothing or only move data (`moves`), and ops that capture adds.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ def compare_with_log(
     skipped: Collection[int] = (),
     loose: Collection[int] = (),
 ) -> ToldStorages:
-    """Which storage of the log stands behind each of the graph. Raises PartedError, naming op and line, at the first
-    node that is not the op of the log that it stands for, and where an op that writes, or draws, is missing.
+    """Returns which storage of the log each storage of the graph is. Raises PartedError, naming op and the user's line,
+    at the first node that differs from its op, and where an op that writes tensors or draws random numbers is missing.
 
     `module`: traced with this log as its guide, before or after the passes of capture. `checked`: the nodes whose
-    numbers conditions look at: any other number that is read must be used. `skipped`, `loose`: those of the guide.
+    numbers are in conditions; any other number that is read must be used by a node. `skipped`, `loose`: see Guide.
     """
     return _Comparison(told_ops(log), checked, skipped, loose).run(module)
 
 
 class _Comparison:
-    """One walk through the nodes."""
+    """One walk through the nodes of a graph, along the log."""
 
     def __init__(
         self, ops: list[LoggedOp], checked: Collection[Node], skipped: Collection[int], loose: Collection[int]
@@ -94,7 +94,7 @@ class _Comparison:
         self._results(node, op, accumulates)
 
     def _moved(self, node: Node, label: str) -> None:
-        """An op that moves data, and which eager did without: whoever reads it must be given what eager reads."""
+        """Check an op that only moves data and that eager did not run: its result must hold what eager reads."""
         sources = [one for one in node.all_input_nodes if _is_tensor(one)]
         if is_view(node.target):
             self._storages.stands_as_view(node, sources[0])
@@ -147,7 +147,7 @@ class _Comparison:
             raise self._told(node, f"{op.target} is given less than in the eager step")
 
     def _sum(self, node: Node, op: LoggedOp) -> None:
-        """A sum of two gradients written into one of them, which nobody may read afterwards."""
+        """Check a sum of two gradients that is written into one of them, which no later node may read."""
         first, second = node.args
         told = op.arguments
         if self._storages.is_result(first, told[1]) and not self._storages.is_result(first, told[0]):
@@ -159,7 +159,7 @@ class _Comparison:
         self._storages.overwrite(storage_key(tensors_of(target)[0]), op.target)
 
     def _reads(self, node: Node, given: Any, told: LoggedTensor | None) -> None:
-        """The argument is the tensor that eager read."""
+        """Check that the argument is the tensor that eager read."""
         if told is None:
             raise self._told(node, "it is given more tensors than in the eager step")
         lost = self._storages.lost
@@ -187,7 +187,7 @@ class _Comparison:
         for tensor, logged in zip(made, told, strict=False):
             if logged.storage < 0 or not tensor.numel():
                 continue
-            if op.accumulated and not accumulates:  # eager has written over what stands there; so nobody reads it
+            if op.accumulated and not accumulates:  # eager has overwritten that tensor, so no later op of it reads it
                 self._storages.overwrite_told(logged, op.target)
                 self._storages.lost.pop(node, None)
             if not self._storages.agrees_as_result(tensor, logged, moved=accumulates or op.accumulated):
@@ -213,7 +213,7 @@ class _Comparison:
         self._storages.stands(node, Whence(told))
 
     def _untold(self, node: Node, label: str) -> None:
-        """An op that computes nothing, or of capture's own: its result is its argument, or a new constant."""
+        """Check an op that computes nothing, or that capture added: its result is its argument, or a new constant."""
         source = node.args[0] if node.args and isinstance(node.args[0], Node) else None
         if label == "aten.copy_.default":  # target.data = value
             target, value = node.args[:2]
@@ -230,7 +230,7 @@ class _Comparison:
             raise self._told(node, f"{node} is not {source}")
 
     def _number(self, node: Node) -> Any:
-        """What an argument that is a number is in the step that eager ran."""
+        """The value in the eager step of a number given as argument."""
         if node not in self._numbers:
             self._numbers[node] = self._evaluated(node)
         return self._numbers[node]
@@ -290,7 +290,7 @@ def _one_form(one: torch.Tensor, other: Any) -> bool:
 
 
 def _same(value: Any, told: Any, loose: bool) -> bool:
-    """Equal to the last bit. `loose`: a whole number may be a float."""
+    """Whether two numbers are equal to the last bit. `loose`: a float may stand for an equal whole number."""
     if type(value) is not type(told) and not loose:
         return False
     if isinstance(value, float) and isinstance(told, float) and math.isnan(value):
