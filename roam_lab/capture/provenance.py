@@ -63,12 +63,13 @@ def _called(func: Any) -> str:
 
 
 class ProvenanceMode(TorchDispatchMode):
-    """Stands above make_fx's own mode, stamps every node that an op adds to the traced graph, and tells `guide`.
-    Without one, `known` computes the numbers that the step reads, where that is possible: `answer` is the last.
+    """A dispatch mode above make_fx's own: it writes provenance onto every node that an op adds to the traced graph,
+    and calls `guide` for each op. Without a guide, `known` computes the numbers that the step reads, where that is
+    possible; `answer` is the last one.
 
-    A backward op gets the module and source of the forward op whose autograd node runs it: both share a
-    sequence number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is
-    called before each op: what it raises ends the trace.
+    A backward op gets the module and source of the forward op whose autograd node runs it: both have one sequence
+    number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is called before
+    each op; an exception that it raises ends the trace.
     """
 
     def __init__(self, outside: OutsideTensors, check: Callable[[], None], guide: Guide | None = None) -> None:

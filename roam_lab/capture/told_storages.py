@@ -38,7 +38,7 @@ class ToldStorages:
         self._rebound: set[int] = set()
 
     def origin(self, node: Any) -> Whence:
-        """Where a node's tensor comes from; an empty Whence where that is not known."""
+        """Where a node's tensor comes from; the node itself as `root` where nothing else was noted."""
         return self._whence.get(node) or Whence(root=node)
 
     def serial(self, key: int) -> int | None:
