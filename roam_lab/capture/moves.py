@@ -58,7 +58,8 @@ def has_effect(op: Any) -> bool:
 
 
 def is_check(op: Any) -> bool:
-    """Whether an op returns nothing, and only raises where a tensor's values are wrong (a singular matrix is inverted)."""
+    """Whether an op returns nothing, and only raises where a tensor's values are wrong (a singular matrix is
+    inverted)."""
     return isinstance(op, OpOverload) and not op._schema.returns and op.overloadpacket in _CHECKS
 
 

@@ -1,4 +1,5 @@
-"""Priming: making an optimizer's state before its first step. A captured step updates state in place, so it must exist."""
+"""Priming: making an optimizer's state before its first step, as a captured step updates state in place."""
+exist."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ _library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(_alone(state
 
 
 def _alone(state: torch.Tensor) -> torch.Tensor:
-    """The state in a storage of its own: a generator reads from the start of the storage, whatever the tensor's offset."""
+    """The state in a storage of its own: a generator reads from the start of the storage, whatever the tensor's
+    offset."""
     return state.clone() if state.storage_offset() else state
 
 

@@ -56,8 +56,8 @@ class NamesWatched:
             yield Container("names", held, path, names=tuple(names))
 
     def code(self, parts: Iterable[torch.nn.Module]) -> Iterator[Container]:
-        """Containers for the step's code: the user's functions, the names that they use of library modules, and the classes of
-        the model's `parts`."""
+        """Containers for the step's code: the user's functions, the names that they use of library modules, and the
+        classes of the model's `parts`."""
         yield from self._functions
         for path, (held, names) in self._libraries.items():
             yield Container("names", held, path, names=tuple(sorted(names)))

@@ -69,7 +69,8 @@ def _with_fakes(value: Any, fakes: Fakes) -> Any:
 
 
 def settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
-    """Replace state that was made while priming by plain fakes: torch may know its values as constants (a step of 0.0)."""
+    """Replace state that was made while priming by plain fakes: torch may know its values as constants (a step of
+    0.0)."""
     for optimizer in optimizers:
         for p, entries in optimizer.state.items():
             optimizer.state[p] = _with_fakes(entries, fakes)
