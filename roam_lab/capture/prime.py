@@ -1,5 +1,4 @@
 """Priming: making an optimizer's state before its first step, as a captured step updates state in place."""
-exist."""
 
 from __future__ import annotations
 
