@@ -20,12 +20,11 @@ from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.distributed import arrivals_noted, buckets_known
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
-from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.ir.op_log import OpLog
 from roam_lab.measure.op_recorder import OpRecorder
 
-__all__ = ["EagerRun", "compare", "measure_eager", "observed", "record"]
+__all__ = ["EagerRun", "measure_eager", "observed", "record"]
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.ir import Graph, lifetimes, live_peak
-from roam_lab.report.legal import legal
-from roam_lab.report.rows import Alive, alive_of, certificate_sentence, graph_of, op_text, peak_sentence
+from roam_lab.report.graphs import graph_of
+from roam_lab.report.rows import Alive, alive_of
+from roam_lab.report.safe_text import printable
+from roam_lab.report.sentences import certificate_sentence, op_text, peak_sentence
 from roam_lab.report.text import alive_table
 from roam_lab.report.units import bytes_text, share_text
 
@@ -158,7 +160,7 @@ class Explanation:
                 f"{share_text(self.gap_bytes, self.peak_bytes)} of the peak. {_open_sentence(self.open)}\n"
                 f"{self.open.text(limit)}"
             )
-        return legal("\n\n".join(part.rstrip() for part in parts))
+        return printable("\n\n".join(part.rstrip() for part in parts))
 
 
 def explain(plan: Plan) -> Explanation:

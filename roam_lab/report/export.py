@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.errors import InputError, OutputError
 from roam_lab.ir import Graph, Layout, lifetimes, save_graph, write_bytes, write_text
 from roam_lab.ir.layout_csv import save_instance
-from roam_lab.report.legal import legal
+from roam_lab.report.graphs import graph_of
 from roam_lab.report.memory_viz import memory_viz_pickle
 from roam_lab.report.pictures import plan_picture
-from roam_lab.report.rows import graph_of
+from roam_lab.report.safe_text import printable
 from roam_lab.report.trace_events import trace_events
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ def dependences(plan: Plan) -> Any:
     import networkx
 
     graph = graph_of(plan)
-    drawn = networkx.DiGraph(name=legal(graph.name))
+    drawn = networkx.DiGraph(name=printable(graph.name))
     step_of = {op: step for step, op in enumerate(plan.order)}
     for index, op in enumerate(graph.ops):
         created = sum(graph.storages[storage].bytes for storage in op.creates)
         known = {key: getattr(op, key) for key in ("name", "target", "phase", "module", "source")}
-        told = {key: legal(value) for key, value in known.items() if value is not None}
+        told = {key: printable(value) for key, value in known.items() if value is not None}
         drawn.add_node(index, step=step_of[index], bytes=created, **told)
         drawn.add_edges_from((before, index) for before in op.after)
     return drawn

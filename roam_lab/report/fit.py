@@ -5,7 +5,7 @@ from __future__ import annotations
 from roam_lab.plan.fit import FAR, Estimate, Fit
 from roam_lab.plan.largest import Largest, Within
 from roam_lab.plan.runs import Run
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 
@@ -34,7 +34,7 @@ def fit_text(fit: Fit) -> str:
     more = max(last.least(run) - last.need(run) for run in fit.runs[1:])
     columns = range(1, 2 + len(titles))
     right = frozenset(columns)
-    return legal(
+    return printable(
         f"{fit.name}: predicted memory of the whole step over the {fit.axis}\n{table(needs, right | {0})}\n"
         "eager: what its allocator reserves; planned, and plans that may add so much time: resident + arena, as plan, "
         f"report and frontier have it (an allocator rounds that up, by up to "
@@ -83,7 +83,7 @@ def within_text(found: Within) -> str:
         f"is a little less. Every largest size and the next one are captured and planned. {ASSUMED} Time added "
         "is told by the rates of a GPU where no op was timed; +5 %: a plan that may add so much."
     )
-    return legal("\n\n".join(parts))
+    return printable("\n\n".join(parts))
 
 
 def _row(one: Largest, eager: int, most: int | None) -> tuple[str, ...]:

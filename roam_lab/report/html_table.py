@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 
 
 def html_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -15,4 +15,4 @@ def html_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def _cells(kind: str, line: Sequence[str]) -> str:
-    return "".join(f'<{kind} style="text-align:left">{escape(legal(text))}</{kind}>' for text in line)
+    return "".join(f'<{kind} style="text-align:left">{escape(printable(text))}</{kind}>' for text in line)

@@ -6,7 +6,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.ir import lifetimes
-from roam_lab.report.rows import graph_of
+from roam_lab.report.graphs import graph_of
 
 if TYPE_CHECKING:
     from roam_lab.ir import Op
