@@ -27,9 +27,8 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
     given = tuple(map(_unwrapped, optimizer if isinstance(optimizer, tuple | list) else (optimizer,)))
     for one in given:
         if not isinstance(one, torch.optim.Optimizer):
-            raise CaptureError(
-                f"a {type(one).__name__} was given as optimizer; give a torch.optim.Optimizer, or a tuple of them"
-            )
+            what = "nothing" if one is None else f"a {type(one).__name__}"
+            raise CaptureError(f"{what} was given as optimizer; give a torch.optim.Optimizer, or a tuple of them")
     if not given:
         raise CaptureError("the tuple of optimizers is empty; give one or more")
     if len({id(one) for one in given}) < len(given):

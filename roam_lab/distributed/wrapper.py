@@ -46,7 +46,7 @@ def takes_buffers(model: Any) -> bool:
 
 
 def note_forward(model: Any) -> None:
-    """Note, as a wrapper's forward pass does, that the next one copies the first rank's buffers to all ranks."""
+    """Note, as a wrapper's forward pass does, that the next one takes the first rank's buffers."""
     if is_replicated(model):
         vars(model)["require_forward_param_sync"] = True
 

@@ -110,7 +110,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
         if snapshot.python.cannot_restore:
             raise CaptureError(
                 f"the step reaches {snapshot.python.cannot_restore[0]}, which could not be put back after a trial run "
-                "(an iterator, a generator, an open file); take the batch outside the step and pass it"
+                "(an iterator, a generator, an open file); use it outside the step, and pass what it gives in the batch"
             )
         try:
             observer = Observer(training, batch, check)
