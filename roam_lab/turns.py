@@ -47,7 +47,7 @@ def turn(
 
 
 def present() -> str:
-    """The work of the thread whose turn it is: "verifying 'base'"; "" where it is nobody's."""
+    """The work of the thread whose turn it is: "verifying 'base'"; where that is not known, "what another thread does"."""
     return next((what for what, _ in _turns), "what another thread does")
 
 
