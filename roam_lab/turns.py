@@ -47,7 +47,7 @@ def turn(
 
 
 def present() -> str:
-    """The work of the thread whose turn it is: "verifying 'base'"; where that is not known, "what another thread does"."""
+    """The work of the thread whose turn it is: "verifying 'base'". Never empty."""
     return next((what for what, _ in _turns), "what another thread does")
 
 

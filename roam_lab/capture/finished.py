@@ -16,12 +16,12 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
-from roam_lab.capture.guide import UNTOLD, is_told, told_ops
+from roam_lab.capture.guide import NOT_COMPARED, compared_ops, is_compared
 from roam_lab.capture.host_values import READ
+from roam_lab.capture.logged_storages import LoggedStorages, Whence
 from roam_lab.capture.moves import MOVED, has_effect, is_view, writes
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
-from roam_lab.capture.told_storages import ToldStorages, Whence
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
@@ -35,14 +35,14 @@ def compare_with_log(
     checked: Collection[Node] = (),
     skipped: Collection[int] = (),
     loose: Collection[int] = (),
-) -> ToldStorages:
+) -> LoggedStorages:
     """Returns which storage of the log each storage of the graph is. Raises PartedError, naming op and the user's line,
     at the first node that differs from its op, and where an op that writes tensors or draws random numbers is missing.
 
     `module`: traced with this log as its guide, before or after the passes of capture. `checked`: the nodes whose
     numbers are in conditions; any other number that is read must be used by a node. `skipped`, `loose`: see Guide.
     """
-    return _Comparison(told_ops(log), checked, skipped, loose).run(module)
+    return _Comparison(compared_ops(log), checked, skipped, loose).run(module)
 
 
 class _Comparison:
@@ -55,11 +55,11 @@ class _Comparison:
         self._skipped, self._loose = frozenset(skipped), frozenset(loose)
         self._names: dict[Any, str] = {}
         self._seen: dict[int, int] = {}
-        self._storages = ToldStorages()
+        self._storages = LoggedStorages()
         self._numbers: dict[Node, Any] = {}
         self._last = -1
 
-    def run(self, module: GraphModule) -> ToldStorages:
+    def run(self, module: GraphModule) -> LoggedStorages:
         self._module = module
         for node in module.graph.nodes:
             if node.op == "call_function" and not is_host(node):
@@ -79,7 +79,7 @@ class _Comparison:
             self._moved(node, label)
             return
         if position is None or position == OWN:
-            if is_told(label) and not (position == OWN and label in _OWN_OPS):
+            if is_compared(label) and not (position == OWN and label in _OWN_OPS):
                 raise self._told(node, f"the captured step runs {label}, which the eager step does not")
             self._untold(node, label)
             return
@@ -188,7 +188,7 @@ class _Comparison:
             if logged.storage < 0 or not tensor.numel():
                 continue
             if op.accumulated and not accumulates:  # eager has overwritten that tensor, so no later op of it reads it
-                self._storages.overwrite_told(logged, op.target)
+                self._storages.overwrite_logged(logged, op.target)
                 self._storages.lost.pop(node, None)
             if not self._storages.agrees_as_result(tensor, logged, moved=accumulates or op.accumulated):
                 raise self._told(
@@ -226,7 +226,7 @@ class _Comparison:
         self._storages.stands_as(node, source)
         own, there = node.meta.get("val"), source.meta.get("val")
         known = self._storages.origin(source).told is not None
-        if label in UNTOLD and isinstance(own, torch.Tensor) and known and not _one_form(own, there):
+        if label in NOT_COMPARED and isinstance(own, torch.Tensor) and known and not _one_form(own, there):
             raise self._told(node, f"{node} is not {source}")
 
     def _number(self, node: Node) -> Any:

@@ -16,7 +16,7 @@ from roam_lab.capture.torch_internals import FakeTensor, in_backward, pytree
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
-UNTOLD = frozenset(
+NOT_COMPARED = frozenset(
     {"aten.detach.default", "aten.alias.default", "aten.lift_fresh.default", "aten.lift_fresh_copy.default"}
 )
 """Ops that compute nothing, and that are not compared: a trace runs more or fewer of them than eager."""
@@ -40,14 +40,14 @@ class ShapeOfValuesError(Exception):
         self.line = line
 
 
-def is_told(target: str) -> bool:
+def is_compared(target: str) -> bool:
     """Whether trace and log must agree in ops of this name, which is none of the profiler's, prim's or roam-lab's."""
-    return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
+    return target not in NOT_COMPARED and not target.startswith(("profiler.", "prim.", "roam_lab."))
 
 
-def told_ops(log: OpLog) -> list[LoggedOp]:
+def compared_ops(log: OpLog) -> list[LoggedOp]:
     """The ops of the log that a trace must run, in sequence."""
-    return [op for op in log.ops if is_told(op.target)]
+    return [op for op in log.ops if is_compared(op.target)]
 
 
 class Guide:
@@ -55,12 +55,12 @@ class Guide:
 
     It is called for each op: `begin(func, args, kwargs)` before it, `correct(func, result)` inside fake mode,
     `end(result)` after it; and `finish()` when the step is over. Each raises CaptureError where trace and log differ.
-    `skipped`: positions (in `told_ops`) of ops that only move data and that the trace does not run; `loose`: of ops
+    `skipped`: positions (in `compared_ops`) of ops that only move data and that the trace does not run; `loose`: of ops
     whose operands were moved by other ops than in eager, so that only their shapes and dtypes are compared.
     """
 
     def __init__(self, log: OpLog) -> None:
-        self._ops = told_ops(log)
+        self._ops = compared_ops(log)
         self._at = -1
         self._storages: dict[int, int] = {}
         self._kept: list[torch.UntypedStorage] = []
@@ -77,7 +77,7 @@ class Guide:
         self.current = self._asked = None
         self._extra = False
         label = str(func)
-        if not is_told(label):
+        if not is_compared(label):
             return
         given = pytree.tree_leaves(in_sequence(func, args, kwargs))
         backward = in_backward()
@@ -170,7 +170,7 @@ class Guide:
 
     @property
     def position(self) -> int | None:
-        """The position of the present op in `told_ops`, or MOVED; None where it is in no log."""
+        """The position of the present op in `compared_ops`, or MOVED; None where it is in no log."""
         if self._extra:
             return MOVED
         return None if self.current is None else self._at

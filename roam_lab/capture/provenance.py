@@ -28,7 +28,7 @@ from roam_lab.errors import CaptureError, DataDependentError
 
 META_KEY = "roam"
 LOG_KEY = "roam_log"
-"""A key of `node.meta`: the position of the node's op in the log (`guide.told_ops`), or OWN."""
+"""A key of `node.meta`: the position of the node's op in the log (`guide.compared_ops`), or OWN."""
 PART_KEY = "roam_part"
 """A key of `node.meta` for a part of a split multi-tensor op: (index, number of parts)."""
 CALL_KEY = "roam_call"

@@ -26,31 +26,31 @@ APART = 0.001
 """On the CPU: the most that a region of their own for external storages may add, as a fraction of the live peak."""
 
 
-class Runs:
-    """The maximal ranges [start, end) of an arena of `size` bytes that are not lent (*runs*)."""
+class FreeRanges:
+    """The maximal ranges [start, end) of an arena of `size` bytes that are not lent."""
 
     def __init__(self, size: int) -> None:
         self.ranges: list[tuple[int, int]] = [(0, rounded(size))]
         self.lent: dict[int, int] = {}
 
     def lend(self, start: int, size: int) -> tuple[int, int] | None:
-        """Lend `size` bytes from `start` on, with a small piece behind them that would be left of the run. Returns the
-        run that they were taken from; None, lending nothing, where the allocator could not cut them out: they are no
-        part of a run, or would leave a small piece before them.
+        """Lend `size` bytes from `start` on, with a small piece behind them that would be left of the free range.
+        Returns the free range that they were taken from; None, lending nothing, where the allocator could not cut them
+        out: they are no part of a free range, or would leave a small piece before them.
         """
         end = start + rounded(size)
-        run = next(((low, high) for low, high in self.ranges if low <= start and end <= high), None)
-        if run is None or 0 < start - run[0] <= SMALL_BYTES:
+        free = next(((low, high) for low, high in self.ranges if low <= start and end <= high), None)
+        if free is None or 0 < start - free[0] <= SMALL_BYTES:
             return None
-        end = end if run[1] - end > SMALL_BYTES else run[1]
-        at = self.ranges.index(run)
-        self.ranges[at : at + 1] = [one for one in ((run[0], start), (end, run[1])) if one[0] < one[1]]
+        end = end if free[1] - end > SMALL_BYTES else free[1]
+        at = self.ranges.index(free)
+        self.ranges[at : at + 1] = [one for one in ((free[0], start), (end, free[1])) if one[0] < one[1]]
         self.lent[start] = end
-        return run
+        return free
 
     def take_back(self, start: int) -> list[tuple[int, int]]:
-        """End the lending of the range that begins at `start`. Returns the neighbouring runs, none to two, that are
-        joined with it."""
+        """End the lending of the range that begins at `start`. Returns the neighbouring free ranges, none to two, that
+        are joined with it."""
         end = self.lent.pop(start)
         near = [one for one in self.ranges if start in one or end in one]
         others = [one for one in self.ranges if one not in near]
@@ -104,7 +104,7 @@ def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[dict[i
     the bytes of the arena.
 
     Several results of one op are lent ranges only if the allocator cannot give the range of one to another. A small
-    piece between a range and the next is lent with the first, so that the next one begins where a run does.
+    piece between a range and the next is lent with the first, so that the next one begins where a free range does.
     """
     placed = {index for index, storage in enumerate(graph.storages) if index in offsets and not storage.external}
     found = frozenset(
@@ -123,7 +123,7 @@ def lent(graph: Graph, order: Order, offsets: Mapping[int, int]) -> tuple[dict[i
 def _possible(
     graph: Graph, order: Order, offsets: Mapping[int, int], wanted: frozenset[int], size: int
 ) -> dict[int, int]:
-    runs = Runs(size)
+    ranges = FreeRanges(size)
     found: dict[int, int] = {}
     edges = sorted({offsets[storage] for storage in wanted})
     starts: dict[int, list[int]] = {}
@@ -135,13 +135,13 @@ def _possible(
     for step in sorted({*starts, *ends}):
         for storage in ends.get(step, ()):
             if storage in found:
-                runs.take_back(offsets[storage])
-        found.update(_apart(runs, graph, starts.get(step, ()), offsets, edges))
+                ranges.take_back(offsets[storage])
+        found.update(_apart(ranges, graph, starts.get(step, ()), offsets, edges))
     return found
 
 
 def _apart(
-    runs: Runs, graph: Graph, storages: Sequence[int], offsets: Mapping[int, int], edges: Sequence[int]
+    ranges: FreeRanges, graph: Graph, storages: Sequence[int], offsets: Mapping[int, int], edges: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     """Lend ranges to the storages of one op, the largest first, as far as they differ in size and do not touch. Yields
     (storage, bytes lent)."""
@@ -149,15 +149,15 @@ def _apart(
     for storage in sorted(storages, key=lambda one: (-graph.storages[one].bytes, one)):
         start, size = offsets[storage], rounded(graph.storages[storage].bytes)
         length = _up_to_the_next(start + size, edges) - start
-        if runs.lend(start, length) is None:
+        if ranges.lend(start, length) is None:
             length = size
-            if runs.lend(start, length) is None:
+            if ranges.lend(start, length) is None:
                 continue
-        end = runs.lent[start]
+        end = ranges.lent[start]
         least = min(given.values(), default=None)
-        ends = {runs.lent[other] for other in given}
+        ends = {ranges.lent[other] for other in given}
         if (least is not None and end - start >= least) or start in ends or end in given:
-            runs.take_back(start)
+            ranges.take_back(start)
             continue
         given[start] = size
         yield storage, length

@@ -8,7 +8,7 @@ import torch
 
 from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import LEAST_LENDING_BYTES, Runs, rounded
+from roam_lab.plan.beside import LEAST_LENDING_BYTES, FreeRanges, rounded
 from roam_lab.runtime.arena import allocate, does_not_fit
 
 
@@ -28,7 +28,7 @@ class LendingArena:
         self._pool = torch.cuda.MemPool()
         self._pool_id = self._pool.id
         self._routed = False
-        self._runs = Runs(self._size)
+        self._free = FreeRanges(self._size)
         self._gone: list[int] = []
         self._route()
         try:
@@ -51,7 +51,7 @@ class LendingArena:
         self._route()
         self._note_gone()
         # where an op did not take its range, later ones may not be cut out as planned
-        self._hold_the_rest([start for start, size in ranges if self._runs.lend(start, size) is not None])
+        self._hold_the_rest([start for start, size in ranges if self._free.lend(start, size) is not None])
 
     def settle(self, *results: tuple[int | None, torch.Tensor]) -> list[torch.Tensor]:
         """End the lending to an op that has run. `results`: (start of the range lent for it, or None; result). Returns
@@ -76,18 +76,18 @@ class LendingArena:
 
     def _note_gone(self) -> None:
         for start in dict.fromkeys(self._gone):
-            if start in self._runs.lent:
-                self._runs.take_back(start)
+            if start in self._free.lent:
+                self._free.take_back(start)
         self._gone.clear()
 
     def _hold_the_rest(self, lent: Sequence[int] = ()) -> None:
         """Allocate every maximal range that is not lent as one block. Ranges at `lent`, and those whose results were
         freed, are free in the pool."""
-        runs = self._runs.ranges
-        free = [one for one in runs if one not in self._blocks]
-        for one in self._blocks.keys() - set(runs):
+        ranges = self._free.ranges
+        free = [one for one in ranges if one not in self._blocks]
+        for one in self._blocks.keys() - set(ranges):
             del self._blocks[one]
-        cut = sorted([*free, *((start, self._runs.lent[start]) for start in lent)])
+        cut = sorted([*free, *((start, self._free.lent[start]) for start in lent)])
         while cut and cut[-1][0] in lent:
             cut.pop()
         between: dict[tuple[int, int], torch.Tensor] = {}  # held until all are cut out: free neighbours become one
@@ -98,7 +98,7 @@ class LendingArena:
         """Take all ranges back, as results of a step that ended early were freed. Raises RoamError where one was
         not."""
         self._leave()
-        self.take_back(*self._runs.lent)
+        self.take_back(*self._free.lent)
         if self._gone:
             self._route()
             try:

@@ -8,7 +8,7 @@ import torch
 
 import roam_lab as roam
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import Runs, lent
+from roam_lab.plan.beside import FreeRanges, lent
 from roam_lab.runtime import compiled
 from roam_lab.runtime.lending import KeepingArena, LendingArena
 
@@ -62,7 +62,7 @@ def test_random_sequences():
             arena.settle()
             continue
         start, size = draw.randrange(0, 190 * MIB, 512), draw.randrange(2 * MIB, 30 * MIB)
-        trial = Runs(arena._size)
+        trial = FreeRanges(arena._size)
         trial.ranges, trial.lent = list(arena._runs.ranges), dict(arena._runs.lent)
         if trial.lend(start, size) is None:
             continue

@@ -22,7 +22,7 @@ class Whence:
     root: Node | None = None
 
 
-class ToldStorages:
+class LoggedStorages:
     """The correspondence, which grows with a walk through the graph. `lost`: node -> the op that has overwritten the
     value that the node stands for.
 
@@ -105,7 +105,7 @@ class ToldStorages:
         """Note that the op `by` has overwritten everything in a fake's storage."""
         self.lost.update((older, by) for older in self._there.get(key, ()))
 
-    def overwrite_told(self, told: LoggedTensor, by: str) -> None:
+    def overwrite_logged(self, told: LoggedTensor, by: str) -> None:
         """Note that the op `by` has overwritten everything in the storage that corresponds to eager's `told`."""
         self.overwrite(self._key.get(told.storage, 0), by)
 
