@@ -1,4 +1,4 @@
-"""A plan as a file for other eyes: picture, graph or table, told by the file's ending."""
+"""Exporting a plan to a file that other programs read: a picture, a graph or a table, by the file's ending."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Writer = Callable[["Plan", str], None]
 
 
 def export(plan: Plan, path: str | os.PathLike[str], force: bool = False) -> None:
-    """Write `plan` to `path`, whole or not at all, as the ending says; see WRITERS.
+    """Write `plan` to `path` in the format of its ending (see WRITERS), whole or not at all.
 
     Raises InputError for an unknown ending or a bare plan, OutputError when it cannot be written, or when the file is
     there already and `force` is false.
@@ -39,13 +39,14 @@ def export(plan: Plan, path: str | os.PathLike[str], force: bool = False) -> Non
 
 
 def check_free(path: str | os.PathLike[str], force: bool) -> None:
-    """Raise OutputError if a file lies at `path` and may not be written over."""
+    """Raise OutputError if there is a file at `path` and `force` is false."""
     if not force and os.path.lexists(path):
         raise OutputError(f"{os.fspath(path)}: is there already; add --force to write over it, or choose another name")
 
 
 def dependences(plan: Plan) -> Any:
-    """The plan's graph as a networkx.DiGraph: a node an op, with its step and the bytes it creates."""
+    """The plan's graph as a networkx.DiGraph, with a node for each op that has its step and the bytes that it
+    creates."""
     import networkx
 
     graph = graph_of(plan)

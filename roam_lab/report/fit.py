@@ -14,7 +14,7 @@ MARKS = {"captured": "{}", "between": "~{}", "beyond": "~{}*", "at least": "{} o
 
 
 def fit_text(fit: Fit) -> str:
-    """Needs of the captured sizes, then the largest size of each GPU; all predicted."""
+    """A text report of a fit: the needs at the captured sizes, then the largest size of each GPU; all predicted."""
     titles = [run_text(run) for run in fit.runs]
     needs = [("batch" if fit.axis == "batch size" else "length", "resident", *titles)]
     needs += [
@@ -55,17 +55,17 @@ ASSUMED = (
 
 
 def estimate_text(found: Estimate) -> str:
-    """The size, and a mark where no capture says so: "93", "~93", "~93*", "512 or more", "none"."""
+    """The size, with a mark by its basis (see MARKS): "93", "~93", "~93*", "512 or more", "none"."""
     return MARKS[found.basis].format(f"{found.size:,}") if found.size else "none"
 
 
 def run_text(run: Run) -> str:
-    """ "eager", "planned", "+5 %": how a step is run."""
+    """The name of a run: "eager", "planned", "+5 %"."""
     return run if isinstance(run, str) else f"+{100 * run:g} %"
 
 
 def within_text(found: Within) -> str:
-    """A table for each axis of the batch, with what says that the next size does not fit."""
+    """A table for each axis of the batch: the largest size of each run, and what the next size needs."""
     device = found.device
     parts = [
         f"{found.name}: what fits into {bytes_text(device.memory_bytes)}, {bytes_text(device.overhead_bytes)} of it "

@@ -9,7 +9,7 @@ from roam_lab.report.safe_text import printable
 
 
 def html_table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table with a line of headings; whatever the cells hold is text."""
+    """An HTML table with a row of headings; cells are text, and escaped."""
     body = "".join(f"<tr>{_cells('td', line)}</tr>" for line in lines)
     return f"<table><thead><tr>{_cells('th', head)}</tr></thead><tbody>{body}</tbody></table>"
 

@@ -1,4 +1,4 @@
-"""Reports as plain text: draws the rows and sentences of `rows`, decides nothing."""
+"""Reports as plain text: the rows of rows.py and the sentences of sentences.py and headline.py, put together."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def figures(rows: Iterable[Row]) -> str:
 
 
 def alive_table(alive: Iterable[Alive]) -> str:
-    """What is alive at a peak: bytes, kind, phase, op, module, source line; a column that says nothing is left out."""
+    """A table of the storages alive at a peak: bytes, kind, phase, op, module, source line, without empty columns."""
     lines = [(bytes_text(row.size_bytes), row.kind, row.phase, row.op, row.module, row.source) for row in alive]
     told = [column for column in zip(*lines, strict=True) if any(column)]
     return table(zip(*told, strict=True), frozenset({0}))
 
 
 def verdict_text(plan: Plan, sentence: str, profile: Profile | None = None) -> str:
-    """The verdict on a plan in a few lines: `sentence`, the small table, and what a profile remarks."""
+    """The verdict on a plan in a few lines: `sentence`, the small table, and the profile's `differences`."""
     parts = [f"{_name(plan)}: {sentence}", table(short_rows(plan, profile), frozenset({1, 2}))]
     if profile is not None and profile.differences:
         parts.append(_remarks(profile))
@@ -86,7 +86,9 @@ def profile_text(profile: Profile) -> str:
 
 
 def plan_text(plan: Plan, profile: Profile | None = None) -> str:
-    """The whole text report of a plan. `profile`: what it is a plan of; it knows resident bytes by kind, and eager."""
+    """The whole text report of a plan. `profile`: the profile that was planned, which knows residents by kind, and
+    eager.
+    """
     sentences = (captured_sentence(plan, profile), certificate_sentence(plan))
     parts = [
         f"{_name(plan)}: {verdict_sentence(plan, profile)}",
@@ -105,7 +107,7 @@ def plan_text(plan: Plan, profile: Profile | None = None) -> str:
 
 
 def _rewrites(plan: Plan) -> str:
-    """A line for each kind of rewriting, and how to read them."""
+    """A line for each kind of rewriting, and a sentence on how to read them."""
     lines = [("rewriting", "ops", "peak saved", "time added", "")]
     lines += [(kind_name(row.kind), f"{row.ops:,}" if row.ops else "", *told(row), row.note) for row in kind_rows(plan)]
     return f"{table(lines, frozenset({1, 2, 3}))}\n{ON_TOP}"
@@ -118,7 +120,7 @@ def _at_peak(graph: Graph, order: Order, what: str) -> str:
 
 
 def strategies_text(strategies: Iterable[Strategy], width: int = 100) -> str:
-    """The registry for people, at most `width` columns wide: what each strategy is, where from, and its parameters."""
+    """The registry as text, at most `width` columns wide: summary, source and parameters of each strategy."""
     parts = []
     for strategy in strategies:
         title = f"{strategy.room} {strategy.name}"

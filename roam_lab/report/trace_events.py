@@ -18,7 +18,7 @@ PLANNED, CAPTURED = 1, 2
 def trace_events(plan: Plan) -> dict[str, Any]:
     """The planned and the captured run: a slice ("X") for each op, a counter ("C") of live bytes.
 
-    `ts` and `dur` are microseconds where ops were timed, else one microsecond a step (told in `otherData`). Raises
+    `ts` and `dur` are microseconds where ops were timed, else one microsecond a step (`otherData` says which). Raises
     InputError for a bare plan. (Trace Event Format, Google, 2016.)
     """
     graph = graph_of(plan)
