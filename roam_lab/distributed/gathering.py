@@ -2,9 +2,9 @@
 
 `roam_ranks.gather(part, ranks, group)` concatenates the parts of all ranks along the first dimension.
 `roam_ranks.reduce_scatter(parts, ranks, group)` adds up the tensors of all ranks, and returns this rank's part of the
-sum.
-`roam_ranks.all_reduce(tensor, operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the name of
-their process group. Unlike ops of `roam_lab`, they run in the eager step, too, and a capture is held against that.
+sum. `roam_ranks.all_reduce(tensor, operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the
+name of their process group. Unlike the ops of the library `roam_lab`, they run in the eager step, too, so that a
+capture can be compared with it.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
             wanted = not op_again[op] or now >= op_until[op]
             for m in range(makes_at[op], makes_at[op + 1]):
                 wanted = wanted or state[gap_at[makes[m]]] == KEEP
-            if wanted:  # the results of the others are not kept: whoever needs one makes it
+            if wanted:  # the results of other ops are not kept: an op that needs one makes it again
                 op_stack[top] = op
                 op_mark[op] = marks
                 top += 1
@@ -189,7 +189,7 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
                     for m in range(reads_at[op], reads_at[op + 1]):
                         if inner_mark[reads[m]] == mark and inner_last[reads[m]] == op:
                             inner -= size[reads[m]]
-            for k in range(first, end):  # copies that nobody holds are gone
+            for k in range(first, end):  # copies that nothing pins are dropped in DROP gaps
                 storage = read_stack[k]
                 held_on = pins[storage] > 0 or next_at[storage] == now or live[storage] < 0
                 if not held_on and state[gap[storage]] == DROP:

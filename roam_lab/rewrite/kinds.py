@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 KINDS = ("in_place", "fuse", "recompute", "offload")
 FREE = ("in_place", "fuse")
-"""Those that cost no time."""
+"""The kinds that cost no time."""
 ON_DEVICE = ("in_place", "fuse", "recompute")
-"""Those that need no other memory than the device's."""
+"""The kinds that use the device's memory alone."""
 
 
 def default_kinds(graph: Graph) -> tuple[str, ...]:

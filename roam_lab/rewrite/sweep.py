@@ -10,7 +10,7 @@ from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER
 
 FALL = 0.96
-"""What the target is multiplied by from one step of the sweep to the next."""
+"""The factor from one target of the sweep to the next."""
 ALIKE = 0.9
 """Once a gap is changed, the other gaps of its role are changed, too, as long as the gain of each is at least this
 fraction of the first one's."""
