@@ -22,7 +22,8 @@ from models import MODELS
 from roam_lab.capture import as_step, capture_step
 from roam_lab.capture.factory import load_factory
 from roam_lab.ir import captured_order, live_curve
-from roam_lab.measure.eager import compare, measure_eager
+from roam_lab.measure.compare_measured import compare
+from roam_lab.measure.eager import measure_eager
 
 HERE = Path(__file__).parent
 DEFAULT = ("gpt2_b1", "gpt2_b4", "bert_b1", "resnet50_b8")

@@ -1,7 +1,7 @@
-"""Interrupts (the stop button of a notebook, Ctrl-C) that wait until they do no harm.
+"""Delaying interrupts (the stop button of a notebook, Ctrl-C) until they do no harm.
 
-Python raises KeyboardInterrupt between any two instructions. In a weakref callback that is lost, in Python that torch's
-C++ has called it may end the process, and halfway through putting something back it leaves half of it.
+Python raises KeyboardInterrupt between any two instructions. In a weakref callback it is lost; in Python code that
+torch's C++ has called it may end the process; while something is being put back it leaves half of that undone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATIENCE_SECONDS = 3.0
 
 
 class _Hold:
-    """What the outermost `held` has heard."""
+    """The interrupts that came while the outermost `held` was active."""
 
     def __init__(self, patience_seconds: float | None) -> None:
         self.patience_seconds = patience_seconds
@@ -26,7 +26,7 @@ class _Hold:
         self._raised = False
 
     def hear(self, *_: Any) -> None:
-        """The signal's handler."""
+        """The handler of the signal."""
         self.heard.append(time.monotonic())
         if self.patience_seconds is not None and self.heard[-1] - self.heard[0] > self.patience_seconds:
             raise KeyboardInterrupt
@@ -43,7 +43,8 @@ _hold: _Hold | None = None
 
 @contextmanager
 def held(patience_seconds: float | None = None) -> Iterator[Callable[[], None]]:
-    """An interrupt inside the block is raised when what this yields is called, at the latest when the block ends.
+    """A context that yields a function: an interrupt inside the block is raised when that function is called, at the
+    latest when the block ends.
 
     `patience_seconds`: an interrupt that follows another after longer than that is raised at once, wherever it comes
     (None: never). A block inside another ends with it. Outside the main thread, where Python raises no interrupts,
@@ -69,13 +70,13 @@ def held(patience_seconds: float | None = None) -> Iterator[Callable[[], None]]:
     finally:
         _hold = None
         signal.signal(signal.SIGINT, before)
-        if hold.heard:  # also where something has swallowed it
+        if hold.heard:  # also where some code has caught it
             signal.raise_signal(signal.SIGINT)
 
 
 @contextmanager
 def deaf_children(tracked: bool = False) -> Iterator[None]:
-    """Processes that are started inside hear no interrupts: who started them is interrupted, too, and ends them.
+    """A context in which started processes ignore interrupts: their parent is interrupted, too, and ends them.
 
     A notebook interrupts all processes of the kernel, and each would print its traceback into the cell. `tracked`:
     processes of multiprocessing's kind, whose tracker would make them hear again if it were started with them.

@@ -38,7 +38,7 @@ from roam_lab.plan.plan import SUFFIX
 from roam_lab.registry import one_line_warnings, strategies
 from roam_lab.report.explanation import Explanation, explain
 from roam_lab.report.fit import fit_text, within_text
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 from roam_lab.report.text import strategies_text
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from roam_lab.sweeps.asked import table_asked_for, what_ifs_asked_for
@@ -262,7 +262,7 @@ class RoamMagics(Magics):
 
 def _remark(sentence: str) -> None:
     """One red line on standard error."""
-    line = legal(f"roam: {' '.join(sentence.split())}")
+    line = printable(f"roam: {' '.join(sentence.split())}")
     print(f"\x1b[31m{line}\x1b[0m", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""The one registry of strategies: what feeds API, command line, widgets, docs and tests."""
+"""The registry of strategies, from which API, command line, widgets, docs and tests know them."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Parameter:
         return self.check(strategy, value)
 
     def range(self) -> str:
-        """The values that it takes, in a few words: "8 to 1024", "0 or more", "highs | cbc"; "" if any."""
+        """The allowed values in a few words: "8 to 1024", "0 or more", "highs | cbc"; "" where all are allowed."""
         if self.choices:
             return " | ".join(self.choices)
         if self.low is not None and self.high is not None:
@@ -80,13 +80,14 @@ class Parameter:
 
 
 def _number(value: float) -> str:
-    """With every digit where it is whole: 2147483647, 0.5."""
+    """A number as text, with every digit if it is whole: 2147483647, 0.5."""
     return f"{value:.0f}" if value == int(value) else f"{value:g}"
 
 
 @dataclass(frozen=True, slots=True)
 class Strategy:
-    """One entry of the registry."""
+    """One registered strategy. `summary`: the first line of its docstring; `source`: the paper or program that it is
+    from."""
 
     room: Room
     name: str
@@ -119,7 +120,8 @@ class Strategy:
 
     @contextmanager
     def judged(self) -> Iterator[None]:
-        """What the judge refuses inside is told as this strategy's fault. Raises JudgementError."""
+        """A context for judging the strategy's result: a JudgementError inside is raised again with the strategy's
+        name."""
         try:
             yield
         except JudgementError as error:
@@ -155,7 +157,7 @@ class PluginWarning(UserWarning):
 
 @contextmanager
 def one_line_warnings(tell: Callable[[str], None]) -> Iterator[None]:
-    """Inside, a PluginWarning is told as a sentence, without the line of code; other warnings look as ever."""
+    """A context in which `tell` is called with the sentence of a PluginWarning; other warnings are shown as usual."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
@@ -178,7 +180,10 @@ _REGISTRY = _Registry()
 
 
 def strategy(room: Room, name: str, *, source: str, parameters: tuple[Parameter, ...] = ()) -> Callable[[F], F]:
-    """Register a pure function as strategy `name`; the first line of its docstring is its summary."""
+    """A decorator that registers a pure function as strategy `name`; the first line of its docstring is its summary.
+
+    Raises ValueError for a function without docstring, and for a name that is registered already.
+    """
 
     def register(function: F) -> F:
         summary = (function.__doc__ or "").strip().splitlines()

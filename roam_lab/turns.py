@@ -1,8 +1,8 @@
 """Turns: one thread at a time captures or runs a model.
 
-torch traces with patches and modes that belong to the whole process, and a measured step counts all that the process
-allocates. Two threads that do so at once, a job of the panel and a cell, say, break each other. So whoever captures or
-runs a model takes a turn and waits for the one before.
+Tracing uses patches and modes of the whole process, and measuring a step counts everything that the process allocates.
+Two threads that do so at once (a job of the panel and a cell) would break each other. So whatever captures or runs a
+model takes a turn, and waits until the turn before it is over.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LOOK_SECONDS = 0.1
-"""How often a thread that waits tells so, and can be stopped."""
+"""The seconds after which a waiting thread calls `waiting` again, which may stop it."""
 
 
 def _unheard(what: str) -> None:
-    """Nobody hears what is waited for."""
+    """The default of `waiting`: does nothing."""
 
 
 _lock = threading.RLock()
@@ -28,10 +28,11 @@ _turns: list[tuple[str, Callable[[], None] | None]] = []
 def turn(
     what: str, waiting: Callable[[str], None] = _unheard, cancel: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """No other thread is inside such a block at the same time; a thread that is may enter another.
+    """A context that only one thread can be in at a time; that thread may enter further ones.
 
-    `what` names what is done, for those who wait. `waiting` hears again and again what is waited for; what it raises
-    ends the waiting. `cancel` asks the work in the block to end, see `cancel_present`.
+    `what`: the work in the block, for threads that wait. `waiting`: called again and again with the work that is waited
+    for; an exception that it raises ends the waiting. `cancel`: called by `cancel_present` to end the work in the
+    block.
     """
     while not _lock.acquire(timeout=LOOK_SECONDS):
         waiting(present())
@@ -46,12 +47,12 @@ def turn(
 
 
 def present() -> str:
-    """What the thread whose turn it is does: "verifying 'base'"."""
+    """The work of the thread whose turn it is: "verifying 'base'". Never empty."""
     return next((what for what, _ in _turns), "what another thread does")
 
 
 def cancel_present() -> bool:
-    """Ask the work whose turn it is to end, soon; whether it can be asked."""
+    """Ask the work whose turn it is to end soon. Returns whether it can be asked."""
     cancel = next((cancel for _, cancel in _turns), None)
     if cancel is not None:
         cancel()

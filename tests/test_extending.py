@@ -97,6 +97,13 @@ def test_the_source_of_state():
     exec(use, {})
 
 
+def test_the_situation(own_registry):
+    (code,) = [block for block in blocks_of("python") if block.startswith("# tests/situations/")]
+    module = types.ModuleType("situation")
+    exec(compile(code, "test_mapped_memory.py", "exec"), vars(module))
+    module.test_a_counter_in_mapped_memory()
+
+
 def test_the_figure(own_registry):
     module = module_of("by_phase")
     view = module.by_phase_view(make_plan(branches()))

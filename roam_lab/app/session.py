@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.errors import InfeasibleError, InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import Graph, Layout, captured_order, check_layout
-from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.layout_csv import Instance, load_instance, save_instance
 from roam_lab.ir.roofline import gpu_named, with_roofline
+from roam_lab.measure.compare_measured import compare
 from roam_lab.plan import Plan, Profile, load_plan, make_plan
 from roam_lab.progress import Progress, silent
 from roam_lab.registry import find

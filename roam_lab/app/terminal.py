@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from roam_lab.errors import OutputError
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 
 INTERRUPTED, BROKEN_PIPE = 130, 141
 """What shells report of a process ended by SIGINT and by SIGPIPE."""
@@ -16,7 +16,7 @@ INTERRUPTED, BROKEN_PIPE = 130, 141
 
 def remark(sentence: str) -> None:
     """One line on standard error."""
-    print(legal(f"roam: {' '.join(sentence.split())}"), file=sys.stderr)
+    print(printable(f"roam: {' '.join(sentence.split())}"), file=sys.stderr)
 
 
 def say(text: str) -> None:

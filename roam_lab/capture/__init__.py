@@ -1,4 +1,5 @@
-"""Training step -> fx graph -> ir, with the provenance of every op. Imports torch."""
+"""Capturing a training step: tracing it into an fx graph of ATen ops, and turning that into a graph of `ir/`. Imports
+torch."""
 
 from roam_lab.capture.captured import Captured, capture_step, step_device
 from roam_lab.capture.prime import can_prime, prime_optimizer

@@ -1,9 +1,9 @@
-"""Add gradients in place: where eager's autograd engine does, and where it could.
+"""Adding gradients in place, where eager's autograd engine does so, and where it could.
 
-The engine adds a second gradient of the same tensor into the first when nobody else holds it. Under tracing
-somebody always does (the proxies), so make_fx records an addition into a new tensor: more memory than eager needs.
-A first gradient that is a view (the transposed one of a tied embedding) eager does not write to, because the view
-holds its base; written to all the same, the bits are those of eager and one gradient's memory is saved.
+The engine adds a second gradient of a tensor into the first if nothing else refers to the first. In a trace the proxies
+refer to it, so make_fx records an addition into a new tensor, which takes more memory than eager. Eager does not write
+into a first gradient that is a view (the transposed one of a tied embedding), because the view refers to its base;
+writing into it gives the same bits, and saves the memory of one gradient.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def accumulate_in_place(module: GraphModule, *, as_eager: bool) -> bool:
 
 
 def _is_view(node: Node) -> bool:
-    """Made by an op that returns a view of its argument."""
+    """Whether a node is made by an op that returns a view of its argument."""
     schema = getattr(node.target, "_schema", None)
     return schema is not None and any(r.alias_info is not None for r in schema.returns) and not schema.is_mutable
 
@@ -57,7 +57,7 @@ def _phase(node: Node) -> str | None:
 
 
 def _may_write(node: Node, target: Any, other: Any, holders: dict[int, list[Node]], position: dict[Node, int]) -> bool:
-    """The target is a dense gradient of the result's very shape, and nothing looks at its storage afterwards."""
+    """Whether `target` is a dense gradient of the result's shape whose storage no later node reads."""
     if not isinstance(target, Node) or not isinstance(other, Node) or target is other:
         return False
     written, read, result = (tensors_of(value) for value in (target, other, node))
@@ -77,7 +77,7 @@ def _may_write(node: Node, target: Any, other: Any, holders: dict[int, list[Node
 
 
 def _rewrite(module: GraphModule, node: Node, target: Node, other: Node, holders: dict[int, list[Node]]) -> None:
-    """Write the in-place op, and let every value that lay in the result's storage lie in the target's."""
+    """Put the in-place op into the graph, and move every value of the result's storage to the target's."""
     written = tensors_of(target)[0]
     assert isinstance(written, FakeTensor)
     old, new = storage_key(tensors_of(node)[0]), storage_key(written)

@@ -1,4 +1,5 @@
-"""A step is traced anew until it is known which numbers change from step to step, and are inputs of the last trace."""
+"""Tracing a step again and again until all Python numbers that change from step to step are known; the last trace has
+them as inputs."""
 
 from __future__ import annotations
 
@@ -22,10 +23,10 @@ from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir.op_log import OpLog
 
 MOST_NUMBERS = 1_000
-"""Python numbers that a step may change."""
+"""The most Python numbers that a step may change."""
 
 MOST_SETTLED = 100
-"""Python values that a step may make in its first run."""
+"""The most plain Python values that a step may make in its first run and keep."""
 
 
 def trace_step(
@@ -38,12 +39,12 @@ def trace_step(
 ) -> Trace:
     """Trace `training` on `batch` with make_fx. The model, optimizers and batch are left as they were.
 
-    `device` stands in for tensors on the meta device. `check` is called before each op: what it raises ends the trace.
-    `log`: what the eager step ran, which the trace then follows op by op, branches on values included. `changing`:
-    its numbers are inputs, whether the step changes them or not. Without a log, a plain value that the step makes in
-    its first run and keeps is taken for made: the trace is that of the second step.
-    Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values) naming the
-    user's line.
+    `device`: the device that tensors on the meta device stand for. `check` is called before each op; an exception that
+    it raises ends the trace. `log`: the ops of the eager step, which the trace then follows op by op, taking the same
+    branches. `changing`: Python numbers that are inputs in any case, whether the step changes them or not. Without a
+    log, a plain value that the step makes in its first run and keeps is assumed to exist: the trace is that of the
+    second step. Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values)
+    naming the user's line.
     """
     known = Known(places=list(changing.numbers), filled=list(changing.filled))
     settled: list[Settled] = []
@@ -80,7 +81,8 @@ def trace_step(
 
 
 def _fix_a_shape(tracer: Tracer, known: Known, line: str | None) -> None:
-    """What a shape depends on is a constant of the next trace. Raises DataDependentError where nothing is left."""
+    """Make the number that a shape depends on a constant of the next trace. Raises DataDependentError where no such
+    number is left."""
     whole = tracer.unfixed_whole_numbers()
     if whole:
         known.fixed |= whole

@@ -12,7 +12,7 @@ from roam_lab.capture.inputs import batch_leaves, mapped
 from roam_lab.errors import InputError
 
 MOST_BYTES = 64 * 2**20
-"""Of a tensor whose values are kept: what a step asks of more is not looked up (capture/known_values.py)."""
+"""A repeated tensor of more bytes has no values: it is on the meta device (see `repeated`)."""
 
 
 def batch_size_of(batch: Any) -> int:
@@ -28,7 +28,7 @@ def batch_size_of(batch: Any) -> int:
 
 
 def resized(batch: Any, size: int) -> Any:
-    """The batch with `size` rows: its own, repeated in turn or cut. Tensors of another leading dimension stay.
+    """The batch with `size` rows: its rows repeated, or cut off. Tensors with another leading dimension stay.
 
     Raises InputError for a batch without a size, or a size below 1.
     """
@@ -43,10 +43,10 @@ def resized(batch: Any, size: int) -> Any:
 
 
 def repeated(leaf: torch.Tensor, dimension: int, size: int) -> torch.Tensor:
-    """The tensor with `size` entries along a dimension: its own, repeated in turn or cut.
+    """The tensor with `size` entries along `dimension`: its entries repeated, or cut off.
 
-    One on the meta device, and one that would take more than MOST_BYTES, becomes one on the meta device: shapes are all
-    that a capture needs of it.
+    A result of more than MOST_BYTES, or of a tensor on the meta device, is on the meta device: a capture needs its
+    shape alone. (Only a step that reads numbers out of it needs values, see capture/known_values.py.)
     """
     shape = (*leaf.shape[:dimension], size, *leaf.shape[dimension + 1 :])
     if leaf.is_meta or math.prod(shape) * leaf.element_size() > MOST_BYTES:

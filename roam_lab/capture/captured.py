@@ -1,4 +1,4 @@
-"""Capture a training step: the one call that the rest of the project uses."""
+"""`capture_step`, the one call by which the rest of the project captures a training step, and its result."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from roam_lab.ir.op_log import OpLog
 from roam_lab.ir.training_run import TrainingRun
 
 MOST_UNDONE_BYTES = 64 * 2**20
-"""Of parameters, buffers and state that may be written before a condition inside the step is known."""
+"""The most bytes of parameters, buffers and state that a step may write before its last condition is checked."""
 
 
 @dataclass(frozen=True)
 class Captured:
     """A captured step: the graph to plan, and what is needed to run it again.
 
-    `eager` is the step just as eager PyTorch runs it: a graph of tensors only, and beside it what CUDA takes for
-    itself; `graph` adds gradients in place where eager does not, and counts the memory that ops take for themselves.
-    `batch`: what a batch must look like; `model`: a digest of the model's tensors; `where`: the step's device.
-    `conditions`: on values, under which the captured way is right. `undone`: the inputs that ops before a condition
-    inside the step write; they are put back where it does not hold.
+    `eager` is the step just as eager PyTorch runs it: a graph of tensors only, and the memory that CUDA libraries take.
+    `graph` is what is planned: it adds gradients in place where eager does not, and counts workspaces. `batch`: the
+    signature that a batch must have; `model`: a digest of the model's tensors; `where`: the step's device.
+    `conditions`: on values, under which the captured way through the branches is right. `undone`: the inputs that ops
+    write before a condition inside the step is checked; they are put back where it does not hold.
     """
 
     step: Step
@@ -62,7 +62,7 @@ class Captured:
 
     @property
     def device(self) -> str:
-        """Its type: cpu or cuda."""
+        """The type of the step's device: "cpu" or "cuda"."""
         return self.where.type
 
     @property
@@ -72,17 +72,18 @@ class Captured:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a plan of this step notes: torch's version, the device, the batch and the model it is for."""
+        """What a plan of this step keeps in `environment`: torch's version, the device, the batch's signature and the
+        model's digest."""
         return {"torch": torch.__version__, "device": self.device, "batch": self.batch, "model": self.model}
 
     @property
     def resident(self) -> dict[str, int]:
-        """Bytes that are always there: parameter, buffer, state, batch, constant."""
+        """Kind (parameter, buffer, state, batch, constant) -> bytes that are always there."""
         return {kind: sum(sizes) for kind, sizes in self.step.resident.items()}
 
 
 def step_device(model: torch.nn.Module, device: str | torch.device | None = None) -> torch.device:
-    """The device of the model's parameters; `device` (default cpu) where they are on the meta device."""
+    """The device of the model's parameters; where they are on the meta device, `device` (None: cpu)."""
     own = next((p.device for p in model.parameters()), torch.device("cpu"))
     return torch.device(device or "cpu") if own.type == "meta" else own
 
@@ -102,10 +103,10 @@ def capture_step(
 ) -> Captured:
     """Capture one whole training step without running it; model, optimizer, batch and random state stay as they are.
 
-    `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device` stands for
-    tensors on the meta device. `log`: what the eager step ran on this batch; the capture follows it. `changing`:
-    what is known to change from step to step; whatever else does, is found. `adds`, `keep_grads`: `TrainingStep`.
-    Raises CaptureError, and DeviceError where that device is not there.
+    `optimizer`: one, or a tuple. `step(model, optimizer, batch) -> loss` defaults to `as_step()`. `device`: the device
+    that tensors on the meta device stand for. `log`: the ops that the eager step ran on this batch; the capture follows
+    it. `changing`: Python values that are known to change from step to step; any others are found. `adds`,
+    `keep_grads`: see `TrainingStep`. Raises CaptureError, and DeviceError where that device is not there.
     """
     where = step_device(model, device)
     if where.type == "cuda" and not torch.cuda.is_available():  # autograd asks for it, also with fakes
@@ -142,8 +143,8 @@ def captured_of(
     eager: TrainingRun | None = None,
     gradients: Collection[Node] = (),
 ) -> Captured:
-    """The captured step of a trace on which all passes have run. `eager`: None where nobody asks for it. `gradients`:
-    the nodes that make parameters' gradients, by which storages are named in reports."""
+    """The captured step of a trace on which all passes have run. `eager`: None where it is not needed. `gradients`: the
+    nodes that make parameters' gradients, from which reports know the kind of storages."""
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     inputs = dict(zip(placeholders, trace.inputs, strict=True))
     conditions = place(trace.conditions, trace.module.graph, inputs)
@@ -167,7 +168,7 @@ def _peak(graph: Graph) -> int:
 
 
 def _hold_against(trace: Trace, log: OpLog | None) -> None:
-    """The graph as it is now against what eager ran, where that is known."""
+    """Compare the graph as it is now with the eager step, where its log is known. Raises PartedError."""
     if log is not None:
         checked = {node for condition in trace.conditions for node in condition.nodes}
         compare_with_log(trace.module, log, checked, trace.skipped, trace.loose)

@@ -1,4 +1,5 @@
-"""A model at hand with a step that is changed: captured anew, while the user's own objects stay as they are."""
+"""The user's step with another batch size, sequence length, dtype or optimizer, to be captured without changing the
+user's own objects."""
 
 from __future__ import annotations
 
@@ -17,8 +18,8 @@ from roam_lab.errors import InputError
 def changed(
     made: Mapping[str, Any], batch: int | None, sequence: int | None, dtype: str | None, optimizer: str | None
 ) -> dict[str, Any]:
-    """`made` (model, optimizer, batch and, optionally, loss and step) with what is not None changed, for a capture on
-    fakes. A model that becomes of another dtype is a copy on the meta device. Raises InputError.
+    """A copy of `made` (model, optimizer, batch and, optionally, loss and step) in which every argument that is not
+    None is applied, for a capture on fakes. A model of another dtype is a copy on the meta device. Raises InputError.
     """
     own = dict(made)
     if own.get("optimizer") is None:
@@ -29,7 +30,7 @@ def changed(
 
 
 def present_of(model: torch.nn.Module, batch: Any) -> dict[str, Any]:
-    """What the step is captured with as it is: {"batch": 8, "sequence": None, "dtype": "float32"}."""
+    """The present values of what `changed` can change: {"batch": 8, "sequence": None, "dtype": "float32"}."""
     try:
         rows: int | None = batch_size_of(batch)
     except InputError:

@@ -1,8 +1,8 @@
-"""Conditions on numbers that a step reads out of tensors: the way that was captured is right only where they hold.
+"""Conditions on numbers that a step reads out of tensors. A captured way is right only where its conditions hold.
 
-Where a condition can be known decides when it is checked. Of constants alone it never changes. What needs the batch
-alone, or a few small ops, is computed before the step. What needs the forward or backward pass is checked inside the
-step, before anything that outlives it is written.
+When a condition is checked depends on what it needs. One on constants alone never changes, and is not checked. One that
+needs the batch alone, or a few small ops, is computed before the step. One that needs the forward or backward pass is
+checked inside the step, before anything resident is written or (`Captured.undone`) so that writes can be taken back.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from roam_lab.capture.torch_internals import OpOverload, PythonPrinter
 
 When = Literal["never", "before", "inside"]
 BATCH_BYTES = 64 * 2**20
-"""What may be computed of the batch before a step, all results together."""
+"""The most bytes, all results together, of ops on the batch that may run before a step."""
 SMALL_OPS, SMALL_BYTES = 12, 2**20
-"""And of other tensors."""
+"""The most ops, and the most bytes of results, on other tensors that may run before a step."""
 
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """`holds(*numbers, *settings)` says whether a step still goes the captured way.
+    """A condition: `holds(*numbers, *settings)` says whether a step goes the captured way.
 
-    `nodes`: the traced nodes that read the numbers; `settings`: the inputs that it also depends on. `text` and
-    `source` (the user's line) are for messages. What `holds` was made of: an `expression` of these `symbols`, or the
-    `constant` that the number must be equal to.
+    `nodes`: the traced nodes that read the numbers; `settings`: inputs whose values it also depends on. `text` and
+    `source` (the user's line) are for messages. `holds` was made of an `expression` of these `symbols`, or of the
+    `constant` that the one number must be equal to.
     """
 
     nodes: tuple[Node, ...]
@@ -53,7 +53,8 @@ class Condition:
 def conditions_of(
     guards: Iterable[Any], values: HostValues, graph: Graph, symbols: Mapping[Any, Input]
 ) -> tuple[tuple[Any, ...], tuple[Condition, ...]]:
-    """The guards on settings alone, as they are, and those on numbers read out of tensors, as conditions."""
+    """Sort the guards of a trace's ShapeEnv. Returns the guards on settings alone, as they are, and conditions for
+    those on numbers that are read out of tensors."""
     node_of = dict(enumerate(node for node in graph.nodes if node.target is READ))
     plain: list[Any] = []
     found: list[Condition] = []
@@ -91,7 +92,7 @@ def expression_holds(expression: Any, symbols: Sequence[Any]) -> Callable[..., b
 
 @lru_cache(maxsize=4096)
 def _function(text: str) -> Callable[..., bool]:
-    """One function for one text: a step that is captured again is seen to be the same."""
+    """The function of a text, cached: conditions of two captures of one step are then equal."""
     function: Callable[..., bool] = eval(text, {"math": math, "torch": torch})
     return function
 
@@ -105,7 +106,8 @@ def equals_constant(constant: bool | int | float) -> Callable[..., bool]:
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """A condition, when it is checked, and the nodes that compute its numbers, in order (of those checked before)."""
+    """A condition, and when it is checked; for one checked before the step also `slice`: the nodes that compute its
+    numbers, in order."""
 
     condition: Condition
     when: When
@@ -133,7 +135,7 @@ def _placed(condition: Condition, nodes: tuple[Node, ...], inputs: Mapping[Node,
 
 
 class Slices:
-    """What nodes of one graph depend on."""
+    """Finds the nodes that others of one graph depend on."""
 
     def __init__(self, graph: Graph) -> None:
         self._nodes = list(graph.nodes)
@@ -146,7 +148,8 @@ class Slices:
                         self._writers.setdefault(storage_key(tensor), []).append(index)
 
     def of(self, wanted: Iterable[Node]) -> tuple[Node, ...]:
-        """The nodes that the wanted ones depend on, themselves included, in order; writes into what they read count."""
+        """All nodes that the wanted ones depend on, also through writes into tensors, with the wanted ones, in
+        order."""
         found: set[int] = set()
         storages: set[int] = set()
         waiting = [-self._place[node] for node in wanted]  # the last one first
@@ -169,7 +172,7 @@ class Slices:
 
 
 def slice_of(wanted: Iterable[Node], graph: Graph) -> tuple[Node, ...]:
-    """`Slices.of`, for one question."""
+    """`Slices.of`, where it is asked once for a graph."""
     return Slices(graph).of(wanted)
 
 
@@ -179,13 +182,13 @@ def _draws(node: Node) -> bool:
 
 
 def _is_constant(node: Node) -> bool:
-    """A tensor that the step itself makes out of numbers, the same in every step."""
+    """Whether a node is a tensor that the step makes out of numbers, and that is the same in every step."""
     return node.op == "get_attr" and str(node.target).startswith("_tensor_constant")
 
 
 def checks_inside(conditions: Iterable[Placed], graph: Graph) -> dict[Node, tuple[Node, ...]]:
-    """For the conditions inside the step: the node that reads the last number of one -> the nodes of its others; and
-    the ops that raise by what a tensor holds."""
+    """The nodes at which conditions inside the step are checked: the node that reads a condition's last number -> the
+    nodes of its other numbers. Ops that raise depending on values are among the keys."""
     checks: dict[Node, tuple[Node, ...]] = {node: () for node in graph.nodes if is_check(node.target)}
     for placed in conditions:
         if placed.when == "inside":

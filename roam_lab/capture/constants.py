@@ -1,4 +1,4 @@
-"""The arguments of an op that are no tensors, as values that can be kept and compared."""
+"""The arguments of ops that are no tensors, turned into plain values that can be kept and compared."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def name_of(dtype: torch.dtype) -> str:
 
 
 def in_sequence(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Every argument of an op in the sequence of its schema, those that were left out as the schema has them.
+    """Every argument of an op in the sequence of its schema, with the schema's defaults for those that were left out.
 
-    Those who call an op, and those who pass the call on, name arguments in a sequence of their own, and leave some out.
+    Callers of an op, and modes that pass a call on, differ in which arguments they name and which they leave out.
     """
     rest = func._schema.arguments[len(args) :]
     return (*args, *(kwargs.get(argument.name, argument.default_value) for argument in rest if not argument.is_out))

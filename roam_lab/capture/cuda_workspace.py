@@ -1,4 +1,4 @@
-"""Memory that CUDA takes for itself beside the tensors of a step: by ops, and by cuBLAS in each thread."""
+"""Memory that CUDA kernels and libraries take beside the tensors of a step: by ops, and by cuBLAS in each thread."""
 
 from __future__ import annotations
 
@@ -11,21 +11,23 @@ from torch.fx import Node
 MIB = 1 << 20
 _THREADS, _WARP = 512, 32
 _VALUES_SHARED, _VALUES_ALONE = 16, 256
-"""Values that a thread sums: at least, where several blocks share an output; at most, where one block does it."""
+"""Values that one thread sums: at least so many where several blocks share an output; at most so many where one block
+computes it."""
 
 
 def cublas_workspace_bytes(device: torch.device) -> int:
-    """What PyTorch gives cuBLAS in each thread that uses it (CUBLAS_WORKSPACE_CONFIG unset); 0 on the CPU."""
+    """Bytes of the workspace that PyTorch gives cuBLAS in each thread that uses it (CUBLAS_WORKSPACE_CONFIG unset); 0
+    on the CPU."""
     if device.type != "cuda":
         return 0
     return 32 * MIB if torch.cuda.get_device_capability(device)[0] >= 9 else 8 * MIB + 128 * 1024
 
 
 def staging_bytes(node: Node) -> int:
-    """Bytes in which blocks of a CUDA kernel leave parts of a sum over the leading dimensions, where several blocks
-    share an output: gradients of biases. 0 for other ops, and where nothing is staged.
+    """Bytes of the buffer in which blocks of a CUDA kernel leave partial sums, where several blocks share an output of
+    a sum over leading dimensions (gradients of biases). 0 for other ops, and where no such buffer is used.
 
-    A block stages for each of its threads, as wide as the block is: the sum of a (1024, 8000) matrix takes 62.5 MiB.
+    Every thread of a block has an entry in it: for the sum of a (1024, 8000) matrix it takes 62.5 MiB.
     Source: aten/src/ATen/native/cuda/Reduce.cuh.
     """
     if node.target is not torch.ops.aten.sum.dim_IntList:
@@ -39,7 +41,7 @@ def staging_bytes(node: Node) -> int:
 
 
 def _rows_and_columns(tensor: torch.Tensor, dims: Any) -> tuple[int, int] | None:
-    """The sum as one over the rows of a matrix; None where it is not over leading dimensions."""
+    """(rows, columns) of the matrix over whose rows a sum goes; None where the sum is not over leading dimensions."""
     summed = {dim % tensor.dim() for dim in dims or range(tensor.dim())}
     real = [dim for dim, size in enumerate(tensor.shape) if size != 1]
     leading = [dim for dim in real if dim in summed]
@@ -70,5 +72,5 @@ def _staged(rows: int, columns: int, tensor: torch.Tensor) -> int:
 
 
 def _power(number: int) -> int:
-    """The largest power of two that is not above it."""
+    """The largest power of two that is at most `number`."""
     return 1 << (number.bit_length() - 1)

@@ -1,4 +1,4 @@
-"""Which device is asked for, and what to do where this machine has none."""
+"""Checks of the device that the user asks for, with errors that say what to do where this machine has none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ADVICE = (
     "capture on the CPU, where other kernels may be chosen, or capture and time it on a machine with a GPU "
     "(roam profile --device cuda --timing -o GRAPH.json.gz) and plan that file here"
 )
-"""What is left to somebody who wants a CUDA step captured."""
+"""What a user can do who wants a CUDA step captured on a machine without CUDA."""
 
 
 def check_device(name: str, instead: str = "use --device cpu") -> torch.device:
@@ -28,15 +28,15 @@ def check_device(name: str, instead: str = "use --device cpu") -> torch.device:
 
 
 def no_cuda() -> str:
-    """What is missing, the build of torch or the device."""
+    """A text that says what is missing: a torch built with CUDA, or a device."""
     built = f"for CUDA {torch.version.cuda}" if torch.version.cuda else "without CUDA"
     return f"torch finds no CUDA device on this machine (torch {torch.__version__} is built {built})"
 
 
 def check_lies_on(model: torch.nn.Module, name: str) -> None:
-    """That a step of `model` can be captured on the device called `name`.
+    """Check that a step of `model` can be captured on the device called `name`.
 
-    Raises DeviceError where this machine has none, InputError where the model lies elsewhere and is not on meta.
+    Raises DeviceError where this machine has no such device, InputError where the model is neither on it nor on meta.
     """
     wanted = check_device(name, ADVICE)
     own = {parameter.device.type for parameter in model.parameters()} - {"meta", wanted.type}
@@ -48,9 +48,9 @@ def check_lies_on(model: torch.nn.Module, name: str) -> None:
 
 
 def check_holds_data(model: torch.nn.Module, batch: Any, to_do: str) -> None:
-    """That `model` and `batch` hold values with which a step can run. `to_do`: what is to be done ("measured").
+    """Check that `model` and `batch` hold values, so that a step can run. `to_do`: why, for the error ("measured").
 
-    Raises InputError, naming the one that is on the meta device and what to do, at once: nothing was run before.
+    Raises InputError, naming the one that is on the meta device and what to do.
     """
     tensors = [*model.named_parameters(), *model.named_buffers()]
     empty = next((name for name, tensor in tensors if tensor.is_meta), None)

@@ -1,7 +1,7 @@
-"""While a step is traced, "am I being traced or compiled?" is answered as in eager: no.
+"""While a step is traced, functions such as `torch.compiler.is_compiling` answer as in eager: False.
 
-Libraries ask, and take another way where the answer is yes: an explicit attention mask where eager passes
-`is_causal=True`, everything stored where a checkpoint policy would recompute. The graph would not be eager's.
+Libraries ask whether they are traced or compiled, and then run other ops: an explicit attention mask where eager passes
+`is_causal=True`, everything stored where a checkpoint policy would recompute. The graph would not be that of eager.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ TORCHS_QUESTIONS = (
     "torch.utils.checkpoint._is_compiling",
     "torch.onnx.is_in_onnx_export",
 )
-"""Torch's own functions that ask, by module and name. Those that a release does not have are passed over."""
+"""Torch's own functions that tell whether code is traced, by module and name. Missing ones are ignored, as releases
+differ."""
 LIBRARIES_NAMES = frozenset(
     {
         "is_compiling",
@@ -50,12 +51,12 @@ LIBRARIES_NAMES = frozenset(
         "_is_tracing",
     }
 )
-"""What other libraries (transformers, diffusers, einops, ...) call theirs: any function of such a name, where it is
-defined. They look for fake tensors, proxies, modes, or pass torch's answer on."""
+"""Names of such functions in other libraries (transformers, diffusers, einops, ...): every function of such a name is
+replaced. They look for fake tensors, proxies or modes, or return torch's answer."""
 
 
 def questions() -> list[FunctionType | str]:
-    """The functions that ask: as functions, or by full name where they are not Python's own."""
+    """The functions that tell whether code is traced: Python functions themselves, others by their full name."""
     found: dict[int, FunctionType | str] = {}
     for full in TORCHS_QUESTIONS:
         home, _, asked = full.rpartition(".")
@@ -74,10 +75,10 @@ def questions() -> list[FunctionType | str]:
 
 @contextmanager
 def answered_as_in_eager() -> Iterator[None]:
-    """Every question is answered with False.
+    """A context in which all of `questions` return False.
 
-    A Python function gets other code, so that it answers alike under every name that it was imported by; what has no
-    code of its own is replaced where it stands.
+    The code of a Python function is exchanged, so that it returns False under every name that it was imported by; a
+    function in C is replaced in its module.
     """
     codes: list[tuple[FunctionType, CodeType]] = []
     names: list[tuple[Any, str, Callable[..., Any]]] = []
@@ -101,8 +102,8 @@ def answered_as_in_eager() -> Iterator[None]:
 
 @contextmanager
 def fakes_are_tensors() -> Iterator[None]:
-    """ "Are these plain tensors, so that a multi-tensor op may take them?" is answered as for the tensors that fakes
-    stand for: torch's lists of such types hold the fake type, too."""
+    """A context in which torch's lists of the tensor types that multi-tensor ops accept include the fake type, so that
+    optimizers choose those ops as they do in eager."""
     lists = [
         getattr(sys.modules.get(name), "_foreach_supported_types", None)
         for name in ("torch.optim.optimizer", "torch.utils._foreach_utils")
@@ -119,7 +120,7 @@ def fakes_are_tensors() -> Iterator[None]:
 
 @functools.cache
 def _no(free: int) -> CodeType:
-    """Code that returns False whatever it is given, with as many free variables as the code it stands for."""
+    """Code that returns False for any arguments, with `free` free variables, as many as the code that it replaces."""
     names = [f"free{index}" for index in range(free)]
     mention = f"({', '.join(names)},) and False" if free else "False"
     source = f"def outer({', '.join(names)}):\n    def no(*_, **__):\n        return {mention}\n    return no"
@@ -131,8 +132,8 @@ def _no(free: int) -> CodeType:
 
 @contextmanager
 def autocast_cache(enabled: bool) -> Iterator[None]:
-    """Whether autocast casts a weight once for all its uses, as it does eagerly: make_fx turns that off. What was cast
-    meanwhile is dropped."""
+    """A context in which autocast caches casts of weights if `enabled`, as in eager; make_fx turns the cache off. The
+    casts made in the context are dropped from the cache at its end."""
     before = torch.is_autocast_cache_enabled()
     torch.set_autocast_cache_enabled(enabled)
     try:

@@ -1,4 +1,4 @@
-"""Functions of torch that go another way on fakes than on tensors, replaced while a step is traced by eager's way."""
+"""Functions of torch that run other ops on fake tensors than on real ones, replaced while a step is traced."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roam_lab.capture.torch_internals import FakeTensor, TorchDispatchMode
 
 @contextmanager
 def ways_as_in_eager() -> Iterator[None]:
-    """While a step is traced whose values may be asked for."""
+    """A context for tracing a step whose values are known from a log: these functions run the ops of eager."""
     apply = _applied(torch.nn.Module._apply)
     with replaced(
         [
@@ -28,7 +28,7 @@ def ways_as_in_eager() -> Iterator[None]:
 
 
 def _one_hot(tensor: torch.Tensor, num_classes: int = -1) -> torch.Tensor:
-    """On fakes `one_hot` compares with a range; on tensors it looks at the values, and scatters."""
+    """`one_hot` by the ops of eager, which looks at the values and scatters; on fakes torch compares with a range."""
     if not tensor.numel():
         return _original_one_hot(tensor, num_classes)
     count: Any = num_classes
@@ -50,8 +50,9 @@ _original_one_hot = functional.one_hot
 
 
 def _formatted(tensor: torch.Tensor, how: str) -> str:
-    """f"{count}" reads the number of a tensor without dimensions; of a fake it would be a text about the fake. A count
-    that is read is from then on a condition of the step; a loss differs in each, and its text is a log's."""
+    """`format` of a tensor without dimensions reads its number; on a fake torch would return a text about the fake. For
+    an integer the number becomes a condition of the step. A float (a loss) differs in every step; its text is
+    refused."""
     if not isinstance(tensor, FakeTensor) or isinstance(tensor, torch.nn.Parameter) or tensor.dim():
         return _original_format(tensor, how)
     if tensor.is_floating_point() or tensor.is_complex():
@@ -80,12 +81,13 @@ def _takes_both() -> bool:
 
 
 _TAKES_BOTH = _takes_both()
-"""Whether this torch looks at the least and the highest value at once. Asked now: under a trace it would be answered
-for fakes."""
+"""Whether this torch's `one_hot` reads the least and the greatest value by one op. Found out on import: inside a trace
+the answer would be that for fakes."""
 
 
 def _applied(original: Callable[..., Any]) -> Callable[..., Any]:
-    """`module.to(...)` that changes nothing is nothing; with fakes torch would exchange each parameter by itself."""
+    """`Module._apply` that leaves parameters alone where nothing changes, as `module.to(...)` does in eager; with fakes
+    torch would exchange each parameter."""
 
     def apply(module: torch.nn.Module, function: Callable[..., Any], recurse: bool = True) -> Any:
         own = [*module.parameters(recurse), *module.buffers(recurse)]

@@ -1,4 +1,5 @@
-"""`FILE.py:FACTORY`: the user's function that returns model, optimizer and batch, found, called and checked."""
+"""`FILE.py:FACTORY`, the user's function that returns model, optimizer and batch: finding it, calling it and checking
+its result."""
 
 from __future__ import annotations
 
@@ -48,7 +49,7 @@ def load_factory(spec: str) -> dict[str, Any]:
 
 
 def _remedy(error: Exception) -> str:
-    """What to do next: a factory that asks for a GPU where there is none is right elsewhere."""
+    """What the user may do about an error of the factory; one that needs a GPU may be right on another machine."""
     asks = any(word in str(error) for word in ("CUDA", "NVIDIA")) and not torch.cuda.is_available()
     return ADVICE if asks else "fix the factory"
 

@@ -1,4 +1,4 @@
-"""Fake tensors to trace with: the mode of one trace, and the fake twins of the user's tensors."""
+"""Fake tensors (shapes without data) to trace with: the fake mode of one trace, and fakes of the user's tensors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from roam_lab.capture.user_lines import user_line
 
 
 def no_answer() -> bool | int | None:
-    """Nothing is known of the number that is read."""
+    """The answer for a number of which nothing is known: None."""
     return None
 
 
 class StepFakeMode(FakeTensorMode):
-    """Fake mode for one trace: numbers read out of tensors are `values`, and `guide` corrects what fakes get wrong.
+    """Fake mode for one trace. A number that the step reads out of a tensor is given by `values`; `guide` corrects
+    results that fake kernels get wrong.
 
-    Without its cache for ops with several results: that forgets when two of them are one tensor.
+    The cache of fake mode is off for ops with several results, as it forgets when two of them are one tensor.
     """
 
     def __init__(self, guide: Guide | None = None, fixed: Collection[int] = ()) -> None:
@@ -54,7 +55,8 @@ class StepFakeMode(FakeTensorMode):
 
 
 def _as_masked(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
-    """None for each result that `output_mask` does not ask for, as kernels give: some fakes make it all the same."""
+    """`result` with None for each one that `output_mask` does not ask for, as real kernels return it; some fake kernels
+    return a tensor."""
     names = [argument.name for argument in func._schema.arguments]
     if "output_mask" not in names or not isinstance(result, tuple):
         return result
@@ -65,9 +67,10 @@ def _as_masked(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
 
 
 class Fakes:
-    """Fake twins of real (or meta, or foreign fake) tensors; the same tensor always gets the same twin.
+    """Makes the fake of a real tensor (or of one on the meta device, or of a fake of another mode); the same tensor
+    always has the same fake.
 
-    A twin has no gradient yet, and its tensor's gradient hooks.
+    A fake has its tensor's gradient hooks, and no gradient at first.
     """
 
     def __init__(self, mode: FakeTensorMode, device: torch.device | None) -> None:
@@ -91,7 +94,7 @@ class Fakes:
         return twin
 
     def made(self, tensor: torch.Tensor) -> torch.Tensor | None:
-        """The twin of a tensor, where there is one already."""
+        """The fake of a tensor, if it was made already; else None."""
         return self._twins.get(id(tensor))
 
     def _make(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -106,9 +109,10 @@ class Fakes:
 
 
 def _with_statistics_of(func: Any, args: Any, result: Any) -> Any:
-    """Norms of a 16-bit input with 32-bit weights (autocast on the CPU): their kernels give 32-bit mean and deviation,
-    and a 16-bit gradient of the input; their fakes do not. On CUDA that gradient of group norm is contiguous, whatever
-    the strides of what was given (`native_group_norm_backward` in aten/src/ATen/native/group_norm.cpp)."""
+    """Corrects norms of a 16-bit input with 32-bit weights (autocast on the CPU): real kernels return 32-bit mean and
+    deviation, and a 16-bit gradient of the input; fake kernels do not. On CUDA the gradient of group norm's input is
+    contiguous, whatever the strides of the input (`native_group_norm_backward` in
+    aten/src/ATen/native/group_norm.cpp)."""
     if func is torch.ops.aten.native_group_norm_backward.default and result[0] is not None:
         given = result[0].to(args[1].dtype)
         return (given.contiguous() if given.device.type == "cuda" else given, *result[1:])
@@ -124,8 +128,8 @@ def _with_statistics_of(func: Any, args: Any, result: Any) -> Any:
 
 
 def _with_seeds_on_host(func: Any, args: Any, kwargs: Any, result: Any) -> Any:
-    """Memory-efficient attention: its kernel leaves seed and offset on the host, since torch 2.14 with dropout alone
-    (tried: 2.11 and 2.14); its fake does not."""
+    """Corrects memory-efficient attention: the real kernel returns seed and offset on the host (since torch 2.14 only
+    with dropout; tried: 2.11 and 2.14), the fake kernel on the device."""
     if func not in _SEEDED or args[0].device.type != "cuda":
         return result
     names = [argument.name for argument in func._schema.arguments]

@@ -1,9 +1,9 @@
-"""The finished graph held against the op log of the eager step, op by op, and every edge between them.
+"""Compares the finished graph with the op log of the eager step, op by op and tensor by tensor.
 
-The guide leads the trace; what happens to the graph afterwards (passes that split, accumulate and drop ops) it does
-not see. Here every node must still be the op of the log that it was traced from: same target, same numbers, reading
-the same results, written to the same places. Known differences: multi-tensor ops split into one op a parameter,
-gradients added in place where eager adds into a new tensor, ops that compute nothing or only move data (`moves`), ours.
+The guide checks the trace; it does not see the passes that split, accumulate and drop ops afterwards. Here every node
+must still be its op of the log: same target, same numbers, reading the same results, writing the same storages. Allowed
+differences: multi-tensor ops split into one a parameter, gradients added in place where eager adds into a new tensor,
+ops that compute nothing or only move data (`moves`), and ops that capture adds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 from torch.fx import GraphModule, Node
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
-from roam_lab.capture.guide import UNTOLD, is_told, told_ops
+from roam_lab.capture.guide import NOT_COMPARED, compared_ops, is_compared
 from roam_lab.capture.host_values import READ
+from roam_lab.capture.logged_storages import LoggedStorages, Whence
 from roam_lab.capture.moves import MOVED, has_effect, is_view, writes
 from roam_lab.capture.nodes import is_getitem, is_host, storage_key, tensors_of
 from roam_lab.capture.provenance import LOG_KEY, META_KEY, OWN, PART_KEY
-from roam_lab.capture.told_storages import ToldStorages, Whence
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
@@ -35,18 +35,18 @@ def compare_with_log(
     checked: Collection[Node] = (),
     skipped: Collection[int] = (),
     loose: Collection[int] = (),
-) -> ToldStorages:
-    """Which storage of the log stands behind each of the graph. Raises PartedError, naming op and line, at the first
-    node that is not the op of the log that it stands for, and where an op that writes, or draws, is missing.
+) -> LoggedStorages:
+    """Returns which storage of the log each storage of the graph is. Raises PartedError, naming op and the user's line,
+    at the first node that differs from its op, and where an op that writes tensors or draws random numbers is missing.
 
     `module`: traced with this log as its guide, before or after the passes of capture. `checked`: the nodes whose
-    numbers conditions look at: any other number that is read must be used. `skipped`, `loose`: those of the guide.
+    numbers are in conditions; any other number that is read must be used by a node. `skipped`, `loose`: see Guide.
     """
-    return _Comparison(told_ops(log), checked, skipped, loose).run(module)
+    return _Comparison(compared_ops(log), checked, skipped, loose).run(module)
 
 
 class _Comparison:
-    """One walk through the nodes."""
+    """One walk through the nodes of a graph, along the log."""
 
     def __init__(
         self, ops: list[LoggedOp], checked: Collection[Node], skipped: Collection[int], loose: Collection[int]
@@ -55,11 +55,11 @@ class _Comparison:
         self._skipped, self._loose = frozenset(skipped), frozenset(loose)
         self._names: dict[Any, str] = {}
         self._seen: dict[int, int] = {}
-        self._storages = ToldStorages()
+        self._storages = LoggedStorages()
         self._numbers: dict[Node, Any] = {}
         self._last = -1
 
-    def run(self, module: GraphModule) -> ToldStorages:
+    def run(self, module: GraphModule) -> LoggedStorages:
         self._module = module
         for node in module.graph.nodes:
             if node.op == "call_function" and not is_host(node):
@@ -79,7 +79,7 @@ class _Comparison:
             self._moved(node, label)
             return
         if position is None or position == OWN:
-            if is_told(label) and not (position == OWN and label in _OWN_OPS):
+            if is_compared(label) and not (position == OWN and label in _OWN_OPS):
                 raise self._told(node, f"the captured step runs {label}, which the eager step does not")
             self._untold(node, label)
             return
@@ -94,7 +94,7 @@ class _Comparison:
         self._results(node, op, accumulates)
 
     def _moved(self, node: Node, label: str) -> None:
-        """An op that moves data, and which eager did without: whoever reads it must be given what eager reads."""
+        """Check an op that only moves data and that eager did not run: its result must hold what eager reads."""
         sources = [one for one in node.all_input_nodes if _is_tensor(one)]
         if is_view(node.target):
             self._storages.stands_as_view(node, sources[0])
@@ -147,7 +147,7 @@ class _Comparison:
             raise self._told(node, f"{op.target} is given less than in the eager step")
 
     def _sum(self, node: Node, op: LoggedOp) -> None:
-        """A sum of two gradients written into one of them, which nobody may read afterwards."""
+        """Check a sum of two gradients that is written into one of them, which no later node may read."""
         first, second = node.args
         told = op.arguments
         if self._storages.is_result(first, told[1]) and not self._storages.is_result(first, told[0]):
@@ -159,7 +159,7 @@ class _Comparison:
         self._storages.overwrite(storage_key(tensors_of(target)[0]), op.target)
 
     def _reads(self, node: Node, given: Any, told: LoggedTensor | None) -> None:
-        """The argument is the tensor that eager read."""
+        """Check that the argument is the tensor that eager read."""
         if told is None:
             raise self._told(node, "it is given more tensors than in the eager step")
         lost = self._storages.lost
@@ -187,8 +187,8 @@ class _Comparison:
         for tensor, logged in zip(made, told, strict=False):
             if logged.storage < 0 or not tensor.numel():
                 continue
-            if op.accumulated and not accumulates:  # eager has written over what stands there; so nobody reads it
-                self._storages.overwrite_told(logged, op.target)
+            if op.accumulated and not accumulates:  # eager has overwritten that tensor, so no later op of it reads it
+                self._storages.overwrite_logged(logged, op.target)
                 self._storages.lost.pop(node, None)
             if not self._storages.agrees_as_result(tensor, logged, moved=accumulates or op.accumulated):
                 raise self._told(
@@ -213,7 +213,7 @@ class _Comparison:
         self._storages.stands(node, Whence(told))
 
     def _untold(self, node: Node, label: str) -> None:
-        """An op that computes nothing, or of capture's own: its result is its argument, or a new constant."""
+        """Check an op that computes nothing, or that capture added: its result is its argument, or a new constant."""
         source = node.args[0] if node.args and isinstance(node.args[0], Node) else None
         if label == "aten.copy_.default":  # target.data = value
             target, value = node.args[:2]
@@ -226,11 +226,11 @@ class _Comparison:
         self._storages.stands_as(node, source)
         own, there = node.meta.get("val"), source.meta.get("val")
         known = self._storages.origin(source).told is not None
-        if label in UNTOLD and isinstance(own, torch.Tensor) and known and not _one_form(own, there):
+        if label in NOT_COMPARED and isinstance(own, torch.Tensor) and known and not _one_form(own, there):
             raise self._told(node, f"{node} is not {source}")
 
     def _number(self, node: Node) -> Any:
-        """What an argument that is a number is in the step that eager ran."""
+        """The value in the eager step of a number given as argument."""
         if node not in self._numbers:
             self._numbers[node] = self._evaluated(node)
         return self._numbers[node]
@@ -290,7 +290,7 @@ def _one_form(one: torch.Tensor, other: Any) -> bool:
 
 
 def _same(value: Any, told: Any, loose: bool) -> bool:
-    """Equal to the last bit. `loose`: a whole number may be a float."""
+    """Whether two numbers are equal to the last bit. `loose`: a float may stand for an equal whole number."""
     if type(value) is not type(told) and not loose:
         return False
     if isinstance(value, float) and isinstance(told, float) and math.isnan(value):

@@ -1,4 +1,4 @@
-"""Floating-point operations of an op, as torch's own counter knows them."""
+"""Floating-point operations of ops, by torch's own flop counter."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from roam_lab.capture.torch_internals import OpOverload, pytree
 
 
 def flops_of(node: Node) -> int | None:
-    """Multiplications and additions of a matrix product, convolution or attention; None for other ops, and where the
-    counter does not know an op's form."""
+    """Flops (multiplications and additions) of a matrix product, convolution or attention; None for other ops, and for
+    arguments that the counter does not know."""
     target = node.target
     if not isinstance(target, OpOverload) or target.overloadpacket not in flop_registry:
         return None
@@ -23,5 +23,5 @@ def flops_of(node: Node) -> int | None:
     args, kwargs = pytree.tree_map(fake, (node.args, dict(node.kwargs)))
     try:
         return int(flop_registry[target.overloadpacket](*args, **kwargs, out_val=node.meta["val"]))
-    except Exception:  # a form that the counter does not know; only a cost
+    except Exception:  # arguments that the counter does not know; the step is captured all the same
         return None

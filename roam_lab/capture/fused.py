@@ -1,4 +1,5 @@
-"""Fused optimizers keep their settings as inputs: their ops take C++ doubles, which would freeze a symbol."""
+"""Tracing fused optimizers with settings (such as the learning rate) as inputs: their ops take C++ doubles, into which
+torch would write a symbol's present value."""
 
 from __future__ import annotations
 
@@ -18,9 +19,9 @@ _FUSED = {
 
 
 class FusedOptimizerMode(TorchFunctionMode):
-    """Writes the call of a fused optimizer op into the traced graph by hand, symbols and all.
+    """Writes a node for each call of a fused optimizer op into the traced graph, with symbols as arguments.
 
-    The op only works in place, so on fake tensors there is nothing to compute.
+    The op only works in place, so for fake tensors there is nothing to compute.
     """
 
     def __init__(self, provenance: ProvenanceMode) -> None:

@@ -1,4 +1,5 @@
-"""Gradients of a traced step: which are cleared, which are left, and whether the next step would add to those."""
+"""Gradients of a traced step: which of them the step clears, which it leaves set, and whether the next step adds to
+those."""
 
 from __future__ import annotations
 
@@ -20,13 +21,14 @@ HowItLies = tuple[torch.dtype, tuple[int, ...], int]
 
 
 def how_it_lies(gradient: torch.Tensor) -> HowItLies:
-    """What a step that adds to a gradient relies on, beside its shape: type, strides, offset in its storage."""
+    """What a step that adds to a gradient relies on besides its shape: dtype, strides, offset in its storage
+    (elements)."""
     return gradient.dtype, tuple(map(int, gradient.stride())), int(gradient.storage_offset())
 
 
 class LeftForLaterError(Exception):
-    """The step uses gradients that it leaves set, and to which the next one would add; it is traced again with these
-    names kept."""
+    """The step uses gradients that it leaves set and that the next step would add to; it has to be traced again with
+    the gradients of these parameters kept."""
 
     def __init__(self, names: Collection[str]) -> None:
         super().__init__()
@@ -36,11 +38,11 @@ class LeftForLaterError(Exception):
 class Gradients:
     """Notes, while a step is traced, what clears gradients and which optimizer steps use them.
 
-    `tensors`: name -> the fake of each parameter, with the gradients that the step begins with. `before_update`: called
-    before each optimizer step. `later`: names of those to which the next step adds what this one leaves. `cleared`:
-    names of the parameters whose gradient, if one is left from before, is cleared before one is added. `updated`: names
-    of those that have a gradient when an optimizer steps. `held`: (the last node before gradients are cleared, or the
-    last of the step; keys of the storages of gradients that are there until then), in sequence.
+    `tensors`: name -> fake of each parameter, with the gradients that the step begins with. `before_update`: called
+    before each optimizer step. `later`: names of parameters whose gradients the next step adds to. `cleared`: names of
+    parameters whose old gradient, if any, is cleared before one is added. `updated`: names of parameters that have a
+    gradient when an optimizer steps. `held`: pairs, in sequence, of the last node before gradients are cleared (or of
+    the step) and the keys of the gradients' storages that are alive until then.
     """
 
     def __init__(
@@ -60,12 +62,12 @@ class Gradients:
 
     @property
     def begun(self) -> dict[str, torch.Tensor]:
-        """The gradients from before to which the step adds, or which it reads, by the parameter's name."""
+        """Parameter's name -> its gradient from before the step, for those that the step adds to or reads."""
         return {name: one for name, (one, _) in self._begun.items() if name not in self.cleared}
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """While the step runs."""
+        """The context in which the step runs, so that it is noted."""
         owners: list[Any] = [self._training.model, *self._training.optimizers]
         wrapped = [(owner, "zero_grad", self._wrapped(owner, owner.zero_grad)) for owner in owners]
         with replaced(wrapped), steps_noted(self._training.optimizers, self._note_update):
@@ -91,7 +93,7 @@ class Gradients:
         self.updated.extend(self._present())
 
     def _is_untouched(self, name: str) -> bool:
-        """Whether the gradient is what the step began with."""
+        """Whether the parameter's gradient is still the one that the step began with."""
         now, (begun, version) = self._tensors[name].grad, self._begun.get(name, (None, 0))
         return now is begun and (now is None or now._version == version)
 
@@ -105,11 +107,11 @@ class Gradients:
             self.held.append((next(iter(reversed(mode.tracer.graph.nodes))), keys))
 
     def left(self) -> tuple[dict[str, torch.Tensor], frozenset[str]]:
-        """When the step is over: the gradients that it has made and that stay set, by the parameter's name, and the
-        names of all whose gradient stays set, those from before included.
+        """Called when the step is over. Returns parameter's name -> gradient for the gradients that the step made and
+        that stay set, and the names of all parameters whose gradient stays set, old ones included.
 
-        One that the step leaves stays where no optimizer has stepped, which leaves it for a later call; where the next
-        step adds to it; and where the user keeps it.
+        A gradient that the step leaves stays set where no optimizer has stepped (a later call will use it), where the
+        next step adds to it, and where the user keeps it (`keep_grads`).
         """
         left = self._present()
         self._hold(left.values())
@@ -125,8 +127,8 @@ class Gradients:
         return made, frozenset(stays)
 
     def check_read(self, module: GraphModule) -> None:
-        """Raises LeftForLaterError where the next step would add to a gradient that this one leaves and does not keep,
-        and something reads it: what is left in the graph, without what is not used, says so."""
+        """Raise LeftForLaterError where the next step would add to a gradient that this one leaves and does not keep,
+        and a node of the graph (from which unused nodes were removed) reads it."""
         values = [node.meta.get("val") for node in module.graph.nodes]  # each result that is read is a node
         kept = {storage_key(value) for value in values if isinstance(value, torch.Tensor)}
         read = [name for name, gradient in self._left.items() if storage_key(gradient) in kept]
@@ -135,8 +137,8 @@ class Gradients:
 
 
 def gradients_held(module: GraphModule, held: Collection[tuple[Node, tuple[int, ...]]]) -> dict[Node, list[Node]]:
-    """Node -> the nodes whose storages are those of gradients that eager holds until it has run. `held`: of the trace.
-    Nodes that are no more in the graph give way to the one before."""
+    """Node -> the gradients (as nodes) that eager keeps alive until that node has run. `held`: see Gradients. A node
+    that a pass has removed is replaced by the one before it."""
     nodes = dict.fromkeys(module.graph.nodes)
     of_key: dict[int, Node] = {}
     for node in nodes:  # the first that is this tensor alone: it is there by then

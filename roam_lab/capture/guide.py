@@ -1,7 +1,7 @@
-"""The op log of the eager step leads the trace: every traced op must be the one that eager ran, or capture ends there.
+"""The guide follows the op log of the eager step during a trace: every traced op must be the one that eager ran.
 
-It also gives what fake tensors do not know: the strides that the real kernel chose, the bytes that it allocated, and
-the answers of ops that return numbers.
+The log also supplies what fake tensors do not know: the strides that the real kernel chose, the bytes that it
+allocated, and the numbers that ops returned.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from roam_lab.capture.torch_internals import FakeTensor, in_backward, pytree
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 
-UNTOLD = frozenset(
+NOT_COMPARED = frozenset(
     {"aten.detach.default", "aten.alias.default", "aten.lift_fresh.default", "aten.lift_fresh_copy.default"}
 )
-"""Ops that compute nothing, and of which tracing runs others than eager does."""
+"""Ops that compute nothing, and that are not compared: a trace runs more or fewer of them than eager."""
 
 
 _NUMBER_AS_TENSOR = "aten.scalar_tensor.default"
-"""What a symbol goes through where `tensor[mask] = number` makes a tensor of a plain number unseen."""
+"""The op that a trace runs on a symbol in `tensor[mask] = number`; for a plain number eager runs none."""
 
 _SHAPES_FOR_THEIR_BACKWARD = {getattr(torch.ops.aten._ctc_loss, name) for name in torch.ops.aten._ctc_loss.overloads()}
-"""Ops whose second result has a shape that depends on values, and which only their own backward looks at."""
+"""Ops whose second result has a shape that depends on values; only the op's own backward reads that result."""
 
 
 class ShapeOfValuesError(Exception):
@@ -41,27 +41,27 @@ class ShapeOfValuesError(Exception):
         self.line = line
 
 
-def is_told(target: str) -> bool:
-    """Whether trace and log must agree in an op of this name: not in the profiler's, in questions about metadata, nor
-    in roam-lab's own."""
-    return target not in UNTOLD and not target.startswith(("profiler.", "prim.", "roam_lab."))
+def is_compared(target: str) -> bool:
+    """Whether trace and log must agree in ops of this name, which is none of the profiler's, prim's or roam-lab's."""
+    return target not in NOT_COMPARED and not target.startswith(("profiler.", "prim.", "roam_lab."))
 
 
-def told_ops(log: OpLog) -> list[LoggedOp]:
-    """The ops of the log that a trace must run, too, in sequence."""
-    return [op for op in log.ops if is_told(op.target)]
+def compared_ops(log: OpLog) -> list[LoggedOp]:
+    """The ops of the log that a trace must run, in sequence."""
+    return [op for op in log.ops if is_compared(op.target)]
 
 
 class Guide:
     """Walks the log as the trace goes on.
 
-    `begin(func, args, kwargs)` before an op, `correct(func, result)` in fake mode, `end(result)` after it, `finish()`
-    when the step is over. Each raises CaptureError where trace and log part. `skipped`: the places of ops that move
-    data, which the trace does not run; `loose`: of those that read what others than eager's have moved.
+    It is called for each op: `begin(func, args, kwargs)` before it, `correct(func, result)` inside fake mode,
+    `end(result)` after it; and `finish()` when the step is over. Each raises CaptureError where trace and log differ.
+    `skipped`: positions (in `compared_ops`) of ops that only move data and that the trace does not run; `loose`: of ops
+    whose operands were moved by other ops than in eager, so that only their shapes and dtypes are compared.
     """
 
     def __init__(self, log: OpLog) -> None:
-        self._ops = told_ops(log)
+        self._ops = compared_ops(log)
         self._at = -1
         self._storages: dict[int, int] = {}
         self._kept: list[torch.UntypedStorage] = []
@@ -74,11 +74,11 @@ class Guide:
         self._serials: set[int] = set()
 
     def begin(self, func: Any, args: Any, kwargs: Any, source: str | None) -> None:
-        """The op that is about to be traced is the next of the log, on the same tensors."""
+        """Check that the op about to be traced is the next op of the log, on the same tensors."""
         self.current = self._asked = None
         self._extra = False
         label = str(func)
-        if not is_told(label):
+        if not is_compared(label):
             return
         given = pytree.tree_leaves(in_sequence(func, args, kwargs))
         backward = in_backward()
@@ -106,7 +106,7 @@ class Guide:
         self.current, self._asked = op, func
 
     def _following(self, label: str, given: list[Any], backward: bool) -> int | None:
-        """The place of the next op of the log that is this one. Others before it, which only move data, are skipped."""
+        """The position of the next matching op of the log, past ops that only move data; None where there is none."""
         at, loose = self._at + 1, backward and moves(label, True)
         while at < len(self._ops):
             op = self._ops[at]
@@ -119,18 +119,18 @@ class Guide:
         return None
 
     def _stopped(self, label: str, backward: bool) -> int:
-        """The place of the op to name where no op of the log is the traced one: one of that name, or which must run."""
+        """The position of the op that an error names: the next one of that name, or that may not be skipped."""
         for at in range(self._at + 1, len(self._ops)):
             if self._ops[at].target == label or not self._may_skip(self._ops[at], backward):
                 return at
         return len(self._ops)
 
     def _may_skip(self, op: LoggedOp, backward: bool) -> bool:
-        """Whether the log may go on without this op: it only moves data, and not into what the trace knows."""
+        """Whether the trace may leave this op of the log out: it only moves data, and writes no tensor of the trace."""
         return moves(op.target, backward) and not (writes(op.target) and op.arguments[0].storage in self._serials)
 
     def _fits(self, op: LoggedOp, label: str, given: list[Any], loose: bool) -> bool:
-        """Whether a traced op is this one of the log. `loose`: tensors of the same shape and type will do."""
+        """Whether a traced op is this one of the log. `loose`: tensors need only have the same shape and dtype."""
         tensors = [leaf for leaf in given if isinstance(leaf, torch.Tensor)]
         if op.target != label or len(tensors) != len(op.arguments):
             return False
@@ -157,7 +157,7 @@ class Guide:
         return isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata in self._storages
 
     def _difference(self, label: str, given: list[Any], source: str | None) -> PartedError:
-        """Why no op of the log is the one that is traced, at `_at`."""
+        """The error that says why the traced op is not the op of the log at position `_at`."""
         if self._at >= len(self._ops):
             return self._parted(f"the captured step runs {label}, and the eager step is over by then", source)
         op = self._ops[self._at]
@@ -171,7 +171,7 @@ class Guide:
 
     @property
     def position(self) -> int | None:
-        """The place of the present op among those of `told_ops`, or MOVED; None where the log does not tell of it."""
+        """The position of the present op in `compared_ops`, or MOVED; None where it is in no log."""
         if self._extra:
             return MOVED
         return None if self.current is None else self._at
@@ -185,7 +185,8 @@ class Guide:
         return all(told.storage >= 0 and told.storage not in self._serials for told in op.results)
 
     def correct(self, func: Any, result: Any) -> Any:
-        """The result with strides, type and device of the real kernel's. Called in fake mode, below the tracer."""
+        """The fake result with the strides, dtype and device of the real kernel's result. Called inside fake mode,
+        below the tracer."""
         if self.current is None or func is not self._asked:
             return result
         self._asked = None
@@ -219,8 +220,9 @@ class Guide:
         return FakeTensor(mode, meta, device)
 
     def made(self, mode: Any, func: Any) -> Any:
-        """Fakes of what the real op returned, where the fake kernel refuses what the real one takes; None where that
-        cannot be told: for ops that write their arguments or return views, or whose shapes depend on values."""
+        """Fakes of the results in the log, for an op whose fake kernel raises on arguments that the real one accepts.
+        None where they cannot be made so: for ops that write their arguments or return views, or whose shapes depend on
+        values."""
         op = self.current
         if op is None or func is not self._asked or func._schema.is_mutable or not op.results:
             return None
@@ -233,14 +235,14 @@ class Guide:
         return fakes[0] if len(func._schema.returns) == 1 else tuple(fakes)
 
     def end(self, result: Any, source: str | None) -> None:
-        """The results are those of the log, in shape, strides and type."""
+        """Check that the results agree with the log in shape, strides and dtype."""
         if self.current is None:
             return
         tensors = [leaf for leaf in pytree.tree_leaves(result) if isinstance(leaf, torch.Tensor)]
         self._compare(tensors, self.current.results, f"{self.current.target} returns", source)
 
     def finish(self) -> None:
-        """The eager step is over, too."""
+        """Check that the log is at its end, too."""
         left = [op for op in self._ops[self._at + 1 :] if not is_view(op.target)]
         self.skipped.update(range(self._at + 1, len(self._ops)))
         if left:
@@ -248,7 +250,7 @@ class Guide:
             raise self._parted(f"the captured step is over where the eager step goes on with {op.target}", op.source)
 
     def rebound(self, target: torch.Tensor, value: torch.Tensor) -> None:
-        """From now on eager's target is the value's storage; the traced one stays where it is."""
+        """Note `target.data = value`: eager's target now has the value's storage, the traced target keeps its own."""
         told = self._storages.get(value.untyped_storage()._cdata)
         if told is not None:
             self._kept.append(target.untyped_storage())
@@ -294,5 +296,5 @@ class Guide:
 
 
 def strides_that_matter(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
-    """Strides that matter: those of dimensions with more than one entry."""
+    """The strides of those dimensions that have more than one entry; the others have no effect."""
     return tuple(int(stride) for size, stride in zip(shape, strides, strict=True) if size != 1)

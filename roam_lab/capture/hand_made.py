@@ -1,5 +1,7 @@
-"""Writers put together from ops that write in place, bit for bit the same as the op: for those without an `out=` of
-their own. Each is given the places of the results, then the op's own arguments."""
+"""Writers for ops without an `out=` overload, put together from ops that write in place, with the same bits.
+
+Each writer is called with the tensors to be written (`outs`), then with the op's own arguments.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ def _stack(outs: Sequence[torch.Tensor], sources: Sequence[torch.Tensor], dim: i
 
 
 def _sum(outs: Sequence[torch.Tensor], source: torch.Tensor, dtype: torch.dtype | None = None) -> None:
-    """Over all dimensions, as ATen's own calls it."""
+    """Sum over all dimensions, by the call that ATen makes."""
     aten.sum.IntList_out(source, [], False, dtype=dtype, out=outs[0])
 
 
@@ -97,8 +99,9 @@ def _constant_pad(outs: Sequence[torch.Tensor], source: torch.Tensor, pad: Seque
 
 
 def _safe_softmax(outs: Sequence[torch.Tensor], source: torch.Tensor, dim: int, dtype: Any = None) -> None:
-    """A softmax, and zero where all along the dimension is masked, as ATen's own (aten/src/ATen/native/transformers/
-    attention.cpp). Which rows those are is found first, because the result may lie over the source."""
+    """A softmax whose rows are zero where every entry is masked (-inf), as in
+    aten/src/ATen/native/transformers/attention.cpp. These rows are found first, because the result may share the memory
+    of the source."""
     masked = source.amax(dim, keepdim=True) == -math.inf if source.numel() else None
     torch.softmax(source, dim, dtype=dtype, out=outs[0])
     if masked is not None:
@@ -114,7 +117,7 @@ def _embedding(outs: Sequence[torch.Tensor], weight: torch.Tensor, indices: torc
 def _embedding_backward(
     outs: Sequence[torch.Tensor], gradient: torch.Tensor, indices: torch.Tensor, _rows: int, padding: int, _scale: bool
 ) -> None:
-    """Rows are added in index order, as ATen's CPU kernel does, so sums round alike."""
+    """Rows are added in index order, as in ATen's CPU kernel, so that sums are rounded alike."""
     out = outs[0].zero_()
     out.index_add_(0, indices.reshape(-1), gradient.reshape(-1, out.shape[1]))
     if 0 <= padding < out.shape[0]:
@@ -123,7 +126,7 @@ def _embedding_backward(
 
 @cache
 def reduced(target: OpOverload) -> Callable[..., Any]:
-    """A loss of REDUCING_LOSSES: its number alone goes to its place."""
+    """A writer for a loss of REDUCING_LOSSES: runs the op, and copies its number."""
 
     def write(outs: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
         outs[0].copy_(target(*args, **kwargs))
@@ -132,8 +135,8 @@ def reduced(target: OpOverload) -> Callable[..., Any]:
 
 
 def fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
-    """Whether a writer of CPU_ONLY is the op. embedding backward: not with frequency scaling, and not in half
-    precision, where ATen sums in another way."""
+    """Whether the writer of an op in CPU_ONLY gives the op's bits for these arguments. Not so for embedding's backward
+    with frequency scaling, or in half precision, where ATen sums in another way."""
     if target is aten.embedding_dense_backward.default:
         return args[4] is False and value.dtype in (torch.float32, torch.float64)
     return True
@@ -141,7 +144,8 @@ def fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
 
 @cache
 def foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
-    """A foreach op: copy its first argument, then the same op in place (the same kernel)."""
+    """A writer for a foreach op: copies its first argument, then runs the in-place form (the same kernel). None where
+    there is no such form."""
     packet = getattr(aten, target._schema.name.removeprefix("aten::") + "_", None)
     if packet is None or target._overloadname not in packet.overloads():
         return None
@@ -164,8 +168,8 @@ REDUCING_LOSSES = {
     aten.smooth_l1_loss.default,
     aten.soft_margin_loss.default,
 }
-"""They write the unreduced loss into their result first, whose storage stays as large while it lives; an output would
-leave its place."""
+"""Losses that write the unreduced loss into their result first, which makes its storage larger; with `out=` they would
+give the tensor other memory."""
 EMPTY = {
     aten.empty.memory_format,
     aten.empty_like.default,

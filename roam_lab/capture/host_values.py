@@ -1,7 +1,7 @@
-"""Numbers that a step reads out of tensors (`.item()`, `if tensor:`), and the way that the step takes by them.
+"""Numbers that a step reads out of tensors (`.item()`, `if tensor:`).
 
-Each becomes a symbol with the value that the eager step read as its hint: arithmetic on it stays arithmetic, and a
-branch on it is taken as the eager step took it, with the condition kept as a guard.
+Each becomes a symbol whose hint is the value that the eager step read. Arithmetic on it is traced as arithmetic; at a
+branch the trace takes the eager step's way, and the condition is kept as a guard.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ READ = torch.ops.aten._local_scalar_dense.default
 class HostValues:
     """The numbers read in one trace, counted from 0.
 
-    `fixed`: those that must not be symbols, because a shape depends on them: their present value is captured, and is
-    a condition of the trace. `lines`: the user's line that reads each. `constant`: what was captured of the fixed ones.
+    `fixed`: numbers that must be constants because a shape depends on them; that they have this value is a condition of
+    the trace. `lines`: for each number the user's line that reads it. `constant`: fixed number -> its value.
     """
 
     def __init__(self, environment: ShapeEnv, fixed: Collection[int]) -> None:
@@ -33,9 +33,9 @@ class HostValues:
         self.lines: list[str | None] = []
 
     def read(self, dtype: torch.dtype, answer: bool | int | float | None, source: str | None) -> Any:
-        """The symbol, or fixed number, for the number read now; None where the answer is not known.
+        """The symbol, or the constant, for the next number that is read; None where its value is not known.
 
-        `answer`: what the eager step read.
+        `answer`: the value that the eager step read; `source`: the user's line.
         """
         number = len(self.lines)
         self.lines.append(source)

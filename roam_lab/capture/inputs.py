@@ -1,4 +1,5 @@
-"""What enters a training step: model tensors, optimizer state and settings, batch; and their fakes to trace with."""
+"""The inputs of a training step: model tensors, optimizer state and settings, batch, Python numbers; how each is named,
+found again and compared."""
 
 from __future__ import annotations
 
@@ -27,12 +28,12 @@ _PLAIN = (Probe, torch.Tensor, bool, int, float, complex, str, bytes, type(None)
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One input of the step: where its value is found again in every later step.
+    """One input of the step, by its kind and the path at which its value is found in every later step.
 
-    `path`: (name,) of a parameter, of its gradient from before, or of a buffer; (optimizer index, parameter name, key,
-    ...) of optimizer state, further keys where the state nests; (optimizer index, group index, key, part or None) of a
-    group's setting; (leaf index,) of the batch; (index of its place, path) of a Python number that the step changes
-    itself.
+    `path` by kind. parameter, gradient (from before the step), buffer: (name,). state: (optimizer index, parameter
+    name, key, ...), with further keys where the state nests. setting (of a parameter group): (optimizer index, group
+    index, key, part or None). batch: (leaf index,). python (a number that the step changes itself): (index in
+    `Trace.places`, path as the user writes it).
     """
 
     kind: Kind
@@ -40,7 +41,7 @@ class Input:
 
     @property
     def role(self) -> tuple[str, ...]:
-        """What tells it apart from every other input of the step, to sort by."""
+        """A key that is different for every input of a step, to sort by."""
         return (self.kind, *(f"{type(part).__name__} {part}" for part in self.path))
 
     def __str__(self) -> str:
@@ -48,7 +49,7 @@ class Input:
 
 
 def batch_leaves(batch: Any) -> list[Any]:
-    """The leaves of a batch (tensors and others), in the one order that every part of capture and runtime uses.
+    """The leaves of a batch (tensors and others), in the order that all of capture and runtime use.
 
     A mapping that pytree does not know (transformers' BatchEncoding) is opened as a plain dict, and so is a dataclass.
     """
@@ -57,9 +58,9 @@ def batch_leaves(batch: Any) -> list[Any]:
 
 
 def batch_structure(batch: Any) -> Any:
-    """How the leaves of a batch are held, as nested tuples of types and keys: two batches of one structure have their
-    leaves in one order. A dict with its keys in another order is another structure, and so is one of a class of its
-    own with another number or text among its attributes."""
+    """The structure of a batch without its leaves, as nested tuples of types and keys; batches of equal structure have
+    their leaves in the same order. The order of a dict's keys is part of it, and so are the numbers and strings among
+    the attributes of a container of a class of the user's."""
     beside = tuple((name, value) for name, value in _attributes(batch) if is_plain(value))
     opened = batch if isinstance(batch, Mapping) else _opened(batch)
     if opened is not None:
@@ -103,7 +104,7 @@ def _opened(batch: Any) -> dict[Any, Any] | None:
 
 
 def _attributes(batch: Any) -> list[tuple[str, Any]]:
-    """What a dict, list, tuple or dataclass holds beside its entries."""
+    """The attributes, besides its entries, of a dict, list or tuple of a class of the user's, or of a dataclass."""
     opened = batch if isinstance(batch, Mapping) else _opened(batch)
     if not isinstance(batch, list | tuple) and opened is None:
         return []
@@ -147,16 +148,16 @@ def check_leaves(leaves: list[Any]) -> None:
 
 
 def batch_signature(batch: Any, meta_device: str = "meta") -> str:
-    """What must agree for a plan to fit a batch: dtype, shape, strides and device of tensors, the type of numbers and
-    strings, others as they are.
+    """A text that is equal for two batches if one plan fits both: dtype, shape, strides and device of tensors, the type
+    of numbers and strings, other leaves by value.
 
-    `meta_device`: where tensors on the meta device will lie when the step is run.
+    `meta_device`: the device on which tensors that are now on the meta device will be when the step runs.
     """
     return ", ".join(_leaf_signature(value, meta_device) for value in batch_leaves(batch))
 
 
 def signatures_alike(one: str, other: str) -> bool:
-    """Whether two batches differ in nothing but truth values, which may lead another way through the step."""
+    """Whether the signatures of two batches are equal, apart from truth values, on which the step may branch."""
     return re.sub(r"\bFalse\b", "True", one) == re.sub(r"\bFalse\b", "True", other)
 
 
@@ -167,7 +168,7 @@ def _leaf_signature(value: Any, meta_device: str) -> str:
 
 
 def is_text(value: Any) -> bool:
-    """A name, which a step seldom reads; or a number of another library."""
+    """Whether a leaf is a string, which a step seldom reads, or a number of another library."""
     return isinstance(value, str | bytes) or (isinstance(value, int | float) and type(value) not in (int, float, bool))
 
 
@@ -177,7 +178,7 @@ def is_number(value: Any) -> bool:
 
 
 def _unplanned(tensor: torch.Tensor) -> str | None:
-    """What kind of tensor it is, where it is none with strides and a storage."""
+    """The kind of a tensor that has no strides or storage, in words; None for an ordinary tensor."""
     if tensor.is_nested:
         return "nested"
     if tensor.layout is not torch.strided:
@@ -197,14 +198,16 @@ def _tensor_signature(tensor: torch.Tensor, meta_device: str) -> str:
 
 
 def model_digest(model: torch.nn.Module) -> str:
-    """SHA-256 of what must agree for a plan to fit a model: names, shapes, dtypes and trainability of its tensors."""
+    """A digest (SHA-256) that is equal for two models if one plan fits both: of names, shapes, dtypes and requires_grad
+    of all parameters and buffers."""
     named = [*model.named_parameters(), *model.named_buffers()]
     lines = [f"{name} {tensor.dtype} {list(tensor.shape)} {tensor.requires_grad}" for name, tensor in named]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def model_modes(model: torch.nn.Module) -> tuple[Any, ...]:
-    """What a user may switch between steps: which modules train, and which parameters."""
+    """What a user may switch between steps, to be compared: `training` of every module, `requires_grad` of every
+    parameter."""
     training = tuple(module.training for module in model.modules())
     return (training, tuple(parameter.requires_grad for parameter in model.parameters()))
 
@@ -225,7 +228,7 @@ def parameter_names(model: torch.nn.Module, optimizers: Optimizers) -> dict[int,
 
 
 def state_inputs(optimizers: Optimizers, names: dict[int, str]) -> Iterator[tuple[Input, torch.Tensor]]:
-    """Every tensor of every optimizer's state, in nested dicts, lists and tuples, too."""
+    """An input, with its present tensor, for every tensor in every optimizer's state, nested ones included."""
     for number, optimizer in enumerate(optimizers):
         for group in optimizer.param_groups:
             for p in group["params"]:
@@ -255,7 +258,7 @@ def groups_of(optimizers: Optimizers) -> Iterator[tuple[int, int, dict[str, Any]
 
 
 def setting_inputs(optimizers: Optimizers) -> Iterator[tuple[Input, Any]]:
-    """Every float or tensor setting of every parameter group."""
+    """An input, with its present value, for every float or tensor among the settings of every parameter group."""
     for number, index, group in groups_of(optimizers):
         for key, value in numeric_settings(group).items():
             parts = enumerate(value) if isinstance(value, tuple) else [(None, value)]
@@ -267,9 +270,10 @@ def setting_inputs(optimizers: Optimizers) -> Iterator[tuple[Input, Any]]:
 
 
 def fixed_settings(optimizers: Optimizers, counted: Collection[tuple[int, int, Any]] = ()) -> tuple[Any, ...]:
-    """What the optimizers' groups fix for a captured step: flags, whole numbers, and how many parameters.
+    """The settings that are constants of a captured step, to be compared: flags, whole numbers, and how many parameters
+    each group has.
 
-    `counted`: (optimizer index, group index, key) of whole numbers that the step changes itself.
+    `counted`: (optimizer index, group index, key) of whole numbers to be left out, as the step changes them itself.
     """
     found = []
     for number, index, group in groups_of(optimizers):

@@ -1,4 +1,4 @@
-"""What each storage of a captured step is for: an activation, a gradient, an output, or temporary."""
+"""The kind of each storage of a captured step: activation, gradient, output or temporary."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def with_kinds(
     outputs: Collection[int | None],
     gradients: Collection[int | None],
 ) -> Iterator[Storage]:
-    """`storages`, the values of each Storage's fields by name, with kinds where they tell none.
+    """A Storage for each of `storages` (its fields by name), with a kind where the fields have none.
 
-    What the step returns is an output, what forward leaves to backward an activation. `gradients`, those of parameters
-    as eager holds them, what backward adds up to them, and whatever else it leaves to the update, are gradients.
+    A storage that the step returns (`outputs`) is an output; one that forward makes and backward reads is an
+    activation. Gradients are `gradients` (storages of parameters' gradients as eager holds them), the summands that
+    backward adds up to one of them, and whatever else backward makes and the update reads. Others are temporary.
     """
     born: dict[int, str | None] = {}
     phases: dict[int, set[str | None]] = {}
@@ -43,7 +44,7 @@ def with_kinds(
 def _with_parts(
     ops: Sequence[Op], born: Mapping[int, str | None], gradients: Collection[int | None]
 ) -> set[int | None]:
-    """`gradients`, and what backward adds up to one: a parameter that is used twice has two parts of a gradient."""
+    """`gradients` with their summands: a parameter that is used twice has a gradient that backward adds up of two."""
     found = set(gradients) - {None}
     for op in reversed(ops):
         if op.phase == "backward" and op.target in _ADDS and found.intersection((*op.creates, *op.writes)):

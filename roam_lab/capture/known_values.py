@@ -1,4 +1,5 @@
-"""Numbers that a step reads out of tensors where no eager step has told them: computed of constants and the batch."""
+"""Values of the numbers that a step reads out of tensors, for a trace without an eager step's log: computed from
+constants and the batch."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from roam_lab.capture.torch_internals import OpOverload, without_modes
 
 
 class KnownValues:
-    """What is known while a step is traced without a log. `inputs`: of the trace, in order; `leaves`: of the batch."""
+    """Computes such numbers during one trace. `inputs`: of the trace, in order; `leaves`: of the batch."""
 
     def __init__(self, inputs: Sequence[Input], leaves: Sequence[Any]) -> None:
         self._inputs, self._leaves = inputs, leaves
@@ -23,7 +24,7 @@ class KnownValues:
     def value(self, node: Node, graph: Graph, root: Any) -> bool | int | None:
         """The number in the one-element tensor that a node of the graph so far stands for; None if it is not known.
 
-        Known is what depends on the batch (unless that is on the meta device) and on constants, without random numbers.
+        It is known if it depends on constants and on batch tensors with values alone, and on no random numbers.
         """
         if not isinstance(node.meta.get("val"), torch.Tensor) or node.meta["val"].dtype.is_floating_point:
             return None

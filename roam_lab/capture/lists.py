@@ -1,4 +1,4 @@
-"""`tensor.tolist()` as ops: on a real tensor it reads memory unseen, on a fake one it runs other ops."""
+"""`tensor.tolist()` as ops. On a real tensor it reads memory without an op, and on a fake one it runs other ops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 @contextmanager
 def tolist_as_ops() -> Iterator[None]:
-    """While a step is recorded or traced, `tolist` reads number by number, by ops that modes see."""
+    """A context for recording or tracing a step, in which `tolist` reads number by number, by ops that modes see."""
     outer = vars(torch.Tensor).get("tolist")  # of a step within a step
     torch.Tensor.tolist = _tolist  # type: ignore[method-assign, assignment]
     try:

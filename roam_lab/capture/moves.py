@@ -1,7 +1,7 @@
-"""Ops that only move data, of which autograd runs others while it is traced.
+"""Ops that only move data (views and copies). Autograd runs other ones of them in a trace than in eager.
 
-After a write into a view, eager autograd reaches the view's gradient by `as_strided`; on fakes it takes the views that
-the user took. What is computed is the same, what is copied on the way is not.
+After a write into a view, eager autograd computes the view's gradient by `as_strided`, but on fakes by the views that
+the user took. The values are the same, the copies that are made on the way are not.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from roam_lab.capture.host_values import READ
 from roam_lab.capture.torch_internals import OpOverload
 
 MOVED: int = -2
-"""In place of a position in the log: an op that moves data, and which eager did without."""
+"""Stands in place of a position in the log for an op that only moves data and that eager did not run."""
 
 _BACKWARD = frozenset(
     f"aten.{name}"
@@ -29,7 +29,7 @@ _BACKWARD = frozenset(
 
 
 def is_view(op: Any) -> bool:
-    """Whether an op, or the one of that name, makes a view of its argument and computes nothing."""
+    """Whether an op (or its name) only returns a view of its argument."""
     if isinstance(op, str):
         op = op_named(op)
     if not isinstance(op, OpOverload) or op._schema.is_mutable:
@@ -38,7 +38,7 @@ def is_view(op: Any) -> bool:
 
 
 def moves(target: str, backward: bool) -> bool:
-    """Whether the op of this name only moves data. `backward`: it runs in a backward, where copies do, too."""
+    """Whether the op of this name only moves data. `backward`: it runs in a backward pass, where copies count, too."""
     return is_view(target) or (backward and target in _BACKWARD)
 
 
@@ -48,7 +48,7 @@ def writes(target: str) -> bool:
 
 
 def has_effect(op: Any) -> bool:
-    """Whether an op, or the one of that name, writes, draws random numbers, or raises by what a tensor holds."""
+    """Whether an op (or its name) writes a tensor, draws random numbers, or raises depending on a tensor's values."""
     if isinstance(op, str):
         op = op_named(op)
     if not isinstance(op, OpOverload):
@@ -58,13 +58,13 @@ def has_effect(op: Any) -> bool:
 
 
 def is_check(op: Any) -> bool:
-    """Whether an op returns nothing, and is there to raise where a tensor does not hold what it should (the matrix
-    that is inverted is singular)."""
+    """Whether an op returns nothing, and only raises where a tensor's values are wrong (a singular matrix is
+    inverted)."""
     return isinstance(op, OpOverload) and not op._schema.returns and op.overloadpacket in _CHECKS
 
 
 def writes_statistics(op: OpOverload) -> bool:
-    """Whether an op writes running statistics in training, which its schema does not tell."""
+    """Whether an op writes running statistics in training, which its schema does not say."""
     return op.overloadpacket in _WRITE_STATISTICS
 
 
@@ -97,5 +97,5 @@ def must_stay(node: Node) -> bool:
     if node.op != "call_function":
         return node.op in ("placeholder", "output")
     if node.target is READ:
-        return True  # with a log it may be a condition's; the graph is to be the same without
+        return True  # with a log it may be in a condition; the graph is to be the same without one
     return has_effect(node.target) and not str(node.target).startswith("profiler.")

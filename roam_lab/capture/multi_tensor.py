@@ -1,7 +1,7 @@
-"""Split multi-tensor ops (foreach, fused) into one op a parameter.
+"""Splitting multi-tensor ops (foreach, fused) into one op for each parameter.
 
-One op over all parameters keeps every gradient alive until it runs; the same kernel on lists of one gives the
-same bits and lets each update run when memory wants it.
+One op over all parameters keeps every gradient alive until it runs. The same kernel on lists of one tensor gives the
+same bits, and lets the planner run each update where it saves memory.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def is_multi_tensor(target: Any) -> bool:
 
 
 def joined(nodes: Sequence[Node]) -> tuple[list[Any], dict[str, Any]]:
-    """Arguments and keywords of one call in place of these parts of one: their lists, one after the other."""
+    """Arguments and keywords of one multi-tensor call that does the same as these parts of one call: their lists are
+    concatenated."""
     first = nodes[0]
 
     def one(values: list[Any]) -> Any:

@@ -19,7 +19,7 @@ def tensors_of(node: Node) -> list[torch.Tensor]:
 
 
 ELSEWHERE = "roam_elsewhere"
-"""Key of the meta of a node whose results lie on another device than the step."""
+"""A key of `node.meta`: the node's results lie on another device than the step's."""
 
 
 def is_on(tensor: torch.Tensor, device: torch.device) -> bool:
@@ -28,8 +28,8 @@ def is_on(tensor: torch.Tensor, device: torch.device) -> bool:
 
 
 def note_elsewhere(nodes: Iterable[Node], device: torch.device) -> None:
-    """Mark ops whose results lie on another device than the step's: counters and seeds on the host. No arena holds
-    them."""
+    """Mark ops whose results lie on another device than the step's, such as counters and seeds on the host; they get no
+    place in the arena."""
     for node in nodes:
         tensors = tensors_of(node) if node.op == "call_function" else []
         if tensors and not any(is_on(tensor, device) for tensor in tensors):
@@ -37,11 +37,12 @@ def note_elsewhere(nodes: Iterable[Node], device: torch.device) -> None:
 
 
 OWN_RESULT = "roam_own_result"
-"""Key of the meta of a node whose result outlives the step and is no copy: it allocates that itself, as eagerly."""
+"""A key of `node.meta`: the node's result outlives the step and must not be a copy, so the op allocates it itself, as
+in eager."""
 
 
 def note_own_results(module: GraphModule, results: Iterable[int]) -> None:
-    """Mark the ops that make these results of the module."""
+    """Mark the ops that make these results of the module (indices of its outputs)."""
     nodes = list(module.graph.nodes)
     given = [nodes[-1].args[0][index] for index in results]
     keys = {storage_key(tensor) for node in given for tensor in tensors_of(node)}
@@ -53,17 +54,17 @@ def note_own_results(module: GraphModule, results: Iterable[int]) -> None:
 
 
 def storage_key(tensor: torch.Tensor) -> int:
-    """Identity of the storage that a fake tensor is a view of."""
+    """A number that identifies the storage of a fake tensor."""
     return int(tensor.untyped_storage()._cdata)
 
 
 def is_host(node: Node) -> bool:
-    """Arithmetic on Python numbers (settings, `.item()` results), which is written into the ops that use it."""
+    """Whether a node is arithmetic on Python numbers (settings, `.item()` results), and no op of its own."""
     return node.op == "call_function" and not isinstance(node.target, OpOverload) and not is_getitem(node)
 
 
 def is_getitem(node: Node) -> bool:
-    """One of several results of an op."""
+    """Whether a node picks one of several results of an op."""
     return node.op == "call_function" and getattr(node.target, "__name__", "") == "getitem"
 
 

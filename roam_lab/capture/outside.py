@@ -1,4 +1,5 @@
-"""Real tensors that a step reaches beside its inputs: an EMA copy, a mask that a module holds."""
+"""Outside tensors: real tensors that a step uses and that are none of its inputs, such as an EMA copy, or a mask that a
+module holds."""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ _LIFTS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
 
 
 class OutsideTensors:
-    """Real tensors met while tracing: each becomes one constant of the graph, read and written where it lies.
+    """The outside tensors of one trace. Each becomes one constant of the graph, which ops read and write in place.
 
-    Fake mode alone would run an in-place op on a real tensor for real.
+    (Fake mode alone would really run an in-place op on a real tensor.)
     """
 
     def __init__(self, fakes: Fakes) -> None:
@@ -31,7 +32,7 @@ class OutsideTensors:
         self.met: dict[int, torch.Tensor] = {}
 
     def swap(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
-        """The arguments of an op with fakes, known to the tracer, in place of real tensors and of unknown fakes."""
+        """The arguments of an op, with real tensors and fakes that the tracer does not know replaced by known fakes."""
         if func in _LIFTS:
             return args, kwargs
         mode = get_proxy_mode()
@@ -45,8 +46,8 @@ class OutsideTensors:
         return swapped
 
     def _known(self, tensor: torch.Tensor, tracer: Any) -> torch.Tensor:
-        """The tensor, or the same view of a tensor that the tracer knows: `as_subclass` and its like make views that
-        no op has told of. Raises CaptureError where there is none."""
+        """The tensor, if the tracer knows it, or the same view of a tensor that it knows: `as_subclass` and its like
+        make views without an op. Raises CaptureError where there is none."""
         if has_proxy_slot(tensor, tracer):
             return tensor
         storage = tensor.untyped_storage()._cdata
@@ -80,7 +81,7 @@ class OutsideTensors:
         return twin
 
     def held(self, model: torch.nn.Module) -> tuple[tuple[torch.nn.Module, str, torch.Tensor], ...]:
-        """Those that are plain attributes of the model's modules."""
+        """(module, name, tensor) of those that are plain attributes of the model's modules."""
         return tuple(
             (module, name, value)
             for module in model.modules()
@@ -98,7 +99,7 @@ class OutsideTensors:
             )
 
     def drop_gradients(self) -> list[torch.Tensor]:
-        """Take the fake gradients off real tensors again; those that had one."""
+        """Remove fake gradients from real tensors. Returns the tensors that had one."""
         reached = [t for t in self.met.values() if t.is_leaf and isinstance(t.grad, FakeTensor)]
         for tensor in reached:
             tensor.grad = None

@@ -1,4 +1,5 @@
-"""What capture itself changes in Python objects while it traces: fakes in place of tensors, notes of calls."""
+"""Changes of Python objects that are due to tracing itself (fakes in place of tensors, notes of calls) and are not to
+be taken for changes that the step makes."""
 
 from __future__ import annotations
 
@@ -19,8 +20,11 @@ _OF_TORCH = frozenset(
 
 
 class OwnChanges:
-    """`inputs`: the fakes of parameters and buffers. `was`: what a container held before the step. `schedulers`: the
-    ids of the `__dict__`s of those whose `step` is noted."""
+    """`change in own_changes` says whether a change is due to tracing.
+
+    `inputs`: the fakes of parameters and buffers; `was(container)`: what a container held before the step;
+    `schedulers`: ids of the `__dict__`s of learning-rate schedulers whose `step` is noted.
+    """
 
     def __init__(
         self,
@@ -56,7 +60,9 @@ class OwnChanges:
         return change.key in ("state", "params") or (change.key in settings and holds_numbers(change.before))
 
     def _is_fake_of(self, fake: Any, real: Any) -> bool:
-        """Whether it is the fake of a tensor, or a list of fakes (LSTM's weights) in place of a list of tensors."""
+        """Whether `fake` is the fake of the tensor `real`, or a list of the fakes of a list of tensors (LSTM's
+        weights).
+        """
         if isinstance(real, torch.Tensor):
             return fake is self._fakes.made(real)
         if not isinstance(real, list | tuple) or type(fake) is not type(real) or len(fake) != len(real) or not real:

@@ -1,4 +1,4 @@
-"""Optimizer state before the first step: captured steps update state in place, so it has to exist."""
+"""Priming: making an optimizer's state before its first step, as a captured step updates state in place."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import torch
 
 
 def can_prime(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether the first step's state is there, or can be made without running it.
+    """Whether the optimizer's state exists, or can be made without running a step.
 
-    Not so for an optimizer of another library whose state is still empty, and for SGD with dampening.
+    It cannot for SGD with dampening, and for an optimizer of another library whose state is still empty.
     """
     if not _missing(optimizer) or not _has_lazy_state(optimizer):
         return True
@@ -26,15 +26,15 @@ def prime_optimizer(
 ) -> bool:
     """Create the optimizer state that the first eager step would have created, with the same values.
 
-    `parameters`: those that will receive a gradient (default: all that may). No gradient memory is used. Returns
-    `can_prime`; does nothing where that is False, unless only the state's shapes matter (`fake`).
+    `parameters`: those that will receive a gradient (None: all that may). No memory for gradients is used. `fake`: only
+    the state's shapes matter. Returns `can_prime`; where that is False, nothing is done unless `fake`.
     """
     if not can_prime(optimizer) and not (fake and type(optimizer) is torch.optim.SGD):
         return False
     wanted = None if parameters is None else {id(p) for p in parameters}
     missing = [p for p in _missing(optimizer) if wanted is None or id(p) in wanted]
     if not fake and "_need_device_dtype_check_for_fused" in vars(optimizer):
-        vars(optimizer)["_need_device_dtype_check_for_fused"] = False  # the first step looks whether it can be fused
+        vars(optimizer)["_need_device_dtype_check_for_fused"] = False  # a check that only the first step makes
     if missing and _has_lazy_state(optimizer):
         if type(optimizer) is torch.optim.SGD:
             _prime_sgd(optimizer, missing)
@@ -56,7 +56,8 @@ def _has_lazy_state(optimizer: torch.optim.Optimizer) -> bool:
 
 
 def _prime_sgd(optimizer: torch.optim.Optimizer, missing: list[torch.nn.Parameter]) -> None:
-    """SGD's first step sets buffer = grad. From -0.0 the usual update gives just that: m * -0.0 + g == g, all bits."""
+    """SGD's first step sets its momentum buffer to the gradient. A buffer of -0.0 gives the same bits by the ordinary
+    update, as m * -0.0 + g == g."""
     wanted = {id(p) for p in missing}
     for group in optimizer.param_groups:
         for p in group["params"]:
@@ -67,7 +68,8 @@ def _prime_sgd(optimizer: torch.optim.Optimizer, missing: list[torch.nn.Paramete
 
 
 def _prime_through_init_group(optimizer: torch.optim.Optimizer, missing: list[torch.nn.Parameter]) -> None:
-    """torch.optim's own `_init_group` creates state for every parameter that has a gradient: lend it empty ones."""
+    """Call torch.optim's own `_init_group`, which makes state for every parameter with a gradient; for the call
+    parameters have gradients without memory."""
     init_group: Callable[..., object] = optimizer._init_group  # type: ignore[attr-defined]
     lists = [name for name in inspect.signature(init_group).parameters if name != "group"]
     wanted = {id(p) for p in missing}
@@ -85,7 +87,8 @@ def _prime_through_init_group(optimizer: torch.optim.Optimizer, missing: list[to
 
 
 def numeric_settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """A parameter group's numbers that a scheduler may change: floats, tuples of floats and the rate."""
+    """The settings of a parameter group that a scheduler may change: floats, tuples of floats, and the learning
+    rate."""
     return {
         key: value
         for key, value in group.items()

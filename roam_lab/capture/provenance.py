@@ -1,4 +1,4 @@
-"""Where an op comes from: its phase, module path and the user's source line, noted while the step is traced."""
+"""The provenance of ops: phase, module path and the user's source line, noted while the step is traced."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from roam_lab.errors import CaptureError, DataDependentError
 
 META_KEY = "roam"
 LOG_KEY = "roam_log"
-"""Where in the op log (`guide.told_ops`) a node's op stands, or OWN."""
+"""A key of `node.meta`: the position of the node's op in the log (`guide.compared_ops`), or OWN."""
 PART_KEY = "roam_part"
-"""Of a multi-tensor op that was split: (index, number of parts)."""
+"""A key of `node.meta` for a part of a split multi-tensor op: (index, number of parts)."""
 CALL_KEY = "roam_call"
-"""Of the same: the number of the call that was split."""
+"""A key of `node.meta` for a part of a split multi-tensor op: the number of the call that was split."""
 OWN = -1
-"""Of nodes that capture adds itself: eager writes no op for them."""
+"""The position of nodes that capture adds itself; eager has no op for them."""
 COMMUNICATION = frozenset(
     {"c10d", "c10d_functional", "_c10d_functional", "_c10d_functional_autograd", "_dtensor", "symm_mem"}
 )
-"""Namespaces of ops that other processes take part in."""
+"""Namespaces of ops that communicate with other processes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Phase (forward, backward, update), module path ("" is the model itself) and "file:line" of an op."""
+    """Phase ("forward", "backward", "update"), module path ("": the model itself) and source ("file:line") of an op."""
 
     phase: str
     module: str
@@ -51,7 +51,7 @@ class Provenance:
 
 
 def _called(func: Any) -> str:
-    """What a user calls a collective: all_reduce for c10d.allreduce_."""
+    """The name by which a user calls a collective: "all_reduce" for c10d.allreduce_."""
     name: str = func._schema.name.partition("::")[2].strip("_").removesuffix("_coalesced")
     plain = {
         "allreduce": "all_reduce",
@@ -63,12 +63,13 @@ def _called(func: Any) -> str:
 
 
 class ProvenanceMode(TorchDispatchMode):
-    """Stands above make_fx's own mode, stamps every node that an op adds to the traced graph, and tells `guide`.
-    Without one, `known` computes the numbers that the step reads, where that is possible: `answer` is the last.
+    """A dispatch mode above make_fx's own: it writes provenance onto every node that an op adds to the traced graph,
+    and calls `guide` for each op. Without a guide, `known` computes the numbers that the step reads, where that is
+    possible; `answer` is the last one.
 
-    A backward op gets the module and source of the forward op whose autograd node runs it: both share a
-    sequence number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is
-    called before each op: what it raises ends the trace.
+    A backward op gets the module and source of the forward op whose autograd node runs it: both have one sequence
+    number. Real tensors among an op's arguments become constants of the graph (`outside`). `check` is called before
+    each op; an exception that it raises ends the trace.
     """
 
     def __init__(self, outside: OutsideTensors, check: Callable[[], None], guide: Guide | None = None) -> None:
@@ -101,7 +102,7 @@ class ProvenanceMode(TorchDispatchMode):
 
     @contextmanager
     def unguided(self) -> Iterator[None]:
-        """Ops of capture's own, which eager does not run."""
+        """A context for ops that capture adds and eager does not run: the guide is not called for them."""
         guide, self.guide = self.guide, None
         try:
             with own_nodes():
@@ -155,7 +156,7 @@ class ProvenanceMode(TorchDispatchMode):
 
 
 def _stamp(graph: Any, after: Any, position: int | None) -> None:
-    """Note on the nodes after this one, as far as nothing is noted on them, where their op stands in the log."""
+    """Write the position in the log onto all nodes after `after` that have none."""
     node = graph._root.prev
     while position is not None and node is not after:
         node.meta.setdefault(LOG_KEY, position)
@@ -164,7 +165,7 @@ def _stamp(graph: Any, after: Any, position: int | None) -> None:
 
 @contextmanager
 def own_nodes() -> Iterator[None]:
-    """Nodes that are traced meanwhile are capture's own."""
+    """A context whose nodes are marked as added by capture (OWN)."""
     mode = get_proxy_mode()
     assert mode is not None
     graph = mode.tracer.graph
@@ -177,7 +178,7 @@ def own_nodes() -> Iterator[None]:
 def follow(
     mode: ProvenanceMode, model: torch.nn.Module, optimizers: tuple[torch.optim.Optimizer, ...]
 ) -> Iterator[ProvenanceMode]:
-    """Keep the mode told of the module whose forward runs, and of each optimizer.step; takes its hooks off again."""
+    """A context in which hooks tell the mode which module's forward runs, and when an optimizer steps."""
     handles: list[Any] = []
     for name, module in model.named_modules():
 

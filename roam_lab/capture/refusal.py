@@ -1,4 +1,4 @@
-"""Why a step could not be captured, in one sentence that names the user's line."""
+"""Errors that say in one sentence why a step cannot be captured, naming the user's line."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ _VALUES = (GuardOnDataDependentSymNode, DataDependentOutputException, DynamicOut
 
 
 def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
-    """The CaptureError that tells what `error`, raised while tracing, means for the user.
+    """The error to be raised in place of `error`, which was raised while tracing: what it means for the user.
 
-    `eager_runs`: the eager step was seen to run on this very batch.
+    `eager_runs`: the eager step has run on this very batch without an error.
     """
     if isinstance(error, RoamError):
         return error
@@ -110,8 +110,8 @@ def refuse_own_generators(module: torch.fx.GraphModule, known: Collection[torch.
 
 
 def _is_same(generator: torch.Generator, other: torch.Generator) -> bool:
-    """Whether both are one generator, for which torch may make several Python objects: a seed given to one is then the
-    other's."""
+    """Whether two Python objects are the same generator (torch may make several for one): a seed that is given to one
+    is then the other's, too."""
     if generator.device != other.device:
         return False
     state, seed = other.get_state(), (generator.initial_seed() + 1) % 2**31
@@ -134,7 +134,7 @@ def refuse_closure(optimizer: torch.optim.Optimizer) -> None:
 
 
 def refuse_wrapped(model: torch.nn.Module) -> None:
-    """Raises CaptureError for a model whose ops are hidden: compiled, scripted, or spread over devices in a way that
+    """Raise CaptureError for a model whose ops cannot be seen: compiled, scripted, or spread over devices in a way that
     cannot be captured."""
     refuse_other_wrappers(model)
     refuse_unsupported(model)
@@ -165,7 +165,7 @@ def _is_distributed(parameter: torch.nn.Parameter) -> bool:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Keep torch from logging the traceback of an error that we tell in one sentence."""
+    """A context in which torch does not log tracebacks; errors are raised as one sentence instead."""
     logger = logging.getLogger("torch._subclasses.fake_tensor")
     before = logger.disabled
     logger.disabled = True

@@ -1,4 +1,4 @@
-"""Which ops may be run again: on the same inputs they give the same bits, and change nothing else."""
+"""Pure ops: run again on the same inputs they give the same bits, and change nothing else."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from roam_lab.capture.nodes import ELSEWHERE, tensors_of
 from roam_lab.capture.torch_internals import OpOverload
 
 SIDE_ARGUMENTS = ("running_mean", "running_var")
-"""What batch norm in training updates and does not look at."""
+"""Arguments that batch norm in training writes and does not read."""
 
 
 def is_pure(node: Node) -> bool:
-    """Whether the op draws no random numbers, writes into no tensor, raises on no value and returns tensors.
+    """Whether the op draws no random numbers, writes no tensor, raises on no value, and returns tensors.
 
-    Batch norm in training is pure, too: its running statistics are updated by the first of its runs alone.
+    Batch norm in training counts as pure: where it is run again, only the first run updates its running statistics.
     """
     target = node.target
     if not isinstance(target, OpOverload) or ELSEWHERE in node.meta or not tensors_of(node):
@@ -27,7 +27,7 @@ def is_pure(node: Node) -> bool:
 
 
 def draws_random(node: Node) -> bool:
-    """Whether the op draws random numbers: attention without dropout draws none, whatever its tag says."""
+    """Whether the op draws random numbers; attention without dropout draws none, though it has the tag."""
     target = node.target
     if not isinstance(target, OpOverload) or torch.Tag.nondeterministic_seeded not in target.tags:
         return False
@@ -39,5 +39,5 @@ def draws_random(node: Node) -> bool:
 
 
 def updates_on_the_side(node: Node) -> bool:
-    """Whether a run of a pure op updates tensors that it does not look at, as batch norm does its statistics."""
+    """Whether a pure op updates tensors that it does not read, as batch norm does its running statistics."""
     return isinstance(node.target, OpOverload) and writes_statistics(node.target)

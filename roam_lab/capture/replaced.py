@@ -1,4 +1,4 @@
-"""Attributes of modules, classes and objects, replaced for a while."""
+"""Replacing attributes of modules, classes and objects for a while."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 Replacement = tuple[Any, str, Callable[..., Any]]
-"""Whose attribute, its name, and what stands there meanwhile."""
+"""(owner, name of the attribute, the value for the time being)."""
 
 _INHERITED = object()
 
 
 @contextmanager
 def replaced(replacements: Sequence[Replacement]) -> Iterator[None]:
-    """Put everything back afterwards, the last one first; what an owner only inherits is its own no longer."""
+    """A context in which attributes have other values; they are put back in reverse sequence, and an attribute that the
+    owner only inherits is deleted."""
     saved = [(owner, name, vars(owner).get(name, _INHERITED)) for owner, name, _ in replacements]
     for owner, name, function in replacements:
         setattr(owner, name, function)

@@ -1,6 +1,6 @@
-"""Reading and setting the random state inside a step (activation checkpointing does it) as ops of the graph.
+"""Ops that read and set the random state, so that a step may do so (activation checkpointing does).
 
-They stand in the chain of ops that draw random numbers, so the random stream stays that of eager.
+They are in the sequence of ops that draw random numbers, so the random numbers stay those of eager.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _library.impl("set_cuda_rng_state", lambda state, device: _set_cuda(_alone(state
 
 
 def _alone(state: torch.Tensor) -> torch.Tensor:
-    """A generator reads its state from the start of the tensor's storage, wherever the tensor begins in it."""
+    """The state in a storage of its own: a generator reads from the start of the storage, whatever the tensor's
+    offset."""
     return state.clone() if state.storage_offset() else state
 
 
@@ -80,7 +81,8 @@ def _index(device: Any) -> int:
 
 @contextmanager
 def rng_as_ops() -> Iterator[None]:
-    """While a step is traced, `torch.(cuda.)get_rng_state`, `set_rng_state` and `torch.manual_seed` are these ops."""
+    """A context for tracing a step, in which `torch.(cuda.)get_rng_state`, `set_rng_state` and `torch.manual_seed` are
+    these ops."""
     ops = torch.ops.roam_lab
 
     def manual_seed(seed: Any) -> torch.Generator:

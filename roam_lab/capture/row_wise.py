@@ -1,4 +1,4 @@
-"""Ops that work row by row: what a run of a few rows at a time, and a run in place, may be made of."""
+"""Row-wise ops: which ops can run a few rows at a time, and which can write their result over an operand."""
 
 from __future__ import annotations
 
@@ -23,30 +23,32 @@ _OVER_LAST = {
     aten._softmax_backward_data.default: 2,
     aten._log_softmax_backward_data.default: 2,
 }
-"""Ops over one dimension -> which argument names it."""
+"""Ops over one dimension -> the index of the argument that names it."""
 _LOSSES = {aten.nll_loss_backward.default}
 _NORMS = {aten.native_layer_norm.default}
 _IN_PLACE_THOUGH_BY_HAND = {*_OVER_LAST, aten.relu.default}
-"""Not pointwise by their tag, or with a writer made by hand, and yet safe to write over what they read."""
+"""Ops that may write their result over what they read, though they have no pointwise tag, or a writer of
+hand_made.py."""
 
 _EXACT = (
     "abs", "add", "clone", "copy", "div", "eq", "fill", "ge", "gt", "le", "lt", "masked_fill", "maximum", "minimum",
     "mul", "ne", "neg", "reciprocal", "relu", "sqrt", "sub", "threshold_backward", "where", "zero",
 )  # fmt: skip
 _ALIKE_IN_TAILS = frozenset((*_EXACT, "exp", "log", "tanh"))
-"""On the CPU: pointwise kernels whose results do not depend on where an entry stands. The others compute the last ones
-of each piece of memory, fewer than a vector register holds, in scalar code with other roundings: `sigmoid`, `gelu`."""
+"""Pointwise CPU kernels that give an entry the same bits wherever it is. Others (`sigmoid`, `gelu`) compute the last
+few entries of each piece of memory, fewer than fill a vector register, by scalar code that rounds differently."""
 _ALIKE_IN_FULL_PRECISION = frozenset({"addcdiv", "addcmul", "lerp"})
-"""Likewise, in float32 and float64."""
+"""Further ones for which this holds in float32 and float64 only."""
 
 Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RowWise:
-    """An op as `rows` independent rows. `forms`: argument -> shape in which it is given, the first dimension as many
-    rows as are run; `whole`: argument that each row reads all of -> shape in which it is given. `results`: likewise of
-    each result. `arguments`: place -> what is given there instead, because there are fewer dimensions.
+    """How an op is run on some of its `rows` independent rows. `forms`: argument -> the shape in which it is passed for
+    all rows; its first dimension is the rows. `whole`: argument that every row reads as a whole -> the shape in which
+    it is passed. `results`: the shapes of the results. `arguments`: index -> other value of a plain argument, such as a
+    dimension, as there are fewer dimensions.
     """
 
     rows: int
@@ -57,8 +59,8 @@ class RowWise:
 
 
 def row_wise(node: Node) -> RowWise | None:
-    """How an op that writes its results to given places works row by row on plain contiguous tensors; None where it
-    does not."""
+    """How the op of a node is run row by row; None where it cannot be: its tensors must be contiguous, and it must have
+    a writer."""
     target, results = node.target, tensors_of(node)
     if not isinstance(target, OpOverload) or ELSEWHERE in node.meta or not results:
         return None
@@ -95,7 +97,7 @@ def row_wise(node: Node) -> RowWise | None:
         own = tuple(tensor.shape)
         if own == shape:
             forms[given] = (rows, *tail)
-        elif own == (*lead, 1) or (own == lead and target in _LOSSES):  # else it would be spread over rows
+        elif own == (*lead, 1) or (own == lead and target in _LOSSES):  # else it would be broadcast over rows
             forms[given] = (rows, *own[len(lead) :])
         elif tensor.numel() == 1:
             whole[given] = (1,) if own else ()
@@ -108,7 +110,7 @@ def row_wise(node: Node) -> RowWise | None:
 
 
 def _is_alike_in_tails(node: Node) -> bool:
-    """Whether a pointwise op gives each entry the same bits, however many others it is computed with."""
+    """Whether a pointwise op gives each entry the same bits, however many others are computed in one call."""
     result = tensors_of(node)[0]
     if result.device.type != "cpu":
         return True  # one thread an entry
@@ -125,11 +127,11 @@ def rows_of(node: Node) -> int | None:
 
 
 def reuse_of(node: Node) -> Iterator[tuple[int, int]]:
-    """Pairs (created, read) of storages by key: an op's result may be written over what it read there.
+    """Pairs (created, read) of storage keys: the op may write the created result over the operand (`Op.reuse`).
 
-    Both are one tensor of one form that fills its storage, and the op reads each entry, or each row, before it writes
-    there, which holds for pointwise ops and softmax with a native `out=`. Nor does it read what is there in another
-    form, such as transposed.
+    Both tensors have one shape, dtype and strides and fill their storages, and the op reads each entry, or each row,
+    before it writes it; pointwise ops and softmax with a native `out=` do. The op must not also read that storage by
+    another view, such as a transposed one.
     """
     target, results = node.target, tensors_of(node)
     if len(results) != 1 or not isinstance(target, OpOverload) or target._schema.is_mutable:
@@ -152,7 +154,7 @@ def reuse_of(node: Node) -> Iterator[tuple[int, int]]:
 
 
 def _given(node: Node) -> Iterator[Node]:
-    """The arguments that are one tensor each, each once."""
+    """The nodes among the arguments that are single tensors, each once."""
     leaves = pytree.arg_tree_leaves(*node.args, **node.kwargs)
     for leaf in dict.fromkeys(leaf for leaf in leaves if isinstance(leaf, Node)):
         if len(tensors_of(leaf)) == 1:
@@ -168,7 +170,7 @@ def _plain(tensor: torch.Tensor) -> bool:
 
 
 def fills_its_storage(tensor: torch.Tensor) -> bool:
-    """Whether a tensor is all of its storage, each entry once."""
+    """Whether a tensor contains every element of its storage exactly once."""
     dense = 1
     for step, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size != 1 and step != dense:

@@ -1,4 +1,4 @@
-"""The sequence length of a batch, and the same batch at another."""
+"""The sequence length of a batch, and the same batch at another length."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from roam_lab.errors import InputError
 
 
 def sequence_length_of(batch: Any) -> int | None:
-    """The second dimension that most of the batch's tensors of whole numbers share, (batch size, tokens) each.
+    """The sequence length: the second dimension of most of the batch's integer tensors of shape (batch size, tokens).
 
-    None where there is none, as of images, or where it is 1.
+    None where there is no such tensor (images), or where the length is 1.
     """
     try:
         rows = batch_size_of(batch)
@@ -27,9 +27,9 @@ def sequence_length_of(batch: Any) -> int | None:
 
 
 def with_sequence_length(batch: Any, length: int) -> Any:
-    """The batch with sequences of `length` tokens: its own, repeated in turn or cut.
+    """The batch with sequences of `length` tokens: its tokens repeated, or cut off.
 
-    What is as long as they are in its second dimension follows, and so do masks of two such dimensions at their end.
+    Every tensor whose second dimension is the sequence length is changed, and masks whose last two dimensions are.
     Raises InputError for a batch without sequences, or a length below 1.
     """
     present = sequence_length_of(batch)
@@ -51,7 +51,7 @@ def with_sequence_length(batch: Any, length: int) -> Any:
 
 
 def longest_sequence(model: torch.nn.Module) -> int | None:
-    """How many positions the model's own config says that it has, as those of transformers do; None: not known."""
+    """The number of positions in the model's `config` (as transformers have it); None where it is not known."""
     most = getattr(getattr(model, "config", None), "max_position_embeddings", None)
     return most if isinstance(most, int) and most > 0 else None
 

@@ -1,4 +1,4 @@
-"""Everything a training step changes, copied before it and put back after it."""
+"""A snapshot of model, optimizer and random state, taken before a training step and put back after it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from roam_lab.interrupt import held
 
 
 class Snapshot:
-    """Model, optimizer and random state of one moment; `restore` puts all of it back, in place.
+    """Model, optimizer and random state at one moment; `restore` puts all of it back, in place.
 
     Holds one copy in CPU memory of every parameter, buffer, gradient and optimizer-state tensor. Tensors that
     appeared since (optimizer state, gradients) are dropped again; those that were there keep their identity and
-    address. State of the user's own step (a GradScaler, a data loader) is not known here and not put back.
+    address. Other state of the user's step (a GradScaler, a data loader) is not put back; `FullSnapshot` does that.
     """
 
     def __init__(self, model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> None:
@@ -75,8 +75,8 @@ class RandomState:
         self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
 
     def check(self) -> None:
-        """Raises CaptureError when Python's or NumPy's generator has moved: a graph cannot draw from them. When torch's
-        own has, though no op was run for real, the step has seeded it."""
+        """Raise CaptureError where Python's or NumPy's generator has moved since construction, as a graph cannot draw
+        from them; or torch's, which after a trace (no op was really run) means that the step seeds it."""
         moved = {
             "Python's random module": self._python != random.getstate(),
             "numpy.random": any(

@@ -1,4 +1,4 @@
-"""What one training step is: the user's own function, or one built from a model's loss."""
+"""The function of one training step: the user's own, or one built from a model's loss."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
 
 
 def _check_takes(model: torch.nn.Module, arguments: Sequence[Any], named: Mapping[str, Any]) -> None:
-    """Raises CaptureError where the model's forward cannot be called so: most often targets are meant for a loss."""
+    """Raise CaptureError where the model's forward does not take these arguments; the usual reason is that the batch
+    has targets, which are meant for a loss."""
     try:
         signature = inspect.signature(model.forward)
     except (TypeError, ValueError):  # written in C, say
@@ -69,7 +70,8 @@ def _check_takes(model: torch.nn.Module, arguments: Sequence[Any], named: Mappin
 
 
 def loss_in(result: Any) -> float:
-    """The loss in what a step returns: it alone, its `["loss"]` or `.loss`, or the first number in it; nan for none."""
+    """The loss in what a step returns: the result itself, its `["loss"]` or `.loss`, or the first number in it; nan
+    where there is none."""
     for leaf in pytree.tree_leaves(_loss_of(result)):
         if isinstance(leaf, float | int) or (isinstance(leaf, torch.Tensor) and leaf.numel() == 1):
             return float(leaf)
@@ -96,7 +98,8 @@ def criterion_loss(criterion: Callable[[Any, Any], torch.Tensor]) -> LossFunctio
 
 
 def as_loss(loss: LossFunction | torch.nn.Module | None) -> LossFunction:
-    """None: the model's own loss. A module (nn.CrossEntropyLoss()): a criterion. Else a function of (model, batch)."""
+    """The loss function of (model, batch) for what the user gave: None means the model's own loss, a module (such as
+    nn.CrossEntropyLoss()) a criterion, anything else is such a function itself."""
     if loss is None:
         return model_loss
     if isinstance(loss, torch.nn.Module):

@@ -1,4 +1,4 @@
-"""What a traced step leaves when it is over: its result, its batch as it was, new tensors in the places of old ones."""
+"""Checks and changes at the end of a traced step: of its result, its batch, and tensors that it has rebound."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from roam_lab.errors import CaptureError, FirstStepError
 
 
 class StepEnd:
-    """Of one trace, whose inputs have entered but for the optimizers' state."""
+    """The end of one traced step. It is made when all inputs but the optimizers' state have been entered."""
 
     def __init__(self, model: torch.nn.Module, inputs: TraceInputs, rebinding: Rebinding) -> None:
         self._model, self._inputs, self._rebinding = model, inputs, rebinding
@@ -25,7 +25,8 @@ class StepEnd:
         self._shapes = {name: tensor.shape for name, tensor in inputs.tensors.items()}
 
     def check(self, result: Any, batch: Any) -> None:
-        """Raises CaptureError where the step changes its batch, leaves a gradient on it, or returns nothing."""
+        """Raise CaptureError where the step changes its batch, leaves a gradient on it, or returns nothing that it
+        computes."""
         after, before = batch_leaves(batch), self._inputs.leaves
         if len(after) != len(before) or any(one is not other for one, other in zip(after, before, strict=True)):
             raise CaptureError(
@@ -44,9 +45,10 @@ class StepEnd:
             )
 
     def write_back(self) -> None:
-        """What the step bound to the name of a buffer, or of an optimizer's state, goes to the place of the old one.
+        """Where the step has bound a new tensor to the name of a buffer or of optimizer state, copy it into the old
+        one.
 
-        Raises CaptureError for what does not fit there, FirstStepError where the step has resized it.
+        Raises CaptureError where shape or dtype differ, FirstStepError where the step has resized the old one.
         """
         for name, shape in self._shapes.items():
             if self._tensors[name].shape != shape:
@@ -73,7 +75,7 @@ class StepEnd:
 
 
 def _write(name: str, place: torch.Tensor, value: Any) -> None:
-    """Raises CaptureError where the value has not the place's shape and type."""
+    """Copy `value` into the tensor `place`. Raises CaptureError where shape or dtype differ."""
     if not isinstance(value, torch.Tensor) or value.shape != place.shape or value.dtype != place.dtype:
         told = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise CaptureError(

@@ -1,4 +1,4 @@
-"""A traced step as a graph of storages and ops: who creates, touches and must follow whom."""
+"""Turning a traced step into a graph of storages and ops, with all dependences."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _POINTWISE = torch.Tag.pointwise
 
 @dataclass(frozen=True)
 class Step:
-    """The graph, and beside it the traced node of each of its ops and the storage of each traced tensor.
+    """The graph of a step, and how it corresponds to the traced nodes.
 
-    `storage_of`: node -> storage indices of its tensor values (None: resident); views and host arithmetic are
-    nodes without an op of their own. `resident`: kind -> bytes of each storage that is always there.
+    `nodes`: the traced node of each op. `storage_of`: node -> storage indices of its tensor values (None: resident);
+    views and arithmetic on Python numbers are nodes without an op. `resident`: kind -> bytes of each resident storage.
     """
 
     graph: Graph
@@ -41,7 +41,7 @@ class Step:
 
 
 def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
-    """An op that only looks at its arguments' storages in another way."""
+    """Whether the results of a node all lie in storages of its arguments, so that it is a view and no op."""
     target = node.target
     if not isinstance(target, OpOverload) or target._schema.is_mutable:
         return False
@@ -52,7 +52,7 @@ def is_view(node: Node, storage_of: dict[Node, tuple[Any, ...]]) -> bool:
 
 @dataclass
 class _Builder:
-    """Walks the traced nodes once; `key` is the identity of a fake storage."""
+    """Builds the graph in one walk through the traced nodes; a `key` identifies the storage of a fake tensor."""
 
     device: torch.device
     with_workspace: bool
@@ -97,7 +97,7 @@ class _Builder:
                 waits.add(self.last_writer[key])
         for key in written:
             waits.update(self.readers.get(key, ()))
-            if self.index_of.get(key, 0) is None:  # nothing resident is written before what decides the step's way
+            if self.index_of.get(key, 0) is None:  # no resident is written before the conditions inside the step
                 waits.update(self.checking)
         if node in self.checks:
             waits.update(self.op_of[other] for other in self.checks[node])
@@ -148,13 +148,13 @@ class _Builder:
         )
 
     def number(self, key: int) -> int:
-        """Of a storage; residents, which come after all others, are counted down from -1, in the sequence in which ops
-        touch them, until it is known how many those are."""
+        """The number of a storage. Residents come after all others in the graph; until it is known how many the others
+        are, residents are numbered -1, -2, ... in the sequence in which ops touch them."""
         index = self.index_of[key]
         return -1 - self.residents.setdefault(key, len(self.residents)) if index is None else index
 
     def hold(self, nodes: Collection[Node]) -> None:
-        """The last op so far is the end of what these nodes hold."""
+        """Let the storages of these nodes live at least until the last op added so far."""
         keys = {key for node in nodes for key in self.keys_of[node]}
         found = {index for key in keys if (index := self.index_of[key]) is not None}
         found -= {*self.ops[-1].creates, *self.ops[-1].reads} if found else set()
@@ -212,14 +212,13 @@ def build_step(
     held: Mapping[Node, Collection[Node]] | None = None,
     gradients: Collection[Node] = (),
 ) -> Step:
-    """Graph of a traced and split step. `inputs`: placeholder -> what it stands for. Residents are numbered as ops
-    touch them, what no op touches by what it stands for, so that two captures of one step number them alike, whatever
-    the order in which a state or a batch happens to hold its tensors.
+    """The step of a traced module, after all passes. `inputs`: placeholder -> its input. Residents are numbered in the
+    sequence in which ops touch them, and those that no op touches by `Input.role`, so that two captures of one step
+    number them alike, in whatever order a state or a batch holds its tensors.
 
-    `device`: where the step runs; what lies elsewhere takes none of its memory. `workspace`: with the memory that ops
-    take for themselves, as external storages of their own. `checks`: node that reads the last number of a condition
-    inside the step -> the nodes that read its others. `held`: node -> nodes whose storages live until it has run.
-    `gradients`: nodes whose storages are parameters' gradients.
+    `device`: the device that the step runs on; tensors elsewhere do not count. `workspace`: whether known workspaces of
+    ops become external storages of their own. `checks`: see `conditions.checks_inside`. `held`: node -> nodes whose
+    storages live until it has run. `gradients`: nodes whose storages are parameters' gradients. Raises CaptureError.
     """
     builder = _Builder(device, workspace, checks or {})
     sizes: dict[str, list[int]] = {}
@@ -276,7 +275,7 @@ def build_step(
 
 
 def _numbered(op: Op, created: int) -> Op:
-    """The op with the numbers that residents have at last: after those of the `created` storages."""
+    """The op with the final numbers of residents, which follow the `created` storages."""
 
     def last(storages: tuple[int, ...]) -> tuple[int, ...]:
         return tuple(storage if storage >= 0 else created - 1 - storage for storage in storages)

@@ -1,6 +1,7 @@
-"""The one door to what torch does not promise to keep: every private name that roam-lab uses, and what it is for.
+"""Every private name of torch that roam-lab uses (outside of `distributed/`), each with what it is for; no other file
+imports one.
 
-A torch that lacks one of them fails here, when roam-lab is imported, and not in the middle of a step.
+With a torch that lacks one of them, importing this file fails, and not a step in the middle.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ __all__ = [
 
 _C = torch._C
 
-# the current CUDA device does nothing for a number of its cycles
+# makes the current CUDA device wait for a number of its cycles
 device_waits: Callable[[int], None] = torch.cuda._sleep
 
 # the iterator of a DataLoader
@@ -99,16 +100,16 @@ LoaderIterator = _BaseDataLoaderIter
 # the descriptor of `tensor.data`
 tensor_data: Any = _C.TensorBase.data
 
-# what a call of TorchScript goes through: classes with `__call__`
+# classes whose `__call__` runs TorchScript
 scripted_calls: tuple[Any, ...] = (_C.ScriptFunction, _C.ScriptMethod)
 
-# replaces a module's parameters and buffers by other tensors, in a context
+# a context in which a module's parameters and buffers are replaced by other tensors
 parameters_replaced = _reparametrize_module
 
-# no dispatch mode is on, in a context
+# a context in which no dispatch mode is active
 without_modes: Callable[[], AbstractContextManager[Any]] = _disable_current_modes
 
-# tensors with __torch_function__ are as others, in a context
+# a context in which __torch_function__ of tensor subclasses is not called
 without_overrides: Callable[[], AbstractContextManager[Any]] = _C.DisableTorchFunction
 
 # a storage at an address that it does not own: (address, device, bytes)
@@ -120,28 +121,28 @@ with_negative_bit: Callable[[torch.Tensor], torch.Tensor] = torch._neg_view
 
 @contextmanager
 def below_autograd() -> Iterator[None]:
-    """Ops go to their kernels at once: nothing is recorded for backward, and autocast changes no type."""
+    """A context in which ops call their kernels directly: autograd records nothing, and autocast changes no dtype."""
     with torch.no_grad(), _C._AutoDispatchBelowAutograd(), _C._DisableAutocast():
         yield
 
 
 @contextmanager
 def untracked() -> Iterator[None]:
-    """What is done is unknown to autograd, views and version counters included."""
+    """A context in which autograd notices nothing, neither views nor writes (version counters)."""
     keys = _C.DispatchKeySet(_C.DispatchKey.AutogradCPU) | _C.DispatchKeySet(_C.DispatchKey.AutogradCUDA)
     with torch.no_grad(), _C._ExcludeDispatchKeyGuard(keys):
         yield
 
 
 def boxed_call(op: OpOverload) -> Callable[..., Any]:
-    """What `op(...)` calls where the op is not written in Python."""
+    """The function that `op(...)` calls for an op that is not implemented in Python."""
     found: Callable[..., Any] = op._op
     return found
 
 
 def allocate_from(pool: tuple[int, int], device: int) -> None:
-    """From now on this thread allocates from the `torch.cuda.MemPool` of this id, as within `torch.cuda.use_mem_pool`,
-    which takes 20 us."""
+    """From now on this thread allocates from the `torch.cuda.MemPool` of this id. The same as
+    `torch.cuda.use_mem_pool`, which takes 20 us."""
     _C._cuda_beginAllocateCurrentThreadToPool(device, pool)
 
 
@@ -152,8 +153,8 @@ def allocate_as_before(pool: tuple[int, int], device: int) -> None:
 
 
 def end_failed_capture(pool: tuple[int, int], device: int) -> None:
-    """After a capture that failed, torch (2.11 does, 2.14 does not) still allocates for it from its pool, and ends the
-    process where memory is given back."""
+    """Clean up after a failed CUDA graph capture: torch 2.11 (2.14 does not) otherwise goes on allocating from the
+    capture's pool, and aborts the process when that memory is freed."""
     with suppress(RuntimeError):  # it has ended
         _C._cuda_endAllocateToPool(device, pool)
         _C._cuda_releasePool(device, pool)
@@ -166,9 +167,12 @@ def has_kernel(name: str, key: str) -> bool:
 
 @contextmanager
 def little_kept_of_traces() -> Iterator[None]:
-    """What torch keeps of each trace for the life of the process: its code is not, and what it knows about ops on fakes
-    not beyond a limit. Nor is the line sought that makes a symbol: torch's list of its own files, which that takes,
-    loads torch.export, the compiler's cache and networkx, a second and 17 MiB that stay."""
+    """A context for tracing in which torch keeps less for the life of the process.
+
+    The code of traces is not kept, and the cache of fake results is emptied beyond a limit. Nor does torch look up the
+    source line that makes a symbol: that would load torch.export, the compiler's cache and networkx, which take a
+    second and 17 MiB.
+    """
     files = {symbolic_shapes.__file__, torch.__file__}
     with replaced(
         [
@@ -195,22 +199,22 @@ sympy_functions: dict[str, Any] = {
 
 
 def fake_of(elements: torch.Tensor, mode: FakeTensorMode, device: torch.device) -> torch.Tensor:
-    """A fake on a device, in the memory of a tensor on the meta device."""
+    """A fake tensor of `mode` on `device`, made of `elements`, a tensor on the meta device."""
     return FakeTensor(mode, elements, device)
 
 
 def autograd_node() -> Any:
-    """The node of autograd's graph that runs just now; None outside of backward."""
+    """The node of autograd's graph that is running; None outside of a backward pass."""
     return _C._current_autograd_node()
 
 
 def in_backward() -> bool:
-    """Whether this thread runs a backward just now."""
+    """Whether this thread is running a backward pass."""
     return bool(_C._current_graph_task_id() != -1)
 
 
 def sequence_number() -> int:
-    """The number that the next node of autograd's graph gets."""
+    """The sequence number of the next node of autograd's graph."""
     return int(_C._autograd._get_sequence_nr())
 
 
@@ -225,11 +229,12 @@ def function_modes() -> tuple[Any, ...]:
 
 
 def saved_tensors_hooks() -> Any:
-    """The pair of functions that tensors saved for backward go through just now; None without."""
+    """The active hooks of `torch.autograd.graph.saved_tensors_hooks`, a pair of functions; None where there are
+    none."""
     return _C._autograd._top_saved_tensors_default_hooks(False)
 
 
 def setting(name: str) -> Callable[[], Any] | None:
-    """The function of torch's own of this name that reads a setting of the process; None where this torch has none."""
+    """The function `torch._C.<name>`, which reads a setting of the process; None where this torch has none."""
     found: Callable[[], Any] | None = getattr(_C, name, None) or getattr(_C._autograd, name, None)
     return found

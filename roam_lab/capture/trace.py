@@ -1,4 +1,4 @@
-"""A traced training step: the fx graph, its inputs, and under what it is right."""
+"""A traced training step: the fx graph, its inputs and outputs, and the conditions under which it is right."""
 
 from __future__ import annotations
 
@@ -21,21 +21,25 @@ from roam_lab.distributed.sharding import refuse_unsharded
 
 @dataclass(frozen=True)
 class Trace:
-    """A traced step: `module`'s placeholders are `inputs`, in order.
+    """A traced step. The placeholders of `module` are `inputs`, in order; it returns the tensors and numbers of
+    `outputs`.
 
-    `guards`: sympy conditions on settings (a weight decay that is not zero, ...) under which the trace is right;
-    `symbols` names each setting's symbol. `conditions`: those on numbers that the step reads out of tensors. `updated`:
-    names of the parameters that received a gradient. `held`: the constants that are attributes of modules, as (module,
-    name, tensor). `guided`: an op log of the eager step led the trace. `places`: of the Python numbers that are inputs;
-    `filled`: entries of lists that it fills; `outputs`: what the step returns and does to Python objects,
-    whose tensors and numbers the module returns; `changed`: the paths of all that. `batch_constants`: the leaves of the
-    batch that are constants of the trace: strings, and numbers that shapes depend on. `cleared`: the names of the
-    parameters whose gradient left from before is cleared before one is added. `skipped`, `loose`: where trace and log
-    move data in other ways (`Guide`). `presumed`: plain values that a first step makes, which the trace takes for made.
-    `variables`: keys of the environment that it reads. `scripted`: it calls TorchScript. `gradients_held`: until when
-    eager holds gradients (`Gradients.held`). `begun`: name of a parameter -> how the gradient lies that the step begins
-    with; the others have none, or it is cleared. `stays`: names of those whose gradient stays set after it. `unread`:
-    paths of what changes from step to step and was seen not to be read (a scheduler's counters).
+    What it relies on. `guards`: sympy conditions on settings (a weight decay that is not zero, ...), `symbols`: the
+    symbol of each setting -> its input. `conditions`: on numbers that the step reads out of tensors. `batch_constants`:
+    leaves of the batch that are constants of the trace (strings, and numbers that shapes depend on). `variables`: keys
+    of the environment that the step reads. `held`: constants that are attributes of modules, as (module, name, tensor).
+    `presumed`: plain values that a first step makes, and that the trace assumes to exist.
+
+    Python values. `places`: of the Python numbers that are inputs. `filled`: an entry of each list that the step fills.
+    `outputs`: what the step returns and does to Python objects; `changed`: the paths of all these. `unread`: paths of
+    values that change from step to step and that the step does not read (a scheduler's counters).
+
+    Gradients, by parameters' names. `updated`: those that received one. `cleared`: those whose old gradient is cleared
+    before one is added. `begun`: name -> how the old gradient lies that the step adds to or reads. `stays`: those whose
+    gradient stays set after the step. `gradients_held`: until when eager keeps gradients alive (`Gradients.held`).
+
+    `guided`: whether a log of the eager step led the trace; `skipped`, `loose`: see Guide. `scripted`: whether the step
+    calls TorchScript.
     """
 
     module: GraphModule
@@ -64,7 +68,7 @@ class Trace:
 
     @property
     def left(self) -> range:
-        """Which of the module's results are the gradients that the step leaves."""
+        """The indices of those results of the module that are gradients which the step leaves."""
         start = 0
         for output in self.outputs:
             if output.how == "leave":
@@ -74,12 +78,13 @@ class Trace:
 
     @property
     def changing(self) -> Changing:
-        """What another trace of the step need not find out."""
+        """What is known of the step's changes, so that another trace of it need not find that out."""
         return Changing(self.places, self.filled)
 
 
 def refuse_at_sight(training: TrainingStep) -> dict[int, str]:
-    """id(parameter) -> name. Raises CaptureError for what can be told without running or tracing anything."""
+    """Check all that can be checked without running or tracing the step. Raises CaptureError. Returns id(parameter) ->
+    name."""
     names = parameter_names(training.model, training.optimizers)
     refuse_wrapped(training.model)
     for optimizer in training.optimizers:

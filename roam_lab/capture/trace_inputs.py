@@ -1,4 +1,4 @@
-"""The inputs of a trace: a fake, or a symbol, for each tensor and number that the step is given or changes."""
+"""The inputs of a trace: a fake or a symbol for each tensor and number that the step is given or changes."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ from roam_lab.errors import CaptureError
 
 
 class TraceInputs:
-    """`found` and `values`: the inputs so far and what stands for each, in the order of the graph's placeholders.
+    """Collects the inputs of one trace. `found`: the inputs so far; `values`: the fake or symbol of each; both in the
+    order of the graph's placeholders.
 
-    `tensors`: name of a parameter or buffer -> its fake; `parameters`: the names of parameters. `symbols`: the input of
-    each symbol. `leaves`: of the batch, as the step is given them; `batch_numbers`: the indices of those that are
-    symbols, `batch_constants`: those that are constants. `state`: of the optimizers.
+    `tensors`: name of a parameter or buffer -> its fake; `parameters`: the names of parameters. `symbols`: symbol ->
+    its input. `leaves`: the batch's leaves as the step is given them; `batch_numbers`: indices of the leaves that are
+    symbols; `batch_constants`: index -> value of those that are constants. `state`: inputs of optimizer state.
     """
 
     def __init__(self, training: TrainingStep, mode: StepFakeMode, fakes: Fakes) -> None:
@@ -61,7 +62,8 @@ class TraceInputs:
         self.values.append(value)
 
     def enter_batch(self, batch: Any, frozen: set[int]) -> Any:
-        """The batch with fakes and symbols for its leaves. `frozen`: numbers that are constants all the same."""
+        """The batch with fakes and symbols for its leaves. `frozen`: indices of numbers that stay constants. Raises
+        CaptureError."""
         leaves = batch_leaves(batch)
         check_leaves(leaves)
         check_attributes(batch)
@@ -88,7 +90,7 @@ class TraceInputs:
         return with_leaves(batch, leaves)
 
     def enter_optimizers(self) -> None:
-        """State and settings as inputs. The optimizers hold fakes by then."""
+        """Make inputs of the optimizers' state and settings. The optimizers must hold fakes by then."""
         with self._mode:
             for optimizer in self._optimizers:
                 prime_optimizer(optimizer, fake=True)
@@ -105,9 +107,9 @@ class TraceInputs:
     def enter_numbers(
         self, places: list[ValuePlace], values: list[Any], names: dict[int, str]
     ) -> dict[tuple[int, Any], Any]:
-        """Python numbers that the step changes itself as inputs, written to their places.
+        """Make inputs of Python numbers that the step changes itself, and write their symbols to their places.
 
-        `values`: those of before. `names`: of the parameters, by id. Returns (id of a container, key) -> symbol.
+        `values`: their present values. `names`: of the parameters, by id. Returns (id of a container, key) -> symbol.
         """
         made: dict[tuple[int, Any], Any] = {}
         for index, (place, value) in enumerate(zip(places, values, strict=True)):
@@ -124,7 +126,7 @@ class TraceInputs:
         return made
 
     def without_cleared(self, module: GraphModule) -> tuple[Input, ...]:
-        """The inputs, without gradients from before that nothing reads; these are no placeholders of it any more."""
+        """The inputs without those old gradients that nothing in the module reads; their placeholders are removed."""
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
         kept: list[Input] = []
         for node, found in zip(placeholders, self.found, strict=True):
@@ -143,7 +145,7 @@ class TraceInputs:
         return None
 
     def present_state(self, found: Input) -> Any:
-        """The value of an optimizer's state as it is now, None where it is gone."""
+        """The present value of an input of optimizer state; None where it is gone."""
         number, name, *keys = found.path
         value: Any = self._optimizers[number].state.get(self.tensors[name], {})
         try:
@@ -155,7 +157,7 @@ class TraceInputs:
 
 
 def _refuse_gradient(name: str, gradient: torch.Tensor) -> None:
-    """Raises CaptureError for a gradient from before that the step could not be given as it is."""
+    """Raise CaptureError for an old gradient that cannot be an input."""
     if gradient.requires_grad or gradient.layout is not torch.strided:
         raise CaptureError(
             f"the gradient of {name} from before is sparse, or requires a gradient itself; clear it (.grad = None)"
@@ -163,5 +165,5 @@ def _refuse_gradient(name: str, gradient: torch.Tensor) -> None:
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor:
-    """The same memory under another name, with the gradient's history where there is one."""
+    """Another tensor object in the same memory, with autograd's history where there is one."""
     return tensor.detach() if tensor.is_leaf and tensor.requires_grad else tensor.view_as(tensor)

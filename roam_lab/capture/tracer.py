@@ -1,4 +1,5 @@
-"""One training step -> one fx graph of ATen ops, on fake tensors: nothing is computed, no weight is needed."""
+"""Tracing one training step into one fx graph of ATen ops, on fake tensors: nothing is computed, no weights are
+needed."""
 
 from __future__ import annotations
 
@@ -48,17 +49,17 @@ from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
 
 _AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError, FilledError, LeftForLaterError)
-"""The step is to be traced once more, with what these tell."""
+"""Exceptions after which the step is traced once more, with what they say."""
 
 
 @dataclass
 class Known:
     """What earlier traces of the step have shown.
 
-    `fixed`: the numbers read out of tensors that shapes depend on (`HostValues`); `frozen`: the numbers in the batch
-    that they depend on. `places`: of the Python numbers that change, and are symbols. `filled`: lists that the step
-    adds to. `later`: names of the parameters whose gradient it leaves for the next step to add to. `as_eager`:
-    libraries that ask are told that nothing is traced.
+    Shapes depend on `fixed`, numbers read out of tensors (`HostValues`), and on `frozen`, numbers of the batch (indices
+    of leaves). `places`: of the Python numbers that change, and are symbols. `filled`: entries of lists that the step
+    adds to. `later`: names of parameters whose gradients it leaves for the next step to add to. `as_eager`: whether
+    libraries are told that nothing is traced (eager_answers.py).
     """
 
     fixed: set[int] = field(default_factory=set)
@@ -107,14 +108,15 @@ class Tracer:
         return self._inputs.batch_numbers
 
     def unfixed_whole_numbers(self) -> set[int]:
-        """The whole numbers read out of tensors that are symbols so far."""
+        """The integers read out of tensors that are still symbols (numbers of `HostValues`)."""
         values = self._mode.values
         assert values is not None
         return {number for symbol, number in values.symbols.items() if symbol.is_integer} - self._known.fixed
 
     def trace(self) -> Trace:
-        """Raises CaptureError, and what `attempts` takes for a reason to trace again: ShapeOfValuesError where a shape
-        depends on a number that is not fixed yet, NumbersChangedError, SettledError, FilledError, LeftForLaterError."""
+        """Trace the step. Raises CaptureError, and the exceptions after which `attempts` traces again:
+        ShapeOfValuesError where a shape depends on a number that is not fixed yet, NumbersChangedError, SettledError,
+        FilledError, LeftForLaterError."""
         reachable = reach(roots_of(self._training))
         random, python = RandomState(), PythonState(reachable)
         before = [place.read() for place in self._known.places]
@@ -154,8 +156,8 @@ class Tracer:
                     if cache.cache_info().misses != misses:
                         cache.cache_clear()  # it holds fakes
                 random.restore()
-                # autograd's graph, which no collector looks into, holds fakes, and each fake its mode: a mode that
-                # referred to this trace would keep all of them
+                # autograd's graph, which the garbage collector does not see, refers to fakes, and each fake to its
+                # mode: a mode that referred to this trace would keep all of them alive
                 self._mode.answer = no_answer
                 self._provenance.known = None
         self._refuse_open_shapes(module)
@@ -179,7 +181,8 @@ class Tracer:
         )  # fmt: skip
 
     def _put_numbers_back(self, before: list[Any]) -> None:
-        """Also where what holds them was out of reach: while it is found out what is not read, a probe stands there."""
+        """Write Python numbers back to their places, also where their containers could not be reached meanwhile: a
+        probe (sources/probe.py) may have stood in place of one."""
         for place, value in zip(self._known.places, before, strict=True):
             if not isinstance(place, OptimizerPlace) and place.read() is not value:
                 place.write(value)
@@ -270,14 +273,14 @@ class Tracer:
             return None
 
     def _copied(self, target: torch.Tensor, value: torch.Tensor) -> None:
-        """`target.data = value`: eager runs no op for it, so the log has none."""
+        """Called for `target.data = value`, for which eager runs no op, so that there is none in the log."""
         if self._guide is not None:
             self._guide.rebound(target, value)
         with self._provenance.unguided():
             target.data.copy_(value)
 
     def _refuse_open_shapes(self, module: GraphModule) -> None:
-        """Raises ShapeOfValuesError where a size, stride or offset depends on a number that is not fixed yet."""
+        """Raise ShapeOfValuesError where a size, stride or offset depends on a number that is not fixed yet."""
         if not self.unfixed_whole_numbers():
             return
         for node in module.graph.nodes:

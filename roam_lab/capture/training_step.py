@@ -1,4 +1,4 @@
-"""What is captured, measured, planned and run: one training step of one model and its optimizers."""
+"""One training step of one model and its optimizers, as it is captured, measured and run."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from roam_lab.distributed import averaged_as_ops
 from roam_lab.errors import CaptureError, InputError
 
 OptimizerOrSeveral = torch.optim.Optimizer | tuple[torch.optim.Optimizer, ...]
-"""As the user gives it, and as the user's step takes it."""
+"""What the user gives as `optimizer`, and what the user's step function is called with."""
 
 
 def has_step_hooks(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether it can be told when the optimizer steps: not where a wrapper never called Optimizer.__init__."""
+    """Whether the optimizer has step hooks; a wrapper that never called Optimizer.__init__ has none."""
     return hasattr(optimizer, "_optimizer_step_pre_hooks") and hasattr(optimizer, "_optimizer_step_post_hooks")
 
 
 def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
-    """The optimizers given, as a tuple. Raises CaptureError for what is none, for an empty tuple or one given twice."""
+    """The given optimizers as a tuple. Raises CaptureError for anything that is no optimizer, for an empty tuple, and
+    for an optimizer that is given twice."""
     given = tuple(map(_unwrapped, optimizer if isinstance(optimizer, tuple | list) else (optimizer,)))
     for one in given:
         if not isinstance(one, torch.optim.Optimizer):
-            raise CaptureError(
-                f"a {type(one).__name__} was given as optimizer; give a torch.optim.Optimizer, or a tuple of them"
-            )
+            what = "nothing" if one is None else f"a {type(one).__name__}"
+            raise CaptureError(f"{what} was given as optimizer; give a torch.optim.Optimizer, or a tuple of them")
     if not given:
         raise CaptureError("the tuple of optimizers is empty; give one or more")
     if len({id(one) for one in given}) < len(given):
@@ -37,8 +37,8 @@ def optimizers_of(optimizer: Any) -> tuple[torch.optim.Optimizer, ...]:
 
 
 def _unwrapped(optimizer: Any) -> Any:
-    """The optimizer that `accelerator.prepare` has wrapped, which is what steps; any other as it is. Raises
-    CaptureError where the wrapper does more than pass on."""
+    """The optimizer inside the wrapper of `accelerator.prepare`; any other as it is. Raises CaptureError where the
+    wrapper does more than call it."""
     while is_prepared(optimizer):
         if optimizer.scaler is not None:
             raise CaptureError(
@@ -55,7 +55,7 @@ def _unwrapped(optimizer: Any) -> Any:
 
 
 def keep_grads_of(keep_grads: Any, model: torch.nn.Module) -> bool | tuple[str, ...]:
-    """As the user gives it: names of parameters, or True or False. Raises InputError for anything else."""
+    """The user's `keep_grads`, checked: True, False, or a tuple of parameters' names. Raises InputError."""
     if isinstance(keep_grads, bool):
         return keep_grads
     names = (keep_grads,) if isinstance(keep_grads, str) else tuple(keep_grads)
@@ -67,7 +67,8 @@ def keep_grads_of(keep_grads: Any, model: torch.nn.Module) -> bool | tuple[str, 
 
 
 def remarks_on(model: torch.nn.Module) -> tuple[str, ...]:
-    """What is remarkable about a model that is to be trained, in sentences: a step in eval mode takes other memory."""
+    """Sentences about a model that the user should know before training, such as that it is in eval mode, in which a
+    step takes other memory."""
     if model.training:
         return ()
     return (
@@ -77,7 +78,7 @@ def remarks_on(model: torch.nn.Module) -> tuple[str, ...]:
 
 
 def roots_of(step: TrainingStep) -> dict[str, Any]:
-    """What everything is reached from, by the name that paths begin with."""
+    """The roots from which everything is found that a step can reach, by the name with which paths begin."""
     optimizers = step.optimizers
     one = optimizers[0] if len(optimizers) == 1 else optimizers
     return {"model": step.model, "optimizer": one, "step": step.function, "optimizer as given": step.optimizer}
@@ -85,11 +86,11 @@ def roots_of(step: TrainingStep) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class TrainingStep:
-    """`function(model, optimizer, batch)`; `optimizer` is one, or the tuple that the function takes.
+    """A step: `function(model, optimizer, batch)`, where `optimizer` is one, or the tuple that the function takes.
 
-    `adds`: gradients that are left from before are inputs, which the step adds to; otherwise it is captured as if there
-    were none. `keep_grads`: names of parameters whose gradient stays set where eager leaves it; True: of all. Others
-    stay only where a later step adds to them, or may.
+    `adds`: whether gradients from before the step are inputs that it adds to; otherwise it is captured as if there were
+    none. `keep_grads`: names of parameters whose gradient stays set where eager leaves it (True: all). Other gradients
+    stay set only where a later step adds to them, or may.
     """
 
     model: torch.nn.Module
@@ -100,14 +101,14 @@ class TrainingStep:
 
     @property
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
-        """All of them. Raises CaptureError for what is no optimizer."""
+        """The optimizers as a tuple. Raises CaptureError for what is no optimizer."""
         return optimizers_of(self.optimizer)
 
     def run(self, batch: Any) -> Any:
-        """One eager step; what the user's function returns."""
+        """Run one eager step. Returns what the user's function returns."""
         return self.function(self.model, self.optimizer, batch)
 
     def run_as_ops(self, batch: Any) -> Any:
-        """One step as it is captured: what a DistributedDataParallel exchanges with other ranks is done by ops."""
+        """Run one step as it is captured: a DistributedDataParallel exchanges gradients by ops."""
         with averaged_as_ops(self.model):
             return self.run(batch)

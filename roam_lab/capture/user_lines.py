@@ -1,4 +1,4 @@
-"""Which line of the user's is running: frames and tracebacks without torch's, IPython's and roam-lab's own."""
+"""The user's line that is running: of frames and tracebacks without those of torch, IPython and roam-lab."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
 COMMAND = os.path.join(sysconfig.get_path("scripts"), "roam")
 NOT_THE_USERS = (os.path.dirname(torch.__file__) + os.sep, OURS, COMMAND)
 DEMO_MODEL = os.path.join(OURS, "demo", "gpt2.py")
-"""Ours, but in the place of the user's."""
+"""The demo's model, which counts as the user's file though it is ours."""
 _STANDARD = tuple({sysconfig.get_path(name) + os.sep for name in ("stdlib", "platstdlib")})
 INSTALLED = f"{os.sep}site-packages{os.sep}"
 _IPYTHON = f"{os.sep}site-packages{os.sep}IPython{os.sep}"
-"""Between a cell and a magic that it calls stand frames of IPython's own."""
+"""IPython's own files: their frames are between a cell and a magic that it calls."""
 
 
 def is_user_file(filename: str) -> bool:
-    """True for files of the user and of model libraries: not torch, IPython, roam-lab or Python's own library, not
+    """Whether a file is the user's, or a model library's; False for torch, IPython, roam-lab, Python's own library and
     generated code."""
     if filename.startswith("<"):
         return filename.startswith("<ipython-input-")
@@ -36,7 +36,7 @@ def is_standard_file(filename: str) -> bool:
 
 
 def _short(filename: str) -> str:
-    """Path as people write it: relative to where they stand, or from site-packages on; In[3] for a notebook's cell."""
+    """A short path: relative to the working directory, or to site-packages; "In[3]" for a notebook's cell."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     if shell is not None and (cell := getattr(shell.compile, "_filename_map", {}).get(filename)) is not None:
         return f"In[{cell}]"

@@ -1,4 +1,4 @@
-"""What a factory made, at another batch size, sequence length, dtype, or with another optimizer."""
+"""The user's step, as a factory made it, with another batch size, sequence length, dtype or optimizer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def variant(
     dtype: str | None = None,
     optimizer: str | None = None,
 ) -> dict[str, Any]:
-    """The factory's dict with what is not None changed; the model itself becomes of the dtype. Raises InputError."""
+    """The factory's dict with every argument applied that is not None; `dtype` converts the model in place. Raises
+    InputError."""
     made = dict(made)
     if batch is not None:
         made["batch"] = resized(made["batch"], batch)
@@ -46,7 +47,7 @@ def variant(
 
 
 def _to_dtype(made: dict[str, Any], dtype: torch.dtype) -> None:
-    """Model and batch; the optimizer's state is made of the parameters, by its first step."""
+    """Convert model and batch. Raises InputError for an optimizer that already has state, which is not converted."""
     if made["optimizer"].state:
         raise InputError(
             f"the optimizer already holds state, which would not become {dtype}; name an optimizer, too, or let the "
@@ -61,7 +62,7 @@ def _to_dtype(made: dict[str, Any], dtype: torch.dtype) -> None:
 
 
 def _optimizer(text: str, own: torch.optim.Optimizer) -> torch.optim.Optimizer:
-    """A new one of that class over the parameters of `own`, all in one group."""
+    """A new optimizer, as `optimizer_of` reads it from `text`, over the parameters of `own` in one group."""
     kind, settings = optimizer_of(text)
     parameters = [parameter for group in own.param_groups for parameter in group["params"]]
     try:
@@ -71,7 +72,7 @@ def _optimizer(text: str, own: torch.optim.Optimizer) -> torch.optim.Optimizer:
 
 
 def optimizer_of(text: str) -> tuple[type[torch.optim.Optimizer], dict[str, Any]]:
-    """The class and the arguments that "SGD(momentum=0.9)" names; upper and lower case are one. Raises InputError."""
+    """The class and the arguments that a text such as "SGD(momentum=0.9)" names; case is ignored. Raises InputError."""
     name, settings = _parsed(text)
     known = {
         key.lower(): value

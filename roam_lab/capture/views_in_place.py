@@ -1,6 +1,7 @@
-"""Ops that give a tensor another form in place (`transpose_`, `unsqueeze_`): in a program, views under a new name.
+"""Ops that change a tensor's shape or strides in place (`transpose_`, `unsqueeze_`), replaced by views.
 
-A place in the arena is made once and used in each step: an op that changed its form would change it back in the next.
+A program makes its views of the arena once and uses them in each step: an op that changed one in place would change it
+again in the next step.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from roam_lab.errors import CaptureError
 
 
 def views_under_new_names(module: GraphModule) -> None:
-    """Exchange each such op for the view that it makes; what comes after it uses that already.
+    """Replace each such op by the op that returns the same view. (Later nodes use its result already.)
 
-    Raises CaptureError where it is done to what stays after the step, such as a parameter or the batch.
+    Raises CaptureError for an op on a tensor that stays after the step, such as a parameter or the batch.
     """
     for node in module.graph.nodes:
         if not isinstance(node.target, OpOverload) or torch.Tag.inplace_view not in node.target.tags:
@@ -36,7 +37,7 @@ def views_under_new_names(module: GraphModule) -> None:
 
 @cache
 def view_of(op: OpOverload) -> OpOverload | None:
-    """The op that returns as a view what this one makes of its argument; None where there is none (`resize_`)."""
+    """The op that returns as a view what `op` makes of its argument in place; None where there is none (`resize_`)."""
     packet = getattr(torch.ops.aten, op._schema.name.removeprefix("aten::").rstrip("_"), None)
     wanted = [(argument.name, str(argument.type)) for argument in op._schema.arguments]
     for name in packet.overloads() if packet is not None else ():

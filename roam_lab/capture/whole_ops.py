@@ -1,7 +1,7 @@
-"""An op that has a kernel of its own stays one op of the trace, though it could be taken apart.
+"""Keeps an op that has a kernel of its own as one op of the trace.
 
-Eager runs the kernel. Some versions of torch trace such an op (SiLU's backward, Mish's) as the ops that it is made of
-elsewhere, whose bits are others.
+Eager runs the kernel. Some versions of torch trace such an op (the backward of SiLU and of Mish) as several ops, its
+decomposition, which gives other bits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
 
 @contextmanager
 def ops_kept_whole() -> Iterator[None]:
-    """While a step is traced."""
+    """A context for tracing a step, in which ops with a kernel for their device are not decomposed."""
     original = OpOverload.decompose
 
     def decompose(op: OpOverload, *args: Any, **kwargs: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Memory that an op takes for itself while it runs, where that is known and large."""
+"""The workspace of ops: memory that an op takes while it runs, beside its results, where that is known and large."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ aten = torch.ops.aten
 
 
 def workspace_bytes(node: Node) -> int:
-    """Bytes that the op allocates and frees again within itself; 0 where nothing is known.
+    """Bytes that the op allocates and frees while it runs; 0 where nothing is known.
 
-    CPU convolutions (oneDNN) on contiguous tensors work in a blocked layout: input, output and, going backward, the
-    gradients are copied into it. On CUDA sums over rows are staged. Losses are made unreduced first.
+    CPU convolutions (oneDNN) on contiguous tensors copy input, output and, in backward, the gradients into a blocked
+    memory format. CUDA sums over rows need a buffer (cuda_workspace.py). Losses are computed unreduced first.
     """
     if unreduced := unreduced_bytes(node):
         return unreduced
@@ -32,7 +32,7 @@ def workspace_bytes(node: Node) -> int:
 
 
 def unreduced_bytes(node: Node) -> int:
-    """Bytes of the loss before it is reduced, where that lies in the storage of the result; 0 for other ops."""
+    """Bytes of the unreduced loss, for ops that compute it in the storage of their result; 0 for other ops."""
     result = _value(node)
     if node.target not in REDUCING_LOSSES or result.dim():
         return 0

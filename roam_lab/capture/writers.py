@@ -1,7 +1,7 @@
-"""Writers: how the result of an op is written into tensors that are already there (views of the arena).
+"""Writers: how the result of an op is written into existing tensors (views of the arena).
 
-An op has a writer when ATen has a native `out=` overload for it, or when it can be put together from ops that
-write in place, bit for bit the same. What has none allocates its own result: an *external* storage.
+An op has a writer if ATen has a native `out=` overload for it, or if hand_made.py has one with the same bits. An op
+without a writer allocates its own result: an *external* storage.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ aten = torch.ops.aten
 class Writer:
     """`function` fills given tensors with what the op would have returned.
 
-    With `names` (an `out=` overload) they are passed under these names, after the op's own arguments; without,
-    they are the first argument, a sequence. `function` None: nothing has to be written (`empty`).
+    With `names` (an `out=` overload) the tensors are passed under these names, after the op's own arguments; without,
+    they are the first argument, a sequence. `function` None: the op writes nothing (`empty`).
     """
 
     function: Callable[..., Any] | None
@@ -43,7 +43,7 @@ class Writer:
 
 
 def find_writer(node: Node) -> Writer | None:
-    """The writer for a traced op, or None when its result cannot be given a place."""
+    """The writer for a traced op, or None where it has none."""
     if is_untrue(node) or ELSEWHERE in node.meta or OWN_RESULT in node.meta:
         return None
     return writer_for(node.target, node.args, node.meta.get("val"))
@@ -76,23 +76,23 @@ def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
 
 
 _untrue: dict[Any, set[tuple[Any, ...]]] = {}
-"""Ops, by the geometry of their arguments, whose writer was seen to give other bits than the op."""
+"""(op, geometry of its arguments) where the writer was seen to give other bits than the op."""
 
 
 def geometry(leaves: Sequence[Any]) -> tuple[Any, ...]:
-    """Shape, strides and type of each tensor among an op's arguments, in sequence."""
+    """The geometry of an op's arguments: shape, strides and dtype of each tensor among them, in sequence."""
     return tuple(
         (tuple(leaf.shape), tuple(leaf.stride()), leaf.dtype) for leaf in leaves if isinstance(leaf, torch.Tensor)
     )
 
 
 def note_untrue(target: Any, leaves: Sequence[Any]) -> None:
-    """From now on the op allocates its own result on arguments of this geometry."""
+    """Note that the op's writer gives other bits on arguments of this geometry; from now on the op has none there."""
     _untrue.setdefault(target, set()).add(geometry(leaves))
 
 
 def is_untrue(node: Node) -> bool:
-    """Whether the writer of this very op, on arguments of its geometry, was seen to be untrue in this process."""
+    """Whether the writer of this node's op was seen in this process to give other bits on arguments of its geometry."""
     if node.target not in _untrue:
         return False
     leaves = pytree.arg_tree_leaves(*node.args, **node.kwargs)
@@ -107,16 +107,16 @@ def _device_type(value: Any) -> str | None:
 
 
 def _has_empty(value: Any) -> bool:
-    """A result without entries among others: the fake of a reserve or workspace whose size the kernel alone knows."""
+    """Whether one of several results has no elements: a buffer whose size only the real kernel knows."""
     values = value if isinstance(value, (list, tuple)) else []
     return any(isinstance(one, torch.Tensor) and one.numel() == 0 for one in values)
 
 
 @cache
 def out_overload(target: OpOverload, device: str) -> OpOverload | None:
-    """The overload of the same op that takes `out=`, if the device has a kernel of its own for it.
+    """The overload of the same op that takes `out=`, if the device has a kernel for it; else None.
 
-    Generated ones, which run the op and copy its result, do not count.
+    Generated overloads, which run the op and copy its result, do not count.
     """
     key = {"cpu": "CPU", "cuda": "CUDA"}.get(device)
     if key is None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from roam_lab.app.terminal import say
 from roam_lab.errors import OutputError
 from roam_lab.progress import Progress
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 from roam_lab.report.units import bytes_text
 
 if TYPE_CHECKING:
@@ -43,12 +43,12 @@ def demonstrate(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     say(introduction)
     profile, plan = _planned(factory, name, stem, progress)
-    say(legal(f"\n{_verdict(plan, profile)}\n{_rows(_planned_figures(profile, plan))}"))
-    say(legal(f"\npicture after {_since(began)}: {stem}.svg (memory over the step; a browser opens it)"))
+    say(printable(f"\n{_verdict(plan, profile)}\n{_rows(_planned_figures(profile, plan))}"))
+    say(printable(f"\npicture after {_since(began)}: {stem}.svg (memory over the step; a browser opens it)"))
     say(f"Now {STEPS} steps eagerly and {STEPS} by the plan, each in a process of its own: a minute or two ...\n")
     result = _verified(factory, stem, progress)
     say(_rows(_measured_figures(result)))
-    say(legal("\n".join(["", *_told(result), *_next_steps(folder, stem), f"{_since(began)} in all"])))
+    say(printable("\n".join(["", *_told(result), *_next_steps(folder, stem), f"{_since(began)} in all"])))
     return result.identical
 
 

@@ -1,5 +1,5 @@
-"""Training on several processes: what DistributedDataParallel does, as ops, how a model is sharded, and how processes
-decide together.
+"""Training on several processes: the exchange of DistributedDataParallel written as ops, sharded models, and decisions
+that all processes take together.
 
 Imports torch. Every process (*rank*) holds the whole model, or a part of each parameter (`sharding.py`); gradients are
 averaged over all of them in each step.

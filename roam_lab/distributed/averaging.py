@@ -25,7 +25,8 @@ from roam_lab.errors import CaptureError
 
 @contextmanager
 def averaged_as_ops(model: Any) -> Iterator[None]:
-    """Meanwhile, where `model` is a DistributedDataParallel, its forward and backward exchange by ops.
+    """A context in which a DistributedDataParallel `model` averages its gradients by ops that can be captured. Any
+    other model is left as it is.
 
     Raises FirstStepError where its buckets are not known yet, and CaptureError where gradients are missing.
     """
@@ -38,8 +39,9 @@ def averaged_as_ops(model: Any) -> Iterator[None]:
 
 @contextmanager
 def arrivals_noted(model: Any) -> Iterator[None]:
-    """The same for real tensors and a wrapper whose buckets are not known yet; they are afterwards. All ranks
-    together."""
+    """A context for one real step of a DistributedDataParallel whose buckets are not known yet: it notes in which
+    sequence gradients arrive, from which the buckets are then known. Entered by all ranks together. Raises CaptureError
+    for a wrapper with static_graph=True."""
     if model.static_graph:
         raise CaptureError(
             "DistributedDataParallel with static_graph=True learns its graph in its first two steps, which have to be "
@@ -70,7 +72,8 @@ def _as_ops(model: Any, layout: Layout) -> Iterator[Exchange]:
 
 @dataclass
 class _Bucket:
-    """`parameters`: by name. `flat`: all gradients one after the other, made when the first arrives."""
+    """Gradients that are exchanged together. `parameters`: by name. `flat`: all their gradients end to end, allocated
+    when the first arrives. `views`: each gradient's part of `flat`. `filled`: names of those that have arrived."""
 
     parameters: dict[str, torch.Tensor]
     flat: torch.Tensor | None = None
@@ -88,14 +91,15 @@ class _Bucket:
 
 
 def _view(flat: torch.Tensor, parameter: torch.Tensor, offset: int) -> torch.Tensor:
-    """A gradient's place in its bucket, laid out as the parameter is."""
+    """The view of a bucket that one gradient has, with the strides of its parameter; `offset` in elements."""
     if is_dense(parameter):
         return flat.as_strided(parameter.size(), parameter.stride(), offset)
     return flat.narrow(0, offset, parameter.numel()).view(parameter.size())
 
 
 class Exchange:
-    """Of one model, while its step runs once. `arrived`: names of parameters as their gradients came."""
+    """What one wrapped model exchanges with the other ranks during one step. `arrived`: names of the parameters in the
+    sequence in which their gradients arrived."""
 
     def __init__(self, model: Any, layout: Layout) -> None:
         self._model, self._layout = model, layout
@@ -108,7 +112,7 @@ class Exchange:
         self.arrived: list[str] = []
 
     def forward(self, *inputs: Any, **kwargs: Any) -> Any:
-        """In place of the wrapper's."""
+        """Runs in place of the wrapper's own `forward`, with the same arguments and result."""
         model = self._model
         averaged = torch.is_grad_enabled() and model.require_backward_grad_sync
         if model.require_forward_param_sync:
@@ -122,7 +126,7 @@ class Exchange:
         return output
 
     def _take_buffers(self) -> None:
-        """The first rank's buffers, such as statistics of BatchNorm, on all ranks."""
+        """Copy the first rank's buffers, such as statistics of BatchNorm, to all ranks."""
         named = dict(self._model.module.named_buffers())
         taken = tuple(named[name] for group in self._layout.buffers for name in group)
         with torch.no_grad(), collectives.exchanging("forward"), buffers_unversioned(taken):
@@ -136,7 +140,7 @@ class Exchange:
                     buffer.copy_(part.view(buffer.size()))
 
     def _arm(self) -> None:
-        """Each forward pass begins anew, as the wrapper's does."""
+        """Empty the buckets and hook every parameter, as the wrapper does in each forward pass."""
         self.disarm()
         named = dict(self._model.module.named_parameters())
         self._buckets = [_Bucket({name: named[name] for name in names}) for names in self._layout.buckets]
@@ -148,7 +152,7 @@ class Exchange:
                 self._handles.append(parameter.register_post_accumulate_grad_hook(hook))
 
     def disarm(self) -> None:
-        """Take all hooks off."""
+        """Remove all hooks from the parameters."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -174,7 +178,8 @@ class Exchange:
             after_backward(self._finish)
 
     def _start_full_ones(self) -> None:
-        """Buckets are exchanged one after the other, however they fill."""
+        """Start to exchange those full buckets whose turn it is: buckets are exchanged in their fixed sequence, in
+        whatever sequence they become full."""
         while self._next < len(self._buckets):
             bucket = self._buckets[self._next]
             if bucket.flat is None or len(bucket.filled) < len(bucket.parameters):
@@ -183,7 +188,8 @@ class Exchange:
             self._next += 1
 
     def _finish(self) -> None:
-        """When backward is over: gradients that did not arrive count as zero, and stay what they are on this rank."""
+        """Called when backward is over: wait for all exchanges and give each parameter its averaged gradient. A
+        gradient that did not arrive counts as zero in the sum, and `grad` of its parameter stays as it was."""
         missing = [name for bucket in self._buckets for name in bucket.parameters if name not in bucket.filled]
         with torch.no_grad(), collectives.exchanging("backward"):
             for bucket in self._buckets:
@@ -206,7 +212,7 @@ class Exchange:
         self.disarm()
 
     def check(self) -> None:
-        """When the step is over. Raises CaptureError where not all gradients arrived."""
+        """Called when the step is over. Raises CaptureError where not all gradients arrived."""
         missing = [name for bucket in self._buckets for name in bucket.parameters if name not in bucket.filled]
         if self._begun and not self._over and missing:
             raise CaptureError(
@@ -216,6 +222,6 @@ class Exchange:
 
 
 def _moved(model: Any, inputs: Any, kwargs: Any) -> tuple[Any, Any]:
-    """Inputs on the wrapper's device, as it moves them."""
+    """The inputs moved to the wrapper's device, by the code with which the wrapper moves them."""
     device = torch.device(model.device_type, model.device_ids[0])
     return moved_inputs(inputs, kwargs, device, model.use_side_stream_for_tensor_copies)

@@ -1,4 +1,7 @@
-"""The memory of a wrapper's own buckets, as much as all gradients take: a planned step has its own, and needs none."""
+"""The memory of a DistributedDataParallel's own buckets, which take as many bytes as all gradients.
+
+A planned step exchanges through buckets in its arena, so the wrapper's own can be freed until an eager step needs them.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from roam_lab.distributed.torch_internals import TorchDispatchMode, held_elsewhe
 
 
 class BucketMemory:
-    """`away`: whether it was given back. While it is, the wrapper must not run a backward pass."""
+    """The storages of one wrapper's buckets. `away`: whether their memory has been freed; meanwhile the wrapper must
+    not run a backward pass."""
 
     def __init__(self, storages: Sequence[torch.UntypedStorage]) -> None:
         self._sizes = [(storage, storage.nbytes()) for storage in storages]
@@ -21,25 +25,27 @@ class BucketMemory:
 
     @property
     def bytes(self) -> int:
-        """What can be given back."""
+        """Bytes that `give_back` frees."""
         return sum(size for _, size in self._sizes)
 
     def give_back(self) -> None:
-        """The contents are lost: the wrapper writes all of them in each step before it reads any."""
+        """Free the memory, unless `keep` was called. The contents are lost, which does no harm: in each step the
+        wrapper writes all of a bucket before it reads it."""
         if not self.away and not self._kept:
             self.away = True
             for storage, _ in self._sizes:
                 storage.resize_(0)
 
     def take(self) -> None:
-        """The memory is there again."""
+        """Allocate the memory again, where it was freed."""
         if self.away:
             for storage, size in self._sizes:
                 storage.resize_(size)
             self.away = False
 
     def keep(self) -> None:
-        """It is there from now on: somebody runs a forward pass by himself, and nobody knows when its backward pass."""
+        """Allocate the memory and never free it again: the user runs forward passes of his own, whose backward passes
+        may come at any time."""
         self.take()
         self._kept = True
 
@@ -48,14 +54,15 @@ _of_model: weakref.WeakKeyDictionary[Any, BucketMemory] = weakref.WeakKeyDiction
 
 
 def memory_of(model: Any) -> BucketMemory:
-    """Of a wrapper; of no bytes where its buckets were made unseen, or where gradients are views of them."""
+    """The memory of a wrapper's buckets. It has no bytes where the buckets were made outside `buckets_seen`, or where
+    gradients are views of them (gradient_as_bucket_view)."""
     if model not in _of_model:
         _of_model[model] = BucketMemory(())
     return _of_model[model]
 
 
 class _Made(TorchDispatchMode):
-    """Notes every storage that is made for numbers other than whole ones: ranks tell each other indices meanwhile."""
+    """Notes the storage of every floating-point tensor that is created; integer tensors are messages between ranks."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -71,7 +78,7 @@ class _Made(TorchDispatchMode):
 
 @contextmanager
 def buckets_seen(model: Any) -> Iterator[None]:
-    """While the wrapper makes its buckets."""
+    """A context in which the wrapper makes its buckets, so that `memory_of` knows their storages afterwards."""
     with _Made() as made:
         yield
     kept = [storage for storage in made.storages.values() if storage.nbytes() and held_elsewhere(storage)]

@@ -1,5 +1,5 @@
-"""Which gradients are exchanged together, as DistributedDataParallel decides it: sums are rounded by where a gradient
-lies in its bucket, so the same bits need the same buckets."""
+"""Which gradients DistributedDataParallel exchanges together. How a sum is rounded depends on where a gradient lies in
+its bucket, so the same bits need the same buckets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from roam_lab.errors import FirstStepError
 
 @dataclass(frozen=True)
 class Layout:
-    """`buckets`: names of parameters of the wrapped module, bucket by bucket in the sequence of their exchange.
+    """`buckets`: for each bucket, in the sequence of their exchange, the names of its parameters in the wrapped module.
 
-    `buffers`: names of the buffers that are taken from the first rank together, group by group.
+    `buffers`: for each group of buffers that is broadcast from the first rank in one call, their names.
     """
 
     buckets: tuple[tuple[str, ...], ...]
@@ -39,8 +39,10 @@ def is_settled(model: Any) -> bool:
 
 
 def settle(model: Any) -> bool:
-    """Have the wrapper arrange its buckets, if its first step has shown it how; all ranks together. Returns whether
-    they are what they will be; a model that is no wrapper has none."""
+    """Have the wrapper arrange its buckets, if it has seen its first step; called by all ranks together.
+
+    Returns whether the buckets are now those of every later step; True for a model that is no wrapper, and has none.
+    """
     if not is_replicated(model):
         return True
     if not is_settled(model):
@@ -50,14 +52,15 @@ def settle(model: Any) -> bool:
 
 
 def _remember(model: Any) -> bool:
-    """Note the wrapper's own buckets, if it has them, before a step is traced or observed, which would see how."""
+    """Note the wrapper's own buckets, if they are settled. Done before a step is traced or observed, as asking the
+    wrapper for them runs ops. Returns whether they are known."""
     if is_settled(model) and model not in _present:
         _present[model] = _of_reducer(model)
     return model in _present
 
 
 def layout_of(model: Any) -> Layout:
-    """Of the steps after the wrapper's first. Raises FirstStepError where nobody knows it yet."""
+    """The layout in every step after the wrapper's first. Raises FirstStepError where it is not known yet."""
     buckets = _present.get(model) or _predicted.get(model)
     if buckets is None:
         raise FirstStepError(
@@ -68,13 +71,13 @@ def layout_of(model: Any) -> Layout:
 
 
 def in_one_bucket(model: Any) -> Layout:
-    """All gradients in one bucket: to see in which sequence they arrive."""
+    """A layout with all gradients in one bucket, for a step that only notes in which sequence they arrive."""
     return Layout((tuple(_names(model)),), _groups_of_buffers(model))
 
 
 def predict(model: Any, arrived: Sequence[str]) -> None:
-    """Note the buckets that the wrapper will make of gradients that arrive in this sequence. All ranks together: the
-    first rank's sequence is everybody's."""
+    """Note the buckets that the wrapper will make when gradients arrive in this sequence (names of parameters). Called
+    by all ranks together; all take the first rank's sequence."""
     told: list[Any] = [list(arrived)]
     dist.broadcast_object_list(told, dist.get_global_rank(model.process_group, 0), group=model.process_group)
     named = dict(model.module.named_parameters())
@@ -87,12 +90,13 @@ def predict(model: Any, arrived: Sequence[str]) -> None:
 
 
 def buckets_known(model: Any) -> bool:
-    """Whether a model is no DistributedDataParallel, or `layout_of` answers for it; all ranks together."""
+    """Whether `layout_of` returns a layout for `model`, or it is no DistributedDataParallel and needs none. Called by
+    all ranks together."""
     return settle(model) or model in _predicted
 
 
 def _of_reducer(model: Any) -> Buckets:
-    """The wrapper's own, asked once: its C++ lists the parameters of each bucket beside a copy of the bucket."""
+    """The wrapper's own buckets. Asked once only, because its C++ allocates a copy of each bucket to answer."""
     names = {id(parameter): name for name, parameter in model.module.named_parameters()}
     return tuple(
         tuple(names[id(parameter)] for parameter in bucket.parameters())
@@ -101,7 +105,7 @@ def _of_reducer(model: Any) -> Buckets:
 
 
 def _names(model: Any) -> list[str]:
-    """Of the parameters whose gradients are averaged."""
+    """Names of the parameters whose gradients are averaged."""
     return [
         name
         for name, parameter in model.module.named_parameters()

@@ -1,8 +1,9 @@
 """The ops by which ranks exchange tensors: written in place, ordered by the tensors that they write, and by each other.
 
-`_c10d_functional.all_reduce_` and `broadcast_` start what is done in the background; nobody may touch the tensor until
-it was waited for. Torch's own `wait_tensor` returns its argument as if it were another tensor, so a graph would let the
-argument's life end there. `roam_lab.wait_` writes its argument: whoever reads the result comes after it.
+`_c10d_functional.all_reduce_` and `broadcast_` start an exchange in the background; the tensor must not be touched
+until it was waited for. Torch's own `wait_tensor` returns its argument as if it were another tensor, so in a graph the
+argument's lifetime would end there. `roam_lab.wait_` writes its argument instead: every op that reads the result
+depends on it.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ _STARTS = frozenset({"all_reduce_", "broadcast_"})
 
 
 def starts_exchange(target: Any) -> bool:
-    """Whether an op exchanges, or starts to exchange, with other ranks: these run in one sequence on all of them."""
+    """Whether an op exchanges, or starts to exchange, with other ranks; all ranks run these ops in the same
+    sequence."""
     return target in OPS or _in_background(target)
 
 
@@ -45,8 +47,8 @@ def _in_background(target: Any) -> bool:
 
 
 def is_exchanged(node: Node) -> bool:
-    """Whether a node's tensor is what ranks exchange in the background. Torch notes what goes on by the tensor's
-    storage, so each needs a storage of its own: who waits for one would else wait for all."""
+    """Whether a node's tensor is exchanged in the background. Torch finds a running exchange by the tensor's storage,
+    so each such tensor needs a storage of its own: otherwise waiting for one exchange would wait for all."""
     return any(_in_background(user.target) or user.target is WAIT for user in node.users)
 
 
@@ -61,19 +63,19 @@ def broadcast(tensor: torch.Tensor, group: str) -> None:
 
 
 def wait(tensor: torch.Tensor) -> None:
-    """The exchange of this tensor is over."""
+    """Wait until the exchange of this tensor is over."""
     torch.ops.roam_lab.wait_(tensor)
 
 
 class _Own:
-    """Whose ops run just now; `phase`: that of the training step, None where they are not roam-lab's."""
+    """`phase`: the phase of the training step whose exchange roam-lab runs at the moment; None where it runs none."""
 
     phase: str | None = None
 
 
 @contextmanager
 def exchanging(phase: str) -> Iterator[None]:
-    """The ops meanwhile are the exchange of a wrapper, as roam-lab does it; any other is the user's own."""
+    """A context whose ops are a wrapper's exchange as roam-lab runs it, in `phase`; ops outside are the user's own."""
     before, _Own.phase = _Own.phase, phase
     try:
         yield
@@ -82,12 +84,13 @@ def exchanging(phase: str) -> Iterator[None]:
 
 
 def own_phase() -> str | None:
-    """The phase of the step ("forward", "backward") that roam-lab exchanges something in just now, or None."""
+    """The phase ("forward", "backward") of the exchange that roam-lab runs at the moment, or None."""
     return _Own.phase
 
 
 def exchanges_of(nodes: Iterable[Node]) -> tuple[str, ...]:
-    """What a step exchanges whose ops run in this sequence: op, type, number of entries, what else the op is given."""
+    """One text for each exchange of a step whose ops run in this sequence: the op, dtype, number of elements, and the
+    op's other arguments."""
     return tuple(_told(node) for node in nodes if starts_exchange(node.target))
 
 
@@ -97,5 +100,5 @@ def _told(node: Node) -> str:
 
 
 def digest_of(*texts: str) -> str:
-    """One digest of several texts."""
+    """One hexadecimal digest of several texts."""
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()

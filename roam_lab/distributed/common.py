@@ -1,6 +1,8 @@
-"""Which numbers of a step are the same on all ranks: those computed from what was exchanged, and from what all ranks
-keep alike, as DistributedDataParallel takes for granted: parameters, the optimizers' state and settings. Of a sharded
-model, parameters and state are each rank's own."""
+"""Which numbers of a step are the same on all ranks.
+
+They are those computed from exchanged tensors, and from what DistributedDataParallel assumes to be equal on all ranks:
+parameters, optimizer state and settings. In a sharded model each rank has parameters and state of its own.
+"""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-"""The ops by which ranks exchange parts of parameters: each returns what it exchanged, and is over when it returns.
+"""The ops by which ranks exchange parts of parameters. Each returns a new tensor, and the exchange is over by then.
 
-`roam_ranks.gather(part, ranks, group)` puts the parts of all ranks one below the other.
-`roam_ranks.reduce_scatter(parts, ranks, group)` adds up what all ranks have, and returns this rank's part of the sum.
-`roam_ranks.all_reduce(tensor, operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the name of
-their process group. Unlike ops of `roam_lab`, they run in the eager step, too, and a capture is held against that.
+`roam_ranks.gather(part, ranks, group)` concatenates the parts of all ranks along the first dimension.
+`roam_ranks.reduce_scatter(parts, ranks, group)` adds up the tensors of all ranks, and returns this rank's part of the
+sum. `roam_ranks.all_reduce(tensor, operation, group)` is the sum, or the largest ("max"), of all ranks. `group`: the
+name of their process group. Unlike the ops of the library `roam_lab`, they run in the eager step, too, so that a
+capture can be compared with it.
 """
 
 from __future__ import annotations
@@ -56,7 +57,8 @@ def _empty_like(tensor: torch.Tensor, operation: str, group: str) -> torch.Tenso
 
 
 def _define(name: str, into: Any, empty: Any) -> Any:
-    """An op and its `out=` overload, which writes a result that is already there. Returns the op."""
+    """Define an op `name` and its `out=` overload. `into`: writes the result into `out`; `empty`: allocates a tensor of
+    the result's shape. Returns the op."""
 
     def run(*args: Any) -> torch.Tensor:
         result: torch.Tensor = into(*args, out=empty(*args))

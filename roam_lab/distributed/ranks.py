@@ -1,4 +1,4 @@
-"""The ranks of a training, which decide together what each step does."""
+"""How the ranks of a training decide together what each step does."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from roam_lab.errors import RoamError
 
 
 class Ranks:
-    """Those of a process group. What they tell each other goes over a group of its own, on the CPU, so that it never
-    comes between the collectives of training. Made, and each method called, by all ranks together.
+    """The ranks of a process group. Their messages go over a second group, on the CPU, so that they never come between
+    the collectives of training. It is constructed, and each method is called, by all ranks together.
 
     Raises RoamError where another rank does not answer: it has ended, or is late by more than the group's timeout.
     """
@@ -31,7 +31,7 @@ class Ranks:
                 )
 
     def most(self, *numbers: int) -> list[int]:
-        """The largest that any rank has of each."""
+        """For each of the numbers the largest that any rank passes."""
         if self._group is None:
             return list(numbers)
         told = torch.tensor(numbers, dtype=torch.int64)
@@ -41,7 +41,7 @@ class Ranks:
         return found
 
     def told(self, word: Any) -> list[Any]:
-        """What each rank says, by rank; pickled."""
+        """The `word` that each rank passes, by rank; any value that can be pickled."""
         if self._group is None:
             return [word]
         words: list[Any] = [None] * self.size
@@ -50,7 +50,7 @@ class Ranks:
         return words
 
     def from_rank(self, rank: int, word: Any = None) -> Any:
-        """What one rank says; the words of others are not heard."""
+        """The `word` that the rank number `rank` passes; those of the others are ignored."""
         if self._group is None:
             return word
         words = [word]
@@ -61,7 +61,8 @@ class Ranks:
 
 @contextmanager
 def answered() -> Iterator[None]:
-    """Errors of torch about ranks that are gone, raised as they are or as the cause of another, become one sentence."""
+    """A context in which torch's errors about ranks that have ended, also as the cause of another error, are raised as
+    a RoamError of one sentence."""
     try:
         yield
     except Exception as error:
@@ -82,7 +83,7 @@ def _is_about_ranks(error: RuntimeError) -> bool:
 
 
 def _timeout_of(group: Any) -> Any:
-    """The group's own timeout; None (torch's default) where it does not tell."""
+    """The group's own timeout; None (torch's default) where the group does not show it."""
     try:
         return group._get_backend(torch.device("cpu")).options._timeout
     except (RuntimeError, AttributeError):

@@ -11,7 +11,7 @@ from roam_lab.distributed.wrapper import is_replicated
 
 
 def by_several_ranks(model: Any) -> bool:
-    """Whether several ranks train this model together, and call all that runs it together."""
+    """Whether several ranks train this model together, so that all of them must call whatever runs it."""
     return is_replicated(model) or is_sharded(model)
 
 
@@ -21,5 +21,5 @@ def process_group_of(model: Any) -> Any:
 
 
 def own_kinds(model: Any) -> tuple[str, ...]:
-    """The kinds of a captured step's inputs that each rank has for itself."""
+    """The kinds (see `capture/inputs.py`) of those inputs of a captured step that differ from rank to rank."""
     return ("batch", "buffer", "parameter", "state", "gradient") if is_sharded(model) else ("batch", "buffer")

@@ -1,5 +1,5 @@
-"""`roam.shard` and `roam.full_state_dict`: a model becomes one whose parameters lie in parts on the ranks, and what it
-holds is put together again."""
+"""`roam.shard`, which leaves on each rank a part of every parameter of a model, and `roam.full_state_dict`, which puts
+the parts together again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def shard(model: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
     `torch.nn.utils.clip_grad_norm_`, `get_total_norm` and `torch.amp.GradScaler` look at the parts of all ranks.
     Optimizers have to update each entry by itself, as SGD and Adam do.
 
-    Raises InputError for a model that cannot be sharded, and MismatchError on all ranks where two of them have others.
+    Raises InputError for a model that cannot be sharded, and MismatchError on all ranks where two of them have
+    different models.
     """
     if not (dist.is_available() and dist.is_initialized()):
         raise InputError(

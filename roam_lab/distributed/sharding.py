@@ -1,4 +1,4 @@
-"""`roam.shard`: each rank holds a part of every parameter, and whoever reads one gets the whole.
+"""`roam.shard`: each rank holds a part of every parameter, and reading a parameter returns the whole.
 
 The parts are plain parameters, rows of the whole along its first dimension, padded to the same number on every rank.
 Reading `module.weight` gathers the parts of all ranks; in backward, gradients are added up over all ranks, divided by
@@ -29,22 +29,22 @@ Shapes = dict[str, torch.Size]
 
 @dataclass(frozen=True)
 class Group:
-    """The ranks that share a model: the name of their process group, how many they are, and which is this one."""
+    """The ranks that share a model. `name`: of their process group; `ranks`: how many; `rank`: this one's number."""
 
     name: str
     ranks: int
     rank: int
 
     def rows(self, whole: torch.Size) -> int:
-        """Of the part that each rank has of a whole of this shape."""
+        """How many rows each rank's part has, of a whole of this shape."""
         return math.ceil((whole[0] if whole else 1) / self.ranks)
 
     def part_shape(self, whole: torch.Size) -> tuple[int, ...]:
-        """Shape of each rank's part."""
+        """The shape of each rank's part."""
         return (self.rows(whole), *whole[1:])
 
     def part(self, whole: torch.Tensor) -> torch.Tensor:
-        """This rank's part, a tensor of its own, with zeros where the whole has no rows."""
+        """A copy of this rank's rows, filled up with zeros where the whole has no more rows."""
         rows = self.rows(whole.shape)
         found = whole.reshape(-1, *whole.shape[1:])[self.rank * rows : (self.rank + 1) * rows]
         part = whole.new_zeros(self.part_shape(whole.shape))
@@ -52,7 +52,7 @@ class Group:
         return part
 
     def whole(self, part: torch.Tensor, shape: torch.Size) -> torch.Tensor:
-        """The whole, gathered from all ranks together."""
+        """The whole of `shape`, gathered from the parts of all ranks; called by all of them together."""
         gathered: torch.Tensor = GATHER(part, self.ranks, self.name)
         return gathered[: shape[0] if shape else 1].view(shape)
 
@@ -83,7 +83,8 @@ class _Gather(torch.autograd.Function):
 
 
 class _Pass(threading.local):
-    """What the forward pass of a sharded model has gathered so far: by the identity of the part."""
+    """`wholes`: what the running forward pass has gathered so far, by id of the part: (part, whole). None outside a
+    forward pass."""
 
     wholes: dict[int, tuple[torch.Tensor, torch.Tensor]] | None = None
 
@@ -93,7 +94,8 @@ _pass = _Pass()
 
 @contextmanager
 def _gathered_once() -> Iterator[None]:
-    """Each parameter is gathered once meanwhile, and its gradients are added before they are exchanged."""
+    """A context, one forward pass long, in which each parameter is gathered once however often it is read, so that its
+    gradients are added up before they are exchanged."""
     if _pass.wholes is not None or not torch.is_grad_enabled():
         yield
         return
@@ -143,7 +145,7 @@ def _settings(module: torch.nn.Module) -> tuple[Group, Shapes]:
 
 
 class _Sharded:
-    """Before a module's own class: parameters are read whole."""
+    """A base class that is put before a module's own class, so that reading a parameter returns the whole."""
 
     _roam_shards: tuple[Group, Shapes]
 
@@ -165,7 +167,7 @@ class _Sharded:
         )
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
-        """Wholes, as `full_state_dict` gives them, and parts are both loaded."""
+        """Loads both wholes, as `full_state_dict` returns them, and parts."""
         group, shapes = self._roam_shards
         loaded = dict(state_dict)
         for name, shape in shapes.items():
@@ -176,11 +178,11 @@ class _Sharded:
 
 
 sharded_modules: weakref.WeakSet[torch.nn.Module] = weakref.WeakSet()
-"""All that live."""
+"""Every sharded module that is alive."""
 
 
 def is_sharded(model: Any) -> bool:
-    """Whether `roam.shard` has made parts of a model's parameters."""
+    """Whether `roam.shard` was called on the model."""
     return isinstance(model, _Sharded)
 
 
@@ -203,7 +205,7 @@ def refuse_unsharded(model: Any, optimizers: Iterable[torch.optim.Optimizer]) ->
 
 
 def wholes_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, torch.Size]]:
-    """Name, part and shape of the whole of each parameter of a sharded model, shared ones by each of their names."""
+    """(name, part, shape of the whole) of each parameter of a sharded model; a shared one comes under each name."""
     for prefix, module in model.named_modules(remove_duplicate=False):
         if is_sharded(module):
             for name, shape in _settings(module)[1].items():
@@ -213,8 +215,8 @@ def wholes_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.Tensor, torch
 def shard_module(
     module: torch.nn.Module, group: Group, own: dict[str, torch.nn.Parameter], done: dict[int, torch.Size]
 ) -> None:
-    """Keep parts of a module's own parameters. `done`: shape of the whole of those that are parts already, by the
-    identity of the parameter; these are added."""
+    """Replace a module's own parameters, without those of its children, by this rank's parts. `done`: id of each
+    parameter that is a part already -> shape of its whole; the new ones are added to it."""
     for parameter in own.values():
         if id(parameter) not in done:
             done[id(parameter)] = parameter.shape

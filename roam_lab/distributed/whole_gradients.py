@@ -1,6 +1,6 @@
-"""What torch asks of all gradients together, where they lie in parts on several ranks: their norm, for
-`torch.nn.utils.clip_grad_norm_`, and whether all are finite, for GradScaler. Torch itself would look at this rank's
-parts alone."""
+"""What torch computes from all gradients together, made right for gradients whose parts lie on several ranks: their
+norm, for `torch.nn.utils.clip_grad_norm_`, and whether all are finite, for GradScaler. Torch itself would look at this
+rank's parts alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from roam_lab.errors import InputError
 
 
 def count_all_ranks() -> None:
-    """From now on, torch's total norm of gradients of a sharded model is that of the wholes, and its GradScaler skips a
-    step on all ranks or on none. Other gradients are treated as they were."""
+    """Patch torch: from now on its total norm of a sharded model's gradients is that of the whole gradients, and its
+    GradScaler skips a step on all ranks or on none. Other gradients are treated as before."""
     if not hasattr(clip_grad._get_total_norm, "_roam"):
         _count_in_norm(clip_grad._get_total_norm)
         _count_in_scaler(GradScaler._unscale_grads_)
@@ -67,7 +67,7 @@ def _count_in_norm(own: Any) -> None:
 
 
 def _groups_of_gradients() -> dict[int, Group]:
-    """By the identity of each gradient of a sharded model."""
+    """For each gradient of a sharded model, by its id, the ranks that share it."""
     return {
         id(part.grad): group_of_shards(module)
         for module in list(sharded_modules)

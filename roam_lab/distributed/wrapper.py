@@ -27,7 +27,7 @@ BOOKKEEPING = frozenset(
         "use_side_stream_for_tensor_copies",
     }
 )  # fmt: skip
-"""Attributes that the wrapper keeps for itself, and changes as it likes: no state of the training step."""
+"""Attributes in which the wrapper keeps books: it changes them at any time, and they are no state of the step."""
 
 
 def is_replicated(model: Any) -> bool:
@@ -36,12 +36,12 @@ def is_replicated(model: Any) -> bool:
 
 
 def averages_now(model: Any) -> bool:
-    """Whether the next backward pass exchanges gradients: not that of a wrapper inside no_sync()."""
+    """Whether the model's next backward pass averages gradients; False inside no_sync()."""
     return not is_replicated(model) or bool(model.require_backward_grad_sync)
 
 
 def takes_buffers(model: Any) -> bool:
-    """Whether a wrapper's next forward pass takes the first rank's buffers."""
+    """Whether a wrapper's next forward pass copies the first rank's buffers to all ranks."""
     return is_replicated(model) and bool(model.require_forward_param_sync)
 
 
@@ -57,8 +57,8 @@ def own_attributes(module: Any) -> frozenset[str]:
 
 
 def marks_used(func: Any, args: Sequence[Any]) -> bool:
-    """Whether an op is the wrapper's own note, with find_unused_parameters, that a gradient has arrived: its C++ writes
-    that into a tensor of its own."""
+    """Whether an op is one by which the wrapper notes that a gradient has arrived (find_unused_parameters): its C++
+    writes a mark into a tensor that it owns."""
     if func not in _MARKS or not isinstance(args[0], torch.Tensor) or args[0].dtype is not torch.int32:
         return False
     return own_phase() is None and in_accumulation()
@@ -68,21 +68,22 @@ _MARKS = frozenset({torch.ops.aten.select.int, torch.ops.aten.fill_.Scalar})
 
 
 def forget_marks(model: Any) -> None:
-    """Have the wrapper forget which gradients it saw: they were not averaged by it."""
+    """Clear the wrapper's marks of gradients that arrived; they were averaged by roam-lab, not by the wrapper."""
     if model.find_unused_parameters:
         with without_modes():
             model.reducer._reset_state()
 
 
 def refuse_unsupported(model: Any) -> None:
-    """Raises CaptureError, with the way round, for a mode of a wrapper whose exchange is not known as ops."""
+    """Raise CaptureError, naming what to do instead, for a mode of a wrapper whose exchange cannot be written as
+    ops."""
     told = _unsupported(model) if is_replicated(model) else None
     if told is not None:
         raise CaptureError(f"DistributedDataParallel {told}")
 
 
 def _unsupported(model: Any) -> str | None:
-    """What cannot be planned, and what to do."""
+    """The rest of the sentence that names what cannot be planned, and what to do; None where all can."""
     if model._comm_hooks or _logged(model, "comm_hook"):
         return (
             "has a communication hook, which may do anything to the gradients; train this step eagerly, or register "
@@ -113,7 +114,7 @@ def _unsupported(model: Any) -> str | None:
 
 
 def _logged(model: Any, key: str) -> str | None:
-    """What the wrapper's logger tells of itself."""
+    """The value of `key` in the wrapper's logging data, as text; None where there is none."""
     if model.logger is None:
         return None
     found = model._get_ddp_logging_data().get(key)
@@ -121,7 +122,8 @@ def _logged(model: Any, key: str) -> str | None:
 
 
 def refuse_other_wrappers(model: torch.nn.Module) -> None:
-    """Raises CaptureError for what spreads a model over processes in a way that cannot be captured."""
+    """Raise CaptureError for a model spread over processes by something that cannot be captured (FSDP, fully_shard,
+    SyncBatchNorm)."""
     for module in model.modules():
         kinds = {kind.__name__ for kind in type(module).__mro__ if kind.__module__.startswith("torch.distributed")}
         if kinds & {"FSDPModule", "FullyShardedDataParallel"}:

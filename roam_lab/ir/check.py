@@ -13,7 +13,7 @@ from roam_lab.ir.memory import Lifetime
 
 
 def check_order(graph: Graph, order: Sequence[int]) -> None:
-    """Raise JudgementError unless `order` runs every op once, each after all that it must follow."""
+    """Raise JudgementError unless `order` runs every op once, each after all ops of its `after`."""
     count = len(graph.ops)
     if sorted(order) != list(range(count)):
         raise JudgementError(f"the order is not a permutation of the graph's {count} ops")
@@ -25,7 +25,7 @@ def check_order(graph: Graph, order: Sequence[int]) -> None:
 
 
 def check_layout(lifetimes: Iterable[Lifetime], layout: Layout) -> None:
-    """Raise JudgementError if a storage lies outside the arena, or two that live at once overlap."""
+    """Raise JudgementError if a storage has no offset or lies outside the arena, or two that live at once overlap."""
     active: list[tuple[int, int, int]] = []  # (low, high, storage) of what is alive, disjoint, by address
     deaths: list[tuple[int, tuple[int, int, int]]] = []
     for life in sorted(lifetimes, key=lambda life: (life.start, life.storage)):
@@ -41,7 +41,7 @@ def check_layout(lifetimes: Iterable[Lifetime], layout: Layout) -> None:
             del active[bisect_left(active, heappop(deaths)[1])]
         entry = (offset, high, life.storage)
         at = bisect_left(active, entry)
-        # Those alive are disjoint, so only the two neighbours can overlap the newcomer.
+        # The live storages are disjoint, so only the two neighbours by address can overlap the new one.
         for other_low, other_high, other in active[max(at - 1, 0) : at + 1]:
             if offset < other_high and other_low < high:
                 raise JudgementError(f"storages {other} and {life.storage} overlap in the arena at step {life.start}")

@@ -1,4 +1,7 @@
-"""The independent check of a rewritten graph: run on paper, every op must find the values that its origin found."""
+"""The independent check of a rewritten graph: in a symbolic run every op must read the values that its origin read.
+
+A symbolic run ("on paper") computes nothing: each value is known by the op that made it.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,16 @@ from roam_lab.ir.graph import Graph, Op
 from roam_lab.ir.rewritten import Origin, Rewritten
 
 Value = tuple[Any, ...]
-"""A value by who made it: ("start", storage), ("made", op, k) the op's k-th created storage, ("written", op, k)."""
+"""A value, known by where it comes from: ("start", storage): there before the step; ("made", op, k): the contents of
+the op's k-th created storage; ("written", op, k): what the op left in the k-th storage that it writes."""
 
 TIME_SLACK_US = 1e-3
-"""An op: what rounding in a file may take from its time."""
+"""How much less time an op may claim than it must, as times are rounded in files."""
 
 
 def run_on_paper(graph: Graph) -> tuple[list[list[Value]], dict[int, Value]]:
-    """What every op reads in captured order, in the sequence of its `reads`; what every storage holds at the end."""
+    """Run `graph` symbolically in captured order. Returns for each op the values that it reads, in the sequence of its
+    `reads`, and for each storage the value that it holds at the end."""
     holds = _start(graph)
     seen: list[list[Value]] = []
     for index, op in enumerate(graph.ops):
@@ -32,9 +37,9 @@ def run_on_paper(graph: Graph) -> tuple[list[list[Value]], dict[int, Value]]:
 def check_rewritten(graph: Graph, rewritten: Rewritten, order: Sequence[int]) -> None:
     """Raise JudgementError unless `rewritten`, run in `order`, does what `graph` does.
 
-    Every op finds the very values that its origin found; ops that are not pure run exactly once, random numbers are
-    drawn in captured order; residents and outputs end with the same values; no op claims less time than it may, where
-    `graph` has times.
+    Every op must read the very values that its origin read; ops that are not pure run exactly once; random numbers are
+    drawn in captured order; residents and outputs end with the same values. Where `graph` has times, an op has exactly
+    the time of its origin, and a fused op at least `Device.fused_share` of the sum of its origins' times.
     """
     new = rewritten.graph
     _check_storages(graph, new)
@@ -71,7 +76,8 @@ def _check_storages(graph: Graph, new: Graph) -> None:
 
 
 class _Paper:
-    """One run of a rewritten graph. `holds`: storage -> value; `times`: how often each op of the graph before ran."""
+    """One symbolic run of a rewritten graph. `holds`: storage -> its value now; `times`: how often each op of the graph
+    before the rewriting has run."""
 
     def __init__(self, graph: Graph, new: Graph, seen: list[list[Value]]) -> None:
         self._graph, self._new, self._seen = graph, new, seen

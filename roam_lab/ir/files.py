@@ -1,4 +1,4 @@
-"""Files on disk: read text (gzipped or not), write so that nothing half-written ever stays."""
+"""Files on disk: reading bytes and JSON, gzipped or not, and writing so that no half-written file is left."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 from roam_lab.errors import FormatError, InputError, OutputError
 
 MOST_UNPACKED_BYTES = 4 * 2**30
-"""Of one gzipped file; a graph of 100,000 ops has some 50 million."""
+"""The most bytes that one gzipped file may unpack to; a graph of 100,000 ops has some 50 million."""
 CHUNK_BYTES = 2**24
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of `path`, unpacked if they are gzip (told by its content, not by its name).
+    """The bytes of `path`, unpacked if they are gzip (recognized by content, not by name).
 
     Raises InputError when it cannot be read, FormatError when the gzip data is damaged, truncated, or more than
     MOST_UNPACKED_BYTES.
@@ -41,7 +41,8 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 
 def _unpacked(data: bytes, path: Path) -> bytes:
-    """A few bytes of gzip can unpack to more than there is memory: never more is unpacked than is allowed."""
+    """Unpack piece by piece, and stop at MOST_UNPACKED_BYTES: a few bytes of gzip can unpack to more than there is
+    memory. Raises FormatError."""
     found = bytearray()
     with gzip.GzipFile(fileobj=io.BytesIO(data)) as packed:
         while part := packed.read(CHUNK_BYTES):
@@ -71,9 +72,10 @@ def read_json(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write beside `path`, flush to disk, then rename over it. Raises OutputError and leaves nothing behind.
+    """Write to a file beside `path`, flush it to disk, then rename it to `path`. Raises OutputError, and then leaves no
+    file of its own behind.
 
-    A link is followed, and what is no file (a pipe, /dev/stdout) is written to as it is, never replaced.
+    A symbolic link is followed; what is no regular file (a pipe, /dev/stdout) is written to directly, never replaced.
     """
     temporary: str | None = None
     try:

@@ -10,7 +10,7 @@ from typing import Literal
 from roam_lab.errors import FormatError
 
 MOST_BYTES = 2**60
-"""Of all storages together: sums of sizes stay exact in 64 bits."""
+"""The most bytes that all storages of a graph may have together, so that sums of sizes stay exact in 64 bits."""
 
 Region = Literal["arena", "op", "resident", "host"]
 REGIONS: tuple[Region, ...] = ("arena", "op", "resident", "host")
@@ -20,9 +20,11 @@ REGIONS: tuple[Region, ...] = ("arena", "op", "resident", "host")
 class Storage:
     """One buffer; all views of it are this one storage.
 
-    `region`: "arena" (the plan chooses its address), "op" (its op allocates it, having no `out=`; counted and placed,
-    too), "resident" (parameters, buffers, optimizer state, batch: always there, beside the arena), "host" (pinned host
-    memory, not counted). `output` keeps it alive to the end of the step.
+    `region` says where its memory comes from. "arena": the plan chooses its address. "op": its op allocates it, having
+    no way to write into a given place (*external*); it is counted and placed like the others. "resident": parameters,
+    buffers, optimizer state, batch; there before and after the step, beside the arena. "host": pinned host memory,
+    which is not counted. `output`: it stays alive to the end of the step. `kind`: activation, gradient, temporary,
+    workspace, output, recomputed, offloaded, ...; for figures and tables only.
     """
 
     bytes: int
@@ -45,15 +47,17 @@ class Storage:
 
 @dataclass(frozen=True, slots=True)
 class Op:
-    """One operator; its index in `Graph.ops` is its identity.
+    """One call of an ATen operator; its index in `Graph.ops` identifies it.
 
-    `after`: every op that must run before it (data, anti- and output dependences, random-number order).
-    `creates`: storages it allocates. `reads`: every other storage that it looks at, residents included, each once.
-    `writes`: those that it changes in place; also in `reads` where it looks at the old contents. `pure`: run again on
-    the same inputs it gives the same bits and changes nothing else; None: not known. `reuse`: pairs (created, read):
-    the created storage may take the place of the read one, which nobody needs afterwards. `rows`: row i of every result
-    depends on row i of the inputs alone, or on small inputs as a whole. `call`: the multi-tensor call that it is a part
-    of; neighbours of one call are run as one.
+    `name`: of its fx node; `target`: the operator, as "aten.mm.default". `after`: every op that must run before it
+    (data, anti- and output dependences, sequence of random numbers). `creates`: storages that it allocates. `reads`:
+    every other storage that it looks at, residents included, each once. `writes`: storages that it changes in place;
+    those whose old contents it looks at are in `reads`, too. `pure`: run again on the same inputs it gives the same
+    bits and changes nothing else; None: not known. `reuse`: pairs (created, read): the created storage may take the
+    memory of the read one, which no later op needs. `rows`: the number of rows, where row i of every result depends on
+    row i of the inputs alone, or on small inputs as a whole; None: no such op. `call`: number of the multi-tensor call
+    that it is a part of; neighbours in an order with one number are run as one call. `phase`: "forward", "backward" or
+    "update". `source`: the user's line, as "file:line".
     """
 
     name: str
@@ -82,8 +86,12 @@ class Op:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What an op costs on a device: rates a second, a launch in us, its cache in bytes; `fused_share`: what part of the
-    sum of its parts a fused chain takes at least (1.0 until something better was measured there)."""
+    """The rates by which ops on a device are costed. Rates are per second, `launch_us` is the time to launch one
+    kernel.
+
+    `fused_share`: the time of a fused chain as a fraction of the sum of its ops' times, at least (1.0 until a better
+    one was measured on the device).
+    """
 
     flops_per_s: float
     bytes_per_s: float
@@ -97,10 +105,11 @@ class Device:
 class Graph:
     """A whole training step. `ops` stand in captured order, which is a legal order.
 
-    `unlisted_resident_bytes`: what is always there and is none of `storages` (graphs of `roam-graph/1` list nothing of
-    it). `times`: where the ops' times are from; `device`: what further ops are costed with. `environment`: what it was
-    captured with (torch, device, batch, model), empty where that is not known. `eager_peak_bytes`: the live peak of the
-    step as eager PyTorch runs it, tensors only, where a capture knows it. Two graphs are equal whatever these two say.
+    `unlisted_resident_bytes`: resident bytes that are in none of `storages` (a `roam-graph/1` lists no residents).
+    `times`: where the ops' times are from; `device`: the rates by which ops that a rewriting adds are costed.
+    `environment`: what it was captured with (torch, device, batch, model), empty where that is not known.
+    `eager_peak_bytes`: the live peak of the step as eager PyTorch runs it, tensors only, where a capture knows it. The
+    last two take no part in the comparison of two graphs.
     Raises FormatError, naming the op and the key, when the parts do not fit together.
     """
 
@@ -122,7 +131,7 @@ class Graph:
 
     @cached_property
     def resident_bytes(self) -> int:
-        """Of parameters, buffers, optimizer state and batch: always there, beside the arena."""
+        """Bytes of parameters, buffers, optimizer state and batch, which are always there, beside the arena."""
         listed = sum(storage.bytes for storage in self.storages if storage.region == "resident")
         return listed + self.unlisted_resident_bytes
 
@@ -142,7 +151,7 @@ class Graph:
 
     @cached_property
     def creator(self) -> tuple[int | None, ...]:
-        """For each storage, the op that creates it (None: always there, or never created: it takes no place)."""
+        """For each storage, the op that creates it; None for one that is always there, or that no op creates."""
         made: list[int | None] = [None] * len(self.storages)
         for index, op in enumerate(self.ops):
             for storage in op.creates:
@@ -152,8 +161,7 @@ class Graph:
 
     @cached_property
     def uses(self) -> tuple[tuple[int, ...], ...]:
-        """For each op, the storages that it creates or touches and that take memory of the step: none that is resident
-        or on the host."""
+        """For each op, ascending, the storages that it creates or touches, without residents and those on the host."""
         made = self.creator
         return tuple(
             tuple(sorted(storage for storage in {*op.creates, *op.touches} if made[storage] is not None))
@@ -162,7 +170,8 @@ class Graph:
 
     @cached_property
     def users(self) -> tuple[tuple[int, ...], ...]:
-        """For each storage of the step, its creator and every op that touches it, in captured order."""
+        """For each storage, its creator and every op that touches it, in captured order; none for residents and
+        storages on the host."""
         lists: list[list[int]] = [[] for _ in self.storages]
         for index, uses in enumerate(self.uses):
             for storage in uses:
@@ -223,7 +232,7 @@ def _check_graph(graph: Graph) -> None:
 
 
 def _backward_edge(graph: Graph, index: int, before: int) -> str:
-    """Tell a true cycle from ops that merely stand out of order."""
+    """The error text for an `after` that names a later op: a cycle, or ops that merely stand out of order."""
     seen, stack = set(), [before]
     while stack:
         current = stack.pop()

@@ -183,8 +183,8 @@ def _op(entry: Any, index: int, format_: str) -> Op:
 def fingerprint(graph: Graph) -> str:
     """SHA-256 over what an order and a layout depend on: targets, dependences, storages' bytes.
 
-    Names, times, sources, the environment and what is resident are free, so a graph that `roam-graph/1` describes has
-    the same. Whether rewrites fit a graph is checked op by op (`check_rewritten`).
+    Names, times, sources, the environment and residents are left out, so a graph has the same fingerprint in
+    `roam-graph/1` and `/2`. Whether rewrites fit a graph is checked op by op (`check_rewritten`).
     """
     planned = [not storage.always_there for storage in graph.storages]
     core = [
@@ -198,10 +198,10 @@ def fingerprint(graph: Graph) -> str:
 
 
 def load_graph(path: str | os.PathLike[str]) -> Graph:
-    """Read `roam-graph/2` or `/1` from a JSON or gzipped JSON file."""
+    """Read `roam-graph/2` or `/1` from a JSON or gzipped JSON file. Raises InputError or FormatError."""
     return graph_from_data(read_json(path), str(path))
 
 
 def save_graph(graph: Graph, path: str | os.PathLike[str]) -> None:
-    """Write `roam-graph/2`; gzipped when the name ends in .gz."""
+    """Write `roam-graph/2`; gzipped when the name ends in .gz. Raises OutputError."""
     write_text(path, json.dumps(graph_to_data(graph), separators=(",", ":")))

@@ -1,8 +1,8 @@
-"""When what a rewritten graph copies to and from the host is copied, and what the ops must wait for it.
+"""When the copies of a rewritten graph to and from the host run, and how long ops wait for them.
 
-A copy runs beside the ops, in its own time. Its op in the graph is the end of its time or the beginning: a storage that
-goes to the host keeps its address up to that op, which waits for the copy; one that comes back has its address from
-that op on, which starts the copy. So the memory that the plan counts is what is held, however long a copy takes.
+A copy runs beside the ops, on a stream of its own. Its op in the graph marks only one end of it. A copy to the host
+ends at its op, which waits for it: up to there the storage keeps its address. A copy from the host begins at its op:
+from there on the storage has an address. So the memory that a plan counts is right, however long a copy takes.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from roam_lab.ir.rewritten import Rewritten
 
 @dataclass(frozen=True, slots=True)
 class HostCopy:
-    """From storage `source` to `target`. Steps are places in the order: it is started once the op of step `start` has
-    run, and has ended before the op of step `end` runs."""
+    """A copy of storage `source` to storage `target`. It may start once the op at step `start` of the order has run,
+    and has ended before the op at step `end` runs."""
 
     source: int
     target: int
@@ -26,10 +26,10 @@ class HostCopy:
 
 
 def host_copies(rewritten: Rewritten, order: Sequence[int]) -> tuple[HostCopy, ...]:
-    """Every copy, in the order in which they run, which is that of their ops; none begins before the last has ended.
+    """Every copy of `rewritten`, in the sequence of their ops; each begins when the one before has ended.
 
-    To the host: from the last write of the source, or the last use of the target, to the copy's op. From the host: from
-    the copy's op to the first op that uses the target.
+    A copy to the host may run from the last write of its source, or the last use of its target, to the copy's op; one
+    from the host from the copy's op to the first op that uses the target.
     """
     graph = rewritten.graph
     found: list[HostCopy] = []
@@ -58,12 +58,12 @@ def host_copies(rewritten: Rewritten, order: Sequence[int]) -> tuple[HostCopy, .
 
 
 def copy_us(size: int, device: Device) -> float:
-    """What a copy of `size` bytes takes."""
+    """The time of a copy of `size` bytes between host and `device`, in us."""
     return device.launch_us + 1e6 * size / device.host_bytes_per_s
 
 
 def waited_us(rewritten: Rewritten, order: Sequence[int], device: Device) -> float:
-    """How long the ops wait for copies that do not hide behind them, in us; the ops' own times are the graph's."""
+    """How long ops wait for copies that are not over when they are needed, in us. The ops' times are the graph's."""
     graph = rewritten.graph
     copies = host_copies(rewritten, order)
     starting: dict[int, list[int]] = {}

@@ -1,4 +1,4 @@
-"""A folder of files that are kept for later, up to a size: those that were not used for longest go."""
+"""A folder of cached files with a limit of size: the files that were not used for longest are removed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 STALE_SECONDS = 3600.0
-"""A file that is being written for longer was left by a process that was killed."""
+"""A temporary file older than this was left by a process that was killed."""
 
 
 def make_room(folder: Path, suffix: str, most_bytes: int) -> None:
-    """Take away what stale writers left, and the oldest files with this ending until `most_bytes` hold the rest; the
-    newest stays in any case. Several processes may do so at once. Raises OSError."""
+    """Remove what killed writers left, then the least recently used files that end in `suffix` until the others take at
+    most `most_bytes`; the newest is always kept. Several processes may do so at once. Raises OSError."""
     for left in folder.glob(f".*{suffix}.*"):
         with suppress(FileNotFoundError):
             if time.time() - left.stat().st_mtime > STALE_SECONDS:

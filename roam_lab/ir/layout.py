@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Byte offset of each storage that has bytes, and the size of the arena that holds them all."""
+    """`offsets`: byte offset in the arena of each storage that has bytes; `arena_bytes`: the size of the arena."""
 
     offsets: Mapping[int, int]
     arena_bytes: int

@@ -16,7 +16,7 @@ from roam_lab.ir.memory import Lifetime, lifetimes_curve
 
 COLUMNS = ("id", "lower", "upper", "size")
 LARGEST = 2**62
-"""Sizes may add up to this many bytes: more would overflow 64-bit sums."""
+"""The most bytes that all sizes may add up to, so that sums stay exact in 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,8 @@ class Instance:
 
     @cached_property
     def problem(self) -> tuple[Lifetime, ...]:
-        """What there is to solve: the buffers with bytes, their times replaced by ranks, which changes no overlap."""
+        """What a layout strategy is given: the buffers that have bytes, with times replaced by their ranks. That
+        changes no overlap, and keeps arrays over time short."""
         sized = [life for life in self.lifetimes if life.bytes]
         times = sorted({life.start for life in sized} | {life.end for life in sized})
         rank = {time: place for place, time in enumerate(times)}
@@ -36,7 +37,7 @@ class Instance:
 
     @cached_property
     def peak_bytes(self) -> int:
-        """Most bytes alive at once: no layout can be lower."""
+        """The most bytes alive at once: no arena can be smaller."""
         return int(lifetimes_curve(self.problem).max(initial=0))
 
 

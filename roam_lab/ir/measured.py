@@ -10,11 +10,11 @@ from roam_lab.errors import FormatError
 
 @dataclass(frozen=True)
 class MeasuredCurve:
-    """Bytes of the storages that a step created and that are alive, one value an operator.
+    """The bytes alive at each operator, of the storages that the step created.
 
     `labels[i]` names the operator (`aten.mm.default`); `live_bytes[i]` is the most that was alive while it ran or just
-    after it. Parameters, buffers, optimizer state and the batch were there before and are not counted. `how` says
-    what measured it, `device` where.
+    after it. Parameters, buffers, optimizer state and the batch were there before and are not counted. `how`: the
+    method of measuring, in words; `device`: "cpu" or the GPU's name.
     """
 
     labels: tuple[str, ...]
@@ -31,12 +31,12 @@ class MeasuredCurve:
 
     @property
     def peak_bytes(self) -> int:
-        """The most bytes alive at once, 0 of an empty curve."""
+        """The most bytes alive at once; 0 for an empty curve."""
         return max(self.live_bytes, default=0)
 
     @property
     def peak_step(self) -> int:
-        """Index of the first operator at which they were, 0 of an empty curve."""
+        """Index of the first operator at which `peak_bytes` were alive; 0 for an empty curve."""
         return self.live_bytes.index(self.peak_bytes) if self.live_bytes else 0
 
     def to_data(self) -> dict[str, Any]:

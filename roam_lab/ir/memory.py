@@ -58,7 +58,8 @@ def lifetimes(graph: Graph, order: Sequence[int]) -> tuple[Lifetime, ...]:
 def live_bytes(
     starts: NDArray[np.int64], ends: NDArray[np.int64], sizes: NDArray[np.int64], steps: int
 ) -> NDArray[np.int64]:
-    """Bytes alive during each of `steps` steps, of buffers of `sizes` bytes alive in [starts, ends)."""
+    """Bytes alive in each of `steps` steps, shape (steps,), where buffer i has `sizes[i]` bytes and lives in the
+    half-open steps [starts[i], ends[i])."""
     change = np.zeros(steps + 1, dtype=np.int64)
     np.add.at(change, starts, sizes)
     np.subtract.at(change, ends, sizes)
@@ -67,13 +68,14 @@ def live_bytes(
 
 
 def lifetimes_curve(lives: Sequence[Lifetime]) -> NDArray[np.int64]:
-    """Live bytes of these lifetimes in every step up to the last end: no arena is smaller than its maximum."""
+    """Live bytes of these lifetimes in every step up to the last end. No arena is smaller than its maximum."""
     rows = np.array([(life.start, life.end, life.bytes) for life in lives], np.int64).reshape(-1, 3)
     return live_bytes(rows[:, 0], rows[:, 1], rows[:, 2], int(rows[:, 1].max(initial=0)))
 
 
 def live_curve(graph: Graph, order: Sequence[int]) -> NDArray[np.int64]:
-    """Live bytes while each step of `order` runs, shape (steps,), unaligned, without resident bytes."""
+    """Live bytes while each step of `order` runs, shape (steps,); sizes are not rounded up, and residents not
+    counted."""
     curve = np.zeros(len(order), np.int64)
     found = lifetimes_curve(lifetimes(graph, order))
     curve[: len(found)] = found

@@ -1,4 +1,4 @@
-"""What an eager step really ran, operator by operator: the record that a captured graph is held against."""
+"""What an eager step really ran, operator by operator: the log that a captured graph is compared with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 class LoggedTensor:
     """A tensor that an operator was given or returned.
 
-    `storage`: a number that is the storage's own in this log, whatever its address; `offset` in elements from the
-    start of it, `storage_bytes` its size. `dtype` and `device` as torch writes them ("float32", "cpu").
+    `storage`: the number of its storage in this log; a storage that is freed and another at the same address have
+    different numbers. `storage_bytes`: the storage's size. `stride` and `offset` in elements. `dtype` and `device` as
+    torch writes them ("float32", "cpu").
     """
 
     shape: tuple[int, ...]
@@ -23,7 +24,7 @@ class LoggedTensor:
     offset: int
 
     def text(self) -> str:
-        """The same in a sentence: float32[2, 3]."""
+        """Dtype and shape, for sentences: "float32[2, 3]"."""
         return f"{self.dtype}{list(self.shape)}"
 
 
@@ -32,8 +33,9 @@ class LoggedOp:
     """One operator that ran.
 
     `target` as in `Op.target`. `arguments`: its tensors, in sequence, those in lists included; `constants`: its other
-    arguments, in sequence, as plain values or text. `answer`: what an operator that returns a number returned.
-    `accumulated`: a sum of gradients that eager autograd writes in place and the traced graph does not.
+    arguments, in sequence, as plain values or text; `results`: the tensors that it returned. `answer`: the number that
+    it returned, if it returns one (`.item()`). `accumulated`: it is a sum of gradients that eager autograd wrote in
+    place, which the traced graph does not. `source`: the user's line, as "file:line".
     """
 
     target: str

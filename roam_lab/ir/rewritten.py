@@ -1,4 +1,5 @@
-"""A graph made from another by rewriting: every op is an op of the other, a copy of one, several fused, or a move."""
+"""A graph made from another by rewriting: each of its ops is an op of the other graph, a copy of one, several fused
+into one, or a copy of a storage to or from the host."""
 
 from __future__ import annotations
 
@@ -12,11 +13,14 @@ from roam_lab.ir.graph import Graph
 class Origin:
     """What an op of a rewritten graph does, in terms of the graph before.
 
-    `ops`: the ops that it is or repeats; several run one after the other, fused. `reads[k]` is the storage that holds
-    what the origins' k-th read storage held (all origins' reads one after the other), `results[k]` the storage, created
-    or written in place, that takes what their k-th created storage held, `writes[k]` likewise for what they write in
-    place; None where a value passes inside. `copies`: (from, to) for an op that moves a storage's contents to or from
-    the host; it has no origins.
+    `ops`: the ops that it is or repeats, indices of the graph before; several are fused, and run one after the other.
+
+    The other fields map storages. Take the `reads` of all `ops` in sequence: `reads[k]` is the storage in which the new
+    op finds the value that the k-th of them held. Likewise `results[k]` is the storage, created or written in place,
+    into which it puts the value of their k-th created storage, and `writes[k]` the one in which it changes the value
+    that their k-th written storage held. None: the value never leaves the fused op.
+
+    `copies`: (source, target) for an op that copies a storage to or from the host; such an op has no `ops`.
     """
 
     ops: tuple[int, ...]
@@ -28,9 +32,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Rewritten:
-    """`graph`, whose op i is `origins[i]`; the storages of the graph before keep their indices, new ones come after.
+    """The rewritten `graph`; `origins[i]` says what its op i does.
 
-    Its ops stand in the order in which they are meant to run.
+    Its ops stand in the order in which they are meant to run. The storages of the graph before keep their indices; new
+    ones come after them.
     """
 
     graph: Graph
@@ -38,20 +43,21 @@ class Rewritten:
 
     @property
     def recomputed(self) -> int:
-        """How many ops run again that ran before."""
+        """How many ops repeat an op that has run already."""
         runs = [index for origin in self.origins for index in origin.ops]
         return len(runs) - len(set(runs))
 
     @property
     def offloaded_bytes(self) -> int:
-        """Bytes that are moved to the host."""
+        """Bytes that are copied to the host."""
         storages = self.graph.storages
         moves = (origin.copies for origin in self.origins if origin.copies)
         return sum(storages[to].bytes for _, to in moves if storages[to].region == "host")
 
 
 def repeated(origins: Sequence[Origin]) -> frozenset[int]:
-    """The ops that run again, wholly or in part, what ran before; `origins` in the order in which they run."""
+    """Indices of the rewritten graph's ops that repeat, wholly or in part, an op that has run already. `origins` stand
+    in running order."""
     seen: set[int] = set()
     found: set[int] = set()
     for index, origin in enumerate(origins):

@@ -1,7 +1,8 @@
-"""What ops would take on a GPU that is not at hand: the roofline of its rates, op by op.
+"""Times of ops on a GPU that is not at hand, by the roofline model.
 
-Rates are those of the makers' data sheets (dense, without sparsity); an op takes its launch, and then the longer of
-what its arithmetic and what its bytes take. Kernels reach a part of that: compare rewrites by it, not seconds.
+Rates are those of the makers' data sheets (dense, without sparsity). An op takes the time of a launch plus the longer
+of the times of its arithmetic and of its bytes. Real kernels reach a part of these rates: use the times to compare
+rewrites, not as seconds.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from roam_lab.errors import InputError
 from roam_lab.ir.graph import Device, Graph, Op
 
 LAUNCH_US = 2.0
-"""Between two kernels that a host keeps launching."""
+"""Time between the starts of two short kernels that a host launches one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """Rates a second of matrix products by dtype, memory and link to the host; the cache in bytes."""
+    """Peak rates of a GPU. `half`, `single`: flops per second of matrix products in 16-bit and in 32-bit floats;
+    `bytes_per_s`: of its memory; `host_bytes_per_s`: of the link to the host."""
 
     name: str
     half: float
@@ -39,13 +41,13 @@ GPUS = {
     "h100": Gpu("H100 SXM", 989e12, 67e12, 3.35e12, 50 * 10**6, 50e9),
     "h200": Gpu("H200 SXM", 989e12, 67e12, 4.8e12, 50 * 10**6, 50e9),
 }
-"""By the name that `--times` takes."""
+"""The known GPUs, by the name that `--times` takes."""
 
 _HALF = frozenset({"float16", "bfloat16"})
 
 
 def gpu_named(name: str) -> Gpu:
-    """Raises InputError, with the names that there are, for another."""
+    """The GPU of that name. Raises InputError, listing the known names, for any other."""
     found = GPUS.get(name.lower())
     if found is None:
         raise InputError(f"no GPU is named {name!r}; choose one of {', '.join(GPUS)}")
@@ -53,7 +55,7 @@ def gpu_named(name: str) -> Gpu:
 
 
 def with_roofline(graph: Graph, gpu: Gpu) -> Graph:
-    """`graph` with `time_us` on every op, as `gpu` would take it at its rates."""
+    """A copy of `graph` with `time_us` of every op by the roofline of `gpu`."""
     ops = tuple(replace(op, time_us=round(_us(graph, op, gpu), 3)) for op in graph.ops)
     half = any(storage.dtype in _HALF for storage in graph.storages)
     rate = gpu.half if half else gpu.single
@@ -62,14 +64,14 @@ def with_roofline(graph: Graph, gpu: Gpu) -> Graph:
 
 
 def roofline_seconds(graph: Graph, gpu: Gpu) -> float | None:
-    """What one step of `graph` takes on `gpu` at its rates, op after op; None where no op tells its arithmetic."""
+    """Seconds of one step of `graph` by the roofline of `gpu`, op after op; None where no op says its flops."""
     if not any(op.flops for op in graph.ops):
         return None
     return sum(_us(graph, op, gpu) for op in graph.ops) / 1e6
 
 
 def with_rates(graph: Graph, device: Device, times: str) -> Graph:
-    """`graph` with `time_us` on every op by a device's rates; `times` says whose they are."""
+    """A copy of `graph` with `time_us` of every op by the rates of `device`; `times` says where the rates are from."""
     gpu = Gpu(
         "", device.flops_per_s, device.flops_per_s, device.bytes_per_s, device.cache_bytes, device.host_bytes_per_s
     )

@@ -1,4 +1,5 @@
-"""A training run as eager PyTorch makes it: a step's graph, what is always there, what ops take for themselves."""
+"""A training run of eager PyTorch as the simulated allocator sees it: a step's graph, its residents, and the memory
+that ops take while they run."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from roam_lab.ir.graph import Graph
 MATRIX_PRODUCTS = frozenset(
     f"aten.{name}.default" for name in ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "linear", "_addmm_activation")
 )
-"""Targets that cuBLAS computes."""
+"""Targets of ops that cuBLAS computes."""
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class TrainingRun:
     """Steps of `graph` in captured order; sizes in bytes.
 
     `resident`: kind (parameter, buffer, batch, state, ...) -> size of each of its storages, in the sequence in which
-    they are made. `temporaries`: op -> what it allocates and frees again within itself. `workspace_bytes`: of cuBLAS,
-    in each thread that multiplies matrices: one runs forward and update, another backward.
+    they are made. `temporaries`: op -> bytes that it allocates and frees while it runs. `workspace_bytes`: bytes that
+    cuBLAS takes in each thread that multiplies matrices; one thread runs forward and update, another backward.
     """
 
     graph: Graph
@@ -29,12 +30,13 @@ class TrainingRun:
 
     @property
     def resident_bytes(self) -> int:
-        """What is always there, workspaces of cuBLAS apart."""
+        """Bytes of all residents, without the workspaces of cuBLAS."""
         return sum(map(sum, self.resident.values()))
 
     @property
     def workspaces(self) -> dict[int, int]:
-        """Op -> bytes of the workspace of cuBLAS that is made there and stays."""
+        """Op -> bytes of the cuBLAS workspace that it makes: the first matrix product of each thread makes one, which
+        is never freed."""
         first: dict[bool, int] = {}
         for index, op in enumerate(self.graph.ops):
             if self.workspace_bytes and op.target in MATRIX_PRODUCTS:

@@ -13,7 +13,7 @@ from roam_lab.errors import RoamError
 from roam_lab.plan.plan import SUFFIX
 from roam_lab.report.export import export
 from roam_lab.report.hook_code import LOOP_NAMES
-from roam_lab.report.legal import xml_text
+from roam_lab.report.safe_text import xml_text
 
 if TYPE_CHECKING:
     from roam_lab.app.workbench import Workbench

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from roam_lab.report.html_table import html_table
-from roam_lab.report.legal import xml_text
 from roam_lab.report.pictures.verdict import verdict_picture
 from roam_lab.report.rewrites import saved_text
-from roam_lab.report.rows import captured_sentence, certificate_sentence, short_rows
+from roam_lab.report.rows import short_rows
+from roam_lab.report.safe_text import xml_text
+from roam_lab.report.sentences import captured_sentence, certificate_sentence
 from roam_lab.report.views.verdict import verdict_view
 
 if TYPE_CHECKING:

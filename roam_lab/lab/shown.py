@@ -10,11 +10,12 @@ from IPython.display import display
 
 from roam_lab.plan.plan import plan_to_data
 from roam_lab.report.frontier import frontier_text
+from roam_lab.report.graphs import graph_of
 from roam_lab.report.html_table import html_table
-from roam_lab.report.legal import legal
 from roam_lab.report.pictures import frontier_picture, plan_picture, profile_picture
 from roam_lab.report.pictures.verdict import verdict_picture
-from roam_lab.report.rows import graph_of, short_rows
+from roam_lab.report.rows import short_rows
+from roam_lab.report.safe_text import printable
 from roam_lab.report.text import plan_text, profile_text, verdict_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.frontier import frontier_view
@@ -68,9 +69,9 @@ class Verdict(Shown):
 
     def _repr_html_(self) -> str:
         table = html_table(self._rows[0], self._rows[1:]) if self._rows else ""
-        remarks = "".join(f"<li>{escape(legal(remark))}</li>" for remark in self._remarks)
+        remarks = "".join(f"<li>{escape(printable(remark))}</li>" for remark in self._remarks)
         folded = "".join(f"<details><summary>{escape(title)}</summary>{html}</details>" for title, html in self._folded)
-        sentence = f'<p class="roam-verdict"><b>{escape(legal(self._sentence))}</b></p>'
+        sentence = f'<p class="roam-verdict"><b>{escape(printable(self._sentence))}</b></p>'
         return f"{self.svg}{sentence}{table}{f'<ul>{remarks}</ul>' if remarks else ''}{folded}"
 
 
@@ -123,7 +124,7 @@ def profile_shown(profile: Profile, after: str = "") -> Verdict:
         ("All figures of the step", _pre(profile_text(profile))),
     ]
     text = "\n".join([f"{view.name}: {sentence}", *(f"- {remark}" for remark in profile.differences)])
-    return Verdict(legal(text), verdict_picture(view), sentence, (), profile.differences, folded)
+    return Verdict(printable(text), verdict_picture(view), sentence, (), profile.differences, folded)
 
 
 def plan_shown(

@@ -14,7 +14,7 @@ from roam_lab.plan.frontier import Frontier
 from roam_lab.plan.largest import Within
 from roam_lab.report.explanation import Explanation
 from roam_lab.report.fit import fit_text, within_text
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 from roam_lab.report.whatifs import WhatIfs
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Written(str):
 
 
 SHOWN: dict[type, Callable[[Any], Any]] = {
-    Plan: lambda plan: Shown(legal(repr(plan))) if plan.graph is None else plan_shown(plan),
+    Plan: lambda plan: Shown(printable(repr(plan))) if plan.graph is None else plan_shown(plan),
     Profile: profile_shown,
     Frontier: frontier_shown,
     WhatIfs: compare_shown,

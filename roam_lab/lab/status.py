@@ -6,7 +6,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from roam_lab.report.legal import xml_text
+from roam_lab.report.safe_text import xml_text
 
 
 class StatusLine(widgets.HBox):  # type: ignore[misc]

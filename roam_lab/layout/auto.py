@@ -1,4 +1,4 @@
-"""The automatic layout."""
+"""The layout strategy `auto`: best fit, then improved as far as the arena is above the live peak."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from roam_lab.registry import Parameter, strategy
 from roam_lab.solvers import compiled
 
 CLOSE = 1 / 2048
-"""An arena that is above the live peak by less than this part of it is not worth more time."""
+"""An arena above the live peak by less than this part of it is good enough: it is not worth more time."""
 
 PLACEMENTS = 8_000
-"""Single placements that squeezing may spend: a fifth of a second."""
+"""How many buffers squeezing may place in all; takes a fifth of a second."""
 
 MENDING, WORK, NODES = 2_000_000, 20_000_000_000, 50_000_000
-"""What a hard instance may cost: placements of mending (some 3 s), sections and nodes of the search (some 30 s)."""
+"""Limits for a hard instance: buffers that mending may place (some 3 s), sections and nodes that the exact search may
+look at (some 30 s)."""
 
 MANY = 10_000
-"""Of so many buffers best fit takes seconds: under a time limit only its first sorting is tried."""
+"""From this many buffers on best fit takes seconds; under a time limit only its first sorting is tried."""
 
 
 @strategy(
@@ -43,18 +44,18 @@ def auto(
     seed: int = 0,
     close: float = CLOSE,
 ) -> Layout:
-    """Best fit; what it leaves too high is squeezed, then mended, then searched exactly.
+    """Best fit; where its arena is above the live peak it is improved by squeezing, mending and an exact search.
 
     | the arena so far is above the live peak by | what happens next                                              |
     |--------------------------------------------|----------------------------------------------------------------|
     | less than `close` (or within `capacity`)   | it is kept                                                     |
-    | more, after best fit                       | squeezed: what does not fit under a limit is placed first      |
-    | more, after squeezing                      | mended: placed again and again, then climbed (packing/)        |
+    | more, after best fit                       | squeezing: what does not fit under a limit is placed earlier   |
+    | more, after squeezing                      | mending (packing/mend.py), then climbing (packing/climb.py)    |
     | more, after mending                        | `canonical`: aimed at `capacity`, or at the live peak and the  |
     |                                            | limits above; about 30 s, parts of up to 5,000 buffers         |
 
-    Sizes in bytes, `time_limit` in seconds. Without a limit the effort is counted: the same result everywhere. A step
-    never makes the arena larger, so no result is worse than best fit's.
+    Sizes in bytes, `time_limit` in seconds. Without a limit the effort is counted, so that the result is the same on
+    every machine. No row makes the arena larger, so no result is worse than best fit's.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     peak = int(lifetimes_curve(lifetimes).max(initial=0))

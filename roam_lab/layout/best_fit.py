@@ -1,4 +1,4 @@
-"""Best fit: place storages one by one, each into the smallest gap left among those that live at its time."""
+"""Best fit: place storages one by one, each into the smallest gap between the placed ones that live when it does."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SORTINGS: dict[str, Sorting] = {
 
 
 def place(sequence: Sequence[Lifetime], limit_bytes: int | None = None) -> Layout | Lifetime:
-    """Place in the given sequence, each in the smallest gap that fits, until one would end above the limit.
+    """Place in the given sequence, each in the smallest gap that fits, until one would end above `limit_bytes`.
 
     Returns the layout, or the storage that does not fit.
     """
@@ -39,7 +39,8 @@ def place(sequence: Sequence[Lifetime], limit_bytes: int | None = None) -> Layou
 
 
 def smallest_gap(lows: Array, highs: Array, size: int) -> int:
-    """Offset of the smallest gap of `size` bytes or more between taken ranges (sorted by low); else above them all."""
+    """Offset of the smallest gap of at least `size` bytes between the taken ranges [low, high), sorted by low; where
+    none is large enough, the offset above them all."""
     if not len(lows):
         return 0
     reach = np.maximum.accumulate(highs)

@@ -1,4 +1,4 @@
-"""Boxing, then mending: for very many buffers."""
+"""The layout strategy `boxing`, for very many buffers: boxing (Buchsbaum et al. 2003), then mending."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from roam_lab.layout.packing.mend import mended
 from roam_lab.registry import Parameter, strategy
 
 EPSILONS = (1 / 2, 1 / 4)
-"""How unlike sizes may be in one box, and how much of a box may stay empty: tried in turn."""
+"""The paper's epsilon, tried in turn: sizes in one box differ by at most this factor above 1, and about this part of a
+box may stay empty."""
 
 
 @strategy(

@@ -1,4 +1,8 @@
-"""Brackets: lifetimes that cross the waist of a training step, stacked so that each pair lies on the one outside it."""
+"""Brackets: storages that live across the waist of a training step, stacked by lifetime, the longest lowest.
+
+The *waist* is the step between forward and backward. A saved activation is made before it and used after it, the first
+made being the last used, so the lifetimes nest like pairs of brackets.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +21,15 @@ STACKINGS: tuple[Stacking, ...] = (
     lambda life: (life.start, -life.end, life.storage),
     lambda life: (life.start - life.end, life.start, life.storage),
 )
-"""Lowest first: what dies last, what is born first, what lives longest. One and the same where lifetimes nest."""
+"""Sort keys, the lowest storage first: the one that dies last, that is created first, that lives longest. The three
+agree where lifetimes nest."""
 
 
 def waist(lifetimes: Sequence[Lifetime]) -> int:
-    """The step between forward and backward: crossed by the most bytes, each counted by how long it lives.
+    """The step at which the sum of bytes times length of life, over the storages alive, is greatest.
 
-    Length weighs because activations live long; the peak itself may be an optimizer's temporaries.
+    Bytes are weighted by length of life because activations live long, while the live peak itself may consist of an
+    optimizer's temporaries.
     """
     last = max((life.end for life in lifetimes), default=0)
     change = np.zeros(last + 1)
@@ -34,7 +40,8 @@ def waist(lifetimes: Sequence[Lifetime]) -> int:
 
 
 def stack(lifetimes: Sequence[Lifetime], stacking: Stacking) -> dict[int, int]:
-    """The offset of each storage that lives at the waist: from 0 upwards without a gap, outermost lowest."""
+    """Byte offsets of the storages that live at the waist: stacked from 0 upwards without a gap, sorted by
+    `stacking`."""
     step = waist(lifetimes)
     offsets: dict[int, int] = {}
     top = 0
@@ -47,7 +54,8 @@ def stack(lifetimes: Sequence[Lifetime], stacking: Stacking) -> dict[int, int]:
 def place_around(
     lifetimes: Sequence[Lifetime], fixed: Mapping[int, int], sequence: Sequence[Lifetime], limit_bytes: int | None
 ) -> Layout | Lifetime:
-    """Best fit of `sequence`, in that order, around what is `fixed`; or the first that ends above the limit."""
+    """Best fit of `sequence`, in that order, around the storages whose offsets are `fixed`. Returns the layout, or the
+    first storage of `sequence` that would end above `limit_bytes`."""
     shelves = Shelves(lifetimes)
     offsets = dict(fixed)
     arena_bytes = 0

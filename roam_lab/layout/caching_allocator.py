@@ -1,4 +1,4 @@
-"""PyTorch's CUDA caching allocator as a layout: where it would put a step's storages, and what it would reserve."""
+"""PyTorch's CUDA caching allocator as a layout strategy: the addresses that it would give to a step's storages."""
 
 from __future__ import annotations
 

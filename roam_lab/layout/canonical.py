@@ -1,4 +1,5 @@
-"""The exact search: every buffer at its least offset, offsets never decreasing along a branch."""
+"""The layout strategy `canonical`: exact search over canonical layouts, in which every buffer rests on another or on
+the ground."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from roam_lab.layout.canonical_search.capacity import Effort, lowered
 from roam_lab.registry import Parameter, strategy
 
 WORK = 30_000_000_000
-"""Sections of buffers looked at: about 45 s of search."""
+"""How many sections of buffers the search may look at: about 45 s."""
 
 CAPACITY = Parameter("capacity", int, None, "bytes that the arena may take; none: as few as can be", low=0)
 TIME_LIMIT = Parameter("time_limit", float, None, "seconds; none: until the effort is spent", low=0)
@@ -33,20 +34,21 @@ def canonical(
 ) -> Layout:
     """Exact depth-first search for a layout within `capacity` bytes, or for the lowest; best fit where it finds none.
 
-    In any layout buffers can be let down, by ascending offset, until each lies on another or on the ground; so it is
-    enough to place, one after the other, buffers at the least offset that those below leave them, offsets never
-    decreasing, ties by a ranking. A branch dies when, in some section (a maximal set of buffers that live together),
-    the unplaced buffers stacked by the sequence of their least offsets reach above the capacity; when a buffer would
-    lie so high that another could still lie below it; or when the same rest was searched in vain before. Where no
-    unplaced buffer crosses any more, the sides are searched one by one.
+    In any layout the buffers can be lowered, by ascending offset, until each lies on another or on the ground. So it is
+    enough to place buffers one after the other, each at the least offset that those below leave it, such that offsets
+    never decrease along a branch; ties go by a ranking of the buffers. A *section* is a maximal set of buffers that
+    live together. A branch is pruned when the unplaced buffers of some section, stacked by ascending least offset,
+    reach above the capacity; when a buffer would lie so high that another could still lie below it; or when the same
+    set of unplaced buffers, at the same least offsets, was searched without success before. Where no unplaced buffer
+    lives across some moment any more, the buffers before it and those after it are searched separately.
 
-    A search is short, and the next starts from another ranking. Without `capacity` the live peak is aimed at, and
-    limits above it in between. Stops when the aim is met, when the lowest is proved to be found, after `nodes` nodes
-    or a fixed amount of work, or after `time_limit` seconds. Parts of more than 5,000 buffers stay as best fit leaves
-    them.
+    Each search is short, and the next one starts from another ranking. Without `capacity` it aims at the live peak, and
+    tries limits above it in between. It stops when the aim is met, when the least arena is proved to be found, after
+    `nodes` nodes or a fixed amount of work, or after `time_limit` seconds. Independent parts of more than 5,000 buffers
+    are left as best fit places them.
 
-    Ours are the stacked bound, the memory of dead ends, the drawn rankings and those that learn from failures; the rest
-    is MiniMalloc's.
+    The stacked bound, the memory of failed searches, the random rankings and those that learn from failures are ours;
+    the rest is MiniMalloc's.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     known = best_fit(lifetimes)

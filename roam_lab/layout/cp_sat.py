@@ -1,4 +1,4 @@
-"""Offsets by constraint programming: OR-tools' CP-SAT."""
+"""The layout strategy `cp_sat`: offsets by constraint programming, with OR-tools' CP-SAT."""
 
 from __future__ import annotations
 
@@ -37,12 +37,13 @@ def cp_sat(
     seed: int = 0,
     capacity: int | None = None,
 ) -> Layout:
-    """Constraint programming: CP-SAT places rectangles of fixed times so that none overlap, as low as it finds.
+    """Constraint programming: CP-SAT moves rectangles (time x bytes) in address so that none overlap and the top is
+    low.
 
-    Half the time goes to one question: is there an arena of the live peak (or of `capacity`)? With every address
-    bounded by the answer, constraints reach furthest. If that stays open, the rest goes to minimising, from best
-    fit. Redundantly, no more time is taken at an address than there is (a cumulative constraint over addresses).
-    Sizes are divided by their greatest common divisor.
+    Half the time goes to one question: is there a layout in an arena of the live peak (or of `capacity`)? A tight bound
+    on every address makes constraint propagation strongest. If the question stays open, the rest of the time goes to
+    minimising the arena, from best fit. A redundant cumulative constraint over addresses says that buffers at one
+    address cannot live longer, together, than the step. Sizes are divided by their greatest common divisor.
 
     Where nothing lower is found in time, best fit is returned; where the model would be too large (more than 400,000
     pairs of buffers overlap in time, or scaled sizes times steps pass 2**53), best fit on the skyline (llfb).
@@ -67,7 +68,7 @@ def cp_sat(
 
 @dataclass(frozen=True, slots=True)
 class _Model:
-    """What is to be solved, and how."""
+    """The instance, its sizes in units of `unit` bytes, and the solver's settings."""
 
     lifetimes: tuple[Lifetime, ...]
     unit: int
@@ -75,7 +76,8 @@ class _Model:
     seed: int
 
     def solved(self, most_bytes: int, hint: Layout | None, seconds: float | None) -> Layout | None:
-        """A layout of `most_bytes` or fewer, the least found if there is a `hint` to begin from; None if none."""
+        """A layout of at most `most_bytes`: any, without `hint`; with one, from which the search begins, the smallest
+        found. None where none was found in `seconds`."""
         from ortools.sat.python import cp_model
 
         if seconds is not None and seconds <= 0:
@@ -113,7 +115,7 @@ class _Model:
 
 
 def _status(solver: Any, model: Any) -> Any:
-    """Solve in a thread, as an interrupt reaches Python only where Python waits."""
+    """Solve in a thread of its own: while the solver runs in the main thread, Python cannot react to an interrupt."""
     with ThreadPoolExecutor(1) as thread:
         try:
             return thread.submit(solver.solve, model).result()

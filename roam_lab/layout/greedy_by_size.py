@@ -1,4 +1,4 @@
-"""Greedy by size: what TFLite, TVM and ExecuTorch lay out by."""
+"""The layout strategy `greedy_by_size`, as in TFLite, TVM and ExecuTorch."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from roam_lab.layout.packing.field import Array, Field
 from roam_lab.registry import Parameter, strategy
 
 _DRAWS = 100
-"""How often a second-level neighbour is drawn before one of the first level is taken."""
+"""How many draws of a second-level neighbour may fail before a first-level one is taken."""
 
 
 @strategy(
@@ -73,7 +73,8 @@ def _top(field: Field, offsets: Array) -> int:
 
 
 def _swap(field: Field, offsets: Array, sequence: Array, conflicts: Array, draw: random.Random) -> list[int] | None:
-    """The two places of the sequence to swap; None if the drawn topmost buffer was placed before its neighbours."""
+    """Indices of the two buffers in the sequence that change places; None if the topmost buffer that was drawn was
+    placed before all of its neighbours."""
     highs = offsets + field.sizes
     place = np.empty_like(sequence)
     place[sequence] = np.arange(len(sequence))
@@ -98,7 +99,7 @@ def _swap(field: Field, offsets: Array, sequence: Array, conflicts: Array, draw:
 
 
 def _neighbours(field: Field, buffer: int) -> NDArray[np.intp]:
-    """Who lives while `buffer` does, without itself."""
+    """The buffers that live while `buffer` does, without `buffer`."""
     last = int(field.last[buffer])
     together = field.ends[:last] > field.starts[buffer]
     together[buffer] = False

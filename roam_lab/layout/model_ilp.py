@@ -1,4 +1,4 @@
-"""Offsets by integer programming, as MODeL states it."""
+"""The layout strategy `model_ilp`: offsets by the integer program of MODeL."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def model_ilp(
 
 
 def pyramid(lifetimes: Sequence[Lifetime]) -> dict[Lifetime, int]:
-    """Addresses of the longest lifetime, the longest within it that is another's, and so on."""
+    """Addresses of MODeL's pyramid: the storage of the longest lifetime lies lowest, on it the one of the longest
+    lifetime within the first one's, and so on."""
     base: dict[Lifetime, int] = {}
     begin, end, top = 0, max((life.end for life in lifetimes), default=0), 0
     for life in sorted(lifetimes, key=lambda life: (life.start - life.end, -life.bytes, life.start, life.storage)):
@@ -75,7 +76,8 @@ def pyramid(lifetimes: Sequence[Lifetime]) -> dict[Lifetime, int]:
 
 
 def _around(lifetimes: Sequence[Lifetime], base: dict[Lifetime, int], deadline: float | None) -> Layout | None:
-    """The pyramid, then best fit by decreasing size; None if the time is up before."""
+    """The layout of the pyramid with the others by best fit around it, by decreasing size; None if `deadline`
+    passed."""
     field = Field.of(lifetimes)
     number = {storage: at for at, storage in enumerate(field.storages.tolist())}
     others = sorted((life for life in lifetimes if life not in base), key=SORTINGS["decreasing size"])
@@ -93,7 +95,8 @@ def _solved(
     solver: str,
     seed: int,
 ) -> Layout | None:
-    """What the solver makes of it within the time, below `start`, and from it if the pyramid lies there as it shall."""
+    """The solver's layout, smaller than `start`; None if it finds none in time. The search begins from `start` where
+    the pyramid has the same addresses in it."""
     pulp = modeller()
     unit = gcd(*(life.bytes for life in lifetimes))
     big = start.arena_bytes // unit
@@ -135,7 +138,8 @@ def _solved(
 
 
 def _stacked(lifetimes: Sequence[Lifetime], base: dict[Lifetime, int], levels: dict[int, float]) -> Layout:
-    """The others, lowest level first, each directly above all placed before that live with it."""
+    """The layout of `base` and the other buffers, placed by ascending level, each directly above all that are placed
+    already and live with it."""
     field = Field.of(lifetimes)
     tops = np.zeros(len(field.sizes), np.int64)
     number = {storage: at for at, storage in enumerate(field.storages.tolist())}

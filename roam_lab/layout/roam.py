@@ -1,4 +1,4 @@
-"""ROAM's layout: activations stacked like brackets across the waist, temporaries above and between."""
+"""The layout strategy `roam`, after ROAM: saved activations stacked by lifetime, temporaries above and between them."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ CLOSE = 2048
 """A layout within 1/CLOSE of the live peak, below which no arena can be, is good enough."""
 
 PLACEMENTS = 60_000
-"""Single placements that a layout without brackets may take: about a second and a half."""
+"""How many buffers a layout without brackets may place: about a second and a half."""
 
 
 @strategy("layout", "roam", source="ROAM (Shu et al., arXiv 2310.19295), in our reading: layout across the waist")
 def roam(lifetimes: tuple[Lifetime, ...]) -> Layout:
-    """Activations stacked like brackets from the low end, each pair on the one outside it; temporaries best-fit around.
+    """Saved activations stacked from offset 0 by lifetime, the longest lowest, like brackets; best fit for all others.
 
-    The waist between forward and backward is the step that most bytes, weighed by length of life, cross. What lives
-    there is stacked without a gap: where lifetimes nest, all below the stack's top stays full at every step. Three
-    stackings (they differ where lifetimes do not nest) and four sequences of best fit for the rest are tried until one
-    lies within 1/2048 of the live peak. If none does, best fit without brackets is tried and mended, too (layout
-    auto); the smallest arena is kept, ties go to brackets. In the paper leaves are laid out by ILP and merged;
-    measured on training steps, best fit around the brackets meets the live peak without it.
+    The *waist* is the step between forward and backward: the one with the most live bytes, each weighted by its
+    storage's length of life. Storages that live at the waist are stacked without a gap; where their lifetimes nest, the
+    stack is full up to its top at every step. Three ways to sort the stack (they differ where lifetimes do not nest)
+    and four sequences of best fit for the rest are tried until an arena lies within 1/2048 of the live peak. If none
+    does, best fit without a stack is tried and mended, too (layout auto); the smallest arena is kept, and on ties one
+    with a stack. The paper solves the leaves of its tree by ILP and merges their
+    layouts; measured on training steps, best fit around the stack meets the live peak without that.
     """
     floor = int(lifetimes_curve(lifetimes).max(initial=0))
     good = floor + floor // CLOSE

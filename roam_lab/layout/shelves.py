@@ -1,4 +1,4 @@
-"""What is placed so far, kept so that the gaps open to a newcomer are found fast, also among 100,000 storages."""
+"""An index over time of the storages placed so far, which finds fast what lives with a new one among 100,000."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WIDE = 2
 
 
 class _Shelf:
-    """Rows (start, end, low, high) sorted by low; room doubles as needed."""
+    """Placed storages as rows (start, end, low, high), sorted by low, in an array that doubles when it is full."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -33,7 +33,7 @@ class _Shelf:
         self.count += 1
 
     def during(self, start: int, end: int) -> tuple[Array, Array]:
-        """Lows and highs of what lives at some moment of [start, end), by low."""
+        """Lows and highs, by low, of the rows that live at some moment of [start, end)."""
         starts, ends, lows, highs = self.rows[:, : self.count]
         together = np.flatnonzero((starts < end) & (ends > start))
         return lows[together], highs[together]
@@ -56,12 +56,13 @@ class _Cover:
 
 
 class Shelves:
-    """Placed storages by time. Time is cut into blocks: few enough that small instances have one.
+    """Placed storages by time. Time is cut into intervals ("blocks"); a small instance has only one.
 
-    Narrow lifetimes stand in the shelf of each block they meet. Wide ones stand in a shelf of their own for other
-    wide ones to see; for narrow newcomers, a wide one is joined to the cover of each block that it spans, and stands
-    in the shelf of a block in which it begins or ends. So a narrow newcomer, and most are narrow in a
-    training step, sees its neighbours in time and a few joined ranges, not thousands of saved activations.
+    A lifetime is *wide* if it meets more than _WIDE blocks, else narrow. A narrow storage is entered in the shelf of
+    each block that it meets. A wide one is entered in a shelf of all wide ones, which is searched for new wide ones;
+    for new narrow ones it is merged into the cover of each block that it spans, and entered in the shelf of a block in
+    which it begins or ends. So the search for a new narrow storage, the usual case in a training step, looks at its
+    neighbours in time and at a few merged address ranges, not at thousands of saved activations.
     """
 
     def __init__(self, lifetimes: Iterable[Lifetime]) -> None:

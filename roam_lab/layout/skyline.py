@@ -1,4 +1,5 @@
-"""Best fit on the skyline with several rules for which buffer goes first, then climbing."""
+"""The layout strategy `skyline`: best fit on the skyline by several rules for which buffer goes first, then
+climbing."""
 
 from __future__ import annotations
 
@@ -33,9 +34,10 @@ def skyline(
     Of the buffers that live within the lowest stretch goes first: the one of the longest lifetime, the most bytes, the
     largest area or the earliest start; and each again where a buffer that begins or ends with the stretch goes
     before others (it leaves no narrower stretch beside it; Burke's "touching a wall"). The four best of these eight
-    sequences then climb: some buffers move to random places, all are laid anew, and what is no larger is kept.
+    sequences then climb: some buffers move to random places in the sequence, all are placed anew, and the sequence is
+    kept if the arena is no larger.
 
-    Differs from the published best fit in that a buffer's place in time is given, so that only the choice is left.
+    In strip packing a rectangle may also move sideways; here that is its place in time, which is given.
     """
     deadline = None if time_limit is None else time.perf_counter() + time_limit
     return climbed(lifetimes, llfb(lifetimes), tries * len(lifetimes), deadline, seed, capacity or 0)

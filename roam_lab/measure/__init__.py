@@ -1,1 +1,1 @@
-"""One real eager step: what it runs, what it holds, how long it takes. Imports torch."""
+"""One real eager step, observed: the ops that it runs, the bytes that it holds, its time. Imports torch."""

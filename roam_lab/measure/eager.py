@@ -20,19 +20,19 @@ from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.distributed import arrivals_noted, buckets_known
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
-from roam_lab.ir.compare_measured import compare
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.ir.op_log import OpLog
 from roam_lab.measure.op_recorder import OpRecorder
 
-__all__ = ["EagerRun", "compare", "measure_eager", "observed", "record"]
+__all__ = ["EagerRun", "measure_eager", "observed", "record"]
 
 
 @dataclass(frozen=True)
 class EagerRun:
     """One eager step that ran: its memory, every operator that it ran, and what it returned.
 
-    `serials`: input of the step -> the number in the log of the storage that it has at the end of the step.
+    `curve`: live bytes at each operator; `log`: the operators; `result`: what the step returned. `serials`: for each
+    input of the step the number, in the log, of the storage that it has at the end of the step.
     """
 
     curve: MeasuredCurve
@@ -47,7 +47,7 @@ def measure_eager(
     batch: Any,
     step_function: StepFunction,
 ) -> MeasuredCurve:
-    """Run one eager step and record the bytes alive after each operator; everything is put back as it was.
+    """Run one eager step and record the bytes alive at each operator; everything is put back as it was.
 
     The curve is that of a steady-state step, with optimizer state in place: see `observed`.
     """
@@ -57,7 +57,8 @@ def measure_eager(
 
 @dataclass(frozen=True)
 class Observer:
-    """Runs steps of one training step whose everything is put back in the end."""
+    """Runs one training step, eagerly and several times; `observed` makes it, and puts back in the end whatever the
+    runs changed."""
 
     training: TrainingStep
     batch: Any
@@ -75,8 +76,8 @@ class Observer:
             before.restore()
 
     def arrange(self) -> None:
-        """Run one eager step to see how gradients arrive at a DistributedDataParallel that has not seen any, and put
-        everything back as it was before it."""
+        """Run one eager step to note in which sequence gradients arrive at a DistributedDataParallel that has not run a
+        step yet, and put everything back as it was before it."""
         if buckets_known(self.training.model):
             return
         before = _snapshot(self.training, self.batch)
@@ -87,29 +88,29 @@ class Observer:
             before.restore()
 
     def settle(self) -> None:
-        """Run one eager step for what it makes: state, buffers, settings that a first run decides."""
+        """Run one eager step and keep what only a first run makes: optimizer state, buffers, settings."""
         with muted(), trial():
             record(self.training, self.batch, self.check)
 
 
 @contextmanager
 def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
-    """Yields an observer of eager steps; at the end everything that the step reaches is put back as it was, also when a
-    step raises, and state that was not there before is removed again.
+    """A context that yields an observer of eager steps. At its end everything that the step reaches is put back as it
+    was, also when a step raises, and state that was not there before is removed again.
 
     Where an optimizer can make its state only by a step, and always on CUDA (whose libraries allocate workspaces on
     first use), one step is run first. Takes one more copy of parameters and state, above 64 MiB in a file. Raises
     CaptureError where the step reaches what could not be put back.
 
-    CPU: storages followed by a dispatch mode, so bytes are exact and allocator overhead and workspaces inside kernels
-    are not seen. CUDA: the caching allocator's own statistics.
+    How memory is measured: on the CPU a dispatch mode follows every storage, so bytes are exact, but workspaces inside
+    kernels and the allocator's overhead are not seen; on CUDA by the caching allocator's own statistics.
     """
     with held(PATIENCE_SECONDS) as check:
         snapshot = _snapshot(training, batch)
         if snapshot.python.cannot_restore:
             raise CaptureError(
                 f"the step reaches {snapshot.python.cannot_restore[0]}, which could not be put back after a trial run "
-                "(an iterator, a generator, an open file); take the batch outside the step and pass it"
+                "(an iterator, a generator, an open file); use it outside the step, and pass what it gives in the batch"
             )
         try:
             observer = Observer(training, batch, check)
@@ -158,7 +159,8 @@ def _serials(training: TrainingStep, batch: Any, recorder: OpRecorder) -> dict[I
 
 @contextmanager
 def _primed_unseen(training: TrainingStep) -> Iterator[None]:
-    """Before each step of an optimizer, make the state of parameters with a gradient, unseen by dispatch modes."""
+    """A context in which, before each step of an optimizer, the state of all parameters with a gradient is made, with
+    dispatch modes off, so that no recorder sees it."""
 
     def prime(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         with without_modes():
@@ -176,7 +178,8 @@ def _primed_unseen(training: TrainingStep) -> Iterator[None]:
 
 
 def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
-    """What exists before the step besides the model: optimizer state, settings, gradients left over, the batch."""
+    """Tensors that exist before the step besides the model's: optimizer state and settings, old gradients, the
+    batch."""
     parts = [
         [parameter.grad for parameter in training.model.parameters()],
         *([list(optimizer.state.values()), optimizer.param_groups] for optimizer in training.optimizers),
@@ -186,8 +189,8 @@ def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
 
 
 class _AllocatorPeaks(TorchDispatchMode):
-    """Notes the most bytes that were requested of the CUDA caching allocator during each operator, above those before:
-    as a graph counts them, without what the allocator rounds up."""
+    """Notes, for each operator, the peak of the bytes requested of the CUDA caching allocator while it ran, above those
+    before the step. Requested bytes are those that a graph counts: the allocator's rounding is not in them."""
 
     def __init__(self, device: torch.device) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -223,6 +226,7 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
 
 @contextmanager
 def _single_threaded_backward() -> Iterator[None]:
-    """Dispatch modes hold for one thread, and CUDA's backward pass runs on another unless told not to."""
+    """A context in which backward runs on the calling thread: dispatch modes hold for one thread only, and on CUDA
+    autograd uses another."""
     with torch.autograd.set_multithreading_enabled(False):
         yield

@@ -1,4 +1,4 @@
-"""Capture led by a real eager step: what a profile does where the model holds weights."""
+"""Capture led by a real eager step; used for every profile of a model whose weights are real (not fake) tensors."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def observe_and_capture(
 ) -> tuple[Captured, EagerRun | None, str | None]:
     """Run one eager step, capture the step as eager ran it, and put everything back as it was.
 
-    Returns the captured step, the eager run, and None; where the eager step has no room, the step is captured without
-    it, the run is None, and a sentence says so. Raises CaptureError.
+    Returns (captured step, eager run, None). Where memory does not suffice for the eager step, the step is captured
+    without it, and the result is (captured step, None, sentence that says so). Raises CaptureError.
     """
     refuse_at_sight(training)
     try:

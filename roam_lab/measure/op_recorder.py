@@ -26,11 +26,11 @@ class OpRecorder(StorageRecorder):
 
     @property
     def log(self) -> OpLog:
-        """What ran so far."""
+        """The operators that ran so far."""
         return OpLog(tuple(self._written))
 
     def told_as(self, tensor: torch.Tensor) -> int | None:
-        """The number in the log of the storage of a tensor that is there now; None where nothing told of it."""
+        """The number in the log of the storage that `tensor` has now; None where no logged operator used it."""
         return self._serials.get(tensor.untyped_storage()._cdata) if tensor.layout is torch.strided else None
 
     def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
@@ -63,7 +63,8 @@ class OpRecorder(StorageRecorder):
         )
 
     def serial(self, storage: torch.UntypedStorage) -> int:
-        """The number of a storage; one at the address of a released storage has another."""
+        """The number of `storage` in the log. A released storage and a later one at its address have different
+        numbers."""
         key = storage._cdata
         if key not in self._serials:
             self._serials[key] = self._next

@@ -19,9 +19,10 @@ _ADD = torch.ops.aten.add.Tensor
 class StorageRecorder(TorchDispatchMode):
     """Follows every storage from the operator that returns it to its release.
 
-    `live[i]` is taken while the arguments of operator i are still held, so inputs and outputs count together, as in
-    `live_curve`. `resident` is not counted. Use it as a context manager around the step, on CPU. `check` is called
-    before each operator: what it raises ends the step.
+    `live[i]`, in bytes, is taken while the arguments of operator i are still held, so inputs and outputs count
+    together, as in `live_curve`. `resident`: tensors whose storages are not counted. Use it as a context manager around
+    the step, on the CPU. `check` is called before each operator; an exception that it raises ends the step.
+    `calibrating`: for `_counts_of_the_engine_alone` only.
     """
 
     def __init__(
@@ -76,13 +77,14 @@ class StorageRecorder(TorchDispatchMode):
         super().__exit__(*raised)  # type: ignore[no-untyped-call]
 
     def when_released(self, storage: torch.UntypedStorage, call: Callable[[], object]) -> None:
-        """Call when the storage goes, if the recording still runs then."""
+        """Call `call` when the storage is released, if the recording still runs then."""
         watch = weakref.finalize(storage, call)
         watch.atexit = False
         self._watches.append(watch)
 
     def _set_apart(self, storage: torch.UntypedStorage) -> None:
-        """Not to be counted while it lives; a later storage at its address (gradients are replaced) is another."""
+        """Do not count `storage`. Once it is released, a later storage at its address is counted (gradients are
+        replaced)."""
         if storage._cdata not in self._foreign:
             self._foreign.add(storage._cdata)
             self.when_released(storage, functools.partial(self._foreign.discard, storage._cdata))
@@ -102,9 +104,10 @@ class StorageRecorder(TorchDispatchMode):
     def _engine_adds_in_place(self, args: Any, kwargs: Any) -> bool:
         """Whether autograd, unobserved, would add this gradient into the first one's storage.
 
-        It does so when it alone holds the first gradient, but never while a dispatch mode is on. Observing must not
-        cost a gradient (147 MiB for GPT-2's tied embedding), so the mode does what the engine would have done. What
-        tells that the engine alone holds a tensor are its three counts, compared with those of a known case.
+        The engine does so when it alone holds the first gradient, but never while a dispatch mode is active. Observing
+        must not cost the memory of a gradient (147 MiB for GPT-2's tied embedding), so the mode does what the engine
+        would have done. That the engine alone holds a tensor is seen from its three reference counts, which are
+        compared with those of a known case.
         """
         if kwargs or len(args) != 2 or not in_backward() or torch.is_grad_enabled():
             return False
@@ -133,7 +136,7 @@ def _counts(tensor: torch.Tensor) -> tuple[int, int, int]:
 
 @functools.cache
 def _counts_of_the_engine_alone() -> tuple[int, int, int]:
-    """The counts, as the mode sees them, of a gradient that only the engine holds: y's, of sin(y) + cos(y)."""
+    """`_counts`, as the mode sees them, of a gradient that only the engine holds: that of y in sin(y) + cos(y)."""
     with torch.enable_grad():
         recorder = StorageRecorder([], calibrating=True)
         leaf = torch.ones(2, requires_grad=True)

@@ -1,7 +1,7 @@
-"""Does writing into a given place give the bits of the op itself? Tried on the real arguments of an eager step.
+"""Tests, on the real arguments of an eager step, whether an op's writer gives the bits of the op itself.
 
-Some `out=` kernels write garbage where a tensor is laid out in an unusual way, or give it other memory. Each op is
-tried once for each geometry of its arguments; what is not true is noted, and such an op allocates its own result.
+Some `out=` kernels write garbage where a tensor has unusual strides, or give the tensor other memory. Each op is tried
+once for each combination of shapes and strides; an op whose writer fails is noted, and allocates its own result.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from roam_lab.capture.writers import geometry, note_untrue, writer_for
 from roam_lab.distributed.collectives import starts_exchange
 
 MOST_BYTES = 16 * 2**20
-"""Results that are larger are not tried: that would take as much memory again."""
+"""Larger results are not tried, as that would take as much memory again."""
 _tried: set[tuple[Any, ...]] = set()
 
 
 def try_writer(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
-    """Note the op as one without a writer if its writer is not true on these arguments."""
+    """Run the writer of `func` on copies of these arguments, and note the op as one without a writer if that does not
+    give the bits of `result`."""
     if torch.Tag.nondeterministic_seeded in func.tags or func._schema.is_mutable or starts_exchange(func):
         return  # other ranks would have to try it, too
     results = list(result) if isinstance(result, list | tuple) else [result]
@@ -80,7 +81,8 @@ def _same(left: torch.Tensor, right: torch.Tensor) -> bool:
 
 
 def _with_own_statistics(func: Any, args: Sequence[Any]) -> list[Any]:
-    """Running statistics are written by the op though its schema does not say so: it is given copies."""
+    """The arguments with copies of the running statistics of batch norm, which the op writes though its schema does not
+    say so."""
     names = [argument.name for argument in func._schema.arguments]
     return [
         one.clone() if name.startswith("running_") and isinstance(one, torch.Tensor) else one

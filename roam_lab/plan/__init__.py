@@ -1,4 +1,4 @@
-"""Plans: make, judge, save and load them; profiles of captured steps."""
+"""Plans: making, judging, saving and loading them; profiles of captured steps."""
 
 from roam_lab.order.bound import Certificate
 from roam_lab.plan.plan import Plan

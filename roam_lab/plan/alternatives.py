@@ -1,4 +1,5 @@
-"""What PyTorch offers without a plan: what each way saves and costs, worked out from the graph of the eager step."""
+"""What PyTorch itself offers to save memory, without a plan: the bytes that each way saves and the time that it costs,
+computed from the graph of the eager step."""
 
 from __future__ import annotations
 
@@ -13,15 +14,18 @@ from roam_lab.plan.whole_step import eager_whole_bytes
 from roam_lab.rewrite.checkpoint import every_block
 
 NO_BF16 = ("t4", "v100")
-"""GPUs, by the names of their rates, that have no units for it."""
+"""Names (in `ir/roofline.py`) of the GPUs that have no units for bf16."""
 
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """One way. `saved_bytes`: by how much less the simulated caching allocator reserves than for the same graph run
-    eagerly (below 0: more); `extra_time`: what it adds to the ops' time, as a fraction (None: not known); `seconds`: of
-    a step, by the rates of GPUs; `same_bits`: whether it trains the same numbers as eager; `how`: how that was worked
-    out."""
+    """One way to save memory without a plan.
+
+    `saved_bytes`: by how much less the simulated caching allocator reserves than for the eager step (below 0: more).
+    `extra_time`: the time that it adds, as a fraction of the ops' time (None: not known). `seconds`: GPU (a name in
+    `ir/roofline.py`) -> time of a step. `same_bits`: whether training gives the same bits as eager. `how`: how these
+    numbers were computed, in words.
+    """
 
     name: str
     saved_bytes: int
@@ -32,8 +36,8 @@ class Alternative:
 
 
 def alternatives(graph: Graph) -> tuple[Alternative, ...]:
-    """The ways that `graph`, a step as it was captured, leaves open; those that change nothing are left out. None for a
-    roam-graph/1, which does not tell enough."""
+    """The ways that are possible for `graph`, a captured step, without those that would change nothing. Empty for a
+    roam-graph/1, which does not say enough."""
     if not graph.can_be_rewritten or not graph.ops:
         return ()
     eager = eager_whole_bytes(graph)
@@ -68,8 +72,8 @@ def _way(name: str, eager: int, graph: Graph, extra_time: float | None, same_bit
 
 
 def updates_early(graph: Graph) -> Graph | None:
-    """The same ops, each op of the update as soon as all before it have run, and no gradient kept beyond its update.
-    None where no update could run earlier."""
+    """The graph with each op of the update as soon as the ops that it depends on have run, and no gradient kept after
+    its update. None where no update can run earlier."""
     missing = [len(set(op.after)) for op in graph.ops]
     order: list[int] = []
     held = {index for index, op in enumerate(graph.ops) if op.phase == "update"}
@@ -88,7 +92,7 @@ def updates_early(graph: Graph) -> Graph | None:
     for index, op in enumerate(graph.ops):
         if op.phase != "update":
             if missing[index]:
-                return None  # it follows an update that is still to come: no order of this kind is legal
+                return None  # the op follows an update that has not run yet: no order of this kind is legal
             run(index)
     for index in ready:
         run(index)

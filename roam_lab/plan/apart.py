@@ -1,4 +1,5 @@
-"""Planning in a process of its own, which takes its memory with it: up to 100 MiB of solvers and compiled searches."""
+"""Planning in a child process, so that its memory (up to 100 MiB of solvers and compiled searches) is freed
+afterwards."""
 
 from __future__ import annotations
 
@@ -20,23 +21,23 @@ from roam_lab.plan.planner import make_plan
 from roam_lab.rewrite.kinds import FREE
 
 LEAST_BYTES = 16 * 2**20
-"""Steps whose captured peak is below are planned in this process: starting another takes a second."""
+"""A step whose captured peak is below this is planned in this process: starting a child takes a second."""
 CLOSE_ENOUGH = 0.02
-"""So far above its live peak the arena of such a small step may lie: the search for the last bytes takes a minute."""
+"""How far the arena of such a small step may lie above its live peak: the search for the last bytes takes a minute."""
 
 
 def goals_of(plan: Plan) -> dict[str, Any]:
-    """What a step that differs from that of `plan` is planned for, too, as arguments of `make_plan`: its seed, the
-    kinds of rewriting that it has, and as much more time."""
+    """The goals of `plan` as arguments of `make_plan`, to plan a changed step alike: its seed, the kinds of rewriting
+    that it has, and its extra time."""
     kinds = sorted({rewrite.kind for rewrite in plan.rewrites})
     costly = not set(kinds) <= set(FREE)
     return {"seed": plan.seed, "rewrites": kinds, **({"extra_time": max(plan.extra_time, 0.0)} if costly else {})}
 
 
 def plan_apart(graph: Graph, *, environment: Mapping[str, str], **goals: Any) -> Plan:
-    """The plan that `make_plan` makes for `goals`, made where its memory does not add to that of a training process.
+    """The plan that `make_plan` makes of `graph` for `goals`, made in a child process.
 
-    Where no other process can be had, this one plans. Raises what `make_plan` raises.
+    Where no child can be started, or the step is small, this process plans. Raises what `make_plan` raises.
     """
     if live_peak(graph, captured_order(graph)).bytes < LEAST_BYTES:
         near = {} if "layout" in goals else {"layout_parameters": {"close": CLOSE_ENOUGH}}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def main(graph: str, plan: str, goals: str) -> None:
-    """Read the graph, write the plan, without the graph in it if that is the same. `goals`: arguments of `make_plan`
+    """Read the file `graph` and write the file `plan`, bare if nothing was rewritten. `goals`: arguments of `make_plan`
     as JSON."""
     from roam_lab.ir.graph_json import load_graph
     from roam_lab.plan import make_plan

@@ -1,4 +1,4 @@
-"""A step as bf16 autocast would run it: an estimate from the graph of the step in 32 bits, by autocast's own rules."""
+"""An estimate of a step under bf16 autocast, from the graph of the step in 32 bits and autocast's own rules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOW = (
     "aten.mkldnn_convolution",
     "aten._scaled_dot_product_",
 )
-"""How the names of operators begin that autocast gives 16-bit operands; their backward operators are among them."""
+"""Beginnings of the names of operators to which autocast gives 16-bit operands; backward operators included."""
 HIGH = (
     "aten.native_layer_norm",
     "aten.native_group_norm",
@@ -30,9 +30,10 @@ HIGH = (
     "aten.sum",
     "aten._fused_rms_norm",
 )
-"""Those that it keeps in 32 bits; all others give the widest of what they read."""
+"""Beginnings of the names of operators that autocast keeps in 32 bits. The results of all others, apart from HALF and
+FIRST, have the widest type of their operands."""
 FIRST = ("aten.native_batch_norm", "aten.cudnn_batch_norm")
-"""Those that give what the first of their operands is: parameters and statistics stay in 32 bits."""
+"""Operators whose result has the type of their first operand, while parameters and statistics stay in 32 bits."""
 
 
 def with_autocast(graph: Graph) -> Graph | None:
@@ -45,7 +46,7 @@ def with_autocast(graph: Graph) -> Graph | None:
 
 
 class _Casts:
-    """Ops one after the other, casts put between them."""
+    """The graph with casts in the making: `take` appends one op after the other."""
 
     def __init__(self, graph: Graph) -> None:
         self.before = graph
@@ -76,7 +77,7 @@ class _Casts:
         self.ops.append(
             replace(op, after=tuple(sorted(after)), reads=tuple(dict.fromkeys(reads)), creates=creates, reuse=())
         )
-        for storage, wide in kept:  # a parameter's gradient is widened at once
+        for storage, wide in kept:  # a parameter's gradient is converted to 32 bits at once
             self.ops.append(
                 Op("cast", "aten._to_copy.default", (self.place[index],), (wide,), (storage,), op.phase, op.module)
             )
@@ -96,7 +97,8 @@ class _Casts:
         return self.copy[storage]
 
     def _results(self, op: Op, low: bool) -> tuple[tuple[int, ...], list[tuple[int, int]]]:
-        """What `op` creates now, and (16 bits, 32 bits) for each parameter's gradient among it."""
+        """The storages that `op` creates now, and for each parameter's gradient among them the pair of its 16-bit and
+        its 32-bit storage."""
         floats = [one for one in op.reads if self.storages[one].dtype in ("float32", "bfloat16")]
         floats = floats[:1] if op.target.startswith(FIRST) else floats
         narrow = low or (
@@ -125,5 +127,5 @@ class _Casts:
         )
 
     def graph(self) -> Graph:
-        """All of it."""
+        """The whole graph."""
         return replace(self.before, ops=tuple(self.ops), storages=tuple(self.storages), times=None)

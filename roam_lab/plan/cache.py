@@ -1,7 +1,8 @@
-"""Plans that were made before, on disk: the same step, planned for the same goals, is planned once on a machine.
+"""A cache of plans on disk: a machine plans the same step for the same goals only once.
 
-A plan is found by everything that planning looks at: the graph without names, places in the code and times, the goals,
-and the version of roam-lab. Captures are kept apart (`capture/stored/`): they know the step's code and objects.
+The key of a plan is a digest of everything that planning looks at: the graph without names, source lines and times, the
+goals, and the version of roam-lab. Captures have a cache of their own (`capture/stored/`), as they depend on the step's
+code and objects.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from roam_lab.plan.plan import SUFFIX, Plan
 from roam_lab.plan.plan_json import load_plan
 
 MOST_BYTES = 512 * 2**20
-"""Of a folder; beyond it, the plans that were not used for longest go."""
+"""The most bytes of a folder; beyond that the plans that were not used for longest are removed."""
 _NO_MATTER = ("name", "source", "module", "time_us")
 
 
@@ -35,7 +36,8 @@ def default_folder() -> Path:
 
 
 class PlanCache:
-    """A folder of plans, which several processes may share. `notes` hears why entries are not used, or not written."""
+    """A folder of plans, which several processes may share. `notes`: a list to which a sentence is appended where an
+    entry cannot be used or written."""
 
     def __init__(
         self, folder: str | os.PathLike[str] | None = None, notes: list[str] | None = None, most_bytes: int = MOST_BYTES
@@ -45,8 +47,8 @@ class PlanCache:
         self._most_bytes = most_bytes
 
     def find(self, graph: Graph, goals: Mapping[str, Any]) -> Plan | None:
-        """The plan of a graph for these arguments of `make_plan`, checked against the graph as every plan that is read;
-        None where there is none, or a damaged one, which a new one will replace."""
+        """The plan of a graph for these arguments of `make_plan`, checked against the graph like every plan from a
+        file; None where there is none, or a damaged one, which `keep` will replace."""
         path = self._path(graph, goals)
         if not path.is_file():
             return None
@@ -60,8 +62,8 @@ class PlanCache:
         return plan if plan.rewrites else replace(plan, graph=graph)
 
     def keep(self, plan: Plan, graph: Graph, goals: Mapping[str, Any]) -> None:
-        """Write a plan that `make_plan` made of the graph for these goals. Where it cannot be written, a remark says
-        so."""
+        """Write a plan that `make_plan` made of `graph` for these goals. Where it cannot be written, `notes` says so,
+        and nothing is raised."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             plan.save(self._path(graph, goals), bare=not plan.rewrites)

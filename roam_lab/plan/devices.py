@@ -1,4 +1,4 @@
-"""Where a training step may run: memory, and what of it is not the step's."""
+"""Devices that a training step may run on: their memory, and how much of it a step cannot have."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 GIB = 2**30
 _LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where Linux says how much of the machine a container may take, in its second and its first version."""
+"""Files in which Linux says how much memory a container may take (cgroup versions 2 and 1)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A GPU: its memory, what the driver's context and kernels take of it (an assumption), a price to edit, and the
-    name of its rates in `ir/roofline.py`. Or a machine: its RAM, what Python and PyTorch themselves take of it."""
+    """A GPU, or the RAM of a machine. `overhead_bytes`: what a step cannot have: of a GPU the driver's context and
+    kernels (an assumption), of a machine Python and PyTorch themselves. `price_per_hour`: in dollars, an example.
+    `rates`: the GPU's name in `ir/roofline.py`."""
 
     name: str
     memory_bytes: int
@@ -24,12 +25,12 @@ class Device:
 
     @property
     def is_gpu(self) -> bool:
-        """Whether it has rates or a price; a machine's RAM has neither."""
+        """Whether it is a GPU: it has rates or a price, which a machine's RAM has not."""
         return self.rates is not None or self.price_per_hour is not None
 
     @property
     def room_bytes(self) -> int:
-        """What a step can have of it; below 0 where the overhead alone is more."""
+        """Bytes that a step can have; below 0 where the overhead alone is more than the memory."""
         return self.memory_bytes - self.overhead_bytes
 
 
@@ -43,11 +44,12 @@ DEVICES = (
     Device("H100 80 GB", 80 * GIB, price_per_hour=4.00, rates="h100"),
     Device("H200 141 GB", 140 * GIB, price_per_hour=5.00, rates="h200"),
 )
-"""Memory as the driver shows it, rounded down; prices are examples in dollars, there to be replaced by one's own."""
+"""The GPUs that are compared by default. Memory is as the driver shows it, rounded down; prices are examples in
+dollars, to be replaced by the user's own."""
 
 
 def machine_bytes() -> int | None:
-    """The RAM of this machine, or what a container may take of it; None where the system does not tell."""
+    """Bytes of RAM of this machine, or of what the container may take of it; None where the system does not say."""
     try:
         known = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     except (AttributeError, ValueError, OSError):  # not on this system
@@ -61,6 +63,6 @@ def machine_bytes() -> int | None:
 
 
 def devices_for(device: str) -> tuple[Device, ...]:
-    """DEVICES; before them this machine, for a step that was captured on its CPU."""
+    """DEVICES; for a step captured on the CPU (`device` "cpu") this machine first."""
     size = machine_bytes() if device.startswith("cpu") else None
     return DEVICES if size is None else (Device("this machine's RAM", size), *DEVICES)

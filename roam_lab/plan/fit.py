@@ -1,4 +1,5 @@
-"""Will it fit? Memory of a step over its batch size (or sequence length), and the largest that each GPU holds."""
+"""Will it fit? The memory of a step as a function of its batch size (or sequence length), and the largest size that
+each GPU holds."""
 
 from __future__ import annotations
 
@@ -14,11 +15,11 @@ from roam_lab.plan.devices import DEVICES, Device
 from roam_lab.plan.runs import RUNS, Point, Run
 
 FAR = 4
-"""How many times the largest captured size an answer may be that is extrapolated."""
+"""An extrapolated answer is at most this many times the largest captured size."""
 
 MARGIN = 0.05
-"""Of a device's memory: a step that leaves less than this part of it free barely fits. It is an assumption: what else
-runs there, and kernels that were not captured, take something, too."""
+"""A step that leaves less than this fraction of a device's memory free "barely fits". It is an assumption: other
+programs, and kernels that were not captured, need memory, too."""
 
 Basis = Literal["captured", "between", "beyond", "at least"]
 Outcome = Literal["fits", "barely fits", "too large"]
@@ -30,11 +31,11 @@ FORMAT = "roam-fit/1"
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A largest batch; 0: not even one sample fits.
+    """The largest size that fits (0: not even size 1), and how it is known.
 
-    `basis`: "captured": it was, and so was the next one, which does not fit; "between": it lies on a line between two
-    captured sizes; "beyond": on one that goes on beside the first or the last of them, so that it is extrapolated;
-    "at least": the largest captured size fits, and how many more do would be extrapolated too far.
+    `basis`: "captured": this size was captured, and so was the next one, which does not fit. "between": interpolated
+    between two captured sizes. "beyond": extrapolated below the first or above the last captured size. "at least": the
+    largest captured size fits, and the true answer is too far above it to be extrapolated.
     """
 
     size: int
@@ -43,17 +44,19 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Fit:
-    """The needs at some batch sizes (ascending), and what follows for each device. `axis`: what a size is: with
-    "sequence length", all that is said here of batch sizes is meant of lengths; `fixed`: the other of the two, where it
-    is known.
+    """The memory that a step needs at some batch sizes (`points`, ascending), and what follows for each device.
+
+    `axis`: what is varied; with "sequence length" read "length" for "batch size" everywhere here. `fixed`: the value of
+    the other of the two, where it is known.
 
     Between two captured sizes the need is interpolated, beyond them extrapolated, by straight lines: activations
-    grow with the batch, everything else stays. Eager never needs less than the plan, whose peak is at most eager's:
-    what its allocator loses goes up and down with the batch, and a line through two losses would foretell gains.
-    Nor does a plan need more than one that adds less time.
-    A batch fits where the least does with which it runs: before eager gives up, it gives back what is cached. At a
-    captured size the allocator was simulated under such limits; the least elsewhere lies on lines, too.
-    `ValueError` without points, with a size given twice, or with points of other runs.
+    grow with the batch, everything else stays. Two rules correct the lines. Eager never needs less than the plan, whose
+    peak is at most eager's: fragmentation goes up and down with the batch, so that a line may fall below that. And a
+    plan never needs more than one that adds less time.
+    A batch size fits a device if its `least` does. For eager that is less than its `need`, as PyTorch's allocator gives
+    cached memory back before it runs out. At captured sizes `least` comes from simulating the allocator under limits;
+    at others from straight lines.
+    Raises ValueError without points, with a size given twice, or where points know the needs of different runs.
     """
 
     name: str
@@ -71,16 +74,16 @@ class Fit:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """Those whose need is known, the fastest first."""
+        """The runs whose need is known, the fastest first."""
         return self.points[0].runs
 
     def need(self, batch: int, run: Run) -> int:
-        """Predicted bytes of the whole step at a batch size: resident, and what eager reserves where there is memory
-        enough, or the plan's arena."""
+        """Predicted bytes of the whole step at a batch size: residents, and the plan's arena or, for eager, what its
+        allocator reserves where memory does not run short."""
         return self._bytes(batch, run, {each: [point.need(each) for point in self.points] for each in self.runs})
 
     def least(self, batch: int, run: Run) -> int:
-        """Predicted bytes without which a step of this batch size does not run."""
+        """Predicted bytes of the least memory in which a step of this batch size runs."""
         return self._bytes(batch, run, {each: [point.least(each) for point in self.points] for each in self.runs})
 
     def _bytes(self, batch: int, run: Run, needs: dict[Run, list[int]]) -> int:
@@ -98,14 +101,14 @@ class Fit:
         return max(math.ceil(needs[at - 1] + slope * (batch - points[at - 1].batch)), points[0].resident_bytes)
 
     def basis(self, batch: int) -> Basis:
-        """Where the need of this size is known from."""
+        """How the need at this size is known: captured, interpolated ("between") or extrapolated ("beyond")."""
         if self.captured(batch):
             return "captured"
         return "between" if self.points[0].batch < batch < self.points[-1].batch else "beyond"
 
     def seconds(self, batch: int, device: Device) -> float | None:
-        """Of an eager step of this size on `device`, by its rates (ir/roofline.py), on lines between captured sizes;
-        None where the device or the step's arithmetic has none."""
+        """Seconds of an eager step of this size on `device`, by its rates (ir/roofline.py), interpolated between
+        captured sizes. None where the device has no rates, or the ops' flops are not known."""
         known = [point.seconds.get(device.rates or "") for point in self.points]
         if len(known) == 1 and known[0] is not None:
             return known[0] * batch / self.points[0].batch
@@ -118,12 +121,12 @@ class Fit:
         return max(before + slope * (batch - self.points[low].batch), 0.0)
 
     def added(self, batch: int, run: Run) -> float:
-        """What a run adds to the time of an eager step, as a fraction: of the captured size nearest to this one."""
+        """The time that a run adds to an eager step, as a fraction, at the captured size nearest to this one."""
         nearest = min(self.points, key=lambda point: abs(point.batch - batch))
         return nearest.added.get(run, 0.0 if isinstance(run, str) else run)
 
     def captured(self, batch: int) -> bool:
-        """Whether this very size was captured: no line was drawn to get its need."""
+        """Whether this very size was captured, so that its need is neither interpolated nor extrapolated."""
         return any(point.batch == batch for point in self.points)
 
     def fits(self, device: Device, batch: int, run: Run) -> bool:
@@ -131,7 +134,7 @@ class Fit:
         return self.least(batch, run) <= device.room_bytes
 
     def largest_batch(self, device: Device, run: Run) -> Estimate:
-        """The largest batch that fits on `device`, and what says so."""
+        """The largest batch size that fits on `device`, and how that is known."""
         if not self.fits(device, 1, run):
             return Estimate(0, "captured" if self.captured(1) else "beyond")
         first, last = self.points[0].batch, self.points[-1].batch
@@ -172,7 +175,7 @@ class Fit:
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_data` as JSON, whole or not at all; `load_fit` reads it. Raises OutputError."""
+        """Write `to_data` as JSON; `load_fit` reads it. Raises OutputError, and then leaves no file of its own."""
         write_text(path, json.dumps(self.to_data()))
 
     def _answer(self, device: Device, run: Run) -> dict[str, Any]:
@@ -181,7 +184,7 @@ class Fit:
 
 
 def outcome_of(device: Device, spare_bytes: int) -> Outcome:
-    """What a step is called that leaves so much of `device` free."""
+    """The outcome for a step that leaves `spare_bytes` of `device` free (below 0: it needs more than there is)."""
     if spare_bytes < 0:
         return "too large"
     return "fits" if spare_bytes >= MARGIN * device.memory_bytes else "barely fits"

@@ -15,8 +15,8 @@ AXES: tuple[Axis, ...] = ("batch size", "sequence length")
 
 
 def load_fit(path: str | os.PathLike[str]) -> Fit:
-    """What `Fit.save` wrote. Raises InputError where it cannot be read, FormatError (file, place, what to do) where it
-    is no fit."""
+    """Read a file that `Fit.save` wrote. Raises InputError where it cannot be read, FormatError (naming file, place and
+    what to do) where it is no fit."""
     data = Values(read_json(path), os.fspath(path), "fit", "roam fit -o")
     if data.data.get("format") != FORMAT:
         raise FormatError(f"{data.where}: its format is not {FORMAT!r}; give a file that roam fit -o wrote")

@@ -1,4 +1,4 @@
-"""What a graph can be rewritten into: memory against time, laid out."""
+"""The frontier of a graph's rewritings with layouts: bytes of the arena against extra time."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MOST_BOUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class LaidOutPoint:
-    """One rewriting: the time that it adds, as a fraction of the ops' time before; bytes of its arena and live peak;
-    how many ops run again, and the bytes that are moved to the host."""
+    """One rewriting with its layout. `extra_time`: a fraction of the ops' time before; `recomputed`: how many ops run
+    again; `offloaded_bytes`: bytes that are copied to the host."""
 
     extra_time: float
     arena_bytes: int
@@ -41,14 +41,14 @@ class LaidOutPoint:
 
 @dataclass(frozen=True, slots=True)
 class Frontier:
-    """Points of the graph `name` by ascending extra time, none dominated; the first is the plan that `roam plan` makes
-    where no time may be added. `times`: what ops were costed by.
+    """The frontier of the graph `name`. `points`: by ascending extra time, none dominated; the first is the plan that
+    `roam plan` makes where no time may be added. `times`: where the ops' times are from.
 
-    `strategy`: the rewrite strategy that was asked. `checkpointed`: every block recomputed, as `torch.utils.checkpoint`
-    does, nothing else rewritten, and laid out by a plan; None where the graph has no repeated blocks. `graph_sha256`:
-    of the graph, as its plans note it. `eager_bytes`: what eager reserves, the whole step (plan/whole_step.py; None:
-    not known). `alternatives`: what PyTorch offers itself. `bounds`: live peaks that no rewriting of the captured order
-    in these kinds goes below, by ascending extra time.
+    `strategy`: the rewrite strategy that was used. `checkpointed`: the point at which every block of the model is
+    recomputed, as `torch.utils.checkpoint` does, and nothing else is rewritten; None where the graph has no repeated
+    blocks. `graph_sha256`: the graph's fingerprint. `eager_bytes`: what the whole eager step reserves
+    (plan/whole_step.py; None: not known). `alternatives`: what PyTorch itself offers. `bounds`: lower bounds of the
+    live peak over all rewritings of the captured order in these kinds, by ascending extra time.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Frontier:
         return asdict(self)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write `to_data` as JSON, whole or not at all. Raises OutputError."""
+        """Write `to_data` as JSON. Raises OutputError, and then leaves no file of its own."""
         write_text(path, json.dumps(self.to_data()))
 
 
@@ -81,9 +81,9 @@ def make_frontier(
     parameters: Mapping[str, Any] | None = None,
     profile: Profile | None = None,
 ) -> Frontier:
-    """At most `points` points, from what is free to the least memory that the rewrite strategy knows with these kinds
-    of rewriting, laid out by `auto`. `parameters`: the strategy's own. `profile`: whose graph it is, where one is at
-    hand: it knows what eager does better.
+    """At most `points` points, from the free rewriting to the least memory that the rewrite strategy finds with these
+    `kinds` of rewriting, each laid out by `auto`. `parameters`: of the strategy. `profile`: the profile of the graph,
+    if there is one; it knows more exactly what eager needs.
 
     Ops without times are costed by the rates of UNTIMED. Raises FormatError for a roam-graph/1, UnknownStrategyError,
     ParameterError.
@@ -122,7 +122,7 @@ def make_frontier(
 
 
 def _spread(known: Sequence[Point]) -> Sequence[Point]:
-    """At most MOST_BOUNDS of them, both ends among them: a bound takes a moment."""
+    """At most MOST_BOUNDS of the points, the first and last among them: each bound takes a moment to prove."""
     step = max((len(known) - 1) / (MOST_BOUNDS - 1), 1.0)
     chosen = sorted({min(round(number * step), len(known) - 1) for number in range(MOST_BOUNDS)})
     return [known[at] for at in chosen]

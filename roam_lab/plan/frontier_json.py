@@ -13,8 +13,8 @@ from roam_lab.rewrite.bound import RewriteBound
 
 
 def load_frontier(path: str | os.PathLike[str]) -> Frontier:
-    """What `Frontier.save` or `roam frontier -o` wrote; older ones lack what follows `checkpointed`. Raises
-    InputError when it cannot be read, FormatError (file, place, what to do) when it is no frontier."""
+    """Read a file that `Frontier.save` or `roam frontier -o` wrote; older files lack the keys after `checkpointed`.
+    Raises InputError when it cannot be read, FormatError (naming file, place and what to do) when it is no frontier."""
     data = Values(read_json(path), os.fspath(path), "frontier", "roam frontier -o")
     if not isinstance(data.data.get("points"), list) or not data.data["points"]:
         raise FormatError(f"{data.where}: points is no list of points; give a file that roam frontier -o wrote")

@@ -1,4 +1,5 @@
-"""The largest size of a step that fits, looked for by capturing and planning: nothing in the answer is extrapolated."""
+"""The largest batch size or sequence length that fits, searched by capturing and planning the step at each size tried:
+nothing in the answer is extrapolated."""
 
 from __future__ import annotations
 
@@ -14,21 +15,23 @@ from roam_lab.plan.runs import Run
 
 Axis = Literal["batch size", "sequence length"]
 TURNS = 3
-"""After so many changes of side, which steps and noise make, the size in the middle is tried."""
+"""Guesses lie on a line through two known sizes. Where needs are no straight line, guesses may fall on alternating
+sides of the answer; after this many changes of side the middle is tried instead."""
 FURTHER = 16
-"""How many times the largest size known to fit the next guess may be."""
+"""The next guess is at most this many times the largest size known to fit."""
 STRIDE = 8
-"""How many times further each guess goes beside the line, as long as all lie on the same side of the answer."""
+"""As long as all guesses fall on the same side of the answer, each goes this many times further beyond the line."""
 LAST = 2**40
-"""Whatever needs no more memory there has a need that does not depend on the size."""
+"""A step that still fits at this size has a need that does not depend on the size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Largest:
     """The largest size of a run that fits: it and the next one were captured and planned.
 
-    `size`: 0: not even 1 fits. `bytes`: of the whole step at `size`, at 1 where that is 0. `next_bytes`: at the next
-    size, which does not fit; None where `size` is the most that the model takes. `extra_time`: what its plan adds.
+    `size`: 0 where not even 1 fits. `bytes`: of the whole step at `size` (at 1 where that is 0). `next_bytes`: at the
+    next size, which does not fit; None where `size` is the largest that the model takes. `extra_time`: the time that
+    its plan adds, as a fraction.
     """
 
     run: Run
@@ -40,10 +43,10 @@ class Largest:
 
 @dataclass(frozen=True, slots=True)
 class LargestSizes:
-    """What fits, run by run.
+    """The largest size of each run.
 
-    `axis`: what is varied; `fixed`: the other, where the batch has both. `captured`: the sizes that were. `most`: the
-    most that the model is made for; None: not known.
+    `axis`: what is varied; `fixed`: the value of the other axis, where the batch has both. `captured`: the sizes that
+    were captured, ascending. `most`: the largest size that the model is made for (None: not known).
     """
 
     axis: Axis
@@ -55,14 +58,14 @@ class LargestSizes:
 
 @dataclass(frozen=True, slots=True)
 class Within:
-    """What fits of the step `name` on `device`, along each axis of its batch."""
+    """The largest sizes of the step `name` on `device`, along each axis of its batch."""
 
     name: str
     device: Device
     sizes: tuple[LargestSizes, ...]
 
     def check(self) -> None:
-        """Raises InfeasibleError, with the least that is known to do, where no run fits at any size."""
+        """Raise InfeasibleError, naming the least memory that suffices, where no run fits at any size."""
         found = [(one, along.axis) for along in self.sizes for one in along.largest]
         if any(one.size for one, _ in found):
             return
@@ -74,7 +77,8 @@ class Within:
         )
 
     def to_data(self) -> dict[str, Any]:
-        """Plain JSON data; sizes in bytes. `allowed`: what a plan may add to the step's time (eager: null)."""
+        """Plain JSON data; sizes in bytes. Its key `allowed`: the fraction that a plan may add to the step's time (null
+        for eager)."""
         device = {"memory_bytes": self.device.memory_bytes, "overhead_bytes": self.device.overhead_bytes}
         return {"name": self.name, **device, "sizes": [asdict(along) | _with_times(along) for along in self.sizes]}
 
@@ -102,7 +106,8 @@ def largest_sizes(
     fixed: int | None = None,
     most: int | None = None,
 ) -> LargestSizes:
-    """Look for the largest size of each run in `room` bytes: at first at `start`, later at the largest before.
+    """The largest size of each run in `room` bytes. The first search begins at the size `start`, each further one at
+    the result of the one before. `needs` captures and plans; `axis`, `fixed`, `most`: see LargestSizes.
 
     Raises InputError where the need does not grow with the size.
     """
@@ -122,11 +127,11 @@ def _bytes(needs: Needs, run: Run, size: int) -> int:
 
 
 def largest_size(need: Callable[[int], int], base: int, room: int, start: int, most: int | None = None) -> int:
-    """A size whose need is at most `room` while the next one's is more: the largest, where needs never fall. 0: not
-    even 1 fits; `most`: that does, and nothing above it is asked for.
+    """A size whose `need` is at most `room` bytes while the need of the next size is more; where needs never fall, it
+    is the largest that fits. 0 where not even 1 fits; `most` where that fits (no larger size is asked for).
 
-    Each size is asked for once. `base`: bytes that are there whatever the size, for a first guess. Raises InputError
-    where the need does not grow with the size.
+    `need` is called once a size, as it is expensive. `start`: the first size tried. `base`: bytes that are needed
+    whatever the size, for the first guess. Raises InputError where the need does not grow with the size.
     """
     tried = {0: base}
     low, high = 0, None if most is None else most + 1
@@ -147,7 +152,8 @@ def largest_size(need: Callable[[int], int], base: int, room: int, start: int, m
 
 
 def _meeting(tried: dict[int, int], low: int, room: int) -> int:
-    """Where the line through the two sizes nearest to the room meets it; beyond all where it does not rise."""
+    """The size at which the line through two tried sizes, those whose needs are nearest to `room`, reaches it; LAST
+    where the line does not rise."""
     sizes = sorted(tried)
     at = min(sum(size <= low for size in sizes), len(sizes) - 1)
     left, right = sizes[at - 1], sizes[at]

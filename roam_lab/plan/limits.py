@@ -1,4 +1,4 @@
-"""What `make_plan` may be asked for: budgets, times, seeds, alignments that make sense."""
+"""Checks of the arguments of `make_plan`: budgets, extra times, limits, seeds, alignments."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NODE_LIMITS = (8, 1024)
 
 
 def check_goals(budget: Any, extra_time: Any) -> None:
-    """Raises ParameterError for a budget or an extra time that makes no sense."""
+    """Raise ParameterError for a budget or an extra time that makes no sense."""
     if budget is not None and (type(budget) is not int or budget < 0):
         raise ParameterError(f"budget is {budget!r}; give a whole number of bytes, 0 or more")
     number = isinstance(extra_time, int | float) and not isinstance(extra_time, bool)
@@ -20,7 +20,7 @@ def check_goals(budget: Any, extra_time: Any) -> None:
 
 
 def check_limits(node_limit: int | None, time_limit: float | None, seed: int, alignment: int) -> None:
-    """Raises ParameterError for a limit, seed or alignment that makes no sense."""
+    """Raise ParameterError for a limit, seed or alignment that makes no sense."""
     low, high = NODE_LIMITS
     if node_limit is not None and (type(node_limit) is not int or not low <= node_limit <= high):
         raise ParameterError(f"node_limit is {node_limit!r}, outside its range {low} to {high} (ops a task)")

@@ -1,4 +1,4 @@
-"""What a step needs at each size, captured and planned when it is asked for."""
+"""The memory that a step needs at each size, captured and planned when it is first asked for."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ from roam_lab.progress import Progress, silent
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Bytes of the whole step without which a run does not get through; what its plan adds to the step's time, as a
-    fraction."""
+    """`bytes`: the least memory in which a run of the whole step succeeds; `extra_time`: the time that its plan adds,
+    as a fraction."""
 
     bytes: int
     extra_time: float = 0.0
 
 
 class Needs:
-    """Needs at sizes (batch sizes, or sequence lengths). `profile_at(size)` captures; `tell` hears of each plan."""
+    """The needs of one step at sizes (batch sizes, or sequence lengths), each remembered.
+
+    `profile_at(size)` captures the step; `tell` is called with a sentence before each plan is made.
+    """
 
     def __init__(self, profile_at: Callable[[int], Profile], tell: Progress = silent) -> None:
         self._profile_at, self._tell = profile_at, tell
@@ -29,17 +32,18 @@ class Needs:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Those that were captured, ascending."""
+        """The sizes captured so far, ascending."""
         return tuple(sorted(self._profiles))
 
     def profile(self, size: int) -> Profile:
-        """The step at that size."""
+        """The profile of the step at that size."""
         if size not in self._profiles:
             self._profiles[size] = self._profile_at(size)
         return self._profiles[size]
 
     def need(self, size: int, run: Run) -> Need:
-        """Of the plan that the run takes; or of one that adds less time, where that is known to need no more."""
+        """The need of a run at that size: of the plan made for it, or of a known plan that adds less time and needs no
+        more."""
         known = self._needs.setdefault(size, {})
         if run not in known:
             known[run] = self._need(self.profile(size), run, size)
@@ -56,7 +60,7 @@ class Needs:
         return Need(profile.resident_bytes + reserved_bytes(profile, plan), plan.extra_time)
 
     def point(self, size: int, extra_times: tuple[float, ...] = ()) -> Point:
-        """Those of all runs."""
+        """The needs of eager, of the plan without extra time and of plans with `extra_times`, as one `Point`."""
         profile = self.profile(size)
         plans = {}
         for extra_time in (0.0, *extra_times):
@@ -66,5 +70,5 @@ class Needs:
 
 
 def _adds(run: Run) -> float:
-    """Eager is no plan's choice."""
+    """The extra time that a run allows; below 0 for eager."""
     return float("inf") if run == "eager" else 0.0 if run == "planned" else float(run)

@@ -1,4 +1,4 @@
-"""A plan: the frozen result of planning one graph, with its proof, provenance and file format."""
+"""A plan: the frozen result of planning one graph, with its proof, what it was made with, and its file format."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KINDS: tuple[Kind, ...] = ("in_place", "fuse", "recompute", "offload")
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """What was done at one op of the rewritten graph."""
+    """One rewrite: its kind, and the op of the rewritten graph at which it was made."""
 
     kind: Kind
     op: int
@@ -39,11 +39,11 @@ class Rewrite:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """What rewriting of one kind did on top of the kinds before it: by how much the live peak fell (bytes, below 0
-    where it rose) and the time that it added (a fraction of the ops' time before, below 0 where it saved some).
+    """What rewriting of one kind did on top of the kinds before it. `bytes`: by how much the live peak fell (below 0:
+    it rose). `extra_time`: the time that it added, as a fraction of the ops' time before (below 0: it saved time).
 
-    `kind` is one of KINDS, "order" for the order that rewriting begins with, or "recompute, offload" where both were
-    used: what each of them did alone is not known then.
+    `kind` is one of KINDS, or "order" for the order that rewriting starts from, or "recompute, offload" where both were
+    used and their shares cannot be separated.
     """
 
     kind: str
@@ -53,20 +53,24 @@ class Saving:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Plan:
-    """An order and a layout of one graph, judged. Attributes are the keys of `roam-plan/2`; sizes in bytes.
+    """An order and a layout of one graph, checked by the judge. Attributes are the keys of `roam-plan/2`; sizes in
+    bytes.
 
-    `peak_bytes` is the live peak of `order`, unaligned; `arena_bytes` what the layout really reserves;
-    `lower_bound_bytes` is proven over all legal orders (`certificate` says why); `optimal` says that the peak
-    meets it. `eager_peak_bytes`: the live peak of the step as eager PyTorch runs it, where the capture told it (it may
-    add gradients out of place). `offsets` maps a storage to its byte offset. Of one that an op allocates itself
-    (external) it tells which part of the arena's memory is given up meanwhile, or, above all that the plan places, that
-    it lies beside the arena (plan/beside.py). `graph` is the one that runs: where it was rewritten, `origins` tells
-    what each of its ops does in terms of the graph before, whose fingerprint and captured peak the plan notes,
-    `rewrites` what was done, `extra_time` what that costs as a fraction of the ops' time before, `savings` the same by
-    kind (their bytes together are `captured_peak_bytes - peak_bytes`, their times `extra_time`), `rewrite_bound` how
-    much better another rewriting could be. `tasks`: ROAM's tree,
-    where the order strategy made one; files do not keep it. Two plans are equal if they agree in all but `seconds` and
-    `tasks`.
+    `peak_bytes`: the live peak of `order`, sizes not rounded up; `arena_bytes`: the size of the arena. `offsets`:
+    storage -> byte offset; for an external storage it says which part of the arena's memory is given up while the
+    storage lives, or, if it is above all others, that the storage lies beside the arena (plan/beside.py).
+    `lower_bound_bytes`: proven over all legal orders, `certificate` says why; `optimal`: the peak meets it.
+    `captured_peak_bytes`: the live peak of the captured order; `eager_peak_bytes`: of the step as eager PyTorch runs
+    it, which may add gradients out of place, where the capture knows it.
+
+    `graph`: the graph that runs (None: a *bare* plan). Where it was rewritten, `origins` says what each of its ops does
+    in terms of the graph before, and `graph_sha256` and `captured_peak_bytes` are those of the graph before.
+    `rewrites`: what was done; `extra_time`: its cost, as a fraction of the ops' time before; `savings`: both by kind,
+    which add up to `captured_peak_bytes - peak_bytes` and to `extra_time`; `rewrite_bound`: how much better another
+    rewriting could be.
+
+    `tasks`: the task tree of the order strategy `roam`, where it made one; not in files. Two plans are equal if they
+    agree in all but `seconds` and `tasks`.
     """
 
     graph_sha256: str
@@ -101,14 +105,13 @@ class Plan:
 
     @property
     def resident_bytes(self) -> int:
-        """What is always there, beside the arena; 0 for a bare plan, which does not know it."""
+        """Resident bytes, which lie beside the arena; 0 for a bare plan, which does not know them."""
         return 0 if self.graph is None else self.graph.resident_bytes
 
     @property
     def eager_bytes(self) -> int:
-        """The peak of the step without this plan, above what is resident, by estimate.
-
-        Eager's own peak counts tensors only, the captured one what ops take for themselves, too: the larger of the two.
+        """The estimated peak of the step without this plan, above residents: the larger of `eager_peak_bytes`, which
+        counts tensors only, and `captured_peak_bytes`, which counts workspaces, too.
         """
         return max(self.captured_peak_bytes, self.eager_peak_bytes or 0)
 
@@ -135,8 +138,8 @@ class Plan:
     def save(self, path: str | os.PathLike[str], bare: bool = False) -> None:
         """Write `roam-plan/2` to `path`, which ends in .roam.json; `bare` leaves the graph out.
 
-        Whole or not at all. Raises InputError for another ending, or for a bare plan with rewrites, which nothing could
-        run; OutputError when it cannot be written.
+        Raises InputError for another ending, or for a bare file of a plan with rewrites, which could not be run;
+        OutputError when it cannot be written, and then leaves no file of its own.
         """
         if bare and self.rewrites:
             raise InputError(

@@ -1,4 +1,4 @@
-"""`roam-plan/2` and `/1` read back: nothing in a file is believed, every claim is derived again."""
+"""Reading `roam-plan/2` and `/1`: nothing in a file is trusted, every number that can be computed is compared."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
 
 
 def _check_rewriting(plan: Plan, graph: Graph, where: str) -> None:
-    """What the plan claims of the graph before it was rewritten."""
+    """Check the rewrites, and what the plan says of the graph before them. Raises FormatError."""
     assert plan.rewritten is not None
     try:
         check_rewritten(graph, plan.rewritten, plan.order)
@@ -104,7 +104,7 @@ def _check_rewriting(plan: Plan, graph: Graph, where: str) -> None:
 
 
 def _check_claims(plan: Plan, where: str) -> None:
-    """Derive what the plan claims; the messages name the key that is wrong."""
+    """Check that the plan's own numbers agree with each other. Raises FormatError naming the key that is wrong."""
     again = "plan the graph again"
     if sorted(plan.order) != list(range(len(plan.order))):
         raise FormatError(f"{where}: order is not a permutation of 0..{len(plan.order) - 1}; {again}")
@@ -240,7 +240,7 @@ class _Reader:
         return RewriteBound(inner.integer("peak_bytes"), inner.number("extra_time"))
 
     def status(self) -> Any:
-        """A file without a status says as much by `optimal`."""
+        """The status; of an older file without one, by its key `optimal`."""
         value = self.data.get("status", "optimal" if self.data.get("optimal") is True else "feasible")
         if value not in STATUSES:
             raise self._wrong("status", f"one of {', '.join(STATUSES)}")
@@ -272,6 +272,6 @@ _WRITER = "check the file's writer"
 
 
 def _short(value: Any) -> str:
-    """What stands there, cut to a length fit for one line."""
+    """`value` as text, cut to fit into one line of an error."""
     text = repr(value) if not isinstance(value, (list, dict)) else f"a {type(value).__name__} of {len(value)}"
     return text if len(text) <= 60 else f"{text[:57]}..."

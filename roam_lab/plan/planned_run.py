@@ -1,4 +1,4 @@
-"""A planned step on the simulated caching allocator: the arena, and what comes on top of it."""
+"""A planned step on the simulated caching allocator: the bytes that the arena and the rest of the step reserve."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from roam_lab.plan.plan import Plan
 def simulate_planned(
     plan: Plan, graph: Graph, run: TrainingRun, settings: AllocatorSettings | None = None
 ) -> Reservation:
-    """Reservation of the planned step of `graph`, whose eager run is `run`: what is always there, one workspace of
-    cuBLAS (a planned step runs in one thread), the arena, and on CUDA the results that lie beside it.
+    """The bytes that the planned step of `graph`, whose eager run is `run`, allocates and reserves: residents, one
+    workspace of cuBLAS (a planned step runs in one thread), the arena, and on CUDA the results that lie beside it.
 
-    An arena of which ranges are lent lies in a pool of its own, and so does all that an op takes while one is lent to
-    it. What ops take for themselves is in it as far as the graph has it; others may take a segment more.
+    An arena of which ranges are lent lies in a memory pool of its own, and so do all allocations of an op while a range
+    is lent to it. Workspaces count as far as the graph knows them; unknown ones may take a segment more.
     """
     device = CachingAllocator(settings)
     workspace = run.workspace_bytes if run.workspaces else 0
@@ -42,7 +42,7 @@ def simulate_planned(
 
 
 def _run(plan: Plan, graph: Graph, lends: Collection[int], pool: CachingAllocator, device: CachingAllocator) -> None:
-    """A step: each result beside the arena is made, and freed."""
+    """One step: allocate and free each result that lies beside the arena."""
     made: dict[int, list[tuple[int, int]]] = {}
     freed: dict[int, list[int]] = {}
     for life in lifetimes(graph, plan.order):

@@ -1,4 +1,4 @@
-"""The planner: runs the strategies asked for, judges every candidate, keeps the best, says how good it is."""
+"""The planner: runs the strategies asked for, has the judge check every result, keeps the best, and proves a bound."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from roam_lab.rewrite.kinds import FREE, check_graph, checked_kinds, default_kin
 
 Progress = Callable[[str, float], None]
 ALIGNMENTS = {"cpu": 64, "cuda": 512}
-"""Bytes; what PyTorch's own allocators align to."""
+"""Device type -> alignment in bytes, that of PyTorch's own allocators."""
 LENDING_ROUNDS = 3
-"""On CUDA: layouts that are tried until each storage in the arena that an op allocates can be lent its place."""
+"""On CUDA: how many layouts are tried until every external storage in the arena can be lent its range."""
 LEAST_SECONDS = 0.5
-"""What a layout is given when the order has used up the time."""
+"""Seconds that the layout has when the order has used up the time limit."""
 
 
 def make_plan(
@@ -58,20 +58,20 @@ def make_plan(
     layout_parameters: Mapping[str, Any] | None = None,
     rewrite_parameters: Mapping[str, Any] | None = None,
 ) -> Plan:
-    """Plan `graph`: the best judged order and layout, never worse than the captured order, with a proven bound.
+    """Plan `graph`: an order and a layout that the judge has checked, never worse than the captured order, with a
+    proven lower bound.
 
-    `order`, `layout`: names in the registry. `node_limit` (ops a task), `time_limit` (seconds) and `seed` reach
-    the strategies that declare them; `order_parameters` and `layout_parameters` are theirs alone. The layout gets the
-    time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the environment's device is CUDA,
-    else 64). `environment`: what the graph was captured with (None: what it says itself); the plan notes it.
-    `budget`: the most bytes that the whole step may take, resident and arena; `extra_time`: the most that rewriting may
-    cost, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed (None: all
-    that help on the device; empty: none). What costs no time is rewritten wherever that makes the arena smaller;
-    where another order than auto is asked for, only if an extra time is, too (0 will do). Where
-    no order meets the budget, or an extra time is given, the graph is rewritten by the strategy `rewrite`, with
-    `rewrite_parameters` (plan/rewriting.py).
-    `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph,
-    the parameters and the seed only, apart from `seconds`.
+    `order`, `layout`: names in the registry. `node_limit` (ops a task), `time_limit` (seconds) and `seed` reach the
+    strategies that declare them; `order_parameters`, `layout_parameters` and `rewrite_parameters` go to one strategy
+    each. The layout gets the time that the order left. Offsets are multiples of `alignment` bytes (None: 512 if the
+    environment's device is CUDA, else 64). `environment`: what the graph was captured with (None: the graph's own); the
+    plan keeps it. `budget`: the most bytes that the whole step may take, residents and arena; `extra_time`: the most
+    time that rewriting may add, as a fraction of the ops' time. `rewrites`: the kinds of rewriting that are allowed
+    (None: all that help on the device; empty: none). Rewritings that cost no time are made wherever they make the arena
+    smaller; but with an `order` other than auto only if `extra_time` is given (0 will do). Where no order meets the
+    budget, or `extra_time` is given, the graph is rewritten by the strategy `rewrite` (plan/rewriting.py).
+    `progress(stage, fraction)` is called as stages begin. Without a `time_limit` the plan depends on the graph, the
+    parameters and the seed only, apart from `seconds`.
 
     Raises UnknownStrategyError, ParameterError, and InfeasibleError when the budget is below what is achieved.
     """
@@ -170,7 +170,8 @@ def make_plan(
 
 
 def _proof(graph: Graph, order: Order, outcome: Outcome, time_limit: float | None) -> Certificate:
-    """The cut's certificate, or the strategy's own search where that proved more."""
+    """The certificate of the lower bound: that of `order/bound.py`, or the strategy's exhaustive search where that
+    proved more."""
     if outcome.lower_bound_bytes:
         peak = live_peak(graph, order)
         if outcome.lower_bound_bytes >= peak.bytes:
@@ -189,8 +190,8 @@ def lay_out(
     alignment: int = 64,
     device: str = "cpu",
 ) -> Layout:
-    """Lay out the storages of `order` in one region, and in another above it those whose memory ops take from elsewhere
-    (plan/beside.py); judged.
+    """The layout of the storages of `order`, checked by the judge. External storages lie among the others or in a
+    region of their own above them, as plan/beside.py decides.
 
     Raises JudgementError if the strategy broke a rule or an offset is no multiple of `alignment`.
     """
@@ -216,7 +217,8 @@ def lay_out(
 def _on_the_cpu(
     graph: Graph, lives: Sequence[Lifetime], strategy: Strategy, parameters: Mapping[str, Any], alignment: int
 ) -> Layout:
-    """What ops allocate above the rest, where that costs next to nothing; else all in one region."""
+    """A layout with external storages above the others, where that costs next to nothing (`most_apart`); else with all
+    in one region."""
     most = most_apart(graph, lives)
     if most is not None:
         above = {life.storage for life in lives if graph.storages[life.storage].external}
@@ -229,8 +231,8 @@ def _on_the_cpu(
 def _lending(
     graph: Graph, order: Order, layout: Layout, beside: Collection[int], alignment: int
 ) -> tuple[Layout, frozenset[int]]:
-    """The layout, and the storages that cannot be lent their place in it; all of it a little higher, if that loses
-    less: no range can be cut out close behind the beginning of the arena."""
+    """`layout` and the external storages that cannot be lent their range in it. Everything is moved up a little if
+    fewer bytes cannot be lent then: a range close to the beginning of the arena cannot be cut out."""
     wanted = {index for index in layout.offsets if graph.storages[index].external} - set(beside)
     shift = -(-(SMALL_BYTES + 1) // alignment) * alignment
     shifted = {storage: offset + shift for storage, offset in layout.offsets.items()}
@@ -251,7 +253,7 @@ def _in_regions(
     parameters: Mapping[str, Any],
     alignment: int,
 ) -> Layout:
-    """Those of `beside` above the others."""
+    """A layout with the storages of `beside` in a region above all others."""
     offsets: dict[int, int] = {}
     arena_bytes = 0
     for above in (False, True):
@@ -272,7 +274,8 @@ def _in_regions(
 
 
 def _values(strategy: Strategy, knobs: Mapping[str, Any], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What to call `strategy` with: the planner's own knobs where it declares them, then what it was given."""
+    """The arguments of `strategy`: of the planner's `knobs` those that it declares, overlaid with `given`, and
+    defaults. Raises ParameterError."""
     declared = {parameter.name for parameter in strategy.parameters}
     known = {name: value for name, value in knobs.items() if name in declared and value is not None}
     return strategy.accept({**known, **(given or {})})

@@ -1,4 +1,4 @@
-"""A profile: what one captured training step needs, as pure data, beside what was measured."""
+"""A profile: one captured training step with its predicted and measured memory, as pure data."""
 
 from __future__ import annotations
 
@@ -23,14 +23,15 @@ __all__ = ["MeasuredCurve", "Profile"]
 class Profile:
     """One captured step: its graph, its resident bytes by kind, and the measured curve if one was taken.
 
-    `graph` is what is planned. `eager_graph`, where given, is the step just as eager PyTorch runs it (it may add
-    gradients out of place, and what ops take for themselves is not counted): a profile's captured figures are
-    eager's, those of a plan are of `graph` in the same order. Reports call them "eager" and "captured".
-    `resident`: bytes by kind (parameters, buffers, optimizer state, batch): always there, outside the arena.
-    `eager_run`, where given: `eager_graph` with every resident storage and what CUDA takes for itself.
-    `measured`: live bytes of the real step, where one was run. `environment`: what it was captured with, as texts.
-    `differences`: a sentence for every place where measured and predicted differ by more than 5 %, and for what else is
-    remarkable about the step.
+    `graph` is what is planned. `eager_graph`, where given, is the step just as eager PyTorch runs it: eager may add
+    gradients out of place, and workspaces are not counted. The captured figures of a profile are those of
+    `eager_graph`; those of a plan are of `graph` in captured order. Reports call the first "eager", the second
+    "captured".
+    `resident`: kind (parameters, buffers, optimizer state, batch) -> bytes, which are always there, outside the arena.
+    `eager_run`, where given: `eager_graph` with every resident storage and the memory that CUDA libraries take.
+    `measured`: the curve of the real step, where one was run. `environment`: what it was captured with, as texts.
+    `differences`: a sentence for every place where measured and predicted memory differ by more than 5 %, and for
+    anything else that the user should know about the step.
     """
 
     graph: Graph
@@ -54,8 +55,8 @@ class Profile:
 
     @cached_property
     def eager_bytes(self) -> int:
-        """What the step takes above what is resident, by estimate: `captured_peak_bytes`, or, where that is more, the
-        peak of the planned graph in eager's order, which counts what ops take for themselves."""
+        """Estimated bytes of the eager step above residents: `captured_peak_bytes`, or, where that is more, the live
+        peak of `graph` in captured order, which counts workspaces, too."""
         return max(self.captured_peak_bytes, live_peak(self.graph, captured_order(self.graph)).bytes)
 
     @property
@@ -65,13 +66,13 @@ class Profile:
 
     @property
     def training_run(self) -> TrainingRun:
-        """`eager_run`; where it is not known, as if the storages of a kind were one."""
+        """`eager_run`; where it is not known, a run in which the residents of each kind are one storage."""
         resident = {kind: (size,) for kind, size in self.resident.items()}
         return self.eager_run or TrainingRun(self.eager_graph or self.graph, resident)
 
     def reservation(self, settings: AllocatorSettings | None = None) -> Reservation:
-        """What PyTorch's CUDA caching allocator holds over some eager steps, by simulation; `settings` None: the user's
-        own, of the environment variable that PyTorch reads."""
+        """The bytes that PyTorch's CUDA caching allocator reserves over some eager steps, by simulation. `settings`
+        None: those of the environment variable that PyTorch reads."""
         chosen = settings or AllocatorSettings.of_environment()
         if chosen not in self._reservations:
             self._reservations[chosen] = simulate(self.training_run, chosen)
@@ -79,7 +80,7 @@ class Profile:
 
     @cached_property
     def _reservations(self) -> dict[AllocatorSettings, Reservation]:
-        """Those that were simulated: each takes a second where ops are ten thousand."""
+        """The reservations simulated so far; each takes a second for a graph of 10,000 ops."""
         return {}
 
     def __repr__(self) -> str:

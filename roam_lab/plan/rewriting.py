@@ -1,4 +1,4 @@
-"""A graph rewritten to fit a budget, or an extra time, ordered and laid out."""
+"""Rewritten plans: a graph rewritten for a budget or an extra time, and laid out."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from roam_lab.rewrite.points import Goals, Point
 from roam_lab.rewrite.proof import rewrite_bound
 
 CLOSE = 1.004
-"""A layout that takes at most that many times the live peak is not improved further."""
+"""An arena of at most this many times the live peak is good enough."""
 BEYOND = 0.98
-"""Of a budget: what is aimed at where no layout of what just meets it does."""
+"""Where no layout of the rewritings that just meet a budget fits into it, this fraction of the budget is aimed at."""
 MOST_EXTRA_TIME = 2.0
-"""A fraction of the step's time: the least memory is looked for with as much more."""
+"""The extra time (a fraction of the step's time) at which the least memory is looked for."""
 UNTIMED = "a100"
-"""Whose rates tell what the ops of a graph without times cost."""
+"""The GPU (a name in `ir/roofline.py`) by whose rates the ops of a graph without times are costed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Placing:
-    """How to lay out what was rewritten."""
+    """How rewritten graphs are laid out: the layout strategy, its parameters, alignment in bytes, device type."""
 
     layout: Strategy
     parameters: Mapping[str, Any]
@@ -53,7 +53,7 @@ class Placing:
     device: str = "cpu"
 
     def place(self, rewritten: Rewritten) -> Placed:
-        """In the order in which its ops stand, which is the one that its peak was planned for."""
+        """Lay out `rewritten` in the order in which its ops stand, which is the one that its live peak is known for."""
         graph = rewritten.graph
         order = captured_order(graph)
         peak = live_peak(graph, order).bytes
@@ -80,12 +80,12 @@ def rewritten_plan(
     strategy: str,
     parameters: Mapping[str, Any],
 ) -> Plan:
-    """`plan`, of `graph`, rewritten in these kinds: the fastest known whose arena and resident bytes together are at
-    most `budget`; without one, the smallest arena known that adds at most `extra_time` (`plan` itself if none is
-    smaller).
+    """A rewritten plan of `graph` in these `kinds`: with a `budget`, the fastest known whose arena and resident bytes
+    together fit into it; without, the one of the smallest arena known that adds at most `extra_time` (`plan`, the best
+    one without rewriting, where none is smaller).
 
-    Where a rewriting may cost time, ops without times are costed by the rates of UNTIMED, which the plan notes. Raises
-    InfeasibleError with the least that is known to do; FormatError for a roam-graph/1.
+    Where a rewriting may cost time, ops without times are costed by the rates of UNTIMED, and the plan says so. Raises
+    InfeasibleError naming the least memory that is known to suffice; FormatError for a roam-graph/1.
     """
     began = time.perf_counter()
     allowed = checked_kinds(kinds)
@@ -172,9 +172,9 @@ def _within(
     strategy: str,
     parameters: Mapping[str, Any],
 ) -> tuple[Point, Placed]:
-    """The fastest point known whose arena leaves room for what is resident, laid out."""
+    """The fastest point known whose arena and residents fit into `budget`, and its layout. Raises InfeasibleError."""
     room = budget - graph.resident_bytes
-    # the layouts of points that just meet the budget may all be too large; then points beyond it are looked at, too
+    # the layouts of points whose live peak just meets the budget may all be too large; then lower peaks are tried, too
     for more in (
         replace(goals, budgets=(max(room, 0),)),
         replace(goals, budgets=(max(int(room * BEYOND), 0),)),
@@ -203,7 +203,7 @@ def _within(
 
 
 def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:
-    """What was done, op by op."""
+    """The rewrites that were made, by op of the rewritten graph."""
     made: list[Rewrite] = []
     again = repeated(rewritten.origins)
     for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):

@@ -1,4 +1,4 @@
-"""What each kind of rewriting saves, told apart: bytes of the live peak, and time."""
+"""What each kind of rewriting in a plan saves (bytes of the live peak) and costs (time)."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def savings_of(
     rewrites: Iterable[Rewrite],
     order: Order | None = None,
 ) -> tuple[Saving, ...]:
-    """What the kinds in `rewrites` did, one on top of the other: the order that rewriting begins with, in place
-    wherever that is free, fused wherever that is free, and last what runs again or is moved to the host.
+    """What each kind did on top of those before it, in this sequence: the order that rewriting starts from; ops in
+    place, and then fused, wherever that costs no time; last recomputing and offload.
 
-    `graph`: the one before rewriting, with times; `order`: what rewriting began with (None: its own). Each but the last
-    is the difference of two graphs that could run, so the rows are honest in this sequence only: in another, a kind
-    would have done more or less. A plan that works in place or fuses less than it freely might has the difference
-    in its last row.
+    `graph`: the graph before rewriting, with times; `order`: the order that rewriting started from (None: the base
+    order). Each row but the last is the difference of two graphs that could run, so a row holds in this sequence only:
+    in another, a kind would have saved more or less. Where a plan has fewer ops in place or fused than would be free,
+    the last row contains the difference.
     """
     used: frozenset[str] = frozenset(rewrite.kind for rewrite in rewrites)
     paid = [kind for kind in ("recompute", "offload") if kind in used]

@@ -1,4 +1,4 @@
-"""Values of our JSON files, read one by one: nothing in a file is believed."""
+"""Reading values of our JSON files one by one, with their types checked: nothing in a file is trusted."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ MOST = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """One JSON object (anything else counts as an empty one), at the place `where` in a file of the kind `kind`, which
-    `maker` writes. Each method returns the value of a key, or raises FormatError that names file, key and what to do.
+    """One JSON object (anything else counts as an empty one). `where`: its place, for errors; `kind`: what the file is;
+    `maker`: the command that writes such files. Each method returns the value of a key, or raises a FormatError that
+    names file, key and what to do.
     """
 
     data: dict[str, Any]
@@ -23,7 +24,7 @@ class Values:
     maker: str
 
     def inner(self, given: Any, place: str) -> Values:
-        """An object inside this one."""
+        """The object `given`, which stands at `place` inside this one."""
         return Values(given if isinstance(given, dict) else {}, f"{self.where}: {place}", self.kind, self.maker)
 
     def objects(self, key: str) -> list[Values]:
@@ -48,7 +49,7 @@ class Values:
         return value
 
     def number(self, key: str) -> float:
-        """A number that is neither infinite nor none."""
+        """A finite number."""
         value = self.data.get(key)
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
             raise self.wrong(key)
@@ -71,7 +72,7 @@ class Values:
         return self.data.get(key) is None
 
     def wrong(self, key: str) -> FormatError:
-        """That what stands under `key` cannot be."""
+        """The error that says that the value of `key` cannot be right; to be raised by the caller."""
         found = f"{repr(self.data[key])[:40]} there" if key in self.data else "missing"
         return FormatError(
             f"{self.where}: {key} is {found}, which no {self.kind} has; make the file again with {self.maker}"

@@ -1,4 +1,4 @@
-"""What a whole step takes: one count for a plan's page, its fit and its frontier."""
+"""Bytes of a whole step: the one place where they are counted, for plans, fits and frontiers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from roam_lab.plan.profile import Profile
 
 
 def planned_whole_bytes(plan: Plan) -> int:
-    """Resident bytes and the plan's arena: what `--budget` counts. Raises InputError for a bare plan."""
+    """Bytes of residents and of the plan's arena together, as `--budget` counts them. Raises InputError for a bare
+    plan.
+    """
     if plan.graph is None:
         raise InputError("this plan is bare (it has no graph in it), so its resident bytes are not known")
     return plan.graph.resident_bytes + plan.arena_bytes
 
 
 def eager_whole_bytes(of: Profile | Graph) -> int:
-    """What PyTorch's caching allocator reserves over some eager steps, resident bytes and its own losses included, by
-    simulation under the settings of the user's environment.
+    """Bytes that PyTorch's caching allocator reserves over some eager steps, residents and fragmentation included, by
+    simulation with the settings of the user's environment.
 
-    Of a graph alone: in captured order, with residents as if they were one storage.
+    For a graph without a profile: its captured order, with all residents as one storage.
     """
     return simulate(_run_of(of), AllocatorSettings.of_environment()).reserved
 

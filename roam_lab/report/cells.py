@@ -1,4 +1,4 @@
-"""A script out of a notebook's cells: the statements that what it needs is made by, in their sequence."""
+"""A script made of a notebook's cells: those statements, in their sequence, that define what a step needs."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import ast
 from collections.abc import Collection, Iterable
 
 RANDOM = ("torch", "random", "numpy", "np")
-"""Modules whose calls as statements are kept: seeds, threads and settings decide about every value after them."""
+"""Modules of which statements that only call something are kept: seeds, threads and settings affect all later
+values."""
 
 
 def needed_statements(cells: Iterable[str], names: Collection[str]) -> str:
-    """The top-level statements of `cells` that define `names`, all that these use, and what is done to these as a
-    statement of its own (`model.train()`). Cells that are no plain Python are read without their magics."""
+    """The top-level statements of `cells` that define `names`, or a name that those use, and statements that call a
+    method of one of them (`model.train()`). Magics are left out of the cells."""
     statements = [statement for cell in cells for statement in _parsed(cell)]
     needed, before = set(names), set[str]()
     while needed != before:  # a function may use what is defined after it
@@ -46,14 +47,14 @@ def _is_magic(line: str) -> bool:
 
 
 def _text(source: str, node: ast.stmt) -> str:
-    """With its decorators."""
+    """The source of a statement, with its decorators."""
     decorators: list[ast.expr] = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(one.lineno for one in decorators)])
     return "\n".join(source.splitlines()[first - 1 : node.end_lineno])
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """Names that a statement gives a value, at any depth of blocks and tuples."""
+    """The names that a statement binds, at any depth of blocks and tuples."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
@@ -66,8 +67,8 @@ def _used(node: ast.stmt) -> set[str]:
 
 
 def _root(node: ast.stmt) -> str:
-    """The variable that a call of its method, or an assignment to its attribute, is about: "model" of
-    `model.train()`; "" for others."""
+    """The variable whose method a statement calls, or whose attribute it sets: "model" for `model.train()`; "" for any
+    other statement."""
     if isinstance(node, ast.Expr):
         at: ast.expr = node.value.func if isinstance(node.value, ast.Call) else ast.Constant(None)
     elif isinstance(node, ast.Assign):

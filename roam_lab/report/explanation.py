@@ -1,4 +1,4 @@
-"""Why a plan needs what it needs: what is alive at its peak, why no order is lower, or what one might still win."""
+"""Explaining the peak of a plan: what is alive at it, and why no order has a lower one, or how much one could gain."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.ir import Graph, lifetimes, live_peak
-from roam_lab.report.legal import legal
-from roam_lab.report.rows import Alive, alive_of, certificate_sentence, graph_of, op_text, peak_sentence
+from roam_lab.report.graphs import graph_of
+from roam_lab.report.rows import Alive, alive_of
+from roam_lab.report.safe_text import printable
+from roam_lab.report.sentences import certificate_sentence, op_text, peak_sentence
 from roam_lab.report.text import alive_table
 from roam_lab.report.units import bytes_text, share_text
 
@@ -16,12 +18,12 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 LISTED = 8
-"""Storages listed of each set unless told otherwise; the rest are counted."""
+"""How many storages of each set are listed by default; the others are summed up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """An operator of the graph, and where in the user's model it comes from."""
+    """An op of the graph, and where in the user's model it is: phase, module, source line."""
 
     op: int
     name: str
@@ -38,11 +40,11 @@ class Held:
 
     @property
     def bytes(self) -> int:
-        """Of all of them together."""
+        """The bytes of all of them together."""
         return sum(alive.size_bytes for alive in self.storages)
 
     def kinds(self) -> dict[str, int]:
-        """Bytes by kind, largest first; "unknown" where the graph names none."""
+        """Kind -> bytes, largest first; "unknown" for storages without a kind."""
         sums: dict[str, int] = {}
         for alive in self.storages:
             kind = alive.kind or "unknown"
@@ -50,7 +52,7 @@ class Held:
         return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
     def to_data(self, limit: int | None = LISTED) -> dict[str, Any]:
-        """Plain JSON data: the `limit` largest (None: all), and what the rest come to."""
+        """Plain JSON data: the `limit` largest (None: all), and the sum of the others."""
         listed = self.storages[:limit]
         return {
             "bytes": self.bytes,
@@ -62,7 +64,7 @@ class Held:
         }
 
     def text(self, limit: int | None = LISTED) -> str:
-        """The same as an indented table; the rest in one line below it."""
+        """An indented table of the `limit` largest, and one line for the others."""
         listed = self.storages[:limit]
         parts = [alive_table(listed)] if listed else []
         if len(listed) < len(self.storages):
@@ -75,11 +77,11 @@ class Held:
 class Explanation:
     """What a plan's peak is made of, and what is known about going below it; sizes in bytes.
 
-    `headline`: the whole step, eager and planned, as `Plan.headline` tells it. `at_peak`: what is alive there.
-    `why`: the proof in a sentence; `proof_op` and `forced` are its op and the storages that it names (None and
-    empty: nothing is proven, or no op is), `later` and `earlier` the ops that the proof places after and before it.
-    `proof_kind`: "forced", "minimum cut", "search" or "none". `open`: alive at the peak without being named by the
-    proof: where a better order would have to save.
+    `headline`: see `Plan.headline`. `at_peak`: what is alive at the peak. `why`: the proof in a sentence. `proof_op`
+    and `forced`: the op and the storages that the proof names (None and empty where nothing is proven, or the proof
+    names none); `later`, `earlier`: ops that the proof assumes to run after and before that op. `proof_kind`: "forced",
+    "minimum cut", "search" or "none". `open`: storages alive at the peak that the proof does not name; a better order
+    would have to free some of them.
     """
 
     name: str
@@ -113,7 +115,7 @@ class Explanation:
         )
 
     def to_data(self, limit: int | None = LISTED) -> dict[str, Any]:
-        """Plain JSON data; of each set the `limit` largest storages (None: all) and what the rest come to."""
+        """Plain JSON data; of each set the `limit` largest storages (None: all), and the sum of the others."""
         return {
             "name": self.name,
             "headline": self.headline,
@@ -140,7 +142,7 @@ class Explanation:
         }
 
     def text(self, limit: int | None = LISTED) -> str:
-        """The whole explanation for people: the headline, then three parts."""
+        """The whole explanation as text: the headline, then three parts."""
         placed = f"{_places('Still to come', self.later, limit)}{_places('Already run', self.earlier, limit)}"
         named = f"{placed}{_kinds(self.forced)}\n{self.forced.text(limit)}"
         if self.proof_kind == "search":  # its storages are no more than the peak's
@@ -158,11 +160,11 @@ class Explanation:
                 f"{share_text(self.gap_bytes, self.peak_bytes)} of the peak. {_open_sentence(self.open)}\n"
                 f"{self.open.text(limit)}"
             )
-        return legal("\n\n".join(part.rstrip() for part in parts))
+        return printable("\n\n".join(part.rstrip() for part in parts))
 
 
 def explain(plan: Plan) -> Explanation:
-    """Explain the peak of `plan`: what is alive then, and why no order is lower, or what one might still win, in bytes.
+    """Explain the peak of `plan`: what is alive at it, and why no order has a lower one, or how much one could gain.
 
     Raises InputError for a bare plan, which has no graph to explain with.
     """

@@ -1,4 +1,4 @@
-"""A plan as a file for other eyes: picture, graph or table, told by the file's ending."""
+"""Exporting a plan to a file that other programs read: a picture, a graph or a table, by the file's ending."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.errors import InputError, OutputError
 from roam_lab.ir import Graph, Layout, lifetimes, save_graph, write_bytes, write_text
 from roam_lab.ir.layout_csv import save_instance
-from roam_lab.report.legal import legal
+from roam_lab.report.graphs import graph_of
 from roam_lab.report.memory_viz import memory_viz_pickle
 from roam_lab.report.pictures import plan_picture
-from roam_lab.report.rows import graph_of
+from roam_lab.report.safe_text import printable
 from roam_lab.report.trace_events import trace_events
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ Writer = Callable[["Plan", str], None]
 
 
 def export(plan: Plan, path: str | os.PathLike[str], force: bool = False) -> None:
-    """Write `plan` to `path`, whole or not at all, as the ending says; see WRITERS.
+    """Write `plan` to `path` in the format of its ending (see WRITERS), whole or not at all.
 
     Raises InputError for an unknown ending or a bare plan, OutputError when it cannot be written, or when the file is
     there already and `force` is false.
@@ -39,22 +39,23 @@ def export(plan: Plan, path: str | os.PathLike[str], force: bool = False) -> Non
 
 
 def check_free(path: str | os.PathLike[str], force: bool) -> None:
-    """Raise OutputError if a file lies at `path` and may not be written over."""
+    """Raise OutputError if there is a file at `path` and `force` is false."""
     if not force and os.path.lexists(path):
         raise OutputError(f"{os.fspath(path)}: is there already; add --force to write over it, or choose another name")
 
 
 def dependences(plan: Plan) -> Any:
-    """The plan's graph as a networkx.DiGraph: a node an op, with its step and the bytes it creates."""
+    """The plan's graph as a networkx.DiGraph, with a node for each op that has its step and the bytes that it
+    creates."""
     import networkx
 
     graph = graph_of(plan)
-    drawn = networkx.DiGraph(name=legal(graph.name))
+    drawn = networkx.DiGraph(name=printable(graph.name))
     step_of = {op: step for step, op in enumerate(plan.order)}
     for index, op in enumerate(graph.ops):
         created = sum(graph.storages[storage].bytes for storage in op.creates)
         known = {key: getattr(op, key) for key in ("name", "target", "phase", "module", "source")}
-        told = {key: legal(value) for key, value in known.items() if value is not None}
+        told = {key: printable(value) for key, value in known.items() if value is not None}
         drawn.add_node(index, step=step_of[index], bytes=created, **told)
         drawn.add_edges_from((before, index) for before in op.after)
     return drawn

@@ -5,7 +5,7 @@ from __future__ import annotations
 from roam_lab.plan.fit import FAR, Estimate, Fit
 from roam_lab.plan.largest import Largest, Within
 from roam_lab.plan.runs import Run
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 
@@ -14,7 +14,7 @@ MARKS = {"captured": "{}", "between": "~{}", "beyond": "~{}*", "at least": "{} o
 
 
 def fit_text(fit: Fit) -> str:
-    """Needs of the captured sizes, then the largest size of each GPU; all predicted."""
+    """A text report of a fit: the needs at the captured sizes, then the largest size of each GPU; all predicted."""
     titles = [run_text(run) for run in fit.runs]
     needs = [("batch" if fit.axis == "batch size" else "length", "resident", *titles)]
     needs += [
@@ -34,7 +34,7 @@ def fit_text(fit: Fit) -> str:
     more = max(last.least(run) - last.need(run) for run in fit.runs[1:])
     columns = range(1, 2 + len(titles))
     right = frozenset(columns)
-    return legal(
+    return printable(
         f"{fit.name}: predicted memory of the whole step over the {fit.axis}\n{table(needs, right | {0})}\n"
         "eager: what its allocator reserves; planned, and plans that may add so much time: resident + arena, as plan, "
         f"report and frontier have it (an allocator rounds that up, by up to "
@@ -55,17 +55,17 @@ ASSUMED = (
 
 
 def estimate_text(found: Estimate) -> str:
-    """The size, and a mark where no capture says so: "93", "~93", "~93*", "512 or more", "none"."""
+    """The size, with a mark by its basis (see MARKS): "93", "~93", "~93*", "512 or more", "none"."""
     return MARKS[found.basis].format(f"{found.size:,}") if found.size else "none"
 
 
 def run_text(run: Run) -> str:
-    """ "eager", "planned", "+5 %": how a step is run."""
+    """The name of a run: "eager", "planned", "+5 %"."""
     return run if isinstance(run, str) else f"+{100 * run:g} %"
 
 
 def within_text(found: Within) -> str:
-    """A table for each axis of the batch, with what says that the next size does not fit."""
+    """A table for each axis of the batch: the largest size of each run, and what the next size needs."""
     device = found.device
     parts = [
         f"{found.name}: what fits into {bytes_text(device.memory_bytes)}, {bytes_text(device.overhead_bytes)} of it "
@@ -83,7 +83,7 @@ def within_text(found: Within) -> str:
         f"is a little less. Every largest size and the next one are captured and planned. {ASSUMED} Time added "
         "is told by the rates of a GPU where no op was timed; +5 %: a plan that may add so much."
     )
-    return legal("\n\n".join(parts))
+    return printable("\n\n".join(parts))
 
 
 def _row(one: Largest, eager: int, most: int | None) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from roam_lab.ir.files import write_text
 from roam_lab.plan.frontier import Frontier, LaidOutPoint
-from roam_lab.report.legal import legal
 from roam_lab.report.pictures.frontier import frontier_picture
+from roam_lab.report.safe_text import printable
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.frontier import frontier_view
@@ -21,7 +21,7 @@ def frontier_text(found: Frontier) -> str:
         "Ops again: those that run a second time. Free points fuse ops and run them in place.",
     ]
     parts += _without_a_plan(found)
-    return legal("\n".join(parts))
+    return printable("\n".join(parts))
 
 
 def _without_a_plan(found: Frontier) -> list[str]:

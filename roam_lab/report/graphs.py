@@ -1,4 +1,4 @@
-"""Which graphs a report is about, and what they are called."""
+"""The graphs that a report is about, and their names in it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ def graph_of(plan: Plan) -> Graph:
 
 
 def eager_graph(profile: Profile) -> Graph:
-    """The step as eager PyTorch runs it, where capture tells it apart from what is planned."""
+    """The graph of the step as eager PyTorch runs it; the planned graph where the profile has no other."""
     return profile.eager_graph or profile.graph
 
 
 def captured_name(profile: Profile | None) -> str:
-    """Whose peak and reservation it is that the captured order has: "eager", the step as eager PyTorch runs it, where
-    a profile knows it, or "captured", the planned graph in the same order."""
+    """The name of the captured order's figures: "eager" where `profile` knows the step as eager PyTorch runs it, else
+    "captured", which is the planned graph in the same order."""
     return "captured" if profile is None else "eager"
 
 
 def captured_label(profile: Profile | None) -> str:
-    """The captured order, with the graph that it is of."""
+    """The label of the captured order in figures and tables; it says of which graph."""
     return f"captured order ({'planned graph' if profile is None else 'eager'})"
 
 
 def planned_label(plan: Plan) -> str:
-    """The planned run, with what made it."""
+    """The label of the planned order in figures and tables, with the strategies that made it."""
     if plan.rewrites:
         costs = f", {100 * plan.extra_time:+.1f} % time" if plan.extra_time > 0 else ""
         return f"rewritten ({plan.rewrite_strategy}{costs})"

@@ -6,14 +6,14 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.ir import lifetimes
-from roam_lab.report.rows import graph_of
+from roam_lab.report.graphs import graph_of
 
 if TYPE_CHECKING:
     from roam_lab.ir import Op
     from roam_lab.plan import Plan
 
 BASE_ADDRESS = 1 << 32
-"""Where the arena is said to begin: the page takes address 0 for a missing one."""
+"""The address of the arena in the snapshot; the page takes address 0 for a missing one."""
 
 
 def memory_viz(plan: Plan) -> dict[str, Any]:
@@ -56,7 +56,7 @@ def memory_viz_pickle(plan: Plan) -> bytes:
 
 
 def _segment(arena_bytes: int, alive: list[tuple[int, int, list[dict[str, Any]]]]) -> dict[str, Any]:
-    """The arena at the end of the step: what is kept, and the free blocks between."""
+    """The arena at the end of the step: the storages that stay, and the free blocks between them."""
     blocks: list[dict[str, Any]] = []
     at = BASE_ADDRESS
     for address, size, frames in [*alive, (BASE_ADDRESS + arena_bytes, 0, [])]:

@@ -1,4 +1,5 @@
-"""What of a step captured on the CPU may run as another kernel on CUDA, and so keep other tensors or take workspace."""
+"""Ops of a step captured on the CPU that may run as other kernels on CUDA, which save other tensors or take a
+workspace."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ KINDS = {
     "batch norm": ("aten.native_batch_norm",),
     "recurrent layers": ("aten.mkldnn_rnn_layer",),
 }
-"""What to call operators whose names begin so. On CUDA attention is one of several kernels, dropout keeps a mask, cuDNN
-takes workspace and keeps a reserve."""
+"""Beginning of an operator's name -> what to call it. On CUDA attention is one of several kernels, dropout saves a
+mask, cuDNN takes a workspace and saves a reserve."""
 UPDATES = "the optimizer's updates, one by one here and many in a call there"
 
 
 def captured_on_cpu(graph: Graph, environment: Mapping[str, str]) -> str | None:
-    """A sentence that names them; None where the graph was captured elsewhere, or is not known to be of the CPU."""
+    """A sentence that names such ops; None for a graph that was captured on another device, or on an unknown one."""
     if environment.get("device", "").partition(":")[0] != "cpu":
         return None
     counts = {kind: sum(op.target.startswith(names) for op in graph.ops) for kind, names in KINDS.items()}

@@ -1,4 +1,4 @@
-"""What PyTorch's CUDA caching allocator would hold, by simulation."""
+"""The memory that PyTorch's CUDA caching allocator would reserve for a plan's graph, by simulation."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
 
 def reservation(plan: Plan, profile: Profile | None = None) -> Reservation:
-    """What PyTorch's CUDA caching allocator would hold over some steps in captured order, by simulation, under the
-    settings of the user's environment. `profile`: what the plan is of; without it residents are taken for one storage.
+    """The bytes that PyTorch's CUDA caching allocator would hold over some steps in captured order, by simulation with
+    the settings of the user's environment. `profile`: the profile that was planned; without it residents count as one
+    storage.
 
     Raises InputError for a bare plan.
     """

@@ -1,4 +1,4 @@
-"""What was rewritten in a plan, kind by kind: ops, bytes saved and time added, as rows."""
+"""The rewrites of a plan by kind: how many ops, bytes saved and time added, as rows and in words."""
 
 from __future__ import annotations
 
@@ -62,24 +62,25 @@ def _note(plan: Plan, kind: str) -> str:
 
 
 def kind_name(kind: str) -> str:
-    """As people write it: "in place"."""
+    """The name of a kind in texts: "in place"."""
     return kind.replace("_", " ")
 
 
 def told(row: KindRow) -> tuple[str, str]:
-    """Bytes saved and time added as people read them."""
+    """Bytes saved and time added, as texts."""
     saved = "not noted" if row.saved_bytes is None else signed_bytes(row.saved_bytes)
     time = "not noted" if row.extra_time is None else f"{100 * row.extra_time:.1f} %"
     return saved, time
 
 
 def signed_bytes(size: int) -> str:
-    """With a minus where the peak rose."""
+    """Bytes as text, with a minus sign where `size` is below 0 (the peak rose)."""
     return bytes_text(size) if size >= 0 else f"-{bytes_text(-size)}"
 
 
 def saved_text(plan: Plan) -> str:
-    """In a few words: "in place 1.2 GiB, recompute 12.1 GiB"; "" if nothing was rewritten or the plan does not say."""
+    """The savings in a few words: "in place 1.2 GiB, recompute 12.1 GiB"; "" if nothing was rewritten, or the plan does
+    not say."""
     return ", ".join(f"{kind_name(one.kind)} {signed_bytes(one.bytes)}" for one in plan.savings if one.bytes)
 
 

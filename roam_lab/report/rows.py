@@ -1,7 +1,4 @@
-"""What a report says, as plain rows; `text` and the notebook only draw them.
-
-Its sentences are in `sentences` and `headline`; whoever draws finds all of them here.
-"""
+"""The figures of profiles and plans: as rows, which the terminal (`text`) and notebooks only draw, and as JSON data."""
 
 from __future__ import annotations
 
@@ -13,48 +10,20 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
 from roam_lab.layout.caching.training_run import STEPS, Reservation
 from roam_lab.plan.plan import plan_to_data
-from roam_lab.report.graphs import captured_label, captured_name, eager_graph, graph_of, planned_label
-from roam_lab.report.headline import eager_bytes, headline, verdict_sentence
+from roam_lab.report.graphs import captured_name, eager_graph, graph_of
+from roam_lab.report.headline import eager_bytes
 from roam_lab.report.reservations import reservation, unmodelled_settings
 from roam_lab.report.rewrites import rewrite_bound_text, rewrites_text
-from roam_lab.report.sentences import captured_sentence, certificate_sentence, op_text, peak_sentence
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
     from roam_lab.plan.profile import Profile
 
-__all__ = [
-    "Alive",
-    "Row",
-    "alive_at_peak",
-    "alive_of",
-    "captured_label",
-    "captured_name",
-    "captured_sentence",
-    "certificate_sentence",
-    "eager_graph",
-    "graph_of",
-    "headline",
-    "op_text",
-    "peak_sentence",
-    "plan_data",
-    "plan_rows",
-    "planned_label",
-    "profile_data",
-    "profile_rows",
-    "reservation",
-    "reservation_rows",
-    "resident_rows",
-    "short_rows",
-    "unmodelled_settings",
-    "verdict_sentence",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One figure: its name (indented by `level`), its bytes and what it means."""
+    """One figure: its name (shown indented by `level`), its bytes, and what it means."""
 
     label: str
     size_bytes: int
@@ -64,7 +33,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Alive:
-    """A storage that is alive at a peak, and where in the user's model it comes from."""
+    """A storage that is alive at a peak, and where in the user's model it is made: op, module, line ("file:line"),
+    phase."""
 
     storage: int
     size_bytes: int
@@ -76,8 +46,8 @@ class Alive:
 
 
 def reservation_rows(name: str, held: Reservation) -> list[Row]:
-    """The simulated reservation above what is resident; `name`: whose it is. Settings that the simulation does not
-    follow are named."""
+    """Rows of the simulated allocator's reservation, above residents. `name`: of the run ("eager"). Settings that the
+    simulation does not follow are named."""
     note = " ".join([f"above resident, simulated caching allocator, {STEPS} steps", *unmodelled_settings()])
     rows = [Row(f"{name} reservation", held.above_resident, note)]
     if held.workspace:
@@ -124,13 +94,13 @@ def plan_data(plan: Plan) -> dict[str, Any]:
 
 
 def resident_rows(resident_bytes: int, resident: Mapping[str, int]) -> list[Row]:
-    """The bytes that are always there, with a row for each kind."""
+    """Rows of the resident bytes: all of them, then each kind."""
     rows = [Row("resident", resident_bytes, "always there, beside the arena")]
     return rows + [Row(kind, size, level=1) for kind, size in resident.items()]
 
 
 def profile_rows(profile: Profile) -> list[Row]:
-    """The figures of a captured step, predicted and, where there are any, measured."""
+    """The rows of a captured step: predicted figures, and measured ones where there are any."""
     rows = [
         Row("whole step, eager", profile.resident_bytes + profile.eager_bytes, "predicted: resident + peak"),
         *resident_rows(profile.resident_bytes, profile.resident),
@@ -146,7 +116,8 @@ def profile_rows(profile: Profile) -> list[Row]:
 
 
 def short_rows(plan: Plan, profile: Profile | None = None) -> list[tuple[str, str, str, str]]:
-    """The small table under a headline: what, eager, planned, how it is known; the columns' names come first."""
+    """The small table under a headline, as text: rows of (name, eager, planned, how it is known), the columns' names
+    first."""
     resident, eager = plan.resident_bytes, eager_bytes(plan, profile)
     rows = [("", "eager", "planned", "")]
     if plan.graph is not None:
@@ -169,8 +140,8 @@ def short_rows(plan: Plan, profile: Profile | None = None) -> list[tuple[str, st
 
 
 def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
-    """The figures of a plan, the whole step first, then its parts; resident bytes and the simulated reservation need
-    its graph. `profile`: what it is of."""
+    """The rows of a plan: the whole step, then its parts. `profile`: the profile that was planned. A bare plan has no
+    rows of residents and of the simulated reservation, which need its graph."""
     eager = eager_bytes(plan, profile)
     rows: list[Row] = []
     if plan.graph is not None:
@@ -221,7 +192,7 @@ def alive_at_peak(graph: Graph, order: Sequence[int], limit: int = 8) -> list[Al
 
 
 def alive_of(graph: Graph, storage: int) -> Alive:
-    """A created storage with what its creator knows about it."""
+    """A created storage with where it is made. Raises ValueError for one that no op creates."""
     info, creator = graph.storages[storage], graph.creator[storage]
     if creator is None:  # cannot be alive: only created storages have lifetimes
         raise ValueError(f"storage {storage} has no creator")

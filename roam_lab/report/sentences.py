@@ -1,4 +1,4 @@
-"""What a report says of a peak, of eager and of a proof, in sentences."""
+"""The sentences of reports on a peak, on eager and on a proof."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 
 def captured_sentence(plan: Plan, profile: Profile | None) -> str:
-    """Why the captured peak of `plan` is not eager's; "" where it is, or where eager's is not known."""
+    """A sentence on why the captured peak of `plan` differs from eager's; "" where it does not, or eager's is
+    unknown."""
     eager = "" if profile is None else bytes_text(profile.captured_peak_bytes)
     captured = bytes_text(plan.captured_peak_bytes)
     if eager in ("", captured):
@@ -26,7 +27,8 @@ def captured_sentence(plan: Plan, profile: Profile | None) -> str:
 
 
 def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
-    """Where the peak of `order` lies: its step, its op and what holds it. `what`: "captured" or "planned"."""
+    """A sentence on where the peak of `order` is: its step, and the op with its place in the model. `what`: "captured"
+    or "planned"."""
     if not order:
         return "The graph has no ops, so it needs no memory."
     peak = live_peak(graph, order)
@@ -44,7 +46,7 @@ def op_text(index: int, name: str | None = None) -> str:
 
 
 def certificate_sentence(plan: Plan) -> str:
-    """Why no order can need less, in plain words; names the op when the plan holds its graph."""
+    """A sentence on why no order can need less than the lower bound; it names the op if the plan holds its graph."""
     proof = plan.certificate
     opening = "Proven optimal" if plan.optimal else "Bound"
     if proof is None or (not proof.storages and proof.kind != "search"):

@@ -9,19 +9,21 @@ from roam_lab.report.whatif_figures import highest
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 96, 20
-"""Of the picture, in pixels."""
+"""The size of the picture, in pixels."""
 LETTERS = 16
-"""Blocks in a line of text."""
+"""The number of blocks in a line of text."""
 
 
 def spark_text(curve: Sequence[int], top: int) -> str:
-    """Blocks from 0 to `top` bytes, which all rows of a table share; "" without a curve."""
+    """A curve as a line of blocks, whose scale goes from 0 to `top` bytes, the same in all rows of a table; "" without
+    a curve."""
     most = len(BLOCKS) - 1
     return "".join(BLOCKS[min(most, round(most * value / top))] for value in highest(curve, LETTERS)) if top else ""
 
 
 def spark_svg(curve: Sequence[int], top: int, ghost: Sequence[int] = ()) -> str:
-    """A filled line in the text's colour, and the baseline's curve behind it as a dashed one; "" without a curve."""
+    """A curve as a filled line in the text's colour, and behind it `ghost`, the baseline's curve, as a dashed line; ""
+    without a curve."""
     if not curve or not top:
         return ""
     behind = (

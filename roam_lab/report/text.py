@@ -1,4 +1,4 @@
-"""Reports as plain text: draws the rows and sentences of `rows`, decides nothing."""
+"""Reports as plain text: the rows of rows.py and the sentences of sentences.py and headline.py, put together."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from roam_lab.ir import Graph, captured_order
 from roam_lab.registry import Strategy
-from roam_lab.report import rows as said
-from roam_lab.report.headline import eager_sentence
-from roam_lab.report.legal import legal
+from roam_lab.report.graphs import eager_graph
+from roam_lab.report.headline import eager_sentence, verdict_sentence
 from roam_lab.report.rewrites import ON_TOP, kind_name, kind_rows, told
+from roam_lab.report.rows import Alive, Row, alive_at_peak, plan_rows, profile_rows, short_rows
+from roam_lab.report.safe_text import printable
+from roam_lab.report.sentences import captured_sentence, certificate_sentence, peak_sentence
 from roam_lab.report.tasks import tasks_text
 from roam_lab.report.units import bytes_text, exact_text
 
@@ -35,7 +37,7 @@ def table(lines: Iterable[Sequence[str]], right: frozenset[int] = frozenset()) -
     return "\n".join(f"  {line}" for line in drawn)
 
 
-def figures(rows: Iterable[said.Row]) -> str:
+def figures(rows: Iterable[Row]) -> str:
     """Rows of bytes: name, readable size, exact size, note."""
     return table(
         (
@@ -46,19 +48,19 @@ def figures(rows: Iterable[said.Row]) -> str:
     )
 
 
-def alive_table(alive: Iterable[said.Alive]) -> str:
-    """What is alive at a peak: bytes, kind, phase, op, module, source line; a column that says nothing is left out."""
+def alive_table(alive: Iterable[Alive]) -> str:
+    """A table of the storages alive at a peak: bytes, kind, phase, op, module, source line, without empty columns."""
     lines = [(bytes_text(row.size_bytes), row.kind, row.phase, row.op, row.module, row.source) for row in alive]
     told = [column for column in zip(*lines, strict=True) if any(column)]
     return table(zip(*told, strict=True), frozenset({0}))
 
 
 def verdict_text(plan: Plan, sentence: str, profile: Profile | None = None) -> str:
-    """The verdict on a plan in a few lines: `sentence`, the small table, and what a profile remarks."""
-    parts = [f"{_name(plan)}: {sentence}", table(said.short_rows(plan, profile), frozenset({1, 2}))]
+    """The verdict on a plan in a few lines: `sentence`, the small table, and the profile's `differences`."""
+    parts = [f"{_name(plan)}: {sentence}", table(short_rows(plan, profile), frozenset({1, 2}))]
     if profile is not None and profile.differences:
         parts.append(_remarks(profile))
-    return legal("\n".join(parts))
+    return printable("\n".join(parts))
 
 
 def _name(plan: Plan) -> str:
@@ -71,26 +73,28 @@ def _remarks(profile: Profile) -> str:
 
 def profile_text(profile: Profile) -> str:
     """The whole text report of a profile."""
-    graph, eager = profile.graph, said.eager_graph(profile)
+    graph, eager = profile.graph, eager_graph(profile)
     parts = [
         f"{graph.name or 'training step'}: {eager_sentence(profile)}",
         f"{len(graph.ops):,} ops, {len(graph.storages):,} storages",
-        figures(said.profile_rows(profile)),
+        figures(profile_rows(profile)),
         _at_peak(eager, captured_order(eager), "eager"),
     ]
     if profile.differences:
         parts.append(_remarks(profile))
-    return legal("\n\n".join(parts))
+    return printable("\n\n".join(parts))
 
 
 def plan_text(plan: Plan, profile: Profile | None = None) -> str:
-    """The whole text report of a plan. `profile`: what it is a plan of; it knows resident bytes by kind, and eager."""
-    sentences = (said.captured_sentence(plan, profile), said.certificate_sentence(plan))
+    """The whole text report of a plan. `profile`: the profile that was planned, which knows residents by kind, and
+    eager.
+    """
+    sentences = (captured_sentence(plan, profile), certificate_sentence(plan))
     parts = [
-        f"{_name(plan)}: {said.verdict_sentence(plan, profile)}",
+        f"{_name(plan)}: {verdict_sentence(plan, profile)}",
         f"{len(plan.order):,} ops, order {plan.order_strategy}, layout {plan.layout_strategy}, "
         f"{plan.status}, {plan.seconds:.2f} s, seed {plan.seed}",
-        figures(said.plan_rows(plan, profile)),
+        figures(plan_rows(plan, profile)),
         "\n".join(filter(None, sentences)),
     ]
     if plan.rewrites:
@@ -99,24 +103,24 @@ def plan_text(plan: Plan, profile: Profile | None = None) -> str:
         parts.append(tasks_text(plan.tasks))
     if plan.graph is not None:
         parts.append(_at_peak(plan.graph, plan.order, "planned"))
-    return legal("\n\n".join(parts))
+    return printable("\n\n".join(parts))
 
 
 def _rewrites(plan: Plan) -> str:
-    """A line for each kind of rewriting, and how to read them."""
+    """A line for each kind of rewriting, and a sentence on how to read them."""
     lines = [("rewriting", "ops", "peak saved", "time added", "")]
     lines += [(kind_name(row.kind), f"{row.ops:,}" if row.ops else "", *told(row), row.note) for row in kind_rows(plan)]
     return f"{table(lines, frozenset({1, 2, 3}))}\n{ON_TOP}"
 
 
 def _at_peak(graph: Graph, order: Order, what: str) -> str:
-    sentence = said.peak_sentence(graph, order, what)
-    alive = said.alive_at_peak(graph, order)
+    sentence = peak_sentence(graph, order, what)
+    alive = alive_at_peak(graph, order)
     return f"{sentence} Largest alive there:\n{alive_table(alive)}" if alive else sentence
 
 
 def strategies_text(strategies: Iterable[Strategy], width: int = 100) -> str:
-    """The registry for people, at most `width` columns wide: what each strategy is, where from, and its parameters."""
+    """The registry as text, at most `width` columns wide: summary, source and parameters of each strategy."""
     parts = []
     for strategy in strategies:
         title = f"{strategy.room} {strategy.name}"
@@ -125,7 +129,7 @@ def strategies_text(strategies: Iterable[Strategy], width: int = 100) -> str:
         for parameter in strategy.parameters:
             lines += _wrapped(f"{parameter.name}: {parameter.help} ({parameter.described()})", width, "      ")
         parts.append("\n".join(lines))
-    return legal("\n".join(parts))
+    return printable("\n".join(parts))
 
 
 def _wrapped(text: str, width: int, indent: str) -> list[str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.ir import Graph, Order, captured_order, live_curve
-from roam_lab.report.legal import legal
-from roam_lab.report.rows import captured_label, graph_of
+from roam_lab.report.graphs import captured_label, graph_of
+from roam_lab.report.safe_text import printable
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
@@ -18,7 +18,7 @@ PLANNED, CAPTURED = 1, 2
 def trace_events(plan: Plan) -> dict[str, Any]:
     """The planned and the captured run: a slice ("X") for each op, a counter ("C") of live bytes.
 
-    `ts` and `dur` are microseconds where ops were timed, else one microsecond a step (told in `otherData`). Raises
+    `ts` and `dur` are microseconds where ops were timed, else one microsecond a step (`otherData` says which). Raises
     InputError for a bare plan. (Trace Event Format, Google, 2016.)
     """
     graph = graph_of(plan)
@@ -29,7 +29,7 @@ def trace_events(plan: Plan) -> dict[str, Any]:
         (CAPTURED, captured_label(None), captured_order(graph)),
     )
     for process, name, order in runs:
-        events.append({"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": legal(name)}})
+        events.append({"name": "process_name", "ph": "M", "pid": process, "tid": 0, "args": {"name": printable(name)}})
         for number, phase in enumerate(_phases(graph)):
             said = {"name": phase}
             events.append({"name": "thread_name", "ph": "M", "pid": process, "tid": number, "args": said})
@@ -38,7 +38,7 @@ def trace_events(plan: Plan) -> dict[str, Any]:
         "traceEvents": events,
         "displayTimeUnit": "ms",
         "otherData": {
-            "graph": legal(graph.name),
+            "graph": printable(graph.name),
             "time": "measured microseconds per op" if timed else "one microsecond a step; ops were not timed",
             "bytes": "predicted live bytes, without resident bytes",
             "peak_bytes": str(plan.peak_bytes),
@@ -63,9 +63,9 @@ def _run(graph: Graph, order: Order, process: int, timed: bool) -> list[dict[str
         lasts = float(op.time_us or 0.0) if timed else 1.0
         told = {"op": index, "target": op.target, "module": op.module, "source": op.source}
         created = sum(graph.storages[storage].bytes for storage in op.creates)
-        arguments = {key: legal(value) if isinstance(value, str) else value for key, value in told.items() if value}
+        arguments = {key: printable(value) if isinstance(value, str) else value for key, value in told.items() if value}
         at = {"pid": process, "ts": round(now, 3)}
-        slice_ = {"name": legal(op.name), "cat": op.phase or "step", "ph": "X", "tid": thread[op.phase or "step"]}
+        slice_ = {"name": printable(op.name), "cat": op.phase or "step", "ph": "X", "tid": thread[op.phase or "step"]}
         events.append({**slice_, **at, "dur": round(lasts, 3), "args": {**arguments, "created_bytes": created}})
         if step == 0 or curve[step] != curve[step - 1]:
             events.append({"name": "live bytes", "ph": "C", **at, "tid": 0, "args": {"live": int(curve[step])}})

@@ -1,4 +1,4 @@
-"""Bytes and shares as people read them: the reports' name for `sizes`."""
+"""Bytes and shares as texts: the functions of `sizes`, under the name that reports use."""
 
 from __future__ import annotations
 

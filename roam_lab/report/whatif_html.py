@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from roam_lab.report.legal import xml_text
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.whatif_table import COLUMNS, WORDS, filled, highest_of, line_of, spark_of
 
 if TYPE_CHECKING:

@@ -1,1 +1,2 @@
-"""Rewriting: in place, fused, recomputed. One strategy a file, pure Graph -> Rewritten, on flat arrays of the graph."""
+"""Rewriting graphs: ops run in place, fused or again, storages copied to the host. One strategy a file, each a pure
+function of a graph and goals that returns points of extra time and live peak."""

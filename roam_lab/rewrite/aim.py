@@ -1,4 +1,5 @@
-"""From save sets to states: the set for one goal, expanded, its other hot instants added, repaired and polished."""
+"""From save sets to states, for one goal: solve the integer program for the instants of highest memory known so far,
+turn its save set into states, repair and polish them, add the instant at which memory is highest now, and repeat."""
 
 from __future__ import annotations
 
@@ -13,17 +14,18 @@ from roam_lab.rewrite.tape import DROP, HOLD
 ROUNDS = 3
 SEGMENTS = (1, 2, 3)
 NEAR = 1.003
-"""How many times what the program says a peak or a time may be to be good enough."""
+"""A state whose peak (or time) is at most this many times the integer program's is good enough."""
 FAR = 1.5
-"""How many times its target a state may be above it to be repaired."""
+"""Only states whose peak is at most this many times the target are repaired."""
 EFFORT = 5_000
-"""States that may be evaluated before no further guard is tried."""
+"""After this many evaluated states no further guard is tried."""
 REPAIR = 1_000
 """States that one repair may evaluate."""
 ALMOST = 0.995
-"""Of the peak."""
+"""An instant that holds at least this fraction of the peak counts as one at the peak."""
 WAYS = ((HOLD, HOLD), (HOLD, DROP))
-"""What becomes of a value that is not saved: made by an op of its own, and by one that can be fused."""
+"""What is tried for the gaps of storages that are not saved: (value where the producer runs as an op of its own, value
+where it can run inside a fused op)."""
 
 
 def aim_bytes(explorer: Explorer, target: int, start: State) -> None:
@@ -52,8 +54,8 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
     """Look for the state of least peak that takes at most `us`. Returns a lower bound on that peak, in bytes: 0 where
     none is known.
 
-    What copies take turns out to be more than the program says where one is made twice: the next round asks for less.
-    Nothing is proven where a fused op takes less than its parts: a copy may then cost nothing inside another op.
+    Copies take more time than the program says where one is made twice; the next round then asks for less. Nothing is
+    proven where a fused op takes less time than the sum of its parts: a copy may then cost nothing inside another op.
     """
     begin = explorer.see(start)
     first = first_instant(explorer, start)
@@ -85,10 +87,11 @@ def aim_time(explorer: Explorer, us: float, start: State) -> int:
 
 
 def guards(explorer: Explorer) -> tuple[frozenset[int], ...]:
-    """What to save whatever it costs, to be tried in turn: nothing; what every block, every second and every third one
-    is handed.
+    """Sets of storages to be saved whatever that costs, which are tried in turn: none; the inputs of every repeated
+    block of the model; those of every second block; those of every third.
 
-    A set of one instant may make all again from the start of the model, which then has to be held at another.
+    Without such a set, the cheapest solution for one instant may recompute everything from the start of the model, and
+    all of that is then in memory at another instant.
     """
     found: list[frozenset[int]] = [frozenset()]
     for level in explorer.roles.levels:
@@ -100,7 +103,8 @@ def guards(explorer: Explorer) -> tuple[frozenset[int], ...]:
 
 
 def first_instant(explorer: Explorer, start: State) -> Instant:
-    """The hottest instant of the start; if one is almost as hot whose needs no rewriting changes, that one."""
+    """The instant at which the state `start` holds the most bytes; or one that holds almost as many (ALMOST) and whose
+    needs no rewriting changes (`Instant.exact`)."""
     hottest = explorer.see(start).hottest
     curve = explorer.trace.curve[: explorer.trace.found[0]]
     hot = np.flatnonzero(curve >= ALMOST * curve[hottest])
@@ -112,7 +116,8 @@ def first_instant(explorer: Explorer, start: State) -> Instant:
 
 
 def _expanded(explorer: Explorer, start: State, found: SaveSet, target: int) -> Instant | None:
-    """Expand the set in all new ways, repair them, polish the best; the hottest instant above `target` before that."""
+    """Turn the set into states in all WAYS, repair them, and polish the best. Returns the
+    instant of the peak of the lowest of these states, before repairs; None where that peak is at most `target`."""
     hottest: tuple[int, Instant] | None = None
     best: tuple[bool, float, State, int] | None = None
     for ways in WAYS:

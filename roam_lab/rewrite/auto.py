@@ -1,4 +1,4 @@
-"""The automatic rewriting."""
+"""The rewrite strategy `auto`: save sets, then local search where they leave a gap to their bound."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from roam_lab.rewrite.sweep import sweep
 from roam_lab.rewrite.tape import problem_of
 
 SWEPT = 20_000
-"""States that may be evaluated beside those: save sets and sweep."""
+"""How many states save sets and sweep may evaluate, beside the `effort` of the local search."""
 
 
 @strategy(

@@ -1,4 +1,5 @@
-"""The order that rewriting starts from: backward ops that lower the curve first, updates as early as they may run."""
+"""The order that rewriting starts from: the captured one, with neighbouring backward ops swapped where that lowers live
+bytes, and with updates as early as they may run."""
 
 from __future__ import annotations
 
@@ -11,8 +12,9 @@ MOST_PASSES = 400
 
 
 def base_order(graph: Graph) -> Order:
-    """A legal order: the captured one with neighbours swapped where that lowers the higher of the two steps, and each
-    parameter's update (a connected group of ops of the phase "update") right after the last op that it waits for."""
+    """A legal order: the captured one with neighbouring backward ops swapped where that lowers the higher of the two
+    steps, and each parameter's update (a connected group of ops of the phase "update") right after the last op that it
+    depends on. The captured order where an update's result is used by other ops."""
     return _with_updates(graph, _swapped(graph, [op for op in range(len(graph.ops)) if not _updates(graph, op)]))
 
 
@@ -38,7 +40,8 @@ def _swapped(graph: Graph, order: Sequence[int]) -> list[int]:
     movable = [op.phase == "backward" for op in graph.ops]
 
     def freed(op: int, step: int, together: int) -> int:
-        """Bytes that die with `op`, which runs next to `together`: those that nobody after both uses."""
+        """Bytes of the storages that `op` uses and that no op uses after it; `together`: the neighbour that it may be
+        swapped with, which does not count as a later op."""
         return sum(size[s] for s in uses[op] if s not in kept and last[s] <= step and s not in uses[together])
 
     for _ in range(MOST_PASSES):
@@ -61,7 +64,8 @@ def _swapped(graph: Graph, order: Sequence[int]) -> list[int]:
 
 
 def _with_updates(graph: Graph, order: Sequence[int]) -> Order:
-    """`order` with each connected group of updates, in captured sequence, behind the last op that it waits for."""
+    """`order` with each connected group of updates, in captured sequence, right after the last op that it depends
+    on."""
     updates = [op for op in range(len(graph.ops)) if _updates(graph, op)]
     group = {op: op for op in updates}
 

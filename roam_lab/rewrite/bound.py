@@ -1,4 +1,4 @@
-"""What no rewriting gets below."""
+"""Lower bounds of rewriting: the live peak, or the extra time, that no rewriting can be below."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from roam_lab.rewrite.kinds import ON_DEVICE
 
 @dataclass(frozen=True, slots=True)
 class RewriteBound:
-    """Of all rewritings of one order that recompute just in time: `peak_bytes`, no live peak is lower with at most the
-    plan's extra time; `extra_time`, none adds less with at most the plan's live peak (a fraction of the graph's time,
-    0 where nothing better is proven)."""
+    """A proven bound over all rewritings of one order that recompute a storage just before its next use.
+
+    `peak_bytes`: none that adds at most the plan's extra time has a lower live peak. `extra_time`: none with at most
+    the plan's live peak adds less (a fraction of the graph's time; 0 where nothing better is proven).
+    """
 
     peak_bytes: int
     extra_time: float
 
 
 def least_bytes(graph: Graph, kinds: frozenset[str] = frozenset(ON_DEVICE)) -> int:
-    """A lower bound on the live peak at any extra time: what the op that needs most holds by itself.
+    """A lower bound on the live peak, in bytes, at any extra time: the most that one op reads and creates.
 
-    A result counts only once with what it may take the place of. Where fusing is allowed, ops that can be a part of a
-    chain are left out: their operands may pass inside.
+    A result and the operand whose memory it may take count once. Where fusing is allowed, ops that can be part of a
+    chain are left out: their operands and results need not be whole in memory.
     """
     classes = chain_classes(graph) if "fuse" in kinds else [None] * len(graph.ops)
     most = 0

@@ -1,4 +1,5 @@
-"""Chains of ops that can run a few rows at a time: each becomes one instruction."""
+"""Chains: neighbouring row-wise ops that can run as one fused op, a few rows at a time. Each becomes one
+instruction."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from math import prod
 from roam_lab.ir.graph import Graph
 
 SMALL_BYTES = 2**20
-"""An op that allocates no more may be moved before a chain that it stands in the way of."""
+"""An op that stands inside a chain without being part of it may run before the chain if it allocates no more bytes."""
 
 
 def elements(graph: Graph, storage: int) -> int:
-    """Of a storage; its bytes where the shape is not known."""
+    """The number of elements of a storage; its bytes where the shape is not known."""
     shape = graph.storages[storage].shape
     return graph.storages[storage].bytes if shape is None else prod(shape)
 
@@ -20,8 +21,9 @@ def elements(graph: Graph, storage: int) -> int:
 def chain_classes(graph: Graph) -> list[tuple[int, int] | None]:
     """For each op (rows, elements of its largest result), or None where it cannot be a part of a chain.
 
-    Ops of one class can be fused: what passes between them has as many elements as each one's result, so it is read
-    row by row. What an op changes in place must be of that size, too: a small input may be read as a whole.
+    Ops of one class can be fused: the values that pass between them have as many elements as each one's result, so they
+    are read row by row. A storage that an op changes in place must have that many elements, too; one that it only reads
+    may be smaller, as small inputs are read whole.
     """
     classes: list[tuple[int, int] | None] = []
     for op in graph.ops:

@@ -1,4 +1,5 @@
-"""Whole blocks recomputed, as `torch.utils.checkpoint` does."""
+"""The rewrite strategy `checkpoint`: whole repeated blocks of the model recomputed, as `torch.utils.checkpoint`
+does."""
 
 from __future__ import annotations
 
@@ -27,8 +28,9 @@ def checkpoint(graph: Graph, goals: Goals) -> Found:
 
 
 def every_block(graph: Graph, kinds: Iterable[str] = ("recompute",)) -> Point | None:
-    """Every block recomputed, nothing else rewritten but in these kinds: the point that a user has without a planner.
-    None where the graph has no repeated blocks that make anything worth making again, or where that cannot be run."""
+    """The point at which every block is recomputed and nothing else is rewritten, `kinds` apart: what a user gets from
+    `torch.utils.checkpoint` without a planner. None where the graph has no repeated blocks whose results could be made
+    again, or where such a rewriting cannot be run."""
     explorer = Explorer(problem_of(graph, kinds), 1)
     if not explorer.roles.levels:
         return None
@@ -40,8 +42,9 @@ def every_block(graph: Graph, kinds: Iterable[str] = ("recompute",)) -> Point | 
 
 
 def _segments(explorer: Explorer, level: Ints, length: int, every: int) -> State:
-    """The state that drops all that `length` neighbouring blocks make and only they use before the backward pass, for
-    one group of blocks in `every`; copies stay to their next use."""
+    """A state for groups of `length` neighbouring blocks of `level` (see Roles). In one of `every` groups it drops each
+    storage that the group makes and that no other group uses in the forward pass. A storage made again stays to its
+    last use (HOLD)."""
     problem = explorer.problem
     tape = problem.tape
     state = problem.start.copy()

@@ -1,4 +1,5 @@
-"""The curve of live bytes of a run on paper, results lying where operands died."""
+"""The curve of live bytes of a run on paper, in which results take the memory of operands that are not needed any
+more."""
 
 from __future__ import annotations
 
@@ -9,11 +10,12 @@ from roam_lab.solvers.compiled import compiled
 
 @compiled
 def accounted(tape: Tape, trace: Trace, target: int) -> tuple[int, float]:
-    """Let results take the places of what dies with their item, then sum the curve. Returns its first highest
-    item, and the bytes above `target`, summed over items.
+    """Let results take the memory of operands whose last use this is, then fill `trace.curve`. Returns the first item
+    of greatest live bytes, and the sum, over all items, of their bytes above `target`.
 
-    A result may lie where an operand lay whose last use this is, if they are equally large and its op names the pair
-    and is the last of the item to read it; or if all that read it come before in a chain, row by row.
+    A result may take an operand's memory if the item is the operand's last use, the two are equally large, and the op
+    lists the pair in `Op.reuse` and is the last op of the item to read the operand; or if, in a chain, all readers of
+    the operand come before, row by row.
     """
     size, output, elements, inside = tape.size, tape.output, tape.elements, tape.inside
     reads_at, reads, reuse_at = tape.reads_at, tape.reads, tape.reuse_at

@@ -1,4 +1,4 @@
-"""What an op of a rewritten graph must run after, found while its ops are written down in running order."""
+"""The dependences (`Op.after`) of a rewritten graph, found while its ops are appended in running order."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from roam_lab.ir.graph import Graph
 
 
 class Dependences:
-    """Data, anti- and output dependences of what has been written down so far; random numbers in captured sequence; and
-    those dependences of the graph before that no storage explains."""
+    """The dependences of the ops appended so far: data, anti- and output dependences by storage, random numbers in
+    captured sequence, and those dependences of the graph before that no storage explains."""
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
@@ -28,7 +28,8 @@ class Dependences:
     def of(
         self, origins: Sequence[int], reads: Iterable[int | None], changes: Iterable[int], created: Iterable[int]
     ) -> tuple[int, ...]:
-        """Of the next op, which does `origins`, reads, changes and creates these storages."""
+        """Append an op, and return the ops that it must follow, ascending. `origins`: the ops of the graph before that
+        it does; `reads`, `changes`, `created`: storages of the rewritten graph."""
         number = self._count
         self._count += 1
         after: set[int] = set()

@@ -17,8 +17,9 @@ IMPOSSIBLE = 2**62
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Live peak in bytes, modelled time in us, and the item at which the peak is first reached. `over` and `highest`:
-    bytes above a target, summed over items and at most."""
+    """What a state costs. `peak`: its live peak in bytes; `us`: its modelled time; `hottest`: the item of the trace at
+    which the peak is first reached. `over`: bytes above a target, summed over all items; `highest`: the most bytes
+    above the target at any item."""
 
     peak: int
     us: float
@@ -33,12 +34,12 @@ class Cost:
 
     @property
     def excess(self) -> float:
-        """How far it is from the target: zero once it is met."""
+        """How far the state is from the target, as one number to be minimized; 0 once the target is met."""
         return self.over + 3 * self.highest
 
 
 def evaluate(problem: Problem, state: NDArray[np.int8], trace: Trace, target: int = 0) -> Cost:
-    """Run `state` on paper; `trace` holds what happened. `over` is counted from `target` bytes."""
+    """Run `state` on paper and fill `trace` with the run. `target`: the bytes from which `over` and `highest` count."""
     us = expanded(problem.tape, state, trace, problem.share, SCRATCH_BYTES)
     if us < 0:
         return Cost(IMPOSSIBLE, float("inf"), 0, float("inf"), float("inf"))

@@ -1,4 +1,5 @@
-"""A state written out as a graph: copies, fused ops and storages that change hands, in the order in which they run."""
+"""A state written out as a rewritten graph: copies of ops, fused ops, and results in the memory of operands, in the
+order in which they run."""
 
 from __future__ import annotations
 
@@ -18,15 +19,16 @@ from roam_lab.rewrite.tape import Problem
 from roam_lab.rewrite.trace import Trace, new_trace
 
 FUSED = "roam::fused"
-"""Target of ops that run several ops a few rows at a time."""
+"""Target of an op that runs several ops of the graph before, a few rows at a time."""
 RECOMPUTED = "recomputed"
-"""Kind of the storages that an op makes when it runs again."""
+"""`Storage.kind` of what an op makes when it runs again."""
 
 
 def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None, split: bool = True) -> Rewritten:
-    """The rewritten graph of `state`. It takes the time that `evaluate` says, and no higher live peak in running order.
+    """The rewritten graph of `state`. It takes the time that `evaluate` says, and in running order its live peak is at
+    most the one that `evaluate` says.
 
-    `split`: chains that need not run by rows run op by op (steps.py).
+    `split`: chains that need not run by rows are written as single ops (steps.py).
 
     Raises InfeasibleError where the state cannot be run.
     """
@@ -37,7 +39,7 @@ def expand(problem: Problem, state: NDArray[np.int8], trace: Trace | None = None
 
 
 class _Expansion:
-    """Steps become ops, instances become storages."""
+    """The rewritten graph in the making: each step of the run becomes an op, each instance a storage."""
 
     def __init__(self, problem: Problem, run: Steps) -> None:
         self.graph: Graph = problem.graph
@@ -50,13 +52,13 @@ class _Expansion:
         self.dependences = Dependences(self.graph)
 
     def rewritten(self) -> Rewritten:
-        """Step after step."""
+        """The whole rewritten graph."""
         made = [self._op(step) for step in self.run.steps]
         graph = replace(self.graph, storages=tuple(self.storages), ops=tuple(op for op, _ in made))
         return Rewritten(graph, tuple(origin for _, origin in made))
 
     def _storage_of(self, instance: int) -> int:
-        """The storage that an instance lies in: its own number for the first, a new one for copies."""
+        """The storage of an instance: the graph's own storage for the first instance of it, a new one for a copy."""
         if instance not in self.place:
             taken, storage = self.run.place[instance], self.run.storage[instance]
             if taken >= 0:
@@ -117,7 +119,7 @@ class _Expansion:
         return replace(op, pure=bool(op.pure and not op.writes)), origin
 
     def _named(self, origins: Sequence[int]) -> Op:
-        """What the op that does all of `origins` is called, and what else there is to say of it."""
+        """An op that does all of `origins`, with name, target, phase and the like, and without storages."""
         parts = [self.graph.ops[index] for index in origins]
         copies = max(self.runs[index] for index in origins)
         for index in origins:

@@ -1,4 +1,7 @@
-"""What the searches share: a problem, the compiled evaluator's room, every good state met, and the effort left."""
+"""What the searches share: the problem, the evaluator, the best states found so far, and the effort left.
+
+A *state* says for every gap of every storage whether the storage stays in memory (`tape.KEEP`, `DROP`, `HOLD`).
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ State = NDArray[np.int8]
 
 
 class Explorer:
-    """Evaluates states and remembers the best. `left`: how many states may still be evaluated (counted, no clock)."""
+    """Evaluates states and remembers the best ones, in `front`.
+
+    `left`: how many states may still be evaluated (counted, not timed). It goes below 0 if a search goes on: searches
+    look at it, and stop. `trace`: the run of the state evaluated last.
+    """
 
     def __init__(self, problem: Problem, effort: int) -> None:
         self.problem = problem
@@ -30,7 +37,8 @@ class Explorer:
         self._tried: set[bytes] = set()
 
     def see(self, state: State, target: int = 0) -> Cost:
-        """Evaluate `state`; the trace then holds its run."""
+        """Evaluate `state`, and add it to `front` if it can be run and no known state is better in both time and peak.
+        `target`: see `evaluate`. `trace` then holds its run."""
         self.left -= 1
         cost = evaluate(self.problem, state, self.trace, target)
         if cost.possible:
@@ -38,14 +46,15 @@ class Explorer:
         return cost
 
     def is_new(self, state: State) -> bool:
-        """Whether this has not been asked about `state` before: what starts from the same ends at the same."""
+        """Whether this is the first call with `state`. Searches are deterministic, so one that starts from a known
+        state would only repeat itself."""
         key = state.tobytes()
         known = key in self._tried
         self._tried.add(key)
         return not known
 
     def held_through(self, item: int) -> Ints:
-        """Free gaps whose storages are live at `item` of the last run without being used there."""
+        """Free gaps, ascending, in which a storage is live at `item` of the last run without being used by it."""
         found: Ints = held(self.problem.tape, self.trace, item)
         return np.sort(found[self.is_free[found]])
 
@@ -57,7 +66,7 @@ class Explorer:
 
 @compiled
 def held(tape: Tape, trace: Trace, item: int) -> Ints:
-    """The gaps in which storages are live at `item` that it neither reads nor makes."""
+    """The gaps in which storages are live at `item` that the item neither reads nor makes."""
     found = np.empty(trace.found[1], dtype=np.int32)
     count = 0
     now = trace.item_instruction[item]

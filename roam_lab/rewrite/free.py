@@ -1,4 +1,4 @@
-"""Rewritings that cost no time."""
+"""The rewrite strategy `free`: rewritings that cost no time."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from roam_lab.rewrite.tape import free_problem
 
 @strategy("rewrite", "free", source="in-place reuse as in ONNX Runtime and XLA's buffer assignment; chains run by rows")
 def free(graph: Graph, goals: Goals) -> Found:
-    """In place and fused, nothing computed twice; updates as early as they may run."""
+    """Ops in place and fused wherever that is possible, none run twice; updates as early as they may run."""
     explorer = Explorer(free_problem(graph, goals.kinds, goals.order), 1)
     explorer.see(explorer.problem.start)
     return Found(points_of(explorer, "free"))
 
 
 def free_peak(graph: Graph, kinds: Collection[str], order: Sequence[int] | None) -> int:
-    """Bytes of the live peak that what is free leaves of an order (None: the one that rewriting starts from)."""
+    """Bytes of an order's live peak after the rewritings that cost no time (`order` None: the base order)."""
     explorer = Explorer(free_problem(graph, kinds, order), 1)
     return explorer.see(explorer.problem.start).peak

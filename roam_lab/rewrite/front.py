@@ -1,4 +1,4 @@
-"""Every state met that no other beats in both peak and time."""
+"""The states found so far that no other beats in both peak and time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ class Front:
     states: list[NDArray[np.int8]] = field(default_factory=list)
 
     def add(self, us: float, peak: int, state: NDArray[np.int8]) -> bool:
-        """Keep a copy of `state` unless one at most as slow has at most that peak; drop those that it dominates."""
+        """Keep a copy of `state`, and drop those that it dominates, unless a known state that is no slower has no
+        higher peak. Returns whether it was kept."""
         at = bisect_right(self.us, us)
         if at and self.peaks[at - 1] <= peak:
             return False
@@ -32,11 +33,11 @@ class Front:
         return True
 
     def at_most(self, us: float) -> int | None:
-        """The number of the state of least peak that takes at most `us`."""
+        """The index of the state of least peak that takes at most `us`; None where all take more."""
         at = bisect_right(self.us, us)
         return at - 1 if at else None
 
     def within(self, peak: int) -> int | None:
-        """The number of the fastest state whose peak is at most `peak`."""
+        """The index of the fastest state whose peak is at most `peak`; None where all are higher."""
         at = bisect_left(self.peaks, -peak, key=lambda entry: -entry)
         return at if at < len(self.peaks) else None

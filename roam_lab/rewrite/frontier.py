@@ -1,4 +1,4 @@
-"""Memory against time: what a graph can be rewritten into."""
+"""Running a rewrite strategy for goals, and the frontier of memory against time that it finds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roam_lab.rewrite.offloaded import offloaded
 from roam_lab.rewrite.points import Found, Goals, Point, undominated
 
 EXTRA_TIMES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.33)
-"""Where a frontier has points at least, if it has that many."""
+"""The extra times at which a frontier has points at least, if it has so many points."""
 
 
 def found(
@@ -22,7 +22,7 @@ def found(
     strategy: str = "auto",
     parameters: Mapping[str, Any] | None = None,
 ) -> Found:
-    """All that `strategy` finds for the goals, the graph itself and what is free included, none dominated.
+    """Every point that `strategy` finds for the goals, with the graph itself and the free rewriting, none dominated.
 
     Raises FormatError for a roam-graph/1, UnknownStrategyError, ParameterError.
     """
@@ -42,7 +42,8 @@ def found(
 def frontier(
     graph: Graph, points: int = 12, *, kinds: Iterable[str] | None = None, strategy: str = "auto", **parameters: Any
 ) -> tuple[Point, ...]:
-    """At most `points` points by ascending extra time, none dominated: from what is free to the least memory known."""
+    """At most `points` points by ascending extra time, none dominated: from the free rewriting to the least memory that
+    the strategy knows. Raises as `found`."""
     times = _spread(points)
     known = found(graph, Goals(times, kinds=_kinds(graph, kinds)), strategy, parameters)
     chosen = {id(point): point for extra in times if (point := known.at_most(extra)) is not None}
@@ -57,7 +58,8 @@ def frontier(
 def at_most(
     graph: Graph, extra_time: float, *, kinds: Iterable[str] | None = None, strategy: str = "auto", **parameters: Any
 ) -> Point:
-    """The rewriting of least live peak known that adds at most `extra_time` (a fraction of the graph's time)."""
+    """The rewriting of least live peak known that adds at most `extra_time` (a fraction of the graph's time). Raises
+    InfeasibleError where none is known."""
     point = found(graph, Goals((extra_time,), kinds=_kinds(graph, kinds)), strategy, parameters).at_most(extra_time)
     if point is None:
         raise InfeasibleError(f"{graph.name}: nothing is known that adds at most {extra_time:.1%} of time; allow more")
@@ -69,7 +71,7 @@ def within(
 ) -> Point:
     """The fastest rewriting known whose live peak is at most `budget` bytes.
 
-    Raises InfeasibleError naming the least that is known to do, and what it costs.
+    Raises InfeasibleError naming the least live peak that is known, and its extra time.
     """
     known = found(graph, Goals(budgets=(budget,), kinds=_kinds(graph, kinds)), strategy, parameters)
     point = known.within(budget)
@@ -87,7 +89,7 @@ def _kinds(graph: Graph, kinds: Iterable[str] | None) -> frozenset[str]:
 
 
 def _spread(points: int) -> tuple[float, ...]:
-    """That many extra times, closest together where the curve is steepest."""
+    """That many extra times, closest together near 0, where the curve is steepest."""
     if points <= len(EXTRA_TIMES):
         return EXTRA_TIMES[:points]
     more = [0.03, 0.07, 0.12, 0.4, 0.01, 0.18, 0.29]

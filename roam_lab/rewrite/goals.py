@@ -1,4 +1,4 @@
-"""The searches, led to each of the goals."""
+"""The searches, run for each of the goals."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from roam_lab.rewrite.search import search
 from roam_lab.rewrite.sweep import polish
 
 CLOSE = 1.004
-"""A goal whose peak is at most that many times its bound is met well enough."""
+"""A goal whose best peak is at most this many times its lower bound is not searched further."""
 
 
 def time_of(explorer: Explorer, extra_time: float) -> float:
-    """In us; a little more, as sums of the same times differ in their last digits."""
+    """The whole time of a step with `extra_time`, in us, and a little more: sums of the same times in another sequence
+    differ in their last digits."""
     return explorer.problem.base_us * (1 + extra_time + 1e-9)
 
 
 def aim_at(explorer: Explorer, goals: Goals) -> tuple[Bound, ...]:
-    """Save sets for every goal, and what they prove."""
+    """Look for save sets for every goal; states go to the explorer's front. Returns the lower bounds that they
+    prove."""
     start = explorer.problem.start
     bounds = [Bound(extra, aim_time(explorer, time_of(explorer, extra), start)) for extra in goals.extra_times]
     for budget in goals.budgets:
@@ -50,7 +52,8 @@ def search_at(explorer: Explorer, goals: Goals, bounds: tuple[Bound, ...], effor
 
 
 def polish_at(explorer: Explorer, goals: Goals) -> None:
-    """Polish the best state of every goal and the next that is smaller: less time may bring that one within."""
+    """Polish, for every goal, the best state and the next two on the front: polishing takes time off a state, which may
+    bring one that was too slow within the goal."""
     front = explorer.front
     places = [front.at_most(time_of(explorer, extra)) for extra in goals.extra_times]
     places += [front.within(budget) for budget in goals.budgets]

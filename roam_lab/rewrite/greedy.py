@@ -1,4 +1,4 @@
-"""Greedy descent."""
+"""The rewrite strategy `greedy`: descent by bytes relieved per time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ EFFORT = Parameter("effort", int, 40_000, "states that may be evaluated", low=1)
     parameters=(EFFORT,),
 )
 def greedy(graph: Graph, goals: Goals, effort: int = EFFORT.default) -> Found:
-    """Drops what relieves the peak most for its time, role by role, then takes back what proved needless."""
+    """Drops the storages that lower the peak most for the time they cost, role by role, then keeps again what need not
+    be dropped."""
     explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort)
     sweep(explorer, explorer.problem.start)
     polish_at(explorer, goals)

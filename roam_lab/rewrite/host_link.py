@@ -6,14 +6,14 @@ from bisect import bisect_left, bisect_right
 
 
 class HostLink:
-    """Stretches of time, in us, in which something is copied; those that touch are one."""
+    """The link's schedule: disjoint intervals of time, in us, in which something is copied."""
 
     def __init__(self) -> None:
         self._starts: list[float] = []
         self._ends: list[float] = []
 
     def earliest(self, ready: float, lasts: float) -> float:
-        """When a copy can begin that may not begin before `ready`."""
+        """The earliest time, not before `ready`, at which the link is free for `lasts` us."""
         at = bisect_right(self._ends, ready)
         begin = ready
         while at < len(self._starts) and self._starts[at] < begin + lasts:
@@ -22,7 +22,7 @@ class HostLink:
         return begin
 
     def latest(self, due: float, lasts: float) -> float:
-        """When a copy can begin at the latest that must have ended at `due`; it may be before time 0."""
+        """The latest time from which the link is free for `lasts` us that end by `due`; it may be below 0."""
         at = bisect_left(self._starts, due) - 1
         end = due
         while at >= 0 and self._ends[at] > end - lasts:
@@ -31,7 +31,7 @@ class HostLink:
         return end - lasts
 
     def take(self, begin: float, end: float) -> None:
-        """This stretch, which is free, is taken."""
+        """Reserve the interval [begin, end), which must be free."""
         low, high = bisect_left(self._ends, begin), bisect_right(self._starts, end)
         if low < high:
             begin, end = min(begin, self._starts[low]), max(end, self._ends[high - 1])

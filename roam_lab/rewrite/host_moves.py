@@ -24,8 +24,8 @@ class HostMove:
 
 
 def with_moves(rewritten: Rewritten, moves: Sequence[HostMove]) -> Rewritten:
-    """`rewritten`, whose ops stand in the order in which they run, with `moves`; where several stand before one op,
-    copies out come first, each in the sequence of `moves`."""
+    """`rewritten`, whose ops stand in running order, with the two copies of each of `moves` put in. Of several copies
+    before one op those to the host come first, in the sequence of `moves`."""
     graph = rewritten.graph
     storages = list(graph.storages)
     begun: dict[int, list[int]] = {}  # storage -> the ops from which on it lies elsewhere, ascending

@@ -1,4 +1,4 @@
-"""Save sets by integer program."""
+"""The rewrite strategy `ilp`: save sets by integer program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from roam_lab.rewrite.tape import problem_of
     parameters=(EFFORT,),
 )
 def ilp(graph: Graph, goals: Goals, effort: int = EFFORT.default) -> Found:
-    """The set of storages to save at the hottest instants that costs least, expanded, repaired and polished."""
+    """The cheapest set of storages to save at the instants of highest memory (an integer program), turned into states
+    that are repaired and polished."""
     explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort)
     explorer.see(explorer.problem.start)
     bounds = aim_at(explorer, goals)

@@ -1,4 +1,5 @@
-"""A state run on paper: copies are made just before they are needed, inside a fused op where they can be."""
+"""The run of a state on paper: an op that is repeated runs just before its result is needed, inside a fused op where it
+can."""
 
 from __future__ import annotations
 
@@ -12,11 +13,12 @@ from roam_lab.solvers.compiled import compiled
 
 @compiled
 def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, most_scratch: int) -> float:
-    """Fill the trace but for its curve. Returns the modelled time in us, or -1 if the state cannot be run.
+    """Run `state` and fill `trace`, except its curve. Returns the modelled time in us, or -1 if the state cannot be
+    run. `share`: `Device.fused_share`; `most_scratch`: the most bytes that a fused op may take for values inside it.
 
-    One function, its arrays in locals: a call or an attribute in the inner loops would cost more than the work.
-    A frame is an item in the making: its ops lie on one stack, its operands on another; the frame of an operand's
-    producer is run first, on top of it. Frame 0 is the instruction itself.
+    This is one function with its arrays in local names: a call or an attribute in the inner loops would cost more than
+    the work. A frame is an item in the making: its ops lie on one stack, its operands on another. Where an operand is
+    missing, a frame for its producer is pushed and run first. Frame 0 is the instruction itself.
     """
     group_at, group, reads_at, reads = tape.group_at, tape.group, tape.reads_at, tape.reads
     makes_at, makes, touch_at, touch, touch_gap = tape.makes_at, tape.makes, tape.touch_at, tape.touch, tape.touch_gap
@@ -52,7 +54,7 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
             wanted = not op_again[op] or now >= op_until[op]
             for m in range(makes_at[op], makes_at[op + 1]):
                 wanted = wanted or state[gap_at[makes[m]]] == KEEP
-            if wanted:  # the results of the others are not kept: whoever needs one makes it
+            if wanted:  # the results of other ops are not kept: an op that needs one makes it again
                 op_stack[top] = op
                 op_mark[op] = marks
                 top += 1
@@ -187,7 +189,7 @@ def expanded(tape: Tape, state: NDArray[np.int8], trace: Trace, share: float, mo
                     for m in range(reads_at[op], reads_at[op + 1]):
                         if inner_mark[reads[m]] == mark and inner_last[reads[m]] == op:
                             inner -= size[reads[m]]
-            for k in range(first, end):  # copies that nobody holds are gone
+            for k in range(first, end):  # copies that nothing pins are dropped in DROP gaps
                 storage = read_stack[k]
                 held_on = pins[storage] > 0 or next_at[storage] == now or live[storage] < 0
                 if not held_on and state[gap[storage]] == DROP:

@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 KINDS = ("in_place", "fuse", "recompute", "offload")
 FREE = ("in_place", "fuse")
-"""Those that cost no time."""
+"""The kinds that cost no time."""
 ON_DEVICE = ("in_place", "fuse", "recompute")
-"""Those that need no other memory than the device's."""
+"""The kinds that use the device's memory alone."""
 
 
 def default_kinds(graph: Graph) -> tuple[str, ...]:
-    """What may be made of `graph` where nobody said: offload only on CUDA, as on a CPU the host's memory is the
-    device's, and only where its times come with the rate of the link to the host (those made up for a graph without
-    times do)."""
+    """The kinds that are allowed for `graph` where the user names none. Offload is among them only on CUDA (a CPU's
+    memory is the host's), and only where the graph's times come with the rate of the link to the host, as do those that
+    a graph without times is given."""
     on_cuda = graph.environment.get("device", "").startswith("cuda")
     known = graph.device is not None or not any(op.time_us for op in graph.ops)
     return KINDS if on_cuda and known else ON_DEVICE
@@ -35,7 +35,8 @@ def checked_kinds(kinds: Iterable[str]) -> frozenset[str]:
 
 
 def check_graph(graph: Graph) -> None:
-    """Raise FormatError if the graph does not say what its ops read, write and repeat (roam-graph/1)."""
+    """Raise FormatError if the graph does not say of every op what it reads and writes and whether it is pure
+    (roam-graph/1)."""
     if not graph.can_be_rewritten:
         op = next(index for index, op in enumerate(graph.ops) if op.pure is None)
         raise FormatError(

@@ -1,4 +1,4 @@
-"""No rewriting."""
+"""The rewrite strategy `none`: no rewriting."""
 
 from __future__ import annotations
 

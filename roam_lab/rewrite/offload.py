@@ -1,7 +1,7 @@
-"""Offload: what lies unused around the peak goes to the host and comes back, as far as that hides behind the ops.
+"""Offload: storages that are not used around the peak are copied to the host and back while other ops run.
 
-vDNN (arXiv 1602.08124) moves what the forward pass leaves for the backward one, layer by layer; here it is any storage
-in any gap between two of its uses, wherever the live bytes are at their peak.
+vDNN (arXiv 1602.08124) moves the activations that the forward pass saves for the backward pass, layer by layer. Here
+any storage may move, in any gap between two of its uses, wherever the live bytes are at their peak.
 """
 
 from __future__ import annotations
@@ -17,17 +17,18 @@ from roam_lab.rewrite.host_link import HostLink
 from roam_lab.rewrite.host_moves import HostMove, with_moves
 
 WAITS = 0.01
-"""Of the ops' time: what they may wait for copies all the same; it is told as extra time."""
+"""The most that ops may wait for copies, as a fraction of the ops' time; the wait is part of a point's extra time."""
 LEAST_SHARE = 1e-3
-"""Of the peak: what is smaller is not moved."""
+"""A storage smaller than this fraction of the peak is not moved."""
 
 
 def offload(rewritten: Rewritten, device: Device, target: int = 0) -> Rewritten:
-    """`rewritten` with a live peak of `target` bytes, or the least that copies beside its ops allow, all of which hide
-    behind the ops; its ops have times and stand in the order in which they run. `rewritten` itself if none helps.
+    """`rewritten` with storages moved to the host until its live peak is at most `target` bytes, or as low as copies
+    that are hidden behind ops allow. Its ops must have times and stand in running order. `rewritten` itself where no
+    move helps.
 
-    The peak is lowered again and again by the storage that is unused there for the longest time: its copy out runs as
-    early as the link to the host is free, its copy back as late. Deterministic; as many rounds as storages move.
+    At the peak the storage with the longest gap there is moved, again and again. Its copy to the host runs as early as
+    the link is free, its copy back as late. Deterministic; one round for each storage that moves.
     """
     plan = _Plan(rewritten, device)
     while plan.peak > target and plan.lower():
@@ -43,7 +44,7 @@ def offload(rewritten: Rewritten, device: Device, target: int = 0) -> Rewritten:
 
 
 class _Plan:
-    """Gaps of storages between two of their uses, and which of them are spent on the host."""
+    """The gaps of all storages between two of their uses, and the moves chosen so far."""
 
     def __init__(self, rewritten: Rewritten, device: Device) -> None:
         graph = rewritten.graph
@@ -75,11 +76,11 @@ class _Plan:
 
     @property
     def peak(self) -> int:
-        """Live bytes, the most of any op."""
+        """The live peak, in bytes."""
         return int(self._curve.max(initial=0))
 
     def lower(self) -> bool:
-        """Move one storage away from the highest op; False if none can be."""
+        """Move one storage that is live at the peak; False if none can be moved."""
         if not len(self._storage):
             return False
         at = int(self._curve.argmax())
@@ -104,7 +105,8 @@ class _Plan:
         return True
 
     def needed(self, target: int) -> list[HostMove]:
-        """The moves without those that the peak does not need, the copies of each op in the sequence of the link."""
+        """The moves without those that a peak of `target` bytes does not need; copies before one op stand in the
+        sequence of the link."""
         most = max(self.peak, target)
         kept: list[tuple[int, int, int]] = []
         for gap, out, back in reversed(self._moves):

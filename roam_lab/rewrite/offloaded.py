@@ -1,4 +1,4 @@
-"""Points of memory against time with offload on top of what they rewrite."""
+"""Offload on top of the points of another strategy."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from roam_lab.rewrite.offload import offload
 from roam_lab.rewrite.points import Found, Goals, Point
 
 SHARES = (0.0, 0.5, 0.75, 1.0)
-"""Of an extra time: the points below it that are tried, too, if few extra times are asked for. The less is recomputed,
-the more there is to move."""
+"""Fractions of an extra time at which points are tried, too, if few extra times are asked for: the less a point
+recomputes, the more storages there are to move."""
 CLOSE = 0.995
-"""A budget is aimed at from below: a layout takes a little more than the live peak."""
+"""The fraction of a budget that is aimed at, as a layout takes a little more than the live peak."""
 
 
 def offloaded(graph: Graph, goals: Goals, points: Sequence[Point]) -> tuple[Point, ...]:
-    """The points of `points` that matter to the goals, with storages moved to the host beside their ops.
+    """Those of `points` that matter to the goals, with storages moved to the host while ops run.
 
     Raises FormatError where the graph does not say how fast its device's link to the host is.
     """
@@ -55,7 +55,7 @@ def _within(graph: Graph, device: Device, points: Sequence[Point], budget: int) 
 
 
 def _with_offload(graph: Graph, device: Device, point: Point, target: int = 0) -> Point | None:
-    """None where offload does not help."""
+    """`point` with offload, down to `target` bytes of live peak; None where offload does not help."""
     before = point.rewritten()
     after = offload(before, device, target)
     if after is before:

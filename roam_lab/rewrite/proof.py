@@ -1,4 +1,5 @@
-"""How far from the best a rewriting can be: no less memory in its time, no less time in its memory."""
+"""Proofs of how far a rewriting can be from the best: a lower bound of memory at its extra time, and of extra time at
+its memory."""
 
 from __future__ import annotations
 
@@ -12,10 +13,12 @@ from roam_lab.rewrite.tape import problem_of
 
 
 def rewrite_bound(graph: Graph, goals: Goals, peak_bytes: int, extra_time: float) -> RewriteBound:
-    """What is proven of a rewriting with that live peak and extra time, of the kinds and the order of `goals`.
+    """The bounds for a rewriting with that live peak and extra time, over all rewritings of the kinds and the order of
+    `goals`.
 
-    The relaxation looks at one instant alone: what lies there is saved before it or made again after it
-    (save_set.py). Where no instant needs the same in every rewriting, only what each op holds by itself is proven.
+    The relaxation looks at one instant alone: each storage that is needed after it is saved across it, or made again
+    after it (save_set.py). Where no instant has needs that are the same in every rewriting, only the bytes that each op
+    reads and creates are proven.
     """
     least = min(least_bytes(graph, goals.kinds), peak_bytes)
     if "offload" in goals.kinds:  # what one instant must save can lie on the host

@@ -1,4 +1,4 @@
-"""Which gaps are alike: the same storage of the same op in every repeated block of the model."""
+"""Which gaps are alike. Models repeat blocks (layers); gaps of corresponding storages of all blocks have one *role*."""
 
 from __future__ import annotations
 
@@ -23,8 +23,12 @@ class Roles:
 
 
 def roles_of(problem: Problem) -> Roles:
-    """A role is a module's path without its numbers, phase, target, which op of them, which result, size, which gap; a
-    block is what a module's path has up to its first number, or up to its second."""
+    """The roles of a problem's gaps.
+
+    Two gaps have one role if they agree in: the path of the op's module without its numbers, phase, target, the op's
+    place among those of its module with that target, which of its results, bytes, and which gap of the storage. A block
+    is named by the module's path up to its first number (coarse), or up to its second (fine).
+    """
     graph, tape = problem.graph, problem.tape
     roles: dict[Hashable, int] = {}
     seen: dict[Hashable, int] = {}

@@ -1,4 +1,5 @@
-"""What to save at the hottest instants and what to make again after them, as an integer program (HiGHS)."""
+"""Which storages to save across the instants of highest memory, and which to make again after them: an integer program,
+solved by HiGHS."""
 
 from __future__ import annotations
 
@@ -13,17 +14,21 @@ from roam_lab.rewrite.tape import Problem
 from roam_lab.solvers.ilp import modeller, solve, variable
 
 UNITS = 1000
-"""Of time, in the graph's whole time: the program is solved to half a unit."""
+"""How many units of time the graph's whole time has in the program, which is solved to half a unit."""
 SMALLEST = 1 / 8000
-"""Of the scale of bytes: what is smaller is saved without asking."""
+"""Storages smaller than this fraction of the program's scale of bytes are always saved, and have no variable."""
 NODES = 100
-"""Of the solver's search tree."""
+"""The most nodes of the solver's search tree."""
 
 
 @dataclass(frozen=True, slots=True)
 class Instant:
-    """A moment of a run: `instruction` is running (`main`) or waits for copies; `rest`: bytes that what is merely held
-    then does not account for. `exact`: it needs them in every state (an op that cannot be fused, nor run in place)."""
+    """A moment of a run, at which memory is high.
+
+    `main`: `instruction` is running then; otherwise an op runs again whose result it needs. `rest`: live bytes without
+    those of storages that are only kept for later: operands, results and what a fused op takes. `exact`: `rest` is the
+    same in every state (the op can be neither fused nor run in place).
+    """
 
     instruction: int
     main: bool
@@ -33,9 +38,12 @@ class Instant:
 
 @dataclass(frozen=True, slots=True)
 class SaveSet:
-    """`kept`: for each gap open at one of the instants, whether its storage stays. `us`: what the copies take; `bytes`:
-    the most that is held at one of the instants; `bound`: no set is better (in us for given bytes, in bytes for given
-    us, if `slack` bytes need not be held, which were saved without asking)."""
+    """The solution of a program. `kept`: for each gap that spans one of the instants, whether its storage stays; `us`:
+    the time of the ops that run again; `bytes`: the most live bytes at one of the instants.
+
+    `bound`: a lower bound over all sets, in us where bytes were given, in bytes where time was given. It holds with
+    `slack` bytes less: those of small storages that are always saved, which another set need not hold.
+    """
 
     kept: Mapping[int, bool]
     us: float
@@ -59,7 +67,8 @@ def instant_of(explorer: Explorer, item: int) -> Instant:
 
 
 def least_us(problem: Problem) -> float:
-    """What all ops take together at least, none copied: a fused op takes at least its share of its parts."""
+    """The least time of the graph's ops, in us, none run twice: `Device.fused_share` of the time of those that can be
+    fused, the whole time of the others."""
     fusible = problem.tape.op_class >= 0
     return float(problem.tape.op_us[~fusible].sum() + problem.share * problem.tape.op_us[fusible].sum())
 
@@ -72,11 +81,13 @@ def fastest_set(
     nodes: int = NODES,
     relaxed: bool = False,
 ) -> SaveSet | None:
-    """The set whose copies take least time with at most `target` bytes at every instant; None where there is none.
+    """The set whose copies take least time with at most `target` bytes at every instant; None where none is found.
 
-    saved_v + made_again_p >= 1 for what producer p makes and is needed after the instant; for what p reads, saved_r +
-    made_again_q >= made_again_p. A copy counts once, however many instants ask for it. `saved`: storages to be saved
-    whatever it costs. `relaxed`: what is saved without asking need not be held, so that `bound` holds for every set.
+    Variables are 0 or 1: saved_v for a storage v, made_again_p for an op p. For a storage v that is made by op p and
+    needed after an instant: saved_v + made_again_p >= 1. For each storage r, made by op q, that p reads: saved_r +
+    made_again_q >= made_again_p. An op that runs again counts once, however many instants ask for it. `saved`: storages
+    to be saved whatever that costs. `relaxed`: small storages, which are always saved, do not count as held, so that
+    `bound` holds for every set. `nodes`: of the solver's search tree.
     """
     model = _Model(problem, instants, target, saved)
     model.program += model.held <= 1 + (model.slack / model.scale if relaxed else 0)
@@ -92,7 +103,8 @@ def smallest_set(
     saved: Collection[int] = (),
     nodes: int = NODES,
 ) -> SaveSet | None:
-    """The set that holds least at the instants with copies that take at most `us`; `scale`: bytes, above the result."""
+    """The set with the fewest live bytes at the instants whose copies take at most `us`; None where none is found.
+    `scale`: an upper bound of the result, in bytes, by which the program is scaled."""
     model = _Model(problem, instants, scale, saved)
     model.program += model.time <= us / problem.base_us
     model.program.setObjective(model.held * UNITS)
@@ -100,7 +112,7 @@ def smallest_set(
 
 
 class _Model:
-    """The program in the making."""
+    """The integer program, built instant by instant."""
 
     def __init__(self, problem: Problem, instants: Sequence[Instant], scale: int, saved: Collection[int]) -> None:
         pulp = modeller()
@@ -130,7 +142,8 @@ class _Model:
         self.time = pulp.LpAffineExpression(self.cost)
 
     def solved(self, nodes: int, unit: float) -> SaveSet | None:
-        """What the solver finds; its objective is in `unit`."""
+        """The solver's best set; None where it finds none. `unit`: what one unit of the objective is, in us or
+        bytes."""
         answer = solve(self.program, node_limit=nodes)
         if not answer.values or answer.objective is None:
             return None
@@ -141,7 +154,7 @@ class _Model:
         return SaveSet(kept, us, held, max(0.0, answer.bound or 0.0) * unit, self.slack)
 
     def _add(self, number: int, instant: Instant) -> None:
-        """Constrain what is held at `instant`."""
+        """Add the variables and constraints of one more instant."""
         pulp = modeller()
         now = instant.instruction
         end = now if instant.main else now - 1  # the last instruction whose touches are past
@@ -154,7 +167,9 @@ class _Model:
         only: set[int] = set()  # what is there for copies alone and cannot be made again
 
         def stays(storage: int) -> Any:
-            """The variable that says whether it is held through the instant, 1 where it always is."""
+            """The variable that says whether the storage is kept through the instant; the constant 1 where it always
+            is.
+            """
             nonlocal fixed, slack
             if storage in saved:
                 return saved[storage]
@@ -207,7 +222,8 @@ class _Model:
         self.program += pulp.LpAffineExpression(weights) + (instant.rest + fixed) / self.scale <= self.held
 
     def _deferrable(self, now: int) -> set[int]:
-        """Ops before `now` that nobody needs before it: their first run can wait, so it is no copy."""
+        """Ops before instruction `now` whose results no op needs before it. Their first run can wait until after `now`,
+        and then costs no time."""
         late: set[int] = set()
         for op in reversed(range(len(self.us))):
             if self.instruction[op] < now and self.again[op]:
@@ -218,8 +234,8 @@ class _Model:
 
 
 def applied(explorer: Explorer, state: State, found: SaveSet, dropped: int, dropped_fused: int) -> State:
-    """`state` with what is saved kept; what is not gets the state `dropped`, or `dropped_fused` where its producer can
-    run inside another op."""
+    """`state` with KEEP in the gaps of storages that the set saves. The gaps of the others become `dropped`, or
+    `dropped_fused` where the producer can run inside a fused op."""
     tape = explorer.problem.tape
     state = state.copy()
     for gap, kept in found.kept.items():

@@ -1,4 +1,5 @@
-"""Local search: decisions copied from block to block, roles changed as a whole, a few gaps toggled; then repaired."""
+"""Local search over states: the decisions of one block of the model are copied to others, or a few gaps toggled; then
+the state is repaired and polished."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from roam_lab.rewrite.tape import Ints
 
 MOST_TOGGLES = 6
 COPY_PART = 2 / 3
-"""How often blocks are copied rather than gaps toggled."""
+"""The probability that blocks are copied; otherwise gaps are toggled."""
 PATIENCE = 16
-"""Tries in vain, one after the other, after which there are no more."""
+"""The search ends after this many tries in a row that found nothing better."""
 REPAIR = 600
 """States that one repair may evaluate."""
 MOST_FALL = 0.01
-"""By how much the peak is to fall at most in one try."""
+"""The most that one try aims to lower the peak by, as a fraction of it."""
 
 
 def copied_block(explorer: Explorer, state: State, level: Ints, source: int, to: int) -> State:
@@ -36,7 +37,8 @@ def copied_block(explorer: Explorer, state: State, level: Ints, source: int, to:
 
 
 def search(explorer: Explorer, effort: int, us: float | None = None, budget: int | None = None, seed: int = 0) -> None:
-    """For about `effort` evaluations, or until many tries in vain: change the best state known, repair it, polish it.
+    """Change the best state known, repair it and polish it, for about `effort` evaluations or until PATIENCE tries in a
+    row found nothing better. States go to the explorer's front.
 
     The best state is that of least peak that takes at most `us`, or the fastest with a peak of at most `budget` bytes.
     """
@@ -67,7 +69,7 @@ def search(explorer: Explorer, effort: int, us: float | None = None, budget: int
 
 
 def _changed(explorer: Explorer, state: State, random: np.random.Generator) -> State:
-    """One block's decisions copied to one to four others, or a few gaps toggled."""
+    """A copy of `state` with one block's decisions copied to one to four others, or with a few gaps toggled."""
     levels = explorer.roles.levels
     if levels and random.random() < COPY_PART:
         level = levels[int(random.integers(len(levels)))]

@@ -1,4 +1,4 @@
-"""Groups of neighbouring blocks, and what one hands on to the next."""
+"""Segments: groups of neighbouring blocks of the model, and the storages that one passes on to the next."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from roam_lab.rewrite.tape import Ints, Problem
 
 
 def segments(problem: Problem, level: Ints, length: int) -> Ints:
-    """For each op, its group of `length` neighbouring blocks of `level` (Roles), -1 outside of blocks."""
+    """For each op of the tape, the number of its segment of `length` neighbouring blocks of `level` (see Roles); -1
+    outside of blocks."""
     tape = problem.tape
     block = np.full(len(problem.order), -1, dtype=np.int32)
     for number in range(len(block)):
@@ -18,7 +19,7 @@ def segments(problem: Problem, level: Ints, length: int) -> Ints:
 
 
 def handed_on(problem: Problem, segment: Ints) -> frozenset[int]:
-    """The storages made outside of the forward pass of a segment that its ops read in it."""
+    """The storages that a segment's forward ops read and that are made outside of that segment's forward pass."""
     tape, ops = problem.tape, problem.graph.ops
     crossing: set[int] = set()
     for number, op in enumerate(problem.order):

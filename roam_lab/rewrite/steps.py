@@ -1,4 +1,4 @@
-"""What a run on paper runs, op by op of the rewritten graph; ops that need not run by rows run whole."""
+"""The ops of the rewritten graph that a run on paper stands for; chains that need not run by rows become single ops."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from roam_lab.rewrite.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One op of the rewritten graph: ops of the tape that run in it, instances that it reads and makes, bytes that it
-    holds for what passes inside, its time in us."""
+    """One op of the rewritten graph. `ops`: the ops of the tape that run in it; `reads`, `makes`: instances (see
+    Trace); `scratch_bytes`: memory for values that pass inside it; `us`: its time."""
 
     ops: tuple[int, ...]
     reads: tuple[int, ...]
@@ -26,7 +26,8 @@ class Step:
 
 @dataclass(slots=True)
 class Steps:
-    """A run. Of each instance: `storage`, of the graph before; `place`, the instance whose place it takes, or -1."""
+    """A run, step by step. For each instance: `storage`, its storage in the graph before, and `place`, the instance
+    whose memory it takes, or -1."""
 
     steps: list[Step]
     storage: list[int]
@@ -34,10 +35,10 @@ class Steps:
 
 
 def steps_of(problem: Problem, trace: Trace, split: bool = True) -> Steps:
-    """The run in `trace`, which `evaluate` has filled.
+    """The steps of the run in `trace`, which `evaluate` has filled.
 
-    What is fused only because it can be runs op by op, wherever that raises no peak: whole ops need no loop over rows.
-    Chains stay if not to be `split`, and where a fused op takes less time than its parts.
+    `split`: a chain becomes single ops wherever that does not raise the peak, as whole ops need no loop over rows. A
+    chain stays where a fused op takes less time than its parts.
     """
     items, instances = int(trace.found[0]), int(trace.found[1])
     run = Steps([], trace.instance_storage[:instances].tolist(), trace.place_of[:instances].tolist())
@@ -58,7 +59,7 @@ def steps_of(problem: Problem, trace: Trace, split: bool = True) -> Steps:
 
 
 def _split(problem: Problem, trace: Trace, item: int, run: Steps, peak: int) -> list[Step] | None:
-    """The ops of a chain one by one, None where that holds more than `peak` bytes."""
+    """The ops of the chain `item` as single steps; None where they would hold more than `peak` bytes."""
     tape = problem.tape
     reads, made = _part(trace.reads_at, trace.reads, item), _part(trace.makes_at, trace.makes, item)
     size = tape.size
@@ -119,7 +120,8 @@ class _Parts:
         self.entries.append((op, reads, makes))
 
     def places(self, problem: Problem, storage_of: Sequence[int], ends: set[int]) -> dict[int, int]:
-        """Results that take the place of what their op is the last to read, as its pairs allow."""
+        """Instance -> the instance whose memory it takes: results of ops that are the last to read an operand, where
+        `Op.reuse` lists the pair."""
         tape, places, taken = problem.tape, dict[int, int](), set[int]()
         if not tape.in_place[0]:
             return places
@@ -147,7 +149,7 @@ class _Parts:
         ends: set[int],
         reads: Sequence[int],
     ) -> int:
-        """The most bytes that what the chain reads and makes takes while it runs."""
+        """The most bytes that the chain's instances take at once while its ops run one by one."""
         live = sum(int(size[storage_of[instance]]) for instance in reads)
         most, taken = live, set(places.values())
         for number, (_, used, makes) in enumerate(self.entries):

@@ -1,4 +1,5 @@
-"""Greedy descent: the memory target falls step by step, and the cheapest drops at the hottest instant meet it."""
+"""Greedy descent over states: a target of bytes falls step by step, and each time the cheapest gaps at the peak are
+dropped until the target is met; and polishing, which takes back drops that are not needed."""
 
 from __future__ import annotations
 
@@ -9,15 +10,17 @@ from roam_lab.rewrite.explorer import Explorer, State
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER
 
 FALL = 0.96
-"""What the target is multiplied by from one step of the sweep to the next."""
+"""The factor from one target of the sweep to the next."""
 ALIKE = 0.9
-"""A sibling follows while it gives at least this part of what the first of its role gave for its time."""
+"""Once a gap is changed, the other gaps of its role are changed, too, as long as the gain of each is at least this
+fraction of the first one's."""
 
 
 def sweep(explorer: Explorer, state: State, floor: int = 0, fall: float = FALL) -> State:
-    """Lower the target from the state's peak until nothing helps or `floor` bytes are met; the last state.
+    """Lower the target from the peak of `state` until no change helps or the peak is at most `floor` bytes. Returns the
+    last state.
 
-    Every state met goes to the explorer's front.
+    Every state evaluated goes to the explorer's front.
     """
     seen = explorer.see(state)
     while explorer.left > 0 and seen.peak > floor:
@@ -30,8 +33,8 @@ def sweep(explorer: Explorer, state: State, floor: int = 0, fall: float = FALL) 
 
 
 def reach(explorer: Explorer, state: State, target: int, effort: int = NEVER) -> tuple[State, Cost]:
-    """Bring the peak down to `target` bytes if that is found to be possible with about `effort` evaluations; the last
-    state and what it costs."""
+    """Change gaps of `state` until its peak is at most `target` bytes, no change helps, or about `effort` evaluations
+    are spent. Returns the last state and its cost."""
     state = state.copy()
     seen = explorer.see(state, target)
     end = max(0, explorer.left - effort)
@@ -58,7 +61,7 @@ def reach(explorer: Explorer, state: State, target: int, effort: int = NEVER) ->
 
 
 def _by_role(explorer: Explorer, item: int) -> dict[int, list[int]]:
-    """The free gaps held through `item`, those of one role together, in the order of their storages."""
+    """Role -> the free gaps held through `item` (see `Explorer.held_through`), by storage."""
     groups: dict[int, list[int]] = {}
     for gap in explorer.held_through(item).tolist():
         groups.setdefault(int(explorer.roles.of_gap[gap]), []).append(gap)
@@ -66,7 +69,7 @@ def _by_role(explorer: Explorer, item: int) -> dict[int, list[int]]:
 
 
 def _gain(before: Cost, after: Cost) -> float:
-    """Excess removed per us added; more than any where no time is added."""
+    """How much of `Cost.excess` is removed per us added (added time counts as at least 0.001 us); -1 if none is."""
     removed = before.excess - after.excess
     if removed <= 0:
         return -1.0
@@ -76,7 +79,8 @@ def _gain(before: Cost, after: Cost) -> float:
 def _best(
     explorer: Explorer, state: State, seen: Cost, groups: dict[int, list[int]], target: int
 ) -> tuple[int, int, float] | None:
-    """The (gap, state, gain) that removes most excess per us, of the first and last gap of every role."""
+    """(gap, new value, gain) of the change with the greatest gain, among the first and last gap of every role. Where no
+    change of a single gap helps, the result of `_whole_roles`."""
     best: tuple[int, int, float] | None = None
     for gaps in groups.values():
         for gap in dict.fromkeys((gaps[0], gaps[-1])):
@@ -95,7 +99,8 @@ def _best(
 def _whole_roles(
     explorer: Explorer, state: State, seen: Cost, groups: dict[int, list[int]], target: int
 ) -> tuple[int, int, float] | None:
-    """Where no single gap helps: all gaps of one role at once (state changes them already); None if that fails, too."""
+    """Change all gaps of the best role at once, in place. Returns (its first gap, new value, gain); None where that
+    does not help either."""
     best: tuple[list[int], int, float] | None = None
     for gaps in groups.values():
         if len(gaps) < 2:
@@ -114,7 +119,8 @@ def _whole_roles(
 
 
 def polish(explorer: Explorer, state: State, target: int, passes: int = 2) -> tuple[State, Cost]:
-    """Try the other states of everything that runs twice; keep what takes less time with a peak of at most `target`.
+    """Try other values for the gaps of all storages whose ops run twice, and keep each change that takes less time with
+    a peak of at most `target` bytes. Returns the last state and its cost.
 
     All gaps of a role are tried at once, then its first and its last; its others only where one of those helped.
     """
@@ -140,7 +146,8 @@ def polish(explorer: Explorer, state: State, target: int, passes: int = 2) -> tu
 def _kept_if_better(
     explorer: Explorer, state: State, seen: Cost, gaps: list[int], value: int, target: int
 ) -> tuple[Cost, bool]:
-    """Give `gaps` the state `value`, unless that takes more time or too much memory; what it costs then."""
+    """Give `gaps` the value `value`, in place, unless that takes more time or a peak above `target`. Returns the cost
+    of the state afterwards, and whether it was changed."""
     before = state[gaps]
     if explorer.left <= 0 or (before == value).all():
         return seen, False
@@ -154,7 +161,8 @@ def _kept_if_better(
 
 
 def _of_copies(explorer: Explorer) -> list[list[int]]:
-    """The free gaps of what the ops of the last run that ran twice make, by role, the most expensive ops first."""
+    """For the ops that ran more than once in the last run, the free gaps of their results, one list a role, the most
+    expensive ops first."""
     tape, of_gap = explorer.problem.tape, explorer.roles.of_gap
     again = explorer.again()
     groups: dict[int, list[int]] = {}

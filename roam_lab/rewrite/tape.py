@@ -1,4 +1,10 @@
-"""A graph as flat arrays, in the order that rewriting starts from: what the compiled evaluator works on."""
+"""The *tape*: a graph as flat arrays, its ops in the order that rewriting starts from. The compiled evaluator runs on
+it.
+
+The tape is run *instruction* by instruction. An instruction is one op, or a chain of row-wise ops that run fused.
+Behind each instruction that touches a storage begins a *gap* of that storage, which ends at the next instruction that
+touches it; the last gap ends with the step. A *state* is an array with one of KEEP, DROP and HOLD for every gap.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +22,26 @@ from roam_lab.rewrite.chains import chain_classes, elements, instructions
 from roam_lab.rewrite.kinds import FREE, ON_DEVICE, check_graph, checked_kinds
 
 KEEP, DROP, HOLD = 0, 1, 2
-"""What happens to a storage in the gap between two instructions that touch it: it stays; it is dropped, and so is any
-copy made in the gap, once used; it is dropped, but a copy made in the gap stays to its end."""
+"""What a state says of a gap. KEEP: the storage stays in memory. DROP: it is dropped, and made again where it is
+needed; a copy made within the gap (as operand of another op that runs again) is dropped after that use. HOLD: it is
+dropped, but a copy made within the gap stays to the gap's end."""
 
 NEVER = 2**31 - 1
 SCRATCH_BYTES = 16 * 2**20
-"""The most that a fused op may take for what passes inside it."""
+"""The most bytes that a fused op may take for values that pass inside it."""
 
 Ints = NDArray[np.int32]
 
 
 class Tape(NamedTuple):
-    """Flat arrays. Ops are numbered by their place in the base order; storages as in the graph, those in planned memory
-    alone are listed. `x_at[i] : x_at[i + 1]` is the part of the list `x` that belongs to i.
+    """The arrays. Ops are numbered in the order that rewriting starts from. Storages keep the graph's numbers;
+    residents and storages on the host are in none of the lists. A list of lists `x` is flat: the entries of i are
+    `x[x_at[i] : x_at[i + 1]]`.
 
-    `group`: instruction -> ops; `touch`: instruction -> (storage, its gap behind the instruction); `reads`: op ->
-    storages it uses without creating them; `makes`: op -> storages it creates; `reuse`: op -> (created, read) pairs;
-    `gap`: storage -> gaps, one behind each instruction that touches it (`gap_instruction`).
+    `group`: instruction -> its ops. `touch`, `touch_gap`: instruction -> the storages that its ops use or create, and
+    the gap of each that begins there. `reads`: op -> storages that it uses without creating them. `makes`: op ->
+    storages that it creates. `reuse_new`, `reuse_old`: op -> `Op.reuse`. `gap_at`: storage -> its gaps, in time;
+    `gap_instruction`: gap -> the instruction behind which it begins. `op_us`: times in us; `size`: bytes.
     """
 
     group_at: Ints
@@ -63,10 +72,10 @@ class Tape(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Problem:
-    """A graph made ready for rewriting: `order[k]` is the graph's op number k of the tape.
+    """A graph made ready for rewriting. Op k of the tape is op `order[k]` of the graph.
 
-    `start`: the state that recomputes nothing; `free_gaps`: the gaps whose state may be another. `kinds`: what is
-    allowed; `share`: the least part of the sum of its parts that a fused op takes.
+    `start`: the state that recomputes nothing; `free_gaps`: the gaps in which a state may differ from it. `kinds`: the
+    kinds of rewriting that are allowed. `share`: `Device.fused_share` of the graph; `base_us`: the time of all its ops.
     """
 
     graph: Graph
@@ -80,13 +89,14 @@ class Problem:
 
     @property
     def gap_storage(self) -> Ints:
-        """For each gap, its storage."""
+        """For each gap its storage."""
         counts = np.diff(self.tape.gap_at)
         return np.repeat(np.arange(len(counts), dtype=np.int32), counts)
 
 
 def problem_of(graph: Graph, kinds: Iterable[str] = ON_DEVICE, order: Sequence[int] | None = None) -> Problem:
-    """The problem of rewriting `graph` from `order` (None: the base order). Raises FormatError for a roam-graph/1."""
+    """The problem of rewriting `graph`, starting from `order` (None: the base order). Raises FormatError for a
+    roam-graph/1, and ParameterError for an unknown kind."""
     check_graph(graph)
     allowed = checked_kinds(kinds)
     run = tuple(base_order(graph) if order is None else order)
@@ -148,7 +158,7 @@ def problem_of(graph: Graph, kinds: Iterable[str] = ON_DEVICE, order: Sequence[i
 
 
 def free_problem(graph: Graph, kinds: Iterable[str] = FREE, order: Sequence[int] | None = None) -> Problem:
-    """The problem without what costs time."""
+    """`problem_of` with those of `kinds` that cost no time."""
     return problem_of(graph, checked_kinds(kinds) & frozenset(FREE), order)
 
 
@@ -159,7 +169,8 @@ def _lists(lists: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:
 
 
 def _repeatable(graph: Graph, run: Sequence[int], instruction: NDArray[np.int64]) -> tuple[Ints, NDArray[np.int8]]:
-    """For each op, the first later instruction that changes what it read, and whether it may run again before that."""
+    """For each op the first later instruction that changes a storage that it read (NEVER: none), and whether the op may
+    run again before that."""
     count = len(run)
     until = np.full(count, NEVER, dtype=np.int32)
     again = np.zeros(count, dtype=np.int8)
@@ -179,10 +190,10 @@ def _repeatable(graph: Graph, run: Sequence[int], instruction: NDArray[np.int64]
 
 
 def _states(graph: Graph, tape: Tape, recompute: bool) -> tuple[NDArray[np.int8], Ints]:
-    """The state that copies nothing, and the gaps that may have another.
+    """The state that makes no copies, and the gaps in which other states may differ from it.
 
-    What cannot be made again stays to its last use, copies included; the rest dies with the last instruction that
-    touches it.
+    A storage is dropped after the last instruction that touches it. Only one that cannot be made again, and that an op
+    which may run again reads, is kept after that: a copy of the op may need it.
     """
     start = np.zeros(len(tape.gap_instruction), dtype=np.int8)
     free: list[int] = []
@@ -198,7 +209,7 @@ def _states(graph: Graph, tape: Tape, recompute: bool) -> tuple[NDArray[np.int8]
         if low == high:
             continue
         if not used[storage]:
-            continue  # what nobody reads is made all the same, once
+            continue  # a storage that no op reads is made once all the same
         again = recompute and bool(tape.op_again[creator])
         if not tape.output[storage] and (again or not needed_again[storage]):
             start[high - 1] = DROP
@@ -210,9 +221,10 @@ def _states(graph: Graph, tape: Tape, recompute: bool) -> tuple[NDArray[np.int8]
 
 
 def _copies_until(tape: Tape) -> Ints:
-    """For each op, the first instruction in which it cannot be copied, the copies of what it reads included.
+    """For each op the first instruction in which no copy of it can run any more.
 
-    What an op reads is there up to the last instruction that touches it, and for good where it cannot be made again.
+    A copy needs its operands. One that cannot be made again is kept as long as needed (`_states`); any other is in
+    memory up to the last instruction that touches it, and can itself be made again up to its own limit.
     """
     until = tape.op_until.copy()
     for op in range(len(until)):

@@ -1,4 +1,8 @@
-"""The record of a run on paper: items, instances of storages, and the room that the run works in."""
+"""The trace: the record of a state's run on paper, and the scratch arrays that the run works in.
+
+An *item* is what runs as one op of the rewritten graph. An *instance* is one life of a storage, from the item that
+makes it to the last one that uses it; a storage that is made again has several.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,18 @@ from numpy.typing import NDArray
 from roam_lab.rewrite.tape import Ints, Problem
 
 GROWTH = 6
-"""How many times as many ops as in the graph a rewriting may run."""
+"""A rewriting may run at most this many times as many ops as the graph has."""
 
 
 class Trace(NamedTuple):
-    """Where the evaluator works and leaves what it found. An item is what runs as one op of the rewritten graph; an
-    instance is one life of a storage, from the item that makes it to the last one that uses it.
+    """The arrays, as long as the longest run allowed; the evaluator fills their beginnings. Lists of lists are flat, as
+    in Tape.
 
-    `found`: how many items and instances. `item_main`: whether the item is the instruction itself and not a copy made
-    before it. `made_by`: the op of a made instance; `place_of`: the instance whose place it takes, or -1.
+    `found`: the number of items and of instances. For each item: `item_instruction`, the instruction that it belongs
+    to; `item_main`, whether it is the instruction itself and not an op that runs again just before it; `item_us`, its
+    time; `scratch`, bytes of values that pass inside it; `ops`, `reads`, `makes`. For each instance:
+    `instance_storage`; `birth` and `last`, its first and last item; `made_by`, the op that makes it; `place_of`, the
+    instance whose memory it takes, or -1; `taken`, whether another takes its memory. `curve`: live bytes at each item.
     """
 
     found: NDArray[np.int64]
@@ -59,7 +66,7 @@ class Trace(NamedTuple):
 
 
 def new_trace(problem: Problem) -> Trace:
-    """Room for any state of the problem."""
+    """A trace with room for the run of any state of the problem."""
     tape = problem.tape
     ops, storages = len(tape.op_us), len(tape.size)
     most = GROWTH * ops + 16

@@ -1,4 +1,4 @@
-"""What becomes of a compiled step when something that it relies on has changed."""
+"""Decides what to do with a compiled step when something that it relies on has changed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,17 @@ from roam_lab.runtime.unread import unread
 from roam_lab.runtime.ways import MOST_REMEMBERED
 
 MOST_VALUES = 5
-"""Values of one thing that the step reads, and that lead to the same step, which are captured for."""
+"""For how many values of one Python object a fresh capture checks whether they lead to the same step."""
 
 
 class AfterChange:
-    """Of anything that guards have noticed, capture tells once whether the step reads it at all. A number that it reads
-    becomes an input. Whether another value leads to the same step, a fresh capture tells, for a few values. What is
-    switched between True and False leads to ways of their own, which are both kept. A tensor that was replaced, and
-    with `replan` whatever else changes, is captured again."""
+    """The decisions of one hook.
+
+    When a guard reports a change, captures find out once whether the step reads the value at all; if not, it is never
+    guarded again. A number that the step reads becomes an input. For another value a fresh capture finds out whether it
+    leads to the same step, for MOST_VALUES values. True and False lead to two ways, which are both kept. Where a tensor
+    was replaced, and with `replan` for any other change, the step is captured again.
+    """
 
     def __init__(self, compiler: StepCompiler, compiled: CompiledSteps, replan: bool) -> None:
         self._compiler, self._compiled, self._replan = compiler, compiled, replan
@@ -34,7 +37,8 @@ class AfterChange:
     def keep(
         self, compiled: Compiled, key: Key, change: Change, batch: Any
     ) -> tuple[Compiled | None, Reason | None]:  # fmt: skip
-        """The compiled step, where it is still right; a reason to run eagerly; or neither: make another."""
+        """(the compiled step, None) where it is still right; (None, reason) to run eagerly; (None, None) to capture the
+        step again."""
         if change.kind in ("guard", "batch"):
             kept = self._forget_unread(compiled, key, batch)
             if kept is None:
@@ -68,7 +72,8 @@ class AfterChange:
         return compiled, Reason(change.sentence)
 
     def _forget_unread(self, compiled: Compiled, key: Key, batch: Any) -> Change | None:
-        """What keeps the step from running when everything that it does not read is left out."""
+        """Stop guarding all changed values that the step does not read. Returns the change that still keeps the step
+        from running; None where there is none."""
         if len(self._read) >= MOST_REMEMBERED:
             self._read.clear()
             self._values.clear()
@@ -87,7 +92,7 @@ class AfterChange:
 
 
 def _truth_value(compiled: Compiled, change: Change, batch: Any) -> bool | None:
-    """What a guarded truth value has become, such as whether this step updates; None where it is something else."""
+    """The new value of a guarded truth value (such as whether this step updates); None for any other change."""
     if change.kind != "guard":
         return None
     for one in compiled.reliance.differing(batch_leaves(batch)):

@@ -11,11 +11,11 @@ from roam_lab.capture.torch_internals import with_negative_bit
 from roam_lab.errors import RoamError
 
 HUGE_PAGE = 2 * 2**20
-"""Bytes; also the alignment of an arena made of such pages."""
+"""Bytes of a huge page, to which an arena on the CPU is aligned."""
 
 
 def allocate(size: int, device: torch.device) -> torch.Tensor:
-    """`size` bytes on `device`, not touched yet; on the CPU in huge pages where the system has them.
+    """A byte tensor of `size` bytes on `device`, not written yet; on the CPU in huge pages where the system has them.
 
     Raises RoamError when they do not fit.
     """
@@ -32,7 +32,7 @@ def allocate(size: int, device: torch.device) -> torch.Tensor:
 
 
 def does_not_fit(size: int, device: torch.device, error: Exception) -> RoamError:
-    """What is said of an arena that could not be had, with who holds the device's memory."""
+    """The error for an arena that cannot be allocated; it says what the device's memory is taken by."""
     return RoamError(
         f"the arena of {size} bytes does not fit on {device}, {_who_holds(device)} "
         f"({str(error).splitlines()[0][:120]}); free memory there, or plan a smaller budget or a smaller batch"
@@ -40,7 +40,7 @@ def does_not_fit(size: int, device: torch.device, error: Exception) -> RoamError
 
 
 def _who_holds(device: torch.device) -> str:
-    """What the device's memory is taken by."""
+    """A text that says what the device's memory is taken by."""
     if device.type != "cuda":
         import psutil  # type: ignore[import-untyped]
 
@@ -60,7 +60,8 @@ def _gib(size: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """How a tensor lies in its storage. `offset`: elements from its start. `conj`, `neg`: what torch keeps as bits."""
+    """A tensor's shape, dtype and place in its storage. `strides`, `offset`: in elements. `conj`, `neg`: torch's bits
+    for views that conjugate or negate."""
 
     shape: tuple[int, ...]
     strides: tuple[int, ...]
@@ -71,7 +72,7 @@ class Form:
 
     @classmethod
     def of(cls, tensor: torch.Tensor) -> Form:
-        """That of a tensor, real or fake."""
+        """The form of a tensor, real or fake."""
         return cls(
             tuple(int(size) for size in tensor.shape),
             tuple(int(stride) for stride in tensor.stride()),

@@ -1,4 +1,4 @@
-"""The one arena of a hook: shared by all its compiled steps, as large as the largest of them, given back when idle."""
+"""The arena of a hook: shared by all its compiled steps, as large as the largest of them needs, freed when idle."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from roam_lab.runtime.lending import KeepingArena, LendingArena, arena_that_lend
 
 
 class Tenant(Protocol):
-    """Who holds views of the arena."""
+    """A compiled step, which holds views of the arena."""
 
     def unbind(self) -> None:
         """Drop every view of the arena."""
 
 
 class ArenaPool:
-    """One arena, made when it is first needed. There are never two: it grows after the old one was given back.
+    """One arena, allocated when it is first needed. There are never two: to grow, the old one is freed first.
 
-    `lending`: the arena, where ranges of it are lent to CUDA's caching allocator. `host`: memory of the host for what
-    plans move there, made and given back with the arena. `base_bytes`: resident bytes of the
-    process just before the arena was made (its pages are not resident then).
+    `lending`: the arena as one that lends ranges to CUDA's caching allocator, where its steps need that. `host`: host
+    memory for storages that plans move there, allocated and freed with the arena. `base_bytes`: the process's resident
+    set just before the arena was made.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class ArenaPool:
 
     @property
     def arena(self) -> torch.Tensor:
-        """The present arena as bytes; of size 0 while there is none."""
+        """The present arena as a byte tensor; of size 0 while there is none."""
         return torch.empty(0, dtype=torch.uint8) if self._arena is None else self._arena
 
     @property
@@ -49,20 +49,20 @@ class ArenaPool:
         return self._arena is not None
 
     def join(self, tenant: Tenant, size: int, device: torch.device, lends: bool = False, on_host: int = 0) -> None:
-        """Tell that a tenant will need an arena of `size` bytes on `device`, of which it lends ranges or not, and
-        `on_host` bytes of the host's memory; nothing is allocated yet."""
+        """Note that a tenant will need an arena of `size` bytes on `device` (`lends`: and ranges of it lent), and
+        `on_host` bytes of host memory. Nothing is allocated yet."""
         if device != self._device or (lends and not self._lends):
             self.release()
             self._device, self._lends = device, lends
         self._sizes[tenant] = size, on_host
 
     def leave(self, tenant: Tenant) -> None:
-        """The tenant is given up; the arena stays as it is until it is made anew."""
+        """Forget a tenant. The arena keeps its size until it is allocated again."""
         tenant.unbind()
         self._sizes.pop(tenant, None)
 
     def take(self, tenant: Tenant) -> torch.Tensor:
-        """The arena, at least as large as the tenant needs. All that was bound before is unbound if it has to grow.
+        """The arena, at least as large as the tenant needs. Where it has to grow, all tenants are unbound first.
 
         Raises RoamError when it does not fit.
         """
@@ -70,7 +70,7 @@ class ArenaPool:
         if self._arena is not None and self._arena.numel() >= own and self.host.bytes.numel() >= on_host:
             return self._arena
         self.release()
-        self._give_back()  # also what eager steps left: torch 2.11 does not free it while it allocates from a pool
+        self._give_back()  # what eager steps left as well: torch 2.11 does not free it while it allocates from a pool
         self.base_bytes = resident_bytes()
         size = max(own for own, _ in self._sizes.values())
         self.host.take(max(on_host for _, on_host in self._sizes.values()), self._device)
@@ -79,8 +79,8 @@ class ArenaPool:
         return self._arena
 
     def begin(self) -> None:
-        """Before a step: nothing is lent. The arena is given up where a step that ended early left something in it, or
-        where it belongs to another stream."""
+        """Called before a step: take back all lent ranges. The arena is freed where a step that ended early left a
+        result in it, or where it belongs to another CUDA stream."""
         if self.lending is None:
             return
         try:
@@ -92,7 +92,7 @@ class ArenaPool:
                 self.release()
 
     def settle(self) -> None:
-        """After a step, also one that failed within an op: nothing is allocated from the arena any more, or copied."""
+        """Called after a step, also one that failed within an op: end all lending and all copies."""
         self.host.copies.settle()
         if self.lending is not None:
             self.lending.settle()
@@ -108,7 +108,7 @@ class ArenaPool:
         self._give_back()
 
     def _give_back(self) -> None:
-        """Free memory goes back to the system, or to the device."""
+        """Give free memory back to the system, or to the device."""
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         else:

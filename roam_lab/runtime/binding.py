@@ -1,4 +1,4 @@
-"""From a program to the user's own tensors: where each input lives now, and whether it still does."""
+"""Binding a program to the user's own tensors: finding each input's present tensor, and checking that it still fits."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _shape, _dtype = attrgetter("shape"), attrgetter("dtype")
 
 
 class Residents:
-    """The tensors that a step updates in place, by input; found anew when the user replaces one.
+    """The present tensors of all resident inputs (all but batch and numbers); a replaced tensor is found, too.
 
-    Every step asks for them, so the places where they were found are kept, and only looked at again.
+    Every step needs them, so the dicts in which they were found are kept, and only read again.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Residents:
         return found
 
     def forget(self) -> None:
-        """Hold none of the tensors until they are looked for again."""
+        """Drop all references until `find` is called again."""
         self._walk = -1
         self._found: dict[Input, torch.Tensor] = {}
         self._dicts: list[dict[Any, Any]] = []
@@ -66,7 +66,7 @@ class Residents:
                 number, name, *keys = item.path
                 value: Any = vars(self._optimizers[number])
                 steps = ["state", self._tree.tensor(name), *keys]
-                if "state" not in value:  # a property, of an optimizer around another
+                if "state" not in value:  # a property: an optimizer that wraps another
                     value, plain = {"state": self._optimizers[number].state}, False
             else:
                 value, key = self._tree.owner(item.path[0])
@@ -86,7 +86,8 @@ class Residents:
 
 
 def _entry(held: Any, key: Any, item: Input) -> Any:
-    """An entry of a dict or list. Raises KeyError; a `defaultdict` stays as it is."""
+    """An entry of a dict or list. Raises KeyError where it is missing, also for a `defaultdict`, which is not
+    filled."""
     if isinstance(held, dict) and key not in held:
         raise KeyError(str(item))
     try:
@@ -96,12 +97,12 @@ def _entry(held: Any, key: Any, item: Input) -> Any:
 
 
 def addresses(tensors: Iterable[torch.Tensor]) -> list[int]:
-    """What must stay the same for bound views to be right."""
+    """The addresses of tensors; as long as they stay the same, bound views are right."""
     return list(map(torch.Tensor.data_ptr, tensors))
 
 
 def sharing(tensors: Iterable[torch.Tensor]) -> list[int]:
-    """For each tensor the place of the first one with the same memory: which of them share theirs."""
+    """For each tensor the index of the first one that has the same memory."""
     first: dict[int, int] = {}
     found = []
     for place, tensor in enumerate(tensors):
@@ -111,7 +112,7 @@ def sharing(tensors: Iterable[torch.Tensor]) -> list[int]:
 
 
 def outside_of(program: Program) -> dict[torch.Tensor, Form]:
-    """The tensors beside the inputs that the program reads or writes where they lie, and their form when captured."""
+    """The outside tensors (capture/outside.py) that the program reads or writes, with their form when captured."""
     return {
         place.root: place.root_like or Form.of(place.root)
         for place in program.places.values()
@@ -120,7 +121,7 @@ def outside_of(program: Program) -> dict[torch.Tensor, Form]:
 
 
 class Forms:
-    """Shape, strides and dtype of every resident tensor, and of those outside, when the step was captured."""
+    """The forms of all resident and outside tensors when the step was captured."""
 
     def __init__(self, program: Program) -> None:
         self._forms = {
@@ -137,8 +138,8 @@ class Forms:
         self._places: list[int] = []
 
     def check(self, tensors: Mapping[Input, torch.Tensor]) -> None:
-        """Raises MismatchError when a resident tensor, or one outside, is now of another form than captured; KeyError
-        when one is not there."""
+        """Raise MismatchError where a resident or outside tensor has another form than when captured, KeyError where
+        one is missing."""
         order = list(tensors)
         if order != self._order:  # by identity where nothing has changed, which is fast
             places = {item: place for place, item in enumerate(order)}
@@ -169,8 +170,8 @@ def bind(
     host_offsets: Mapping[int, int],
     host: torch.Tensor,
 ) -> dict[str, torch.Tensor]:
-    """A real tensor for every place of the program; `offsets`: bytes into the arena, by storage; `host_offsets`: into
-    the memory of the host."""
+    """Name -> real tensor for every place of the program. `offsets`: storage -> byte offset in the arena;
+    `host_offsets`: in the host memory `host`."""
     places: dict[str, torch.Tensor] = {}
     alone: dict[int, torch.UntypedStorage] = {}
     for name, place in program.places.items():

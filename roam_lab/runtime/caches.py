@@ -1,4 +1,4 @@
-"""How large a device's cache is, as the system tells it."""
+"""The size of a device's largest cache, as the system reports it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 UNKNOWN_CACHE_BYTES = 2**23
-"""Where the system does not tell; less than most of today's processors have."""
+"""Taken where the system does not report it; less than most of today's processors have."""
 
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
@@ -16,7 +16,7 @@ _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30}
 
 @cache
 def cache_bytes(where: torch.device) -> int:
-    """Of the largest cache of a GPU, or of the processor."""
+    """Bytes of the largest cache of a GPU, or of the processor."""
     if where.type == "cuda":
         return int(torch.cuda.get_device_properties(where).L2_cache_size)
     try:

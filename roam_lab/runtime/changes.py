@@ -1,4 +1,4 @@
-"""What a compiled step relies on, and what of that has changed before it runs."""
+"""Checks, before a compiled step runs, that everything it relies on is unchanged."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from roam_lab.runtime.step_guards import guarded_path
 
 @dataclass(frozen=True)
 class Change:
-    """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: that, and how.
+    """Why a compiled step cannot run as it is. `path`: what changed; `sentence`: what changed, and how.
 
     `kind`: "resident" (a tensor is gone, or was replaced by one of another form), "setting" (an optimizer's setting
-    takes another branch), "way" (a Python number that the step changes itself leads another way), "batch" (a string
-    or number of the batch is another), "guard" (anything else that capture relied on).
+    takes another branch), "way" (a Python number that the step changes itself takes another branch), "batch" (another
+    string or number in the batch), "guard" (anything else that the capture relied on).
     """
 
     kind: Literal["resident", "setting", "way", "batch", "guard"]
@@ -35,7 +35,7 @@ class Change:
 
 
 class Reliance:
-    """What one compiled step takes for given; `settings`: the inputs of its program that are numbers."""
+    """Everything that one compiled step relies on. `settings`: the inputs of its program that are numbers."""
 
     def __init__(
         self, captured: Captured, optimizers: Optimizers, residents: Residents, program: Program, guards: Guards
@@ -62,7 +62,8 @@ class Reliance:
         self._forms = Forms(program)
 
     def change(self, leaves: Sequence[Any]) -> Change | None:
-        """What keeps the step from running as it was captured on a batch of these leaves; None when nothing does."""
+        """The first change that keeps the step from running as captured on a batch with these leaves; None where there
+        is none."""
         for module, name, tensor in self._held:
             if vars(module).get(name) is not tensor:
                 return Change("resident", name, f"{type(module).__name__}.{name} is another tensor than captured")
@@ -100,28 +101,29 @@ class Reliance:
         return None if sentence is None else Change("guard", guarded_path(sentence), sentence)
 
     def differing(self, leaves: list[Any]) -> tuple[Differing, ...]:
-        """Every guarded entry that has changed, and every leaf of the batch that was a constant and is another."""
+        """Every guarded entry that has changed, and every leaf of the batch that is a constant of the step and
+        differs."""
         batch = Container("list", leaves, "batch")
         others = [index for index, values in self._batch_constants.items() if not _known(leaves[index], values)]
         return (*self._guards.differing(), *(Differing(batch, index, str(index), whole=False) for index in others))
 
     def forget(self, path: str) -> None:
-        """Nothing depends on what is under this path (of a batch's leaf: its index), whatever it becomes."""
+        """Ignore changes at this path, and below it, from now on (for a leaf of the batch: its index)."""
         if path.isdigit():
             self._batch_constants.pop(int(path), None)
         else:
             self._guards.forget(path)
 
     def accept(self, change: Change, leaves: Sequence[Any]) -> None:
-        """What is there now leads to the same step as what was there before."""
+        """Accept the present value, which leads to the same step as the one before."""
         if change.kind == "batch":
             self._batch_constants[int(change.path)].append(leaves[int(change.path)])
         else:
             self._guards.renew()
 
     def _setting_changed(self, leaves: Sequence[Any]) -> tuple[str | None, bool]:
-        """The setting that takes another branch of the update (weight decay or not, ...) than it did when captured, and
-        whether it is a number that the step changes itself."""
+        """The name of a setting that takes another branch of the update (weight decay or not, ...) than when captured,
+        or None; and whether it is a number that the step changes itself."""
         fixed = fixed_settings(self._optimizers, self._counted)
         if fixed != self._fixed:
             return _fixed_difference(self._fixed, fixed), False

@@ -1,4 +1,4 @@
-"""What a hook means to do with a batch, before anything is run."""
+"""The choice that a hook makes for a batch before anything is run: a compiled step, an eager step, or a new capture."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ OnMismatch = Literal["eager", "error", "replan"]
 
 
 def key_of(batch: Any, modes: tuple[Any, ...], device: str) -> Key:
-    """What batches have in common that may be run by one captured step: shapes and structure, the model's modes, and
-    the type that autocast casts to."""
+    """The key that is equal for batches which one captured step may run: their shapes and structure, the model's modes,
+    and autocast's dtype."""
     autocast = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
     return batch_signature(batch), batch_structure(batch), modes, autocast
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A captured step (`compiled`, kept as `way`) that may be right for a batch of this `key`; or the `reason` to run
-    eagerly; or neither, where another way is to be captured. `other`: why no captured one is right."""
+    """One of three: `compiled`, a captured step (kept under the key `way`) that may be right for a batch of this `key`;
+    a `reason` to run eagerly; or neither, and another way is to be captured. `other`: why no captured one is right."""
 
     key: Key
     way: Key = ()

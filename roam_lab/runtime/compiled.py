@@ -1,4 +1,4 @@
-"""One captured and planned step bound to the user's tensors, and the few that a hook keeps."""
+"""A compiled step: one captured and planned step, bound to the user's tensors and to the arena."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.undo import Undo
 
 _SCRIPTED_STEPS = 4
-"""Steps that are held against eager ones where TorchScript is called: it is compiled anew after two runs."""
+"""How many steps are compared with eager ones where TorchScript is called, which is compiled again after two runs."""
 
 
 class OtherWay(Exception):  # noqa: N818  # no error: the step is run in another way
-    """The step takes another way than the captured one; says where."""
+    """The step takes another way than the captured one; the argument says where."""
 
 
 class FailedBefore(Exception):  # noqa: N818  # the eager step tells what it means
-    """An op failed before anything was changed that outlives the step; says which. Everything is as before."""
+    """An op failed before the step changed anything that stays; the argument says which. Everything is as before."""
 
 
 class Compiled:
     """A step that was captured and planned. Views of the arena are made when it runs, and dropped by `unbind`.
 
-    `executor`: runs its program; op by op where none is given. `graph_sha256`: of the captured graph. `cleared`: the
-    parameters whose gradient left from before the step clears itself; `begun`: how those lie with which it begins.
-    `exchanges`: with other ranks, in sequence.
+    `executor`: runs its program (None: op by op). `graph_sha256`: the captured graph's fingerprint. `cleared`:
+    parameters whose old gradient the step clears; `begun`: how the gradients lie that it begins with. `exchanges`: its
+    exchanges with other ranks, in sequence.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Compiled:
         pool.join(self, own, captured.where, bool(lends), on_host)
 
     def would_be(self, captured: Captured) -> bool:
-        """Whether a captured step, planned as this one, would be the same program."""
+        """Whether another captured step, planned like this one, would give the same program."""
         return self._written(captured).same(self.program)
 
     def _written(self, captured: Captured) -> Program:
@@ -119,13 +119,13 @@ class Compiled:
 
     @property
     def proven(self) -> bool:
-        """Whether enough of its steps were held against the eager one: one, and one more as soon as a number that is an
-        input (a learning rate) is another; two where the step changes Python objects, which may lead it another way."""
+        """Whether enough of its steps were compared with eager ones: one, and one more when a number that is an input
+        (a learning rate) has changed; two where the step changes Python objects, on which it may branch."""
         varied = self._proven_with is None or self._varied or self.reliance.numbers() == self._proven_with
         return self._equal >= self._to_prove and varied and not self.executor.unchecked
 
     def note_equal(self) -> None:
-        """One of its steps was equal to the eager one."""
+        """Note that one of its steps was equal to the eager one."""
         self._equal += 1
         self.executor.note_equal()
         self._varied = self._varied or (self._proven_with is not None and self._ran_with != self._proven_with)
@@ -133,17 +133,17 @@ class Compiled:
 
     @property
     def arena(self) -> torch.Tensor:
-        """The hook's arena as bytes, the same for all its compiled steps; of size 0 while there is none."""
+        """The hook's arena as a byte tensor, shared by all its compiled steps; of size 0 while there is none."""
         return self._pool.arena
 
     def goes_otherwise(self, batch: Any) -> str | None:
-        """Why this batch takes another way through the step, as far as that can be told before it."""
+        """Why this batch takes another way through the step, as far as that is known before the step; else None."""
         if self._decisions is None:
             return None
         return self._decisions.broken(self._values(batch))
 
     def _values(self, batch: Any) -> dict[Input, Any]:
-        """The present value of every input that the conditions before the step look at."""
+        """The present value of every input that is needed for the conditions before the step."""
         assert self._decisions is not None
         leaves = batch_leaves(batch)
         found: dict[Input, Any] = {}
@@ -159,7 +159,7 @@ class Compiled:
         return leaves[found.path[0]] if found.kind == "batch" else self._tree.tensor(found.path[0]).grad
 
     def run(self, batch: Any) -> Any:
-        """One step on the resident tensors. Returns what the step does, in tensors of their own.
+        """Run one step on the resident tensors. Returns what the user's step returns, in tensors of their own.
 
         Raises RoamError naming the op; FailedBefore where nothing was changed yet; OtherWay, with everything put back,
         where the step takes another way.
@@ -197,7 +197,7 @@ class Compiled:
         return self._apply(results, leaves)
 
     def _apply(self, values: Sequence[Any], batch: Sequence[Any]) -> Any:
-        """Do to Python objects what the step does to them; what it returns is the first of that."""
+        """Do to Python objects what the step does to them. Returns what the step returns."""
         for optimizer in self._optimizers if self._updates else ():
             if hasattr(optimizer.step, "_wrapped_by_lr_sched"):  # what schedulers look for
                 optimizer._opt_called = True  # type: ignore[attr-defined]
@@ -216,7 +216,7 @@ class Compiled:
         return made[0]
 
     def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:
-        """Make every view anew: at first, and when the arena was given back or the user replaced a tensor.
+        """Make all views again: the first time, and when the arena was freed or the user has replaced a tensor.
 
         Raises OtherWay where tensors share memory in another way than they did: ops read what others write.
         """
@@ -241,7 +241,7 @@ class Compiled:
         return self._function
 
     def _check_sharing(self, arguments: Sequence[Any]) -> None:
-        """Raises OtherWay where tensors of the batch share memory in another way than in the first one."""
+        """Raise OtherWay where tensors of the batch share memory in another way than those of the first batch."""
         shared = sharing(one for one in arguments if isinstance(one, torch.Tensor))
         if shared != (self._shared_by_batch or shared):
             raise OtherWay("tensors of the batch share their memory, which they did not, or no more")
@@ -256,7 +256,7 @@ class Compiled:
         self.executor.moved()
 
     def _check_places(self) -> None:
-        """After the first run: an op that gave its output other memory or another form has broken the plan."""
+        """Called after the first run: raise RoamError where an op gave its output other memory or another form."""
         for name, (tensor, address) in self._unproven.items():
             like = self.program.places[name].like
             if tensor.data_ptr() != address:
@@ -294,5 +294,5 @@ class Compiled:
 
 
 def _steps(form: Form) -> list[int]:
-    """The strides of dimensions with more than one entry: the others say nothing."""
+    """The strides of the dimensions that have more than one entry; the others have no effect."""
     return [stride for size, stride in zip(form.shape, form.strides, strict=True) if size != 1]

@@ -9,11 +9,11 @@ from roam_lab.runtime.arena_pool import ArenaPool
 from roam_lab.runtime.compiled import Compiled
 
 MOST_COMPILED = 16
-"""Compiled steps that a hook keeps; the one that was not used for longest goes first."""
+"""How many compiled steps a hook keeps; beyond that the one that was not used for longest is dropped."""
 
 
 class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
-    """The compiled steps of a hook by batch, mode, autocast and a number that tells the ways of one of them apart.
+    """The compiled steps of a hook. A key is that of `choice.key_of` (batch, mode, autocast) and the number of the way.
 
     At most `most`; the longest unused goes first.
     """
@@ -27,7 +27,7 @@ class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
         return [one for one in reversed(self) if one[:-1] == key]
 
     def used(self, key: tuple[Any, ...]) -> None:
-        """This one is now the last to go."""
+        """Note that this one was just used."""
         if key in self:
             self.move_to_end(key)
 
@@ -39,7 +39,7 @@ class CompiledSteps(OrderedDict[tuple[Any, ...], Compiled]):
             self.drop(next(iter(self)))
 
     def drop(self, *keys: tuple[Any, ...]) -> None:
-        """Give up the steps of these keys, and whatever they hold."""
+        """Drop the steps of these keys, with the views that they hold."""
         for key in keys:
             compiled = self.pop(key, None)
             if compiled is not None:

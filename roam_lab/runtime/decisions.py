@@ -1,4 +1,4 @@
-"""Which way a step takes, as far as the batch and small tensors tell it: computed before the step, outside its plan."""
+"""The conditions that are checked before a step: computed from the batch and small tensors, outside of the plan."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from roam_lab.capture.torch_internals import below_autograd
 class Decisions:
     """The conditions of a captured step that are checked before it.
 
-    `inputs`: what `function` takes, in order: inputs of the step, found anew for each, and tensors outside of it.
-    `told`: what to say of each condition that does not hold.
+    `function`: returns the index of the first condition that does not hold, or None. `inputs`: its arguments, in order:
+    inputs of the step, and outside tensors. `told`: a sentence for each condition that does not hold.
     """
 
     function: Callable[..., int | None]
@@ -29,7 +29,7 @@ class Decisions:
     told: tuple[str, ...]
 
     def broken(self, values: Mapping[Input, Any]) -> str | None:
-        """The first condition that does not hold, in words; None when all do. `values`: those of the inputs."""
+        """A sentence on the first condition that does not hold; None where all do. `values`: of the inputs."""
         given = [values[one] if isinstance(one, Input) else one for one in self.inputs]
         with below_autograd():
             found = self.function(*given)
@@ -37,13 +37,13 @@ class Decisions:
 
 
 def told(condition: Condition) -> str:
-    """What to say where a condition does not hold."""
+    """The sentence that says that a condition does not hold."""
     where = condition.source or "its code"
     return f"the step takes another way at {where} than any that was captured"
 
 
 def write_decisions(captured: Captured) -> Decisions | None:
-    """The function that checks what can be known before the step; None where there is nothing to check."""
+    """The checks that can be made before the step; None where there are none."""
     placed = [one for one in captured.conditions if one.when == "before"]
     if not placed:
         return None
@@ -51,7 +51,7 @@ def write_decisions(captured: Captured) -> Decisions | None:
 
 
 class _Writer:
-    """Writes the function line by line; what the step would write in place is written to copies."""
+    """Writes the source of the function line by line; ops that write in place work on copies."""
 
     def __init__(self, captured: Captured) -> None:
         self._module = captured.trace.module

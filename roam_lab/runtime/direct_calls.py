@@ -1,9 +1,9 @@
-"""How a program calls an op: by the shortest way that ends in the same kernel with the same arguments.
+"""How a program calls an op: by the fastest function that calls the same kernel with the same arguments.
 
-`torch.ops.aten.mul.out` makes a boxed call: every argument is matched against the schema anew. PyTorch's generated
-functions (`torch.mul`) parse the same arguments in half the time and call the same overload. Only functions whose
-arguments leave no choice of the overload stand here; every other op of ATen is called without OpOverload's own
-`__call__`, which does nothing for it but pass its arguments on.
+`torch.ops.aten.mul.out` makes a boxed call: every argument is matched against the schema at each call. PyTorch's
+generated functions (`torch.mul`) parse the same arguments in half the time and call the same overload. Only functions
+whose arguments determine the overload are listed here; every other ATen op is called past OpOverload's `__call__`,
+which would only pass the arguments on.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _BOUND: dict[Any, Callable[..., Any]] = {
     aten.where.self_out: torch.where,
 }
 NOTHING_DONE = {aten.alias.default, aten.detach.default}
-"""Below autograd their result is their argument under another name."""
+"""Ops whose result, below autograd, is their argument itself."""
 
 
 def direct(op: Callable[..., Any]) -> Callable[..., Any]:
-    """What to call in place of an op; the op itself where it is no op of ATen."""
+    """The function to call in place of an op; the op itself where it is not one of ATen."""
     if op in _BOUND:
         return _BOUND[op]
     return boxed_call(op) if isinstance(op, OpOverload) and op.namespace == "aten" else op

@@ -1,4 +1,4 @@
-"""What an op of a rewritten graph does, in terms of the captured step: its traced nodes, and where its storages are."""
+"""What an op of a rewritten graph does, in terms of the captured step: its traced nodes, and which storages it uses."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from roam_lab.runtime.row_chains import chain_of, check_over, scratch_bytes
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """`nodes`: run one after the other; none for a copy to or from the host. `moved`: captured storage -> the one of
-    the rewritten graph that holds, or takes, what it held."""
+    """What one op does. `nodes`: the traced nodes, which are run one after the other (none for a copy to or from the
+    host). `moved`: captured storage -> the storage of the rewritten graph that has its value instead."""
 
     nodes: tuple[Node, ...]
     moved: Mapping[int, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, captured: Captured, origin: Origin) -> Doing:
-        """Of one op with that origin."""
+        """What an op with that origin does."""
         moved: dict[int, int] = {}
         reads, results, writes = iter(origin.reads), iter(origin.results), iter(origin.writes)
         for index in origin.ops:
@@ -38,7 +38,7 @@ class Doing:
 
 
 def running_nodes(captured: Captured, order: Sequence[int], rewritten: Rewritten | None) -> list[Node]:
-    """The traced nodes as a plan runs them; those that it runs again, again."""
+    """The traced nodes in the sequence in which a plan runs them; nodes that it runs again are repeated."""
     nodes = captured.step.nodes
     if rewritten is None:
         return [nodes[index] for index in order]
@@ -46,8 +46,8 @@ def running_nodes(captured: Captured, order: Sequence[int], rewritten: Rewritten
 
 
 def check_runs(captured: Captured, rewritten: Rewritten) -> None:
-    """Raises JudgementError where an op of a rewritten graph cannot be run as its origin says: its result is to lie
-    over what it reads, and its kernel is not known to allow that; or it copies what is not copied."""
+    """Raise JudgementError where an op of a rewritten graph cannot be run as its origin says: its result would
+    overwrite an operand, which its kernel is not known to allow; or it copies between wrong regions."""
     filled: set[int] = set()
     for index, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
         if origin.copies is not None:

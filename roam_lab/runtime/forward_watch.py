@@ -1,4 +1,4 @@
-"""Gives the arena back when the user runs the model between planned steps: an evaluation needs the memory."""
+"""Frees the arena when the user runs the model between planned steps, as an evaluation needs the memory."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from roam_lab.runtime.model_tree import ModelTree
 
 
 class Lent(Protocol):
-    """Memory of a planned step, which others may need between two."""
+    """Memory of planned steps that others may need between two steps (the arena pool)."""
 
     @property
     def held(self) -> bool:
-        """Whether it is held now."""
+        """Whether the memory is allocated now."""
 
     def release(self) -> None:
-        """Give it back."""
+        """Free the memory."""
 
 
 class ForwardWatch:
@@ -52,7 +52,7 @@ class ForwardWatch:
         self._end = weakref.finalize(self, self._handle.remove)
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """End the watch."""
         if self._handle is not None:
             _active.discard(self)
             self._end.detach()
@@ -65,7 +65,8 @@ _active: weakref.WeakSet[ForwardWatch] = weakref.WeakSet()
 
 @contextmanager
 def unwatched(mine: ForwardWatch) -> Iterator[None]:
-    """A step of the hook that `mine` is of. No hook's watch is on meanwhile: guards would take it for the user's."""
+    """The context of a step of the hook that `mine` belongs to. The watches of all hooks are off in it: guards would
+    take their module hook for a change by the user."""
     paused = [mine, *_active]
     for watch in paused:
         watch.stop()

@@ -1,7 +1,8 @@
-"""What ops allocate themselves on the CPU comes from malloc, which keeps freed memory resident. Give it back in time.
+"""Keeps malloc's free memory small on the CPU, so that the process stays within what was planned.
 
-Before an op that allocates, the program tells what it will need; when the process is about to pass what was
-planned, free memory goes back to the system. Elsewhere malloc may keep it, since faulting pages in again costs time.
+External storages come from malloc, which keeps freed memory resident. Before an op that allocates, the program says how
+much; if the process would then take more than planned, malloc's free memory is returned to the system. Otherwise malloc
+may keep it, as faulting pages in again costs time.
 """
 
 from __future__ import annotations
@@ -14,18 +15,19 @@ from contextlib import contextmanager
 from functools import cache
 
 SLACK, SLACK_BYTES = 0.02, 4 * 2**20
-"""How far the process may pass the plan before memory is given back: this share of it and so many bytes."""
+"""How far the process may exceed the plan before memory is returned: this fraction of the plan, plus so many bytes."""
 REUSED = 0.5
-"""Share of malloc's free memory that a new request is taken to find a place in; the rest is in pieces too small."""
+"""The fraction of malloc's free memory that is assumed to be usable for a request; the rest is in pieces too small."""
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Heap:
-    """Watches the resident memory of this process. `planned`: bytes that arena and ops may hold together.
+    """Watches the resident set of this process. `arena`: its bytes; `planned`: bytes that arena and ops may hold
+    together.
 
-    `base`: resident bytes just before the arena was made (None: now).
+    `base`: the process's resident set just before the arena was made (None: the present one).
     """
 
     def __init__(self, arena: int, planned: int, base: int | None = None) -> None:
@@ -36,7 +38,7 @@ class Heap:
 
     @property
     def works(self) -> bool:
-        """True where both the C library and the system can do it (glibc on Linux)."""
+        """Whether the C library and the system support this (glibc on Linux)."""
         return _malloc_trim() is not None and _statm() is not None
 
     def _resident(self) -> int:
@@ -46,48 +48,49 @@ class Heap:
         trim()
 
     def start(self) -> None:
-        """At the start of a step: what the process holds above the plan by now is the user's, not ours."""
+        """Called at the start of a step: memory above the plan by now is the user's, and counts as base."""
         if self._resident() - self._base > self._limit:
             self._trim()
             self._base = max(self._base, self._resident() - self._arena)
 
     def before(self, need: int, live: int, absent: int = 0) -> None:
-        """Before an op that allocates `need` bytes while others of `live` bytes are alive, and `absent` bytes of the
-        arena are given up."""
+        """Called before an op that allocates `need` bytes, while external storages of `live` bytes are alive and
+        `absent` bytes of the arena are given up."""
         held = self._arena - absent + live
         used = self._resident() - self._base
         free = max(0, used - held)
         if used + need - min(need, free * REUSED) > self._limit and free >= self._kept:
             self._trim()
-            # what stays is no free memory of malloc's; to trim before every op would take longer than the ops
+            # what is left is no free memory of malloc's; to trim before every op would take longer than the ops
             self._kept = max(0, self._resident() - self._base - held) + SLACK_BYTES
 
 
 def resident_bytes() -> int:
-    """Bytes of this process in memory; 0 where the system does not tell."""
+    """The resident set of this process in bytes; 0 where the system does not report it."""
     statm = _statm()
     return 0 if statm is None else int(os.pread(statm, 128, 0).split()[1]) * _PAGE
 
 
 def trim() -> None:
-    """Give the free memory of malloc back to the system, where the C library can."""
+    """Return malloc's free memory to the system, where the C library can."""
     function = _malloc_trim()
     if function is not None:
         function(0)
 
 
 def collect() -> None:
-    """Free reference cycles, as capture leaves them, and give the memory back to the system."""
+    """Free reference cycles (a capture leaves some), and return the memory to the system."""
     gc.collect()
     trim()
 
 
 @contextmanager
 def no_more_than_live() -> Iterator[None]:
-    """Every large block that is freed goes back to the system at once, so that the process holds what is alive and no
-    more. A third slower; for steps that run beside what they usually do not, not for every step.
+    """A context in which every large block that is freed is returned to the system at once, so that the process holds
+    live memory only. It makes steps a third slower, and is used for the few steps that run beside a second copy of
+    state.
 
-    Where the user has told glibc a limit of his own, that stays.
+    A limit that the user has set by glibc's environment variables stays.
     """
     set_option = None if any(name in os.environ for name in _OPTIONS_OF_GLIBC) else function_of_c("mallopt")
     trim()
@@ -107,14 +110,14 @@ _OPTIONS_OF_GLIBC = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _OWN_MAPPING_BYTES = 2**16
 _MOST_IN_HEAP_BYTES = 4 * 2**20
-"""From then on: glibc's own limit follows what the process frees, up to 32 MiB, and cannot be given back to it. Blocks
-of this size cost a few per cent of a step to map, and leave no gaps; twice as much stays free on top, as is glibc's
-rule."""
+"""The limit that stays set afterwards, as glibc's automatic limit (up to 32 MiB) cannot be switched on again. To map
+blocks of this size costs a few per cent of a step, and leaves no gaps; twice as much may stay free at the top of the
+heap, as is glibc's rule."""
 
 
 @cache
 def function_of_c(name: str) -> Callable[..., int] | None:
-    """A function of the C library; None where there is none of this name."""
+    """The function of the C library with this name; None where there is none."""
     try:
         function: Callable[..., int] = getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError, TypeError):  # not on this system

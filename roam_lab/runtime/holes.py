@@ -1,7 +1,7 @@
-"""Memory of the arena that is given up while ops hold as much of their own, so that both together are one region.
+"""Holes: parts of the arena on the CPU whose memory is given up while ops hold as much of their own.
 
-A storage that an op allocates itself has an offset, too: the plan keeps that part of the arena free while it lives. On
-the CPU the system takes the pages back that lie there, and gives empty ones when the arena is written again.
+An external storage, which its op allocates, has an offset, too: the plan keeps that part of the arena free while the
+storage lives. The pages there are returned to the system, which supplies empty ones when the arena is written again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from roam_lab.ir import Graph, lifetimes
 from roam_lab.runtime.heap import function_of_c
 
 TOLD_BYTES = 2**20
-"""What is smaller is not worth a word to the system."""
+"""Smaller parts are not given up: the system call would cost more than it saves."""
 TOLERANCE = 0.01
-"""Share of the plan by which memory may pass it before parts of the arena are given up: giving them up costs time."""
+"""The fraction of the plan by which memory may exceed it before parts of the arena are given up, as that costs time."""
 
 Range = tuple[int, int]
 """[start, end) in bytes of the arena."""
@@ -25,8 +25,9 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is told before an op. `need`: bytes that it allocates itself; `live`: those that others hold by then;
-    `absent`: bytes of the arena that are given up; `holes`: the ranges to give up now, part of `absent`."""
+    """What the program does before an op. `holes`: the ranges of the arena to give up now. `need`: bytes that the op
+    allocates; `live`: bytes of other live external storages; `absent`: bytes of the arena that are given up by then,
+    `holes` included."""
 
     need: int
     live: int
@@ -37,10 +38,10 @@ class Request:
 def requests(
     graph: Graph, order: Sequence[int], offsets: Mapping[int, int], own: int, planned: int
 ) -> dict[int, Request]:
-    """Step -> what to tell before its op, where there is something to tell.
+    """Step of the order -> the request before its op, where there is one.
 
-    `own`: bytes of the arena, all of them in memory when the step begins; `planned`: what arena and ops may hold
-    together. Parts are given up for the storages that live then, the latest first, as many as it takes.
+    `own`: bytes of the arena, all of which are in memory when the step begins; `planned`: bytes that arena and ops may
+    hold together. Parts are given up for live external storages, the latest first, as many as are needed.
     """
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
@@ -77,7 +78,7 @@ def requests(
 
 
 def give_up(address: int, holes: Sequence[Range]) -> None:
-    """Let the system take the pages of these ranges of the arena at `address`; nothing in them is needed any more."""
+    """Return the pages of these ranges of the arena at `address` to the system; their contents are lost."""
     madvise = function_of_c("madvise")
     if madvise is None or not hasattr(mmap, "MADV_DONTNEED"):
         return
@@ -97,7 +98,7 @@ def _total(ranges: Sequence[Range]) -> int:
 
 
 def _without(ranges: list[Range], taken: Range) -> list[Range]:
-    """Disjoint ranges less what of them is taken."""
+    """Disjoint ranges without the part `taken`."""
     low, high = taken
     left = []
     for start, end in ranges:

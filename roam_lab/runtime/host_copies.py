@@ -1,4 +1,4 @@
-"""Where in the host's memory a plan's storages lie, and which copies to and from it can run."""
+"""The layout of a plan's storages in host memory, and checks of the copies to and from it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from roam_lab.ir.host_copies import HostCopy
 from roam_lab.layout.greedy_by_size import greedy_by_size
 
 START_COPY, END_COPY = "start_copy", "end_copy"
-"""Names under which the program calls what starts a copy, and what waits for it."""
+"""The names in a program of the functions that start a copy and wait for it."""
 ALIGNMENT = 512
-"""Bytes, of what lies in host memory."""
+"""Alignment of storages in host memory, in bytes."""
 
 
 def host_layout(graph: Graph, copies: Sequence[HostCopy]) -> Layout:
-    """Where the storages on the host lie, in bytes from the start of the host's memory.
+    """The layout of the storages on the host, in bytes from the start of the host memory.
 
-    One lives from the first start of a copy to it to the last start of a copy from it: copies run one after the other.
+    A storage lives from the first start of a copy to it up to the last start of a copy from it; that suffices, as
+    copies run one after the other.
     """
-    if not copies:  # what places storages would load its compiler, 100 MiB, into a process that trains
+    if not copies:  # a layout strategy would load numba, 100 MiB, into a process that trains
         return Layout({}, 0)
     first: dict[int, int] = {}
     last: dict[int, int] = {}
@@ -39,8 +40,8 @@ def host_layout(graph: Graph, copies: Sequence[HostCopy]) -> Layout:
 
 
 def check_copy(graph: Graph, index: int, origin: Origin, filled: set[int]) -> None:
-    """Raises JudgementError for a copy that is none between the host and what the plan places; `filled`: the storages
-    on the host that were copied to before."""
+    """Raise JudgementError for a copy that is not between the host and a storage that the plan places. `filled`: the
+    storages on the host to which something was copied before."""
     op = graph.ops[index]
     assert origin.copies is not None
     source, target = origin.copies

@@ -1,7 +1,7 @@
-"""Memory of the host that storages of the device are moved to, and what moves them.
+"""Host memory for offloaded storages, and the copies to and from it.
 
-On CUDA the memory is pinned and copies run on a stream of their own, beside the ops: events tell it when a copy may
-begin, and the ops' stream when one has ended. On the CPU a copy is a plain one.
+On CUDA the memory is pinned, and copies run on a stream of their own, beside the ops; events synchronize the two
+streams. On the CPU a copy is an ordinary one.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Copies(Protocol):
     """Runs the numbered copies of a step, in the order in which they are started."""
 
     def start(self, number: int, target: torch.Tensor, source: torch.Tensor) -> None:
-        """All that was told to the device before is done when copy `number` begins."""
+        """Start copy `number`; it runs after all work submitted to the device so far."""
 
     def end(self, number: int) -> None:
-        """Copy `number` is done when anything begins that is told to the device from now on."""
+        """Make all work submitted from now on wait for copy `number`."""
 
     def settle(self) -> None:
-        """Every copy is done when anything begins from now on, also after a step that failed."""
+        """Make all work submitted from now on wait for every copy; called after a step, also one that failed."""
 
 
 class PlainCopies:
-    """Each copy is done where it is started."""
+    """Copies on the CPU: each is done when it is started."""
 
     def start(self, number: int, target: torch.Tensor, source: torch.Tensor) -> None:
         """Copy."""
@@ -44,7 +44,7 @@ class PlainCopies:
 
 
 class SideStream:
-    """Copies on a stream of their own, one after the other; no wait of the host."""
+    """Copies on a CUDA stream of their own, one after the other; the host never waits."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -52,7 +52,7 @@ class SideStream:
         self._done: dict[int, torch.cuda.Event] = {}
 
     def start(self, number: int, target: torch.Tensor, source: torch.Tensor) -> None:
-        """The side stream waits for the ops so far, copies, and notes the end."""
+        """The side stream waits for the ops so far, copies, and records an event."""
         self._stream.wait_stream(torch.cuda.current_stream(self._device))
         with torch.cuda.stream(self._stream):
             target.copy_(source, non_blocking=True)
@@ -80,7 +80,7 @@ class HostMemory:
         self._unpin: Callable[[], Any] = lambda: None
 
     def take(self, size: int, device: torch.device) -> None:
-        """At least `size` bytes. Raises RoamError where they do not fit, or cannot be pinned."""
+        """Have at least `size` bytes. Raises RoamError where they do not fit, or cannot be pinned."""
         if self.bytes.numel() >= size:
             return
         self.release()
@@ -100,7 +100,7 @@ class HostMemory:
         unpin.atexit = False
 
     def release(self) -> None:
-        """Give the memory back; what is still copied is waited for."""
+        """Free the memory, after waiting for running copies."""
         self._unpin()
         self.bytes, self.copies = torch.empty(0, dtype=torch.uint8), PlainCopies()
 

@@ -1,4 +1,4 @@
-"""Bit for bit: every value that a training run leaves behind, as digests, and what differs between two runs."""
+"""Bit identity of two training runs: digests of every value that a run leaves, and sentences on what differs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 Digests = dict[str, str]
-"""Name of a value -> its type, shape and the SHA-256 of its bytes; a Python number's type and exact text."""
+"""Name of a value -> its dtype, shape and the SHA-256 of its bytes; for a Python number its type and exact text."""
 
 
 def named_values(model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> Iterator[tuple[str, Any]]:
@@ -57,19 +57,19 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def values_of(result: Any) -> Iterator[tuple[str, Any]]:
-    """What a step returned, leaf by leaf."""
+    """(name, value) of every leaf of what a step returned."""
     leaves = pytree.tree_leaves(result)
     for index, leaf in enumerate(leaves):
         yield "loss" if len(leaves) == 1 else f"result {index}", leaf
 
 
 def detached(result: Any) -> Any:
-    """What a step returned, without the gradients' history."""
+    """What a step returned, with all tensors detached."""
     return pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, result)
 
 
 def results_named(results: Sequence[Any]) -> dict[str, Any]:
-    """Every leaf of what several steps returned, by a name of its own."""
+    """Name -> value of every leaf of what several steps returned."""
     return {
         f"{name} of step {index + 1}": leaf for index, result in enumerate(results) for name, leaf in values_of(result)
     }
@@ -96,8 +96,8 @@ def first_differences(
 ) -> tuple[str, ...]:
     """Sentences on the values that differ, in the left's order; at most `most` and one that counts the others.
 
-    `amount(name)` tells by how much a value of one type and shape on both sides differs; it is asked for the first
-    such value only, as it may have to run both again.
+    `amount(name)` says by how much a value differs that has one dtype and shape on both sides; it is called for the
+    first such value only, as it may have to run both sides again.
     """
     sentences: list[str] = []
     asked = False
@@ -125,7 +125,7 @@ def first_differences(
 
 
 def told_difference(left: torch.Tensor, right: torch.Tensor) -> str:
-    """By how much two tensors of one type and shape differ, in words."""
+    """By how much two tensors of one dtype and shape differ, in words."""
     size = left.element_size()
     unequal = (raw_bytes(left).reshape(-1, size) != raw_bytes(right).reshape(-1, size)).any(axis=1)
     count = int(unequal.sum())

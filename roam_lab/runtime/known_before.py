@@ -1,4 +1,4 @@
-"""What keeps a step from being planned, as far as that is known before anything is captured or run."""
+"""Reasons not to plan a step that are known before anything is captured or run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from roam_lab.runtime.state_made import StateMade
 
 @dataclass(frozen=True)
 class Known:
-    """Of one hook. `replan`: whether batches that the plan was not made for are planned, too."""
+    """These reasons for one hook. `replan`: whether batches that the plan was not made for are planned, too."""
 
     plans: Plans
     optimizers: tuple[torch.optim.Optimizer, ...]
@@ -28,7 +28,7 @@ class Known:
     replan: bool
 
     def not_planned(self, batch: Any) -> Reason | None:
-        """Why a batch or mode seen for the first time cannot be planned."""
+        """Why a batch or mode seen for the first time cannot be planned; None where nothing is known against it."""
         planned_for = self.plans.environment.get("batch")
         if not self.replan and planned_for is not None and not signatures_alike(planned_for, batch_signature(batch)):
             return Reason(
@@ -39,7 +39,7 @@ class Known:
         return self.first_step()
 
     def first_step(self) -> Reason | None:
-        """The reason to run a first step eagerly: an optimizer whose state nothing else can make."""
+        """The reason to run the first step eagerly: an optimizer whose state only a step can make; else None."""
         for optimizer in self.optimizers:
             if not can_prime(optimizer) and not self.state_made.by(optimizer):
                 return Reason(f"{type(optimizer).__name__} makes its state in its first step, which runs eagerly")
@@ -49,8 +49,8 @@ class Known:
 def other_gradients(
     model: torch.nn.Module, tree: ModelTree, compiled: Compiled, leaves: Sequence[Any]
 ) -> str | None:  # fmt: skip
-    """How the gradients that are there before the step, from an earlier one or set by the user, differ from those that
-    it was captured with. `leaves`: of the batch."""
+    """A sentence on how the gradients that exist before the step (from an earlier one, or set by the user) differ from
+    those that it was captured with; None where they do not. `leaves`: of the batch."""
     if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in leaves):
         return "a tensor of the batch has a gradient from before"
     if not compiled.begun and all(parameter.grad is None for parameter in tree.parameters()):

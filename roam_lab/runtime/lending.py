@@ -1,4 +1,4 @@
-"""An arena on CUDA of which ranges are lent to the caching allocator, for the results that ops allocate themselves."""
+"""An arena on CUDA that lends ranges to the caching allocator, so that external storages lie in the arena."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ import torch
 
 from roam_lab.capture.torch_internals import allocate_as_before, allocate_from, storage_at
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import LEAST_LENDING_BYTES, Runs, rounded
+from roam_lab.plan.beside import LEAST_LENDING_BYTES, FreeRanges, rounded
 from roam_lab.runtime.arena import allocate, does_not_fit
 
 
 class LendingArena:
     """`size` bytes on a device, in a memory pool of their own. Raises RoamError where they do not fit.
 
-    The arena holds its memory as blocks of the caching allocator, one for each run that is not lent. While an op runs,
-    torch allocates from the pool, in which the block that was let go is the only free one of its size. `bytes`: a
-    tensor over all of it that owns nothing. Blocks belong to the stream that was current when the arena was made.
+    The arena's memory consists of blocks of the caching allocator, one for each maximal range that is not lent. To lend
+    a range its block is freed; while the op runs, torch allocates from the pool, in which that block is the only free
+    one of its size. `bytes`: a tensor over the whole arena that owns no memory. Blocks belong to the stream that was
+    current when the arena was made.
     """
 
     def __init__(self, size: int, device: torch.device) -> None:
@@ -27,7 +28,7 @@ class LendingArena:
         self._pool = torch.cuda.MemPool()
         self._pool_id = self._pool.id
         self._routed = False
-        self._runs = Runs(self._size)
+        self._free = FreeRanges(self._size)
         self._gone: list[int] = []
         self._route()
         try:
@@ -41,23 +42,23 @@ class LendingArena:
 
     @property
     def fits(self) -> bool:
-        """Whether the current stream is the one that its blocks belong to."""
+        """Whether the current stream is the one to which the blocks belong."""
         return bool(torch.cuda.current_stream(self._device) == self._stream)
 
     def lend(self, *ranges: tuple[int, int]) -> None:
-        """Until `settle`, torch allocates from these ranges, each (start, bytes), and what does not fit from memory of
-        the pool beside the arena."""
+        """Lend ranges, each (start, bytes): until `settle`, torch allocates from them; requests that do not fit take
+        memory of the pool beside the arena."""
         self._route()
         self._note_gone()
         # where an op did not take its range, later ones may not be cut out as planned
-        self._hold_the_rest([start for start, size in ranges if self._runs.lend(start, size) is not None])
+        self._hold_the_rest([start for start, size in ranges if self._free.lend(start, size) is not None])
 
     def settle(self, *results: tuple[int | None, torch.Tensor]) -> list[torch.Tensor]:
-        """The op has run, and gave these results for the ranges that begin at their numbers, or for none (None); the
-        results to go on with.
+        """End the lending to an op that has run. `results`: (start of the range lent for it, or None; result). Returns
+        the results to be used from now on.
 
-        Where the op needed memory for itself first, its result may lie beside the arena, and is left there, or in
-        another's range, and is moved out of it. A range that was not taken is taken back before more is lent.
+        Where the op allocated a workspace first, a result may lie beside the arena, where it stays, or in another's
+        range, from which it is copied. A range that no result took is taken back before more is lent.
         """
         self._leave()
         settled = []
@@ -69,23 +70,24 @@ class LendingArena:
         return settled
 
     def take_back(self, *starts: int) -> None:
-        """The results that lay at these ranges are gone. Nobody else allocates from the pool until more is lent, so the
-        arena is written there at once, and the allocator is asked then."""
+        """Note that the results in the ranges at `starts` were freed. Nothing else allocates from the pool before more
+        is lent, so the arena may be written there at once; the blocks themselves are allocated again later."""
         self._gone.extend(starts)
 
     def _note_gone(self) -> None:
         for start in dict.fromkeys(self._gone):
-            if start in self._runs.lent:
-                self._runs.take_back(start)
+            if start in self._free.lent:
+                self._free.take_back(start)
         self._gone.clear()
 
     def _hold_the_rest(self, lent: Sequence[int] = ()) -> None:
-        """Hold every run as one block. What begins at `lent` is free, and so is what was lent before and is gone."""
-        runs = self._runs.ranges
-        free = [one for one in runs if one not in self._blocks]
-        for one in self._blocks.keys() - set(runs):
+        """Allocate every maximal range that is not lent as one block. Ranges at `lent`, and those whose results were
+        freed, are free in the pool."""
+        ranges = self._free.ranges
+        free = [one for one in ranges if one not in self._blocks]
+        for one in self._blocks.keys() - set(ranges):
             del self._blocks[one]
-        cut = sorted([*free, *((start, self._runs.lent[start]) for start in lent)])
+        cut = sorted([*free, *((start, self._free.lent[start]) for start in lent)])
         while cut and cut[-1][0] in lent:
             cut.pop()
         between: dict[tuple[int, int], torch.Tensor] = {}  # held until all are cut out: free neighbours become one
@@ -93,9 +95,10 @@ class LendingArena:
             (between if one[0] in lent else self._blocks)[one] = self._held(*one)
 
     def whole(self) -> None:
-        """Take everything back: results of a step that ended early are gone. Raises RoamError where one is not."""
+        """Take all ranges back, as results of a step that ended early were freed. Raises RoamError where one was
+        not."""
         self._leave()
-        self.take_back(*self._runs.lent)
+        self.take_back(*self._free.lent)
         if self._gone:
             self._route()
             try:
@@ -105,8 +108,8 @@ class LendingArena:
                 self._leave()
 
     def _held(self, start: int, end: int) -> torch.Tensor:
-        """The free block at `start`, held. Other free blocks of the pool may be as good for the allocator: they are
-        taken until it is left. None is asked for by another size: that could make the pool larger."""
+        """Allocate the free block [start, end). The allocator may return other free blocks of that size first; they are
+        kept until this one comes. No other size is requested, as that could make the pool larger."""
         others: list[torch.Tensor] = []
         reserved = 0
         while True:
@@ -141,7 +144,7 @@ class LendingArena:
             raise does_not_fit(self._size, self._device, error) from None
 
     def cuts(self) -> bool:
-        """Whether the allocator cuts ranges out of the arena, tried on one of them."""
+        """Whether the allocator really takes a request from a lent range; tried on one."""
         try:
             self.lend((rounded(self._size // 2), rounded(self._size // 4)))
             self.settle()
@@ -152,7 +155,8 @@ class LendingArena:
 
 
 class KeepingArena:
-    """An arena that lends nothing: results lie beside it. For other allocators, and settings that keep blocks whole."""
+    """An arena that lends nothing, so that results lie beside it: for other allocators, and for settings under which
+    blocks are not split."""
 
     fits = True
 
@@ -174,8 +178,8 @@ class KeepingArena:
 
 
 def arena_that_lends(size: int, device: torch.device) -> LendingArena | KeepingArena:
-    """An arena of `size` bytes, which lends where CUDA's caching allocator cuts blocks. Raises RoamError where it does
-    not fit."""
+    """An arena of `size` bytes, which lends ranges where CUDA's caching allocator splits blocks. Raises RoamError where
+    it does not fit."""
     if torch.cuda.get_allocator_backend() == "native":
         made = LendingArena(size, device)
         if made.cuts():
@@ -186,6 +190,6 @@ def arena_that_lends(size: int, device: torch.device) -> LendingArena | KeepingA
 
 
 def _copied(result: torch.Tensor) -> torch.Tensor:
-    """The same values in the same form, in memory of their own."""
+    """A copy with the same strides."""
     made = torch.empty_strided(result.shape, result.stride(), dtype=result.dtype, device=result.device)
     return made.copy_(result)

@@ -21,16 +21,16 @@ BoundStep = Callable[[Any], torch.Tensor]
 """`loss = step(batch)`: one training step of one model and optimizer."""
 
 DECAY = 0.9
-"""What `scheduler=True` multiplies every learning rate by after each step."""
+"""The factor by which `scheduler=True` multiplies every learning rate after each step."""
 
 
 @dataclass(frozen=True)
 class RunFigures:
-    """What one run of several steps took: bytes and seconds, its losses.
+    """Memory, times and losses of one run of several steps.
 
-    `base_bytes`: held before the first step, and by the optimizer state that the first step makes: what is there
-    with or without a plan. `peak_above_base_bytes`: the most that the steps held on top. `reserved_bytes`: on
-    CUDA, the most the caching allocator took from the device, base included. `how`: what measured it.
+    `base_bytes`: held before the first step, with the optimizer state that the first step makes; it is the same with
+    and without a plan. `peak_above_base_bytes`: the most that the steps held on top. `reserved_bytes`: on CUDA, the
+    most that the caching allocator took from the device, base included. `how`: the method of measuring, in words.
     """
 
     base_bytes: int
@@ -67,10 +67,10 @@ def measured_run(
     device: str | torch.device = "cpu",
     progress: Progress = silent,
 ) -> tuple[RunFigures, list[Any]]:
-    """Run `steps` steps; returns the figures and what the steps returned (for its bits).
+    """Run `steps` steps. Returns the figures, and what the steps returned (to compare its bits).
 
-    With `scheduler` every learning rate is multiplied by 0.9 after each step. `progress` hears of each step before it
-    runs; what it raises ends the run.
+    With `scheduler` every learning rate is multiplied by 0.9 after each step. `progress` is called before each step; an
+    exception that it raises ends the run.
     """
     device = torch.device(device)
     before = state_bytes(optimizer)
@@ -109,7 +109,7 @@ def timed_step(step: BoundStep, batch: Any, device: torch.device) -> tuple[float
 
 
 def decay_learning_rates(optimizer: OptimizerOrSeveral, factor: float = DECAY) -> None:
-    """What a scheduler does: change the rate of every group, in place when it is a tensor."""
+    """Multiply the learning rate of every group by `factor`, as a scheduler does; in place where it is a tensor."""
     for _, _, group in groups_of(optimizers_of(optimizer)):
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].mul_(factor)
@@ -118,7 +118,7 @@ def decay_learning_rates(optimizer: OptimizerOrSeveral, factor: float = DECAY) -
 
 
 def state_bytes(optimizer: OptimizerOrSeveral) -> int:
-    """Bytes of the storages that the optimizers' states hold."""
+    """Bytes of all storages in the optimizers' states."""
     storages = {}
     for leaf in pytree.tree_leaves([list(one.state.values()) for one in optimizers_of(optimizer)]):
         if isinstance(leaf, torch.Tensor):

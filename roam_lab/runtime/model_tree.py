@@ -1,4 +1,5 @@
-"""The modules of a model: walked once, and again only when one was replaced, as every step asks for them."""
+"""An index of a model's modules and tensors, which every step needs; it is built again only when a module is
+replaced."""
 
 from __future__ import annotations
 
@@ -8,7 +9,7 @@ import torch
 
 
 class ModelTree:
-    """Where a model's tensors are held, and which of its modules train. `walks`: how often it was walked."""
+    """The index. `walks`: how often the modules were walked to build it."""
 
     def __init__(self, model: torch.nn.Module) -> None:
         self._model = model
@@ -26,16 +27,17 @@ class ModelTree:
         self._owners: dict[str, tuple[dict[str, Any], str]] = {}
 
     def refresh(self) -> None:
-        """Walk again if a module was added, taken away or replaced since."""
+        """Build the index again if a module was added, removed or replaced since."""
         if not all([*held.values()] == children for held, children in self._children):
             self._walk()
 
     def holds(self, module: torch.nn.Module) -> bool:
-        """Whether it is one of the model's modules (as of `refresh`)."""
+        """Whether `module` is one of the model's modules (as of `refresh`)."""
         return module in self._members
 
     def modes(self) -> tuple[Any, ...]:
-        """What a user may switch between steps: which modules train, and which parameters (as of `refresh`)."""
+        """What a user may switch between steps: `training` of every module, `requires_grad` of every parameter (as of
+        `refresh`)."""
         training = tuple([module.training for module in self._modules])
         trainable = tuple([p.requires_grad for held in self._parameters for p in held.values() if p is not None])
         return training, trainable
@@ -54,7 +56,7 @@ class ModelTree:
         return [one for held in self._parameters for one in held.values() if one is not None]
 
     def owner(self, name: str) -> tuple[dict[str, Any], str]:
-        """Where the parameter or buffer of this name is held, and under which key there."""
+        """The dict that holds the parameter or buffer of this name, and its key there. Raises KeyError."""
         if name not in self._owners:
             self._owners[name] = self._owner(name)
         return self._owners[name]

@@ -1,7 +1,7 @@
-"""Step times of eager and planned side by side: run in turn, each in a process of its own.
+"""Step times of eager and planned, run by turns, each in a process of its own.
 
-Load on the machine changes over seconds; two steps in turn meet the same load. In one process they would also share
-malloc's free memory, which neither does in real use.
+The load on a machine changes over seconds, so two steps right after each other meet the same load. In one process they
+would share malloc's free memory, which does not happen in real use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ TimedStep = Callable[[], float]
 
 
 def paired_times(eager: TimedStep, planned: TimedStep, pairs: int) -> list[tuple[float, float]]:
-    """Seconds of (eager, planned) steps run in turn, the first of each pair alternating; two pairs warm up unseen."""
+    """`pairs` pairs of seconds (eager, planned), run by turns; which of a pair runs first alternates. Two further pairs
+    warm up."""
     times = []
     for index in range(pairs + 2):
         if index % 2:
@@ -32,7 +33,7 @@ def paired_times(eager: TimedStep, planned: TimedStep, pairs: int) -> list[tuple
 
 @contextmanager
 def in_own_process(make: Callable[[Any], TimedStep], request: Any) -> Iterator[TimedStep]:
-    """The step that `make(request)` gives, made and run in a fresh process. What it raises there is raised here."""
+    """The step that `make(request)` returns, made and run in a fresh process. An exception there is raised here."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
     process = context.Process(target=_serve, args=(there, make, request), daemon=True)

@@ -1,4 +1,4 @@
-"""Whether a plan is for a model, and its rewrites are those of a captured step."""
+"""Checks that a plan is for this model, and that its rewrites are of this captured step."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from roam_lab.runtime.doing import check_runs
 
 
 def check_plan(captured: Captured, plan: Plan) -> None:
-    """Raises MismatchError unless the plan's rewrites are the captured step, and its ops may be run so."""
+    """Raise MismatchError unless the plan's rewritten graph does what the captured step does, and can be run."""
     if not plan.rewrites:
         return
     if plan.rewritten is None:
@@ -30,7 +30,8 @@ def check_plan(captured: Captured, plan: Plan) -> None:
 
 
 def check_fits(plan: Plan, model: torch.nn.Module, replan: bool) -> None:
-    """Raises MismatchError where a plan is for another model, or its addresses are not those of this device."""
+    """Raise MismatchError where a plan is for another model, or its addresses are not aligned as this device needs.
+    `replan`: batches that the plan is not for will be planned."""
     alignment = ALIGNMENTS.get(step_device(model).type, 1)
     if any(offset % alignment for offset in plan.offsets.values()):
         raise MismatchError(
@@ -46,7 +47,7 @@ def check_fits(plan: Plan, model: torch.nn.Module, replan: bool) -> None:
 
 
 def _with_residents_of(graph: Graph, planned: Graph) -> Graph:
-    """`graph` with the sizes of residents that were planned: a batch may be a view of something larger."""
+    """`graph` with the residents' sizes of the planned graph: a batch may be a view of something larger."""
     pairs = zip_longest(graph.storages, planned.storages[: len(graph.storages)])
     storages = (
         replace(own, bytes=other.bytes) if other and own.region == other.region == "resident" else own

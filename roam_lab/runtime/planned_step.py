@@ -1,4 +1,4 @@
-"""`loss = step(batch)`: planned where the plan fits, eagerly and with a reason where it does not."""
+"""The hook: `loss = step(batch)` runs planned where the plan fits, and eagerly, with a reason, where it does not."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class PlannedStep:
         self._state_made = StateMade(self.optimizers)
         self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
         self._ways = Ways()
-        alone = weakref.ref(self)  # no cycle: what a deleted step holds goes at once
+        alone = weakref.ref(self)  # no reference cycle: a deleted step frees its memory at once
         self._compiler = self._kind_of_compiler(
             plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
             self._compiled, self._check, self._ways, self._execution,
@@ -102,11 +102,11 @@ class PlannedStep:
 
     @property
     def optimizer(self) -> OptimizerOrSeveral:
-        """As it was given: one, or a tuple."""
+        """The optimizer or the tuple of optimizers that was given."""
         return self._optimizer
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled as what it was made of; what it has captured, and its counts, stay behind."""
+        """A hook is copied and pickled by its arguments, without its captures and counts."""
         made_of = (self._plans, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
         return PlannedStep, (*made_of, self._execution.asked, self._keep_grads)
 
@@ -124,11 +124,11 @@ class PlannedStep:
                 self._compiler.prepare(key, batch)
 
     def release(self) -> None:
-        """Give the arena's memory back; the next planned step takes it again."""
+        """Free the arena's memory; the next planned step allocates it again."""
         self._pool.release()
 
     def __call__(self, batch: Any) -> Any:
-        """Run one step on `batch` and return what the step does: the loss, or a tuple or dict with others; tensors are
+        """Run one step on `batch`. Returns what the user's step returns (the loss, or a tuple or dict); tensors are
         detached, and no later step writes to them."""
         with unwatched(self._watch):
             return self._step(batch)
@@ -147,7 +147,8 @@ class PlannedStep:
         return self._run_new_way(choice.key, batch, choice.other)
 
     def _choices(self, key: Key, batch: Any) -> Generator[Choice, str]:
-        """Each captured way that may be right, and at last what to do without; is sent why the last was not right."""
+        """Yields each captured way that may be right, and last what to do without one. After each it is sent the reason
+        why that way was not right."""
         ways = self._compiled.ways(key)
         reason = self._eager.get(key)
         if reason is None and not ways:
@@ -175,7 +176,7 @@ class PlannedStep:
         yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
     def _checked(self, compiled: Compiled | None, batch: Any, kept: Kept | None = None) -> Expected | None:
-        """What the eager step leaves, where the next planned step is to be held against it."""
+        """Run the eager step, if the next planned step is to be compared with it. Returns what it leaves, or None."""
         proven = compiled is not None and compiled.proven
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
             return None
@@ -184,7 +185,7 @@ class PlannedStep:
         return self._check.eager_first(self._training, batch, logged=compiled is None, for_good=True, kept=kept)
 
     def _run_new_way(self, key: Key, batch: Any, other: str | None) -> Any:
-        """A batch, mode or way through the step that was not captured yet. `other`: why no captured way is right."""
+        """Run a batch, mode or way that was not captured yet. `other`: why no captured way is right."""
         if other is not None and not self._ways.may_grow(key):
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
         way, expected = self._compiler.compile_led(key, batch, lambda kept: self._checked(None, batch, kept))
@@ -201,7 +202,8 @@ class PlannedStep:
             return self._run_eager(batch, Reason(str(not_done)))
 
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
-        """Run this step eagerly, for good, and capture it as it ran, for the next time; `error`: why not without."""
+        """Run this step eagerly, and capture it for the next time as it ran. `error`: why it could not be captured
+        before it ran."""
         sentence = str(error).partition(";")[0]
         if (key in self._led and not self._compiled.ways(key)) or (
             self.on_mismatch == "error" and not isinstance(error, FirstStepError)
@@ -225,8 +227,8 @@ class PlannedStep:
         return detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:
-        """The reason to stay eager where a step is not captured, or not the planned one. Raises the error where the
-        plan that was given is for no step of this model, or eager steps are not wanted."""
+        """The reason to run eagerly where a step cannot be captured, or is not the planned one. Raises `error` where
+        the given plan is for no step of this model, or eager steps are not wanted."""
         nothing_ran = not (self._compiled or self.planned_steps or self.eager_steps)
         if self.on_mismatch == "error" or (nothing_ran and self._plans.given):
             raise error
@@ -243,7 +245,7 @@ class PlannedStep:
         return key_of(batch, self._tree.modes(), step_device(self.model).type)
 
     def _verified(self, compiled: Compiled | None) -> bool:
-        """Whether the plan says that it was verified in this very environment; that is noted."""
+        """Whether the plan was verified in this very environment, as its file says; if so, `notes` says it."""
         graph = None if compiled is None else compiled.graph_sha256
         verified = self.plan is not None and is_verified(self.plan, graph, step_device(self.model))
         if verified:
@@ -267,10 +269,10 @@ class PlannedStep:
         return compiled.run(batch)
 
     def _stay_eager(self, key: Key, parted: Parted, batch: Any) -> Any:
-        """Run eagerly from now on where the planned step was not the eager one; its memory is given up."""
+        """Run eagerly from now on, as the planned step was not the eager one; its memory is freed."""
         self._compiled.drop(key)
         self._pool.release()
-        if self._compiler.stored.failed(key):  # a capture of an earlier start: one that is made now may be right
+        if self._compiler.stored.failed(key):  # a stored capture: one that is made now may be right
             return self._run_new_way(key[:-1], batch, None)
         if self.on_mismatch == "error":
             raise MismatchError(parted.reason({}, self.planned_steps + 1).error)

@@ -19,11 +19,11 @@ _SAMPLE_SECONDS = 0.002
 
 @dataclass(frozen=True, slots=True)
 class ProcessPeak:
-    """What the work needed, in bytes.
+    """The memory that the work needed, in bytes.
 
-    `base_bytes`: held just before (CPU: resident set of the process; CUDA: allocated on the device). `peak_bytes`:
-    the most held while the work ran, base included. `reserved_bytes`: on CUDA, the most the caching allocator had
-    taken from the device. `how`: what measured it.
+    `base_bytes`: held just before (CPU: the process's resident set; CUDA: allocated on the device). `peak_bytes`: the
+    most held while the work ran, base included. `reserved_bytes`: on CUDA, the most that the caching allocator had
+    taken from the device. `how`: the method of measuring, in words.
     """
 
     base_bytes: int
@@ -40,9 +40,9 @@ class ProcessPeak:
 class PeakMeter:
     """`with PeakMeter(device) as meter: work()`, then `meter.result`.
 
-    Free heap memory is handed back to the system first, so that the base does not hold room which the work could
-    fill unseen. CPU: the kernel's own high-water mark of the process, set back through /proc/self/clear_refs; where
-    that is not allowed, the resident set sampled every 2 ms by a thread (short peaks can then be missed).
+    Free heap memory is returned to the system first: the work could otherwise fill it without being seen. CPU: the
+    kernel's high-water mark of the process, reset through /proc/self/clear_refs; where that is not allowed, the
+    resident set sampled every 2 ms by a thread (short peaks can then be missed).
     """
 
     result: ProcessPeak
@@ -83,14 +83,14 @@ class PeakMeter:
 
 
 def release_free_memory(device: torch.device) -> None:
-    """Collect garbage and hand free memory back: the C heap's to the system, the CUDA allocator's to the device."""
+    """Collect garbage and return free memory: the C heap's to the system, the CUDA allocator's to the device."""
     collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
 
 
 def _status_bytes(key: str) -> int:
-    """A "VmRSS:   123 kB" line of /proc/self/status."""
+    """The bytes of a line of /proc/self/status, such as "VmRSS:   123 kB". Raises OSError."""
     for line in _STATUS.read_text().splitlines():
         if line.startswith(f"{key}:"):
             return int(line.split()[1]) * 1024
@@ -101,14 +101,14 @@ def _reset_high_water() -> bool:
     """Set VmHWM back to VmRSS. False where the platform has no such thing, forbids it, or ignores it."""
     try:
         _CLEAR_REFS.write_text("5")
-        # Kernels that take the write and do nothing leave the old mark; a few MiB are the counters' own inexactness.
+        # Some kernels accept the write and keep the old mark; differences of a few MiB are inexact counters.
         return _status_bytes("VmHWM") <= _status_bytes("VmRSS") + 2**23
     except OSError:
         return False
 
 
 class _Sampler:
-    """Largest resident set seen by a thread that looks every 2 ms."""
+    """The largest resident set, sampled by a thread every 2 ms."""
 
     def __init__(self) -> None:
         import psutil  # type: ignore[import-untyped]

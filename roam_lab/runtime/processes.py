@@ -25,12 +25,13 @@ class FreshProcesses:
         self._folder = folder
 
     def run(self, mode: str, **more: Any) -> dict[str, Any]:
-        """One child in `mode` (plan, eager, planned, paired); its result. Raises what it raised, as one sentence."""
+        """Run one child in `mode` (plan, eager, planned, paired), with `more` in its request. Returns its result.
+        Raises what it raised, as one sentence."""
         question, answer, log = (self._folder / f"{mode}.{part}" for part in ("request", "result", "log"))
         answer.unlink(missing_ok=True)
         question.write_text(json.dumps({**self.request, **more, "mode": mode, "result": str(answer)}))
         root = str(Path(__file__).resolve().parents[2])
-        # libraries keep hashes of strings, which differ from process to process unless they are told one seed
+        # hashes of strings, which libraries keep, differ from process to process unless all have one seed
         environment = {"PYTHONHASHSEED": "0", **os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         with log.open("wb") as output:  # what the user's code prints must not mix with ours
@@ -50,7 +51,7 @@ class FreshProcesses:
         return result
 
     def amount(self, name: str) -> str:
-        """By how much the value called `name` differs: both runs once more, this time keeping it."""
+        """By how much the value `name` differs, in words: runs eager and planned once more, keeping that value."""
         kept = []
         for mode in ("eager", "planned"):
             path = self._folder / f"{mode}.pt"
@@ -73,6 +74,7 @@ def _last_line(log: Path) -> str:
 
 
 def raise_error(data: dict[str, str], prefix: str) -> None:
-    """Raise again, in the parent, what a child wrote; errors that are not ours get `prefix`."""
+    """Raise, in the parent, the error that a child wrote; `prefix` comes before the text of errors that are not
+    ours."""
     kind = getattr(errors, data["kind"], RoamError)
     raise kind(data["message"] if kind is not RoamError else f"{prefix} {data['message']}")

@@ -1,7 +1,7 @@
-"""The program of a captured step: one straight-line Python function, and what has to stand at which place for it.
+"""The program of a captured step: one straight-line Python function, and the tensors and constants that it needs.
 
-What lies at a fixed address (resident tensors, arena) is a tensor made once, views included. What the ops allocate
-themselves (external storages) and the batch are local variables, dropped at the planned end of their lifetime.
+Residents and storages in the arena have fixed addresses: their tensors and views, the program's *places*, are made
+once. External storages and the batch are local variables, which are deleted at the planned end of their lifetime.
 """
 
 from __future__ import annotations
@@ -22,22 +22,24 @@ from roam_lab.runtime.arena import Form
 from roam_lab.runtime.identity import digest
 
 BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK = "before", "give_up", "lend", "settle", "take_back"
-"""Names under which the program calls `Heap.before`, `holes.give_up`, and what a `LendingArena` does."""
+"""The names in a program of `Heap.before`, `holes.give_up` and the methods of `LendingArena`."""
 
 
 GIVEN = ("batch", "gradient")
-"""Kinds of inputs that lie elsewhere in each step: arguments of the program."""
+"""Kinds of inputs whose tensors are others in each step, so that they are arguments of the program."""
 
 
 class OtherWayError(Exception):
-    """A condition inside the step does not hold; nothing that outlives the step was written that is not put back.
+    """A condition inside the step does not hold. Whatever was written and stays after the step can be put back
+    (`Undo`).
 
     Its argument is the index of the condition in `Program.told`.
     """
 
 
 def raising_other_way(op: Callable[..., Any], index: int) -> Callable[..., None]:
-    """An op that checks what a tensor holds, as a condition: the eager step knows what follows where it raises."""
+    """An op that raises depending on a tensor's values, as a condition: where it raises, OtherWayError is raised, so
+    that the eager step runs instead."""
 
     def check(*args: Any, **kwargs: Any) -> None:
         try:
@@ -50,10 +52,10 @@ def raising_other_way(op: Callable[..., Any], index: int) -> Callable[..., None]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A tensor at a fixed address: a view like `like` of arena storage `storage`, or of a tensor that is always there.
+    """A tensor at a fixed address, in the form `like`: a view of `storage` in the arena, or of a resident `root`.
 
-    That is `root`: an input, found anew when the user replaces it, whose fake was like `root_like`; or a constant.
-    `alone`: it has a torch storage to itself, though the memory is the arena's.
+    `root`: an input, which is looked up again when the user replaces it and had the form `root_like`; or an outside
+    tensor. `alone`: the tensor has a torch storage of its own over the arena's memory.
     """
 
     storage: int | None
@@ -65,14 +67,14 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """Source of `step(*batch tensors, *settings)`, and what it has to be given. Nothing of the traced graph is held.
+    """The source of `step(*batch tensors, *settings)`, and what it needs. It does not refer to the traced graph.
 
-    `places`: name -> what must stand under that name. `constants`: name -> object. `op_of_line`: source line ->
-    op index. `ops`: what to call each op in a message. `arguments`: the inputs that are the function's arguments.
-    `residents`: the inputs that are tensors at a place of their own. `told`: what to say of each condition inside the
-    step, where it does not hold; `undone`: the tensors that are written before the last of them. `first_write`: the
-    source line of the first op that writes what outlives the step; `draws_before`: whether random numbers are drawn
-    before it; `draws_before_check`: whether before the last condition.
+    `places`: name in the source -> place. `constants`: name -> object. `op_of_line`: source line -> index of its op.
+    `ops`: a name of each op for messages. `arguments`: the inputs that are the function's arguments; `residents`: the
+    inputs that are places. `told`: for each condition inside the step a sentence that says that it does not hold;
+    `undone`: the tensors that are written before the last condition. `first_write`: the source line of the first op
+    that writes a tensor which stays after the step. `draws_before`, `draws_before_check`: whether random numbers are
+    drawn before that line, and before the last condition.
     """
 
     source: str
@@ -99,14 +101,14 @@ class Program:
     def compile(
         self, places: dict[str, torch.Tensor], calls: Mapping[str, Callable[..., Any]]
     ) -> Callable[..., tuple[Any, ...]]:
-        """The function, with `places` bound. `calls`: what it calls beside ops, by name."""
+        """The function. `places`: name -> tensor; `calls`: name -> function for what it calls besides ops."""
         namespace: dict[str, Any] = {**self.constants, **places, **calls}
         exec(self._code, namespace)
         function: Callable[..., tuple[Any, ...]] = namespace.pop("step")  # else a cycle keeps the arena alive
         return function
 
     def same(self, other: Program) -> bool:
-        """Whether another program does the same to the same inputs: line by line, constant by constant, bit by bit."""
+        """Whether another program does the same with the same inputs: source, places and constants are equal."""
         return (
             self.source == other.source
             and self.arguments == other.arguments
@@ -118,7 +120,7 @@ class Program:
 
 
 def same_value(left: Any, right: Any) -> bool:
-    """Whether two constants are the same for a program: one object, equal tensors, or equal and of one type."""
+    """Whether two constants are the same for a program: one object, equal tensors, or equal values of one type."""
     if left is right:
         return True
     if isinstance(left, torch.Tensor) or isinstance(right, torch.Tensor):
@@ -134,7 +136,7 @@ def same_value(left: Any, right: Any) -> bool:
         return struct.pack("d", left) == struct.pack("d", right)
     try:
         return bool(left == right)
-    except Exception:  # a comparison of the user's own: not known to be the same
+    except Exception:  # raised by a comparison of the user's: not known to be the same
         return False
 
 

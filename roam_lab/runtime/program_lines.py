@@ -1,4 +1,4 @@
-"""The lines of a program: source text for ops and their results."""
+"""The lines of a program: the source of ops and their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from roam_lab.runtime.program_values import ProgramValues, plain_name
 
 @dataclass
 class ProgramLines(ProgramValues):
-    """`op` appends the lines of one op."""
+    """Adds methods that append the lines of ops."""
 
     def op(self, node: Node) -> None:
         """Append the line(s) of one op."""
@@ -35,7 +35,7 @@ class ProgramLines(ProgramValues):
                 self.last_check = len(self.lines)
                 return
             if node.target is READ and not node.users and node not in self.read_by_checks:
-                return  # a number that is known before the step, or that nobody reads: the host need not wait for it
+                return  # a number that is known before the step, or that no op needs: the host need not wait for it
             call = self.call(target, node.args, dict(node.kwargs))
             if node.users or node in self.read_by_checks:
                 self.names[self.key(node)] = f"h{len(self.lines)}_{plain_name(node)}"
@@ -59,14 +59,15 @@ class ProgramLines(ProgramValues):
         self.ran.add(node)
 
     def arguments(self, node: Node) -> Sequence[Any]:
-        """Of an op that allocates its results; one that runs again updates nothing on the side."""
+        """The arguments of an op that allocates its results; an op that runs again must not update running
+        statistics."""
         if node not in self.ran or not updates_on_the_side(node):
             return node.args
         names = [argument.name for argument in node.target._schema.arguments]  # type: ignore[union-attr]
         return [None if name in SIDE_ARGUMENTS else given for name, given in zip(names, node.args, strict=False)]
 
     def call_of(self, nodes: Sequence[Node]) -> None:
-        """Append the line of one call in place of parts of it."""
+        """Append one line that calls a multi-tensor op in place of these parts of it."""
         args, kwargs = joined(nodes)
         target = self.function(nodes[0].target)
         writer = find_writer(nodes[0]) if self.creates[nodes[0]] else None
@@ -83,7 +84,7 @@ class ProgramLines(ProgramValues):
                 self.results(node, [name])
 
     def check(self, node: Node) -> None:
-        """Append the conditions inside the step of which this op reads the last number in captured order."""
+        """Append the checks of those conditions inside the step whose last number, in captured order, this op reads."""
         for index, condition in enumerate(self.inside):
             if condition.nodes[-1] is not node:
                 continue
@@ -94,7 +95,7 @@ class ProgramLines(ProgramValues):
             self.last_check = len(self.lines)
 
     def external(self, node: Node, call: str) -> None:
-        """An op that allocates its results: one variable each, so that each can be dropped at its own end."""
+        """Append an op that allocates its results; each gets a variable, which can be deleted at its own end."""
         if not isinstance(node.meta["val"], (list, tuple)):
             self.names[self.key(node)] = self.assign(node, call)
             return
@@ -103,7 +104,7 @@ class ProgramLines(ProgramValues):
         self.results(node, names)
 
     def results(self, node: Node, names: Sequence[str]) -> None:
-        """Note the variables of an op's results, so that each can be dropped with its storage."""
+        """Note the variables of an op's results, so that each can be deleted with its storage."""
         storages = iter(self.storage_of[node])
         for index, value in enumerate(node.meta["val"]):
             storage = self.where(next(storages)) if isinstance(value, torch.Tensor) else None
@@ -114,7 +115,7 @@ class ProgramLines(ProgramValues):
                     self.names[self.key(user)] = names[index]
 
     def written(self, node: Node, writer: Writer) -> None:
-        """An op whose results go straight to their places."""
+        """Append an op that writes its results into their places."""
         if writer.function is None:
             return
         count = len(node.meta["val"]) if isinstance(node.meta["val"], (list, tuple)) else 1

@@ -1,4 +1,4 @@
-"""The values of a program: source text of arguments, variables and places."""
+"""The values of a program: the source of arguments, and the names of variables and places."""
 
 from __future__ import annotations
 
@@ -28,24 +28,24 @@ from roam_lab.runtime.program import GIVEN, Place
 
 
 def _mkldnn_rnn_layer(*args: Any) -> Any:
-    """The op keeps what its backward needs only where gradients are on; no autograd graph is made down here."""
+    """The op with gradients enabled, without which it does not return what its backward needs. Below autograd no graph
+    is made."""
     with torch.enable_grad():
         return torch.ops.aten.mkldnn_rnn_layer.default(*args)
 
 
 _OTHERWISE: dict[Any, Callable[..., Any]] = {torch.ops.aten.mkldnn_rnn_layer.default: _mkldnn_rnn_layer}
-"""Ops that the program has to call in a way of their own."""
+"""Op -> the function that the program calls instead."""
 
 
 @dataclass
 class ProgramValues:
-    """Of a captured step that runs as `graph`: `lines` so far, and what stands for each value in them. `creates`: the
-    storages that each op creates as captured.
+    """The program, so far, of a captured step that runs as `graph`: its `lines`, and the source of each value in them.
 
-    `moved`: captured storage -> the storage of `graph` that holds its contents for the op whose lines are written; the
-    others are where they were. `names`: a node and where it lies -> its variable or place. `views`: call -> name of the
-    view that it made; `instead`: node -> the rows of it that a chain now runs on; `last_check`: lines up to the last
-    condition.
+    `creates`: node -> storages that it creates in the captured graph. `moved`: captured storage -> the storage of
+    `graph` that has its value instead, for the op that is being written. `names`: (node, its storages) -> its variable
+    or place. `views`: call -> name of the view that it made. `instead`: node -> the source of the rows on which a chain
+    runs at the moment. `last_check`: number of lines up to the last condition.
     """
 
     captured: Captured
@@ -86,15 +86,15 @@ class ProgramValues:
         self.node_of = {found: node for node, found in inputs.items()}
 
     def where(self, storage: int | None) -> int | None:
-        """The storage of the graph that runs which holds what a captured one holds; None: resident."""
+        """The storage of the running graph that has the value of a captured storage; None: resident."""
         return None if storage is None else self.moved.get(storage, storage)
 
     def key(self, node: Node) -> tuple[Node, tuple[int | None, ...]]:
-        """A node's value, told apart from others that it has had in other storages."""
+        """A key of a node's value, which differs for values of the node in other storages."""
         return node, tuple(map(self.where, self.storage_of[node]))
 
     def is_static(self, node: Node) -> bool:
-        """True when the node's value is one tensor at a fixed address."""
+        """Whether the node's value is one tensor at a fixed address."""
         tensors = tensors_of(node)
         if len(tensors) != 1 or isinstance(node.meta.get("val"), (list, tuple)):
             return False
@@ -126,7 +126,7 @@ class ProgramValues:
         return name
 
     def expression(self, value: Any) -> str:
-        """Source text of an argument."""
+        """The source of an argument."""
         if isinstance(value, Node):
             return self.value(value)
         if isinstance(value, (list, tuple)):
@@ -139,7 +139,8 @@ class ProgramValues:
         return self.constant(value)
 
     def value(self, node: Node) -> str:
-        """Name (or host expression) of a node's value; views of dynamic tensors are made on first need."""
+        """The name of a node's value, or an expression for a number; a view of a local variable is made when it is
+        first needed."""
         if node in self.instead:
             return self.instead[node]
         if self.key(node) in self.names:
@@ -161,7 +162,7 @@ class ProgramValues:
         return name
 
     def view(self, node: Node) -> str:
-        """A view of a dynamic tensor; made once where it is asked for more than once."""
+        """The name of a view of a local variable, made once."""
         if node in self.creates:
             raise CaptureError(f"the value of {node} is asked for where it is not there yet; report it with the model")
         call = self.call(self.function(node.target), node.args, node.kwargs)
@@ -170,7 +171,7 @@ class ProgramValues:
         return self.views[call]
 
     def function(self, op: Any) -> str:
-        """Name of what is called for an op."""
+        """The name of the function that is called for an op."""
         return self.constant(direct(_OTHERWISE.get(op, op)))
 
     def call(self, function: str, args: Sequence[Any], kwargs: dict[str, Any], *more: str, first: str = "") -> str:
@@ -180,7 +181,8 @@ class ProgramValues:
         return f"{function}({', '.join([*parts, *more])})"
 
     def assign(self, node: Node, expression: str) -> str:
-        """A local variable for a dynamic value, noted with its storages so that it can be dropped with them."""
+        """Append the assignment of a value to a local variable, which will be deleted with its storages. Returns the
+        name."""
         name = f"v{len(self.lines)}_{plain_name(node)}"
         self.lines.append(f"{name} = {expression}")
         for index in map(self.where, self.storage_of[node]):
@@ -189,18 +191,18 @@ class ProgramValues:
         return name
 
     def out(self, node: Node, index: int) -> str:
-        """The place of the index-th result of an op that writes into the arena."""
+        """The name of the tensor into which an op writes its index-th result."""
         users = [user for user in node.users if is_getitem(user) and user.args[1] == index]
         if not isinstance(node.meta["val"], (list, tuple)):
-            if not self.is_static(node):  # over what another op has allocated and this one reads
+            if not self.is_static(node):  # over an operand that another op has allocated
                 self.names[self.key(node)] = self.assign(node, self.value(self.read_there(node)))
             return self.value(node)
         if users:
             return self.value(users[0])
-        return self.place(node, tensors_of(node)[index])  # a result nobody reads still needs its place
+        return self.place(node, tensors_of(node)[index])  # a result that no op reads needs a place, too
 
     def read_there(self, node: Node) -> Node:
-        """The argument in whose storage the op's result is to lie, of the same form."""
+        """The argument, of the same form, whose storage the op's result is to overwrite."""
         form, there = Form.of(tensors_of(node)[0]), self.key(node)[1]
         return next(
             given
@@ -209,7 +211,7 @@ class ProgramValues:
         )
 
     def place(self, node: Node, like: torch.Tensor, form: Form | None = None) -> str:
-        """Name of a new tensor at a fixed address, in the form of `like` or another."""
+        """The name of a new place for a node's value, in the form of `like` unless `form` is given."""
         storage = self.where(
             self.storage_of[node][next(i for i, tensor in enumerate(tensors_of(node)) if tensor is like)]
         )
@@ -219,7 +221,7 @@ class ProgramValues:
         return self.placed(Place(storage, None, form, alone=is_exchanged(node)))
 
     def placed(self, place: Place) -> str:
-        """Name of a new tensor there."""
+        """The name of a new place."""
         name = f"t{len(self.places)}"
         self.places[name] = place
         return name
@@ -231,12 +233,12 @@ class ProgramValues:
         return Place(None, found, form, Form.of(root.meta["val"]))
 
     def start_copy(self, number: int, copy: HostCopy) -> None:
-        """Append the line that starts a copy to or from the host: of all bytes of a storage."""
+        """Append the line that starts a copy of a whole storage to or from the host."""
         target, source = map(self.whole, (copy.target, copy.source))
         self.lines.append(f"{START_COPY}({number}, {target}, {source})")
 
     def whole(self, storage: int) -> str:
-        """A storage as bytes."""
+        """The name of a byte tensor over a whole storage."""
         found = self.graph.storages[storage]
         if found.external:
             return f"{self.constant(contents)}({self.locals_of[storage][0]})"
@@ -244,6 +246,6 @@ class ProgramValues:
 
 
 def plain_name(node: Node) -> str:
-    """The node's name without its number, which counts nodes that are gone from the graph, too: the same step has the
-    same program."""
+    """The node's name without its number, which depends on nodes that were removed, so that two captures of one step
+    give the same program."""
     return re.sub(r"_\d+$", "", node.name)

@@ -31,10 +31,12 @@ def write_program(
     lending: Mapping[int, int] | None = None,
     rewritten: Rewritten | None = None,
 ) -> Program:
-    """The program of a captured step in `order`. `offsets`: where its storages lie, which tells what parts of a
-    multi-tensor call can be run as one; `planned`: bytes that arena and ops may hold together; `lending`: how many
-    bytes of the arena are lent to which storages; `rewritten`: what runs in place of the captured graph, and is the
-    same step."""
+    """The program of a captured step in `order`.
+
+    `offsets`: storage -> byte offset, which decides what parts of a multi-tensor call can be run as one. `planned`:
+    bytes that arena and ops may hold together. `lending`: storage -> bytes of the arena that are lent for it.
+    `rewritten`: the graph that runs in place of the captured one.
+    """
     lending = lending or {}
     rewritten = rewritten or untouched(captured.graph)
     graph, nodes = rewritten.graph, captured.step.nodes
@@ -150,8 +152,8 @@ def _together(
     lending: Collection[int],
     what: Sequence[Doing],
 ) -> Sequence[int]:
-    """The ops from this step on that are run as one: parts of one call with results of one kind, none of which takes a
-    place that another part still needs, or is lent one."""
+    """The ops from this step on that are run as one call: parts of one multi-tensor call whose results lie in the same
+    regions. No part may overwrite memory that another still reads, or be lent a range."""
     first = graph.ops[order[step]]
     taken: list[tuple[int, int]] = []
     for end in range(step, len(order)):

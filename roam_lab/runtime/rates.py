@@ -1,4 +1,4 @@
-"""What a device does in a second, measured: what ops are costed with that were not timed themselves."""
+"""Measured rates of a device, by which ops are costed that were not timed themselves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roam_lab.ir.graph import Device
 from roam_lab.runtime.caches import cache_bytes
 
 COPIED_BYTES = 2**27
-"""More than caches hold, so that memory is what is measured."""
+"""Bytes of the copy that is timed: more than caches hold, so that memory is measured."""
 PRODUCT = 1024
 """Rows and columns of the matrices whose product is timed."""
 SMALL_CALLS = 200
@@ -22,12 +22,12 @@ TRIES = 5
 
 
 def measured_device(where: torch.device, graph: Graph) -> Device:
-    """Rates of the device `where`, with as many threads as torch has now: bytes a second by a copy (what is read and
-    what is written), operations a second by a matrix product in the narrowest type of floats that `graph` computes
-    with, the launch of an op by small ones.
+    """The rates of the device `where`, with torch's present number of threads: bytes per second by a copy (reads and
+    writes both count), flops per second by a matrix product in the narrowest float type that `graph` uses, the launch
+    of an op by small ops.
 
-    The cache is what the system says. `fused_share` is 1.0: what fused chains gain is measured for itself, and differs
-    from chain to chain (docs/fusing.md).
+    The cache's size is what the system reports. `fused_share` is 1.0: the gain of fused chains differs from chain to
+    chain, and is measured apart (docs/fusing.md).
     """
     names = {storage.dtype for storage in graph.storages}
     dtype = next((getattr(torch, name) for name in ("float16", "bfloat16") if name in names), torch.float32)
@@ -42,8 +42,8 @@ def _measured(where: torch.device, dtype: torch.dtype, _threads: int) -> Device:
     host = copy
     if where.type == "cuda":
         pinned = torch.empty(COPIED_BYTES // 4, pin_memory=True)
-        host = 2 * _seconds(where, lambda: pinned.copy_(source, non_blocking=True))  # each byte crosses the link once
-    left = torch.full((PRODUCT, PRODUCT), 0.5, dtype=dtype, device=where)  # random numbers are the user's
+        host = 2 * _seconds(where, lambda: pinned.copy_(source, non_blocking=True))  # bytes cross the link once only
+    left = torch.full((PRODUCT, PRODUCT), 0.5, dtype=dtype, device=where)  # draws none of the user's random numbers
     right, product = torch.ones_like(left), torch.empty_like(left)
     multiply = _seconds(where, lambda: torch.mm(left, right, out=product))
     small = torch.ones(1, device=where)
@@ -62,7 +62,7 @@ def _measured(where: torch.device, dtype: torch.dtype, _threads: int) -> Device:
 
 
 def _seconds(where: torch.device, work: Callable[[], object]) -> float:
-    """Median of TRIES runs after one that warms up."""
+    """Seconds of `work`, the median of TRIES runs after one that warms up."""
     found = []
     for _ in range(TRIES + 1):
         if where.type == "cuda":

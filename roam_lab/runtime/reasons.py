@@ -1,4 +1,4 @@
-"""Why steps ran eagerly: counted by sentence, each told once."""
+"""The reasons why steps ran eagerly: counted by sentence; each is a warning once."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a step runs eagerly. `sentence` is what steps are counted by, so it holds no value that may change each time.
+    """Why a step runs eagerly. Steps are counted by `sentence`, so it must not contain values that change each time.
 
-    `detail`: the sentence for this very step, where it says more; `advice`: what to do, in an error. `first`: a step
-    that has to run eagerly once, which is no mismatch.
+    `detail`: a sentence for this very step that says more. `advice`: what to do, in an error. `first`: it is a first
+    step, which has to run eagerly once; that is no mismatch.
     """
 
     sentence: str
@@ -30,15 +30,15 @@ class Reason:
 
     @property
     def error(self) -> str:
-        """The text of an error that this reason makes."""
+        """The text of the error that is raised for this reason (on_mismatch="error")."""
         return f"{self.detail or self.sentence}; {self.advice}"
 
 
 class Reasons(dict[str, int]):
-    """Sentence -> number of steps that ran eagerly for this reason; a new sentence is a warning, an old one is not."""
+    """Sentence -> number of steps that ran eagerly for this reason. A sentence is shown as a warning the first time."""
 
     def count(self, reason: Reason) -> None:
-        """One more eager step."""
+        """Count one more eager step."""
         known = reason.sentence in self
         self[reason.sentence] = self.get(reason.sentence, 0) + 1
         if not known:
@@ -47,7 +47,7 @@ class Reasons(dict[str, int]):
 
 
 def _users_level() -> int:
-    """The `stacklevel` at which `count` warns where the user called."""
+    """The `stacklevel` with which a warning in `count` names the user's line."""
     frame, level = sys._getframe(1), 1  # that of `count`
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame, level = frame.f_back, level + 1
@@ -55,12 +55,12 @@ def _users_level() -> int:
 
 
 def refused_after_change(error: RoamError) -> Reason:
-    """The reason to stay eager where a step was captured before, and is refused now."""
+    """The reason to run eagerly where a step was captured before, and cannot be captured after a change."""
     return Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
 
 
 def another_step(captured: Captured, plan: Plan) -> str:
-    """One sentence on why a captured step is not the one that was planned."""
+    """A sentence on why a captured step is not the one that was planned."""
     here, there = captured.environment, plan.environment
     for key in ("torch", "device", "batch", "model"):
         if key in there and there[key] != here[key]:

@@ -1,6 +1,7 @@
-"""Fused ops: a chain of row-wise ops, run a few rows at a time, so that what passes between them is never whole.
+"""Fused ops: chains of row-wise ops that are run a few rows at a time, so that values between them never exist as a
+whole.
 
-Each op is the kernel that it is by itself, on as many rows as the scratch has room for: the same numbers.
+Each op is run by its own kernel, on as many rows as fit into the scratch memory, so the bits are the same.
 """
 
 from __future__ import annotations
@@ -24,16 +25,16 @@ from roam_lab.runtime.arena import Form
 from roam_lab.runtime.caches import cache_bytes
 
 CACHE_SHARE = 0.5
-"""What part of a processor's cache the rows may take that are run at once, with all that the chain's ops touch: with
-more, what passes inside goes to memory and back; with less, calls cost more than they save (docs/fusing.md)."""
+"""The fraction of the processor's cache that the rows of one run may take, with everything that the chain's ops touch.
+With more, values inside the chain go to memory and back; with less, calls cost more than they save (docs/fusing.md)."""
 ALIGNMENTS = (64, 16)
-"""Bytes, of what lies in the scratch: the first that leaves room for a row."""
+"""Alignments, in bytes, of values in the scratch memory: the first with which one row fits is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chain:
-    """`nodes` in sequence, each with its rows; `inner`: captured storages that pass inside -> byte offset in the
-    scratch; `at_once`: rows that are run at a time."""
+    """A chain. `nodes`: in sequence; `parts`: how each is run by rows; `inner`: captured storage that passes inside ->
+    byte offset in the scratch memory; `at_once`: how many rows are run at a time."""
 
     nodes: tuple[Node, ...]
     parts: tuple[RowWise, ...]
@@ -42,17 +43,17 @@ class Chain:
 
     @property
     def rows(self) -> int:
-        """Of all its ops."""
+        """The number of rows of all its ops."""
         return self.parts[0].rows
 
     @property
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """First row and last, not included, of each run."""
+        """The half-open range of rows of each run."""
         return tuple((first, min(first + self.at_once, self.rows)) for first in range(0, self.rows, self.at_once))
 
 
 def chain_of(captured: Captured, origin: Origin, scratch: int) -> Chain:
-    """The ops of `origin` as a chain with `scratch` bytes for what passes inside.
+    """The ops of `origin` as a chain with `scratch` bytes of memory for values that pass inside.
 
     Raises JudgementError, naming the op, where they cannot be run row by row together.
     """
@@ -95,7 +96,8 @@ def chain_of(captured: Captured, origin: Origin, scratch: int) -> Chain:
 
 
 def _laid_out(spans: Mapping[int, tuple[int, int, int]], rows: int, alignment: int) -> Layout:
-    """Where `rows` rows of each storage, living in [start, end), lie in the scratch."""
+    """The layout in the scratch memory of `rows` rows of each storage. `spans`: storage -> (start, end, bytes of a
+    row), in half-open positions of the chain's ops."""
     return best_fit(
         tuple(
             Lifetime(storage, start, end, -(-rows * row_bytes // alignment) * alignment)
@@ -105,8 +107,8 @@ def _laid_out(spans: Mapping[int, tuple[int, int, int]], rows: int, alignment: i
 
 
 def _check(captured: Captured, nodes: Sequence[Node], parts: Sequence[RowWise], inner: set[int]) -> None:
-    """What passes inside must be one tensor that fills its storage, read by rows; what is read whole must not change
-    meanwhile."""
+    """Raise JudgementError unless every value that passes inside is one tensor that fills its storage and is read by
+    rows, and no tensor that is read whole changes within the chain."""
     storage_of = captured.step.storage_of
     made: set[int] = set()
     for node, part in zip(nodes, parts, strict=True):
@@ -124,7 +126,7 @@ def _check(captured: Captured, nodes: Sequence[Node], parts: Sequence[RowWise], 
 
 
 def form_of(tensor: torch.Tensor, shape: Shape) -> Form:
-    """A contiguous tensor in another shape, at the same place."""
+    """The form of a contiguous tensor in another shape."""
     strides = tuple(math.prod(shape[dim + 1 :]) for dim in range(len(shape)))
     return Form(shape, strides, tensor.dtype, int(tensor.storage_offset()), False, False)
 
@@ -135,8 +137,8 @@ def is_in_place(node: Node) -> bool:
 
 
 def call_of(node: Node, part: RowWise) -> tuple[Any, list[Any], tuple[str, ...]]:
-    """What to call for some rows: the function, the op's arguments, the names of its `out=` (none: the places of the
-    results, if it has any, come first, in a tuple)."""
+    """How an op is called on some rows: (function, the op's arguments, names of its `out=` arguments). Without names
+    the tensors for the results, if there are any, come first, in a tuple."""
     arguments = [part.arguments.get(place, given) for place, given in enumerate(node.args)]
     if is_in_place(node):
         return node.target, arguments, ()
@@ -146,19 +148,19 @@ def call_of(node: Node, part: RowWise) -> tuple[Any, list[Any], tuple[str, ...]]
 
 
 def scratch_of(op: Op, origin: Origin) -> int | None:
-    """The storage that a fused op creates for what passes inside it."""
+    """The storage that a fused op creates as its scratch memory; None where it has none."""
     return next((storage for storage in op.creates if storage not in origin.results), None)
 
 
 def scratch_bytes(graph: Graph, op: Op, origin: Origin) -> int:
-    """Its size; 0 where there is none."""
+    """The bytes of that scratch memory; 0 where there is none."""
     storage = scratch_of(op, origin)
     return 0 if storage is None else graph.storages[storage].bytes
 
 
 def check_over(captured: Captured, chain: Chain, op: Op, origin: Origin) -> None:
-    """Raises JudgementError where a result of a chain is to lie over what the chain reads otherwise than by the very
-    rows that are written, or still reads afterwards."""
+    """Raise JudgementError where a result of a chain would overwrite an operand that the chain does not read by those
+    same rows, or that it reads afterwards."""
     ops = [captured.graph.ops[index] for index in origin.ops]
     reads, results = iter(origin.reads), iter(origin.results)
     where = [{storage: next(reads) for storage in one.reads} for one in ops]

@@ -1,4 +1,4 @@
-"""The lines of a fused op: a loop over runs of rows, with the lines of each of its ops in it."""
+"""The lines of a fused op: a loop over runs of rows that contains the lines of each of its ops."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from roam_lab.runtime.row_chains import Chain, call_of, chain_of, form_of, is_in
 
 
 def write_chain(writer: ProgramLines, captured: Captured, op: Op, origin: Origin) -> None:
-    """Append the lines of a fused op of the graph that runs."""
+    """Append the lines of a fused op of the running graph."""
     scratch = scratch_of(op, origin)
     size = 0 if scratch is None else writer.graph.storages[scratch].bytes
     _ChainLines(writer, chain_of(captured, origin, size), scratch).write()
 
 
 class _ChainLines:
-    """`_names`: node, or result of one, in a shape -> its rows of this run, as the loop calls them. `_over`: captured
-    storage of a result that lies over what another op has allocated -> that, whole, and its rows."""
+    """Writes one chain. `_names`: (node or result, shape) -> the variable of its rows in the loop. `_over`: captured
+    storage of a result that overwrites an operand which another op allocated -> the variables of the whole operand and
+    of its rows."""
 
     def __init__(self, writer: ProgramLines, chain: Chain, scratch: int | None) -> None:
         self._writer, self._chain, self._scratch = writer, chain, scratch
@@ -66,7 +67,7 @@ class _ChainLines:
         writer.ran.update(chain.nodes)
 
     def _call(self, node: Node, part: RowWise, outs: Sequence[str]) -> str:
-        """One op on the rows of this run."""
+        """The call of one op on the rows of a run."""
         writer, kwargs = self._writer, dict(node.kwargs)
         function, arguments, names = call_of(node, part)
         called = writer.function(function)
@@ -76,7 +77,7 @@ class _ChainLines:
         return writer.call(called, arguments, kwargs, first=f"({', '.join(outs)},)" if outs else "")
 
     def _rows(self, node: Node, shape: Shape) -> str:
-        """This run's rows of an argument."""
+        """The variable of an argument's rows."""
         storage = self._writer.storage_of[node][0]
         tensor = tensors_of(node)[0]
         if storage in self._chain.inner:
@@ -95,7 +96,7 @@ class _ChainLines:
         return self._names[key]
 
     def _shaped(self, node: Node, shape: Shape) -> str:
-        """An argument, all of it, in a shape: made once, before the loop."""
+        """The variable of a whole argument in a shape; made once, before the loop."""
         writer, tensor = self._writer, tensors_of(node)[0]
         if writer.is_static(node):
             return writer.place(node, tensor, form_of(tensor, shape))
@@ -103,7 +104,7 @@ class _ChainLines:
         return value if tuple(tensor.shape) == shape else writer.assign(node, f"{value}.view({shape})")
 
     def _result(self, node: Node, index: int, shape: Shape) -> str:
-        """This run's rows of a result."""
+        """The variable of a result's rows."""
         tensor = tensors_of(node)[index]
         storage = self._writer.storage_of[node][index]
         if storage in self._chain.inner:
@@ -119,7 +120,7 @@ class _ChainLines:
         return self._names[key]
 
     def _read_there(self, storage: int | None, shape: Shape) -> Node:
-        """An argument of the chain's that another op has allocated, and over which a result is to lie."""
+        """The argument of the chain, allocated by another op, that a result is to overwrite."""
         writer = self._writer
         return next(
             given
@@ -129,7 +130,7 @@ class _ChainLines:
         )
 
     def _inner(self, storage: int, dtype: object, shape: Shape) -> str:
-        """A value that passes inside, as many rows as are run at a time."""
+        """The variable of a value that passes inside, with as many rows as are run at a time."""
         key = (storage, shape)
         if key not in self._names:
             chain = self._chain

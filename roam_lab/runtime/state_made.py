@@ -1,4 +1,4 @@
-"""Which optimizers have run their first step, where only that can make their state."""
+"""Notes which optimizers have run their first step, for those whose state only a step can make."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import torch
 
 
 class StateMade:
-    """After an eager step of the hook, whatever state is missing is rightly missing: until state is taken away."""
+    """After an eager step of the hook, an optimizer has all the state that it makes; if some of it is removed later,
+    the first step has to be run again."""
 
     def __init__(self, optimizers: tuple[torch.optim.Optimizer, ...]) -> None:
         self._optimizers = optimizers
         self._owners: dict[int, set[int]] = {}
 
     def note(self) -> None:
-        """An eager step has run: remember for which parameters each optimizer now holds state."""
+        """Called after an eager step: note for which parameters each optimizer has state."""
         self._owners = {id(one): _owners(one) for one in self._optimizers}
 
     def by(self, optimizer: torch.optim.Optimizer) -> bool:
-        """Whether the optimizer's first step has run, and the state that it made is there."""
+        """Whether the optimizer's first step has run, and the state that it made still exists."""
         made = self._owners.get(id(optimizer))
         return made is not None and made <= _owners(optimizer)
 

@@ -1,4 +1,4 @@
-"""What a compiled step relies on beside its inputs: guarded from capture on, read before each planned step."""
+"""The guards of a compiled step: made at its capture, checked before each planned step."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from roam_lab.capture.trace import Trace
 from roam_lab.capture.training_step import roots_of
 
 _SCHEDULED = ("initial_lr", "max_lr", "min_lr", "swa_lr", "base_momentum", "max_momentum")
-"""Settings that schedulers keep in a group for themselves."""
+"""Settings of a parameter group that only schedulers use."""
 _COMPARED = (bool, int, str, tuple, type(None), torch.Tensor)
-"""Settings that are inputs, or that `fixed_settings` compares."""
+"""Types of the settings that are inputs, or that `fixed_settings` compares."""
 _PATH = re.compile(
     r"^(?:the entries of |the contents of the array |a .*? of )?(.+?)"
     r"(?: was | were | is another | have changed|\.requires_grad was )"
@@ -28,11 +28,11 @@ _PATH = re.compile(
 
 
 def guards_of(step: TrainingStep, trace: Trace) -> Guards:
-    """Guards of everything that a traced step reaches, as it is now, and of what it reads of the environment.
+    """Guards of everything that a traced step reaches, with its present value, and of the environment variables that it
+    reads.
 
-    Left out: what the step changes itself, what it was seen not to read, and what is read anew for each step: the
-    numbers that are inputs, the settings of the optimizers that are inputs or are compared by themselves, tensors of
-    their state.
+    Left out are: what the step changes itself, what it does not read (`Trace.unread`), and what is looked up in each
+    step: numbers that are inputs, the optimizers' settings that are inputs or compared apart, tensors of their state.
     """
     reachable = reach(roots_of(step))
     beside = variables_guarded(trace.variables)
@@ -40,7 +40,7 @@ def guards_of(step: TrainingStep, trace: Trace) -> Guards:
 
 
 def left_out_of(reachable: Reachable, trace: Trace) -> set[str]:
-    """The paths that may change: see `guards_of`."""
+    """The paths that `guards_of` leaves out."""
     left_out = set(trace.changed | trace.unread)
     for path, optimizer in reachable.optimizers:
         left_out.add(f"{path}._opt_called")
@@ -52,7 +52,8 @@ def left_out_of(reachable: Reachable, trace: Trace) -> set[str]:
 
 
 def _of_state(reachable: Reachable, counted: Collection[tuple[int, Any]]) -> set[str]:
-    """The paths of tensors in optimizers' state, and of `counted` numbers; of all of a state that has nothing else."""
+    """The paths of tensors and of `counted` numbers in optimizers' state; where a parameter's state has nothing else,
+    the path of that whole state."""
     states = {id(optimizer.state): f"{path}.state" for path, optimizer in reachable.optimizers}
     left_out: set[str] = set()
     other: set[str] = set()
@@ -75,6 +76,6 @@ def _place(number: OptimizerPlace) -> tuple[int, Any]:
 
 
 def guarded_path(sentence: str) -> str:
-    """The path that a sentence of `Guards.check` is about."""
+    """The path that a sentence of `Guards.check` names."""
     found = _PATH.match(sentence)
     return found[1] if found else sentence

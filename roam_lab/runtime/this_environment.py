@@ -1,4 +1,4 @@
-"""What bits may depend on besides the graph: versions, processor, threads, flags. One digest of all of it."""
+"""A digest of everything besides the graph that bits may depend on: versions, processor, threads, flags."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from roam_lab.ir import read_json, write_text
 from roam_lab.plan import Plan
 
 VERIFIED = "verified"
-"""Key of a plan's environment: `verified_digest` of the place where the plan was verified bit for bit."""
+"""The key, in a plan's environment, of the `verified_digest` under which the plan was verified bit for bit."""
 
 
 def verified_digest(graph_sha256: str, device: torch.device | str) -> str:
-    """SHA-256 of everything under which a verified plan of this graph needs no further check on this machine."""
+    """A SHA-256; where it equals that of a verification, the plan of this graph needs no further check."""
     device = torch.device(device)
     facts = [
         f"graph {graph_sha256}",
@@ -34,13 +34,13 @@ def verified_digest(graph_sha256: str, device: torch.device | str) -> str:
 
 
 def is_verified(plan: Plan, graph_sha256: str | None, device: torch.device) -> bool:
-    """Whether a plan says that it was verified in this very environment, for this graph (None: its own)."""
+    """Whether a plan was verified in this very environment, for the graph with that fingerprint (None: its own)."""
     told = plan.environment.get(VERIFIED)
     return told is not None and told == verified_digest(graph_sha256 or plan.graph_sha256, device)
 
 
 def note_verified(path: str | os.PathLike[str], device: torch.device | str) -> None:
-    """Write into a plan's file that it was verified here. Raises InputError, OutputError."""
+    """Write into a plan's file that it was verified in this environment. Raises InputError, OutputError."""
     data = read_json(path)
     data["environment"] = {**data.get("environment", {}), VERIFIED: verified_digest(data["graph_sha256"], device)}
     write_text(path, json.dumps(data, separators=(",", ":")))

@@ -1,4 +1,4 @@
-"""How long each op of a captured step takes: its program run on the user's own tensors, then undone."""
+"""Times of the ops of a captured step: its program is run on the user's own tensors, which are put back afterwards."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.rates import measured_device
 
 RUNS = 4
-"""The first warms up, and is not counted; of the others the least is taken: what else the machine does only adds."""
+"""The number of runs. The first warms up and does not count; of the others the shortest time of each op is taken, as
+other load on the machine only adds time."""
 MARK = "mark"
-"""Under this name the program tells which op is next."""
+"""The name in a program of the function that notes which op is next."""
 
 
 def timed_graph(
     captured: Captured, model: torch.nn.Module, optimizer: OptimizerOrSeveral, batch: Any, step: StepFunction
 ) -> Graph:
-    """The captured graph with `time_us` on every op, in microseconds, and `device` and `times` as measured here.
+    """The captured graph with the measured `time_us` of every op, and `device` and `times` as measured here.
 
-    `op_times` says how. `step` is the eager step that was captured. Raises InputError when the model holds no weights.
+    See `op_times`. `step`: the eager step that was captured. Raises InputError when the model holds no weights.
     """
     us = op_times(captured, model, optimizer, batch, step)
     ops = tuple(replace(op, time_us=round(time_us, 3)) for op, time_us in zip(captured.graph.ops, us, strict=True))
@@ -58,12 +59,14 @@ def op_times(
     step: StepFunction,
     rewritten: Rewritten | None = None,
 ) -> list[float]:
-    """What each op of the captured graph takes, in microseconds; or each of `rewritten`, which is the same step.
+    """The time of each op of the captured graph, in microseconds; or of each op of `rewritten`, the same step
+    rewritten.
 
-    Ops run as a plan runs them, in the order in which they stand: into an arena whose memory is there already. A part
-    of a multi-tensor call has its share of the call's time by its bytes. Model, optimizer, batch and random state are
-    put back as they were; that takes one more copy of parameters and state in CPU memory. Raises InputError when the
-    model holds no weights, or where `rewritten` moves storages to the host, which overlaps with ops.
+    Ops run in the sequence in which they stand and, as in a plan, write into an arena, whose memory has been touched
+    before. The time of a multi-tensor call is divided among its parts by their bytes. Model, optimizer, batch and
+    random state are put back as they were; that takes one more copy of parameters and state in CPU memory. Raises
+    InputError when the model holds no weights, or where `rewritten` moves storages to the host, which overlaps with
+    ops.
     """
     if rewritten is not None and rewritten.offloaded_bytes:
         raise InputError("copies to the host run beside ops and have no time of their own; time a step without them")
@@ -99,7 +102,7 @@ def _bound(
     batch: Any,
     mark: Callable[..., None],
 ) -> tuple[Callable[..., Any], list[Any]]:
-    """The program of the step, which tells `mark` of each op, and what it is called with."""
+    """The program of the step, which calls `mark` before each op, and its arguments."""
     graph, where = rewritten.graph, captured.where
     order = captured_order(graph)
     placed: Layout = lay_out(graph, order, find("layout", "best_fit"), {}, ALIGNMENTS[where.type], where.type)
@@ -127,8 +130,8 @@ def _bound(
 
 
 def _marked(program: Program) -> Program:
-    """The same program, which tells before the first line of each op that it is next, and goes on whatever its
-    conditions find: a step that is run again may meet other values than the captured one."""
+    """The same program with a call of MARK before the first line of each op. It ignores conditions: a step that is run
+    again may have other values than the captured one."""
 
     def lines() -> Iterator[str]:
         before: int | None = None
@@ -146,8 +149,8 @@ def _marked(program: Program) -> Program:
 
 
 def _shared(graph: Graph, us: dict[int, float]) -> list[float]:
-    """The time of every op, in us: the parts of a call that ran as one share what was measured at the first of them by
-    their bytes; an op that nothing was done for takes none."""
+    """The time of every op, in us. Parts of a multi-tensor call that ran as one share the time measured at the first of
+    them by their bytes; an op without lines of its own takes 0."""
     found = [us.get(index, 0.0) for index in range(len(graph.ops))]
     weights = [1 + sum(graph.storages[one].bytes for one in (*op.creates, *op.reads, *op.writes)) for op in graph.ops]
     first = 0
@@ -164,27 +167,27 @@ def _shared(graph: Graph, us: dict[int, float]) -> list[float]:
 
 
 host_seconds: Callable[[], float] = time.perf_counter
-"""The clock of ops that run on the host; `time.process_time` where other work shares the processor."""
+"""The clock for ops on the host; to be set to `time.process_time` where other work shares the processor."""
 
 
 class _HostClock:
-    """Of ops that are done when they return."""
+    """The clock for ops that are done when they return."""
 
     def ready(self) -> None:
-        """Before an op."""
+        """Called before an op."""
 
     def mark(self) -> Any:
-        """A moment."""
+        """A mark of the present moment."""
         return host_seconds()
 
     def seconds(self, marks: tuple[Any, Any]) -> float:
-        """Between two moments, when all has run."""
+        """The seconds between two marks; called when everything has run."""
         return float(marks[1] - marks[0])
 
 
 class _DeviceClock(_HostClock):
-    """Events on the device's own stream. The device waits before each op until the host has given it all of it, so
-    that no time of the host's is counted."""
+    """The clock for CUDA: events on the device's stream. Before each op the device waits until the host has launched
+    all kernels of the op, so that no time of the host is counted."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -203,7 +206,8 @@ class _DeviceClock(_HostClock):
 
 
 _WAIT_CYCLES = 500_000
-"""Of the device: about a third of a millisecond, in which the host launches the kernels of any one op."""
+"""How many cycles the device waits: about a third of a millisecond, in which the host launches the kernels of any
+op."""
 
 
 def _clock(device: torch.device) -> _HostClock:
@@ -211,7 +215,7 @@ def _clock(device: torch.device) -> _HostClock:
 
 
 class _Marks:
-    """Notes when ops begin and end. `check` is called before each: what it raises ends the run."""
+    """Notes when ops begin and end. `check` is called before each op; an exception that it raises ends the run."""
 
     def __init__(self, clock: _HostClock, check: Callable[[], None]) -> None:
         self._clock, self._check = clock, check
@@ -220,7 +224,7 @@ class _Marks:
         self._began: Any = None
 
     def mark(self, op: int | None) -> None:
-        """The op that ran is done, and `op` is next (None: none is)."""
+        """Note that the present op is done, and that `op` is next (None: no op)."""
         if self._op is not None:
             self._spans.setdefault(self._op, []).append((self._began, self._clock.mark()))
         self._op = op
@@ -230,5 +234,5 @@ class _Marks:
             self._began = self._clock.mark()
 
     def seconds(self) -> dict[int, float]:
-        """Of each op that had lines of its own, the least over the runs but the first."""
+        """Op -> its shortest time, in seconds, over all runs but the first, for ops with lines of their own."""
         return {op: min(map(self._clock.seconds, spans[1:])) for op, spans in self._spans.items()}

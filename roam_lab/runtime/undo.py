@@ -1,4 +1,5 @@
-"""What a step writes before it is known which way it takes: noted before, put back where the way is another."""
+"""Undoing what a step writes before its last condition is checked: copied before the step, put back if the condition
+does not hold."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from roam_lab.runtime.program import Program
 
 
 class Undo:
-    """Of one program. Does nothing for a program without conditions inside the step."""
+    """The copies for one program; none for a program without conditions inside the step."""
 
     def __init__(self, program: Program) -> None:
         self._needed = bool(program.told)
@@ -23,7 +24,8 @@ class Undo:
         self._random: RandomState | None = None
 
     def note(self, residents: Mapping[Input, torch.Tensor], given: Mapping[Input, Any]) -> None:
-        """Copy what the next step may have to put back: of resident tensors, and of what it is given."""
+        """Copy the tensors that the next step may have to put back. `residents`: the resident inputs; `given`: the
+        program's arguments."""
         if not self._needed:
             return
         self._random = RandomState() if self._draws else None
@@ -32,7 +34,7 @@ class Undo:
         self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors]
 
     def put_back(self) -> None:
-        """As it was at `note`: tensors, and the random state."""
+        """Put tensors and random state back as they were at `note`."""
         with torch.no_grad():
             for tensor, value in self._saved:
                 tensor.data.copy_(value)

@@ -1,4 +1,6 @@
-"""Which of several things that have changed a step reads at all: it is captured anew with others in their place."""
+"""Finds out which of several changed values a step reads at all, by capturing it again with other values in their
+place.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ _TOLD_BY_IDENTITY = (enum.Enum, type, FunctionType, BuiltinFunctionType, MethodT
 def unread(
     step: TrainingStep, changed: Sequence[Differing], is_still: Callable[[], bool]
 ) -> list[Differing]:  # fmt: skip
-    """Those of the changed entries on which nothing depends that the step does, whatever they become.
+    """Those of the changed entries that the step does not read: whatever their value, the step is the same.
 
-    `is_still`: whether a fresh capture is the very same step. It is asked with a probe in their place, which no code
-    takes for None and with which nothing can be done; with None; as they are; and with another value of the same type,
-    for code that looks at the type alone. What is told by its identity (members of enums, classes, functions) counts as
-    read.
+    `is_still`: captures the step again, and returns whether it is the very same. It is called with each of these in
+    place of the entries: a probe, which is not None and on which every operation fails; None; their present values; and
+    another value of the same type, for code that only looks at the type. Values that code compares by identity (members
+    of enums, classes, functions) count as read.
     """
     changed = [one for one in changed if one.whole or not isinstance(one.container.entry(one.key), _TOLD_BY_IDENTITY)]
     for stand_in in (_probe, _none, _as_it_is, another):
@@ -37,7 +39,8 @@ def unread(
 def _through(
     step: TrainingStep, changed: list[Differing], stand_in: Callable[[Any], Any], is_still: Callable[[], bool]
 ) -> list[Differing]:
-    """Those that may have the stand-in in their place; all at once, without what is touched, then in halves."""
+    """Those entries that can be replaced by a stand-in without changing the step. All are tried at once, then again
+    without those whose probe was touched, then in halves."""
     if not changed or (stand_in is another and all(another(one.container.entry(one.key)) is None for one in changed)):
         return changed
     stands, touched = _asked(step, changed, stand_in, is_still)
@@ -51,7 +54,7 @@ def _through(
 
 
 def another(value: Any) -> Any:
-    """Another value of the same type, for plain ones; None for all others."""
+    """Another value of the same type, for a plain value; None for any other."""
     if isinstance(value, bool):
         return not value
     if isinstance(value, int):
@@ -76,7 +79,7 @@ def _probe(_: Any) -> Probe:
 def _asked(
     step: TrainingStep, changed: list[Differing], stand_in: Callable[[Any], Any], is_still: Callable[[], bool]
 ) -> tuple[bool, list[Differing]]:
-    """Whether the step is still the same, and what of it was touched meanwhile."""
+    """Whether the step is the same with stand-ins for these entries, and the entries whose stand-in was touched."""
     places = {
         one.path: [(container, key, stand_in(container.entry(key))) for container, key in _places(step, one)]
         for one in changed
@@ -86,14 +89,15 @@ def _asked(
     try:
         with _put([place for several in places.values() for place in several]):
             stands = is_still()
-    except (TypeError, ValueError, AttributeError):  # what cannot stand there: None for a function's code
+    except (TypeError, ValueError, AttributeError):  # a stand-in that cannot be set: None as a function's code
         return False, []
     touched = [one for one in changed if any(is_touched(value) for _, _, value in places[one.path])]
     return stands and not touched, touched
 
 
 def _places(step: TrainingStep, changed: Differing) -> Iterator[tuple[Container, Any]]:
-    """Where something has to be put: the entry itself, or wherever a list or set that has grown is held."""
+    """The entries (container, key) to be replaced: the changed one itself, or, for a list or set whose entries came or
+    went, every entry that refers to it."""
     if not changed.whole:
         yield changed.container, changed.key
         return

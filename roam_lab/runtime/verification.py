@@ -1,4 +1,4 @@
-"""The result of a verification: is it bit-identical, how much memory and time did each run take."""
+"""The result of a verification: whether planned and eager agree bit for bit, and the memory and time of each."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 from roam_lab.runtime.measured_run import RunFigures
 
 LEAST_BYTES = 2**20
-"""A peak of a process tells no less than this: pages and what the allocator keeps."""
+"""Differences of a process's peaks below this mean nothing: they are pages and memory that the allocator keeps."""
 
 
 @dataclass(frozen=True, repr=False)
 class Verification:
-    """Eager and planned, from the same seed, step for step.
+    """The comparison of an eager and a planned run from the same seed.
 
     `identical`: every loss, parameter, buffer and optimizer-state value agrees bit for bit after `steps` steps;
-    `differences` says what does not, the first value that differs with its amount. `arena_bytes` is what the plan
-    promised (None: not known). `paired_step_ratio`: median of planned / eager step times run in turn (None: not asked).
-    `unrepeatable`: what differs between two eager runs, too; bits were then compared with deterministic algorithms.
-    `reasons`: why steps of the planned run ran eagerly all the same -> how many, such as a first step that makes state.
+    `differences`: sentences on those that do not, the first one with its amount. `arena_bytes`: the size of the plan's
+    arena (None: not known). `paired_step_ratio`: median of planned / eager times of steps run by turns (None: not
+    measured). `unrepeatable`: what differs between two eager runs, too; bits were then compared with deterministic
+    algorithms. `reasons`: why steps of the planned run ran eagerly (a first step that makes state) -> how many.
     """
 
     identical: bool
@@ -41,7 +41,8 @@ class Verification:
 
     @property
     def time_ratio(self) -> float:
-        """Planned step time / eager step time: of paired steps where they were run, else of the two medians."""
+        """Planned step time / eager step time: the median of paired steps where they were run, else of the two
+        medians."""
         if self.paired_step_ratio is not None:
             return self.paired_step_ratio
         return self.planned.median_step_seconds / self.eager.median_step_seconds
@@ -74,7 +75,7 @@ class Verification:
         return [f"eager alone differs from run to run ({self.unrepeatable[0]}{more}); {how}"]
 
     def lines(self) -> list[str]:
-        """The same as text, a line a fact."""
+        """The result as lines of text, one fact a line."""
         arena = "" if self.arena_bytes is None else f", arena {_mib(self.arena_bytes)}"
         small = self.eager.peak_above_base_bytes < LEAST_BYTES
         ratio = "too little to compare" if small else f"{self.memory_ratio:.2f} x"

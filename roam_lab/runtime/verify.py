@@ -1,4 +1,4 @@
-"""Is the planned step the eager step, bit for bit, and what does it save: asked of fresh processes, or in place."""
+"""Verifying a plan: eager and planned runs are compared bit by bit and measured, in fresh processes or in this one."""
 
 from __future__ import annotations
 
@@ -106,7 +106,8 @@ def verify_file(
 
 
 def _deterministic(runs: FreshProcesses, *, replan: bool) -> tuple[Digests, Digests]:
-    """What both runs leave with deterministic algorithms, which may be another step."""
+    """The digests of an eager and a planned run with deterministic algorithms. `replan`: the step with these algorithms
+    may be another one, for which a plan is made."""
     runs.request["deterministic"] = True
     if replan:
         runs.run("plan")
@@ -127,7 +128,7 @@ def verify(
     """Run `steps` steps of `model` on `batch` eagerly, then by `plan`, and compare all that they leave bit by bit.
 
     `plan`: a Plan or the path of one. `optimizer`, `loss` and `step` as in `roam.hook`; `scheduler` multiplies the
-    learning rates by 0.9 after every step; `progress(what, part)` hears what is being done. Both runs start from the
+    learning rates by 0.9 after every step; `progress(what, part)` is called as work goes on. Both runs start from the
     present state of everything that the step reaches, and all of it is left as it was, which takes one copy of all
     tensors, in memory or on disk. Peaks (bytes) and step times (seconds) are those of this process, one run after the
     other: `roam verify FILE.py:FACTORY` takes fresh processes and measures them cleaner.
@@ -160,7 +161,7 @@ def verify(
         if differences:
             kept = _copy({**losses, **tensors_now(training)}.get(parted))
             start.restore()
-            losses = run(bind_eager(made))[1]  # once more: that takes less memory than a second copy of everything
+            losses = run(bind_eager(made))[1]  # run again, as a second copy of everything would take more memory
             amount = _amount({**losses, **tensors_now(training)}.get(parted), kept)
             differences = first_differences(left, right, lambda name: amount if name == parted else "")
     return Verification(
@@ -185,7 +186,7 @@ def measure_plan(
     steps: int = 4,
     progress: Progress = silent,
 ) -> RunFigures:
-    """What `steps` planned steps take; everything that the step reaches is left as it was.
+    """Memory and time of `steps` planned steps; everything that the step reaches is put back as it was.
 
     Raises InputError, CaptureError, MismatchError.
     """
@@ -199,7 +200,8 @@ def measure_plan(
 
 @contextmanager
 def _left_alone(step: TrainingStep) -> Iterator[Everything]:
-    """Everything that the step reaches, and grad mode, are as they were afterwards, also after an interrupt."""
+    """A context after which everything that the step reaches, and grad mode, are as before, also after an interrupt.
+    Raises InputError where that is impossible."""
     start, grad = Everything(step), torch.is_grad_enabled()
     if start.cannot_restore:
         raise InputError(
@@ -216,12 +218,12 @@ def _left_alone(step: TrainingStep) -> Iterator[Everything]:
 
 
 def _waiting(progress: Progress) -> Callable[[str], None]:
-    """Tells `progress` what a turn is waited for."""
+    """A function that calls `progress` with a sentence on what the run waits for."""
     return lambda what: progress(f"waiting for {what}", 0.0)
 
 
 def _put_gradients_aside(step: TrainingStep) -> None:
-    """Gradients left from before are no part of the runs that are compared."""
+    """Clear old gradients, which are no part of the runs that are compared."""
     for parameter in step.model.parameters():
         parameter.grad = None
 

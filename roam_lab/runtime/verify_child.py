@@ -1,7 +1,7 @@
 """The fresh process of one verification run: `python -m roam_lab.runtime.verify_child REQUEST.json`.
 
-Reads one request, writes one result file beside it. Modes: plan (capture and plan, so that their memory is in
-neither run), eager, planned, paired (both in turn, for step times).
+Reads one request and writes one result file beside it. Modes: plan (captures and plans, so that the memory for that is
+in neither run), eager, planned, paired (both by turns, for step times).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def seed_everything(seed: int) -> None:
 
 
 def make(request: dict[str, Any]) -> dict[str, Any]:
-    """Seed, call the factory and move what it made to the device."""
+    """Seed, call the factory, and move what it made to the device."""
     device = check_device(request["device"])
     if request.get("deterministic"):
         torch.use_deterministic_algorithms(True, warn_only=True)
@@ -77,9 +77,9 @@ def bind_eager(made: dict[str, Any]) -> BoundStep:
 
 
 def bind_planned(made: dict[str, Any], plan: Any) -> PlannedStep:
-    """The planned `step(batch)`, captured and ready; a plan that does not fit is an error here, not a fallback.
+    """The planned `step(batch)`, captured already; a plan that does not fit raises an error.
 
-    It does not check itself: who calls compares all of it.
+    The self-check is off, as the caller compares everything.
     """
     from roam_lab.runtime.hook import hook
 

@@ -1,5 +1,5 @@
-"""How many ways through a step were captured, for each kind of batch: new ones only as long as old ones are used, and
-not too many were refused."""
+"""Limits how many ways of a step are captured for each kind of batch: new ones only as long as the captured ones are
+used, and not too many were refused."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 from roam_lab.runtime.reasons import Reason
 
 MOST_REMEMBERED = 256
-"""Batches, modes and changes that a hook remembers something about; beyond that it forgets them all."""
+"""The most keys (batches, modes, changes) that a hook remembers something about; beyond that it forgets all."""
 FREE_WAYS = 8
-"""Ways that are captured whatever happens."""
+"""So many ways are captured in any case."""
 STEPS_A_WAY = 10
-"""And beyond these, how many planned steps each has to be worth."""
+"""Beyond FREE_WAYS, so many planned steps must have run for each captured way before another is captured."""
 
 
 TRIES = 3
-"""Ways of one kind of batch that may be refused before no more are tried."""
+"""After so many refused ways of one kind of batch no more are tried."""
 
 
 class Ways:
@@ -29,7 +29,7 @@ class Ways:
         self._refused: dict[Any, list[Reason]] = {}
 
     def next(self, key: Any) -> int:
-        """A number for the next way of this key."""
+        """The number of a new way of this key, which is counted as captured."""
         self._captured[key] += 1
         return self._captured[key] - 1
 
@@ -38,7 +38,7 @@ class Ways:
         return self._captured[key]
 
     def ran(self, key: Any) -> None:
-        """A planned step of one of its ways has run."""
+        """Note that a planned step of one of the key's ways has run."""
         self._ran[key] += 1
 
     def may_grow(self, key: Any) -> bool:
@@ -47,12 +47,13 @@ class Ways:
         return captured < FREE_WAYS or self._ran[key] >= STEPS_A_WAY * captured
 
     def refuse(self, key: Any, reason: Reason) -> None:
-        """A way of this key cannot be captured."""
+        """Note that a way of this key cannot be captured."""
         if len(self._refused) >= MOST_REMEMBERED:
             self._refused.clear()
         self._refused.setdefault(key, []).append(reason)
 
     def given_up(self, key: Any, others: bool) -> Reason | None:
-        """Why no more ways of this key are tried. `others`: some were captured, so that one more may be, too."""
+        """Why no more ways of this key are tried; None where one may be. `others`: some ways were captured, so that
+        another may be, too."""
         refused = self._refused.get(key, [])
         return refused[-1] if len(refused) >= (TRIES if others else 1) else None

@@ -1,1 +1,1 @@
-"""The one door each to numba, to PuLP and its solvers, and to OR-tools' flows."""
+"""The only files that import numba, PuLP with its solvers, and OR-tools' flows; all others go through these."""

@@ -22,7 +22,7 @@ def available() -> bool:
 
 
 class _Compiled(Generic[P, R]):
-    """A function that is compiled when first called, so that importing its module costs nothing."""
+    """A function that is compiled when it is first called, so that importing its module stays fast."""
 
     def __init__(self, function: Callable[P, R]) -> None:
         update_wrapper(self, function)
@@ -30,7 +30,7 @@ class _Compiled(Generic[P, R]):
         self.machine_code: Callable[P, R] | None = None
 
     def native(self) -> Callable[P, R]:
-        """What numba makes of it, or the plain function where numba is missing."""
+        """The function compiled by numba, or the plain one where numba is missing."""
         if self.machine_code is None:
             made = self.function
             if available():
@@ -45,7 +45,7 @@ class _Compiled(Generic[P, R]):
 
 
 def _calling_natives(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, calling the machine code of each compiled function that it names."""
+    """A copy of the function that calls the machine code of each compiled function that it names."""
     plain = cast(FunctionType, function)
     world: dict[str, Any] = dict(plain.__globals__)
     for name in plain.__code__.co_names:
@@ -59,7 +59,7 @@ def _calling_natives(function: Callable[P, R]) -> Callable[P, R]:
 def compiled(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of numbers and NumPy arrays; its machine code is kept on disk beside the module.
 
-    It may call other compiled functions of its module's globals, but not itself. Where numba is missing it runs as it
-    stands, so it may use only what both understand.
+    It may call other compiled functions that are globals of its module, but not itself. Where numba is missing it runs
+    as plain Python, so it may use only what both support.
     """
     return _Compiled(function)

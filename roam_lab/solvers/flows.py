@@ -11,9 +11,11 @@ Array = NDArray[Any]
 
 
 def minimum_cut(tails: Array, heads: Array, capacities: Array, nodes: int, source: int, sink: int) -> NDArray[np.bool_]:
-    """Which of `nodes` nodes lie on the source's side of the minimum cut with the smallest such side.
+    """For each of `nodes` nodes whether it lies on the source's side of a minimum cut; of all minimum cuts the one with
+    the smallest such side.
 
-    An arc a `tails` and `heads` entry, with a whole capacity each. Raises ArithmeticError where no flow is found.
+    Arc i goes from `tails[i]` to `heads[i]` and has the integer capacity `capacities[i]`. Raises ArithmeticError where
+    no flow is found.
     """
     from ortools.graph.python import max_flow  # here: plans that need no cut start faster without it
 

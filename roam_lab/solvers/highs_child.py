@@ -1,6 +1,6 @@
-"""HiGHS in a process of its own: a model file in, an answer out. Run by roam_lab.solvers.ilp, not imported.
+"""HiGHS in a process of its own: reads model files and writes answers. Run by roam_lab.solvers.ilp, not imported.
 
-Apart, because highspy and OR-tools each bring a shared library of HiGHS under one name, of different versions:
+The reason is that highspy and OR-tools each bring a shared library of HiGHS under one name, in different versions:
 whichever is loaded second fails.
 
 Reads one request a line, ["MODEL.mps", "OPTIONS.json"], and answers in one line of JSON, {"model": "MODEL.mps", ...};
@@ -18,7 +18,7 @@ from typing import Any, TextIO
 
 
 def answer_channel() -> TextIO:
-    """The standard output of this process, for answers alone: whoever prints to descriptor 1 from now on is not heard.
+    """The standard output of this process, for answers alone: what is printed to descriptor 1 from now on is discarded.
 
     To be called before any library is imported. It stands at the beginning of a line, whatever was printed before.
     """
@@ -31,7 +31,7 @@ def answer_channel() -> TextIO:
 
 
 def main(model_path: str, options_path: str) -> dict[str, Any]:
-    """Solve the model: how it ended, the objective, the proven bound, the values by name."""
+    """Solve the model. Returns how it ended, the objective, the proven bound, and the variables' values by name."""
     import highspy
     import numpy as np
 
@@ -62,7 +62,7 @@ def main(model_path: str, options_path: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who asked is interrupted, too, and ends this process
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted, too, and ends this process
     answers = answer_channel()
     for line in sys.stdin:
         print(json.dumps(main(*json.loads(line))), file=answers, flush=True)

@@ -1,4 +1,4 @@
-"""Integer programs: built with PuLP, solved by HiGHS or CBC; one place that knows what their answers mean."""
+"""Integer programs: built with PuLP, solved by HiGHS or CBC, whose answers are translated into one form here."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GRACE_SECONDS = 1.0
 class Solved:
     """How a solve ended. "feasible": stopped by a limit with a solution; "unknown": stopped without one.
 
-    `values`: the variables' values by name, empty without a solution. `bound`: the objective is proven to be no better.
+    `values`: the variables' values by name, empty without a solution. `bound`: a proven lower bound of the objective.
     """
 
     answer: Answer
@@ -41,7 +41,7 @@ class Solved:
 
 
 def modeller() -> Any:
-    """PuLP, imported without highspy, which it would load although HiGHS runs apart (highs_child says why apart)."""
+    """The module PuLP, imported without highspy, which it would load though HiGHS runs in a child (highs_child.py)."""
     if "pulp" not in sys.modules and "highspy" not in sys.modules:
         sys.modules["highspy"] = None  # type: ignore[assignment]
         try:
@@ -70,9 +70,9 @@ def solve(
 ) -> Solved:
     """Minimise the pulp.LpProblem `program`, whose objective is a whole number, on one thread: deterministic.
 
-    Scale sizes down (by their greatest common divisor): solvers count to a relative 1e-6 or so. `time_limit`:
-    seconds. `start`: a solution by variable name to begin with, whole or in part. `node_limit`: nodes of the search
-    tree, the limit to prefer, as it does not depend on the machine.
+    Divide sizes by their greatest common divisor before: solvers are exact to a relative 1e-6 or so. `time_limit`: in
+    seconds. `start`: values by variable's name of a solution to begin with, whole or in part. `node_limit`: nodes of
+    the search tree; the limit to be preferred, as it does not depend on the machine.
     """
     if time_limit is not None and time_limit <= 0:
         return Solved("unknown", None, None, {})
@@ -114,7 +114,7 @@ def _child(of_process: int) -> subprocess.Popen[str]:
 
 
 def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | None:
-    """The child's answer; None if it gave none in time. Raises RuntimeError if it fails."""
+    """The child's answer; None if there is none in `seconds`. Raises RuntimeError if it fails."""
     child = _child(os.getpid())  # a forked process needs one of its own
     assert child.stdin is not None
     assert child.stdout is not None
@@ -136,7 +136,7 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
         answer = next(whole, "")
     except BrokenPipeError:
         answer = ""
-    except BaseException:  # an interrupt: what the child still answers must not go to whoever asks next
+    except BaseException:  # an interrupt: the child's late answer must not be taken for that of the next request
         _end(child)
         raise
     finally:
@@ -154,7 +154,7 @@ def _ask(model: str, options: str, seconds: float | None) -> dict[str, Any] | No
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """Kill the child; the next who asks gets another."""
+    """Kill the child; the next request starts another."""
     with held():
         child.kill()
         child.communicate()
@@ -188,7 +188,7 @@ def _cbc(
 
 
 def _end_cbc() -> None:
-    """Kill what PuLP has started."""
+    """Kill the processes that PuLP has started."""
     import psutil  # type: ignore[import-untyped]
 
     for child in psutil.Process().children():

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from roam_lab.report.html_table import html_table
-from roam_lab.report.legal import legal
 from roam_lab.report.rewrites import kind_name, signed_bytes
+from roam_lab.report.safe_text import printable
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text, change_text
 from roam_lab.sweeps.rows import FAILED, INFEASIBLE, PLANNED
@@ -51,7 +51,7 @@ class SweepTable:
     def lines(self) -> list[tuple[str, ...]]:
         """Headings, then the rows as text; columns in which nothing stands are left out. Δ is the change of the
         whole step, resident and arena, against eager's."""
-        lines = [COLUMNS, *(tuple(map(legal, _line(row))) for row in self.rows)]
+        lines = [COLUMNS, *(tuple(map(printable, _line(row))) for row in self.rows)]
         kept = [at for at in range(len(COLUMNS)) if any(line[at] for line in lines[1:])]
         return [tuple(line[at] for at in kept) for line in lines]
 

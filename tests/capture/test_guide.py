@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 import roam_lab as roam
 from roam_lab.capture import TrainingStep, as_step, capture_step
-from roam_lab.capture.guide import Guide, is_told
+from roam_lab.capture.guide import Guide, is_compared
 from roam_lab.capture.moves import is_view
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
@@ -281,7 +281,7 @@ def test_a_parameter_that_was_given_other_memory(fakes):
     ],
 )
 def test_of_which_ops_the_log_tells(target, told):
-    assert is_told(target) is told
+    assert is_compared(target) is told
 
 
 class Changing(nn.Module):

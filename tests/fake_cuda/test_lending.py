@@ -8,7 +8,7 @@ import torch
 
 import roam_lab as roam
 from roam_lab.errors import RoamError
-from roam_lab.plan.beside import Runs, lent
+from roam_lab.plan.beside import FreeRanges, lent
 from roam_lab.runtime import compiled
 from roam_lab.runtime.lending import KeepingArena, LendingArena
 
@@ -62,8 +62,8 @@ def test_random_sequences():
             arena.settle()
             continue
         start, size = draw.randrange(0, 190 * MIB, 512), draw.randrange(2 * MIB, 30 * MIB)
-        trial = Runs(arena._size)
-        trial.ranges, trial.lent = list(arena._runs.ranges), dict(arena._runs.lent)
+        trial = FreeRanges(arena._size)
+        trial.ranges, trial.lent = list(arena._free.ranges), dict(arena._free.lent)
         if trial.lend(start, size) is None:
             continue
         for low, high in trial.ranges:
@@ -74,13 +74,13 @@ def test_random_sequences():
         assert alive[start].data_ptr() == arena.bytes.data_ptr() + start
         written(alive[start][:4096], 255)
         written(alive[start][-4096:], 255)
-        for low, high in arena._runs.ranges:
+        for low, high in arena._free.ranges:
             assert holds(arena.bytes[low : min(low + 4096, high)], low % 251)
             assert holds(arena.bytes[max(low, high - 4096) : high], low % 251)
     assert len(alive) > 2
     alive.clear()
     arena.whole()
-    assert arena._runs.ranges == [(0, arena._size)]
+    assert arena._free.ranges == [(0, arena._size)]
 
 
 def test_where_an_op_takes_memory_for_itself_first_its_result_lies_beside():
@@ -93,11 +93,11 @@ def test_where_an_op_takes_memory_for_itself_first_its_result_lies_beside():
     arena.lend((70 * MIB, 10 * MIB))  # the range that was not taken came back before
     (other,) = arena.settle((70 * MIB, empty(10 * MIB)))
     assert other.data_ptr() == arena.bytes.data_ptr() + 70 * MIB
-    assert sorted(arena._runs.lent) == [70 * MIB]
+    assert sorted(arena._free.lent) == [70 * MIB]
     del result, other
     arena.take_back(40 * MIB, 70 * MIB)
     arena.whole()
-    assert arena._runs.ranges == [(0, 100 * MIB)]
+    assert arena._free.ranges == [(0, 100 * MIB)]
 
 
 def test_a_result_in_the_range_of_another_is_moved():
@@ -110,7 +110,7 @@ def test_a_result_in_the_range_of_another_is_moved():
     assert all(not 0 <= one.data_ptr() - arena.bytes.data_ptr() < 100 * MIB for one in settled)
     del small, large, workspace
     arena.whole()
-    assert arena._runs.ranges == [(0, 100 * MIB)]
+    assert arena._free.ranges == [(0, 100 * MIB)]
 
 
 def test_a_result_that_is_lent_nothing_is_moved_out_of_the_range_of_another():
@@ -125,7 +125,7 @@ def test_a_result_that_is_lent_nothing_is_moved_out_of_the_range_of_another():
     arena.lend((60 * MIB, 30 * MIB))  # while both live on
     arena.settle()
     arena.whole()
-    assert arena._runs.ranges == [(0, 100 * MIB)]
+    assert arena._free.ranges == [(0, 100 * MIB)]
     assert [one.numel() for one in settled] == [30 * MIB, 10 * MIB]
 
 

@@ -10,7 +10,8 @@ import torch
 from roam_lab.capture.step import as_step
 from roam_lab.errors import FormatError
 from roam_lab.ir.measured import MeasuredCurve, measured_from_data
-from roam_lab.measure.eager import compare, measure_eager
+from roam_lab.measure.compare_measured import compare
+from roam_lab.measure.eager import measure_eager
 from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, tiny
 
 MIB = 2**20

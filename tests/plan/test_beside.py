@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from roam_lab.ir import Graph, Layout, Op, Storage, lifetimes
 from roam_lab.plan import make_plan
-from roam_lab.plan.beside import SMALL_BYTES, Runs, lent, lies_beside, top_of
+from roam_lab.plan.beside import SMALL_BYTES, FreeRanges, lent, lies_beside, top_of
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy
 from tests.plan.graphs import random_graph
@@ -26,7 +26,7 @@ def test_small_and_kept_results_lie_beside_on_cuda_only():
 
 
 def test_a_run_is_cut_and_becomes_one_again():
-    runs = Runs(100 * MIB)
+    runs = FreeRanges(100 * MIB)
     assert runs.lend(40 * MIB, 20 * MIB) == (0, 100 * MIB)
     assert runs.ranges == [(0, 40 * MIB), (60 * MIB, 100 * MIB)]
     assert runs.lend(60 * MIB, 10 * MIB) == (60 * MIB, 100 * MIB)
@@ -47,11 +47,11 @@ def test_a_run_is_cut_and_becomes_one_again():
     ],
 )
 def test_where_the_allocator_can_cut(start, size, possible):
-    assert (Runs(100 * MIB).lend(start, size) is not None) is possible
+    assert (FreeRanges(100 * MIB).lend(start, size) is not None) is possible
 
 
 def test_a_small_piece_behind_goes_along():
-    runs = Runs(100 * MIB)
+    runs = FreeRanges(100 * MIB)
     runs.lend(90 * MIB, 9 * MIB + MIB // 2)
     assert runs.lent == {90 * MIB: 100 * MIB}
 

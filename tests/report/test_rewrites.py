@@ -6,8 +6,9 @@ import pytest
 
 from roam_lab.plan import make_plan
 from roam_lab.report.brief import brief_html, write_brief
+from roam_lab.report.headline import verdict_sentence
 from roam_lab.report.rewrites import kind_rows, saved_text
-from roam_lab.report.rows import plan_data, verdict_sentence
+from roam_lab.report.rows import plan_data
 from roam_lab.report.text import plan_text
 from roam_lab.report.whatif_table import COLUMNS
 from roam_lab.report.whatifs import WhatIfs

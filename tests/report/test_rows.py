@@ -9,7 +9,11 @@ from roam_lab.ir import captured_order
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.ir.training_run import TrainingRun
 from roam_lab.plan import Certificate, Profile, make_plan
-from roam_lab.report import rows as said
+from roam_lab.report.graphs import captured_name, graph_of
+from roam_lab.report.headline import verdict_sentence
+from roam_lab.report.reservations import reservation
+from roam_lab.report.rows import Alive, alive_at_peak, plan_rows, profile_data, profile_rows
+from roam_lab.report.sentences import captured_sentence, certificate_sentence, peak_sentence
 from tests.report.graphs import KIB, branches, chain, eager_branches
 
 
@@ -20,7 +24,7 @@ def by_label(rows):
 def test_plan_rows_hold_every_figure():
     plan = make_plan(branches())
     profile = Profile(graph=branches(), resident={"parameter": 8 * KIB, "batch": 2 * KIB})
-    found = by_label(said.plan_rows(plan, profile))
+    found = by_label(plan_rows(plan, profile))
     assert found["resident"].size_bytes == 10 * KIB
     assert (found["parameter"].size_bytes, found["parameter"].level) == (8 * KIB, 1)
     assert found["captured peak"].size_bytes == 204 * KIB
@@ -43,11 +47,11 @@ def test_workspaces_are_told_apart():
     )
     run = TrainingRun(graph, {"parameter": (8 * KIB,)}, workspace_bytes=32 * 2**20)
     profile = Profile(graph=graph, resident={"parameter": 8 * KIB}, eager_run=run)
-    found = by_label(said.profile_rows(profile))
+    found = by_label(profile_rows(profile))
     threads = len({op.phase == "backward" for op in graph.ops})
     assert found["cuBLAS workspaces"].size_bytes == threads * 32 * 2**20
     assert found["eager reservation"].size_bytes == 2 * 2**20 - 8 * KIB
-    data = said.profile_data(profile)
+    data = profile_data(profile)
     assert data["cublas_workspace_bytes"] == threads * 32 * 2**20
     assert data["eager_reservation_bytes"] == 2 * 2**20 - 8 * KIB
 
@@ -55,61 +59,61 @@ def test_workspaces_are_told_apart():
 def test_the_users_allocator_settings_decide(monkeypatch):
     profile = Profile(graph=branches(), resident={"parameter": 8 * KIB})
     monkeypatch.setenv("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True,backend:cudaMallocAsync")
-    row = by_label(said.profile_rows(profile))["eager reservation"]
+    row = by_label(profile_rows(profile))["eager reservation"]
     assert row.note.endswith(
         "The allocator's setting backend:cudaMallocAsync is not simulated; take it out to compare."
     )
     big = dataclasses.replace(branches(), unlisted_resident_bytes=11 * 2**20)
-    assert said.reservation(make_plan(big)).reserved == 22 * 2**20  # a page of 20 MiB, one of 2 MiB
+    assert reservation(make_plan(big)).reserved == 22 * 2**20  # a page of 20 MiB, one of 2 MiB
     monkeypatch.delenv("PYTORCH_CUDA_ALLOC_CONF")
-    assert said.reservation(make_plan(big)).reserved == 14 * 2**20
+    assert reservation(make_plan(big)).reserved == 14 * 2**20
 
 
 def test_eager_and_captured_are_told_apart():
     """The planned graph in eager's order is "captured"; the step as eager runs it is "eager"."""
     plan, profile = make_plan(branches()), Profile(graph=branches(), eager_graph=eager_branches())
-    assert by_label(said.profile_rows(profile))["eager peak"].size_bytes == 254 * KIB
-    assert "captured peak" not in by_label(said.profile_rows(profile))
-    found = by_label(said.plan_rows(plan, profile))
+    assert by_label(profile_rows(profile))["eager peak"].size_bytes == 254 * KIB
+    assert "captured peak" not in by_label(profile_rows(profile))
+    found = by_label(plan_rows(plan, profile))
     assert found["captured peak"].size_bytes == 204 * KIB
     assert found["captured peak"].note == "above resident, planned graph in eager's order"
     assert "eager reservation" in found
-    assert "captured reservation" in by_label(said.plan_rows(plan))  # of the planned graph: eager's is not known
-    assert said.captured_sentence(plan, profile) == (
+    assert "captured reservation" in by_label(plan_rows(plan))  # of the planned graph: eager's is not known
+    assert captured_sentence(plan, profile) == (
         "Eager itself peaks at 254.0 KiB: the planned graph, whose captured peak is 204.0 KiB, adds gradients in place "
         "and counts what ops take for themselves."
     )
-    assert said.captured_sentence(plan, None) == said.captured_sentence(plan, Profile(graph=branches())) == ""
-    assert (said.captured_name(profile), said.captured_name(None)) == ("eager", "captured")
+    assert captured_sentence(plan, None) == captured_sentence(plan, Profile(graph=branches())) == ""
+    assert (captured_name(profile), captured_name(None)) == ("eager", "captured")
 
 
 def test_a_bare_plan_is_shown_without_what_needs_its_graph():
     plan = make_plan(branches())
     bare = type(plan)(**{**{key: getattr(plan, key) for key in plan.__dataclass_fields__}, "graph": None})
-    assert "resident" not in by_label(said.plan_rows(bare))
-    assert "planned peak" in by_label(said.plan_rows(bare))
+    assert "resident" not in by_label(plan_rows(bare))
+    assert "planned peak" in by_label(plan_rows(bare))
     with pytest.raises(InputError, match=r"bare .* plan without --bare"):
-        said.graph_of(bare)
+        graph_of(bare)
 
 
 def test_alive_at_peak_names_where_it_comes_from():
     graph = branches()
-    alive = said.alive_at_peak(graph, captured_order(graph))
+    alive = alive_at_peak(graph, captured_order(graph))
     assert [row.storage for row in alive] == [1, 2, 0]
-    assert alive[0] == said.Alive(1, 100 * KIB, "activation", "wide_a", "block.0", "train.py:10", "forward")
-    assert said.alive_at_peak(graph, captured_order(graph), limit=1) == alive[:1]
+    assert alive[0] == Alive(1, 100 * KIB, "activation", "wide_a", "block.0", "train.py:10", "forward")
+    assert alive_at_peak(graph, captured_order(graph), limit=1) == alive[:1]
 
 
 def test_sentences():
     graph = branches()
     plan = make_plan(graph)
-    assert said.verdict_sentence(plan) == (
+    assert verdict_sentence(plan) == (
         "214.0 -> 115.0 KiB, -46.3 %, predicted; fits 16 GB with 14.00 GiB to spare; proven, order only."
     )
-    assert said.peak_sentence(graph, captured_order(graph), "captured") == (
+    assert peak_sentence(graph, captured_order(graph), "captured") == (
         "The captured peak of 204.0 KiB is at step 3 of 6, op 2 (wide_b), forward, <b>&, train.py:11."
     )
-    assert said.certificate_sentence(plan).startswith("Proven optimal: every legal order holds at least 105.0 KiB")
+    assert certificate_sentence(plan).startswith("Proven optimal: every legal order holds at least 105.0 KiB")
 
 
 def proven(plan, kind, later=(), earlier=(), optimal=True):
@@ -119,7 +123,7 @@ def proven(plan, kind, later=(), earlier=(), optimal=True):
 
 def test_each_kind_of_proof_has_its_own_wording():
     plan = make_plan(branches())
-    told = said.certificate_sentence
+    told = certificate_sentence
     assert told(proven(plan, "forced")) == (
         "Proven optimal: every legal order holds at least 105.0 KiB while op 2 (wide_b) runs, in 3 storages: "
         "each made by it or before it and needed by it or after it, whatever the order."
@@ -146,7 +150,7 @@ def test_each_kind_of_proof_has_its_own_wording():
 
 
 def test_an_order_that_gains_nothing_says_so():
-    text = said.verdict_sentence(make_plan(chain(5)))
+    text = verdict_sentence(make_plan(chain(5)))
     assert "; proven, order gains nothing. What is alive at the peak decides;" in text
     assert "smaller batch" in text
 
@@ -158,21 +162,21 @@ def test_a_bound_that_is_not_met_says_how_far_it_is():
         **{**values, "optimal": False, "lower_bound_bytes": 84 * KIB, "captured_peak_bytes": 105 * KIB,
            "certificate": Certificate(1, (0, 1), 84 * KIB, "minimum cut"), "status": "feasible"}
     )  # fmt: skip
-    bound = by_label(said.plan_rows(loose))["lower bound"]
+    bound = by_label(plan_rows(loose))["lower bound"]
     assert bound.note == "of any order; the peak is at most 25.00 % above the best"
-    assert "no other order could gain more than 20.00 % on it" in said.verdict_sentence(loose)
+    assert "no other order could gain more than 20.00 % on it" in verdict_sentence(loose)
     opening = "Bound: every legal order holds at least 84.0 KiB while op 1 (wide_a)"
-    assert said.certificate_sentence(loose).startswith(opening)
+    assert certificate_sentence(loose).startswith(opening)
 
 
 def test_profile_rows_and_data():
     graph = branches()
     measured = MeasuredCurve(("aten.mul.Tensor",), (200 * KIB,), "a tracker", "cpu")
     profile = Profile(graph=graph, resident={"parameter": 10 * KIB}, measured=measured, differences=("They differ.",))
-    found = by_label(said.profile_rows(profile))
+    found = by_label(profile_rows(profile))
     assert found["measured peak"].size_bytes == 200 * KIB
     assert found["measured peak"].note == "a tracker; predicted lies 4.0 KiB above it"
-    data = said.profile_data(profile)
+    data = profile_data(profile)
     assert data["captured_peak_bytes"] == 204 * KIB
     assert data["measured_peak_bytes"] == 200 * KIB
     assert data["alive_at_peak"][0]["source"] == "train.py:10"
@@ -181,7 +185,7 @@ def test_profile_rows_and_data():
 def test_an_empty_graph_has_a_report():
     graph = chain(0)
     plan = make_plan(graph)
-    assert said.alive_at_peak(graph, ()) == []
-    assert said.peak_sentence(graph, (), "captured") == "The graph has no ops, so it needs no memory."
-    assert by_label(said.plan_rows(plan))["arena"].size_bytes == 0
-    assert said.certificate_sentence(plan)
+    assert alive_at_peak(graph, ()) == []
+    assert peak_sentence(graph, (), "captured") == "The graph has no ops, so it needs no memory."
+    assert by_label(plan_rows(plan))["arena"].size_bytes == 0
+    assert certificate_sentence(plan)

@@ -1,4 +1,5 @@
-"""One thing that holds references and can be changed: how it is read and written, and how its entries are named."""
+"""Containers: objects that hold references and can be changed. How they are read and written, and how their entries are
+named."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ ContainerKind = Literal[
 ]
 
 Entries = dict[Any, Any] | list[Any] | set[Any]
-"""A shallow copy: of a dict, attributes, slots, a cell, a class or names by key; of a list or deque; of a set."""
+"""A shallow copy of a container's entries: a dict by key, attribute or name; a list of a list or deque; a set."""
 
 _NO_CLASS_STATE = {"_abc_impl", "_is_protocol", "_member_names_", "_member_map_", "_value2member_map_"}
 
@@ -36,11 +37,13 @@ MISSING = _Missing()
 class Container:
     """A container that a step reaches.
 
-    `held`: the dict, list, set, deque or cell; the `__dict__` for "attributes"; the object for "slots"; the class for
-    "class"; the dict of a module's globals for "names", of which only `names` count; a ContextVar for "variable"; a
-    Python function for "function"; for "long" a container that is too long to be read, of which only the length counts.
-    `path`: how a user would write it. `owner`: the object that "attributes" or "slots" belong to.
-    `dotted`: keys are attributes of `path` (a module's parameters), not its items.
+    `held`: the object itself, by kind. "dict", "list", "set", "deque", "cell", "class", "variable" (a ContextVar),
+    "function": that object. "attributes": the `__dict__` of `owner`. "slots": the object with slots, which is `owner`,
+    too. "names": the dict of a module's globals, of which only `names` count. "long": a container that is too long to
+    be read, of which only the length counts.
+
+    `path`: the expression by which a user would reach it. `dotted`: its keys are attributes of `path` (a module's
+    parameters), not items. `tensor_paths`: id of a tensor key -> the path of that tensor.
     """
 
     kind: ContainerKind
@@ -52,7 +55,7 @@ class Container:
     tensor_paths: Mapping[int, str] = field(default_factory=dict, repr=False)
 
     def read(self) -> Entries:
-        """A shallow copy of what it holds now."""
+        """A shallow copy of its present entries."""
         held = self.held
         if self.kind in ("dict", "attributes"):
             return dict(dict_type(held).items(held))
@@ -79,7 +82,7 @@ class Container:
             return {}
 
     def write(self, entries: Entries) -> None:
-        """Make it hold exactly these, in place."""
+        """Make it hold exactly these entries, in place."""
         held = self.held
         if self.kind in ("dict", "attributes"):
             assert isinstance(entries, dict)
@@ -99,12 +102,12 @@ class Container:
             self._write_names(entries)
 
     def entry(self, key: Any) -> Any:
-        """What it holds under a key or index; MISSING where that is nothing."""
+        """The value of a key or index; MISSING where there is none."""
         entries = self.read()
         return entries.get(key, MISSING) if isinstance(entries, dict) else list(entries)[key]
 
     def put(self, key: Any, value: Any) -> None:
-        """Make it hold this under a key or index; MISSING takes the key away."""
+        """Set the value of a key or index; MISSING removes the key."""
         if self.kind in ("dict", "attributes"):
             base = dict_type(self.held)
             base.pop(self.held, key, None) if value is MISSING else base.__setitem__(self.held, key, value)
@@ -144,7 +147,7 @@ class Container:
                 self.held.cell_contents = value
 
     def place(self, key: Any) -> str:
-        """The path of the entry of this key or index."""
+        """The path of the entry with this key or index."""
         if self.kind in ("cell", "variable"):
             return self.path
         if self.kind == "names":
@@ -170,12 +173,12 @@ class Container:
 
 
 def dict_type(held: dict[Any, Any]) -> type[dict[Any, Any]]:
-    """Whose methods read and write it, past those of a subclass; dict's own would break an OrderedDict."""
+    """The class whose methods read and write `held` past those of a subclass: OrderedDict for one, else dict."""
     return OrderedDict if isinstance(held, OrderedDict) else dict
 
 
 def is_class_state(name: str) -> bool:
-    """Whether a class attribute of this name is the user's."""
+    """Whether a class attribute of this name may be state of the user's (not Python's own bookkeeping)."""
     return name not in _NO_CLASS_STATE and (not (name.startswith("__") and name.endswith("__")) or name == "__call__")
 
 
@@ -183,7 +186,7 @@ _slots: WeakKeyDictionary[type, tuple[tuple[str, MemberDescriptorType], ...]] = 
 
 
 def slots_of(kind: type) -> tuple[tuple[str, MemberDescriptorType], ...]:
-    """The slots that the Python classes among a type's bases declare."""
+    """(name, descriptor) of the slots that a type and its bases declare, as far as they are Python classes."""
     if kind not in _slots:
         _slots[kind] = tuple(
             (name, slot)

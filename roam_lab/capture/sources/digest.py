@@ -1,4 +1,4 @@
-"""One value as a short text, equal for equal bits only."""
+"""Digests of values: short texts that are equal for equal bits only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 
 def digest(value: Any) -> str:
-    """Equal for equal bits only: NaNs by their payload, zeros by their sign; strides and devices do not count."""
+    """A short text that is equal for equal bits only: payloads of NaNs and signs of zeros count, strides and devices do
+    not."""
     if not isinstance(value, torch.Tensor):
         return f"{type(value).__name__} {value!r}"
     kind = str(value.dtype).removeprefix("torch.")
@@ -35,6 +36,6 @@ def _parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
 def raw_bytes(tensor: torch.Tensor) -> NDArray[numpy.uint8]:
     """The tensor's elements in logical order, as bytes in CPU memory."""
     flat = tensor.detach().to("cpu").contiguous().reshape(-1)
-    flat = flat.as_strided(flat.shape, (1,))  # one element is contiguous with any stride, but no bytes can be seen so
+    flat = flat.as_strided(flat.shape, (1,))  # one element counts as contiguous with any stride, but cannot be viewed
     array: NDArray[numpy.uint8] = flat.view(torch.uint8).numpy()
     return array

@@ -1,4 +1,4 @@
-"""Lists that a step fills: noted is whether it also reads them, since they are longer in every step."""
+"""Lists that a step fills. They are longer in every step, so a step that also reads one is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILLING = ("append", "extend", "appendleft", "extendleft", "insert", "__iadd__"
 
 
 class FilledError(Exception):
-    """The step adds to these lists; it is traced again, and whether it reads them is noted."""
+    """The step adds to these lists; it has to be traced again, to see whether it reads them."""
 
     def __init__(self, places: list[ValuePlace]) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class FilledError(Exception):
 
 
 class _Told:
-    """Of a list or deque that stands for `original` while a step is traced."""
+    """Base of the list and deque that replace `original` while a step is traced, and note what is done to them."""
 
     original: Any
     read = False
@@ -70,7 +70,8 @@ for _kind, _told in ((list, _ToldList), (deque, _ToldDeque)):
 
 @contextmanager
 def reads_noted(reachable: Reachable, filled: Sequence[ValuePlace]) -> Iterator[None]:
-    """While a step is traced, others stand for the lists that it fills, wherever they are held.
+    """A context for tracing a step, in which the lists that it fills are replaced, in every container, by ones that
+    note reads.
 
     Raises CaptureError at the end where the step has read one.
     """

@@ -1,4 +1,4 @@
-"""Settings of the whole process that decide which kernels run and what they compute."""
+"""Flags: settings of the whole process that decide which kernels run and what they compute."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _FLAGS = (
 
 
 class Flags:
-    """The flags that this torch has, as they are at construction; autocast for each of the device types."""
+    """The values, at construction, of all flags that this torch has, and of autocast for each of the device types."""
 
     def __init__(self, device_types: Iterable[str] = ("cpu", "cuda")) -> None:
         self._flags: list[Flag] = [
@@ -71,16 +71,16 @@ class Flags:
         self.renew()
 
     def renew(self) -> None:
-        """Take what holds now for right."""
+        """Take the present values as those to compare with."""
         self._modes = function_modes() if _readable(function_modes) else ()  # keeps them, so that ids stay true
         self._before = [reader() for reader in self._readers]
 
     def told(self) -> list[tuple[str, str]]:
-        """Each by its name, in words."""
+        """(name, value as text) of each flag."""
         return [(name, _told(value)) for (name, _), value in zip(self._flags, self._before, strict=True)]
 
     def check(self) -> str | None:
-        """The first that differs, in words."""
+        """A sentence on the first flag that differs now; None where none does."""
         now = [reader() for reader in self._readers]
         if now == self._before:
             return None
@@ -97,7 +97,7 @@ def _told(value: Any) -> str:
 
 
 def _readable(reader: Callable[[], Any]) -> bool:
-    """Not every build has all of them."""
+    """Whether this build of torch has the flag."""
     try:
         reader()
     except (RuntimeError, AttributeError, AssertionError, TypeError):

@@ -1,4 +1,4 @@
-"""What a captured step relies on beside its inputs, and the first thing of it that has changed."""
+"""Guards: checks that everything that a captured step relies on, besides its inputs, is as it was."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.sources.watch import Watch
 
 MOST_ARRAY_BYTES = 1 << 16
-"""Of larger arrays a part of this size, from all over it, is compared: `Guards.not_guarded`."""
+"""Of a larger array only entries of so many bytes, spread over all of it, are compared (see `Guards.not_guarded`)."""
 
 _HOOKS = {
     "_forward_hooks": "forward hook",
@@ -42,8 +42,8 @@ _requires_grad = attrgetter("requires_grad")
 
 @dataclass(frozen=True)
 class Differing:
-    """An entry of a container that is not what it was. `whole`: it is the container that has to be taken for changed,
-    since entries came or went."""
+    """An entry of a container that has changed. `whole`: entries were added or removed, so the whole container counts
+    as changed."""
 
     container: Container
     key: Any
@@ -52,13 +52,13 @@ class Differing:
 
 
 class Guards:
-    """Everything reachable that is not given as `left_out`: modules, parameters, optimizers, Python values, flags.
+    """Guards of everything reachable (modules, parameters, optimizers, Python values, flags) except `left_out`.
 
-    `left_out`: paths that may change, with all that lies below them: what the step itself changes (see
-    `changed_paths`) and what is read anew for each step, such as a learning rate. Contents of tensors, generators and
-    iterators are always left out. Containers are kept alive, tensors are not.
-    `beside`: further containers. `places`: of numbers that are read anew, in containers that must not be replaced.
-    `not_guarded`: paths whose changes would not be noticed: containers that are too long, large arrays.
+    `left_out`: paths that may change, with everything below them: what the step itself changes (see `changed_paths`)
+    and what is read in each step, such as a learning rate. Contents of tensors, generators and iterators are never
+    guarded. Containers are kept alive, tensors are not. `beside`: further containers to guard. `places`: of numbers
+    that are read in each step; the containers that hold them must stay the same objects. `not_guarded`: paths whose
+    changes would not be noticed: containers that are too long, large arrays.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Guards:
         self._build(reachable)
 
     def check(self) -> str | None:
-        """What changed first since construction, as a sentence; None if nothing did."""
+        """A sentence on the first change since construction that is found; None if nothing has changed."""
         flag = self._flags.check()
         if flag:
             return flag
@@ -102,13 +102,13 @@ class Guards:
         return tuple(found.values())
 
     def forget(self, path: str) -> None:
-        """Guard neither this path nor anything below it from now on; other values stay as they were guarded."""
+        """Stop guarding this path and everything below it; what other values are compared with stays the same."""
         self._left_out.add(path)
         self._watch.keep(*self._choose())
         self._split([entry for entry in self._needs if not self._is_out(entry[0])])
 
     def renew(self) -> None:
-        """Take everything that is reachable now for right."""
+        """Take the present values of everything reachable as those to compare with."""
         self._build(reach(self._roots))
 
     def _build(self, reachable: Reachable) -> None:
@@ -132,7 +132,7 @@ class Guards:
         self._split([(path, one, one.requires_grad) for path, one in named])
 
     def _choose(self) -> tuple[list[Container], dict[Container, frozenset[Any]]]:
-        """Of all containers that were reachable those that are not left out, and keys of theirs that are."""
+        """The containers to be guarded, and for each the keys that are left out."""
         self._out = tuple(self._left_out)
         above = _prefixes(self._out)
         unhooked = {
@@ -146,7 +146,7 @@ class Guards:
             if self._is_out(one.path) or one.path.endswith(_NO_MATTER):
                 continue
             if one.path in unhooked:
-                continue  # the module's attribute `_is_full_backward_hook` tells when one is added
+                continue  # the module's attribute `_is_full_backward_hook` changes when a hook is added
             kept.append(one)
             if one.path in above or not one.path:
                 entries = one.read()
@@ -170,7 +170,8 @@ class Guards:
         return any(path.startswith(out) and path[len(out) : len(out) + 1] in ("", ".", "[") for out in self._out)
 
     def _find(self) -> str | None:
-        """Slowly: the first entry that is not the same by value. None where all are, which is then remembered."""
+        """The slow check: a sentence on the first entry whose value differs. None where all values are equal, and then
+        the present objects are compared with from now on."""
         for container, key, before, after in self._watch.differences():
             if not self._is_out(container.place(key) if key is not None else container.path):
                 return _sentence(container, key, before, after)
@@ -197,7 +198,8 @@ class Guards:
 
 
 def changed_paths(changes: Collection[Change]) -> set[str]:
-    """What to leave out because the step changes it: the paths, and all of the lists, deques and sets that it fills."""
+    """The paths to leave out because the step changes them: those of `changes`, and for lists, deques and sets that it
+    fills the path of the whole container."""
     return {
         one.container_path
         if one.kind in ("grown", "shrunk") and not isinstance(one.container, dict) and not isinstance(one.key, str)
@@ -211,7 +213,7 @@ def _hooks(parameter: torch.Tensor) -> dict[str, list[Any]]:
 
 
 def global_hooks() -> Iterator[Container]:
-    """Hooks of all modules and of all optimizers."""
+    """The hooks that are registered for all modules and for all optimizers, as containers."""
     for home in map(import_module, ("torch.nn.modules.module", "torch.optim.optimizer")):
         for name, value in vars(home).items():
             if name.startswith("_global_") and name.endswith("_hooks") and isinstance(value, dict):
@@ -219,7 +221,7 @@ def global_hooks() -> Iterator[Container]:
 
 
 def _prefixes(paths: Iterable[str]) -> set[str]:
-    """The paths above these: of "a.b['c']", "a" and "a.b"."""
+    """All proper prefixes of these paths: of "a.b['c']" these are "a" and "a.b"."""
     return {path[:index] for path in paths for index, sign in enumerate(path) if sign in ".[" and index}
 
 

@@ -1,4 +1,4 @@
-"""Whose code it is: the user's, which is followed, or a library's; and which names a function's code looks up."""
+"""Which code is the user's, whose state is followed, and which is a library's."""
 
 from __future__ import annotations
 
@@ -45,36 +45,37 @@ _NOTES = {
 
 @lru_cache(maxsize=4096)
 def is_user_code(module: Any) -> bool:
-    """Whether functions and classes of the module of this name are followed; None: made by exec."""
+    """Whether functions and classes of the module of this name are the user's, and followed. `module` may be None (made
+    by exec)."""
     if module is not None and not isinstance(module, str):
-        return False  # of a class that C made
+        return False  # the module of a class made in C
     root = (module or "").partition(".")[0]
     return root not in _LIBRARIES and not (root in sys.stdlib_module_names and _is_standard(root))
 
 
 def _is_standard(module: str) -> bool:
-    """Whether it is Python's own, and no module of the user's that bears the name of one (`code`, `queue`)."""
+    """Whether a module is of Python's standard library, and not a user's file of the same name (`code`, `queue`)."""
     file = getattr(sys.modules.get(module), "__file__", None)
     return file is None or is_standard_file(file)
 
 
 @lru_cache(maxsize=4096)
 def is_machinery(module: str | None) -> bool:
-    """Whether objects of this module's classes hold no state of a training step (compilers, notebooks, typing)."""
+    """Whether objects of this module's classes never hold state of a training step (compilers, notebooks, typing)."""
     name = module or ""
     return any(name == one or name.startswith(f"{one}.") for one in _NO_STATE)
 
 
 def notes_of(kind: type) -> frozenset[str]:
-    """The attributes that objects of a library's class keep for other ends than a step's."""
+    """The attributes of objects of a library's class that are the library's notes, and no state of a step."""
     return _NOTES.get(kind.__module__, frozenset())
 
 
 def is_prepared(optimizer: Any) -> bool:
-    """Whether `accelerator.prepare` has wrapped it; state and groups are those of its `.optimizer`."""
+    """Whether an optimizer is the wrapper of `accelerator.prepare`; state and groups are those of its `.optimizer`."""
     return type(optimizer).__module__ == "accelerate.optimizer"
 
 
 def is_notebook_name(name: str) -> bool:
-    """Whether IPython keeps this global for itself."""
+    """Whether a global of this name is IPython's own."""
     return name in _NOTEBOOK_NAMES or (name.startswith("_i") and name[2:].isdigit()) or name.lstrip("_").isdigit()

@@ -1,4 +1,4 @@
-"""Which names a function's code looks up: globals, and variables of modules that it names."""
+"""The names that a function's code uses: globals, and variables of modules."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from roam_lab.capture.sources.library import is_user_code
 
 
 def globals_used(function: FunctionType) -> list[str]:
-    """The globals that it reads, where there are such, and those that it binds."""
+    """The names of the existing globals that a function reads, and of those that it binds."""
     read, bound, _, _ = names_in(function.__code__)
     return sorted({name for name in read if name in function.__globals__} | bound)
 
 
 def modules_used(function: FunctionType) -> Iterator[tuple[ModuleType, list[str]]]:
-    """The modules that it names, one after the other, each with what it may use of it."""
+    """Yields each module that a function names, with the names of its variables that the function may use."""
     read, _, used, imported = names_in(function.__code__)
     lookup = function.__globals__
     package = str(lookup.get("__package__") or "")
@@ -41,10 +41,10 @@ def modules_used(function: FunctionType) -> Iterator[tuple[ModuleType, list[str]
 
 @lru_cache(maxsize=4096)
 def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str], frozenset[str]]:
-    """Names that the code and the code nested in it use: globals read; globals bound; attributes; modules imported,
-    with a dot before those that are relative to the code's package.
+    """The names in code and in the code nested in it, as four sets: globals read; globals bound; attributes; modules
+    imported (names of relative imports begin with dots).
 
-    A text that could be a name is taken for one, for `getattr(module, "NAME")` and `globals()["NAME"]`.
+    A string constant that could be a name counts as one, because of `getattr(module, "NAME")` and `globals()["NAME"]`.
     """
     read: set[str] = set()
     bound: set[str] = set()
@@ -78,7 +78,7 @@ def names_in(code: CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[
 
 
 def _absolute(name: str, package: str) -> str:
-    """The full name of a module that is imported as `name`, which may begin with dots, in a package."""
+    """The full name of a module that is imported in `package` as `name`, which may begin with dots."""
     try:
         return importlib.util.resolve_name(name, package)
     except (ImportError, ValueError):

@@ -1,4 +1,4 @@
-"""Globals, attributes of modules and functions that the code of a step names, as containers under a user's names."""
+"""The globals, module attributes and functions that a step's code names, as containers with paths that a user knows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from roam_lab.capture.sources.names_used import globals_used, modules_used
 
 
 class NamesWatched:
-    """Of all functions that a walk has met. A bare name stands for one variable; others are told with their home."""
+    """The names in all functions that a walk has met. The first variable of a name has the bare name as its path;
+    further ones of the same name are written with their module."""
 
     def __init__(self) -> None:
         self._names: dict[tuple[int, str], tuple[dict[str, Any], dict[str, None]]] = {}
@@ -23,7 +24,7 @@ class NamesWatched:
         self._taken: dict[str, int] = {}  # a bare name -> id of the cell or of the globals that it stands for
 
     def of_function(self, function: FunctionType, path: str) -> Iterator[tuple[Any, str]]:
-        """What a function of the user's names, with its path."""
+        """Yields (value, path) of everything that a function of the user's names."""
         self._functions.append(Container("function", function, path))
         yield from self.of_module(function.__globals__, "", globals_used(function))
         for module, names in modules_used(function):
@@ -33,7 +34,7 @@ class NamesWatched:
                 self._libraries.setdefault(module.__name__, (vars(module), set()))[1].update(names)
 
     def of_module(self, held: dict[str, Any], path: str, names: Iterable[str]) -> Iterator[tuple[Any, str]]:
-        """These variables of a module, with their paths."""
+        """Yields (value, path) of these variables of a module, whose globals are `held`."""
         for name in names:
             if is_notebook_name(name) or (name.startswith("__") and name.endswith("__")):
                 continue
@@ -50,13 +51,13 @@ class NamesWatched:
         return name if bare else f"{name} of {function.__qualname__}"
 
     def variables(self) -> Iterator[Container]:
-        """The globals that were named, by module."""
+        """One container for each module of which globals were named."""
         for (_, path), (held, names) in self._names.items():
             yield Container("names", held, path, names=tuple(names))
 
     def code(self, parts: Iterable[torch.nn.Module]) -> Iterator[Container]:
-        """What the step's code is: the user's functions, and what they use of libraries: names of their modules, and
-        classes of the model's parts."""
+        """Containers for the step's code: the user's functions, the names that they use of library modules, and the
+        classes of the model's `parts`."""
         yield from self._functions
         for path, (held, names) in self._libraries.items():
             yield Container("names", held, path, names=tuple(sorted(names)))

@@ -1,4 +1,4 @@
-"""Optimizers as a source of state: fake parameters, state and settings while a step is traced, and what moves them."""
+"""Optimizers as a source of state: their fake parameters, state and settings while a step is traced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from roam_lab.interrupt import held
 def swapped(
     optimizers: Optimizers, fakes: Fakes, names: Mapping[int, str], tensors: Mapping[str, torch.Tensor]
 ) -> Iterator[None]:
-    """The optimizers with fake parameters, state and tensor settings; restored at the end whatever happens."""
+    """A context in which the optimizers hold fakes of their parameters, state and tensor settings."""
     groups = [(group, dict(group)) for _, _, group in groups_of(optimizers)]
     states = [optimizer.state for optimizer in optimizers]
     called = [vars(optimizer).get("_opt_called") for optimizer in optimizers]
@@ -58,7 +58,7 @@ def swapped(
 
 
 def _with_fakes(value: Any, fakes: Fakes) -> Any:
-    """The same nest of dicts, lists and tuples around fakes of its tensors."""
+    """A copy of nested dicts, lists and tuples with fakes in place of tensors."""
     if isinstance(value, torch.Tensor):
         return fakes(value)
     if isinstance(value, dict):
@@ -69,7 +69,8 @@ def _with_fakes(value: Any, fakes: Fakes) -> Any:
 
 
 def settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
-    """State made while priming may carry known constants (a step of 0.0); replace it with plain fakes."""
+    """Replace state that was made while priming by plain fakes: torch may know its values as constants (a step of
+    0.0)."""
     for optimizer in optimizers:
         for p, entries in optimizer.state.items():
             optimizer.state[p] = _with_fakes(entries, fakes)
@@ -77,7 +78,8 @@ def settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
 
 @contextmanager
 def steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[None]:
-    """Call `note` before each step of a given optimizer. Raises CaptureError when another one is stepped."""
+    """A context in which `note` is called before each step of a given optimizer. Raises CaptureError when an optimizer
+    that was not given is stepped."""
     given = {id(optimizer) for optimizer in optimizers}
 
     def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
@@ -96,7 +98,7 @@ def steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[No
 
 
 def symbol_for(environment: ShapeEnv, value: int | float, name: str) -> tuple[Any, Any]:
-    """A symbol with this value as its hint, and the SymInt or SymFloat that stands for it."""
+    """A new symbol with `value` as its hint, and the SymInt or SymFloat that wraps it."""
     source = ConstantSource(name)
     symbol = environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
     make = environment.create_symfloatnode if isinstance(value, float) else environment.create_symintnode
@@ -106,7 +108,8 @@ def symbol_for(environment: ShapeEnv, value: int | float, name: str) -> tuple[An
 def symbolic_settings(
     optimizers: Optimizers, environment: ShapeEnv, inputs: list[Input], values: list[Any]
 ) -> dict[Any, Input]:
-    """Make every float setting a symbol, so that a scheduler may change it; returns symbol -> input."""
+    """Replace every float setting by a symbol, so that a scheduler may change it; appends to `inputs` and `values`.
+    Returns symbol -> input."""
     symbols: dict[Any, Input] = {}
     made: dict[tuple[Any, ...], Any] = {}
     for found, value in list(setting_inputs(optimizers)):
@@ -127,7 +130,8 @@ def symbolic_settings(
 
 
 def numbers_of(optimizers: Optimizers, names: Mapping[int, str], real: Mapping[str, Any]) -> dict[OptimizerPlace, Any]:
-    """Every number in the (fake) state and groups, by its place among the real ones. `names`: of fake parameters."""
+    """Every number in the (fake) state and groups of the optimizers, by its place among the real ones. `names`: id of a
+    fake parameter -> name; `real`: name -> real parameter."""
     found: dict[OptimizerPlace, Any] = {}
     for number, optimizer in enumerate(optimizers):
         for parameter, entries in optimizer.state.items():
@@ -145,7 +149,7 @@ def numbers_of(optimizers: Optimizers, names: Mapping[int, str], real: Mapping[s
 
 
 def holds_numbers(setting: Any) -> bool:
-    """Whether `numbers_of` looks after a setting, so that in a trace symbols may stand there; or it is a tensor."""
+    """Whether a setting is a tensor, or holds numbers that `numbers_of` yields, so that symbols may replace them."""
     return isinstance(setting, torch.Tensor | dict | list) or any(True for _ in _numbers_below(setting))
 
 
@@ -159,7 +163,7 @@ def _numbers_below(value: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
 
 @contextmanager
 def symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
-    """Let `min` and `max` in the optimizers' own modules take symbols (Adafactor clips its step size with them)."""
+    """A context in which `min` and `max` in the optimizers' modules accept symbols (Adafactor clips its step size)."""
     classes = {type(optimizer) for optimizer in optimizers}
     methods = [inspect.unwrap(value) for kind in classes for value in vars(kind).values() if inspect.isfunction(value)]
     spaces = {id(method.__globals__): method.__globals__ for method in methods}
@@ -185,7 +189,7 @@ def symbolic_min_max(optimizers: Optimizers) -> Iterator[None]:
 
 
 def host_state(optimizers: Optimizers) -> list[Any]:
-    """What each optimizer holds, numbers and tensors by their kind only."""
+    """For each optimizer the structure of its state and groups, to be compared: numbers and tensors by type only."""
     return [
         [
             {

@@ -1,4 +1,4 @@
-"""What a step gives back and does to Python objects, done after each planned step."""
+"""Outputs: what a step returns and does to Python objects, which is done again after each planned step."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ How = Literal["assign", "append", "call", "return", "leave"]
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a planned step does to a Python object when it is over, or returns.
+    """One thing that a planned step does to a Python object when it is over, or returns.
 
-    `how`: "assign" the value to the place, "append" it to the container, "call" `function` with it as arguments,
-    "return" it, "leave" it as the gradients of the parameters that it names (in a dict).
-    `leaves`: tensors and symbols in the trace, their values in a run; `spec` puts them together. `of_batch`: place
-    among them -> the leaf of the batch that stands there.
+    `how`: "assign" a value to the place, "append" it to the container there, "call" `function` with it as (arguments,
+    keywords), "return" it, or "leave" it: a dict of gradients by parameter's name. The value is a pytree: `leaves` is
+    the number of its leaves, which are results of the program, and `spec` its structure. `of_batch`: leaf of the value
+    -> leaf of the batch that stands there instead.
     """
 
     how: How
@@ -30,7 +30,7 @@ class Output:
     of_batch: Mapping[int, int] = field(default_factory=dict)
 
     def apply(self, leaves: list[Any], batch: Sequence[Any]) -> Any:
-        """Do it, with the values that one step gave the leaves, and the leaves of its batch. Returns the value."""
+        """Do it, with the `leaves` that one step computed, and the leaves of its `batch`. Returns the value."""
         for position, index in self.of_batch.items():
             leaves[position] = batch[index]
         value = pytree.tree_unflatten(leaves, self.spec)

@@ -1,4 +1,4 @@
-"""Places where Python values lie: entries of dicts and lists, attributes, variables, numbers of optimizers."""
+"""Places of Python values: entries of dicts and lists, attributes, variables, numbers in optimizers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 
 @dataclass(frozen=True, eq=False)
 class ValuePlace:
-    """Where a Python value lies: an entry of a dict or list, an attribute, a variable. `path` as a user writes it."""
+    """The place of a Python value: an entry of a dict or list, an attribute, a variable. `path`: as a user writes
+    it."""
 
     container: Any
     key: Any
@@ -31,7 +32,7 @@ class ValuePlace:
             raise KeyError(self.path) from None
 
     def write(self, value: Any) -> None:
-        """Put a value there."""
+        """Set the value."""
         if isinstance(self.container, CellType):
             self.container.cell_contents = value
         elif isinstance(self.container, ContextVar):
@@ -46,8 +47,8 @@ class ValuePlace:
 
 @dataclass(frozen=True)
 class Changing:
-    """What is known to change from step to step before a step is captured: Python numbers, which are inputs, and an
-    entry each of lists that it fills."""
+    """What is known, before a capture, to change from step to step. `numbers`: places of Python numbers, which become
+    inputs; `filled`: one entry of each list that the step fills."""
 
     numbers: tuple[ValuePlace, ...] = ()
     filled: tuple[ValuePlace, ...] = ()
@@ -58,16 +59,17 @@ NOTHING_KNOWN = Changing()
 
 @dataclass(frozen=True, eq=False)
 class OptimizerPlace(ValuePlace):
-    """A number in an optimizer's state of a parameter, or in one of its groups, found anew each time.
+    """The place of a number in an optimizer's state of a parameter, or in one of its groups, looked up each time.
 
-    `container`: the optimizer. `owner`: the parameter, or the index of the group; `key`: the keys that lead to it.
+    `container`: the optimizer. `owner`: the parameter, or the index of the group. `key`: the keys that lead to the
+    number.
     """
 
     owner: Any = None
     number: int = 0
 
     def holder(self, parameter: Any = None) -> Any:
-        """The dict or list that holds the number; `parameter` stands for the owner (its fake, while tracing)."""
+        """The dict or list that holds the number; `parameter` replaces the owner (by its fake, while tracing)."""
         if isinstance(self.owner, int):
             found: Any = self.container.param_groups[self.owner]
         else:
@@ -84,13 +86,13 @@ class OptimizerPlace(ValuePlace):
             raise KeyError(self.path) from None
 
     def write(self, value: Any) -> None:
-        """Put a number there."""
+        """Set the number."""
         self.holder()[self.key[-1]] = value
 
 
 @dataclass(frozen=True, eq=False)
 class Settled:
-    """A plain value that the step makes in its first run, and the None, or nothing (MISSING), that was there before."""
+    """A plain value that the step makes in its first run and keeps; `before`: None or MISSING."""
 
     place: ValuePlace
     before: Any
@@ -98,15 +100,15 @@ class Settled:
 
     @property
     def writable(self) -> bool:
-        """Whether the place can be made, and taken away again."""
+        """Whether `put` and `take_back` can be done."""
         return self.before is None or isinstance(self.place.container, dict)
 
     def put(self) -> None:
-        """What the first step does."""
+        """Set the value, as the first step does."""
         self.place.write(self.value)
 
     def take_back(self) -> None:
-        """What was there before."""
+        """Restore what was there before."""
         if self.before is None:
             self.place.write(None)
         else:

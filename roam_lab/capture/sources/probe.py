@@ -1,5 +1,5 @@
-"""A value that tells whether anything is done with it: what a step neither knows from None nor touches, it does not
-read."""
+"""A probe: a value that notes whether anything is done with it. It is put in place of a value to find out whether a
+step reads that value."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ _FURTHER = (
 
 
 class TouchedError(AttributeError):
-    """Raised by whatever is done with a probe; an AttributeError, for `isinstance` looks for its class."""
+    """Raised by every operation on a probe; an AttributeError, because `isinstance` reads `__class__`."""
 
 
 def is_ours(frame: FrameType | None) -> bool:
-    """Whether it is roam-lab's own code that asks."""
+    """Whether the code of this frame is roam-lab's own."""
     while frame is not None and frame.f_code.co_filename == "<frozen abc>":  # an isinstance of ours
         frame = frame.f_back
     return frame is not None and frame.f_code.co_filename.startswith(_OURS)
 
 
 class Probe:
-    """`touched`: whether anything but roam-lab has done anything with it, an identity test apart."""
+    """`touched`: whether code other than roam-lab's has done anything with it, other than a test by `is`."""
 
     touched = False
 
@@ -70,11 +70,11 @@ for _name in {*dir(object), *_FURTHER} - _NOT_THEMSELVES:
 
 
 def is_touched(value: Any) -> bool:
-    """Whether it is a probe that something was done with."""
+    """Whether `value` is a probe with which something was done."""
     return type(value) is Probe and value.touched
 
 
 def touch(probe: Probe) -> None:
-    """Note that something was done with it. Raises TouchedError."""
+    """Note that something was done with `probe`. Raises TouchedError."""
     object.__setattr__(probe, "touched", True)
     raise TouchedError("type")

@@ -1,4 +1,4 @@
-"""The Python side of everything that a step reaches, at one moment: what has changed since, and how to put it back."""
+"""A snapshot of all Python objects that a step reaches: what has changed since, and how it is put back."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ ChangeKind = Literal["number", "rebinding", "grown", "shrunk", "object", "random
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """One entry, attribute, variable or object that differs.
+    """One entry, attribute, variable or object that has changed.
 
-    `kind`: "number" (number, truth value, string or None became another), "rebinding" (a tensor took another's place,
-    or a tensor was given other memory), "grown" and "shrunk" (an entry or attribute was added or taken away), "object"
-    (another object is bound, an array has other contents, a dict another order), "random" (a generator of random
-    numbers has moved), "iterator". `before` and `after` are `MISSING` where there was or is nothing; `container` is
-    the dict, list, ..., or the object itself, `key` its key, index or name in it.
+    `kind`: "number" (a number, truth value, string or None became another), "rebinding" (another tensor is bound, or a
+    tensor was given other memory), "grown" and "shrunk" (an entry or attribute was added or removed), "object" (another
+    object is bound, an array has other contents, a dict another order), "random" (a generator of random numbers has
+    moved), "iterator" (one has moved). `before` and `after`: MISSING where there was, or is, nothing. `container`: the
+    dict, list, ... that holds it, or the object itself; `key`: its key, index or name there.
     """
 
     path: str
@@ -42,8 +42,8 @@ class Change:
 class PythonState:
     """A shallow copy of every container that a step reaches, and the state of generators, iterators and arrays.
 
-    `cannot_restore`: paths of what `restore` leaves as it is (Python generators, data loaders' iterators, zip, map,
-    open files, NumPy arrays above 1 MiB). The contents of tensors are not copied; their memory is kept by alias.
+    `cannot_restore`: paths of objects that `restore` cannot put back (Python generators, data loaders' iterators, zip,
+    map, open files, NumPy arrays above 1 MiB). The contents of tensors are not copied; only which memory they have.
     """
 
     def __init__(self, reachable: Reachable) -> None:
@@ -54,11 +54,11 @@ class PythonState:
         self.cannot_restore = tuple(one.path for one in self._stateful if not one.restorable)
 
     def was(self, held: Any) -> Any:
-        """What a container held at the moment of the snapshot; the thing itself where it is no container."""
+        """The entries of a container at the moment of the snapshot; `held` itself where it is no container."""
         return self._was.get(id(held), held)
 
     def changes(self) -> tuple[Change, ...]:
-        """What differs now, in the order of the walk; values that are equal bit for bit do not."""
+        """Everything that differs now, in the order of the walk. Values that are equal bit for bit do not differ."""
         found: list[Change] = []
         for container, before in self._saved:
             after = container.read()
@@ -73,11 +73,12 @@ class PythonState:
         return tuple(found)
 
     def _other_memory(self) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
-        with without_overrides(), without_modes():  # of real tensors: nothing that traces need hear of it
+        with without_overrides(), without_modes():  # these are real tensors, and a trace must not see this
             return [one for one in self._memory if not _same_memory(one[1], one[2])]
 
     def _without_equal_dicts(self, changes: list[Change]) -> list[Change]:
-        """Without those of a dict that was filled and then replaced by one like it was before (in a GradScaler)."""
+        """`changes` without those of a dict that was filled and then replaced by one equal to it before
+        (GradScaler)."""
         entries = {id(container.held): before for container, before in self._saved if isinstance(container.held, dict)}
         left = {
             id(one.before)
@@ -133,7 +134,7 @@ def _substitute(entries: Entries, old: Any, fresh: Any) -> None:
 
 
 def _alias(tensor: torch.Tensor) -> torch.Tensor | None:
-    """The same memory under another name; None for tensors of which that cannot be asked."""
+    """Another tensor object in the same memory; None for tensors that have none (meta, fake, ...)."""
     if isinstance(tensor, FakeTensor) or type(tensor) not in (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer):
         return None
     if tensor.is_nested or tensor.is_quantized or tensor.layout != torch.strided or tensor.device.type == "meta":
@@ -146,7 +147,7 @@ def _same_memory(tensor: torch.Tensor, alias: torch.Tensor) -> bool:
 
 
 def _identical(before: Entries, after: Entries) -> bool:
-    """The very same objects under the same keys, in order."""
+    """Whether both have the very same objects under the same keys, in the same order."""
     if len(before) != len(after):
         return False
     if isinstance(before, dict) and isinstance(after, dict):
@@ -187,7 +188,8 @@ def _differences(container: Container, before: Entries, after: Entries) -> list[
 
 
 def _list_differences(before: list[Any], after: list[Any], change: Any, moves: bool) -> list[Change]:
-    """Position by position, or entries taken from the front and added at the end, where that says it in fewer."""
+    """The changes of a list: position by position, or as entries removed at the front and added at the end, whichever
+    are fewer."""
     pairs = enumerate(zip(before, after, strict=False))
     found = [change(_kind(old, new), old, new, index) for index, (old, new) in pairs if not same(old, new)]
     found += [change("shrunk", before[index], MISSING, index) for index in range(len(after), len(before))]
@@ -203,8 +205,8 @@ def _list_differences(before: list[Any], after: list[Any], change: Any, moves: b
 
 
 def _moved_or_replaced(before: list[Any], after: list[Any]) -> bool:
-    """Whether a tensor at the end may have pushed out the first entry, or have replaced the last: all others are the
-    same, and were equal to each other."""
+    """Whether it cannot be told if a new tensor at the end pushed out the first entry (a deque with maxlen) or replaced
+    the last one: all other entries are the same, and equal to each other."""
     if len(before) != len(after) or len(before) < 2 or not isinstance(after[-1], torch.Tensor):
         return False
     if same(before[-1], after[-1]):

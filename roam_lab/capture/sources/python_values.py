@@ -1,8 +1,8 @@
-"""Python values that a step changes itself (counters, logs, schedulers): as inputs and outputs of the captured step.
+"""Python values that a step changes itself (counters, logs, schedulers), as inputs and outputs of the captured step.
 
-A number becomes a symbol, and what the step makes of it is written back after each planned step. What the step adds
-to a list is added, a tensor that it binds to a name is bound. A learning-rate scheduler is really stepped. Anything
-else that the step changes is refused by name.
+A number becomes a symbol, and the step's result for it is written back after each planned step. Likewise what the step
+appends to a list is appended, a tensor that it binds to a name is bound, and a learning-rate scheduler is really
+stepped. Anything else that the step changes is refused, naming it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Symbolic = torch.SymInt | torch.SymFloat | torch.SymBool
 
 
 class NumbersChangedError(Exception):
-    """The step changes Python numbers that were constants of this trace; it is traced again with them as symbols."""
+    """The step changes Python numbers that were constants of this trace; it has to be traced again with symbols."""
 
     def __init__(self, places: list[ValuePlace]) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class NumbersChangedError(Exception):
 
 
 class SettledError(FirstStepError):
-    """Plain values that were not there are there after the step. They can be put there, and the step traced again."""
+    """The step makes plain values that did not exist. They can be set before, and the step traced again."""
 
     def __init__(self, values: list[Settled]) -> None:
         super().__init__(_made_first(values[0].place.path))
@@ -44,11 +44,12 @@ class SettledError(FirstStepError):
 
 
 class PythonOutputs:
-    """Turns the changes that a traced step made into outputs.
+    """Turns the changes that a traced step made into outputs (`outputs`, with their leaves in `values`).
 
-    `symbols`: the places whose number is a symbol of this trace. `read`: ids of the real tensors that the step read.
-    `filled`: of lists, those of which it is noted whether the step reads them. `is_symbol`: whether a word is the name
-    of a symbol. `batch`: the leaves of the batch; `shares`: the name of the input whose memory a tensor shares.
+    `symbols`: (id of a container, key) of the numbers that are symbols of this trace. `read`: id -> tensor of the real
+    tensors that the step read. `filled`: entries of the lists for which it is noted whether the step reads them.
+    `is_symbol`: whether a word is the name of a symbol. `batch`: the leaves of the batch. `shares`: tensor -> the name
+    of the input whose memory it shares, or None.
     """
 
     def __init__(
@@ -72,9 +73,10 @@ class PythonOutputs:
         self._settled: list[Settled] = []
 
     def take(self, changes: list[Change], was: Callable[[Any], Any]) -> None:
-        """Raises NumbersChangedError, SettledError, or CaptureError for what cannot be done again in every step.
+        """Turn `changes` into outputs. Raises NumbersChangedError, SettledError, FilledError, or CaptureError for a
+        change that cannot be made again in every step.
 
-        `was`: what a container held before the step.
+        `was(container)`: its entries before the step.
         """
         renewed = [
             one
@@ -147,7 +149,7 @@ class PythonOutputs:
         self._put("assign", place, change.after)
 
     def take_optimizers(self, before: Mapping[OptimizerPlace, Any], now: Callable[[OptimizerPlace], Any]) -> None:
-        """The numbers of optimizers that the step has changed. Raises NumbersChangedError."""
+        """Turn changed numbers of optimizers into outputs. Raises NumbersChangedError and CaptureError."""
         constants: list[ValuePlace] = []
         for place, old in before.items():
             value = now(place)
@@ -167,11 +169,11 @@ class PythonOutputs:
             raise NumbersChangedError(constants)
 
     def call(self, function: Callable[..., Any], path: str, args: Any, kwargs: Any) -> None:
-        """A call that is made again after every planned step."""
+        """Add a call that is made again after every planned step."""
         self._put("call", ValuePlace(None, None, path), (args, kwargs), function)
 
     def give_back(self, result: Any) -> None:
-        """What the step returns: tensors are copies, which no later step writes."""
+        """Add what the step returns. A planned step returns copies of tensors, which later steps do not overwrite."""
         values, outputs = self.values, self.outputs
         self.values, self.outputs = [], []
         self._put("return", ValuePlace(None, None, "what it returns"), result)
@@ -179,7 +181,7 @@ class PythonOutputs:
         self.outputs += outputs
 
     def leave(self, gradients: Mapping[str, torch.Tensor]) -> None:
-        """Gradients that the step makes and leaves, by the parameter's name; no copies."""
+        """Add the gradients that the step makes and leaves, by the parameter's name; they are not copied."""
         if gradients:
             self._put("leave", ValuePlace(None, None, "gradients"), dict(gradients))
 
@@ -207,7 +209,7 @@ class PythonOutputs:
         self.outputs.append(Output(how, place, spec, len(leaves), function, of_batch))
 
     def _refuse_texts(self, leaves: list[Any], path: str) -> None:
-        """Raises CaptureError for a text that a number of this trace was written into."""
+        """Raise CaptureError for a string that contains the name of a symbol of this trace."""
         texts = (leaf for leaf in leaves if isinstance(leaf, str))
         if any(self._is_symbol(word) for text in texts for word in re.findall(r"\w+", text)):
             raise CaptureError(
@@ -217,7 +219,8 @@ class PythonOutputs:
 
 
 def equal(before: Any, after: Any) -> bool:
-    """Whether two objects are containers of one kind with the same plain values, or the very same objects, in them."""
+    """Whether two objects are the same, or containers of one kind with equal plain values or the same objects in
+    them."""
     if before is after:
         return True
     if isinstance(before, dict) and isinstance(after, dict):
@@ -234,20 +237,20 @@ def equal(before: Any, after: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """A number that can be a symbol, or is one."""
+    """Whether a value is a number that can become a symbol, or is one."""
     return (isinstance(value, int | float) and not isinstance(value, bool)) or isinstance(
         value, torch.SymInt | torch.SymFloat
     )
 
 
 def is_plain_number(value: Any) -> bool:
-    """An int or float that is no symbol and no truth value."""
+    """Whether a value is an int or float, and no symbol or truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _other_constants(before: Any, after: Any) -> bool:
-    """Whether numbers inside two tuples, lists or dicts of one form are constants of the trace, and not the same: the
-    next step would have others still."""
+    """Whether two tuples, lists or dicts of one structure contain different constant numbers; the next step would have
+    yet another number there."""
     if isinstance(before, int | float) or type(before) is not type(after):
         return False
     old, new = pytree.tree_leaves(before), pytree.tree_leaves(after)

@@ -1,5 +1,5 @@
-"""Everything that a step can reach: from model, optimizers and function through attributes, containers, closures,
-globals and classes of the user's; each thing with the path by which a user would find it."""
+"""Everything that a step can reach from model, optimizers and its function, through attributes, containers, closures,
+globals and the user's classes; each object with a path as a user would write it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roam_lab.capture.sources.walk import MOST_ENTRIES, MOST_OBJECTS, Walk
 
 @dataclass(frozen=True, eq=False)
 class Reachable:
-    """What `reach` found, in the order of its walk; holds all of it, so that ids stay true."""
+    """What `reach` found, in the order of its walk. It refers to all objects, so that their ids stay valid."""
 
     roots: Mapping[str, Any]
     containers: tuple[Container, ...]
@@ -25,17 +25,18 @@ class Reachable:
     stateful: tuple[tuple[str, Any], ...]
     """Generators of random numbers, iterators, arrays, open files: state that no container shows."""
     not_walked: tuple[tuple[str, str], ...]
-    """Path and reason of what was left out: containers that are too long, all that lies beyond the largest number."""
+    """(path, reason) of what was left out: containers that are too long, and everything beyond the limit of objects."""
     paths: Mapping[int, str]
     """id of an object -> its path."""
     code: tuple[Container, ...] = ()
-    """What the step's code is, and what it uses of libraries; a step does not change that, a user may."""
+    """The user's functions in the step's code, and the names that they use of libraries. A step does not change these,
+    but a user may between steps."""
     caches: tuple[Any, ...] = ()
     """Functions that keep their results (functools.lru_cache)."""
     _kept: tuple[Any, ...] = ()
 
     def path_of(self, thing: Any) -> str | None:
-        """The path of an object that the walk met."""
+        """The path of an object that the walk met; None for any other."""
         return self.paths.get(id(thing))
 
 

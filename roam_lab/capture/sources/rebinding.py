@@ -1,7 +1,7 @@
-"""`tensor.data = value` while a step is traced: the tensor keeps its place, and the value is copied there.
+"""`tensor.data = value` while a step is traced: the value is copied into the tensor's memory.
 
-Eager lets the tensor point to the new memory instead. What the step leaves is the same, as long as nothing else
-holds that tensor.
+Eager makes the tensor point to the value's memory instead. The step has the same effect as long as nothing else refers
+to the value.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from roam_lab.errors import CaptureError
 
 
 class Rebinding:
-    """The assignments of one trace. `copied(target, value)` hears of each before the value is copied."""
+    """The assignments of one trace. `residents`: id of a tensor that stays after the step -> its name.
+    `copied(target, value)` is called before each copy."""
 
     def __init__(self, residents: dict[int, str], copied: Callable[[torch.Tensor, torch.Tensor], None]) -> None:
         self._residents = residents
@@ -24,7 +25,7 @@ class Rebinding:
         self._values: list[tuple[str, torch.Tensor]] = []
 
     def assign(self, target: torch.Tensor, value: torch.Tensor) -> None:
-        """Raises CaptureError where the value cannot be copied into the target's place."""
+        """Copy `value` into `target`. Raises CaptureError where shape, dtype or device differ."""
         name = self._residents.get(id(target))
         if target.shape != value.shape or target.dtype != value.dtype or target.device != value.device:
             raise CaptureError(
@@ -33,11 +34,12 @@ class Rebinding:
             )
         with torch.no_grad():
             self._copied(target, value)
-        if name is not None:  # what the step makes itself is gone after it
+        if name is not None:  # a tensor that the step makes itself is gone after it
             self._values.append((name, value))
 
     def check(self, holders: Iterator[tuple[str, torch.Tensor]]) -> None:
-        """Raises CaptureError where an assigned tensor is also held under another name after the step."""
+        """Raise CaptureError where an assigned value is still referred to under another name after the step. `holders`:
+        (name, tensor) of everything that stays."""
         keys = {value.untyped_storage()._cdata: name for name, value in self._values}
         for holder, tensor in holders:
             name = keys.get(tensor.untyped_storage()._cdata) if isinstance(tensor, FakeTensor) else None
@@ -50,12 +52,13 @@ class Rebinding:
 
 @contextmanager
 def data_assignments(rebinding: Rebinding, residents: dict[int, str]) -> Iterator[None]:
-    """While a step is traced, `tensor.data = value` goes to `rebinding`, where the value is the step's."""
+    """A context for tracing a step, in which `tensor.data = value` calls `rebinding.assign`, for values of the
+    trace."""
     original = tensor_data
 
     def read(tensor: torch.Tensor) -> torch.Tensor:
         if not isinstance(tensor, FakeTensor) and type(tensor) in (torch.Tensor, torch.nn.Parameter):
-            return tensor.detach()  # an op, by which a tensor outside becomes a constant of the trace
+            return tensor.detach()  # an op, by which an outside tensor becomes a constant of the trace
         return original.__get__(tensor)  # type: ignore[no-any-return]
 
     def write(tensor: torch.Tensor, value: torch.Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Learning-rate schedulers that a step calls: noted while it is traced, really stepped after every planned step."""
+"""Learning-rate schedulers that a step calls: the call is noted during the trace, and made after every planned step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ class Noted:
         self._too_late: str | None = None
 
     def unread(self) -> Iterator[str]:
-        """Paths of the counters, rates and settings of those of which the step has read nothing since `watch`."""
+        """Paths of the counters, rates and settings of those schedulers from which the step has read nothing since
+        `watch`."""
         for number in self._kinds.keys() - self._read:
             container = self.found[number]
             for key, value in vars(container.owner).items():
@@ -55,7 +56,7 @@ class Noted:
             )
 
     def watch(self, container: Container) -> None:
-        """Give a scheduler of torch's own a class that notes what is read."""
+        """Give a scheduler of torch's own a subclass that notes whether its attributes are read."""
         kind: Any = type(container.owner)
         number = id(container.owner)
         if kind.__module__ == LRScheduler.__module__:
@@ -72,19 +73,20 @@ class Noted:
             self._kinds[number] = kind
 
     def leave(self) -> None:
-        """Give them their classes back."""
+        """Give the schedulers their own classes back."""
         for number, kind in self._kinds.items():
             self.found[number].owner.__class__ = kind
 
 
 def stepping(scheduler: Any, kind: Any = None) -> Callable[..., None]:
-    """What really steps it. `kind`: its class, where it has another for now."""
+    """The function that really steps `scheduler`. `kind`: its own class (None: its present one)."""
     return lambda *args, **kwargs: (kind or type(scheduler)).step(scheduler, *args, **kwargs)
 
 
 @contextmanager
 def schedulers_noted(reachable: Reachable, call: Callable[..., None]) -> Iterator[Noted]:
-    """While a step is traced, `scheduler.step(...)` is noted by `call(function, path, args, kwargs)` and not run."""
+    """A context for tracing a step, in which `scheduler.step(...)` is not run: `call(function, path, args, kwargs)` is
+    called instead."""
     noted = Noted(reachable)
     for container in noted.found.values():
         kind = type(container.owner)

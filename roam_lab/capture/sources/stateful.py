@@ -1,4 +1,5 @@
-"""State that no attribute shows: generators of random numbers, iterators, arrays, files; what of it can be put back."""
+"""Objects with hidden state, which no attribute shows: generators of random numbers, iterators, arrays, files. How
+their state is read, compared and, where that is possible, put back."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from roam_lab.capture.torch_internals import LoaderIterator
 StatefulKind = Literal["random", "iterator", "object"]
 
 MOST_ARRAY_BYTES = 1 << 20
-"""Larger NumPy arrays are not copied, and cannot be put back."""
+"""NumPy arrays of more bytes are not copied, and so cannot be put back; larger memory maps count as data."""
 
 _RANDOM = (torch.Generator, numpy.random.Generator, numpy.random.RandomState, numpy.random.BitGenerator, random.Random)
 _C_VALUES: tuple[Any, ...] = (ctypes.c_int.__mro__[1], ctypes.Array, ctypes.Structure, ctypes.Union)
@@ -38,7 +39,7 @@ _REWINDABLE = tuple(type(one) for one in _ITERATORS)
 
 
 def is_stateful(value: Any) -> bool:
-    """Whether it holds state that no container shows."""
+    """Whether `value` is such an object: it has state that no container (sources/containers.py) shows."""
     kind = type(value)
     if isinstance(value, mmap.mmap):
         return _is_small(value)
@@ -50,13 +51,13 @@ def is_stateful(value: Any) -> bool:
 
 
 def _databases() -> tuple[type, ...]:
-    """Connections of SQLite: what is written through them cannot be put back."""
+    """The classes of SQLite's connections, if it was imported: what is written through them cannot be put back."""
     sqlite = sys.modules.get("sqlite3")
     return () if sqlite is None else (sqlite.Connection, sqlite.Cursor)
 
 
 def _is_small(memory: mmap.mmap) -> bool:
-    """The map of a larger file is data, and no state; one that is closed holds nothing."""
+    """Whether a memory map counts as state: one of a large file is data, and a closed one holds nothing."""
     try:
         return len(memory) <= MOST_ARRAY_BYTES
     except ValueError:
@@ -64,7 +65,7 @@ def _is_small(memory: mmap.mmap) -> bool:
 
 
 def _is_writable(memory: mmap.mmap) -> bool:
-    """Not one that is read-only, or closed."""
+    """Whether a memory map is open and not read-only."""
     try:
         with memoryview(memory) as view:
             return not view.readonly
@@ -81,13 +82,14 @@ def _is_loader(value: Any) -> bool:
 
 
 def holds_others(value: Any) -> bool:
-    """Whether objects that a step reaches may lie in it: an iterator's list, the variables of a Python generator."""
+    """Whether a stateful object may refer to further objects that a step reaches: an iterator to its list, a Python
+    generator to its variables."""
     return not isinstance(value, (*_RANDOM, *_ARRAYS, io.IOBase))
 
 
 def content_bytes(value: Any, most: int | None = None) -> bytes | None:
-    """The contents of an array or of a C value, beyond `most` bytes entries from all over it; None of what holds no
-    plain bytes."""
+    """The contents of an array or C value, by which changes between steps are found (sources/guards.py). Of an array
+    larger than `most` bytes only some entries, spread over all of it. None for an object of another kind."""
     if not isinstance(value, _ARRAYS):
         return None
     if not isinstance(value, numpy.ndarray):
@@ -99,7 +101,8 @@ def content_bytes(value: Any, most: int | None = None) -> bytes | None:
 
 
 class Stateful:
-    """One such object at one moment."""
+    """A snapshot of one such object. `before`: its state at construction, None where that cannot be read. `kind`: the
+    kind of Change (sources/python_state.py) that a difference is."""
 
     def __init__(self, path: str, value: Any) -> None:
         self.path, self.value = path, value
@@ -110,7 +113,7 @@ class Stateful:
 
     @property
     def restorable(self) -> bool:
-        """Whether `restore` can put it back."""
+        """Whether `restore` can put the state back."""
         value = self.value
         if isinstance(value, numpy.ndarray):
             return value.nbytes <= MOST_ARRAY_BYTES and value.flags.writeable
@@ -121,15 +124,16 @@ class Stateful:
         return type(value) in _REWINDABLE or (type(value) is itertools.count and self.before is not None)
 
     def now(self) -> Any:
-        """Its state now, comparable with `before`."""
+        """The present state, comparable with `before`."""
         return _read(self.value)
 
     def changed(self) -> bool:
-        """Whether it has moved since."""
+        """Whether the state differs from `before`."""
         return not _same_state(self.before, self.now())
 
     def restore(self) -> Any:
-        """Put it back; where it cannot be moved back in place, the new object that has to take its place."""
+        """Put the state back, where that is possible. Returns the object; for some iterators a new one, which has to
+        replace the old one wherever it is referred to."""
         if not self.restorable or not self.changed():
             return self.value
         value, before = self.value, self.before
@@ -160,7 +164,7 @@ class Stateful:
 
 
 def _read(value: Any) -> Any:
-    """What can be compared, and from which it is put back; None where nothing can be read."""
+    """The state of an object, to be compared and put back; None where it cannot be read."""
     try:
         if isinstance(value, torch.Generator):
             return value.get_state()
@@ -192,7 +196,7 @@ def _read(value: Any) -> Any:
 
 
 def _position(generator: GeneratorType[Any, Any, Any]) -> Any:
-    """Where a Python generator stands: its instruction and its plain variables."""
+    """The position of a Python generator: its instruction, and its variables with plain values."""
     frame = generator.gi_frame
     if frame is None:
         return "finished"

@@ -1,6 +1,6 @@
-"""While a step is traced, a symbol that stands for a Python number has that number's type, for the user's own code.
+"""While a step is traced, `type` and `isinstance` in the user's code treat a symbol as the Python number it stands for.
 
-`isinstance(count, int) and count > 3` would pass a symbol by, and leave no condition.
+Otherwise `isinstance(count, int) and count > 3` would be False for a symbol, and leave no condition.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _KINDS = {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}
 
 @contextmanager
 def symbols_as_numbers(reachable: Reachable) -> Iterator[None]:
-    """`type` and `isinstance` stand in the globals of the user's functions."""
+    """A context in which functions of that name are in the globals of the user's functions."""
     spaces = {id(one.held.__globals__): one.held.__globals__ for one in reachable.code if one.kind == "function"}
     names = {"type": _type, "isinstance": _isinstance}
     put = [(space, name) for space in spaces.values() for name in names if name not in space]

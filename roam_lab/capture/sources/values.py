@@ -1,4 +1,4 @@
-"""When two Python values are the same to a step: plain values bit for bit, everything else by identity."""
+"""When two Python values count as the same: plain values bit for bit, everything else by identity."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ _MOST_ENTRIES, _DEEPEST = 1_000, 20
 
 
 def is_plain(value: Any) -> bool:
-    """Whether it is an immutable value without parts of its own: a number, a string, a dtype, a size, ..."""
+    """Whether `value` is immutable and refers to no other objects: a number, a string, a dtype, a size, ..."""
     return type(value) in _PLAIN_SET or isinstance(value, numpy.generic | numpy.dtype)
 
 
 def is_number(value: Any) -> bool:
-    """Whether it is a number, a truth value, a string or None: what an op can be given."""
+    """Whether `value` is a number, truth value, string or None, which ops take as arguments."""
     return isinstance(value, _NUMBERS)
 
 
 def same(before: Any, after: Any, depth: int = 0) -> bool:
-    """The same object, or equal bit for bit: NaN is NaN, 0.0 is not -0.0, True is not 1.
+    """Whether two values are one object, or equal bit for bit: NaN is the same as NaN; 0.0 and -0.0, True and 1 are
+    not.
 
     Tuples, lists, dicts and sets (of exactly these types, or with one default; at most 1,000 entries) are the same if
     their entries are.

@@ -1,7 +1,7 @@
-"""Whether many containers still hold the very objects that they held, asked in one call.
+"""A fast check whether many containers still hold the very same objects.
 
-`gc.get_referents` lists what dicts, lists, cells and objects refer to, at about 7 ns an entry; reading the same entries
-by key takes five times as long. Of the list, the addresses are compared: an equal object is not the same object.
+`gc.get_referents` lists the objects to which dicts, lists, cells and objects refer, at about 7 ns an entry; reading the
+same entries by key takes five times as long. The addresses of these objects are compared with the earlier ones.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from roam_lab.capture.sources.values import same
 _POINTER_BYTES = ctypes.sizeof(ctypes.c_void_p)
 _FIRST_ITEM = list.__basicsize__ - 2 * _POINTER_BYTES  # of the pointer to a list's items
 _MANY = 1_000
-"""Entries of a list from which on it is read by itself: a hundred times as fast."""
+"""A list of at least so many entries is compared by itself, from its own array: a hundred times as fast."""
 _WEAK = (torch.Tensor, numpy.ndarray)
 
 
 class _Held(weakref.ref):  # type: ignore[type-arg]
-    """How a tensor is held here: told by its type from a weak reference that a container holds itself."""
+    """The weak reference by which a tensor is kept here; a class of its own, as containers may hold weak references,
+    too."""
 
 
 def addresses(objects: list[Any]) -> bytes:
@@ -47,7 +48,7 @@ def _addresses_are_read() -> bool:
 
 
 def _c_memcmp() -> Any:
-    """C's own, which needs no copy of the addresses; None where it is not found."""
+    """C's `memcmp`, which needs no copy of the addresses; None where it is not found."""
     try:
         compare = ctypes.CDLL(None).memcmp
     except (OSError, TypeError, AttributeError):
@@ -61,7 +62,7 @@ _memcmp = _c_memcmp()
 
 
 def _at(objects: list[Any], expected: bytes) -> bool:
-    """Whether these are the objects at the expected addresses, as many as there are."""
+    """Whether the entries of `objects` are exactly the objects at the `expected` addresses."""
     if len(objects) * _POINTER_BYTES != len(expected):
         return False
     if _memcmp is None:
@@ -70,9 +71,10 @@ def _at(objects: list[Any], expected: bytes) -> bool:
 
 
 class Watch:
-    """Containers and the objects that they held at construction. Tensors and arrays are held weakly.
+    """Watches containers for entries that are no more the objects that they were at construction. Tensors and arrays
+    are kept by weak references.
 
-    `ignored`: container -> keys that may change. `extra`: objects whose C-level references are watched, too.
+    `ignored`: container -> keys that may change. `extra`: objects whose references in C are watched, too.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Watch:
         self.renew()
 
     def renew(self) -> None:
-        """Take what they hold now for right."""
+        """Take the present entries as those to compare with."""
         self._dead: list[int] = []
         self._kept: list[Any] = []
         self._before: list[tuple[Container, Any]] = [(one, self._weak(one.read())) for one in self._containers]
@@ -90,7 +92,7 @@ class Watch:
         self._arrange()
 
     def keep(self, containers: Sequence[Container], ignored: Mapping[Container, frozenset[Any]]) -> None:
-        """Watch these of the containers only; values that have changed already are still different."""
+        """Watch only these of the containers from now on; entries that have changed already still count as changed."""
         kept = set(containers)
         self._containers, self._ignored = list(containers), ignored
         self._before = [entry for entry in self._before if entry[0] in kept]
@@ -115,7 +117,7 @@ class Watch:
             elif one.kind in ("dict", "list", "set", "deque", "attributes") and not one.held and not _is_module(one):
                 self._empty.append(one.held)
             elif one.kind == "class":
-                visited += gc.get_referents(vars(one.held))  # the dict behind the read-only view
+                visited += gc.get_referents(vars(one.held))  # the class's dict, to which the read-only view refers
             elif one.kind == "attributes" and not _shows(one.held):
                 visited += [one.held, one.owner]
             else:
@@ -129,7 +131,7 @@ class Watch:
         self._kept = self._weak(now)
 
     def unchanged(self) -> bool:
-        """Whether everything is the very object that it was; False may still mean equal by value."""
+        """Whether every entry is the very object that it was. Where it is False, values may still be equal."""
         if self._dead:
             return False
         now = self._read()
@@ -146,7 +148,7 @@ class Watch:
         return not self._partial or all(not self._differing(index) for index in self._partial)
 
     def differences(self) -> Iterator[tuple[Container, Any, Any, Any]]:
-        """Container, key, before, after of each entry that is not the same by value; slow."""
+        """Yields (container, key, before, after) for each entry whose value differs; slow."""
         for container, kind in self._classes:
             if type(container.owner) is not kind:
                 yield container, "__class__", kind, type(container.owner)
@@ -155,7 +157,8 @@ class Watch:
                 yield container, key, before, after
 
     def moved(self) -> bool:
-        """Whether some container was replaced by one of equal value, which has to be found before it can be watched."""
+        """Whether some container was replaced by one of equal value; then the objects have to be walked again, so that
+        the new one is watched."""
         for container, before in self._before:
             now: Any = container.read()
             pairs = (
@@ -218,6 +221,6 @@ def _strong(value: Any) -> Any:
 
 
 def _shows(held: dict[str, Any]) -> bool:
-    """Whether the values of an object's attributes are visible from its dict: from Python 3.13 on, the object may own
-    them."""
+    """Whether `gc.get_referents` of an object's dict lists the values of its attributes; from Python 3.13 on the object
+    itself may own them."""
     return len(gc.get_referents(held)) >= len(held)

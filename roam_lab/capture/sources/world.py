@@ -1,7 +1,7 @@
-"""What a step asks of the world outside of Python's objects, or tells it: files, the clock, environment, screen, logs.
+"""What a step reads from, or writes to, the world outside of Python objects: files, clock, environment, screen, logs.
 
-Nothing of it is in the graph. What the step prints or logs is printed and logged again by every planned step;
-variables of the environment that it reads are guarded; files, the clock and true randomness are refused by name.
+None of it is in the graph. Every planned step prints and logs what the step printed or logged; variables of the
+environment that it reads are guarded; a step that uses files, the clock or true randomness is refused.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from roam_lab.capture.user_lines import INSTALLED, is_standard_file, is_user_fil
 from roam_lab.errors import CaptureError
 
 Call = Callable[[Callable[..., Any], str, Any, Any], None]
-"""`(function, what it is called, arguments, keywords)`: to be called again after every planned step."""
+"""`call(function, name for messages, arguments, keywords)`: have the function called after every planned step."""
 
 _FILES = (
     (builtins, "open"), (io, "open"), (os, "open"), (os, "stat"), (os, "listdir"), (os, "scandir"), (os, "mkdir"),
@@ -44,9 +44,9 @@ _CLOCKS = tuple(
 _CHANCE = ((os, "urandom"), (random, "_urandom"))
 _PROCESSES: tuple[tuple[Any, str], ...] = ((os, "system"), (subprocess.Popen, "__init__"))
 _PASSED_ON = os.path.dirname(numpy.__file__) + os.sep
-"""Whose code opens a file for whom it is called by."""
+"""The folder of NumPy: where its code opens a file, that counts as opened by its caller."""
 _FOR_PYTHON = ("importlib", "linecache.py", "warnings.py", "traceback.py", "inspect.py")
-"""What reads files for Python itself: modules that are imported, lines of source that are shown."""
+"""Code that reads files for Python itself: to import modules, or to show lines of source."""
 
 _muted = 0
 _trials = 0
@@ -55,7 +55,7 @@ Asker = Callable[[FrameType | None], FrameType | None]
 
 
 def _asker(frame: FrameType | None) -> FrameType | None:
-    """The frame of the step's code for whom a call is made; None where Python, torch or NumPy makes it for itself."""
+    """The frame of the step's code on whose behalf a call is made; None where Python or torch makes it for itself."""
     while frame is not None:
         name = frame.f_code.co_filename
         if any(part in name for part in _FOR_PYTHON):
@@ -70,22 +70,22 @@ def _asker(frame: FrameType | None) -> FrameType | None:
 
 
 def _own(frame: FrameType | None) -> FrameType | None:
-    """As `_asker`, for code of the user's own alone, and not of other libraries."""
+    """As `_asker`, but None for code that is not the user's own."""
     found = _asker(frame)
     return None if found is None or INSTALLED in found.f_code.co_filename else found
 
 
 def _direct(frame: FrameType | None) -> FrameType | None:
-    """As `_own`, where the step's code itself makes the call."""
+    """As `_own`, but None where the step's code does not make the call itself."""
     found = _own(frame)
     return found if found is frame else None
 
 
 class World:
-    """Notes what a step does to the world while it is traced, and keeps it from being done.
+    """Notes what a step reads from and writes to the world while it is traced, and prevents it.
 
-    `variables`: keys of the environment that were read. `scripted`: whether it calls TorchScript, which computes
-    otherwise from its third run on.
+    `variables`: keys of the environment that were read. `scripted`: whether the step calls TorchScript, which computes
+    by other kernels from its third run on.
     """
 
     def __init__(self, reachable: Reachable, call: Call) -> None:
@@ -96,13 +96,14 @@ class World:
         self._instead: dict[int, Any] = {}
 
     def check(self) -> None:
-        """Raises what the step was refused for, also where it has caught that."""
+        """Raise the error with which the step was refused, also where the step's code has caught it."""
         if self._refused is not None:
             raise self._refused
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Raises CaptureError from within the step, at the line that touches what a planned step would not."""
+        """The context in which the step is traced. Raises CaptureError inside the step, at the line that does what a
+        planned step could not do again."""
         with ExitStack() as back:
             for home, name in _FILES:
                 self._refuse(back, home, name, _file)
@@ -129,7 +130,9 @@ class World:
             yield
 
     def _put(self, back: ExitStack, home: Any, name: str, instead: Any) -> None:
-        """`instead` is called in place of what stands there, in this thread, two frames below who calls."""
+        """Replace the function `home.name` by `instead`, in this thread only; `instead` runs two frames below its
+        caller.
+        """
         original, thread = getattr(home, name), threading.get_ident()
 
         def here(*args: Any, **kwargs: Any) -> Any:
@@ -140,7 +143,7 @@ class World:
         setattr(home, name, here)
 
     def _put_under_other_names(self, back: ExitStack) -> None:
-        """Where the step's code has them by a name of its own: `from time import perf_counter`."""
+        """Replace the same functions under names of the step's own code: `from time import perf_counter`."""
         for one in self._reachable.containers:
             entries = one.read() if one.kind in ("names", "cell") else {}
             for key, value in entries.items() if isinstance(entries, dict) else ():
@@ -149,7 +152,8 @@ class World:
                     one.put(key, self._instead[id(value)])
 
     def _refuse(self, back: ExitStack, home: Any, name: str, what: Callable[..., str], asker: Asker = _asker) -> None:
-        """`asker`: tells from the frame of the caller for whom the call is made."""
+        """Replace `home.name` by a function that refuses the step with the sentence `what(...)`. `asker`: the frame of
+        the step's code on whose behalf a call is made (None: the call is allowed)."""
         original = getattr(home, name)
 
         def instead(*args: Any, **kwargs: Any) -> Any:
@@ -221,7 +225,7 @@ class World:
 
 @contextmanager
 def trial() -> Iterator[None]:
-    """A step is run whose effects are put back, all but those on the world."""
+    """A context for running a step whose effects are put back afterwards; effects on the world cannot be."""
     global _trials
     _trials += 1
     try:
@@ -231,13 +235,13 @@ def trial() -> Iterator[None]:
 
 
 def on_trial() -> bool:
-    """Whether the step that runs now is a trial."""
+    """Whether the code runs inside `trial`."""
     return _trials > 0
 
 
 @contextmanager
 def muted() -> Iterator[None]:
-    """The step runs once more than the user knows: what it prints and logs is not shown again."""
+    """A context for running the step once more than the user asked for: what it prints and logs is not shown."""
     global _muted
     handle = logging.Logger.handle
 
@@ -259,7 +263,7 @@ def muted() -> Iterator[None]:
 
 
 def variables_guarded(keys: Collection[Any]) -> list[Container]:
-    """The variables of the environment of these keys, as a container that can be watched."""
+    """The variables of the environment with these keys, as containers that can be guarded."""
     held = vars(os.environ)["_data"]
     return [Container("names", held, "os.environ", names=tuple(sorted(keys)))] if keys else []
 

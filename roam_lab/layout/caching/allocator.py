@@ -1,4 +1,5 @@
-"""PyTorch's CUDA caching allocator, request by request: which bytes it holds, and when it gives up."""
+"""A simulation of PyTorch's CUDA caching allocator, request by request: the bytes that it reserves, and whether a
+request fails under a limit of memory."""
 
 from __future__ import annotations
 
@@ -14,18 +15,18 @@ LARGE_ROUNDING = 2 * MIB
 
 
 class DeviceFullError(Exception):
-    """A request finds no room under the limit, though everything cached was given back."""
+    """A request does not fit under the limit, though all cached segments were given back."""
 
 
 @dataclass(slots=True)
 class Figure:
-    """Bytes now, and the most that they ever were."""
+    """A number of bytes: its value `now`, and the greatest that it had, `peak`."""
 
     now: int = 0
     peak: int = 0
 
     def add(self, size: int) -> None:
-        """`size` more bytes; negative: fewer."""
+        """Add `size` bytes; a negative `size` takes bytes away."""
         self.now += size
         self.peak = max(self.peak, self.now)
 
@@ -71,7 +72,7 @@ class CachingAllocator:
         return block
 
     def free(self, block: Block) -> None:
-        """The block is cached for later requests. `ValueError` for one that is not handed out."""
+        """Return a block, which is cached for later requests. Raises ValueError for one that is free already."""
         if not block.allocated:
             raise ValueError(f"the block at {block.address} is free already")
         block.allocated = False
@@ -152,7 +153,8 @@ class CachingAllocator:
         return rest > SMALL_REQUEST and size < (self.settings.max_split_bytes or size + 1)
 
     def _give_back_oversize(self, pool: Pool, size: int) -> bool:
-        """With a split limit: cached blocks above it, one that is large enough or several from the largest down."""
+        """With a limit of block size above which blocks are not split: give back cached blocks above that limit, one
+        that is large enough for `size`, or several from the largest down. Returns whether that sufficed."""
         most = self.settings.max_split_bytes
         if most is None:
             return False

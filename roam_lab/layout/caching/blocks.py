@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 class Block:
     """A piece of a segment: handed out, free in its pool, or (expandable segments) with no memory behind it.
 
-    `address`, `size`: in bytes; `requested`: what was asked for. `before`, `after`: its neighbours in the segment.
-    `segment`: the address where its expandable segment begins, None elsewhere. `since`: searches of its pool when it
-    became free.
+    `address`, `size`: in bytes; `requested`: the bytes of the request that it serves. `before`, `after`: its neighbours
+    in the segment. `segment`: the address where its expandable segment begins, None in another segment. `since`: the
+    value of `Pool.searches` when it became free.
     """
 
     address: int
@@ -41,7 +41,7 @@ class Block:
         return rest
 
     def merge(self) -> None:
-        """Take in the neighbours that are free as it is, and like it with memory behind them or without."""
+        """Join this free block with its free neighbours, where both have memory behind them, or neither has."""
         for other in (self.before, self.after):
             if other is None or other.allocated or other.mapped != self.mapped:
                 continue
@@ -59,7 +59,8 @@ class Block:
 
 @dataclass(eq=False, slots=True)
 class Pool:
-    """The free blocks of small, or of large, segments. `page_bytes`: by which its expandable segments grow."""
+    """The free blocks of all small, or of all large, segments. `page_bytes`: the step by which its expandable segments
+    grow; `searches`: how often a free block was looked for."""
 
     small: bool
     page_bytes: int
@@ -70,7 +71,7 @@ class Pool:
     searches: int = 0
 
     def add(self, block: Block) -> None:
-        """A free block comes in."""
+        """Add a free block."""
         if block.mapped:
             insort(self.free, (block.size, block.address))
             self.at[block.address] = block
@@ -80,7 +81,7 @@ class Pool:
             self.unmapped_at[block.address] = block
 
     def drop(self, block: Block) -> None:
-        """A free block goes."""
+        """Remove a free block."""
         if block.mapped:
             del self.free[bisect_left(self.free, (block.size, block.address))]
             del self.at[block.address]
@@ -93,5 +94,5 @@ class Pool:
         return bisect_left(self.free, (size, 0))
 
     def blocks(self, start: int = 0) -> list[Block]:
-        """The free blocks from a position on, by size, then by address."""
+        """The free blocks, by size, then by address, from position `start` of `free` on."""
         return [self.at[address] for _, address in self.free[start:]]

@@ -1,11 +1,12 @@
-"""Expandable segments: address space without end, in which memory is mapped by pages where it is needed."""
+"""Expandable segments of the simulated allocator: large ranges of addresses, into which memory is mapped page by page
+where it is needed."""
 
 from __future__ import annotations
 
 from roam_lab.layout.caching.blocks import Block, Pool
 
 ADDRESS_SPACE = 1 << 40
-"""Of one expandable segment, in bytes; no device has as much memory."""
+"""Bytes of addresses of one expandable segment; no device has as much memory."""
 
 
 def grow(pool: Pool, size: int, new_segment: int) -> tuple[Block, int]:
@@ -42,7 +43,8 @@ def _lowest(pool: Pool, size: int) -> Block | None:
 
 
 def _map(block: Block, size: int) -> int:
-    """Memory for the first pages of an unmapped block; what they join with is free. Returns the bytes mapped."""
+    """Map memory for the first `size` bytes, rounded up to pages, of an unmapped block, and join them with free
+    neighbours. Returns the bytes mapped."""
     pool, pages = block.pool, -(-size // block.pool.page_bytes)
     pool.drop(block)
     if pages * pool.page_bytes < block.size:
@@ -54,7 +56,7 @@ def _map(block: Block, size: int) -> int:
 
 
 def unmap(block: Block) -> int:
-    """Give back the memory of the whole pages inside a free block. Returns their bytes."""
+    """Unmap the whole pages inside a free block. Returns their bytes."""
     pool = block.pool
     page, begin = pool.page_bytes, block.segment
     assert begin is not None

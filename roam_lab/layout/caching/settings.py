@@ -1,4 +1,4 @@
-"""What PYTORCH_CUDA_ALLOC_CONF says of the caching allocator, as far as it is simulated."""
+"""The settings of PYTORCH_CUDA_ALLOC_CONF that the simulated caching allocator follows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 MIB = 1 << 20
 ROUNDING = 512
 INTERVALS = 16
-"""Of sizes that `roundup_power2_divisions` tells apart: up to 2 MiB, up to 4 MiB, and so on."""
+"""How many intervals of sizes `roundup_power2_divisions` distinguishes: up to 2 MiB, up to 4 MiB, and so on."""
 VARIABLES = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 """Environment variables with the settings, the first that is set wins."""
 
@@ -33,11 +33,13 @@ _ELSEWHERE = frozenset(
 
 @dataclass(frozen=True)
 class AllocatorSettings:
-    """Settings of the caching allocator; sizes in bytes. `max_split_bytes` None: every block may be split.
-    `non_split_rounding_bytes`: by how much a block that may not be split can be too large (None: one large segment).
-    `divisions`: for each interval of sizes, into how many steps a power of two is divided (0 and 1: sizes are
-    rounded to 512 bytes). `collect_above`: the part of the limit above which cached segments are given back, the
-    longest unused first (0: never). `unmodelled`: a sentence for each setting that the simulation does not follow.
+    """Settings of the caching allocator; sizes in bytes.
+
+    `max_split_bytes`: larger blocks are not split (None: every block may be split). `non_split_rounding_bytes`: by how
+    much such a block may be larger than a request that it serves (None: by one large segment). `divisions`: for each
+    interval of sizes, into how many steps a power of two is divided (0 and 1: sizes are rounded to 512 bytes).
+    `collect_above`: the fraction of the memory limit above which cached segments are given back, the longest unused
+    first (0: never). `unmodelled`: a sentence for each setting that the simulation does not follow.
     """
 
     max_split_bytes: int | None = None
@@ -50,7 +52,8 @@ class AllocatorSettings:
 
     @classmethod
     def parse(cls, text: str) -> AllocatorSettings:
-        """The settings of `key:value,key:[a:b,c:d]`; what is unknown or unreadable is named in `unmodelled`."""
+        """The settings of a text as in PYTORCH_CUDA_ALLOC_CONF, `key:value,key:[a:b,c:d]`. Unknown keys and unreadable
+        values raise nothing: they are named in `unmodelled`."""
         found, unmodelled = cls(), []
         for part in filter(None, re.split(r",(?![^\[]*\])", re.sub(r"\s", "", text))):
             key, _, value = part.partition(":")
@@ -67,7 +70,7 @@ class AllocatorSettings:
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, str] | None = None) -> AllocatorSettings:
-        """The user's own settings (`environment` None: of this process)."""
+        """The user's own settings, from environment variables (None: those of this process)."""
         environment = os.environ if environment is None else environment
         return cls.parse(next((environment[name] for name in VARIABLES if name in environment), ""))
 
@@ -108,7 +111,8 @@ def _power(value: str) -> int:
 
 
 def _divisions(value: str) -> tuple[int, ...]:
-    """`N`, or `[256:1,512:2,>:8]`: from which MiB on (all below the first as the first) into how many steps."""
+    """`divisions` of the text `N` (for all sizes), or `[256:1,512:2,>:8]`: from which MiB on into how many steps; sizes
+    below the first key are treated as the first. Raises ValueError."""
     if not value.startswith("["):
         return (_power(value),) * INTERVALS
     found, last = [0] * INTERVALS, 0

@@ -1,4 +1,4 @@
-"""A whole training run on the simulated caching allocator: what is always there, and several steps of one graph."""
+"""A whole training run on the simulated caching allocator: residents, then several steps of one graph."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from roam_lab.layout.caching.blocks import Block
 from roam_lab.layout.caching.settings import MIB, AllocatorSettings
 
 STEPS = 3
-"""The first step makes the optimizer's state; the second is the first with everything there; the third repeats it."""
+"""How many steps are simulated: the first makes the optimizer's state, the second is the first that has all of it, and
+the third shows whether reserved bytes still grow."""
 COARSE = 256
-"""`least_bytes` is found to this part of it."""
+"""`least_bytes` is accurate to 1/COARSE of its value."""
 
 Event = tuple[int | None, int]
-"""(storage, bytes): made; (storage, 0): freed; (None, bytes): made by the first step alone, and kept."""
+"""(storage, bytes): the storage is allocated; (storage, 0): it is freed; (None, bytes): memory that the first step
+allocates and that is never freed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Peaks over a run, in bytes: `allocated` in blocks, `reserved` in segments. `resident`, `workspace` (of cuBLAS)
-    are in both."""
+    """Peaks over a simulated run, in bytes: `allocated` in blocks, `reserved` in segments. Both include `resident` and
+    `workspace` (of cuBLAS)."""
 
     allocated: int
     reserved: int
@@ -32,15 +34,16 @@ class Reservation:
 
     @property
     def above_resident(self) -> int:
-        """What the steps reserve beside what is always there and the workspaces; the allocator's losses included."""
+        """Reserved bytes without residents and workspaces: the step's own, and what the allocator loses to rounding and
+        fragmentation."""
         return self.reserved - self.resident - self.workspace
 
 
 def simulate(
     run: TrainingRun, settings: AllocatorSettings | None = None, limit_bytes: int | None = None, steps: int = STEPS
 ) -> Reservation:
-    """Reservation of `run` over some steps. Raises DeviceFullError where it does not run under `limit_bytes`, though
-    what is cached is given back.
+    """The peaks of `steps` steps of `run`. Raises DeviceFullError where the run does not fit into `limit_bytes`, though
+    cached segments are given back.
 
     Parameters, buffers and batch are there before the first step; its update makes the optimizer's state. Gradients
     stay to the end of a step.
@@ -66,7 +69,7 @@ def simulate(
 
 
 def least_bytes(run: TrainingRun, settings: AllocatorSettings | None = None) -> int:
-    """The least limit under which it runs, by bisection; the allocator gives back what it caches before it gives up."""
+    """The least limit of bytes under which `run` succeeds, by bisection, to 1/COARSE of it."""
     free = simulate(run, settings)
     low, high = free.allocated, free.reserved
     while high - low > max(high // COARSE, 2 * MIB):
@@ -79,7 +82,7 @@ def least_bytes(run: TrainingRun, settings: AllocatorSettings | None = None) -> 
 
 
 def _stays(graph: Graph, storage: int) -> bool:
-    """A gradient that backward does not use up itself, by adding it to another."""
+    """Whether a storage is a gradient that eager keeps to the end of the step: one that an op outside backward uses."""
     users = (graph.ops[user] for user in graph.users[storage])
     return graph.storages[storage].kind == "gradient" and any(op.phase != "backward" for op in users)
 

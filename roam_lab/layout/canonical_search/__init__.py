@@ -1,1 +1,1 @@
-"""Machinery of the canonical search: instance, compiled depth-first search, search for the least capacity."""
+"""Machinery of the strategy `canonical`: instance, compiled depth-first search, search for the least capacity."""

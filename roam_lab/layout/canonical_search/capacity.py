@@ -1,4 +1,5 @@
-"""The search for the least capacity: many short searches of each part, at the goal and at limits above it."""
+"""The search for the least capacity: many short depth-first searches of each independent part, each asking for a layout
+under one limit, which is the goal or lies above it."""
 
 from __future__ import annotations
 
@@ -17,33 +18,34 @@ from roam_lab.layout.canonical_search.tree import Tree
 from roam_lab.solvers import compiled
 
 MOST_BUFFERS = 5_000
-"""A part of more is left as it is: one descent alone would take minutes."""
+"""A part of more buffers is left as it is: one search alone would take minutes."""
 
 DIVE = 4
-"""The shortest search visits this many nodes a buffer."""
+"""Nodes per buffer that the shortest search visits."""
 
 PYTHON_SLOWER = 200
-"""Without numba the same work takes this many times as long."""
+"""Without numba the same work takes this many times as long, so the effort is divided by it."""
 
 FIXED_LONGER = 32
-"""A search from a fixed ranking visits this many times as many."""
+"""A search from a fixed ranking visits this many times as many nodes."""
 
 BY_FAILURES = 10_000
 """Nodes of a search whose ranking learns from the failures of those before it."""
 
 FORGETTING = 0.9
-"""What is left of the weight of a failure after each search."""
+"""The factor by which weights of earlier failures shrink after each search."""
 
 GOAL_SEARCHES, RUNG_SEARCHES = 16, 4
-"""How many searches one round makes at the goal, and at each of the rungs above."""
+"""How many searches one round makes at the goal, and at each of the limits above it (RUNGS)."""
 
 RUNGS = (1 / 16, 1 / 4, 1 / 2)
-"""Limits tried beside the goal, as parts of the way from there up to the best known."""
+"""Limits above the goal that are tried, too, as fractions of the distance from the goal up to the best known arena."""
 
 
 @dataclass(slots=True)
 class Effort:
-    """What may still be spent: nodes, work (sections of buffers looked at), and the time on the clock."""
+    """What may still be spent: nodes, work (sections of buffers looked at), and time, up to `deadline`
+    (time.perf_counter; None: no limit)."""
 
     nodes: int
     work: int
@@ -55,7 +57,8 @@ class Effort:
 
 
 def luby(index: int) -> int:
-    """1 1 2 1 1 2 4 ...: lengths of restarts that lose little whatever is the best length (Luby et al. 1993)."""
+    """Entry `index` of the sequence 1 1 2 1 1 2 4 ...: lengths of restarted searches that are never much worse than the
+    best fixed length, which is not known (Luby et al. 1993)."""
     index += 1
     while True:
         size = index.bit_length()
@@ -65,7 +68,8 @@ def luby(index: int) -> int:
 
 
 class Descent:
-    """Brings one part down from `offsets` towards `goal`, both in bytes; its state between turns."""
+    """The search for a lower layout of one part. `offsets`: the best layout so far; `height`: its bytes; `floor`: bytes
+    below which no layout of the part exists."""
 
     def __init__(self, lives: Sequence[Lifetime], known: Layout, seed: int) -> None:
         self.part = Part(tuple(lives))
@@ -77,7 +81,8 @@ class Descent:
         self.failures: dict[int, NDArray[np.float64]] = {}
 
     def turn(self, goal: int, effort: Effort, rungs: bool) -> None:
-        """One round of searches; `height` or `floor` may have moved after it. `rungs`: also above the goal."""
+        """One round of searches for a layout of at most `goal` bytes, which may lower `height` or raise `floor`.
+        `rungs`: also search at limits above the goal."""
         goal = max(goal, self.floor)
         self._search(goal, GOAL_SEARCHES, effort)
         for rung in RUNGS if rungs else ():
@@ -86,7 +91,7 @@ class Descent:
                 self._search(lowest + int((self.height - 1 - lowest) * rung), RUNG_SEARCHES, effort)
 
     def _search(self, limit: int, searches: int, effort: Effort) -> None:
-        """The next few searches for a layout of at most `limit` bytes."""
+        """At most `searches` more searches for a layout of at most `limit` bytes."""
         unit = self.part.unit
         for _ in range(searches):
             if effort.spent():
@@ -104,7 +109,8 @@ class Descent:
                 return
 
     def _try(self, limit: int, effort: Effort) -> tuple[int, Tree]:
-        """One more search below `limit` units: fixed rankings first, then drawn ones and those by failures in turn."""
+        """One more search for a layout of at most `limit` units (`Part.unit` bytes). The first ones start from fixed
+        rankings, later ones by turns from a random ranking and from one that learns from failures."""
         number = self.searched.get(limit, 0)
         self.searched[limit] = number + 1
         failures = self.failures.setdefault(limit, np.ones(len(self.part.totals)))
@@ -128,8 +134,9 @@ class Descent:
 def lowered(lives: tuple[Lifetime, ...], known: Layout, goal: int, effort: Effort, seed: int, rungs: bool) -> Layout:
     """A layout of at most `goal` bytes if one is found, else the lowest found, `known` at worst.
 
-    `goal` in bytes. `rungs`: when the goal is not met at once, approach it from above as well. The part that is highest
-    has the next turn. Stops when a part is proved to be as low as it can be above the goal.
+    `rungs`: where the goal is not met at once, search at limits above it, too. Each round is given to the part whose
+    layout is highest. Stops when the goal is met, when a part is proved unable to meet it and is as low as it can be,
+    or when `effort` is spent.
     """
     if not compiled.available():
         effort.nodes //= PYTHON_SLOWER
@@ -143,7 +150,7 @@ def lowered(lives: tuple[Lifetime, ...], known: Layout, goal: int, effort: Effor
 
 
 def _turns(descents: Sequence[Descent], goal: int, effort: Effort) -> Iterator[Descent]:
-    """Whichever part is the highest, until the goal is met or cannot be, or the effort is spent."""
+    """Yields the part that is the highest now, until the goal is met or cannot be met, or the effort is spent."""
     for _ in count():
         highest = max(descents, key=lambda descent: descent.height, default=None)
         if highest is None or effort.spent() or highest.height <= max(goal, highest.floor):

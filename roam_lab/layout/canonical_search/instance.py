@@ -1,4 +1,4 @@
-"""What the search works on: parts that share no moment, their sections, and rankings of their buffers."""
+"""What the search works on: independent parts of an instance, their sections, and rankings of their buffers."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from roam_lab.ir import Lifetime
 Array = NDArray[np.int64]
 
 FIXED = 5
-"""Rankings 0 to 4 are the ones that solve most instances; from there on they are drawn."""
+"""Rankings 0 to 4 are fixed, and solve most instances; later ones are random."""
 
 
 def parts(lives: Sequence[Lifetime]) -> list[list[Lifetime]]:
-    """Groups of buffers that share no moment with one another, by time: each is laid out for itself."""
+    """Groups of buffers, by time, such that no buffer lives at one moment with a buffer of another group. Each group is
+    laid out by itself."""
     found: list[list[Lifetime]] = []
     end = -1
     for life in sorted(lives, key=lambda life: (life.start, life.storage)):
@@ -49,7 +50,7 @@ class Part:
 
     @cached_property
     def unit(self) -> int:
-        """Bytes that every size is a multiple of."""
+        """The greatest common divisor of all sizes, in bytes."""
         return gcd(*(life.bytes for life in self.lives))
 
     @cached_property
@@ -58,7 +59,7 @@ class Part:
 
     @cached_property
     def spans(self) -> tuple[Array, Array]:
-        """First section of each buffer, and the one after its last."""
+        """For each buffer its first section, and the section after its last."""
         moments = sections(self.lives)
         lows = np.searchsorted(moments, [life.start for life in self.lives])
         highs = np.searchsorted(moments, [life.end for life in self.lives])
@@ -66,7 +67,7 @@ class Part:
 
     @cached_property
     def totals(self) -> Array:
-        """Units that live in each section."""
+        """The sum of sizes, in units, of each section."""
         lows, highs = self.spans
         change = np.zeros(int(highs.max()) + 1, np.int64)
         np.add.at(change, lows, self.sizes)
@@ -76,16 +77,17 @@ class Part:
 
     @cached_property
     def fullest(self) -> Array:
-        """Units in the fullest section of each buffer."""
+        """For each buffer the sum of sizes, in units, of its fullest section."""
         lows, highs = self.spans
         return np.array([self.totals[low:high].max() for low, high in zip(lows, highs, strict=True)], np.int64)
 
     def ranking(self, number: int, seed: int) -> tuple[Array, bool]:
-        """Buffers in the sequence in which ranking `number` prefers them; True if fuller sections always come first.
+        """Buffers in the sequence in which ranking `number` prefers them, and whether it sorts by fullest section
+        first.
 
-        The criteria are MiniMalloc's: fullest section, length of life, size. From `FIXED` on, the weights of a product
-        of the three are drawn, and sometimes noise: many short searches from different rankings find what no long one
-        does.
+        The criteria are MiniMalloc's: fullest section, length of life, size. From `FIXED` on a ranking sorts by a
+        product of powers of the three with random exponents, and sometimes noise: many short searches from different
+        rankings solve instances that no long search solves.
         """
         lows, highs = self.spans
         steps = np.array([life.end - life.start for life in self.lives], np.int64)
@@ -109,9 +111,10 @@ class Part:
         return np.argsort(-weight, kind="stable"), by_full > 0
 
     def ranking_by_failures(self, number: int, seed: int, failures: NDArray[np.float64]) -> Array:
-        """A drawn ranking in which buffers of sections that often could not be filled come sooner.
+        """A random ranking in which buffers of sections that often caused a failure come sooner.
 
-        `failures`: a weight above 0 for each section. (As weighted degrees do for constraints, Boussemart et al. 2004.)
+        `failures`: a weight above 0 for each section. (The idea of weighted degrees of constraints, Boussemart et al.
+        2004.)
         """
         lows, highs = self.spans
         draw = random.Random(seed * 1_000_003 + number)

@@ -31,7 +31,8 @@ HUGE = 2**62
 
 @compiled
 def place(buffers: Array, sections: Array, lists: Array, trail: Array, frame: Array, registers: Array) -> bool:
-    """Put the frame's chosen buffer at its floor and raise the others; True if nothing crosses some cut any more."""
+    """Place the frame's chosen buffer at its floor, and raise the floors of unplaced buffers that live with it. Returns
+    whether the unplaced buffers now fall into components that share no section."""
     base, count, chosen = frame[BASE], frame[COUNT], frame[CHOSEN]
     low, high, size = buffers[chosen, LOW], buffers[chosen, HIGH], buffers[chosen, SIZE]
     top = buffers[chosen, FLOOR] + size
@@ -107,10 +108,10 @@ def take_back(buffers: Array, sections: Array, lists: Array, trail: Array, frame
 
 @compiled
 def ceiling(buffers: Array, sections: Array, lists: Array, frame: Array, registers: Array, capacity: int) -> int:
-    """The least top of any unplaced buffer; -1 if some section cannot hold what is still to come.
+    """The least end (floor + size) of any unplaced buffer; -1 if some section cannot hold its unplaced buffers.
 
-    In each section the unplaced buffers are stacked in the sequence of their floors, each at its floor or on the one
-    before: no packing ends lower. (A machine with release dates; stronger than the least floor plus all bytes.)
+    A lower bound for a section: stack its unplaced buffers by ascending floor, each at its floor or on the one before;
+    no layout ends lower. (It is one machine with release dates, and stronger than least floor plus sum of sizes.)
     """
     base, offset, count = frame[BASE], frame[OFFSET], frame[COUNT]
     for section in range(frame[FIRST], frame[LAST]):
@@ -161,7 +162,8 @@ def choose(buffers: Array, lists: Array, frame: Array) -> int:
 
 @compiled
 def known(memory: Array, frame: Array) -> bool:
-    """Whether the same rest was searched in vain before, from no later a place."""
+    """Whether the same unplaced buffers at the same floors were searched without success before, from the same or a
+    lower offset."""
     row = memory[frame[KEY] & (len(memory) - 1)]
     if row[0] != frame[KEY] or row[1] > frame[OFFSET]:
         return False
@@ -170,7 +172,8 @@ def known(memory: Array, frame: Array) -> bool:
 
 @compiled
 def rank_anew(buffers: Array, sections: Array, lists: Array, saved: Array, base: int, count: int) -> None:
-    """Rank a component's buffers by the most bytes unplaced in a section of theirs, then as given; `saved`: undo."""
+    """Rank a component's buffers by the most unplaced bytes in any of their sections; ties keep their sequence. The old
+    ranks go into `saved`."""
     for at in range(base, base + count):
         buffer = lists[at]
         saved[at, 0], saved[at, 1], saved[at, 2] = buffer, buffers[buffer, RANK], 0
@@ -186,7 +189,7 @@ def rank_anew(buffers: Array, sections: Array, lists: Array, saved: Array, base:
 
 @compiled
 def leave(buffers: Array, saved: Array, frames: Array, depth: int, registers: Array) -> None:
-    """Forget the list and the ranks of a component that the frame at `depth` was the first of."""
+    """Drop the list of a component whose first frame was that at `depth`, and restore its buffers' ranks."""
     base = frames[depth, BASE]
     if base != frames[depth - 1, BASE]:
         if frames[depth, RANKING] != frames[depth - 1, RANKING]:
@@ -210,10 +213,11 @@ def search(
     last_node: int,
     last_work: int,
 ) -> int:
-    """Search on from where `registers` stand: FOUND, IMPOSSIBLE, or PAUSED once so many nodes or so much work is done.
+    """Continue the search whose state the arrays hold. Returns FOUND, IMPOSSIBLE, or PAUSED once `last_node` nodes or
+    `last_work` units of work are done.
 
-    Buffers are numbered by rank. `dynamic`: a component that splits off ranks its buffers anew. What is found stands in
-    the column FOUND_AT. Every array is as `tree.Tree` makes it, and is left fit to go on with.
+    Buffers are numbered by rank. `dynamic`: a component that splits off ranks its buffers anew. The offsets found stand
+    in the column FOUND_AT. `tree.Tree` makes the arrays; after PAUSED the search can be continued with them.
     """
     depth, state = registers[DEPTH], registers[STATE]
     while True:

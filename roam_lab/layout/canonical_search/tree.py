@@ -1,4 +1,4 @@
-"""One search tree: a part, a ranking and a capacity; explored as far as it is told to be."""
+"""One search tree, of a part, a ranking and a capacity, which can be explored piece by piece."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from roam_lab.layout.canonical_search import kernel
 from roam_lab.layout.canonical_search.instance import Array, Part
 
 MEMORY = 1 << 16
-"""Dead ends remembered; a power of two."""
+"""How many failed sets of unplaced buffers are remembered; a power of two."""
 
 SLICE = 20_000_000
-"""Units of work between two looks at the clock: some 30 ms."""
+"""Units of work between two checks of the clock: some 30 ms."""
 
 
 class Tree:
     """The state of one depth-first search for offsets, in units, below `capacity` units.
 
-    `ranking`: the part's buffers in the sequence in which they are preferred. `dynamic`: components that split off rank
-    theirs anew, those of the fullest sections first.
+    `ranking`: the part's buffers in the sequence in which they are preferred. `dynamic`: where a component splits off,
+    its buffers are ranked anew, those of the fullest sections first.
     """
 
     def __init__(self, part: Part, ranking: Array, dynamic: bool, capacity: int) -> None:
@@ -87,7 +87,8 @@ class Tree:
 
 
 def _twins(shapes: Array) -> list[int]:
-    """For each buffer the one before it of the same sections and size, or -1: they may keep their sequence."""
+    """For each buffer the one before it that has the same sections and size, or -1. Exchanging the two changes nothing,
+    so only one sequence of them is searched."""
     latest: dict[tuple[int, ...], int] = {}
     twins = []
     for index, shape in enumerate(map(tuple, shapes.tolist())):

@@ -1,1 +1,1 @@
-"""Machinery of layouts: fields of lifetimes, skylines, boxes, mending. No strategy is registered here."""
+"""What several layout strategies use: lifetimes as arrays, skylines, boxes, mending. No strategy is registered here."""

@@ -13,7 +13,8 @@ from roam_lab.ir import Lifetime
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """`bytes` bytes during [start, end), filled with rows of `row_bytes` bytes, or with one buffer."""
+    """A rectangle of `bytes` bytes during the steps [start, end). It holds one `buffer`, or `contents` in rows of
+    `row_bytes` bytes."""
 
     start: int
     end: int
@@ -24,7 +25,7 @@ class Box:
 
 
 def boxed_offsets(lifetimes: Iterable[Lifetime], epsilon: float) -> dict[Lifetime, int]:
-    """A legal offset for each buffer, by boxing down to one size: loose, as boxes are seldom full.
+    """A legal byte offset for each buffer, by boxing until all boxes have one size. Much is left empty in the boxes.
 
     Theorem 16, in two rounds: buffers of at most `epsilon`² times the largest size are put into boxes of `epsilon`
     times it (corollary 15); then all go into boxes of 1/`epsilon` times the largest size. These are of one size,
@@ -53,7 +54,8 @@ def _unbox(box: Box, low: int, offsets: dict[Lifetime, int]) -> None:
 
 
 def rows(jobs: Iterable[Box]) -> list[tuple[int, Box]]:
-    """Each job with its row, such that jobs in one row never live at once; as few rows as live at once at most."""
+    """(row, job) for each job, such that jobs in one row never live at once. The number of rows is the most jobs that
+    live at once, which is the least possible."""
     free: list[int] = []
     taken: list[tuple[int, int]] = []
     found, count = [], 0
@@ -70,9 +72,10 @@ def rows(jobs: Iterable[Box]) -> list[tuple[int, Box]]:
 
 
 def in_boxes(jobs: Sequence[Box], size: int, epsilon: float) -> list[Box]:
-    """Corollary 15: jobs of like size, no larger than `size`, in boxes of `size` bytes.
+    """Corollary 15: jobs of at most `size` bytes, put into boxes of `size` bytes, one class of job sizes to a box.
 
-    Like: between two powers of 1 + `epsilon`; they count as large as the largest of them, not as the power itself.
+    A class holds the sizes between two neighbouring powers of 1 + `epsilon`. Its jobs are rounded up to the largest of
+    them, where the paper rounds to the power.
     """
     found = []
     by_class = sorted(jobs, key=lambda job: (_class(job, epsilon), job.start, job.end))
@@ -90,10 +93,11 @@ def _class(job: Box, epsilon: float) -> int:
 
 
 def _grouped(jobs: list[Box], high: int, epsilon: float) -> list[list[Box]]:
-    """Theorem 2: jobs of one size in groups of which at most `high` live at once.
+    """Theorem 2: jobs of one size in groups, such that at most `high` jobs of a group live at once.
 
-    All that live at a critical moment are grouped by lemma 1, then those before and after it by themselves, level by
-    level; what lemma 1 leaves over on one level is coloured, and `high` rows make a group.
+    Jobs that live at the critical moment (the median start) are grouped by lemma 1; those before it and those after it
+    are treated in the same way, level by level. The jobs of one level that lemma 1 leaves over are put into rows, and
+    `high` rows make a group.
     """
     found: list[list[Box]] = []
     parts = [jobs]
@@ -114,10 +118,10 @@ def _grouped(jobs: list[Box], high: int, epsilon: float) -> list[list[Box]]:
 
 
 def _strips(jobs: list[Box], high: int, epsilon: float) -> tuple[list[list[Box]], list[Box]]:
-    """Lemma 1: groups of `high` among jobs that all live at one moment, and what it leaves over.
+    """Lemma 1: of jobs that all live at one moment, groups of `high` jobs, and the jobs that are left over.
 
-    The jobs that begin first and those that end last are left over; of the others, a strip that begins first is
-    grouped by when it ends, then a strip that ends last by when it begins, in turns: little of a group is empty.
+    Left over are the jobs that begin first and those that end last. Of the others, a strip of those that begin first is
+    grouped by end, then a strip of those that end last by start, by turns, so that the lifetimes in a group are alike.
     """
     outer, inner = high * ceil(1 / epsilon**2), high * ceil(1 / epsilon)
     if len(jobs) <= 2 * outer:

@@ -1,4 +1,4 @@
-"""Climb from skyline to skyline: some buffers change their places in the sequence, and all are laid anew."""
+"""Local search over the sequence that `skyline` places by: some buffers move in it, and all are placed anew."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ _MOVED = 1 / 20
 
 @dataclass(slots=True)
 class _Climber:
-    """A sequence, and the arena that it leads to."""
+    """One state of the local search: a sequence, whether it is placed with `walls` (see `Skyline.lay`), and the size of
+    the arena that results."""
 
     sequence: Array
     walls: bool
@@ -38,13 +39,13 @@ def climbed(
     """A smaller layout than `layout` if best fit on the skyline finds one, else `layout`.
 
     It begins with eight rules for which buffer goes first (see the strategy `skyline`). The four that lead to the
-    smallest arenas then climb in turns of 50 steps: one buffer in twenty moves to a random place in the sequence,
-    all are laid anew, and the sequence is kept if the arena is no larger.
+    smallest arenas are then improved by turns, 50 steps each: one buffer in twenty moves to a random place in the
+    sequence, all are placed anew, and the sequence is kept if the arena is no larger.
 
-    `effort`: how many single buffers may be laid (about a microsecond each, compiled); counted, so that the
-    result does not depend on the machine; the first rule is tried whatever it is. `deadline`: when to stop whatever
-    the count (time.perf_counter; None: no limit). `target_bytes`: stop at an arena of this many bytes or fewer; it
-    always stops at the live peak.
+    `effort`: how many buffers may be placed in all (about a microsecond each, compiled); counted, so that the result
+    does not depend on the machine. The first rule is tried whatever the effort. `deadline`: when to stop whatever the
+    count (time.perf_counter; None: no limit). `target_bytes`: stop at an arena of this many bytes or fewer; it always
+    stops at the live peak.
     """
     target = max(target_bytes, int(lifetimes_curve(lifetimes).max(initial=0)))
     line, random = Skyline(lifetimes), np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Lifetimes as arrays, so that compiled loops find the gaps open to a newcomer, also among 100,000 storages."""
+"""Lifetimes as arrays, in which compiled loops find fast which storages live at one time, also among 100,000."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ Array = NDArray[np.int64]
 
 UNPLACED = -1
 _AT_ONCE = 64
-"""Storages placed between two looks at the clock."""
+"""Storages placed between two checks of the clock."""
 _STRIDE = 32
 _MOST_CROSSING = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Storages numbered by start. `crossing[first[c]:first[c + 1]]`: who begins before storage `stride * c` and lives
-    on when it begins. Who lives with storage i are then found among the crossing ones of its checkpoint and those
-    from there to `last[i]`, the first that begins when i has ended."""
+    """Storages numbered by start, with an index of which live together.
+
+    Every `stride`-th storage is a checkpoint. `crossing[first[c] : first[c + 1]]` are the storages that begin before
+    storage `stride * c` and are still alive when it begins. `last[i]` is the first storage that begins when i has
+    ended. So the storages that live with i are all among the crossing ones of the last checkpoint before i, and the
+    storages from that checkpoint up to `last[i]`.
+    """
 
     storages: Array
     starts: Array
@@ -38,7 +42,7 @@ class Field:
 
     @classmethod
     def of(cls, lifetimes: Sequence[Lifetime]) -> Field:
-        """The field of these lifetimes; its memory is bounded by about 16 bytes x 4,000,000."""
+        """The field of these lifetimes; it takes at most some 64 MB."""
         lives = sorted(lifetimes, key=lambda life: (life.start, life.storage))
         rows = np.array([(life.storage, life.start, life.end, life.bytes) for life in lives], np.int64).reshape(-1, 4)
         storages, starts, ends, sizes = (np.ascontiguousarray(column) for column in rows.T)
@@ -53,14 +57,15 @@ class Field:
         return cls(storages, starts, ends, sizes, np.searchsorted(starts, ends, "left"), stride, first, crossing)
 
     def place(self, sequence: Array, offsets: Array, first_fit: bool) -> None:
-        """Place `sequence` one by one into `offsets`, among what is placed there already (-1: not yet).
+        """Place `sequence` one by one and write `offsets`, which also says where others lie already (-1: not placed).
 
         Each goes into the smallest gap that fits, or with `first_fit` into the lowest; else above all.
         """
         _place(sequence, offsets, first_fit, self.starts, self.ends, self.sizes, self.last, *self._crossings)
 
     def place_all(self, sequence: Array, first_fit: bool, deadline: float | None = None) -> Array | None:
-        """Offsets of all, placed in this sequence; None if `deadline` (time.perf_counter) passed on the way."""
+        """The offsets of all storages, placed in this sequence (see `place`); None if `deadline` (time.perf_counter)
+        passed meanwhile."""
         offsets = np.full(len(sequence), UNPLACED)
         for begin in range(0, len(sequence), _AT_ONCE):
             if deadline is not None and time.perf_counter() >= deadline:
@@ -80,7 +85,8 @@ class Field:
 
 @compiled
 def _cross(starts: Array, ends: Array, stride: int, first: Array, crossing: Array) -> None:
-    """Fill `first` and `crossing`: a checkpoint keeps who lives on of those at the one before, and since."""
+    """Fill `first` and `crossing`: at a checkpoint are those still alive of the checkpoint before, and of the storages
+    that began since."""
     kept = 0
     for checkpoint in range(1, len(first) - 1):
         begin = checkpoint * stride

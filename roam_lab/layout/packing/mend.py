@@ -1,4 +1,4 @@
-"""Mend a layout: place all storages again and again, sooner what ended too high the last time."""
+"""Mending a layout: place all storages again and again, those earlier that ended too high the last time."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def mended(
 ) -> Layout:
     """A smaller layout than `layout` if one is found, else `layout`. Made for very many storages.
 
-    It begins with sequences of which half place a *pyramid* first: all that live at a moment of the peak, longest
-    lifetime lowest, so that nothing is lost where there is nothing to lose; the others fill its flanks. Where few
-    end above the live peak, those go to the front (behind the pyramid) and all are placed again. (Squeaky-wheel
-    optimization, Joslin and Clements 1999.) What effort is left goes into climbing from skyline to skyline.
+    Several sequences are tried. Half of them place a *pyramid* first: all storages that live at a moment of the live
+    peak, the longest lifetime lowest, so that no byte is lost at that moment; the others are placed around it. Where
+    few storages end above the live peak, those go to the front of the sequence (behind the pyramid) and all are placed
+    again. (Squeaky-wheel optimization, Joslin and Clements 1999.) The effort that is left goes into `climbed`.
 
-    `effort`: how many single placements may be spent (1 to 40 microseconds each, compiled); counted, so that the
-    result does not depend on the machine. `deadline`: when to stop whatever the count (time.perf_counter; None: no
-    limit). `target_bytes`: stop at an arena of this many bytes or fewer; it always stops at the live peak.
+    `effort`: how many storages may be placed in all (1 to 40 microseconds each, compiled); counted, so that the result
+    does not depend on the machine. `deadline`: when to stop whatever the count (time.perf_counter; None: no limit).
+    `target_bytes`: stop at an arena of this many bytes or fewer; it always stops at the live peak.
     """
     target = max(target_bytes, int(lifetimes_curve(lifetimes).max(initial=0)))
     if layout.arena_bytes <= target:
@@ -49,7 +49,8 @@ def mended(
 
 
 def _sequences(field: Field) -> Iterator[tuple[Array, int]]:
-    """Where to begin: by decreasing size, area and lifetime, after the pyramid and without; and its length."""
+    """The first sequences: by decreasing size, area and lifetime, each with the pyramid in front and without. Yields
+    (sequence, number of storages of its pyramid)."""
     lengths = field.ends - field.starts
     for rank in (field.sizes, field.sizes.astype(float) * lengths, lengths):
         for base in (_at_the_peak(field), np.zeros(len(lengths), bool)):
@@ -58,7 +59,7 @@ def _sequences(field: Field) -> Iterator[tuple[Array, int]]:
 
 
 def _at_the_peak(field: Field) -> NDArray[np.bool_]:
-    """Which storages live at a moment at which the most bytes do."""
+    """For each storage whether it lives at a moment of the live peak."""
     curve = live_bytes(field.starts, field.ends, field.sizes, int(field.ends.max(initial=0)))
     peaks = np.concatenate([[0], np.cumsum(curve == curve.max(initial=0))])
     return np.asarray(peaks[field.ends] > peaks[field.starts])
@@ -77,12 +78,13 @@ class _Bench:
 
     @property
     def open(self) -> bool:
-        """Whether there is something to gain, and effort and time to gain it."""
+        """Whether the best arena is above the target, and effort and time are left."""
         in_time = self.deadline is None or time.perf_counter() < self.deadline
         return in_time and self.effort > 0 and self.best_bytes > self.target
 
     def highs(self, sequence: Array, first_fit: bool) -> Array | None:
-        """Where each storage ends when `sequence` is placed, the best kept; None if stopped before its end."""
+        """Place `sequence`, and keep the layout if it is the best. Returns where each storage ends, in bytes; None if
+        effort or time ran out."""
         if not self.open:
             return None
         self.effort -= len(sequence)
@@ -95,7 +97,8 @@ class _Bench:
         return highs
 
     def mend_at_front(self, sequence: Array, pyramid: int, first_fit: bool) -> None:
-        """Place; while only few end above the target, place those sooner: first after the `pyramid` first ones."""
+        """Place `sequence`; while only few storages end above the target, move those to the front, behind the first
+        `pyramid` ones, and place again."""
         for _ in range(_FRONT_ROUNDS):
             highs = self.highs(sequence, first_fit)
             if highs is None:

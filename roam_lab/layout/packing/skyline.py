@@ -1,4 +1,5 @@
-"""The skyline: how high the arena is taken at each moment; buffers are laid on its lowest stretch."""
+"""The skyline of strip packing: the height up to which the arena is taken at each moment. Buffers are placed on its
+lowest stretch (Burke et al. 2004)."""
 
 from __future__ import annotations
 
@@ -15,11 +16,12 @@ from roam_lab.solvers.compiled import compiled
 Array = NDArray[np.int64]
 
 _AT_ONCE = 2048
-"""Buffers laid between two looks at the clock."""
+"""Buffers placed between two checks of the clock."""
 
 
 class Skyline:
-    """Buffers to be laid on a skyline, numbered by start; moments are ranks of all starts and ends."""
+    """Buffers to be placed on a skyline, numbered by start; a moment is the rank of a start or end among all of
+    them."""
 
     def __init__(self, lifetimes: Sequence[Lifetime]) -> None:
         self.lives = sorted(lifetimes, key=lambda life: (life.start, life.storage))
@@ -31,12 +33,13 @@ class Skyline:
         self.first = np.searchsorted(self.starts, np.arange(len(moments)))  # who begins then or later
 
     def lay(self, sequence: Array, walls: bool, deadline: float | None = None) -> Array | None:
-        """Offsets when buffers are laid on the lowest stretch of the skyline, the earliest of those, until all lie.
+        """Byte offsets of all buffers, each placed on the lowest stretch of the skyline at its turn (the earliest of
+        several); None if `deadline` (time.perf_counter) passed meanwhile.
 
-        Of the buffers that live within the stretch the first of `sequence` is taken; with `walls`, one that begins
-        where the stretch does and ends where it does goes before one that does either, and that before any other.
-        Where none lives within it, the stretch is lifted to its lower neighbour and joined with it: the space below
-        is lost. None if `deadline` (time.perf_counter) passed on the way.
+        Of the buffers that live within the stretch the first of `sequence` is taken. With `walls`, buffers that begin
+        and end with the stretch go before those that only begin or only end with it, and these before all others. Where
+        no buffer lives within the stretch, it is raised to its lower neighbour and joined with it: the space below is
+        lost.
         """
         count, moments = len(sequence), len(self.first)
         ranks, offsets = np.empty(count, np.int64), np.empty(count, np.int64)
@@ -76,9 +79,9 @@ def _lay(
     offsets: Array,
     most: int,
 ) -> None:
-    """Lay the next `most` buffers. Stretches are known by where they begin: rows of `line` hold a stretch's height,
-    its end (0: no stretch begins here) and where the stretch before it begins. `skip`: the first buffer from here on
-    that is not laid yet, as far as known."""
+    """Place the next `most` buffers. A stretch is indexed by the moment at which it begins: the rows of `line` hold its
+    height, its end (0: no stretch begins here) and the beginning of the stretch before it. `skip[i]`: a lower bound for
+    the first buffer from i on that is not placed yet."""
     count, moments = len(starts), len(first) - 1
     heights, ends_at, before = line[0], line[1], line[2]
     begin = 0

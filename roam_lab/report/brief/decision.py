@@ -15,7 +15,7 @@ from roam_lab.plan.fit import Fit, Outcome, outcome_of
 from roam_lab.plan.runs import eager_least_bytes, reserved_bytes
 from roam_lab.plan.whole_step import eager_whole_bytes, planned_whole_bytes
 from roam_lab.report.fit import run_text
-from roam_lab.report.rows import graph_of
+from roam_lab.report.graphs import graph_of
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from roam_lab.ir import captured_order
-from roam_lab.report import rows as said
 from roam_lab.report.brief.html import cell
-from roam_lab.report.legal import xml_text
+from roam_lab.report.graphs import graph_of
+from roam_lab.report.rows import alive_at_peak
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.text import plan_text
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.rewrites import rewrites_table
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 def technical(plan: Plan, profile: Profile | None, pictures: Sequence[tuple[str, str]]) -> str:
     """Pictures, the plan's own report, and the largest of what is alive at both peaks."""
-    graph = said.graph_of(plan)
+    graph = graph_of(plan)
     parts = ["<h2>For engineers</h2>"]
     parts += [f"<figure>{svg}<figcaption>{xml_text(caption)}</figcaption></figure>" for caption, svg in pictures]
     if plan.rewrites:
@@ -27,7 +28,7 @@ def technical(plan: Plan, profile: Profile | None, pictures: Sequence[tuple[str,
     parts.append(f"<pre>{xml_text(plan_text(plan, profile))}</pre>")
     peaks = [("captured peak (planned graph)", captured_order(graph)), ("planned peak", plan.order)]
     for what, order in peaks[1 if plan.rewrites else 0 :]:  # the captured order of a rewritten graph is the plan's
-        alive = said.alive_at_peak(graph, order)
+        alive = alive_at_peak(graph, order)
         if alive:
             lines = "".join(
                 f"<tr>{cell(one.op)}{cell(bytes_text(one.size_bytes))}{cell(exact_text(one.size_bytes))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from roam_lab.report.legal import xml_text
+from roam_lab.report.safe_text import xml_text
 
 SHORT = 20
 """Cells of up to this many letters are not broken into lines."""

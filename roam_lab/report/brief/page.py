@@ -15,11 +15,11 @@ from roam_lab.report.brief.decision import Decision, decide
 from roam_lab.report.brief.engineers import technical
 from roam_lab.report.brief.prices import Prices
 from roam_lab.report.export import check_free
-from roam_lab.report.legal import xml_text
 from roam_lab.report.pictures import Picture
 from roam_lab.report.pictures import pictures as drawn_of
 from roam_lab.report.pictures.sizes import sizes_picture
 from roam_lab.report.pictures.ways import ways_picture
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.views.sizes import sizes_view
 from roam_lab.report.views.table import Table
 from roam_lab.report.views.ways import Bar, ways_view

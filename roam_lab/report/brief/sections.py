@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from roam_lab.plan.devices import Device
 from roam_lab.plan.fit import FAR, MARGIN, Fit
-from roam_lab.report import rows as said
 from roam_lab.report.brief.decision import Decision, Way
 from roam_lab.report.brief.html import cell, items, row_title, table, unbroken
 from roam_lab.report.brief.prices import CURRENCY, Prices
 from roam_lab.report.fit import estimate_text, run_text
-from roam_lab.report.legal import legal, xml_text
+from roam_lab.report.graphs import captured_label, graph_of
 from roam_lab.report.other_kernels import captured_on_cpu
+from roam_lab.report.safe_text import printable, xml_text
 from roam_lab.report.units import bytes_text, change_text, exact_text
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ ANOTHER_DEVICE = (
 
 def headline(decision: Decision, plan: Plan, verification: Verification | None) -> str:
     """What it comes to, in two sentences that say how each figure is known; the sentence on money comes after them."""
-    graph = said.graph_of(plan)
+    graph = graph_of(plan)
     device = plan.environment.get("device", "an unnamed device")
     sub = f"{len(graph.ops):,} operators, captured on {device}, torch {plan.environment.get('torch', 'not recorded')}"
     eager, ours = decision.eager, decision.plan
@@ -92,7 +92,7 @@ def cards(decision: Decision, plan: Plan) -> str:
     """The figures at a glance, each with its source."""
     eager, ours = decision.eager, decision.plan
     proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
-    resident = said.graph_of(plan).resident_bytes
+    resident = graph_of(plan).resident_bytes
     shown = [
         (bytes_text(eager.whole_bytes), f"plain PyTorch, whole step ({eager.how})"),
         (bytes_text(ours.whole_bytes), f"this plan, whole step ({ours.how})"),
@@ -209,7 +209,7 @@ def sources(
     """Where each figure of the page is from: measured on, predicted by, assumed."""
     eager, ours = decision.eager, decision.plan
     told = [
-        f"Plain PyTorch, {exact_text(eager.whole_bytes)}, {eager.how}, of the {said.captured_label(profile)}. The "
+        f"Plain PyTorch, {exact_text(eager.whole_bytes)}, {eager.how}, of the {captured_label(profile)}. The "
         f"simulation holds what eager holds, the allocator's rounding of weights included.",
         f"This plan, {exact_text(ours.whole_bytes)}, {ours.how}. "
         + (
@@ -223,7 +223,7 @@ def sources(
         "1 GiB is taken as lost to the driver's context and kernels.",
         _cost_note(decision),
         "GPUs, hours and prices: assumed; examples, not offers, until they are edited.",
-        captured_on_cpu(said.graph_of(plan), plan.environment) or ANOTHER_DEVICE,
+        captured_on_cpu(graph_of(plan), plan.environment) or ANOTHER_DEVICE,
     ]
     if plan.extra_time > 0:
         times = plan.environment.get("times", "times of the graph")
@@ -257,16 +257,16 @@ def figures(decision: Decision) -> str:
         "size": None if decision.size is None else f"{decision.axis} {decision.size:,}",
         "ways": [
             {
-                "name": legal(way.name),
+                "name": printable(way.name),
                 "ours": way.ours,
                 "same": way.same_bits,
-                "outcome": {legal(device.name): way.outcome(device) for device in decision.devices},
-                "seconds": {legal(name): seconds for name, seconds in way.seconds.items()},
+                "outcome": {printable(device.name): way.outcome(device) for device in decision.devices},
+                "seconds": {printable(name): seconds for name, seconds in way.seconds.items()},
             }
             for way in decision.ways
         ],
-        "devices": [legal(device.name) for device in decision.devices],
-        "measured": sorted(legal(name) for name in decision.measured_on),
+        "devices": [printable(device.name) for device in decision.devices],
+        "measured": sorted(printable(name) for name in decision.measured_on),
     }
     text = json.dumps(data).replace("<", "\\u003c").replace("&", "\\u0026")
     return f'<script type="application/json" id="figures">{text}</script>'

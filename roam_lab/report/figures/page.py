@@ -9,7 +9,7 @@ from bokeh.embed import components
 from bokeh.resources import Resources
 
 from roam_lab.report.figures.theme import alt_text
-from roam_lab.report.legal import xml_text
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.views.table import Table
 
 STYLE = """

@@ -17,7 +17,7 @@ from bokeh.models import ColumnDataSource, HoverTool, LabelSet, Legend, LegendIt
 from bokeh.plotting import figure
 
 from roam_lab.errors import InputError
-from roam_lab.report.legal import legal
+from roam_lab.report.safe_text import printable
 from roam_lab.report.views.labels import ASIDE, Label
 from roam_lab.report.views.look import Look
 from roam_lab.report.views.table import View
@@ -64,7 +64,7 @@ def ink_of(theme: str) -> Ink:
 def plain(text: str) -> str:
     """`text` as bokeh shows it letter by letter: names come from files, and what bokeh takes for a formula it typesets
     with a library from the network."""
-    text = legal(text)
+    text = printable(text)
     for sign in ("$$", "\\[", "\\]", "\\(", "\\)"):
         text = text.replace(sign, f"{sign[0]}\u2060{sign[1]}")
     return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from roam_lab.report.legal import legal, xml_text
+from roam_lab.report.safe_text import printable, xml_text
 from roam_lab.report.views.axis import ticks
 from roam_lab.report.views.labels import ASIDE, Font, Label
 from roam_lab.report.views.look import PEAK, PHASES, ROLES, TIMES, Look
@@ -59,7 +59,7 @@ class Picture(str):
 
     def __new__(cls, svg: str, alt: str) -> Picture:
         made = super().__new__(cls, svg)
-        made.alt = legal(alt)
+        made.alt = printable(alt)
         return made
 
     def __repr__(self) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from roam_lab.report.legal import xml_text
 from roam_lab.report.pictures.canvas import FONT, LEFT, RIGHT, WIDTH, Frame, Picture, beside, document, text
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.labels import ASIDE
 from roam_lab.report.views.sizes import SizesView

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from roam_lab.report.legal import xml_text
 from roam_lab.report.pictures.canvas import LETTER, RIGHT, WIDTH, Frame, Picture, box, cut, document, key, room, text
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.axis import ticks
 from roam_lab.report.views.verdict import ALLOCATOR, Bar, VerdictView

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from roam_lab.report.legal import xml_text
 from roam_lab.report.pictures.canvas import FONT, RIGHT, WIDTH, Frame, Picture, beside, cut, document, text
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.labels import placed
 from roam_lab.report.views.ways import WaysView

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from roam_lab.ir import Graph, captured_order, lifetimes, live_peak
-from roam_lab.report.rows import captured_label, eager_graph, graph_of, planned_label
+from roam_lab.report.graphs import captured_label, eager_graph, graph_of, planned_label
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.groups import Group, grouped
 from roam_lab.report.views.places import kinds, places

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from roam_lab.report.rows import graph_of
+from roam_lab.report.graphs import graph_of
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.folding import Opened, first_opened, rows
 from roam_lab.report.views.modules import ModuleTree, module_tree

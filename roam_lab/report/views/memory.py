@@ -10,7 +10,7 @@ import numpy as np
 
 from roam_lab.errors import InputError
 from roam_lab.ir import Graph, captured_order, lifetimes, live_bytes
-from roam_lab.report.rows import captured_label, captured_name, eager_graph, graph_of, planned_label
+from roam_lab.report.graphs import captured_label, captured_name, eager_graph, graph_of, planned_label
 from roam_lab.report.units import bytes_text, unit_for
 from roam_lab.report.views.axis import Axis, Clock, axis
 from roam_lab.report.views.curves import Curve, Floats, Sizes, curve_of, sampled

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from roam_lab.report.legal import legal, xml_text
+from roam_lab.report.safe_text import printable, xml_text
 
 Value = str | int | float | None
 
@@ -40,9 +40,9 @@ class Table:
         )
 
     def text(self) -> str:
-        """The same in columns for a terminal, names made legal."""
-        lines = [[legal(column) for column in self.columns]]
-        lines += [[legal(_shown(value)) for value in row] for row in self.rows]
+        """The same in columns for a terminal, names made printable."""
+        lines = [[printable(column) for column in self.columns]]
+        lines += [[printable(_shown(value)) for value in row] for row in self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
         told = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
         return "\n".join([self.caption, *(line.rstrip() for line in told)])

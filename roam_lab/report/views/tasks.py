@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.errors import InputError
-from roam_lab.report.rows import graph_of
+from roam_lab.report.graphs import graph_of
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.table import Table, Value
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.ir import Graph, lifetimes, live_curve
-from roam_lab.report.rows import graph_of
+from roam_lab.report.graphs import graph_of
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.needs import Needs, needs
 from roam_lab.report.views.places import Places, kinds, places

@@ -1,4 +1,4 @@
-"""Which executor runs a captured step, and why."""
+"""The choice of the executor that runs a captured step."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def executor_of(name: Any) -> ExecutorName:
 
 
 def choose(asked: ExecutorName, captured: Captured, offloads: bool = False) -> tuple[ExecutorName, str]:
-    """The executor for a step that was captured, and the reason in a sentence. `offloads`: whether its plan moves
-    storages to the host.
+    """The executor for a captured step, and the reason in a sentence. `asked`: what the user wants; `offloads`: whether
+    the plan moves storages to the host.
 
     A CUDA graph is never chosen unasked: it has not been verified on a GPU.
     """
@@ -46,7 +46,8 @@ def choose(asked: ExecutorName, captured: Captured, offloads: bool = False) -> t
 
 @dataclass(frozen=True)
 class Execution:
-    """What a hook was asked to run its steps with; `notes` hears, once each, why it is not done."""
+    """The executor that the user asked a hook for. A sentence on each reason why it is not used is appended to `notes`,
+    once."""
 
     asked: ExecutorName
     notes: list[str]

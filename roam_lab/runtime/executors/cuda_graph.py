@@ -2,14 +2,14 @@
 
 The host rules are tested without a device and on the fake one (tests/fake_cuda); no GPU has run this yet.
 
-No step is run twice. The first steps are the user's own, run op by op on the stream that will capture, so that
-libraries are loaded and workspaces allocated. Capturing runs no kernel and changes no tensor; the step that was
-captured is then run by the first replay.
+No step is run twice. The first steps are ordinary steps, run op by op on the stream that will capture, so that
+libraries are loaded and workspaces allocated. Capturing runs no kernel and changes no tensor; the captured step is then
+run by the first replay.
 
 Random numbers are those of eager. While capturing, an op is given the offset of its numbers within the graph, counted
 by the same rule as eagerly; a replay sets the seed and the offset that the generator has by then, and moves it on by
 the whole graph's numbers (`CUDAGeneratorState::increase` and `replay_prologue`, aten/src/ATen/cuda/
-CUDAGeneratorImpl.cpp). The hook holds the first replays against eager steps all the same.
+CUDAGeneratorImpl.cpp). The hook compares the first replays with eager steps all the same.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ Told = Callable[[str], None]
 
 
 class CudaGraphExecutor:
-    """Runs a program as a CUDA graph, or, where that cannot be, as `PythonExecutor` does.
+    """Runs a program as a CUDA graph, or, where that is impossible, as `PythonExecutor` does.
 
-    `generators`: those that the step draws from, beside the default one. `told` hears a sentence of why a graph is
-    given up, and of what it holds beside the plan.
+    `generators`: those that the step draws from, besides the default one. `told` is called with a sentence when a graph
+    is given up, and on the memory that it takes beside the plan.
     """
 
     def __init__(self, device: torch.device, generators: Sequence[torch.Generator], told: Told) -> None:
@@ -48,7 +48,7 @@ class CudaGraphExecutor:
 
     @property
     def unchecked(self) -> int:
-        """Steps that are to be held against eager ones beside the first: the first replays."""
+        """How many further steps are to be compared with eager ones: the first replays."""
         return 0 if self._given_up or self._warm < WARM_UP_STEPS else self._unchecked
 
     @property
@@ -57,7 +57,8 @@ class CudaGraphExecutor:
         return self._graph is not None
 
     def run(self, function: Callable[..., Any], tensors: Sequence[Any], numbers: tuple[Any, ...]) -> Any:
-        """What the program returns for the batch's `tensors` and the settings' `numbers`, in tensors of its own."""
+        """Run the program on the batch's `tensors` and the settings' `numbers`. Returns its results, in tensors of
+        their own."""
         if self._given_up:
             return function(*tensors, *numbers)
         self._changes.step()
@@ -83,7 +84,7 @@ class CudaGraphExecutor:
             self._unchecked -= 1
 
     def moved(self) -> None:
-        """The tensors that the program was bound to are given up, or lie elsewhere: the graph is of no use."""
+        """Note that the program's tensors were freed or moved, so that a captured graph can no longer be used."""
         if self._graph is not None:
             self._changed("the arena is given back, or a tensor of the step replaced,")
 
@@ -104,7 +105,7 @@ class CudaGraphExecutor:
         self._numbers: tuple[Any, ...] = ()
 
     def _fits(self, tensors: Sequence[Any]) -> bool:
-        """Whether the batch lies as that of the graph: strides decide about kernels."""
+        """Whether the batch's tensors have the strides of the graph's batch, which decide about kernels."""
         pairs = [(a, b) for a, b in zip(self._static, tensors, strict=True) if isinstance(a, torch.Tensor)]
         return all((a.shape, a.stride(), a.dtype) == (b.shape, b.stride(), b.dtype) for a, b in pairs)
 
@@ -156,7 +157,7 @@ class CudaGraphExecutor:
 
 
 def _buffers(tensors: Sequence[Any]) -> list[Any]:
-    """Where batches are copied to; tensors of one place in the batch have one place here. Numbers stay."""
+    """Buffers to which batches are copied, one for each distinct tensor of the batch; numbers stay as they are."""
     made: dict[Any, torch.Tensor] = {}
     found: list[Any] = []
     for one in tensors:
@@ -164,7 +165,7 @@ def _buffers(tensors: Sequence[Any]) -> list[Any]:
             key = (one.data_ptr(), one.shape, one.stride(), one.dtype)
             if key not in made:
                 made[key] = torch.empty_strided(one.shape, one.stride(), dtype=one.dtype, device=one.device)
-                made[key].copy_(one)  # raises where entries of a batch lie on one another
+                made[key].copy_(one)  # raises where elements of a batch's tensor overlap
             found.append(made[key])
         else:
             found.append(one)

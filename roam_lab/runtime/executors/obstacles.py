@@ -1,4 +1,4 @@
-"""What in a captured step cannot be part of a CUDA graph, which repeats kernels with the arguments that it recorded.
+"""What in a captured step cannot be part of a CUDA graph, which repeats kernels with recorded arguments.
 
 Source: "CUDA semantics", section "CUDA Graphs", of PyTorch's documentation. The host does nothing in a replay: it reads
 no number, counts no step, copies nothing from its own memory, and sets no random state.
@@ -29,8 +29,8 @@ def obstacle(captured: Captured) -> str | None:
 
 
 def generators(captured: Captured) -> list[torch.Generator]:
-    """The random generators of the user's own that the step draws from: a graph has to know them. The default one is
-    known to every graph."""
+    """The random generators, besides the default one, that the step draws from; they have to be registered with a
+    graph."""
     module = captured.trace.module
     found = [getattr(module, str(node.target)) for node in module.graph.nodes if node.op == "get_attr"]
     return [one for one in found if isinstance(one, torch.Generator)]
@@ -74,7 +74,8 @@ def _input_on_host(found: Input) -> str:
 
 
 def _reads_a_number(node: Node) -> bool:
-    """What nobody uses is read by conditions alone, and those inside the step are told before."""
+    """Whether a node reads a number that other nodes use. One without users is in conditions only, and those inside the
+    step are reported before."""
     return node.target is READ and bool(node.users)
 
 
@@ -94,8 +95,8 @@ def _depends_on_data(node: Node) -> bool:
 
 
 def _crosses(node: Node) -> bool:
-    """A copy between the host and the device. A number that lies on the host (no dimension) is an argument of a kernel
-    where it is not copied."""
+    """Whether a node copies between host and device. A tensor without dimensions on the host that is not copied is
+    passed to kernels as a number."""
     if not isinstance(node.target, OpOverload) or node.target._schema.name not in _COPIES:
         return False
     sides = {_on_host(one) for other in (*node.all_input_nodes, node) for one in tensors_of(other)}

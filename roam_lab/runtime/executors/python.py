@@ -1,4 +1,4 @@
-"""The ops of a planned step, one call after the other."""
+"""The executor that runs a planned step op by op from Python."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ class PythonExecutor:
     """Runs the program as the Python function that it is."""
 
     unchecked = 0
-    """Steps that are to be held against eager ones beside the first."""
+    """How many further steps are to be compared with eager ones."""
     may_lend = True
     """Whether the arena may lend ranges to the caching allocator while the program runs."""
     holds_addresses = False
     """Whether the arena has to stay where it is."""
 
     def run(self, function: Callable[..., Any], tensors: Sequence[Any], numbers: tuple[Any, ...]) -> Any:
-        """What the program returns for the batch's `tensors` and the settings' `numbers`."""
+        """Run the program on the batch's `tensors` and the settings' `numbers`. Returns its results."""
         return function(*tensors, *numbers)
 
     def note_equal(self) -> None:
-        """One of its steps was equal to the eager one."""
+        """Note that one of its steps was equal to the eager one."""
 
     def moved(self) -> None:
-        """The tensors that the program was bound to are given up, or lie elsewhere."""
+        """Note that the program's tensors were freed or moved."""

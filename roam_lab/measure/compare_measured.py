@@ -1,4 +1,4 @@
-"""Measured against predicted memory: where and why their peaks differ, in sentences."""
+"""Comparing measured with predicted memory: sentences on where and why the peaks differ."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ def _parting(
     predicted_phases: Sequence[str | None],
     tolerance: float,
 ) -> list[str]:
-    """The first operator after which the curves lie apart; matched with its op where both sides have as many."""
+    """A sentence on the first operator at which the curves differ by more than `tolerance`. Operators are matched with
+    ops by label, as far as both sides have equally many of a label."""
     ran = Counter(measured.labels)
     as_many = {
         label for label, number in Counter(predicted_labels).items() if number == ran[label] and label not in _HOST
@@ -132,7 +133,7 @@ def _parting(
 
 
 def _growth(labels: Sequence[str], live_bytes: Sequence[int]) -> dict[str, int]:
-    """Bytes by which the curve rose at the operators of each label."""
+    """Label -> bytes by which the curve rose at its operators."""
     grown: dict[str, int] = defaultdict(int)
     before = 0
     for label, live in zip(labels, live_bytes, strict=True):

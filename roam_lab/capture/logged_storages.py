@@ -1,4 +1,4 @@
-"""Which storage of the eager step stands behind each tensor of a captured graph."""
+"""The correspondence between storages of the eager step's log and tensors of the captured graph."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from roam_lab.ir.op_log import LoggedTensor
 
 @dataclass(frozen=True, slots=True)
 class Whence:
-    """Where an argument comes from: a result of a logged op, or an input (`root`)."""
+    """Where a tensor comes from: it is a result in the log (`told`), or an input of the graph (`root`)."""
 
     told: LoggedTensor | None = None
     root: Node | None = None
 
 
-class ToldStorages:
-    """Grows with a walk through the graph. `lost`: node -> the op that has written over what it stands for.
+class LoggedStorages:
+    """The correspondence, which grows with a walk through the graph. `lost`: node -> the op that has overwritten the
+    value that the node stands for.
 
-    Storages of fakes are told apart by `storage_key`, those of the eager step by their number in the log.
+    Storages of fakes are identified by `storage_key`, those of the eager step by their number in the log.
     """
 
     def __init__(self) -> None:
@@ -37,40 +38,40 @@ class ToldStorages:
         self._rebound: set[int] = set()
 
     def origin(self, node: Any) -> Whence:
-        """Where a node's tensor comes from."""
+        """Where a node's tensor comes from; the node itself as `root` where nothing else was noted."""
         return self._whence.get(node) or Whence(root=node)
 
     def serial(self, key: int) -> int | None:
-        """The number in the log of the storage behind that of an input; None where nothing told of it, or where it was
-        given other memory."""
+        """The number in the log of an input's storage (by `storage_key`); None where no op of the log uses it, or where
+        the input was given other memory."""
         return None if key in self._rebound else self._serial.get(key)
 
     def stands(self, node: Node, whence: Whence) -> None:
-        """The node's tensor comes from there."""
+        """Note that the node's tensor comes from `whence`."""
         self._whence[node] = whence
         for tensor in tensors_of(node):
             self._there.setdefault(storage_key(tensor), []).append(node)
 
     def stands_as(self, node: Node, source: Node) -> None:
-        """The node's tensor is another's."""
+        """Note that the node's tensor is that of `source`."""
         self.stands(node, self.origin(source))
         if source in self.lost:
             self.lost[node] = self.lost[source]
 
     def stands_as_view(self, node: Node, source: Node) -> None:
-        """The node's tensor is a view of another's, made by an op that eager did not need."""
+        """Note that the node's tensor is a view of that of `source`, made by an op that eager did not run."""
         whence, [made] = self.origin(source), tensors_of(node)
         self.stands_as(node, source)
         if whence.told is not None:
             self._whence[node] = Whence(replace(whence.told, offset=int(made.storage_offset())))
 
     def is_result(self, node: Any, told: LoggedTensor) -> bool:
-        """Whether the node's tensor begins where eager's does."""
+        """Whether the node's tensor is eager's result `told`, with the same offset."""
         found = self.origin(node).told
         return found is not None and found.storage == told.storage and found.offset == told.offset
 
     def agrees(self, given: Node, told: LoggedTensor) -> bool:
-        """Whether an argument is the tensor that eager read."""
+        """Whether the argument `given` is the tensor `told` that eager read."""
         if told.storage < 0:
             return True
         fake = tensors_of(given)[0]
@@ -88,8 +89,8 @@ class ToldStorages:
         return same and (strides or not fake.numel())
 
     def agrees_as_result(self, tensor: torch.Tensor, told: LoggedTensor, moved: bool) -> bool:
-        """Whether what an op made is what it made in the eager step, and where. `moved`: one of the two adds gradients
-        into a new storage, which from now on is the other's."""
+        """Whether a result of the graph is the result `told` of the eager step, in the corresponding storage. `moved`:
+        one of the two adds gradients into a new storage, which from now on corresponds to the other's."""
         key, shape = storage_key(tensor), tuple(tensor.shape)
         same = shape == told.shape and name_of(tensor.dtype) == told.dtype
         same = same and strides_that_matter(shape, tensor.stride()) == strides_that_matter(shape, told.stride)
@@ -101,15 +102,15 @@ class ToldStorages:
         return same and self._key.setdefault(told.storage, key) == key and tensor.storage_offset() == told.offset
 
     def overwrite(self, key: int, by: str) -> None:
-        """An op has written over everything that lies in a fake's storage."""
+        """Note that the op `by` has overwritten everything in a fake's storage."""
         self.lost.update((older, by) for older in self._there.get(key, ()))
 
-    def overwrite_told(self, told: LoggedTensor, by: str) -> None:
-        """Likewise, in the storage that stands for eager's."""
+    def overwrite_logged(self, told: LoggedTensor, by: str) -> None:
+        """Note that the op `by` has overwritten everything in the storage that corresponds to eager's `told`."""
         self.overwrite(self._key.get(told.storage, 0), by)
 
     def rebind(self, target: Node, value: Node) -> None:
-        """`target.data = value`: eager lets the target point to the value's storage, capture copies."""
+        """Note `target.data = value`: eager lets the target point to the value's storage, while the graph copies."""
         whence, key = self.origin(value), storage_key(tensors_of(target)[0])
         serial = whence.told.storage if whence.told is not None else self._serial.get(storage_key(tensors_of(value)[0]))
         self._rebound.add(key)
