@@ -9,14 +9,15 @@ from roam_lab.capture.stored.captures import Kept
 from roam_lab.distributed import Ranks
 from roam_lab.distributed.common import rank_dependent
 from roam_lab.distributed.several import own_kinds
-from roam_lab.errors import CaptureError, RoamError
+from roam_lab.errors import CaptureError, InfeasibleError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
-from roam_lab.plan.plan import plan_to_data
-from roam_lab.plan.plan_json import plan_from_data
+from roam_lab.runtime.plans import Plans
+from roam_lab.runtime.replicated.told_plan import from_one
 from roam_lab.runtime.self_check import Expected
 from roam_lab.runtime.step_compiler import Key, StepCompiler
+from roam_lab.runtime.stored_captures import StoredCaptures
 
 
 class RankedCompiler(StepCompiler):
@@ -24,6 +25,12 @@ class RankedCompiler(StepCompiler):
 
     ranks: Ranks
     _asked = False
+
+    def __init__(self, plans: Plans, *others: Any) -> None:
+        super().__init__(plans, *others)
+        if plans.captures_folder is not None:
+            plans.notes.append("the capture is not kept for the next start: the model is on several ranks")
+        self.stored = StoredCaptures(None, plans.notes)
 
     def compile(
         self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
@@ -58,7 +65,7 @@ class RankedCompiler(StepCompiler):
 
     def _planned(self, captured: Captured) -> Plan:
         plan = self._plan_together(captured)
-        return super()._planned(captured) if plan is None else plan
+        return super()._planned(captured) if plan is None else self._plans.noted(plan, captured)
 
     def _plan_together(self, captured: Captured | None) -> Plan | None:
         """The plan that one rank makes for all that want one for the same graph; None where graphs differ."""
@@ -68,15 +75,12 @@ class RankedCompiler(StepCompiler):
         if len(graphs) != 1:
             return None
         first = next(rank for rank, one in enumerate(wanted) if one is not None)
-        made: dict[str, Any] | str | None = None
-        if self.ranks.rank == first and captured is not None:
-            try:
-                made = plan_to_data(super()._planned(captured))
-            except RoamError as error:
-                made = str(error)
-        made = self.ranks.from_rank(first, made)
-        if captured is None:
-            return None
-        if not isinstance(made, dict):
-            raise CaptureError(f"rank {first} could not plan this step: {made}")
-        return plan_from_data(made, f"the plan of rank {first}")
+        plan_here = super()._planned
+        try:
+            return from_one(self.ranks, first, lambda: None if captured is None else plan_here(captured))
+        except RoamError as error:
+            if captured is None:
+                return None
+            if isinstance(error, InfeasibleError):
+                raise
+            raise CaptureError(f"rank {first} could not plan this step: {error}") from None

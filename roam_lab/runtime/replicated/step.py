@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
 from roam_lab.capture.step import StepFunction
@@ -15,8 +15,7 @@ from roam_lab.distributed.buckets import settle
 from roam_lab.distributed.collectives import digest_of
 from roam_lab.distributed.ranks import answered
 from roam_lab.distributed.wrapper import averages_now, note_forward, takes_buffers
-from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
-from roam_lab.plan import Plan
+from roam_lab.errors import CaptureError, FirstStepError, InfeasibleError, MismatchError, RoamError
 from roam_lab.runtime.choice import Choice, Key, OnMismatch
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.executors import ExecutorName
@@ -46,10 +45,11 @@ class ReplicatedStep(PlannedStep):
     _compiler: RankedCompiler
 
     def __init__(
-        self, ranks: Ranks, plan: Plan, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
+        self, ranks: Ranks, plans: Plans, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
+        keep_grads: bool | tuple[str, ...] = False,
     ) -> None:  # fmt: skip
-        super().__init__(Plans(plan), model, optimizer, step, on_mismatch, check, executor)
+        super().__init__(plans, model, optimizer, step, on_mismatch, check, executor, keep_grads)
         self._ranks = self._compiler.ranks = ranks
         lent = ArenaAndBuckets(self._pool, model)
         self._watch = ForwardWatch(self._tree, lent)
@@ -58,14 +58,29 @@ class ReplicatedStep(PlannedStep):
     def __reduce__(self) -> tuple[Any, ...]:
         from roam_lab.runtime.replicated.agreed_plan import replicated_step
 
-        made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
-        return replicated_step, (*made_of, self._execution.asked)
+        given, plans = (self.plan, Plans(None)) if self._plans.given else (None, self._plans)
+        made_of = (given, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
+        return replicated_step, (*made_of, self._execution.asked, self._keep_grads, plans)
 
     def prepare(self, batch: Any) -> None:
         """As on one rank, by all ranks together. Does nothing before the first step, in which gradients arrive."""
-        if settle(self.model):
-            memory_of(self.model).take()
+        if not settle(self.model):
+            return
+        known = bool(self._compiled.ways(self._key(batch))) or self._known.first_step() is not None
+        if self._ranks.most(int(known)) == [1]:
+            return
+        memory_of(self.model).take()
+        error: RoamError | None = None
+        try:
             super().prepare(batch)
+        except RoamError as raised:
+            error = raised
+        told = self._ranks.told(None if error is None else str(error))
+        if error is not None:
+            raise error
+        for rank, sentence in enumerate(told):
+            if sentence is not None:
+                raise CaptureError(f"rank {rank} cannot plan this step: {sentence}")
 
     def _key(self, batch: Any) -> Key:
         return (*super()._key(batch), takes_buffers(self.model))
@@ -161,11 +176,13 @@ class ReplicatedStep(PlannedStep):
         else:
             try:
                 choice = self._captured_here(choice, batch, expected)
-            except (MismatchError, CaptureError) as raised:
+            except (MismatchError, CaptureError, InfeasibleError) as raised:
                 error = raised
-        told = self._ranks.told((None if error is None else str(error), _exchanges(choice.compiled)))
-        failed = next((rank for rank, (word, _) in enumerate(told) if word is not None), None)
-        if failed is None and len({exchanges for _, exchanges in told}) == 1:
+        too_small = str(error) if isinstance(error, InfeasibleError) else None
+        told = self._ranks.told((None if error is None else str(error), too_small, _exchanges(choice.compiled)))
+        _refuse_too_small(word for _, word, _ in told)
+        failed = next((rank for rank, (word, _, _) in enumerate(told) if word is not None), None)
+        if failed is None and len({exchanges for _, _, exchanges in told}) == 1:
             return choice
         if error is None and (failed is not None or not new):  # what was captured here may be right with others
             if failed is None:
@@ -234,6 +251,13 @@ class ReplicatedStep(PlannedStep):
 def _first(sentence: str) -> str:
     """What is wrong, without the advice."""
     return sentence.partition(";")[0]
+
+
+def _refuse_too_small(told: Iterable[str | None]) -> None:
+    """Raises InfeasibleError on all ranks where the budget is too small for the first plan of one."""
+    for rank, sentence in enumerate(told):
+        if sentence is not None:
+            raise InfeasibleError(f"{sentence} (rank {rank})")
 
 
 def _exchanges(compiled: Compiled | None) -> str | None:
