@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 
 import roam_lab as roam
+from roam_lab.runtime.identity import digest
 from tests.distributed.models import rows, step, trained, wrapped
 
 
@@ -29,6 +30,11 @@ def evaluated(run: Any, model: Any) -> Any:
     return with_evaluation
 
 
+def gradients(model: Any) -> dict[str, str]:
+    """Digests of those that are there."""
+    return {f"gradient of {name}": digest(one.grad) for name, one in model.named_parameters() if one.grad is not None}
+
+
 def smaller_last(count: int) -> list[Any]:
     """Batches of which the last but one is smaller on rank 1."""
     batches = rows(count)
@@ -39,14 +45,17 @@ def smaller_last(count: int) -> list[Any]:
 
 def both(
     make: Any, batches: Any, train_step: Any = step, optimizer: Any = torch.optim.AdamW, hooked: Any = None,
-    **settings: Any,
+    keeps: bool = False, **settings: Any,
 ) -> dict[str, Any]:  # fmt: skip
-    """The same training by the wrapper alone, and through a hook that makes its own plan."""
+    """The same training by the wrapper alone, and through a hook that makes its own plan. `keeps`: gradients that are
+    there after it are compared, too."""
     model, its = wrapped(make, optimizer, **settings)
     eager = trained(evaluated(lambda batch: train_step(model, its, batch), model), model, its, batches)
+    eager |= gradients(model) if keeps else {}
     model, its = wrapped(make, optimizer, **settings)
     run = roam.hook(model, its, step=train_step, **(hooked or {}))
     planned = trained(evaluated(run, model), model, its, batches)
+    planned |= gradients(model) if keeps else {}
     return {
         "differs": [name for name in eager if eager[name] != planned.get(name)],
         "planned": run.planned_steps,

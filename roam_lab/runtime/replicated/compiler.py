@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from roam_lab.capture import Captured
+from roam_lab.capture.inputs import signatures_alike
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.distributed import Ranks
+from roam_lab.distributed.averaging import leaves_buffers_taken
 from roam_lab.distributed.common import rank_dependent
 from roam_lab.distributed.several import own_kinds
 from roam_lab.errors import CaptureError, InfeasibleError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
+from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.replicated.told_plan import from_one
 from roam_lab.runtime.self_check import Expected
@@ -21,7 +25,10 @@ from roam_lab.runtime.stored_captures import StoredCaptures
 
 
 class RankedCompiler(StepCompiler):
-    """`compile` is called by all ranks together, or `stand_by` by those who have nothing to capture."""
+    """`compile` is called by all ranks together, or `stand_by` by those who have nothing to capture.
+
+    `takes_buffers`: whether a wrapper's next forward pass after a compiled step takes the first rank's buffers.
+    """
 
     ranks: Ranks
     _asked = False
@@ -31,6 +38,7 @@ class RankedCompiler(StepCompiler):
         if plans.captures_folder is not None:
             plans.notes.append("the capture is not kept for the next start: the model is on several ranks")
         self.stored = StoredCaptures(None, plans.notes)
+        self.takes_buffers: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
 
     def compile(
         self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
@@ -38,7 +46,9 @@ class RankedCompiler(StepCompiler):
         """As on one rank; where a plan is missing, one rank plans for all that captured the same."""
         self._asked = False
         try:
-            return super().compile(key, batch, expected, log, kept)
+            way = super().compile(key, batch, expected, log, kept)
+            self.takes_buffers[self._compiled[way]] = leaves_buffers_taken(self.training().model)
+            return way
         finally:
             if not self._asked:
                 self.stand_by()
@@ -46,6 +56,10 @@ class RankedCompiler(StepCompiler):
     def stand_by(self) -> None:
         """Hear who needs a plan, and need none."""
         self._plan_together(None)
+
+    def _knows(self, key: Key) -> bool:
+        """As on one rank, whether gradients and buffers are exchanged or not."""
+        return any(signatures_alike(key[0], one[0]) and one[2:4] == key[2:4] for one in self._compiled)
 
     def _look_at(self, captured: Captured) -> None:
         module = captured.trace.module
