@@ -25,7 +25,7 @@ _FIXED = (
 _TRAINED = ("lightning_module", "optimizers")
 _BETWEEN_HOOKS = ("callbacks", "precision_plugin", "profiler", "strategy")
 """What Lightning's own code looks at, and nobody else may."""
-_OWN = ("_trainer", "_told", "_traced", "_several", "_late", "used")
+_OWN = ("_trainer", "_told", "_traced", "_several", "used")
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
 _REDUCTIONS = {
     torch.mean: "mean",
@@ -49,12 +49,11 @@ class TrainerInStep:
     batch (`told`): numbers that change, and, as text, values that seldom do. Everything else is refused in capture and
     on trial; in a step that runs eagerly it is the Trainer's own, and `used` is a sentence that tells so. `capture`
     does not walk into this object, hence not into loops, loggers, and data sets. `several`: other ranks run the same
-    step, so that one on trial is refused when it is over: they wait for what it exchanges.
+    step, and wait for what it exchanges: it is refused in capture, which exchanges nothing, and not on trial.
     """
 
     def __init__(self, trainer: Any, several: bool = False) -> None:
         self._trainer, self._several = trainer, several
-        self._late: TrainerUsedError | None = None
         self._told: Mapping[str, Any] = {}
         self._traced = False
         self.used: str | None = None
@@ -80,11 +79,9 @@ class TrainerInStep:
     @contextmanager
     def as_told(self, told: Mapping[str, Any], traced: bool) -> Iterator[None]:
         """While one step runs; `traced`: it is being captured."""
-        self._told, self._traced, self._late = told, traced, None
+        self._told, self._traced = told, traced
         try:
             yield
-            if self._late is not None:
-                raise self._late
         finally:
             self._told, self._traced = {}, False
 
@@ -118,14 +115,10 @@ class TrainerInStep:
         while frame is not None and _is_lightnings(frame):
             frame = frame.f_back
         told = f"{user_line(frame) or 'the step'}: the step uses trainer.{name}, which planned steps do not follow"
-        if self._traced or on_trial():
-            error = TrainerUsedError(
+        if self._traced or (on_trial() and not self._several):
+            raise TrainerUsedError(
                 f"{told}; keep what it needs of it in the module, or use it in a hook around the step"
             )
-            if self._traced or not self._several:
-                raise error
-            self._late = self._late or error
-            return
         self.used = told
 
 

@@ -56,7 +56,7 @@ class Loop:
         """Each of these, where it is so on any rank; all ranks together."""
         if not is_replicated(model):
             return list(wishes)
-        self.ranks = self.ranks or Ranks(model.process_group)  # type: ignore[arg-type]
+        self.ranks = self.ranks or Ranks(model.process_group)
         return [bool(one) for one in self.ranks.most(*map(int, wishes))]
 
     def answer(self, owner: Any, name: str, answer: Callable[[], Any]) -> None:

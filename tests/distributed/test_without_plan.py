@@ -20,20 +20,24 @@ from tests.distributed.without_plan import both, smaller_last
 STEPS = 7
 
 
-def several_trainings(folder):
+def training(folder):
+    told = both(mlp, smaller_last(STEPS), hooked={"cache": str(folder)}, bucket_cap_mb=0.001)
+    return {"several buckets": told, "refused": refused()}
+
+
+def more_trainings(folder):
     cached = {"cache": str(folder)}
     return {
-        "several buckets": both(mlp, smaller_last(STEPS), hooked=cached, bucket_cap_mb=0.001),
+        "first start": both(mlp, rows(STEPS), hooked=cached, bucket_cap_mb=0.001),
+        "started again": started_again(folder),
         "buffers": both(with_batch_norm, smaller_last(STEPS), clipped, hooked=cached),
         "gradients kept": both(mlp, rows(STEPS), hooked={"keep_grads": True, "cache": False}, keeps=True),
-        "started again": started_again(folder),
         "budget": within_budget(),
-        "refused": refused(),
     }
 
 
 def started_again(folder):
-    """The second start of the first of these trainings; the plan is not made again."""
+    """The second start of the first of them; the plan is not made again."""
 
     def never(*_, **__):
         raise AssertionError("planned again")
@@ -88,22 +92,35 @@ def refused():
     return told
 
 
-def test_the_first_rank_plans_for_all(tmp_path):
-    first, second = launch(several_trainings, tmp_path, tmp_path / "cache")
+def same_and_planned(first, second, *names):
     for rank in (first, second):
-        for name in ("several buckets", "buffers", "gradients kept", "started again", "budget"):
+        for name in names:
             told = rank[name]
             assert told["differs"] == [], (name, told["reasons"])
             assert told["eager"] == 1, (name, told["reasons"])
             assert told["planned"] == (3 if name == "budget" else STEPS - 1), (name, told["reasons"])
             assert told["plan"].order == first[name]["plan"].order, name
-        assert rank["buffers"]["notes"] == ["the capture is not kept for the next start: the model is on several ranks"]
-        budget = rank["budget"]
-        assert budget["plan"].arena_bytes + budget["resident"] <= budget["budget"] < budget["most"]
-        assert "least" in budget["none"]
+
+
+def test_the_first_rank_plans_for_all(tmp_path):
+    first, second = launch(training, tmp_path, tmp_path / "cache")
+    same_and_planned(first, second, "several buckets")
+    for rank in (first, second):
+        notes = rank["several buckets"]["notes"]
+        assert notes == ["the capture is not kept for the next start: the model is on several ranks"]
         assert rank["refused"]["model"].startswith("rank 1 has another model than rank 0")
         assert rank["refused"]["budget"].startswith("rank 1 has another setting of roam.hook than rank 0")
         assert rank["refused"]["both"].startswith("a plan was given, which has its own budget")
+
+
+@pytest.mark.slow
+def test_second_start_buffers_gradients_and_a_budget(tmp_path):
+    first, second = launch(more_trainings, tmp_path, tmp_path / "cache")
+    same_and_planned(first, second, *first)
+    for rank in (first, second):
+        budget = rank["budget"]
+        assert budget["plan"].arena_bytes + budget["resident"] <= budget["budget"] < budget["most"]
+        assert "least" in budget["none"]
 
 
 # --- gradients of several calls
@@ -149,6 +166,7 @@ def accumulations():
     ]
 
 
+@pytest.mark.slow
 def test_gradients_of_several_calls(tmp_path):
     for around, inside, as_view, with_unused in launch(accumulations, tmp_path):
         for told in (around, inside, as_view, with_unused):
@@ -156,7 +174,7 @@ def test_gradients_of_several_calls(tmp_path):
         for told in (around, inside):
             assert told["planned"] >= 8, told["reasons"]
         assert any("inside no_sync()" in reason for reason in as_view["reasons"])
-        assert any("gradients are left from before" in reason for reason in with_unused["reasons"])
+        assert any("gradients are left from before" in reason for reason in with_unused["reasons"]), with_unused
 
 
 # --- sharded

@@ -127,12 +127,14 @@ def by_trainer(folder):
     folder = folder / str(dist.get_rank())
     for name, more in (
         ("plain", {}),
-        ("accumulated", {"gradient_accumulation_steps": 2}),
+        ("accumulated", {"gradient_accumulation_steps": 2, "ddp_find_unused_parameters": False}),
+        ("accumulated as by default", {"gradient_accumulation_steps": 2}),
         ("one rank looks", {"prepare": lambda made: made.add_callback(Looks) if dist.get_rank() else None}),
     ):
         fresh()
         _, ran = both(folder / name.replace(" ", "_"), num_train_epochs=3, **more)
-        told[name] = counts(ran) if ran.roam_step else None, ran.roam_reasons
+        hooks = {} if ran.roam_step is None else dict(ran.roam_step.reasons)
+        told[name] = (counts(ran) if ran.roam_step else None, dict(ran.roam_reasons), hooks)
     return told
 
 
@@ -141,9 +143,12 @@ def test_trainer(tmp_path):
     pytest.importorskip("transformers")
     first, second = launch(by_trainer, tmp_path, tmp_path)
     for told in (first, second):
-        assert told["plain"] == ((7, 1), {}), told["plain"]
-        counts, reasons = told["accumulated"]
-        assert counts is not None, reasons
+        assert told["plain"] == ((8, 0), {}, {}), told["plain"]  # and the first is by Trainer
+        (planned, eager), reasons, _ = told["accumulated"]
+        assert (planned + eager, reasons) == (8, {})
+        assert planned >= 4, told["accumulated"]
+        (_, _), reasons, hooks = told["accumulated as by default"]
+        assert any("find_unused_parameters=True" in reason for reason in hooks)
         assert told["one rank looks"][0] is None
     assert any("on_pre_optimizer_step" in reason for reason in second["one rank looks"][1])
     assert any("another rank" in reason for reason in first["one rank looks"][1])

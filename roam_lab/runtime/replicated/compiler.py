@@ -23,22 +23,19 @@ from roam_lab.runtime.self_check import Expected
 from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.stored_captures import StoredCaptures
 
+_takes_buffers: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
+
 
 class RankedCompiler(StepCompiler):
-    """`compile` is called by all ranks together, or `stand_by` by those who have nothing to capture.
-
-    `takes_buffers`: whether a wrapper's next forward pass after a compiled step takes the first rank's buffers.
-    """
+    """`compile` is called by all ranks together, or `stand_by` by those who have nothing to capture."""
 
     ranks: Ranks
     _asked = False
 
-    def __init__(self, plans: Plans, *others: Any) -> None:
-        super().__init__(plans, *others)
+    def _captures_of(self, plans: Plans) -> StoredCaptures:
         if plans.captures_folder is not None:
             plans.notes.append("the capture is not kept for the next start: the model is on several ranks")
-        self.stored = StoredCaptures(None, plans.notes)
-        self.takes_buffers: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
+        return StoredCaptures(None, plans.notes)
 
     def compile(
         self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
@@ -47,11 +44,16 @@ class RankedCompiler(StepCompiler):
         self._asked = False
         try:
             way = super().compile(key, batch, expected, log, kept)
-            self.takes_buffers[self._compiled[way]] = leaves_buffers_taken(self.training().model)
+            _takes_buffers[self._compiled[way]] = leaves_buffers_taken(self.training().model)
             return way
         finally:
             if not self._asked:
                 self.stand_by()
+
+    @staticmethod
+    def takes_buffers(compiled: Compiled) -> bool:
+        """Whether the wrapper's first forward pass after this step takes the first rank's buffers."""
+        return _takes_buffers[compiled]
 
     def stand_by(self) -> None:
         """Hear who needs a plan, and need none."""

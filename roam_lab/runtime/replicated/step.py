@@ -126,7 +126,10 @@ class ReplicatedStep(PlannedStep):
                 "DistributedDataParallel arranges its buckets in its first step, which runs eagerly", first=True
             )
         if not self._adds and not averages_now(self.model):
-            return Reason("the step runs inside no_sync(), where gradients are not averaged")
+            return Reason(
+                "the step runs inside no_sync(), and gradients of several calls are not added up in planned steps with "
+                "find_unused_parameters=True or gradient_as_bucket_view=True"
+            )
         try:
             refuse_unsupported(self.model)
         except CaptureError as error:
@@ -251,7 +254,7 @@ class ReplicatedStep(PlannedStep):
         memory_of(self.model).give_back()
         with answered():
             result = super()._ran(compiled, batch)
-        have_buffers_taken(self.model, self._compiler.takes_buffers[compiled])
+        have_buffers_taken(self.model, self._compiler.takes_buffers(compiled))
         return result
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
