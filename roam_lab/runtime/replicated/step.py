@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Generator, Iterable
 from typing import Any
 
+from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.distributed import Ranks, refuse_unsupported
@@ -20,6 +21,7 @@ from roam_lab.runtime.choice import Choice, Key, OnMismatch
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.executors import ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch
+from roam_lab.runtime.known_before import other_gradients
 from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason
@@ -225,6 +227,10 @@ class ReplicatedStep(PlannedStep):
         if told is not None:
             self._compiled.drop(way)
             raise CaptureError(f"a way was captured that its own batch does not take ({told})")
+        if not self._adds and other_gradients(self.model, self._tree, compiled, batch_leaves(batch)) is not None:
+            raise FirstStepError(
+                "gradients are left from before the step, which adds to them"
+            )  # another time it is right
         return Choice(choice.key, way, compiled)
 
     def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
