@@ -55,7 +55,7 @@ def test_accelerate_otherwise(tmp_path):
 # --- Lightning
 
 
-def by_lightning():
+def by_lightning(names):
     as_by_torchrun()
     from tests.integrations.lightnings import Net, both
 
@@ -81,33 +81,46 @@ def by_lightning():
             self.log("accuracy", self.accuracy, on_step=True, on_epoch=True)
             return super().training_step(batch, batch_idx)
 
+    kinds = {
+        "clipped": (Net, {"gradient_clip_val": 0.5}),
+        "accumulated": (Net, {"accumulate_grad_batches": 2}),
+        "metric": (WithMetric, {}),
+        "rank zero": (OnRankZero, {}),
+    }
     told = {}
-    for kind, options in (
-        (Net, {"gradient_clip_val": 0.5}),
-        (Net, {"accumulate_grad_batches": 2}),
-        (WithMetric, {}),
-        (OnRankZero, {}),
-    ):
+    for name in names:
+        kind, options = kinds[name]
         roam, _ = both(kind, strategy="ddp", devices=2, max_epochs=3, **options)
-        told[kind.__name__, *options] = roam.planned_steps, roam.eager_steps, roam.reasons
+        told[name] = roam.planned_steps, roam.eager_steps, roam.reasons
     return told
 
 
 @pytest.mark.slow
-def test_lightning(tmp_path):
+@pytest.mark.parametrize("name", ["clipped", "metric"])
+def test_lightning(tmp_path, name):
     pytest.importorskip("lightning")
-    first, second = launch(by_lightning, tmp_path)
-    for told in (first, second):
-        for name in (("Net", "gradient_clip_val"), ("WithMetric",)):
-            planned, eager, reasons = told[name]
-            assert (planned, eager) == (8, 1), reasons
-        planned, eager, reasons = told["Net", "accumulate_grad_batches"]
+    for told in launch(by_lightning, tmp_path, [name]):
+        planned, eager, reasons = told[name]
+        assert (planned, eager) == (8, 1), reasons
+
+
+@pytest.mark.slow
+def test_lightning_accumulates(tmp_path):
+    pytest.importorskip("lightning")
+    for told in launch(by_lightning, tmp_path, ["accumulated"]):
+        planned, eager, reasons = told["accumulated"]
         assert planned + eager == 9, reasons
         assert planned >= 4, reasons
-        planned, eager, reasons = told["OnRankZero",]
+
+
+@pytest.mark.slow
+def test_lightning_where_one_rank_uses_the_trainer(tmp_path):
+    pytest.importorskip("lightning")
+    first, second = (told["rank zero"] for told in launch(by_lightning, tmp_path, ["rank zero"]))
+    for planned, eager, reasons in (first, second):
         assert planned + eager == 9, reasons
-    assert any("trainer.callback_metrics" in reason for reason in first["OnRankZero",][2])
-    assert any("rank" in reason for reason in second["OnRankZero",][2])
+    assert any("trainer.callback_metrics" in reason for reason in first[2])
+    assert any("rank" in reason for reason in second[2])
 
 
 # --- Trainer
