@@ -65,7 +65,8 @@ def hook(
     calls). Give `roam.profile` the same.
 
     Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file. The first call
-    raises InfeasibleError where the budget is too small; on several ranks the second, as their first step is eager.
+    raises InfeasibleError where the budget is too small; that of a DistributedDataParallel, whose first step is eager,
+    does so in the second.
     """
     if isinstance(plan, torch.nn.Module):
         if model is not None and optimizer is not None:
