@@ -104,6 +104,8 @@ class OtherStrategy(L.strategies.DDPStrategy):
     """Whose steps nobody knows."""
 
 
+L.strategies.StrategyRegistry.register("other", OtherStrategy, override=True)
+
 REFUSED = [
     (Manual, {}, "Manual has automatic_optimization = False"),
     (Several, {}, "Several has automatic_optimization = False"),
@@ -114,7 +116,7 @@ REFUSED = [
     (OwnBatch, {}, "the batch holds a tests.integrations.test_lightning_refusals.Batch"),
     (Net, {"detect_anomaly": True}, "detect_anomaly"),
     (Net, {"profiler": "simple"}, "SimpleProfiler"),
-    (Net, {"strategy": OtherStrategy(), "devices": 1}, "OtherStrategy, and steps are planned for one device or"),
+    (Net, {"strategy": "other", "devices": 1}, "OtherStrategy, and steps are planned for one device or"),
 ]
 
 
