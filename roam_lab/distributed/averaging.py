@@ -7,6 +7,7 @@ bits are the same. The gradients that the optimizer sees are views of the bucket
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from roam_lab.distributed import collectives
 from roam_lab.distributed.buckets import Layout, in_one_bucket, layout_of, predict
 from roam_lab.distributed.torch_internals import after_backward, buffers_unversioned, is_dense, moved_inputs
-from roam_lab.distributed.wrapper import forget_marks, is_replicated
+from roam_lab.distributed.wrapper import forget_marks, have_buffers_taken, is_replicated, takes_buffers
 from roam_lab.errors import CaptureError
 
 
@@ -52,9 +53,18 @@ def arrivals_noted(model: Any) -> Iterator[None]:
     predict(model, exchange.arrived)
 
 
+_left: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
+
+
+def leaves_buffers_taken(model: Any) -> bool:
+    """Whether the last step that ran as ops would have the next forward pass take the first rank's buffers."""
+    return _left.get(model, False)
+
+
 @contextmanager
 def _as_ops(model: Any, layout: Layout) -> Iterator[Exchange]:
     exchange = Exchange(model, layout)
+    takes = takes_buffers(model)
     original: Any = DistributedDataParallel.forward
 
     def forward(self: Any, *inputs: Any, **kwargs: Any) -> Any:
@@ -68,6 +78,8 @@ def _as_ops(model: Any, layout: Layout) -> Iterator[Exchange]:
         DistributedDataParallel.forward = original  # type: ignore[method-assign]
         exchange.disarm()
         forget_marks(model)
+        _left[model] = takes_buffers(model)
+        have_buffers_taken(model, takes)
 
 
 @dataclass

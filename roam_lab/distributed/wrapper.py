@@ -45,10 +45,16 @@ def takes_buffers(model: Any) -> bool:
     return is_replicated(model) and bool(model.require_forward_param_sync)
 
 
-def note_forward(model: Any) -> None:
-    """Note, as a wrapper's forward pass does, that the next one takes the first rank's buffers."""
+def have_buffers_taken(model: Any, takes: bool) -> None:
+    """Decide that, as a forward pass does for the next one: those inside no_sync() leave the buffers as they are."""
     if is_replicated(model):
-        vars(model)["require_forward_param_sync"] = True
+        vars(model)["require_forward_param_sync"] = takes
+
+
+def adds_to_gradients(model: Any) -> bool:
+    """Whether a step may add to gradients of an earlier one. Not where those lie in the wrapper's own buckets, and not
+    where it leaves out which have not arrived: those it overwrites with what other ranks have."""
+    return not is_replicated(model) or not (model.gradient_as_bucket_view or model.find_unused_parameters)
 
 
 def own_attributes(module: Any) -> frozenset[str]:

@@ -27,6 +27,7 @@ import torch
 from roam_lab.capture import can_prime
 from roam_lab.capture.refusal import refuse_closure
 from roam_lab.capture.sources.world import on_trial
+from roam_lab.distributed import Ranks, is_replicated
 from roam_lab.errors import CaptureError, MismatchError, RoamError
 from roam_lab.integrations.lightning_metrics import states_in_place
 from roam_lab.integrations.lightning_refusals import hooked_in_step, reads_gradients, why_not_now, why_not_planned
@@ -112,7 +113,9 @@ class _Fit:
         loops = trainer.fit_loop.epoch_loop
         self._loop = loops.automatic_optimization if module.automatic_optimization else loops.manual_optimization
         self._lightnings_run = self._loop.run
-        self._seen = TrainerInStep(trainer)
+        self._model = trainer.strategy.model  # the module, or what wraps it for several ranks
+        self._ranks = Ranks(self._model.process_group) if is_replicated(self._model) else None
+        self._seen = TrainerInStep(trainer, several=self._ranks is not None)
         self._hooked = hooked_in_step(trainer)
         self._why_not = why_not_planned(trainer, module)
         self._tries = 0
@@ -120,7 +123,8 @@ class _Fit:
         self.by_lightning = Reasons()
 
     def begin(self) -> None:
-        self._loop.run = self._run if self._why_not is None else self._run_by_lightning
+        together = self._ranks is not None
+        self._loop.run = self._run if self._why_not is None or together else self._run_by_lightning
 
     def end(self) -> None:
         vars(self._loop).pop("run", None)
@@ -130,11 +134,15 @@ class _Fit:
     def _run(self, optimizer: Any, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
         """In place of the loop's `run`: one batch."""
         reason = self._why_not or why_not_now(self._loop, kwargs)
+        if self._ranks is not None and self._ranks.most(int(reason is not None)) == [1]:
+            reason = reason or "another rank runs this step without a plan"
         if reason is not None:
             return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
         batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.told()}
         try:
-            with self._seen.in_place_of(self._trainer, self._module, self._loop), states_in_place(self._module):
+            wrapper = None if self._ranks is None else self._model
+            states = states_in_place(self._module, wrapper)
+            with self._seen.in_place_of(self._trainer, self._module, self._loop), states:
                 result = self._step_on(optimizer, batch)(batch)
         except (CaptureError, MismatchError) as error:  # nothing has changed yet
             if self._settings["on_mismatch"] == "error":
@@ -167,20 +175,22 @@ class _Fit:
             refuse_closure(optimizer)
             function = partial(self._one_batch, callbacks=self._hooked)
             kept = reads_gradients(self._trainer, self._module)
-            step = hook(self._module, optimizer, step=function, keep_grads=kept, **self._settings)
+            step = hook(self._model, optimizer, step=function, keep_grads=kept, **self._settings)
             step.prepare(batch)
             self.step = step
         return self.step
 
-    def _one_batch(self, module: Any, optimizer: Any, batch: Any, callbacks: Any = ()) -> dict[str, Any]:
+    def _one_batch(self, _: Any, optimizer: Any, batch: Any, callbacks: Any = ()) -> dict[str, Any]:
         """What is captured: Lightning's own run of one batch. What it logs and counts is returned with its output."""
-        loop, logged, progress = self._loop, Logged(module), self._loop.optim_progress
+        module, loop, progress = self._module, self._loop, self._loop.optim_progress
+        logged = Logged(module)
         loop.optim_progress = counted = copy.deepcopy(progress)
         try:
             traced = is_traced(module)
             first = self._closure_first() if traced or on_trial() or can_prime(optimizer) else nullcontext()
             told = self._seen.as_told(batch, traced)
-            with _failures_told(), told, logged.instead_of_log(callbacks), first:
+            failures = _failures_told() if self._ranks is None else nullcontext()  # other ranks wait for this one
+            with failures, told, logged.instead_of_log(callbacks), first:
                 output = self._lightnings_run(optimizer, batch["batch_idx"], OrderedDict(batch["arguments"]))
         finally:
             loop.optim_progress = progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -12,28 +13,34 @@ _NO_VALUE = torch.zeros(())
 
 
 @contextmanager
-def states_in_place(module: torch.nn.Module) -> Iterator[None]:
+def states_in_place(module: torch.nn.Module, wrapper: Any = None) -> Iterator[None]:
     """While a step runs, the tensors that metrics of the module count in are buffers, and the value of their last step
     is a tensor from the first on.
 
     A metric binds new tensors to its states in each step: those of a buffer are written into the place of the old one.
+    `wrapper`: the DistributedDataParallel around the module, which must not take them from the first rank.
     """
     torchmetrics = sys.modules.get("torchmetrics")
-    metrics = [one for one in module.modules() if torchmetrics and isinstance(one, torchmetrics.Metric)]
+    named = [] if torchmetrics is None else list(module.named_modules())
+    metrics = {path: one for path, one in named if isinstance(one, torchmetrics.Metric)}  # type: ignore[union-attr]
     moved = [
         (vars(metric), metric._buffers, name)
-        for metric in metrics
+        for metric in metrics.values()
         for name in metric._defaults
         if isinstance(vars(metric).get(name), torch.Tensor)
     ]
-    without = [vars(metric) for metric in metrics if vars(metric).get("_forward_cache", _NO_VALUE) is None]
+    without = [vars(metric) for metric in metrics.values() if vars(metric).get("_forward_cache", _NO_VALUE) is None]
+    ignored: set[str] = set() if wrapper is None else wrapper.parameters_to_ignore
+    own = {f"{path}.{name}" for path, metric in metrics.items() for name in metric._defaults} - ignored
     for attributes, buffers, name in moved:
         buffers[name] = attributes.pop(name)
     for attributes in without:
         attributes["_forward_cache"] = _NO_VALUE
+    ignored |= own
     try:
         yield
     finally:
+        ignored -= own
         for attributes, buffers, name in moved:
             attributes[name] = buffers.pop(name)
         for attributes in without:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.sources.names_used import names_in
+from roam_lab.distributed import is_replicated
 
 _IN_STEP = ("on_before_backward", "on_after_backward", "on_before_optimizer_step")
 _BEFORE_CLEARING = "on_before_zero_grad"
@@ -34,8 +35,12 @@ def why_not_planned(trainer: Any, module: Any) -> str | None:
     )
     if not module.automatic_optimization:
         return f"{type(module).__name__} has automatic_optimization = False, and its own code steps the optimizers"
-    if type(strategy).__name__ != "SingleDeviceStrategy" or strategy.model is not module:
-        return f"Trainer(strategy=...) is a {type(strategy).__name__}, and steps are planned for one device alone"
+    alone = type(strategy).__name__ == "SingleDeviceStrategy" and strategy.model is module
+    if not alone and not _replicates(strategy, module):
+        return (
+            f"Trainer(strategy=...) is a {type(strategy).__name__}, and steps are planned for one device or "
+            'strategy="ddp"; use one of these'
+        )
     if type(loop).__name__ != "_AutomaticOptimization":
         return f"the Trainer's loop is a {type(loop).__name__}, and not Lightning's own"
     if len(trainer.optimizers) != 1 or not isinstance(trainer.optimizers[0], torch.optim.Optimizer):
@@ -49,6 +54,13 @@ def why_not_planned(trainer: Any, module: Any) -> str | None:
             f"Trainer(profiler=...) is a {type(trainer.profiler).__name__}, which times what planned steps do not run"
         )
     return None
+
+
+def _replicates(strategy: Any, module: Any) -> bool:
+    """Whether Lightning has wrapped the module in a DistributedDataParallel, and does nothing else."""
+    averages = getattr(strategy, "_model_averager", None) is not None
+    wrapped = is_replicated(strategy.model) and strategy.model.module is module
+    return type(strategy).__name__ == "DDPStrategy" and wrapped and not averages
 
 
 def reads_gradients(trainer: Any, module: Any) -> bool:

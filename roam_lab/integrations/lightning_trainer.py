@@ -25,7 +25,7 @@ _FIXED = (
 _TRAINED = ("lightning_module", "optimizers")
 _BETWEEN_HOOKS = ("callbacks", "precision_plugin", "profiler", "strategy")
 """What Lightning's own code looks at, and nobody else may."""
-_OWN = ("_trainer", "_told", "_traced", "used")
+_OWN = ("_trainer", "_told", "_traced", "_several", "used")
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
 _REDUCTIONS = {
     torch.mean: "mean",
@@ -48,11 +48,12 @@ class TrainerInStep:
     A step that is captured must not read what may change unseen. What it may read of the Trainer enters it with the
     batch (`told`): numbers that change, and, as text, values that seldom do. Everything else is refused in capture and
     on trial; in a step that runs eagerly it is the Trainer's own, and `used` is a sentence that tells so. `capture`
-    does not walk into this object, hence not into loops, loggers, and data sets.
+    does not walk into this object, hence not into loops, loggers, and data sets. `several`: other ranks run the same
+    step, and wait for what it exchanges: it is refused in capture, which exchanges nothing, and not on trial.
     """
 
-    def __init__(self, trainer: Any) -> None:
-        self._trainer = trainer
+    def __init__(self, trainer: Any, several: bool = False) -> None:
+        self._trainer, self._several = trainer, several
         self._told: Mapping[str, Any] = {}
         self._traced = False
         self.used: str | None = None
@@ -114,7 +115,7 @@ class TrainerInStep:
         while frame is not None and _is_lightnings(frame):
             frame = frame.f_back
         told = f"{user_line(frame) or 'the step'}: the step uses trainer.{name}, which planned steps do not follow"
-        if self._traced or on_trial():
+        if self._traced or (on_trial() and not self._several):
             raise TrainerUsedError(
                 f"{told}; keep what it needs of it in the module, or use it in a hook around the step"
             )

@@ -16,7 +16,7 @@ import torch
 
 from roam_lab.capture import optimizers_of
 from roam_lab.capture.step import StepFunction
-from roam_lab.errors import InfeasibleError, InputError, MismatchError, ParameterError, RoamError
+from roam_lab.errors import CaptureError, InfeasibleError, InputError, MismatchError, ParameterError, RoamError
 from roam_lab.integrations.trainer_limits import FOLLOWED, is_users, why_eager
 from roam_lab.integrations.trainer_loop import LoopAttribute, loop_of
 from roam_lab.runtime import hook
@@ -112,12 +112,15 @@ class RoamMixin:
         if not loop.training:
             return trainer.training_step(model, inputs, *given)
         reason = why_eager(self, RoamMixin, model)
-        if reason is not None:
+        to_show = not loop.shown or (loop.step is None and self._is_smaller(inputs))
+        eager, to_show = loop.agreed(model, reason is not None, to_show)
+        if eager:
+            reason = reason or "another rank runs this step without a plan"
             if loop.options["on_mismatch"] == "error":
                 raise MismatchError(f"{reason}; train with Trainer alone, or use on_mismatch='eager'")
             loop.reasons.count(Reason(reason))
             return trainer.training_step(model, inputs, *given)
-        if not loop.shown or (loop.step is None and self._is_smaller(inputs)):
+        if to_show:
             with loop.step_runs(prepared=False):
                 loss = trainer.training_step(model, inputs, *given)
             loop.shown = True
@@ -128,7 +131,8 @@ class RoamMixin:
             except (InfeasibleError, ParameterError):
                 raise
             except RoamError as error:  # it has put everything back
-                if loop.options["on_mismatch"] == "error":
+                together = isinstance(error, CaptureError | MismatchError)  # or a rank is gone, and training over
+                if loop.options["on_mismatch"] == "error" or (loop.ranks is not None and not together):
                     raise
                 loop.reasons.count(Reason(str(error)))
                 with loop.step_runs():

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.distributed import is_replicated
 from roam_lab.integrations.trainer_loop import KNOWN, loop_of
 
 _OURS = ("training_step", "_prepare_inputs")
@@ -14,6 +15,8 @@ _CLIPPING = ("_clip_grad_norm", "_get_grad_norm")
 """How Trainer comes to `accelerator.clip_grad_norm_`; before transformers 5 its loop calls that itself."""
 _BETWEEN = ("on_pre_optimizer_step", "on_optimizer_step")
 """What callbacks are told between backward and `zero_grad`: they may read gradients, which a planned step has not."""
+_REPLICATED = ("MULTI_CPU", "MULTI_GPU")
+"""What Accelerate calls training by DistributedDataParallel."""
 FOLLOWED = ("state", "control")
 """Attributes of the loop that capture follows and guards where a step reads them."""
 
@@ -32,11 +35,13 @@ def why_eager(trainer: Any, mixin: type, model: torch.nn.Module) -> str | None:
         for event in _BETWEEN:
             if is_users(getattr(callback, event, None)):
                 return f"{type(callback).__name__}.{event} may read gradients, which a planned step does not keep"
-    distributed = accelerator.distributed_type.value
-    if distributed != "NO" or args.parallel_mode.value not in ("not_parallel", "not_distributed"):
-        return f"training is distributed ({distributed}, {args.parallel_mode.value})"
-    if model is not trainer.model:
-        return f"the model is wrapped in a {type(model).__name__}"
+    distributed, mode = accelerator.distributed_type.value, args.parallel_mode.value
+    replicated = is_replicated(model) and model.module is trainer.model
+    if not (replicated and distributed in _REPLICATED):
+        if distributed != "NO" or mode not in ("not_parallel", "not_distributed"):
+            return f"training is distributed ({distributed}, {mode}), and only DistributedDataParallel is planned"
+        if model is not trainer.model:
+            return f"the model is wrapped in a {type(model).__name__}"
     if args.torch_compile:
         return "the model is compiled (torch_compile)"
     if accelerator.scaler is not None or getattr(trainer, "use_apex", False):

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import torch
+
+from roam_lab.distributed import Ranks, is_replicated
 from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.reasons import Reasons
 
@@ -23,7 +26,8 @@ class Loop:
 
     `attributes`: those of the trainer that lie here; `read`: those of them that a step has read. `shown`: a first step
     has run, and has shown them. `ahead`: the optimizer has already stepped for the batch that the loop is at, whose
-    gradients had this `norm`. `made_for`: the model, the optimizer, class and size of batches that `step` is for.
+    gradients had this `norm`. `ranks`: those that train together, None where there is one.
+    `made_for`: the model, the optimizer, class and size of batches that `step` is for.
     """
 
     def __init__(self) -> None:
@@ -33,6 +37,7 @@ class Loop:
         self.norm: Any = None
         self.step: PlannedStep | None = None
         self.made_for: tuple[Any, ...] = ()
+        self.ranks: Ranks | None = None
         self.reasons = Reasons()
         self.options: dict[str, Any] = {}
         self.answered: list[tuple[Any, str]] = []
@@ -46,6 +51,13 @@ class Loop:
             yield
         finally:
             self.in_step = self.prepared = False
+
+    def agreed(self, model: torch.nn.Module, *wishes: bool) -> list[bool]:
+        """Each of these, where it is so on any rank; all ranks together."""
+        if not is_replicated(model):
+            return list(wishes)
+        self.ranks = self.ranks or Ranks(model.process_group)
+        return [bool(one) for one in self.ranks.most(*map(int, wishes))]
 
     def answer(self, owner: Any, name: str, answer: Callable[[], Any]) -> None:
         """Until training ends, the loop's call of `owner.name` gives `answer()` where the step is ahead of it."""
@@ -67,6 +79,7 @@ class Loop:
     def end(self) -> None:
         """Training is over, or has failed: nothing is patched any more, and the arena's memory is given back."""
         self.training = self.ahead = False
+        self.ranks = None
         self.patches.close()
         self.answered.clear()
         if self.step is not None:

@@ -51,8 +51,8 @@ def hook(
     fraction of the step's time; `rewrites`: the kinds that are allowed, all by default; `cache`: plans and captures are
     kept in this folder for the next start of the script (True: `$ROAM_CACHE`, or one in the user's folder for caches).
 
-    A DistributedDataParallel, or a model of `roam.shard`, is hooked, and its step is called, by all ranks together,
-    with the first rank's plan; others may give None.
+    A DistributedDataParallel, or a model of `roam.shard`, is hooked, and its step is called, by all ranks together.
+    The first rank's plan is used, if it gives one (others may give None); without one, the first rank plans for all.
 
     `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
     and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan), raise
@@ -65,28 +65,24 @@ def hook(
     calls). Give `roam.profile` the same.
 
     Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file. The first call
-    raises InfeasibleError where the budget is too small.
+    raises InfeasibleError where the budget is too small; that of a DistributedDataParallel, whose first step is eager,
+    does so in the second.
     """
     if isinstance(plan, torch.nn.Module):
         if model is not None and optimizer is not None:
             raise InputError("give a plan, a model and an optimizer; or a model and an optimizer, and others by name")
         plan, model, optimizer = None, plan, model if optimizer is None else optimizer
-    if on_mismatch is None:
-        on_mismatch = "replan" if plan is None and not by_several_ranks(model) else "eager"
-    if on_mismatch not in ("eager", "error", "replan"):
+    if on_mismatch not in (None, "eager", "error", "replan"):
         raise InputError(f"on_mismatch is {on_mismatch!r}; choose 'eager', 'error' or 'replan'")
     check, executor = check_of(check), executor_of(executor)
     optimizers_of(optimizer)
     train_step, kept = as_step(loss, step), keep_grads_of(keep_grads, model)
-    goals = any(goal is not None for goal in (budget, extra_time, rewrites))
+    plans = _own_plans(budget, extra_time, rewrites, cache)
     if by_several_ranks(model):
-        if goals or kept:
-            raise InputError("a model on several ranks is hooked with a plan alone; give its budget to the plan")
-        return replicated_step(plan, model, optimizer, train_step, on_mismatch, check, executor)
-    if plan is None:
-        plans = _own_plans(budget, extra_time, rewrites, cache)
-    else:
-        if goals:
+        return replicated_step(plan, model, optimizer, train_step, on_mismatch, check, executor, kept, plans)
+    on_mismatch = on_mismatch or ("replan" if plan is None else "eager")
+    if plan is not None:
+        if plans.goals:
             raise InputError("a plan was given, which has its own budget and rewrites; give budget and others without")
         plan = plan if isinstance(plan, Plan) else load_plan(plan)
         check_fits(plan, model, replan=on_mismatch == "replan")

@@ -29,7 +29,7 @@ class Plans:
         self, given: Plan | None, goals: Mapping[str, Any] | None = None, cache: PlanCache | None = None
     ) -> None:
         self.first, self.given = given, given is not None
-        self._goals = goals_of(given) if given is not None else dict(goals or {})
+        self.goals = goals_of(given) if given is not None else dict(goals or {})
         self._cache = cache
         self.notes: list[str] = [] if cache is None else cache.notes
 
@@ -59,7 +59,7 @@ class Plans:
     def make(self, captured: Captured) -> Plan:
         """A plan of the step for the hook's goals; the first one, if there was none. Raises what `make_plan` raises."""
         graph = replace(captured.graph, environment=captured.environment)
-        plan = None if self._cache is None else self._cache.find(graph, self._goals)
+        plan = None if self._cache is None else self._cache.find(graph, self.goals)
         if plan is not None:
             try:
                 check_plan(captured, plan)
@@ -68,20 +68,24 @@ class Plans:
                 self.notes.append(f"a plan in the cache is not used: {error}")
         if plan is None:
             try:
-                plan = plan_apart(self._timed(graph, captured), environment=captured.environment, **self._goals)
+                plan = plan_apart(self._timed(graph, captured), environment=captured.environment, **self.goals)
             except InfeasibleError as error:
                 if self.first is None:
                     raise
                 raise MismatchError(str(error)) from None  # training goes on, eagerly
             if self._cache is not None:
-                self._cache.keep(plan, graph, self._goals)
+                self._cache.keep(plan, graph, self.goals)
+        return self.noted(plan, captured)
+
+    def noted(self, plan: Plan, captured: Captured) -> Plan:
+        """A plan of the step, as one of this hook's; the first one, if there was none."""
         plan = replace(plan, environment={**plan.environment, **captured.environment})
         self.first = self.first or plan
         return plan
 
     def _timed(self, graph: Graph, captured: Captured) -> Graph:
         """With what each op takes by the device's own rates, where time is weighed against memory."""
-        if self._goals.get("budget") is None and self._goals.get("extra_time") is None:
+        if self.goals.get("budget") is None and self.goals.get("extra_time") is None:
             return graph
         device = measured_device(captured.where, graph)
         return with_rates(graph, device, f"roofline: this {captured.device}, by rates measured here")

@@ -48,9 +48,12 @@ class StepCompiler:
     ) -> None:  # fmt: skip
         self._plans, self.training, self._replan, self._tree = plans, training, replan, tree
         self._compiled, self._check, self._ways, self._execution = compiled, check, ways, execution
-        self.stored = StoredCaptures(plans.captures_folder, plans.notes)
+        self.stored = self._captures_of(plans)
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
+
+    def _captures_of(self, plans: Plans) -> StoredCaptures:
+        return StoredCaptures(plans.captures_folder, plans.notes)
 
     def follow(self, path: str) -> bool:
         """From now on the Python number at this path is an input of what is captured; False where there is none."""

@@ -114,8 +114,6 @@ class StoredCaptures:
 def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> dict[str, Any]:
     if not expected.code.complete:
         raise NotStoredError("a profiler is on, so that it is not known what code runs")
-    if type(training.model).__module__.startswith("torch.nn.parallel"):
-        raise NotStoredError("the model is on several ranks")
     reachable = reach(roots_of(training))
     picture = _picture(reachable, captured.trace)
     trace = trace_to_data(captured.trace, training, reachable)

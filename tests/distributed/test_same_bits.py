@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.distributed import without_plan
+import roam_lab as roam
 from tests.distributed.launch import launch
 from tests.distributed.models import (
     both,
@@ -83,31 +83,30 @@ def static():
 
     def run(batch):
         if len(runs) == 2 and its.state and next(iter(its.state.values()))["step"] == 2:
-            runs.append(without_plan.hook_without_plan(model, its, batches[0], step))
+            runs.append(roam.hook(model, its, step=step, cache=False))
         return runs[-1](batch)
 
     planned = trained(run, model, its, batches)
     return runs[-1].planned_steps, dict(runs[-1].reasons), [name for name in eager if eager[name] != planned[name]]
 
 
-@pytest.mark.slow
-def test_a_static_graph(tmp_path):
-    for planned, reasons, differs in launch(static, tmp_path):
-        assert (planned, differs) == (STEPS, []), reasons
-
-
 def language():
     model, its = wrapped(gpt2)
     eager = trained(lambda batch: step(model, its, batch), model, its, tokens(STEPS))
     model, its = wrapped(gpt2)
-    run = without_plan.hook_without_plan(model, its, tokens(1)[0], step, timing=True, extra_time=0.3)
-    assert any(rewrite.kind == "recompute" for rewrite in run.plan.rewrites)
+    run = roam.hook(model, its, step=step, extra_time=0.3, cache=False)
     planned = trained(run, model, its, tokens(STEPS))
+    assert any(rewrite.kind == "recompute" for rewrite in run.plan.rewrites)
     return run.planned_steps, dict(run.reasons), [name for name in eager if eager[name] != planned[name]]
 
 
+def static_and_language():
+    return static(), language()
+
+
 @pytest.mark.slow
-def test_gpt2_without_a_plan(tmp_path):
+def test_a_static_graph_and_gpt2_without_a_plan(tmp_path):
     """Dropout, tied weights, AdamW; the first rank alone plans, with ops that run twice, which exchanges do not."""
-    for planned, reasons, differs in launch(language, tmp_path):
-        assert (planned, differs) == (STEPS - 1, []), reasons
+    for of_static, of_language in launch(static_and_language, tmp_path):
+        for steps, (planned, reasons, differs) in ((STEPS, of_static), (STEPS - 1, of_language)):
+            assert (planned, differs) == (steps, []), reasons

@@ -44,11 +44,7 @@ def main(hooked):
         optimizer.step()
         return loss.item()
 
-    first = next(iter(loader))
-    step = None
-    if hooked:
-        profile = roam.profile(model, first, optimizer, step=train_step)
-        step = roam.hook(profile.plan() if dist.get_rank() == 0 else None, model, optimizer, step=train_step)
+    step = roam.hook(model, optimizer, step=train_step) if hooked else None
     losses = []
     for epoch in range(3):
         sampler.set_epoch(epoch)

@@ -96,7 +96,7 @@ class Training:
         self.model.eval()
         with torch.no_grad():
             for batch in self.loader:
-                self.losses.append(self.accelerator.gather_for_metrics(self.model(*batch)).item())
+                self.losses.append(self.accelerator.gather_for_metrics(self.model(*batch)).mean().item())
 
     def left(self):
         """Everything that the training leaves."""

@@ -100,6 +100,12 @@ class OwnBatch(Net):
         return super().loss((batch.inputs, batch.labels))
 
 
+class OtherStrategy(L.strategies.DDPStrategy):
+    """Whose steps nobody knows."""
+
+
+L.strategies.StrategyRegistry.register("other", OtherStrategy, override=True)
+
 REFUSED = [
     (Manual, {}, "Manual has automatic_optimization = False"),
     (Several, {}, "Several has automatic_optimization = False"),
@@ -110,7 +116,7 @@ REFUSED = [
     (OwnBatch, {}, "the batch holds a tests.integrations.test_lightning_refusals.Batch"),
     (Net, {"detect_anomaly": True}, "detect_anomaly"),
     (Net, {"profiler": "simple"}, "SimpleProfiler"),
-    (Net, {"strategy": "ddp", "devices": 1}, "DDPStrategy, and steps are planned for one device alone"),
+    (Net, {"strategy": "other", "devices": 1}, "OtherStrategy, and steps are planned for one device or"),
 ]
 
 

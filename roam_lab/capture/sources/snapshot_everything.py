@@ -21,6 +21,7 @@ from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.stateful import Stateful
 from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.sources.walk import MOST_ENTRIES
+from roam_lab.distributed.wrapper import have_buffers_taken, takes_buffers
 from roam_lab.interrupt import held
 
 Optimizers = torch.optim.Optimizer | Sequence[torch.optim.Optimizer]
@@ -53,6 +54,7 @@ class FullSnapshot:
         self.reachable = reach(self.roots if batch is None else {**self.roots, "batch": batch})
         self.python = PythonState(self.reachable)
         self._random = RandomState()
+        self._model, self._takes_buffers = model, takes_buffers(model)
         self._leaves = [(tensor, tensor.requires_grad) for _, tensor in self.reachable.tensors if tensor.is_leaf]
         self._gradients = [(tensor, tensor.grad) for tensor, _ in self._leaves]
         gradients = [(path + ".grad", gradient) for path, gradient in _gradients(self.reachable)]
@@ -79,6 +81,7 @@ class FullSnapshot:
                     if tensor.grad is not gradient:
                         tensor.grad = gradient
                 self._random.restore()
+                have_buffers_taken(self._model, self._takes_buffers)
 
     def digests(self) -> dict[str, str]:
         """`digests_of` the same roots as they are now."""

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any
 
 from roam_lab.capture import Captured
+from roam_lab.capture.inputs import signatures_alike
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.distributed import Ranks
+from roam_lab.distributed.averaging import leaves_buffers_taken
 from roam_lab.distributed.common import rank_dependent
 from roam_lab.distributed.several import own_kinds
-from roam_lab.errors import CaptureError, RoamError
+from roam_lab.errors import CaptureError, InfeasibleError, RoamError
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
-from roam_lab.plan.plan import plan_to_data
-from roam_lab.plan.plan_json import plan_from_data
+from roam_lab.runtime.compiled import Compiled
+from roam_lab.runtime.plans import Plans
+from roam_lab.runtime.replicated.told_plan import from_one
 from roam_lab.runtime.self_check import Expected
 from roam_lab.runtime.step_compiler import Key, StepCompiler
+from roam_lab.runtime.stored_captures import StoredCaptures
+
+_takes_buffers: weakref.WeakKeyDictionary[Compiled, bool] = weakref.WeakKeyDictionary()
 
 
 class RankedCompiler(StepCompiler):
@@ -25,20 +32,36 @@ class RankedCompiler(StepCompiler):
     ranks: Ranks
     _asked = False
 
+    def _captures_of(self, plans: Plans) -> StoredCaptures:
+        if plans.captures_folder is not None:
+            plans.notes.append("the capture is not kept for the next start: the model is on several ranks")
+        return StoredCaptures(None, plans.notes)
+
     def compile(
         self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
     ) -> Key:
         """As on one rank; where a plan is missing, one rank plans for all that captured the same."""
         self._asked = False
         try:
-            return super().compile(key, batch, expected, log, kept)
+            way = super().compile(key, batch, expected, log, kept)
+            _takes_buffers[self._compiled[way]] = leaves_buffers_taken(self.training().model)
+            return way
         finally:
             if not self._asked:
                 self.stand_by()
 
+    @staticmethod
+    def takes_buffers(compiled: Compiled) -> bool:
+        """Whether the wrapper's first forward pass after this step takes the first rank's buffers."""
+        return _takes_buffers[compiled]
+
     def stand_by(self) -> None:
         """Hear who needs a plan, and need none."""
         self._plan_together(None)
+
+    def _knows(self, key: Key) -> bool:
+        """As on one rank, whether gradients and buffers are exchanged or not."""
+        return any(signatures_alike(key[0], one[0]) and one[2:4] == key[2:4] for one in self._compiled)
 
     def _look_at(self, captured: Captured) -> None:
         module = captured.trace.module
@@ -58,7 +81,7 @@ class RankedCompiler(StepCompiler):
 
     def _planned(self, captured: Captured) -> Plan:
         plan = self._plan_together(captured)
-        return super()._planned(captured) if plan is None else plan
+        return super()._planned(captured) if plan is None else self._plans.noted(plan, captured)
 
     def _plan_together(self, captured: Captured | None) -> Plan | None:
         """The plan that one rank makes for all that want one for the same graph; None where graphs differ."""
@@ -68,15 +91,12 @@ class RankedCompiler(StepCompiler):
         if len(graphs) != 1:
             return None
         first = next(rank for rank, one in enumerate(wanted) if one is not None)
-        made: dict[str, Any] | str | None = None
-        if self.ranks.rank == first and captured is not None:
-            try:
-                made = plan_to_data(super()._planned(captured))
-            except RoamError as error:
-                made = str(error)
-        made = self.ranks.from_rank(first, made)
-        if captured is None:
-            return None
-        if not isinstance(made, dict):
-            raise CaptureError(f"rank {first} could not plan this step: {made}")
-        return plan_from_data(made, f"the plan of rank {first}")
+        plan_here = super()._planned
+        try:
+            return from_one(self.ranks, first, lambda: None if captured is None else plan_here(captured))
+        except RoamError as error:
+            if captured is None:
+                return None
+            if isinstance(error, InfeasibleError):
+                raise
+            raise CaptureError(f"rank {first} could not plan this step: {error}") from None

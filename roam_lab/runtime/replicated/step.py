@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from typing import Any
 
+from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.training_step import OptimizerOrSeveral
 from roam_lab.distributed import Ranks, refuse_unsupported
@@ -14,13 +15,13 @@ from roam_lab.distributed.bucket_memory import memory_of
 from roam_lab.distributed.buckets import settle
 from roam_lab.distributed.collectives import digest_of
 from roam_lab.distributed.ranks import answered
-from roam_lab.distributed.wrapper import averages_now, note_forward, takes_buffers
-from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
-from roam_lab.plan import Plan
+from roam_lab.distributed.wrapper import adds_to_gradients, averages_now, have_buffers_taken, takes_buffers
+from roam_lab.errors import CaptureError, FirstStepError, InfeasibleError, MismatchError, RoamError
 from roam_lab.runtime.choice import Choice, Key, OnMismatch
 from roam_lab.runtime.compiled import Compiled, FailedBefore, OtherWay
 from roam_lab.runtime.executors import ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch
+from roam_lab.runtime.known_before import other_gradients
 from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason
@@ -41,16 +42,17 @@ class ReplicatedStep(PlannedStep):
     """
 
     _kind_of_check, _kind_of_compiler = RankedCheck, RankedCompiler
-    _adds = False  # to gradients from before: the wrapper averages the sum
     _check: RankedCheck
     _compiler: RankedCompiler
 
     def __init__(
-        self, ranks: Ranks, plan: Plan, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
+        self, ranks: Ranks, plans: Plans, model: Any, optimizer: OptimizerOrSeveral, step: StepFunction,
         on_mismatch: OnMismatch, check: Check = "first", executor: ExecutorName = "python",
+        keep_grads: bool | tuple[str, ...] = False,
     ) -> None:  # fmt: skip
-        super().__init__(Plans(plan), model, optimizer, step, on_mismatch, check, executor)
+        super().__init__(plans, model, optimizer, step, on_mismatch, check, executor, keep_grads)
         self._ranks = self._compiler.ranks = ranks
+        self._adds = adds_to_gradients(model)
         lent = ArenaAndBuckets(self._pool, model)
         self._watch = ForwardWatch(self._tree, lent)
         weakref.finalize(self, lent.end)
@@ -58,17 +60,32 @@ class ReplicatedStep(PlannedStep):
     def __reduce__(self) -> tuple[Any, ...]:
         from roam_lab.runtime.replicated.agreed_plan import replicated_step
 
-        made_of = (self.plan, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
-        return replicated_step, (*made_of, self._execution.asked)
+        given, plans = (self.plan, Plans(None)) if self._plans.given else (None, self._plans)
+        made_of = (given, self.model, self.optimizer, self.eager_step, self.on_mismatch, self._check.check)
+        return replicated_step, (*made_of, self._execution.asked, self._keep_grads, plans)
 
     def prepare(self, batch: Any) -> None:
         """As on one rank, by all ranks together. Does nothing before the first step, in which gradients arrive."""
-        if settle(self.model):
-            memory_of(self.model).take()
+        if not settle(self.model):
+            return
+        known = bool(self._compiled.ways(self._key(batch))) or self._known.first_step() is not None
+        if self._ranks.most(int(known)) == [1]:
+            return
+        memory_of(self.model).take()
+        error: RoamError | None = None
+        try:
             super().prepare(batch)
+        except RoamError as raised:
+            error = raised
+        told = self._ranks.told(None if error is None else str(error))
+        if error is not None:
+            raise error
+        for rank, sentence in enumerate(told):
+            if sentence is not None:
+                raise CaptureError(f"rank {rank} cannot plan this step: {sentence}")
 
     def _key(self, batch: Any) -> Key:
-        return (*super()._key(batch), takes_buffers(self.model))
+        return (*super()._key(batch), takes_buffers(self.model), averages_now(self.model))
 
     def _step(self, batch: Any) -> Any:
         choices = self._choices_here(batch)
@@ -78,12 +95,16 @@ class ReplicatedStep(PlannedStep):
             agreed, told = self._agree(choice)
             if agreed == Wish.EAGER:
                 return self._run_eager(batch, self._reason_of_all(choice, told))
-            expected = self._expected(agreed, choice, batch)
+            expected, error = self._expected(agreed, choice, batch)
             if agreed == Wish.CAPTURED:
-                captured = self._captured_by_all(choice, batch, expected)
+                captured = self._captured_by_all(choice, batch, expected, error)
                 if isinstance(captured, Reason):
                     return self._run_eager(batch, captured)
                 choice = captured
+            elif agreed == Wish.CHECKED:
+                reason = self._not_checked(error)
+                if reason is not None:
+                    return self._run_eager(batch, reason)
             assert choice.compiled is not None
             try:
                 return self._run_planned(choice.way, choice.compiled, batch, expected)
@@ -106,8 +127,11 @@ class ReplicatedStep(PlannedStep):
             return Reason(
                 "DistributedDataParallel arranges its buckets in its first step, which runs eagerly", first=True
             )
-        if not averages_now(self.model):
-            return Reason("the step runs inside no_sync(), where gradients are not averaged")
+        if not self._adds and not averages_now(self.model):
+            return Reason(
+                "the step runs inside no_sync(), and gradients of several calls are not added up in planned steps with "
+                "find_unused_parameters=True or gradient_as_bucket_view=True"
+            )
         try:
             refuse_unsupported(self.model)
         except CaptureError as error:
@@ -139,38 +163,52 @@ class ReplicatedStep(PlannedStep):
         if told is not None:
             return Reason(told)
         rank, sentence = next((rank, word) for rank, word in enumerate(words) if word is not None)
-        return Reason(f"rank {rank} runs this step eagerly: {sentence}")
+        return _elsewhere(rank, sentence)
 
-    def _expected(self, agreed: Wish, choice: Choice, batch: Any) -> Expected | None:
-        """What the eager step leaves, where all ranks run it first."""
+    def _expected(self, agreed: Wish, choice: Choice, batch: Any) -> tuple[Expected | None, CaptureError | None]:
+        """What the eager step leaves, where all ranks run it first; or why it could not be tried on this one."""
         if agreed == Wish.PLANNED or self._check.check == "never":
-            return None
+            return None, None
         logged = agreed == Wish.CAPTURED
         if logged or choice.compiled is None or not choice.compiled.executor.holds_addresses:
             self._pool.release()
         memory_of(self.model).take()
-        with answered():
-            return self._check.eager_first(self._training, batch, logged=logged, for_good=True)
+        try:
+            with answered():
+                return self._check.eager_first(self._training, batch, logged=logged, for_good=True), None
+        except CaptureError as error:
+            return None, error
 
-    def _captured_by_all(self, choice: Choice, batch: Any, expected: Expected | None) -> Choice | Reason:
-        """The captured step of each rank, where all have one and exchange the same; else why all run eagerly."""
-        error: RoamError | None = None
+    def _not_checked(self, error: CaptureError | None) -> Reason | None:
+        """Why all ranks run eagerly where one could not try its eager step."""
+        told = self._ranks.told(None if error is None else _first(str(error)))
+        if error is not None:
+            return Reason(_first(str(error)))
+        return next((_elsewhere(rank, word) for rank, word in enumerate(told) if word is not None), None)
+
+    def _captured_by_all(
+        self, choice: Choice, batch: Any, expected: Expected | None, error: RoamError | None
+    ) -> Choice | Reason:
+        """The captured step of each rank, where all have one and exchange the same; else why all run eagerly. `error`:
+        why this rank could not try its eager step."""
         new = choice.compiled is None
-        if choice.compiled is not None:
+        if choice.compiled is not None or error is not None:
             self._compiler.stand_by()
         else:
             try:
                 choice = self._captured_here(choice, batch, expected)
-            except (MismatchError, CaptureError) as raised:
+            except (MismatchError, CaptureError, InfeasibleError) as raised:
                 error = raised
-        told = self._ranks.told((None if error is None else str(error), _exchanges(choice.compiled)))
-        failed = next((rank for rank, (word, _) in enumerate(told) if word is not None), None)
-        if failed is None and len({exchanges for _, exchanges in told}) == 1:
+        too_small = str(error) if isinstance(error, InfeasibleError) else None
+        told = self._ranks.told((None if error is None else str(error), too_small, _exchanges(choice.compiled)))
+        _refuse_too_small(word for _, word, _ in told)
+        failed = next((rank for rank, (word, _, _) in enumerate(told) if word is not None), None)
+        if failed is None and len({exchanges for _, _, exchanges in told}) == 1:
             return choice
         if error is None and (failed is not None or not new):  # what was captured here may be right with others
             if failed is None:
                 return Reason("what the captured steps of two ranks exchange is not the same")
-            return Reason(f"rank {failed} runs this step eagerly: {_first(told[failed][0])}")
+            return _elsewhere(failed, _first(told[failed][0]))
         if error is None:
             self._compiled.drop(choice.way)
             error = MismatchError("another rank exchanges something else in this step; run one script on all ranks")
@@ -189,6 +227,10 @@ class ReplicatedStep(PlannedStep):
         if told is not None:
             self._compiled.drop(way)
             raise CaptureError(f"a way was captured that its own batch does not take ({told})")
+        if not self._adds and other_gradients(self.model, self._tree, compiled, batch_leaves(batch)) is not None:
+            raise FirstStepError(
+                "gradients are left from before the step, which adds to them"
+            )  # another time it is right
         return Choice(choice.key, way, compiled)
 
     def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
@@ -218,7 +260,7 @@ class ReplicatedStep(PlannedStep):
         memory_of(self.model).give_back()
         with answered():
             result = super()._ran(compiled, batch)
-        note_forward(self.model)
+        have_buffers_taken(self.model, self._compiler.takes_buffers(compiled))
         return result
 
     def _run_eager(self, batch: Any, reason: Reason) -> Any:
@@ -234,6 +276,18 @@ class ReplicatedStep(PlannedStep):
 def _first(sentence: str) -> str:
     """What is wrong, without the advice."""
     return sentence.partition(";")[0]
+
+
+def _elsewhere(rank: int, sentence: str) -> Reason:
+    """This rank's reason to run eagerly where another one has to."""
+    return Reason(f"rank {rank} runs this step eagerly: {sentence}")
+
+
+def _refuse_too_small(told: Iterable[str | None]) -> None:
+    """Raises InfeasibleError on all ranks where the budget is too small for the first plan of one."""
+    for rank, sentence in enumerate(told):
+        if sentence is not None:
+            raise InfeasibleError(f"{sentence} (rank {rank})")
 
 
 def _exchanges(compiled: Compiled | None) -> str | None:
