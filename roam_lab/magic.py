@@ -150,12 +150,14 @@ class RoamMagics(Magics):
         return panel
 
     def _compare(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
-        rows = [self._what_if(name, names) for name in arguments.plans] or list(self.bench.what_ifs)
-        if not rows:
-            raise InputError("there are no plans to compare yet; make one with %roam profile first")
         chosen = WhatIfs()
-        for row in rows:
-            chosen.put(row)
+        if arguments.plans:
+            given = [chosen.put(self._what_if(name, names)) for name in arguments.plans]
+            chosen.pin(given[0].name)
+        elif not len(self.bench.what_ifs):
+            raise InputError("there are no plans to compare yet; make one with %roam profile first")
+        else:
+            chosen.take(self.bench.what_ifs)
         Place().show(compare_shown(chosen))
         return chosen
 

@@ -11,6 +11,7 @@ import pytest
 from nbconvert import HTMLExporter
 
 from tests.browser import open_page, require_browser, running_lab
+from tests.contrast import faint
 from tests.lab.panel_page import FIND, Panel
 
 
@@ -36,7 +37,8 @@ def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None
     assert panel.page.locator(".roam-still").count() == 1
     assert not panel.page.locator(".roam-still").is_visible()
     shown = panel.page.locator(".widget-gridbox").first
-    assert "★ base" in shown.locator("button").all_inner_texts()
+    assert "base" in shown.locator("button").all_inner_texts()
+    assert "★ eager PyTorch" in shown.inner_text()
     for label in ("order", "layout", "granularity", "time limit, s", "alignment", "seed"):
         assert panel.page.page.get_by_text(label, exact=True).first.is_visible(), label
     labels = panel.page.page.evaluate("""() => {
@@ -141,6 +143,7 @@ def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
     )
     bright = {name: sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) / 765 for name, colour in
               (("ink", ink), ("paper", paper))}  # fmt: skip
+    assert faint(panel.page.page, ".jp-OutputArea-output") == []
     assert (bright["ink"] > 0.6 and bright["paper"] < 0.3) if dark else (bright["ink"] < 0.4 and bright["paper"] > 0.9)
     panel.page.theme(False)
 

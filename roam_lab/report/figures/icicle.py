@@ -18,7 +18,7 @@ from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns
-from roam_lab.report.figures.selection import carry, describing, new_selection
+from roam_lab.report.figures.selection import UNITS, carry, describing, new_selection
 from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, still
 from roam_lab.report.views.icicle import EVERYTHING, LEVELS, IcicleView
 from roam_lab.report.views.look import kind_looks
@@ -26,7 +26,7 @@ from roam_lab.report.views.look import kind_looks
 HEIGHT = 290
 MARGIN = 60
 """Pixels beside the plot, about: the page draws anew as soon as it knows them."""
-ICICLE = files(__package__).joinpath("icicle.js").read_text("utf-8")
+ICICLE = UNITS + files(__package__).joinpath("icicle.js").read_text("utf-8")
 _DRAW = """
 cursorFrame(focus, () => {
   const alive = focus._roam_tags === focus.tags[0] ? focus._roam_alive : JSON.parse(focus.tags[0])
