@@ -112,3 +112,9 @@ function icicleColumns(alive, boxes, width, picked, marked) {
   }
   return columns
 }
+
+// Those of `columns` that are written into boxes: twin of word_columns.
+function icicleWords(columns) {
+  const rows = columns.upper.map((_, at) => at).filter((at) => columns.upper[at] || columns.lower[at])
+  return Object.fromEntries(["x", "top", "upper", "lower", "ink"].map((name) => [name, rows.map((at) => columns[name][at])]))
+}

@@ -47,7 +47,7 @@ class WaysView:
     def alt(self) -> str:
         bars = "; ".join(f"{bar.name}: {bytes_text(bar.bytes)}" for bar in self.bars)
         lines = ", ".join(f"{line.name} {bytes_text(line.bytes)}" for line in self.lines)
-        return f"{self.title}, reserved for the whole step. {bars}. What a step can have of GPUs: {lines or 'none is near'}."
+        return f"{self.title}, reserved. {bars}. What a step can have of GPUs: {lines or 'none is near'}."
 
     @property
     def table(self) -> Table:

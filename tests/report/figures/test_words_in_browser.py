@@ -6,7 +6,6 @@ import pytest
 
 from roam_lab.lab.shown import compare_shown, frontier_shown, plan_shown, profile_shown
 from roam_lab.plan import Profile, make_plan
-from roam_lab.plan.frontier import make_frontier
 from roam_lab.report.figures import linked, page
 from roam_lab.report.views import views_of
 from roam_lab.report.whatifs import WhatIfs
@@ -14,9 +13,15 @@ from tests.contrast import LEAST, faint
 from tests.report.figures.conftest import opening
 from tests.report.figures.in_page import planned
 from tests.report.views.graphs import blocks
+from tests.report.views.test_frontier import FOUND
 
 CELLS = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><style>:root {{ color-scheme: light dark }}
 body {{ font: 13px system-ui, sans-serif }}</style><body>{}</body></html>"""
+FOCUSED = """() => {
+  let one = document.activeElement
+  while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement
+  return [one.tagName, one.getAttribute("aria-label") ?? String(one.className)]
+}"""
 THEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 
@@ -26,24 +31,19 @@ def plan():
 
 
 @pytest.fixture(scope="module")
-def frontier(plan):
-    return make_frontier(plan.graph, 3)
-
-
-@pytest.fixture(scope="module")
-def cells(plan, frontier):
+def cells(plan):
     """What actions show, every title opened."""
     profile, rows = Profile(plan.graph), WhatIfs()
     rows.add(plan, "a plan")
     rows.add(make_plan(plan.graph, order="captured", rewrites=()), "captured")
-    shown = (plan_shown(plan, profile), profile_shown(profile), frontier_shown(frontier), compare_shown(rows))
+    shown = (plan_shown(plan, profile), profile_shown(profile), frontier_shown(FOUND), compare_shown(rows))
     return CELLS.format("".join(one._repr_html_() for one in shown).replace("<details>", "<details open>"))
 
 
 @pytest.fixture(scope="module")
-def tab(browser, plan, frontier, tmp_path_factory):
-    views = views_of(plan, frontier=frontier)
-    figures = linked(plan, frontier=frontier)
+def tab(browser, plan, tmp_path_factory):
+    views = views_of(plan, frontier=FOUND)
+    figures = linked(plan, frontier=FOUND)
     with opening(browser, tmp_path_factory.mktemp("words")) as show:
         yield show(page("words", figures, views.tables()).replace("<details>", "<details open>"))
 
@@ -60,6 +60,21 @@ def test_no_figure_is_cut_off(tab, width):
     tab.set_viewport_size({"width": width, "height": 900})
     tab.wait_for_timeout(200)
     assert tab.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_figures_and_controls_are_reached_by_keys_and_have_a_table(tab, plan):
+    views = views_of(plan, frontier=FOUND)
+    tab.evaluate("() => { document.activeElement.blur(); getSelection().collapse(document.body, 0) }")
+    reached = []
+    for _ in range(40):
+        tab.keyboard.press("Tab")
+        reached.append(tab.evaluate(FOCUSED))
+    shown = (views.memory, views.icicle, views.graph, views.arena, views.alive, views.frontier)
+    for view in shown:
+        assert any(label == view.alt for _, label in reached), view.title
+    for name in ("noUi-handle", "bk-btn", "bk-input"):
+        assert any(name in label for _, label in reached), name
+    assert [tag for tag, _ in reached].count("SUMMARY") == len(views.tables()) >= len(shown)
 
 
 @THEMES
