@@ -12,7 +12,8 @@ from nbconvert import HTMLExporter
 
 from tests.browser import open_page, require_browser, running_lab
 from tests.contrast import faint
-from tests.lab.panel_page import FIND, Panel
+from tests.lab.panel_page import Panel
+from tests.report.figures.in_page import SOURCE
 
 
 @pytest.fixture(scope="module")
@@ -115,12 +116,12 @@ def test_keys_and_letters_in_a_figure_are_no_commands_of_jupyterlab(panel: Panel
     box = panel.page.locator("input[placeholder^='h.*']").first
     box.click()
     page.keyboard.type("ddaabb")  # in command mode: delete the cell, and make four others
-    assert page.evaluate(f"() => ({FIND})('roam-search').value_input") == "ddaabb"
+    assert page.evaluate(f"() => ({SOURCE})('roam-search').value_input") == "ddaabb"
     box.fill("")
     step = panel.kernel(CURSOR)
     page.evaluate(
         f"""() => {{
-          const model = ({FIND})("roam-memory")
+          const model = ({SOURCE})("roam-memory")
           const found = Bokeh.index.find_one(model) ?? [...Bokeh.index].map(v => v.find_one?.(model)).find(v => v)
           found.el.focus()
         }}"""
@@ -196,7 +197,7 @@ def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clic
     panel.page.page.get_by_text("budget", exact=True).first.click()
     panel.page.page.get_by_role("img", name="Memory against extra time").wait_for()
     panel.wait_until("not panel.background.busy and panel.bench.what_ifs[panel.chosen].plan.rewrites != ()")
-    panel.page.page.wait_for_function(f"({FIND})('roam-frontier-data')?.data.role.includes('chosen')")
+    panel.page.page.wait_for_function(f"({SOURCE})('roam-frontier-data')?.data.role.includes('chosen')")
     roles = panel.column("roam-frontier-data", "role")
     assert {"planned", "captured", "checkpointed", "chosen"} <= set(roles)
     panel.run("panel.controls.goals.budget_text.value = '1KiB'")
