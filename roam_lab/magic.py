@@ -151,13 +151,13 @@ class RoamMagics(Magics):
 
     def _compare(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
         chosen = WhatIfs()
-        if arguments.plans:
-            given = [chosen.put(self._what_if(name, names)) for name in arguments.plans]
+        given = [chosen.put(self._what_if(name, names)) for name in arguments.plans]
+        if len(given) > 1:
             chosen.pin(given[0].name)
-        elif not len(self.bench.what_ifs):
-            raise InputError("there are no plans to compare yet; make one with %roam profile first")
-        else:
+        if not given:
             chosen.take(self.bench.what_ifs)
+        if not chosen.models:
+            raise InputError("there are no plans to compare yet; make one with %roam profile first")
         Place().show(compare_shown(chosen))
         return chosen
 

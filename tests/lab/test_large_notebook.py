@@ -17,7 +17,7 @@ CELLS = (
     "%load_ext roam_lab",
     "from roam_lab.plan import Profile\n"
     "from tests.report.views.graphs import blocks\n"
-    "large = Profile(blocks(1111, name='large'))\n"
+    "large = Profile(graph=blocks(1111, name='large'))\n"
     "len(large.graph.ops)",
     "plan = %roam plan large --rewrites none",
     "panel = %roam lab",

@@ -33,7 +33,7 @@ def plan():
 @pytest.fixture(scope="module")
 def cells(plan):
     """What actions show, every title opened."""
-    profile, rows = Profile(plan.graph), WhatIfs()
+    profile, rows = Profile(graph=plan.graph), WhatIfs()
     rows.add(plan, "a plan")
     rows.add(make_plan(plan.graph, order="captured", rewrites=()), "captured")
     shown = (plan_shown(plan, profile), profile_shown(profile), frontier_shown(FOUND), compare_shown(rows))
