@@ -3,6 +3,7 @@
 hear: () => {
   window.roamWritten = new Map()
   const proto = CanvasRenderingContext2D.prototype
+  window.roamOwn = [proto.fillText, proto.clearRect]
   proto.fillText = function (text, x, y) {
     const told = this.measureText(text), at = this.getTransform()
     const left = x - told.actualBoundingBoxLeft, right = x + told.actualBoundingBoxRight
@@ -78,6 +79,8 @@ words: selector => {
 },
 
 show: () => {
+  const proto = CanvasRenderingContext2D.prototype
+  ;[proto.fillText, proto.clearRect] = window.roamOwn
   const roots = [document]
   for (const root of roots) {
     for (const one of root.querySelectorAll("*")) if (one.shadowRoot) roots.push(one.shadowRoot)

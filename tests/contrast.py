@@ -1,8 +1,8 @@
 """The contrast of every word that a page shows, in a browser: elements, SVG and what is written on canvases.
 
-    from tests.contrast import faint
+    from tests.contrast import assert_read
 
-    assert faint(tab) == []
+    assert_read(tab)
 
 Words are taken away, the page is photographed, and each word's colour is held against the pixels that were behind it.
 """
@@ -41,3 +41,9 @@ def faint(tab: Any, selector: str = "body", height: int = 4000) -> list[str]:
 
 def _call(tab: Any, name: str, given: Any = None) -> Any:
     return tab.evaluate(f"given => (\n{_IN_PAGE}).{name}(given)", given)
+
+
+def assert_read(tab: Any, selector: str = "body", height: int = 4000) -> None:
+    """Fail with every word that is `faint`."""
+    found = faint(tab, selector, height)
+    assert not found, "too faint:\n" + "\n".join(found)

@@ -22,6 +22,8 @@ GRID = {
     "align_items": "center",
     "flex": "0 0 auto",
 }
+CHOSEN = ("#006978", "#ffffff")
+"""Background and words of the shown row's button: white on JupyterLab's own blue has a contrast of 3.5 only."""
 LAYOUT = {"overflow": "auto", "max_height": "310px", "margin": "0 0 10px 0", "align_items": "flex-start"}
 
 
@@ -74,7 +76,9 @@ class WhatIfTable(widgets.VBox):  # type: ignore[misc]
             name, pin, _ = self._rows[row.name]
             pinned = baseline is not None and baseline.name == row.name
             name.description = f"★ {row.name}" if pinned else row.name
-            name.button_style = "info" if row.name == self._chosen else ""
+            chosen = row.name == self._chosen
+            name.button_style = "info" if chosen else ""
+            name.style.button_color, name.style.text_color = CHOSEN if chosen else (None, None)
             pin.disabled = pinned or row.figures is None
         above = () if eager is None else self._eager(eager, baseline)
         self._buttons.children = (

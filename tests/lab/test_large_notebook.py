@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import CHROMIUM, FLAGS, require_browser
-from tests.contrast import faint
+from tests.contrast import assert_read
 
 nbformat = pytest.importorskip("nbformat", reason="notebooks need JupyterLab: pip install 'roam-lab[lab]'")
 nbclient = pytest.importorskip("nbclient", reason="notebooks need JupyterLab: pip install 'roam-lab[lab]'")
@@ -69,6 +69,6 @@ def test_it_is_read_without_a_kernel(book: Path, tmp_path: Path) -> None:
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
         for summary in still.locator("summary").all():
             summary.click()
-        assert faint(tab, ".roam-still", 6000) == []
+        assert_read(tab, ".roam-still", 6000)
         assert asked == []
         browser.close()

@@ -11,7 +11,7 @@ import pytest
 from nbconvert import HTMLExporter
 
 from tests.browser import open_page, require_browser, running_lab
-from tests.contrast import faint
+from tests.contrast import assert_read
 from tests.lab.panel_page import Panel
 from tests.report.figures.in_page import SOURCE
 
@@ -144,7 +144,7 @@ def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
     )
     bright = {name: sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) / 765 for name, colour in
               (("ink", ink), ("paper", paper))}  # fmt: skip
-    assert faint(panel.page.page, ".jp-OutputArea-output") == []
+    assert_read(panel.page.page, ".jp-OutputArea-output")
     assert (bright["ink"] > 0.6 and bright["paper"] < 0.3) if dark else (bright["ink"] < 0.4 and bright["paper"] > 0.9)
     panel.page.theme(False)
 

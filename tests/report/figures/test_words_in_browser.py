@@ -9,7 +9,7 @@ from roam_lab.plan import Profile, make_plan
 from roam_lab.report.figures import linked, page
 from roam_lab.report.views import views_of
 from roam_lab.report.whatifs import WhatIfs
-from tests.contrast import LEAST, faint
+from tests.contrast import LEAST, assert_read, faint
 from tests.report.figures.conftest import opening
 from tests.report.figures.in_page import planned
 from tests.report.views.graphs import blocks
@@ -52,7 +52,7 @@ def tab(browser, plan, tmp_path_factory):
 def test_all_words_of_the_figures_are_read(tab, scheme):
     tab.emulate_media(color_scheme=scheme)
     tab.wait_for_timeout(300)
-    assert faint(tab, height=6000) == []
+    assert_read(tab, height=6000)
 
 
 @pytest.mark.parametrize("width", [900, 1400, 1900])
@@ -66,9 +66,12 @@ def test_figures_and_controls_are_reached_by_keys_and_have_a_table(tab, plan):
     views = views_of(plan, frontier=FOUND)
     tab.evaluate("() => { document.activeElement.blur(); getSelection().collapse(document.body, 0) }")
     reached = []
-    for _ in range(40):
+    for _ in range(60):
         tab.keyboard.press("Tab")
-        reached.append(tab.evaluate(FOCUSED))
+        told = tab.evaluate(FOCUSED)
+        if reached[:1] == [told]:  # they begin again
+            break
+        reached.append(told)
     shown = (views.memory, views.icicle, views.graph, views.arena, views.alive, views.frontier)
     for view in shown:
         assert any(label == view.alt for _, label in reached), view.title
@@ -83,7 +86,7 @@ def test_all_words_that_cells_show_are_read(browser, cells, tmp_path, scheme):
     path.write_text(cells, "utf-8")
     shown = browser.new_page(viewport={"width": 1000, "height": 900}, color_scheme=scheme)
     shown.goto(f"file://{path}")
-    assert faint(shown, height=7000) == []
+    assert_read(shown, height=7000)
     shown.close()
 
 
