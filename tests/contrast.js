@@ -32,10 +32,20 @@ words: selector => {
     for (let at = one; at; at = above(at)) if (at === hit) return true
     return false
   }
+  // what an ancestor cuts off is not seen
+  const cut = (box, one) => {
+    let [left, top, right, bottom] = [box.x, box.y, box.right, box.bottom]
+    for (let at = one; at && at !== document.body; at = above(at)) {
+      if (getComputedStyle(at).overflow === "visible") continue
+      const edge = at.getBoundingClientRect()
+      ;[left, top, right, bottom] = [Math.max(left, edge.x), Math.max(top, edge.y), Math.min(right, edge.right), Math.min(bottom, edge.bottom)]
+    }
+    return {x: left, y: top, right, bottom, width: right - left, height: bottom - top}
+  }
   const add = (one, text, boxes) => {
     const style = getComputedStyle(one), svg = one instanceof SVGElement
     const colour = svg ? style.fill : style.webkitTextFillColor
-    const seen = [...boxes].filter((box) => box.width > 2 && box.height > 2)
+    const seen = [...boxes].map((box) => cut(box, one)).filter((box) => box.width > 2 && box.height > 2)
     const shown = seen.filter((box) => kin(deep(box.x + box.width / 2, box.y + box.height / 2), one))
     for (const box of shown)
       found.push({text: text.trim().slice(0, 80), colour, alpha: alpha(one), box: [box.x, box.y, box.right, box.bottom],
