@@ -14,7 +14,7 @@ from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
 from roam_lab.lab.exporting import ExportRow
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
-from roam_lab.lab.grid import GridRow
+from roam_lab.lab.grid import GridRow, folded
 from roam_lab.lab.head import head_html
 from roam_lab.lab.status import StatusLine
 from roam_lab.lab.still import Still, cell_number, panel_report
@@ -61,7 +61,6 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.line = StatusLine(self.cancel_button)
         self.exporting = ExportRow(bench, self.line.idle, self._failed)
         self.grid = GridRow(self.model, self.add, self._failed)
-        more = widgets.Accordion([self.grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))
         actions = [
             _button("Plan", self.ask, "plan with these settings"),
             _button("Run", self.run, "run four planned steps on copies, and measure them"),
@@ -70,6 +69,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         ]
         actions[0].button_style = "primary"
         bar = widgets.HBox(actions, layout={"flex_flow": "row wrap", "align_items": "center", "margin": "6px 0 0 0"})
+        more = folded(self.grid)
         self.still = Still()
         self._shown_in: int | None = None
         hiding = widgets.HTML(self.still.hiding, layout={"display": "none"})
