@@ -75,7 +75,8 @@ class GridRow(widgets.HBox):  # type: ignore[misc]
 
 def folded(grid: GridRow) -> Any:
     """Behind a title that opens at a click; its words are darker than ipywidgets' own, which are hard to read."""
-    words = "<style>.roam-more .jupyter-widget-Collapse-header,.roam-more .jupyter-widget-Collapse-header *{color:var(--jp-ui-font-color1,inherit)}</style>"
+    title = ".roam-more .jupyter-widget-Collapse-header"
+    words = f"<style>{title}, {title} * {{ color: var(--jp-ui-font-color1, inherit) }}</style>"
     more = widgets.Accordion([grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))
     more.add_class("roam-more")
     return widgets.VBox([widgets.HTML(words, layout={"display": "none"}), more])
