@@ -37,8 +37,9 @@ words: selector => {
     let [left, top, right, bottom] = [box.x, box.y, box.right, box.bottom]
     for (let at = one; at && at !== document.body; at = above(at)) {
       if (getComputedStyle(at).overflow === "visible") continue
-      const edge = at.getBoundingClientRect()
-      ;[left, top, right, bottom] = [Math.max(left, edge.x), Math.max(top, edge.y), Math.min(right, edge.right), Math.min(bottom, edge.bottom)]
+      const edge = at.getBoundingClientRect(), x = edge.x + at.clientLeft, y = edge.y + at.clientTop  // inside its border
+      ;[left, top] = [Math.max(left, x), Math.max(top, y)]
+      ;[right, bottom] = [Math.min(right, x + (at.clientWidth || edge.width)), Math.min(bottom, y + (at.clientHeight || edge.height))]
     }
     return {x: left, y: top, right, bottom, width: right - left, height: bottom - top}
   }

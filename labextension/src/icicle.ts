@@ -11,6 +11,8 @@ import { bytesText, exactText, grouped } from './units';
 
 /** Boxes that are narrower are drawn together, as a part of the whole width. */
 const THINNEST = 0.006;
+/** Boxes that are narrower hold no words: a letter or two tell nothing. Their label and title do. */
+const NAMED = 0.04;
 /** Of a level, more boxes than these would be no picture. */
 const MOST_BOXES = 150;
 
@@ -110,10 +112,16 @@ export class Icicle {
   private _box(group: IGroup, total: number, text: string, storage = false): HTMLElement {
     const kinds = groupsOf(group.rows, row => row.kind);
     const chosen = storage && group.rows[0].storage === this._selection.storage;
+    const label = `${text}, ${kinds[0].name}`;
     const box = element(
       'button',
-      { type: 'button', class: `roam-icicle-box${chosen ? ' roam-mod-chosen' : ''}`, title: `${text}, ${kinds[0].name}` },
-      text
+      {
+        type: 'button',
+        class: `roam-icicle-box${chosen ? ' roam-mod-chosen' : ''}`,
+        title: label,
+        'aria-label': label
+      },
+      group.bytes >= NAMED * total ? text : ''
     );
     box.style.width = `${(100 * group.bytes) / Math.max(total, 1)}%`;
     box.style.setProperty('--roam-kind', kindStyle(kinds[0].name).colour);
