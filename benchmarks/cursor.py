@@ -1,6 +1,9 @@
 """How soon memory, arena, graph and icicle follow the cursor while it is dragged, in an exported page in Chromium.
 
     python benchmarks/cursor.py [--moves 60] [--output benchmarks/results/cursor.json]
+    python benchmarks/cursor.py --page
+
+`--page` writes docs/lab.md from this result file and that of benchmarks/panel.py.
 
 The clock runs from each move of the pointer to the end of the frame in which the icicle names the step. Needs chromium
 and playwright, and a machine that does nothing else.
@@ -14,6 +17,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -25,6 +29,7 @@ from tests.browser import CHROMIUM, FLAGS
 from tests.report.figures.in_page import READY, SOURCE, place_in
 from tests.report.views.graphs import blocks, stacked_plan
 
+ROOT = Path(__file__).resolve().parents[1]
 LIMITS = {2_000: 0.100, 10_000: 0.250}
 """Seconds, by ops: nine moves in ten take no longer."""
 RECORD = f"""() => {{
@@ -76,12 +81,52 @@ def measured(ops: int, moves: int) -> dict[str, object]:
     }
 
 
+def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
+    """docs/lab.md."""
+    lines = [
+        f"| {row['ops']:,} | {1000 * row['median_seconds']:.0f} ms | {1000 * row['nine_in_ten_seconds']:.0f} ms "
+        f"| {1000 * row['most_seconds']:.0f} ms | {1000 * row['limit_seconds']:.0f} ms |"
+        for row in cursor["rows"]
+    ]
+    seconds = [row["seconds"] for row in panel["rows"]]
+    ops = ", ".join(sorted({f"{row['ops']:,}" for row in panel["rows"]}))
+    return "\n".join(
+        [
+            "# How soon the lab follows",
+            "",
+            "Written by `python benchmarks/cursor.py --page` from `benchmarks/results/cursor.json` and `panel.json`.",
+            "",
+            "## The cursor",
+            "",
+            "From a move of the pointer to the end of the frame in which all figures show the step, in Chromium, drawn",
+            f"without a GPU on {cursor['machine']['cores']} cores ({cursor['machine']['processor']}, "
+            f"{cursor['date'][:10]}); {cursor['rows'][0]['moves']} moves each.",
+            "",
+            "| ops | median | nine in ten | longest | nine in ten at most |",
+            "|---:|---:|---:|---:|---:|",
+            *lines,
+            "",
+            "## A plan in view",
+            "",
+            f"From a plan that is ready in the kernel to figures and table that show it, in JupyterLab, {ops} ops:",
+            f"median {statistics.median(seconds):.2f} s, at most {max(seconds):.2f} s of {len(seconds)} "
+            f"({panel['machine']['processor']}, {panel['date'][:10]}); the limit is {panel['limit_seconds']:g} s.",
+            "",
+        ]
+    )
+
+
 def main() -> None:
     """Print and write the figures; exit 1 where one move in ten takes longer than its limit."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--moves", type=int, default=60)
     parser.add_argument("--output", default="benchmarks/results/cursor.json")
+    parser.add_argument("--page", action="store_true", help="write the page from the files that are there")
     options = parser.parse_args()
+    if options.page:
+        files = [Path(options.output), ROOT / "benchmarks" / "results" / "panel.json"]
+        write(str(ROOT / "docs" / "lab.md"), page_of(*(json.loads(path.read_text("utf-8")) for path in files)))
+        return
     rows = [measured(ops, options.moves) for ops in LIMITS]
     for row in rows:
         print(", ".join(f"{key} {value}" for key, value in row.items()))

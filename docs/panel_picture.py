@@ -20,9 +20,9 @@ CELLS = (
     "optimizer = torch.optim.AdamW(model.parameters())",
     "%%capture\n"  # long outputs would move the panel out of what JupyterLab draws
     'profile = %roam profile model batch --optimizer optimizer --name "GPT-2"\n'
-    "captured = %roam plan --order captured --name eager\n"
+    "captured = %roam plan --order captured --name captured\n"
     'roam = %roam plan --order roam --node-limit 64 --name "roam 64"',
-    "panel = %roam lab\npanel.pin('eager'); panel.choose('GPT-2')",
+    "panel = %roam lab\npanel.choose('GPT-2')",
 )
 
 

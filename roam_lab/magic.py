@@ -150,12 +150,14 @@ class RoamMagics(Magics):
         return panel
 
     def _compare(self, arguments: Any, names: dict[str, Any]) -> WhatIfs:
-        rows = [self._what_if(name, names) for name in arguments.plans] or list(self.bench.what_ifs)
-        if not rows:
-            raise InputError("there are no plans to compare yet; make one with %roam profile first")
         chosen = WhatIfs()
-        for row in rows:
-            chosen.put(row)
+        given = [chosen.put(self._what_if(name, names)) for name in arguments.plans]
+        if len(given) > 1:
+            chosen.pin(given[0].name)
+        if not given:
+            chosen.take(self.bench.what_ifs)
+        if not chosen.models:
+            raise InputError("there are no plans to compare yet; make one with %roam profile first")
         Place().show(compare_shown(chosen))
         return chosen
 

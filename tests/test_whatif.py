@@ -44,7 +44,7 @@ def test_a_grid_captures_anew_and_leaves_the_model_alone(shell: Any) -> None:
     assert 2 * half.plan.peak_bytes == whole.plan.peak_bytes
     assert whole.plan.peak_bytes > rows["small"].plan.peak_bytes
     text = caught.outputs[-1].data["text/plain"]
-    assert "★ small" in text
+    assert "★ eager PyTorch" in text
     assert "▁" in text
     assert "<svg" in caught.outputs[-1].data["text/html"]
     assert bench(shell).what_if().name == taken  # none of a grid is what actions take
@@ -85,7 +85,7 @@ def test_export_report_and_verify_take_what_was_chosen_and_say_so(shell: Any, tm
 
 
 def test_the_parts_of_a_report_are_of_its_plan(shell: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from roam_lab.workbench import report_parts
+    from roam_lab.app.workbench import report_parts
 
     held, row = bench(shell), bench(shell).what_if("small")
     cell(shell, "f = %roam fit small --batch-sizes 4 --extra-time 0.1")

@@ -44,7 +44,7 @@ function graphFault(plan: IPlan, graph: IGraph): string {
     return `peak_bytes is ${plan.peakBytes}, but the order's peak is ${peak}${AGAIN}`;
   }
   const before = peakOf(liveCurve(lifetimes(graph, captured), plan.order.length)).bytes;
-  if (!plan.rewrites && before !== plan.capturedPeakBytes) {
+  if (!plan.rewrites.length && before !== plan.capturedPeakBytes) {
     return `captured_peak_bytes is ${plan.capturedPeakBytes}, but the graph's is ${before}${AGAIN}`;
   }
   return placeFault(plan, lives) || overlapFault(plan, lives);

@@ -48,9 +48,11 @@ const panel: JupyterFrontEndPlugin<void> = {
   id: 'roam-lab:panel',
   description: 'Lists the plans of the workspace; adds the ROAM commands.',
   autoStart: true,
-  requires: [ICommandPalette],
-  optional: [ILayoutRestorer],
-  activate: (app: JupyterFrontEnd, palette: ICommandPalette, restorer: ILayoutRestorer | null) => {
+  optional: [ICommandPalette, ILayoutRestorer],
+  activate: (app: JupyterFrontEnd, palette: ICommandPalette | null, restorer: ILayoutRestorer | null) => {
+    if (palette === null) {
+      return; // Voila: a page without side panels, menus and files
+    }
     const { contents } = app.serviceManager;
     const shelf = new PlanShelf(contents);
     const widget = new PlanPanel(contents, shelf, app.commands);

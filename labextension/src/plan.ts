@@ -31,6 +31,13 @@ export interface IGraph {
   readonly ops: ReadonlyArray<IOp>;
 }
 
+/** What rewriting did, by its kind: how often, and what the peak lost by it where the file says so. */
+export interface IRewrites {
+  readonly kind: string;
+  readonly count: number;
+  readonly savedBytes: number | null;
+}
+
 export interface IPlan {
   readonly graphSha256: string;
   readonly order: ReadonlyArray<number>;
@@ -47,7 +54,9 @@ export interface IPlan {
   readonly layoutStrategy: string;
   readonly seconds: number;
   readonly seed: number;
-  readonly rewrites: number;
+  readonly rewrites: ReadonlyArray<IRewrites>;
+  /** What all of them add to the step's time, as a part of it. */
+  readonly extraTime: number;
   readonly environment: ReadonlyArray<readonly [string, string]>;
   /** Null in a bare plan. */
   readonly graph: IGraph | null;

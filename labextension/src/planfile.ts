@@ -4,7 +4,7 @@
  */
 
 import { checkPlan } from './check';
-import { IGraph, IOp, IPlan, IStorage } from './plan';
+import { IGraph, IOp, IPlan, IRewrites, IStorage } from './plan';
 
 /** Files above this are not read into the page. */
 export const LARGEST_FILE_BYTES = 64 * 2 ** 20;
@@ -62,7 +62,8 @@ export function planOfData(value: unknown): IPlan {
     layoutStrategy: text(data.layout_strategy, 'layout_strategy'),
     seconds: typeof data.seconds === 'number' && data.seconds >= 0 ? data.seconds : NaN,
     seed: typeof data.seed === 'number' ? data.seed : 0,
-    rewrites: Array.isArray(data.rewrites) ? data.rewrites.length : 0,
+    rewrites: readRewrites(data.rewrites, data.savings),
+    extraTime: typeof data.extra_time === 'number' && isFinite(data.extra_time) ? data.extra_time : 0,
     environment: Object.entries(table(data.environment ?? {}, 'environment'))
       .slice(0, 50)
       .map(([key, entry]) => [clip(key), optionalText(entry)]),
@@ -73,6 +74,23 @@ export function planOfData(value: unknown): IPlan {
     throw new PlanError(fault);
   }
   return plan;
+}
+
+/** By kind, as often as each is there; at most as many kinds as a person reads. */
+function readRewrites(rewrites: unknown, savings: unknown): IRewrites[] {
+  const count = new Map<string, number>();
+  for (const entry of list(rewrites ?? [], 'rewrites', MOST_OPS)) {
+    const kind = optionalText(table(entry, 'a rewrite').kind) || 'unknown';
+    count.set(kind, (count.get(kind) ?? 0) + 1);
+  }
+  const saved = new Map<string, number>();
+  for (const entry of list(savings ?? [], 'savings', MOST_OPS)) {
+    const { kind, bytes } = table(entry, 'a saving');
+    if (typeof bytes === 'number' && Number.isSafeInteger(bytes)) {
+      saved.set(optionalText(kind), bytes);
+    }
+  }
+  return [...count].slice(0, 20).map(([kind, times]) => ({ kind, count: times, savedBytes: saved.get(kind) ?? null }));
 }
 
 function readGraph(value: unknown): IGraph {

@@ -3,7 +3,8 @@
 import { ArenaPlot } from './arena';
 import { CurvePlot, ICurve, ILevel } from './curve';
 import { element } from './element';
-import { capturedOrder, foldedSteps, lifetimes, liveCurve } from './memory';
+import { Icicle } from './icicle';
+import { capturedOrder, foldedSteps, lifetimes, liveCurve, peakOf } from './memory';
 import { ILineStyle, LINES } from './palette';
 import { IGraph, IPlan } from './plan';
 import { PlanError } from './planfile';
@@ -64,10 +65,11 @@ export class PlanView {
     const planned = curveOf('planned', LINES.planned, graph, plan.order);
     const curve = new CurvePlot(
       // the captured order of a rewritten graph is no more eager's
-      plan.rewrites ? [planned] : [curveOf('captured', LINES.captured, graph, capturedOrder(graph)), planned],
+      plan.rewrites.length ? [planned] : [curveOf('captured', LINES.captured, graph, capturedOrder(graph)), planned],
       [boundOf(plan)]
     );
     const arena = new ArenaPlot(rows, plan.arenaBytes, planned.folded, selection);
+    const icicle = new Icicle(rows, plan.order.length, selection, peakOf(planned.bytes).step);
     this._plots = [curve, arena];
     const byStorage = new Map(rows.map(row => [row.storage, row]));
     const chosen = element('p', { class: 'roam-chosen', role: 'status' }, NOTHING_CHOSEN);
@@ -76,12 +78,16 @@ export class PlanView {
       curve.mark(row ?? null);
       chosen.textContent = row ? rowText(row, size => `${bytesText(size)} (${exactText(size)})`) : NOTHING_CHOSEN;
     });
-    curve.onStep = step => selection.choose(largestAt(rows, step));
+    curve.onStep = step => {
+      icicle.show(step);
+      selection.choose(largestAt(rows, step));
+    };
     const fold = element('input', { type: 'checkbox' });
     fold.addEventListener('change', () => [curve, arena].forEach(plot => plot.fold(fold.checked)));
     this.node.append(
       element('label', { class: 'roam-fold' }, fold, 'Leave out steps that neither allocate nor free'),
       curve.node,
+      icicle.node,
       arena.node,
       chosen
     );

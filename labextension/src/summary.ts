@@ -1,6 +1,6 @@
 /** The figures of a plan at a glance, and how it was made. */
 
-import { element } from './element';
+import { element, textTable } from './element';
 import { eagerStepBytes, headlineText, IPlan, plannedStepBytes, proofText } from './plan';
 import { bytesText, changeText, exactText, grouped } from './units';
 
@@ -27,6 +27,7 @@ export function summary(plan: IPlan): HTMLElement {
     element('h2', {}, graph ? graph.name || 'Plan' : 'Bare plan'),
     element('p', { class: 'roam-verdict' }, verdict(plan)),
     element('dl', { class: 'roam-tiles' }, ...tiles),
+    ...(plan.rewrites.length ? [rewrites(plan)] : []),
     element('details', { class: 'roam-twin' }, element('summary', {}, 'How it was planned'), provenance(plan))
   );
 }
@@ -40,6 +41,16 @@ function tile(name: string, bytes: number, note: string): HTMLElement {
     element('dd', { class: 'roam-tile-exact' }, exactText(bytes)),
     element('dd', { class: 'roam-tile-note' }, note)
   );
+}
+
+/** What was rewritten, kind by kind, and what that costs. */
+function rewrites(plan: IPlan): HTMLElement {
+  const time = `${grouped(100 * plan.extraTime, 1)} % more time, predicted`;
+  const saved = (bytes: number | null) => (bytes === null ? '' : `${bytes < 0 ? '−' : ''}${bytesText(Math.abs(bytes))}`);
+  return textTable(`Rewritten: ${plan.extraTime > 0 ? time : 'no more time'}`, [
+    ['what', 'how often', 'peak less by'],
+    ...plan.rewrites.map(({ kind, count, savedBytes }) => [kind, grouped(count), saved(savedBytes)])
+  ]);
 }
 
 function verdict(plan: IPlan): string {
@@ -60,7 +71,7 @@ function provenance(plan: IPlan): HTMLElement {
     ['planning', isNaN(plan.seconds) ? 'not recorded' : `${plan.seconds.toFixed(2)} s, seed ${plan.seed}`],
     ['ops', grouped(plan.order.length)],
     ['storages', graph ? grouped(graph.storages.filter(storage => !storage.resident).length) : 'unknown'],
-    ['rewrites', plan.rewrites ? String(plan.rewrites) : 'none'],
+    ['rewrites', plan.rewrites.length ? grouped(plan.rewrites.reduce((sum, { count }) => sum + count, 0)) : 'none'],
     ['graph', plan.graphSha256],
     ...plan.environment
   ];

@@ -207,6 +207,8 @@ def _compare(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
     for path in arguments.plans:
         progress(f"reading {path}")
         rows.add(load_plan(path), path)
+    if len(rows) > 1:
+        rows.pin(arguments.plans[0])
     if arguments.json:
         say_json({"plans": rows.to_data()})
     else:

@@ -84,7 +84,10 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
         except RoamError as error:
             self.code.value = f'<small role="alert">{xml_text(str(error))}</small>'
             return
-        told = f"<small>%roam export --hook {loop} puts this into a new cell</small>"
+        told = (  # front ends take new cells from a cell that runs, and from no widget
+            f"<small>A button cannot make a cell: run <code>%roam export --hook {loop}</code> in one, and the code "
+            "comes as the next.</small>"
+        )
         self.code.value = f'{told}<pre style="max-height:240px;overflow:auto">{xml_text(code)}</pre>'
 
 

@@ -44,13 +44,19 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         """The selected storage."""
         return self._storage
 
-    def show(self, plan: Plan, profile: Profile | None, frontier: Frontier | None = None) -> None:
-        """Draw `plan`, and the `frontier` of its step, in place of what stood here.
+    def show(
+        self,
+        plan: Plan,
+        profile: Profile | None,
+        frontier: Frontier | None = None,
+        baseline: tuple[str, Plan] | None = None,
+    ) -> None:
+        """Draw `plan`, the `frontier` of its step and the curve of a `baseline` in place of what stood here.
 
         Raises InputError for a bare plan.
         """
         self._storage = None
-        views = views_of(plan, profile, frontier=frontier)
+        views = views_of(plan, profile, frontier=frontier, baseline=baseline)
         tables = "".join(
             f"<details><summary>{key} as a table</summary>{table.html()}</details>"
             for key, table in views.tables().items()

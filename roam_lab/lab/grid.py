@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -71,3 +71,12 @@ class GridRow(widgets.HBox):  # type: ignore[misc]
         except RoamError as error:
             return self._failed(str(error))
         return self._asked(points)
+
+
+def folded(grid: GridRow) -> Any:
+    """Behind a title that opens at a click; its words are darker than ipywidgets' own, which are hard to read."""
+    title = ".roam-more .jupyter-widget-Collapse-header"
+    words = f"<style>{title}, {title} * {{ color: var(--jp-ui-font-color1, inherit) }}</style>"
+    more = widgets.Accordion([grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))
+    more.add_class("roam-more")
+    return widgets.VBox([widgets.HTML(words, layout={"display": "none"}), more])

@@ -14,7 +14,7 @@ from roam_lab.lab.background import Background
 from roam_lab.lab.controls import Controls
 from roam_lab.lab.exporting import ExportRow
 from roam_lab.lab.figure_area import FigureArea, load_bokeh
-from roam_lab.lab.grid import GridRow
+from roam_lab.lab.grid import GridRow, folded
 from roam_lab.lab.head import head_html
 from roam_lab.lab.status import StatusLine
 from roam_lab.lab.still import Still, cell_number, panel_report
@@ -59,9 +59,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.cards = widgets.HTML()
         self.cancel_button = _button("Cancel", self.cancel, "stop what runs")
         self.line = StatusLine(self.cancel_button)
-        self.exporting = ExportRow(bench, self._exported, self._failed)
+        self.exporting = ExportRow(bench, self.line.idle, self._failed)
         self.grid = GridRow(self.model, self.add, self._failed)
-        more = widgets.Accordion([self.grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))
         actions = [
             _button("Plan", self.ask, "plan with these settings"),
             _button("Run", self.run, "run four planned steps on copies, and measure them"),
@@ -70,6 +69,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         ]
         actions[0].button_style = "primary"
         bar = widgets.HBox(actions, layout={"flex_flow": "row wrap", "align_items": "center", "margin": "6px 0 0 0"})
+        more = folded(self.grid)
         self.still = Still()
         self._shown_in: int | None = None
         hiding = widgets.HTML(self.still.hiding, layout={"display": "none"})
@@ -134,9 +134,12 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         return self._show()
 
     def pin(self, name: str) -> None:
-        """Compare all others with this one; actions take it from now on."""
-        self.bench.pin(name)
-        self._show_table()
+        """Compare all others with this one, which actions take from now on; or with eager, which is no plan."""
+        if name in self.bench.what_ifs:
+            self.bench.pin(name)
+        else:
+            self.bench.what_ifs.unpin(self.model)
+        self._show()
 
     def remove(self, name: str) -> None:
         """Take a what-if out of the table."""
@@ -247,9 +250,6 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         else:
             self._show()
 
-    def _exported(self, told: str) -> None:
-        self.line.idle(told)
-
     def _failed(self, sentence: str) -> None:
         self.line.failed(sentence)
 
@@ -272,7 +272,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             known = self._frontier if profile is self.profile else None
             others = [row.plan for row in self.bench.what_ifs.of(self.model)]
             self.cards.value = head_html(plan, profile, others, known)
-            self.figures.show(plan, profile, known)
+            self.figures.show(plan, profile, known, self.bench.what_ifs.pinned_beside(self.chosen))
 
     def _show_table(self) -> None:
         self.table.show(self.bench.what_ifs.of(self.model), self.chosen)

@@ -58,6 +58,8 @@ class ShownOnce:
         for name in OTHERS:
             formatter.for_type_by_name(*name.rsplit(".", 1), self._show)
         shell.events.register("pre_run_cell", self._forget)
+        self._hook = shell.display_trap.hook
+        shell.display_trap.hook = self._displayed
 
     def note(self, value: Any) -> Any:
         """`value` has been shown; returns it."""
@@ -67,11 +69,21 @@ class ShownOnce:
     def close(self) -> None:
         """Values are shown as IPython shows them."""
         self._shell.events.unregister("pre_run_cell", self._forget)
+        self._shell.display_trap.hook = self._hook
         formatter = self._shell.display_formatter.ipython_display_formatter  # type: ignore[union-attr]
         for kind in SHOWN:
             formatter.pop(kind, None)
         for name in OTHERS:
             formatter.pop(name, None)
+
+    def _displayed(self, value: Any) -> None:
+        """A cell's value, from IPython. What has been shown is only remembered, as `_` and in `Out`: a terminal would
+        print its prompt, "Out[3]:", with nothing behind it."""
+        if value is None or value is not self._last:
+            self._hook(value)
+        elif not self._hook.quiet():
+            self._hook.update_user_ns(value)
+            self._hook.fill_exec_result(value)
 
     def _forget(self, *_: Any) -> None:
         self._last = None

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from roam_lab.report.safe_text import xml_text
 from roam_lab.report.whatif_html import ROW_PIXELS, table_html
 from roam_lab.report.whatif_table import SORTS, arranged
 from roam_lab.report.whatifs import WhatIf, WhatIfs
@@ -21,6 +22,8 @@ GRID = {
     "align_items": "center",
     "flex": "0 0 auto",
 }
+CHOSEN = ("#006978", "#ffffff")
+"""Background and words of the shown row's button: white on JupyterLab's own blue has a contrast of 3.5 only."""
 LAYOUT = {"overflow": "auto", "max_height": "310px", "margin": "0 0 10px 0", "align_items": "flex-start"}
 
 
@@ -63,6 +66,7 @@ class WhatIfTable(widgets.VBox):  # type: ignore[misc]
     def _draw(self) -> None:
         found = arranged(self._known.shown(), self.sort.value, self.down.value, self.words.value)
         rows, baseline = found[:MOST_ROWS], self._known.baseline
+        eager = next((self._known.eager_of(model) for model in self._known.models), None)
         self._tools.layout.display = None if len(self._known) > 1 else "none"
         self._count.value = (
             f"<small>{len(rows):,} of {len(self._known):,}</small>" if len(rows) < len(self._known) else ""
@@ -72,10 +76,24 @@ class WhatIfTable(widgets.VBox):  # type: ignore[misc]
             name, pin, _ = self._rows[row.name]
             pinned = baseline is not None and baseline.name == row.name
             name.description = f"★ {row.name}" if pinned else row.name
-            name.button_style = "info" if row.name == self._chosen else ""
+            chosen = row.name == self._chosen
+            name.button_style = "info" if chosen else ""
+            name.style.button_color, name.style.text_color = CHOSEN if chosen else (None, None)
             pin.disabled = pinned or row.figures is None
-        self._buttons.children = (*self._heads, *(button for buttons in self._rows.values() for button in buttons))
-        self._cells.value = table_html(rows, baseline, names=False, chosen=self._chosen)
+        above = () if eager is None else self._eager(eager, baseline)
+        self._buttons.children = (
+            *self._heads,
+            *above,
+            *(button for buttons in self._rows.values() for button in buttons),
+        )
+        self._cells.value = table_html([*([eager] if eager else []), *rows], baseline, False, self._chosen)
+
+    def _eager(self, row: WhatIf, baseline: WhatIf | None) -> tuple[Any, Any, Any]:
+        """Eager's row: it can be compared with, and nothing else."""
+        pinned = baseline is not None and baseline.name == row.name
+        pin = _button("★", f"compare all with {row.name}", partial(self._heard[1], row.name))
+        pin.disabled = pinned
+        return widgets.HTML(f"★ {xml_text(row.name)}" if pinned else xml_text(row.name)), pin, widgets.HTML()
 
     def _row(self, row: WhatIf) -> tuple[Any, Any, Any]:
         opened, pinned, removed = (partial(heard, row.name) for heard in self._heard)

@@ -28,7 +28,7 @@ def _without_a_plan(found: Frontier) -> list[str]:
     """What eager takes, and what PyTorch offers itself."""
     if found.eager_bytes is None:
         return []
-    lines = [("without a plan", "more time", "whole step")]
+    lines = [("without a plan", "more time", "reserved")]
     lines.append(("eager", "", bytes_text(found.eager_bytes)))
     for way in found.alternatives:
         more = "not known" if way.extra_time is None else f"{100 * way.extra_time:.1f} %"

@@ -27,6 +27,7 @@ def row_data(row: WhatIf) -> dict[str, Any]:
         "optimal": figures.optimal,
         "arena_bytes": figures.arena_bytes,
         "step_bytes": figures.step_bytes,
+        "eager_bytes": figures.eager_bytes,
         "seconds": figures.seconds,
         "measured_peak_bytes": row.measured_peak_bytes,
         "time_ratio": row.time_ratio,

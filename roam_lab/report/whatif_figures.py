@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from roam_lab.ir import live_curve
+from roam_lab.ir import captured_order, live_curve
 from roam_lab.report.rewrites import kind_name, saved_text, signed_bytes
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ SAMPLES = 48
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Sizes in bytes. `resident_bytes` is None of a bare plan, `curve` is live memory over the step at SAMPLES places
-    at most (empty where it is not known)."""
+    at most (empty where it is not known). `eager_bytes`: what eager takes of the same step above what is resident."""
 
     order: str
     layout: str
@@ -34,6 +34,12 @@ class Figures:
     seconds: float
     saved: str
     curve: tuple[int, ...] = ()
+    eager_bytes: int | None = None
+
+    @property
+    def planned(self) -> bool:
+        """Whether these are a plan's; eager's own have no arena and no layout."""
+        return bool(self.layout)
 
     @property
     def step_bytes(self) -> int | None:
@@ -65,7 +71,17 @@ def figures_of(plan: Plan) -> Figures:
         plan.seconds,
         saved_text(plan),
         () if graph is None else highest(live_curve(graph, plan.order).tolist()),
+        plan.eager_bytes,
     )
+
+
+def eager_figures(of: Figures, plan: Plan | None = None) -> Figures:
+    """Those of the step without a plan, as eager PyTorch runs it: `of` is what is known of a plan of the step, and
+    `plan`, where it is at hand and not rewritten, tells how memory goes."""
+    eager = of.eager_bytes or 0
+    graph = None if plan is None or plan.rewrites else plan.graph
+    curve = () if graph is None else highest(live_curve(graph, captured_order(graph)).tolist())
+    return Figures("captured", "", "", of.resident_bytes, eager, eager, 0, False, 0.0, 0.0, "", curve, eager)
 
 
 def figures_in(row: Mapping[str, Any]) -> Figures:
@@ -84,6 +100,7 @@ def figures_in(row: Mapping[str, Any]) -> Figures:
         row["extra_time"],
         row["seconds"],
         saved,
+        eager_bytes=max(row["eager_peak_bytes"], row["captured_peak_bytes"]),
     )
 
 

@@ -47,7 +47,7 @@ def tables_html(rows: WhatIfs) -> str:
     for model in rows.models:
         own = rows.of(model)
         heading = f"<h4>{xml_text(model or 'other plans')}</h4>" if len(rows.models) > 1 else ""
-        parts.append(f'{heading}<div style="overflow-x:auto">{table_html(own.shown(), own.baseline)}</div>')
+        parts.append(f'{heading}<div style="overflow-x:auto">{table_html(own.lines(), own.baseline)}</div>')
     return "".join(parts)
 
 

@@ -17,7 +17,7 @@ COLUMNS = (
     "sequence", "dtype", "optimizer", "order", "layout", "rewritten", "limit", "goal", "plan s", "measured",
     "step time", "peak saved by",
 )  # fmt: skip
-"""Each Δ is the change of the figure before it, against the pinned row's."""
+"""Each Δ is the change of the figure before it, against the pinned row's; against eager's where none is pinned."""
 WORDS = frozenset(("name", "dtype", "optimizer", "order", "layout", "rewritten", "goal", "memory", "peak saved by"))
 """Columns of text; the others hold numbers and stand at the right."""
 CHANGES = ("batch", "sequence", "dtype", "optimizer")
@@ -54,13 +54,17 @@ def line_of(row: WhatIf, baseline: WhatIf | None, top: int) -> tuple[str, ...]:
         told["peak saved by"] = row.error
         return tuple(told.values())
     before = None if pinned or baseline is None else baseline.figures
-    sizes = {"step": figures.step_bytes, "peak": figures.peak_bytes, "arena": figures.arena_bytes}
+    sizes = {"step": figures.step_bytes, "peak": figures.peak_bytes}
+    if figures.planned:
+        sizes["arena"] = figures.arena_bytes
     for key, size in sizes.items():
         if size is not None:
             told["whole step" if key == "step" else key] = bytes_text(size)
             told[f"Δ {key}"] = "" if before is None else _change(before, key, size)
-    told |= {"order": figures.order, "layout": figures.layout, "rewritten": figures.rewritten, "gap": figures.gap_text}
     told["memory"] = spark_text(figures.curve, top)
+    if not figures.planned:
+        return tuple(told.values())
+    told |= {"order": figures.order, "layout": figures.layout, "rewritten": figures.rewritten, "gap": figures.gap_text}
     told["more time"] = f"{100 * figures.extra_time:.1f} %" if figures.rewritten else ""
     told["plan s"] = f"{figures.seconds:.2f}"
     if row.measured_peak_bytes is not None:
@@ -127,7 +131,8 @@ def filled(lines: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _change(before: Figures, key: str, size: int) -> str:
-    was = {"step": before.step_bytes, "peak": before.peak_bytes, "arena": before.arena_bytes}[key]
+    arena = before.arena_bytes if before.planned else None
+    was = {"step": before.step_bytes, "peak": before.peak_bytes, "arena": arena}[key]
     return "" if was is None else change_text(was, size)
 
 

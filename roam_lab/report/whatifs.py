@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from roam_lab.errors import InputError
+from roam_lab.report.eager_row import EAGER, eager_row
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
 from roam_lab.report.whatif_data import row_data
@@ -60,13 +61,12 @@ class WhatIf:
 
 
 class WhatIfs:
-    """The list that the panel shows. Names are unique; of each model the first is the baseline until another is
-    pinned."""
+    """The list that the panel shows. Names are unique; of each model eager is the baseline until a row is pinned."""
 
     def __init__(self) -> None:
         self._rows: dict[str, WhatIf] = {}
         self._baselines: dict[str, str] = {}
-        """Model -> the name of its baseline."""
+        """Model -> the name of the row that is pinned."""
         self._graphs: list[Plan] = []
         """A plan for each graph that is run: comparing graphs takes long, so each row is told its graph once."""
         self._graph_of: dict[str, int] = {}
@@ -97,8 +97,18 @@ class WhatIfs:
         return next((self.baseline_of(model) for model in self.models), None)
 
     def baseline_of(self, model: str) -> WhatIf | None:
-        """What the deltas of a model's rows compare with."""
-        return self._rows.get(self._baselines.get(model, ""))
+        """What the deltas of a model's rows compare with: the pinned row, else eager."""
+        return self._rows.get(self._baselines.get(model, "")) or self.eager_of(model)
+
+    def eager_of(self, model: str) -> WhatIf | None:
+        """A model's step as eager PyTorch runs it, as a row without a plan; None where that is not known."""
+        return eager_row((row for row in self if row.model == model), self.free(EAGER))
+
+    def pinned_beside(self, name: str) -> tuple[str, Plan] | None:
+        """Name and plan of the row that is pinned for the model of the row `name`; None where that is the row itself,
+        or no plan at hand."""
+        row = self._rows.get(self._baselines.get(self[name].model, name))
+        return None if row is None or row.held is None or row.name == name else (row.name, row.held)
 
     def of(self, model: str) -> WhatIfs:
         """The rows of one model, as a list of their own."""
@@ -134,7 +144,6 @@ class WhatIfs:
             self._graph_of[row.name] = self._graph(row.held)
         if before is not None and before.model != row.model:
             self._drop_baseline(before)
-        self._baselines.setdefault(row.model, row.name)
         return row
 
     def take(self, others: WhatIfs) -> None:
@@ -148,18 +157,19 @@ class WhatIfs:
         row = self[name]
         self._baselines[row.model] = row.name
 
+    def unpin(self, model: str) -> None:
+        """Make eager the baseline of a model."""
+        self._baselines.pop(model, None)
+
     def remove(self, name: str) -> None:
-        """Take `name` out; if it was the baseline, the first left of its model becomes it. Raises InputError."""
+        """Take `name` out; if it was the baseline, eager becomes it. Raises InputError."""
         row = self[name]
         del self._rows[name]
         self._drop_baseline(row)
 
     def _drop_baseline(self, row: WhatIf) -> None:
         if self._baselines.get(row.model) == row.name:
-            left = next((other.name for other in self if other.model == row.model), None)
-            self._baselines.pop(row.model)
-            if left is not None:
-                self._baselines[row.model] = left
+            self.unpin(row.model)
 
     def measured(
         self, name: str, peak_bytes: int | None, time_ratio: float | None = None, identical: bool | None = None
@@ -212,15 +222,18 @@ class WhatIfs:
         """The rows with the best bounds of their graphs in their figures."""
         return [row if row.held is None else replace(row, figures=self._figures(row)) for row in self]
 
+    def lines(self) -> list[WhatIf]:
+        """What a table of these shows: of each model eager first, then its rows."""
+        return [row for model in self.models for row in (self.eager_of(model), *self.of(model).shown()) if row]
+
     def table(self) -> list[tuple[str, ...]]:
-        """The rows as text under COLUMNS; each Δ is against the baseline of the row's model."""
-        shown = self.shown()
-        parts = {
-            model: lines_of([row for row in shown if row.model == model], self.baseline_of(model))
+        """The `lines` as text under COLUMNS; each Δ is against the baseline of the row's model."""
+        shown = self.lines()
+        return [
+            line
             for model in self.models
-        }
-        lines = {model: iter(part) for model, part in parts.items()}
-        return [next(lines[row.model]) for row in shown]
+            for line in lines_of([row for row in shown if row.model == model], self.baseline_of(model))
+        ]
 
     def text(self) -> str:
         """A table for each model as text, headings first."""
@@ -241,7 +254,7 @@ class WhatIfs:
             {
                 "name": row.name,
                 "model": row.model,
-                "baseline": row is self.baseline_of(row.model),
+                "baseline": self._baselines.get(row.model) == row.name,
                 "asked": dict(row.asked),
                 "error": row.error or None,
                 **row_data(row),

@@ -10,6 +10,7 @@ from typing import Any
 import nbformat
 
 from tests.browser import LabPage
+from tests.report.figures.in_page import SOURCE, click_at
 
 SETUP = """import time, torch
 torch.manual_seed(0)
@@ -31,11 +32,6 @@ CELLS = (
     "p = %roam profile model batch --optimizer optimizer --step train_step --name base",
     "panel = %roam lab\npanel",  # its value is the panel, as that of a bare %roam lab is: it stands there once
 )
-FIND = """name => {
-  for (const found of window.Bokeh?.documents ?? [])
-    for (const model of (found._all_models ?? found.all_models).values()) if (model.name === name) return model
-}"""
-"""The model of that name; a document that was replaced is gone from `Bokeh.documents`."""
 KERNEL = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel"
 
 
@@ -63,7 +59,7 @@ class Panel:
         self.wait_for_figures()
 
     def wait_for_figures(self) -> None:
-        self.page.page.wait_for_function(f"({FIND})('roam-arena')", timeout=60_000)
+        self.page.page.wait_for_function(f"({SOURCE})('roam-arena')", timeout=60_000)
         self.page.locator(".bk-Figure").first.wait_for()
 
     def kernel(self, expression: str) -> Any:
@@ -90,7 +86,7 @@ class Panel:
     def figure_ids(self) -> list[str]:
         """Which figures BokehJS holds."""
         names = ("memory", "graph", "arena", "alive", "tasks")
-        return [str(self.page.page.evaluate(f"({FIND})('roam-{name}').id")) for name in names]
+        return [str(self.page.page.evaluate(f"({SOURCE})('roam-{name}').id")) for name in names]
 
     def planned_curve(self) -> list[int]:
         """The live bytes that the planned curve has, each once."""
@@ -108,7 +104,7 @@ class Panel:
 
     def remember(self) -> None:
         """Note what the arena map shows, so that `wait_for_words` can tell that it shows something else."""
-        self.page.page.evaluate(f"() => {{ window.roamBefore = ({FIND})('roam-arena-data').data }}")
+        self.page.page.evaluate(f"() => {{ window.roamBefore = ({SOURCE})('roam-arena-data').data }}")
 
     def wait_for_words(self, words: str, other: bool = False) -> float:
         """Wait until figures and table show a plan, and are painted; `words` "ORDER" or "ORDER, NODES". Seconds since
@@ -124,7 +120,7 @@ class Panel:
                   const row = () => [...document.querySelectorAll(".widget-gridbox button.mod-info")].some(
                     button => button.textContent.includes(order) && button.textContent.includes(nodes))
                   const end = Date.now() + 60000
-                  const fresh = () => !other || ({FIND})("roam-arena-data")?.data !== window.roamBefore
+                  const fresh = () => !other || ({SOURCE})("roam-arena-data")?.data !== window.roamBefore
                   while (!(figure(`planned order (${{order}})`) && row() && fresh())) {{
                     if (Date.now() > end) throw new Error("the page never showed " + order)
                     await new Promise(requestAnimationFrame)
@@ -138,30 +134,15 @@ class Panel:
 
     def column(self, name: str, key: str) -> list[Any]:
         """A column of a named data source in the page."""
-        return list(self.page.page.evaluate(f"([name, key]) => Array.from(({FIND})(name).data[key])", [name, key]))
+        return list(self.page.page.evaluate(f"([name, key]) => Array.from(({SOURCE})(name).data[key])", [name, key]))
 
     def click_arena(self, left: float, right: float, bottom: float, top: float) -> None:
         """Click in the middle of a rectangle of the arena map."""
-        self._click("roam-arena", (left + right) / 2, (bottom + top) / 2)
+        click_at(self.page.page, "roam-arena", (left + right) / 2, (bottom + top) / 2)
 
     def click_frontier(self, x: float, y: float) -> None:
         """Click on a point of the frontier."""
-        self._click("roam-frontier", x, y)
-
-    def _click(self, figure: str, x: float, y: float) -> None:
-        """Click in a figure, at a place in units of its axes."""
-        place = self.page.page.evaluate(
-            f"""([figure, x, y]) => {{
-              const model = ({FIND})(figure)
-              const view = Bokeh.index.find_one(model) ?? [...Bokeh.index].map(v => v.find_one?.(model)).find(v => v)
-              view.el.scrollIntoView({{block: "center"}})
-              const frame = view.frame ?? view.plot_view?.frame
-              const box = view.canvas_view.el.getBoundingClientRect()
-              return [box.x + frame.x_scale.compute(x), box.y + frame.y_scale.compute(y)]
-            }}""",
-            [figure, x, y],
-        )
-        self.page.page.mouse.click(*place)
+        click_at(self.page.page, "roam-frontier", x, y)
 
     def choose(self, label: str, value: str) -> None:
         """Take an entry of the dropdown with that label."""
@@ -186,7 +167,7 @@ class Panel:
 
 
 LEGEND_HAS = f"""(words => {{
-  const drawn = ({FIND})("roam-memory")
+  const drawn = ({SOURCE})("roam-memory")
   const legends = (drawn?.above ?? []).filter(one => one.items)
   return legends.some(one => one.items.some(item => String(item.label?.value ?? "").includes(words)))
 }})"""

@@ -208,6 +208,23 @@ def test_a_grid_that_cannot_be_read_is_a_red_sentence(panel: Lab) -> None:
     assert panel.task is None
 
 
+def test_a_pinned_plan_is_the_baseline_of_table_and_curve(panel: Lab) -> None:
+    assert "★ eager PyTorch" in panel.table._buttons.children[3].value
+    panel.bench.plan_named("worse", "small", order="captured", rewrites=())
+    shown: list[Any] = []
+    panel.figures.show = lambda *given: shown.append(given[3])
+    panel.pin("worse")
+    panel.choose("small")
+    assert shown[-1] == ("worse", panel.bench.what_ifs["worse"].plan)
+    assert "★ eager" not in panel.table._buttons.children[3].value
+    panel.choose("worse")
+    assert shown[-1] is None
+    panel.table._buttons.children[4].click()  # the star of eager's row
+    panel.choose("small")
+    assert shown[-1] is None
+    assert panel.bench.what_ifs.baseline_of("small").name == "eager PyTorch"  # type: ignore[union-attr]
+
+
 def test_the_export_names_the_plan_and_shows_the_code(panel: Lab, tmp_path: Path) -> None:
     assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].told()}"
     panel.exporting.form.value = "a script: plain PyTorch"

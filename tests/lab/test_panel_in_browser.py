@@ -11,7 +11,9 @@ import pytest
 from nbconvert import HTMLExporter
 
 from tests.browser import open_page, require_browser, running_lab
-from tests.lab.panel_page import FIND, Panel
+from tests.contrast import assert_read
+from tests.lab.panel_page import Panel
+from tests.report.figures.in_page import SOURCE
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,8 @@ def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None
     assert panel.page.locator(".roam-still").count() == 1
     assert not panel.page.locator(".roam-still").is_visible()
     shown = panel.page.locator(".widget-gridbox").first
-    assert "★ base" in shown.locator("button").all_inner_texts()
+    assert "base" in shown.locator("button").all_inner_texts()
+    assert "★ eager PyTorch" in shown.inner_text()
     for label in ("order", "layout", "granularity", "time limit, s", "alignment", "seed"):
         assert panel.page.page.get_by_text(label, exact=True).first.is_visible(), label
     labels = panel.page.page.evaluate("""() => {
@@ -113,12 +116,12 @@ def test_keys_and_letters_in_a_figure_are_no_commands_of_jupyterlab(panel: Panel
     box = panel.page.locator("input[placeholder^='h.*']").first
     box.click()
     page.keyboard.type("ddaabb")  # in command mode: delete the cell, and make four others
-    assert page.evaluate(f"() => ({FIND})('roam-search').value_input") == "ddaabb"
+    assert page.evaluate(f"() => ({SOURCE})('roam-search').value_input") == "ddaabb"
     box.fill("")
     step = panel.kernel(CURSOR)
     page.evaluate(
         f"""() => {{
-          const model = ({FIND})("roam-memory")
+          const model = ({SOURCE})("roam-memory")
           const found = Bokeh.index.find_one(model) ?? [...Bokeh.index].map(v => v.find_one?.(model)).find(v => v)
           found.el.focus()
         }}"""
@@ -141,6 +144,7 @@ def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
     )
     bright = {name: sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) / 765 for name, colour in
               (("ink", ink), ("paper", paper))}  # fmt: skip
+    assert_read(panel.page.page, ".jp-OutputArea-output")
     assert (bright["ink"] > 0.6 and bright["paper"] < 0.3) if dark else (bright["ink"] < 0.4 and bright["paper"] > 0.9)
     panel.page.theme(False)
 
@@ -193,7 +197,7 @@ def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clic
     panel.page.page.get_by_text("budget", exact=True).first.click()
     panel.page.page.get_by_role("img", name="Memory against extra time").wait_for()
     panel.wait_until("not panel.background.busy and panel.bench.what_ifs[panel.chosen].plan.rewrites != ()")
-    panel.page.page.wait_for_function(f"({FIND})('roam-frontier-data')?.data.role.includes('chosen')")
+    panel.page.page.wait_for_function(f"({SOURCE})('roam-frontier-data')?.data.role.includes('chosen')")
     roles = panel.column("roam-frontier-data", "role")
     assert {"planned", "captured", "checkpointed", "chosen"} <= set(roles)
     panel.run("panel.controls.goals.budget_text.value = '1KiB'")

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from roam_lab.ir import Lifetime, captured_order, lifetimes, live_curve, live_peak
-from roam_lab.plan import Plan
+from roam_lab.plan import Plan, make_plan
 from roam_lab.report.units import bytes_text, exact_text
 from tests.browser import LabPage
+from tests.contrast import assert_read
+from tests.rewrite.graphs import blocks
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 36
 """Pixels round a plot, as in labextension/src/plot.ts."""
@@ -160,12 +162,58 @@ def test_both_themes_redraw(page: LabPage, pictures: Path) -> None:
         page.theme(dark=theme == "dark")
         page.page.wait_for_timeout(300)
         page.screenshot(pictures / f"viewer_{theme}.png")
+        assert_read(page.page, ".roam-view")
         drawn[theme] = [canvas.evaluate("canvas => canvas.toDataURL()") for canvas in shown.locator("canvas").all()]
     page.theme(dark=False)
     plots = [index for index, canvas in enumerate(shown.locator("canvas").all()) if canvas.get_attribute("tabindex")]
     assert len(plots) == 2
     assert all(drawn["light"][index] != drawn["dark"][index] for index in plots)
     assert drawn["light"][0] != drawn["dark"][0]  # a line's swatch in the legend
+
+
+def test_the_icicle_shows_what_is_alive_at_any_step(page: LabPage, plan: Plan) -> None:
+    shown = view(page)
+    assert plan.graph is not None
+    live, icicle = live_curve(plan.graph, plan.order), shown.locator(".roam-icicle")
+    peak = live_peak(plan.graph, plan.order).step
+    head = icicle.locator("figcaption")
+    assert f"step {peak + 1:,} of {len(plan.order):,}: {bytes_text(int(live[peak]))} in " in head.inner_text()
+    width = icicle.locator(".roam-icicle-boxes").bounding_box()["width"]
+    for level in icicle.locator(".roam-icicle-level").all():
+        boxes = [box.bounding_box()["width"] for box in level.locator("button").all()]
+        assert sum(boxes) == pytest.approx(width, abs=2)
+    box = icicle.locator(".roam-icicle-level").nth(2).locator("button").first
+    box.focus()
+    page.page.keyboard.press("Enter")
+    alive = [life.storage for life in lives_by_size(plan) if life.start <= peak < life.end]
+    assert chosen(shown) in alive
+    assert icicle.locator(".roam-mod-chosen").count() == 1
+    slider = icicle.get_by_label("step")
+    slider.focus()
+    page.page.keyboard.press("Home")
+    assert f"step 1 of {len(plan.order):,}: {bytes_text(int(live[0]))}" in head.inner_text()
+    icicle.get_by_text("What is alive as a table").click()
+    icicle.locator("tbody td").first.wait_for()
+    told = sum(int(cell.split()[0].replace(",", "")) for cell in
+               icicle.locator(".roam-texttable tbody td:last-child").all_inner_texts())  # fmt: skip
+    assert told == int(live[0])
+
+
+def test_what_was_rewritten_and_what_it_costs(page: LabPage) -> None:
+    plan = make_plan(blocks(4), extra_time=0.2, alignment=1)
+    path = page.lab.root / "rewritten.roam.json"
+    plan.save(path)
+    try:
+        table = view(page, path.name).locator(".roam-summary .roam-texttable")
+        assert f"Rewritten: {100 * plan.extra_time:.1f} % more time, predicted" in table.inner_text()
+        rows = {row.split("\t")[0]: row.split("\t")[1:] for row in table.locator("tbody").inner_text().splitlines()}
+        for saving in plan.savings:
+            count = sum(rewrite.kind == saving.kind for rewrite in plan.rewrites)
+            if count:
+                assert rows[saving.kind] == [str(count), bytes_text(saving.bytes)]
+        assert "recompute" in rows
+    finally:
+        path.unlink()
 
 
 def test_folding_leaves_out_idle_steps(page: LabPage) -> None:

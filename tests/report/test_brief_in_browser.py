@@ -15,6 +15,7 @@ from roam_lab.plan.fit import Fit
 from roam_lab.plan.runs import Point
 from roam_lab.report.brief import write_brief
 from tests.browser import CHROMIUM, FLAGS, require_browser
+from tests.contrast import assert_read
 from tests.plan.training_step import training_step
 
 MIB = 2**20
@@ -142,6 +143,7 @@ def test_without_a_price_no_cost(page: Any) -> None:
 def test_all_text_can_be_read(page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     assert page.evaluate(CONTRAST) == []
+    assert_read(page)
 
 
 @pytest.mark.parametrize("width", [600, 900, 1400, 1900])

@@ -47,7 +47,7 @@ def test_the_table_of_what_ifs_names_strategy_time_and_savings(plan):
     rows.add(make_plan(blocks(4), alignment=1))
     row = rows.add(plan)
     assert row.name == f"auto {100 * plan.extra_time:+.1f} %"
-    line = dict(zip(COLUMNS, rows.table()[1], strict=True))
+    line = dict(zip(COLUMNS, rows.table()[2], strict=True))
     assert line["rewritten"] == "auto"
     assert line["more time"] == f"{100 * plan.extra_time:.1f} %"
     assert line["peak saved by"] == saved_text(plan) != ""

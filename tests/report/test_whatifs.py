@@ -9,7 +9,7 @@ import pytest
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.units import bytes_text, change_text
-from roam_lab.report.whatif_table import COLUMNS, SORTS, arranged
+from roam_lab.report.whatif_table import COLUMNS, SORTS, arranged, highest_of
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from tests.plan.graphs import pumpkin
 from tests.plan.training_step import training_step
@@ -50,6 +50,7 @@ def test_deltas_are_against_the_pinned_baseline(plans: dict[str, Plan]) -> None:
     rows = WhatIfs()
     rows.add(plans["captured"])
     rows.add(plans["auto"])
+    rows.pin("captured")
     assert rows.baseline is rows["captured"]
     for figure in ("step", "peak", "arena"):
         assert cell(rows, "captured", f"Δ {figure}") == ""
@@ -57,12 +58,45 @@ def test_deltas_are_against_the_pinned_baseline(plans: dict[str, Plan]) -> None:
     rows.pin("auto")
     for figure in ("step", "peak", "arena"):
         assert cell(rows, "captured", f"Δ {figure}").startswith("+")
-    assert rows.table()[1][0] == "★ auto"
+    assert [line[0] for line in rows.table()] == ["eager PyTorch", "captured", "★ auto"]
     rows.remove("auto")
-    assert rows.baseline is rows["captured"]
+    assert rows.table()[0][0] == "★ eager PyTorch"
     rows.remove("captured")
     assert rows.baseline is None
     assert rows.table() == []
+
+
+def test_until_a_row_is_pinned_the_baseline_is_eager_as_the_headline_tells_it() -> None:
+    plan = make_plan(replace(training_step(3), eager_peak_bytes=2**30))  # eager keeps more than the captured order
+    assert plan.eager_bytes == 2**30 > plan.captured_peak_bytes
+    rows = WhatIfs()
+    rows.add(plan, "a")
+    eager = rows.baseline
+    assert eager is not None
+    assert eager.figures is not None
+    assert eager.figures.step_bytes == plan.resident_bytes + plan.eager_bytes
+    change = change_text(plan.resident_bytes + plan.eager_bytes, plan.resident_bytes + plan.arena_bytes)
+    assert cell(rows, "a", "Δ step") == change
+    assert plan.headline.endswith(change)
+    assert (cell(rows, "eager PyTorch", "peak"), cell(rows, "eager PyTorch", "arena")) == ("1.00 GiB", "")
+    assert (cell(rows, "a", "Δ arena"), cell(rows, "eager PyTorch", "Δ step")) == ("", "")
+    assert highest_of(rows.lines()) == max(eager.figures.curve)  # its sparkline is behind those of the others
+    rows.pin("a")
+    assert cell(rows, "eager PyTorch", "Δ step").startswith("+")
+    rows.unpin("")
+    assert rows.baseline == eager
+
+
+def test_eager_is_of_the_step_as_it_was_profiled(plans: dict[str, Plan]) -> None:
+    rows = WhatIfs()
+    rows.add(make_plan(training_step(5)), "large", asked={"batch": 16})
+    rows.add(plans["auto"], "small")
+    eager = rows.eager_of("")
+    assert eager is not None
+    assert eager.figures is not None
+    assert (eager.figures.eager_bytes, dict(eager.asked)) == (plans["auto"].eager_bytes, {})
+    rows.add(plans["auto"], "eager PyTorch")  # a name that is taken
+    assert next(line[0] for line in rows.table()) == "★ eager PyTorch (2)"
 
 
 def test_what_was_measured_is_shown(plans: dict[str, Plan]) -> None:
@@ -85,6 +119,7 @@ def test_an_unknown_name_is_refused(act: object, plans: dict[str, Plan]) -> None
 def test_each_delta_is_of_the_figure_before_it(plans: dict[str, Plan]) -> None:
     rows = WhatIfs()
     before, after = rows.add(plans["captured"]).plan, rows.add(plans["auto"]).plan
+    rows.pin("captured")
     assert before.graph is not None
     resident = before.graph.resident_bytes
     sizes = {
@@ -102,6 +137,8 @@ def test_each_model_has_a_table_and_a_baseline_of_its_own(plans: dict[str, Plan]
     rows.add(plans["captured"], "a", model="small")
     rows.add(other, "b", model="large")
     rows.add(make_plan(training_step(5)), "c", model="large")
+    rows.pin("a")
+    rows.pin("b")
     assert rows.models == ["small", "large"]
     assert rows.baseline_of("large") is rows["b"]
     assert (cell(rows, "b", "Δ peak"), cell(rows, "c", "Δ peak")[:1]) == ("", "-")
@@ -113,7 +150,8 @@ def test_each_model_has_a_table_and_a_baseline_of_its_own(plans: dict[str, Plan]
     assert "★ a" in small
     assert "★ b" in large
     rows.remove("b")
-    assert (rows.baseline_of("large"), rows.baseline_of("small")) == (rows["c"], rows["a"])
+    eager = rows.baseline_of("large")
+    assert (eager and eager.name, rows.baseline_of("small")) == ("eager PyTorch", rows["a"])
 
 
 def test_the_best_proven_bound_is_every_plans_of_the_graph(plans: dict[str, Plan]) -> None:
@@ -169,7 +207,7 @@ def test_a_row_without_a_plan_says_so() -> None:
     with pytest.raises(InputError, match="the plan of 'far' is not here, only its figures; make it with %roam plan"):
         rows.proven(rows["far"])
     assert rows["far"].told() == "no room"
-    assert rows.to_data() == [{"name": "far", "model": "", "baseline": True, "asked": {}, "error": "no room"}]
+    assert rows.to_data() == [{"name": "far", "model": "", "baseline": False, "asked": {}, "error": "no room"}]
 
 
 def test_a_plan_is_named_by_how_it_was_made(plans: dict[str, Plan]) -> None:

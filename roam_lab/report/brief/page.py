@@ -92,9 +92,9 @@ def brief_html(
     name = decision.name or "training step"
     picture, twin = _on_top(decision, fit)
     parts = [
-        sections.headline(decision, plan, verification),
+        sections.headline(decision, plan, verification, profile),
         f"<figure>{picture}<figcaption>{_twin(twin)}</figcaption></figure>",
-        sections.cards(decision, plan),
+        sections.cards(decision, plan, profile),
         sections.gpus(decision, paid),
         sections.ways(decision),
         sections.largest(fit),

@@ -12,6 +12,7 @@ from roam_lab.report.brief.html import cell, items, row_title, table, unbroken
 from roam_lab.report.brief.prices import CURRENCY, Prices
 from roam_lab.report.fit import estimate_text, run_text
 from roam_lab.report.graphs import captured_label, graph_of
+from roam_lab.report.headline import eager_bytes
 from roam_lab.report.other_kernels import captured_on_cpu
 from roam_lab.report.safe_text import printable, xml_text
 from roam_lab.report.units import bytes_text, change_text, exact_text
@@ -27,13 +28,17 @@ ANOTHER_DEVICE = (
 )
 
 
-def headline(decision: Decision, plan: Plan, verification: Verification | None) -> str:
-    """What it comes to, in two sentences that say how each figure is known; the sentence on money comes after them."""
+def headline(decision: Decision, plan: Plan, verification: Verification | None, profile: Profile | None = None) -> str:
+    """What it comes to, in sentences that say how each figure is known; the one on money comes after them.
+
+    The whole step first, as every face tells it; then what eager reserves, which decides on which GPU it fits.
+    """
     graph = graph_of(plan)
     device = plan.environment.get("device", "an unnamed device")
     sub = f"{len(graph.ops):,} operators, captured on {device}, torch {plan.environment.get('torch', 'not recorded')}"
     eager, ours = decision.eager, decision.plan
-    change = change_text(eager.whole_bytes, ours.whole_bytes) or "no change"
+    alive = graph.resident_bytes + eager_bytes(plan, profile)
+    change = change_text(alive, ours.whole_bytes) or "no change"
     if verification is None:
         bits = "not verified yet: roam verify compares every bit"
     else:
@@ -42,9 +47,12 @@ def headline(decision: Decision, plan: Plan, verification: Verification | None) 
         )
     time = f"{100 * plan.extra_time:.1f} % more time" if plan.extra_time > 0 else "no more time"
     lead = (
-        f"One training step{_at(decision)} needs {bytes_text(eager.whole_bytes)} with plain PyTorch and "
-        f"{bytes_text(ours.whole_bytes)} with this plan ({change}, {time}; predicted; {bits}). {_smallest(decision)}"
+        f"One training step{_at(decision)} takes {bytes_text(alive)} with plain PyTorch and "
+        f"{bytes_text(ours.whole_bytes)} with this plan ({change}, {time}; predicted; {bits})."
     )
+    if eager.whole_bytes > alive:
+        lead += f" PyTorch's allocator reserves {bytes_text(eager.whole_bytes)} for it ({eager.how})."
+    lead += f" {_smallest(decision)}"
     return (
         f'<p class="sub">{xml_text(sub)}</p>\n<p class="lead">{xml_text(unbroken(lead))}</p>\n'
         '<p id="worth" aria-live="polite">What it saves is reckoned by a script in this page.</p>'
@@ -88,13 +96,15 @@ def measured(verification: Verification | None) -> str:
     return f"<p>{xml_text(told)}</p>"
 
 
-def cards(decision: Decision, plan: Plan) -> str:
+def cards(decision: Decision, plan: Plan, profile: Profile | None = None) -> str:
     """The figures at a glance, each with its source."""
     eager, ours = decision.eager, decision.plan
     proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
     resident = graph_of(plan).resident_bytes
+    alive = graph_of(plan).resident_bytes + eager_bytes(plan, profile)
     shown = [
-        (bytes_text(eager.whole_bytes), f"plain PyTorch, whole step ({eager.how})"),
+        (bytes_text(alive), "plain PyTorch, whole step (predicted: resident bytes, and its tensors at the peak)"),
+        (bytes_text(eager.whole_bytes), f"plain PyTorch, reserved ({eager.how})"),
         (bytes_text(ours.whole_bytes), f"this plan, whole step ({ours.how})"),
         (bytes_text(resident), "of both always there: weights, optimizer state, batch (counted)"),
         (bytes_text(plan.peak_bytes), f"of the plan at its peak, live; {proof}"),
@@ -159,7 +169,7 @@ def _cost_note(decision: Decision) -> str:
 
 def ways(decision: Decision) -> str:
     """Plans beside what PyTorch offers itself."""
-    head = ["way", "whole step", "against plain PyTorch", "smallest GPU", "lowest cost", "numbers", "how it is known"]
+    head = ["way", "reserved", "against plain PyTorch", "smallest GPU", "lowest cost", "numbers", "how it is known"]
     lines = [_way_row(decision, number, way) for number, way in enumerate(decision.ways)]
     return "\n".join(
         [

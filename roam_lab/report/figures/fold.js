@@ -64,16 +64,6 @@ function foldRowOf(tree, seen) {
   return rowOf
 }
 
-function foldBytes(n) {
-  const grouped = (whole) => whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",")
-  for (const [name, unit, digits] of [["GiB", 2 ** 30, 2], ["MiB", 2 ** 20, 1], ["KiB", 2 ** 10, 1]])
-    if (n >= unit) {
-      const [whole, part] = (n / unit).toFixed(digits).split(".")
-      return `${grouped(whole)}.${part} ${name}`
-    }
-  return `${grouped(String(n))} B`
-}
-
 function foldBands(tree, rowOf, seen) {
   const sums = new Map()
   for (const [from, fromPhase, to, toPhase, bytes, largest] of tree.kept) {
@@ -101,7 +91,7 @@ function foldBands(tree, rowOf, seen) {
     columns.ys.push([...y.map((one) => one + height / 2), ...[...y].reverse().map((one) => one - height / 2)])
     const source = `${tree.label[seen[start]]} ${tree.phases[fromPhase]}`
     const target = `${tree.label[seen[end]]} ${tree.phases[toPhase]}`
-    columns.text.push(`${source} → ${target}: ${foldBytes(bytes)} kept`)
+    columns.text.push(`${source} → ${target}: ${bytesText(bytes)} kept`)
     columns.bytes.push(bytes)
     columns.storage.push(best[1])
     columns.fill.push(tree.fill[fromPhase])

@@ -16,13 +16,13 @@ from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
-from roam_lab.report.figures.selection import carry, new_selection
+from roam_lab.report.figures.selection import UNITS, carry, new_selection
 from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, still
 from roam_lab.report.views.graph import BRACKET, COLUMNS, HALF, GraphView
 
 ROW_HEIGHT = 50
 MARGIN = 84
-FOLD = files(__package__).joinpath("fold.js").read_text("utf-8")
+FOLD = UNITS + files(__package__).joinpath("fold.js").read_text("utf-8")
 _DRAW = """
 const laid = foldColumns(foldTree(words), words.data.node, selection.data.storage[0])
 for (const [name, source] of Object.entries({cells, bands, brackets, flow})) {

@@ -24,7 +24,7 @@ def settle(figures: Iterable[Any], cursor: Cursor, theme: Theme) -> None:
     """Let each figure learn, once it is shown, how dark its page is (in theme "auto") and listen to keys: arrows, page
     up and down, home, end. Shift with an arrow moves as far as a page key."""
     # axis and grid are of one colour in each theme
-    inks = {name: {"text": ink.text, "axis": ink.axis} for name, ink in INKS.items()}
+    inks = {name: {"text": ink.text, "axis": ink.axis, "paper": ink.paper} for name, ink in INKS.items()}
     for one in figures:
         if isinstance(one, figure):
             given = {"fig": one, "inks": inks if theme == "auto" else None, **cursor.given}

@@ -1,18 +1,6 @@
 // What is alive at one step, laid out in the page: the twin of views/icicle.py, tested against it.
 // `alive` is what figures/icicle_columns.py's alive_data makes; `d` holds a column each of group, bytes, start, end, op.
 
-function icicleBytes(n) {
-  const grouped = (whole) => whole.replace(/\B(?=(\d{3})+(?!\d))/g, ",")
-  for (const [name, unit, digits] of [["GiB", 2 ** 30, 2], ["MiB", 2 ** 20, 1], ["KiB", 2 ** 10, 1]])
-    if (n >= unit) {
-      const [whole, part] = (n / unit).toFixed(digits).split(".")
-      return `${grouped(whole)}.${part} ${name}`
-    }
-  return `${grouped(String(n))} B`
-}
-
-function icicleCount(n) { return String(n).replace(/\B(?=(\d{3})+(?!\d))/g, ",") }
-
 function icicleName(op) {
   const at = op.lastIndexOf(" (")
   return at < 0 ? op : op.slice(0, at)
@@ -63,7 +51,7 @@ function icicleBoxes(alive, d, head, step, focus) {
       boxes.push(box(level, left, left + sizes[at] * scale, node, found, label))
       left = boxes[boxes.length - 1].right
     })
-    if (small.length) boxes.push(box(level, left, right, -1, small, `${icicleCount(many)} smaller`))
+    if (small.length) boxes.push(box(level, left, right, -1, small, `${exact(many)} smaller`))
     return boxes
   }
   const first = alive.patterns.length
@@ -83,7 +71,7 @@ function icicleBoxes(alive, d, head, step, focus) {
     const inner = byPattern.get(outer.node).filter((group) => focus < first || group === focus - first)
     middle.push(...side(2, outer.left, outer.right, inner.map((group) => {
       const count = members.get(group).length
-      return [first + group, members.get(group), alive.op[group] + (count > 1 ? ` ×${icicleCount(count)}` : "")]
+      return [first + group, members.get(group), alive.op[group] + (count > 1 ? ` ×${exact(count)}` : "")]
     })))
   }
   for (const outer of middle) {
@@ -99,8 +87,8 @@ function icicleHead(alive, d, op, step) {
   let total = 0, count = 0
   for (let s = 0; s < d.start.length; s++)
     if (d.start[s] >= 0 && d.start[s] <= step && step < d.end[s]) { total += d.bytes[s]; count++ }
-  const place = `alive at step ${icicleCount(step + 1)} of ${icicleCount(alive.steps)}, ${op}`
-  return `${place}: ${icicleBytes(total)} in ${icicleCount(count)} storages`
+  const place = `alive at step ${exact(step + 1)} of ${exact(alive.steps)}, ${op}`
+  return `${place}: ${bytesText(total)} in ${exact(count)} storages`
 }
 
 // Columns for bokeh. `width`: pixels of the plot; `picked`: the selected storage; `marked(s)`: whether a search found it.
@@ -110,17 +98,23 @@ function icicleColumns(alive, boxes, width, picked, marked) {
   const columns = Object.fromEntries(names.map((name) => [name, []]))
   for (const one of boxes) {
     const pixels = (one.right - one.left) * width
-    const size = icicleBytes(one.bytes)
+    const size = bytesText(one.bytes)
     const kind = one.kind < 0 ? "" : alive.kinds[one.kind]
     const chosen = one.level === 3 && picked >= 0 && one.found.includes(picked)
     const found = one.level > 1 && one.found.some(marked)
     const fill = one.level === 0 ? alive.plain : one.level === 1 ? alive.pale[one.kind] : alive.fill[one.kind]
     const values = [one.level, one.node, one.storage, one.left, one.right, -one.level - 1 + alive.gap, -one.level, one.left,
       icicleCut(one.label, pixels, one.level === 1), one.level === 0 || size.length * 6.5 + 6 > pixels ? "" : size,
-      one.label, one.bytes, kind, `${icicleCount(one.count)} storage${one.count === 1 ? "" : "s"}, ${size}`, fill,
+      one.label, one.bytes, kind, `${exact(one.count)} storage${one.count === 1 ? "" : "s"}, ${size}`, fill,
       one.level < 2 ? alive.dark : alive.ink[one.kind],
       chosen ? alive.chosen : found ? alive.found : alive.edge, chosen || found ? 3 : 0.6]
     names.forEach((name, at) => columns[name].push(values[at]))
   }
   return columns
+}
+
+// Those of `columns` that are written into boxes: twin of word_columns.
+function icicleWords(columns) {
+  const rows = columns.upper.map((_, at) => at).filter((at) => columns.upper[at] || columns.lower[at])
+  return Object.fromEntries(["x", "top", "upper", "lower", "ink"].map((name) => [name, rows.map((at) => columns[name][at])]))
 }

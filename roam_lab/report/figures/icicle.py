@@ -17,8 +17,8 @@ from bokeh.models import ColumnDataSource, CustomJS, Range1d, Text
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
-from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns
-from roam_lab.report.figures.selection import carry, describing, new_selection
+from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns, word_columns
+from roam_lab.report.figures.selection import UNITS, carry, describing, new_selection
 from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, still
 from roam_lab.report.views.icicle import EVERYTHING, LEVELS, IcicleView
 from roam_lab.report.views.look import kind_looks
@@ -26,7 +26,7 @@ from roam_lab.report.views.look import kind_looks
 HEIGHT = 290
 MARGIN = 60
 """Pixels beside the plot, about: the page draws anew as soon as it knows them."""
-ICICLE = files(__package__).joinpath("icicle.js").read_text("utf-8")
+ICICLE = UNITS + files(__package__).joinpath("icicle.js").read_text("utf-8")
 _DRAW = """
 cursorFrame(focus, () => {
   const alive = focus._roam_tags === focus.tags[0] ? focus._roam_alive : JSON.parse(focus.tags[0])
@@ -40,6 +40,7 @@ cursorFrame(focus, () => {
   const columns = icicleColumns(alive, boxes, fig.inner_width ?? 800, selection.data.storage[0], (s) => hits.has(s))
   source.selected.setv({indices: []}, {sync: false})
   source.inspected.setv({indices: []}, {sync: false})
+  words.setv({data: icicleWords(columns)}, {sync: false})
   source.setv({data: columns}, {sync: false})
 })
 """
@@ -80,7 +81,9 @@ def icicle_figure(
     drawn.axis.visible = False
     drawn.grid.visible = False
     picked = int(selection.data["storage"][0])
-    source = ColumnDataSource(data=icicle_columns(view, WIDTH - MARGIN, picked), name="roam-icicle-data")
+    columns = icicle_columns(view, WIDTH - MARGIN, picked)
+    source = ColumnDataSource(data=columns, name="roam-icicle-data")
+    words = ColumnDataSource(data=word_columns(columns), name="roam-icicle-words")
     boxes = drawn.quad(
         left="left",
         right="right",
@@ -91,10 +94,10 @@ def icicle_figure(
         line_color="line",
         line_width="thick",
     )
-    words = {"text_color": "ink", "text_baseline": "middle", "x_offset": 4}
+    look = {"text_color": "ink", "text_baseline": "middle", "x_offset": 4}
     y_of = {"upper": (14, "12px"), "lower": (31, "11px")}
     for name, (down, size) in y_of.items():
-        still(drawn, Text(x="x", y="top", text=name, y_offset=down, text_font_size=size, **words), source)
+        still(drawn, Text(x="x", y="top", text=name, y_offset=down, text_font_size=size, **look), words)
     rows = [("", "@label"), ("kind", "@kind"), ("", "@what"), ("bytes", "@bytes{0,0}")]
     hover(drawn, [boxes], rows, point_policy="follow_mouse")
     key_of_looks(drawn, ink, kind_looks(view.kinds), hatched=False)
@@ -113,6 +116,7 @@ def icicle_figure(
         "found": found,
         "selection": selection,
         "source": source,
+        "words": words,
         "fig": drawn,
     }
     cursor.follow(drawn, ICICLE + _DRAW, laid)

@@ -17,6 +17,9 @@ PLAIN, EDGE, DARK, CHOSEN, FOUND = "#e6e6e6", "#ffffff", "#111111", "#111111", "
 LETTER, SMALL_LETTER, MARGIN = 7, 6.5, 6
 """Pixels of a letter of each line, and of the room beside a box's words."""
 
+WORDS = ("x", "top", "upper", "lower", "ink")
+"""The columns that words in boxes need."""
+
 
 def alive_data(view: IcicleView) -> dict[str, Any]:
     """What `icicle.js` needs beside the columns of the storages: plain JSON data."""
@@ -87,3 +90,10 @@ def _cut(text: str, pixels: float, path: bool) -> str:
     if limit < 6:
         return ""
     return "…" + text[len(text) - limit + 1 :] if path else text[: limit - 1] + "…"
+
+
+def word_columns(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
+    """Of `icicle_columns`, what is written into boxes: most are too narrow for words, and each empty one takes bokeh as
+    long to lay out as a full one."""
+    rows = [row for row, words in enumerate(zip(columns["upper"], columns["lower"], strict=True)) if any(words)]
+    return {name: [columns[name][row] for row in rows] for name in WORDS}

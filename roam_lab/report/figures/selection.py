@@ -9,6 +9,7 @@ sources that show storages are connected to it by row; other figures listen to i
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -39,16 +40,10 @@ else show()  // what stands for no storage is not selected: bokeh would dim ever
 _SHOW = """
 show()
 """
-DESCRIBE = """
-function exact(n) { return Math.round(n).toString().replace(/\\B(?=(\\d{3})+(?!\\d))/g, ",") }
-function bytesText(n) {
-  for (const [name, unit, digits] of [["GiB", 2**30, 2], ["MiB", 2**20, 1], ["KiB", 2**10, 1]])
-    if (n >= unit) {
-      const [whole, part] = (n / unit).toFixed(digits).split(".")
-      return exact(Number(whole)) + "." + part + " " + name
-    }
-  return exact(n) + " B"
-}
+UNITS = files(__package__).joinpath("units.js").read_text("utf-8")
+DESCRIBE = (
+    UNITS
+    + """
 function describe(s) {
   const d = tensors.data
   const parts = ["storage " + s, kinds[d.kind[s]], bytesText(d.bytes[s]) + " (" + exact(d.bytes[s]) + " bytes)"]
@@ -58,6 +53,7 @@ function describe(s) {
   return parts.join(" · ")
 }
 """
+)
 """JavaScript twin of `Tensors.card`; needs the arguments of `describing`."""
 
 

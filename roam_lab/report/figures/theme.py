@@ -28,17 +28,20 @@ WIDTH = 860
 LEAST_WIDTH = 320
 HATCH_ALPHA = 0.45
 HATCH_SCALE = 9
+BEHIND_ALPHA = 0.8
+"""How much is left to be seen of curves and areas behind a name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """Colours of words, axes and grid, and of what stands behind words on a filled place."""
+    """Colours of words, axes and grid, and (`paper`) of what stands behind words on a filled place."""
 
     theme: Theme
     text: str
     axis: str
     grid: str
     grid_alpha: float
+    paper: str
 
     def of(self, look: Look) -> str:
         """The look's colour in this theme."""
@@ -48,9 +51,9 @@ class Ink:
 # No grey has the contrast of 4.5 that small words should have (WCAG 2.2, 1.4.3) both on white and on the #111111 of
 # JupyterLab's dark theme. This one has the most on the worse of them: 4.3. Words on a canvas cannot follow the page.
 INKS = {
-    "auto": Ink("auto", "#797979", "#8a8a8a", "#8a8a8a", 0.25),
-    "light": Ink("light", "#222222", "#555555", "#555555", 0.18),
-    "dark": Ink("dark", "#eeeeee", "#aaaaaa", "#aaaaaa", 0.22),
+    "auto": Ink("auto", "#797979", "#8a8a8a", "#8a8a8a", 0.25, "#fefefe"),
+    "light": Ink("light", "#222222", "#555555", "#555555", 0.18, "#ffffff"),
+    "dark": Ink("dark", "#eeeeee", "#aaaaaa", "#aaaaaa", 0.22, "#111111"),
 }
 
 
@@ -187,6 +190,7 @@ def beside(
     source = ColumnDataSource(data=label_columns(labels, edges), name="roam-labels")
     names = LabelSet(x="x", y="y", text="text", text_align="align", x_offset="aside", source=source)
     names.text_color, names.text_font_size = ink.text, size
+    names.background_fill_color, names.background_fill_alpha = ink.paper, BEHIND_ALPHA
     drawn.add_layout(names)
     return source
 

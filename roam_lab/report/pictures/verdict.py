@@ -39,13 +39,15 @@ def verdict_picture(view: VerdictView) -> Picture:
         if x - taken > (len(line.name) + 1) * LETTER:
             parts.append(text(x, TOP - 14, line.name, "mid", "bold"))
             taken = x
+    # over the lines that they may meet
+    parts += [_size(bar, frame, TOP + at * (BAR_HEIGHT + GAP), unit) for at, bar in enumerate(view.bars)]
     parts += key(view.looks, bottom + 44)
     rows = 1 + sum(40 + 1.1 * LETTER * len(name) for name in view.looks) // (WIDTH - 160)
     return document(view, bottom + 44 + 18 * rows, parts)
 
 
 def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> list[str]:
-    """Its name, its parts with what they hold where there is room, its size at the end."""
+    """Its name, and its parts with what they hold where there is room."""
     middle = top + BAR_HEIGHT / 2 + 4
     parts = [text(NAME_WIDTH - 8, middle, cut(bar.name, room(NAME_WIDTH - 12)), "end", "bold")]
     at = 0
@@ -60,8 +62,13 @@ def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> li
             style = INK if look.hatch == " " else f"{INK};{HALO}"
             parts.append(text(x + 5, middle, words, more=f' style="{style}"'))
         at += part.bytes
-    parts.append(text(frame.x(at / unit) + 8, middle, bytes_text(bar.step_bytes), "bold"))
     return parts
+
+
+def _size(bar: Bar, frame: Frame, top: float, unit: int) -> str:
+    """Its size, at its end."""
+    end = sum(part.bytes for part in bar.parts)
+    return text(frame.x(end / unit) + 8, top + BAR_HEIGHT / 2 + 4, bytes_text(bar.step_bytes), "bold", "halo")
 
 
 def part_text(bar: Bar, name: str, size: int) -> str:

@@ -19,7 +19,7 @@ def ways_picture(view: WaysView) -> Picture:
     band = 16 + 28 * bool(view.lines)
     bottom = 44 + band + ROW * len(view.bars)
     frame = Frame(44 + band, bottom, view.end_bytes / unit, 1, left=NAMES, right=WIDTH - RIGHT)
-    parts = frame.axes(f"whole step, {unit_name} (predicted)")
+    parts = frame.axes(f"reserved for the whole step, {unit_name} (predicted)")
     for line in view.lines:
         x = frame.x(line.bytes / unit)
         parts.append(f'<path class="axis" stroke-dasharray="8 4" d="M{x:.1f} {44 + band - 6}V{bottom}"/>')

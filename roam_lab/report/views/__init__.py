@@ -64,13 +64,14 @@ def views_of(
     clock: Clock = "auto",
     resident: bool = False,
     frontier: Frontier | None = None,
+    baseline: tuple[str, Plan] | None = None,
 ) -> Views:
-    """Everything that can be shown of `plan`, with what `profile` measured, and where it lies on the `frontier` of its
-    step. Raises InputError for a bare plan."""
+    """Everything that can be shown of `plan`, with what `profile` measured, where it lies on the `frontier` of its
+    step, and the curve of a `baseline`: a name and its plan. Raises InputError for a bare plan."""
     known = tensors(plan)
     return Views(
         known,
-        memory_view(plan, profile, clock=clock, resident=resident),
+        memory_view(plan, profile, clock=clock, resident=resident, baseline=baseline),
         graph_view(plan, tree=module_tree(known.graph, plan.order, known.places, plan.origins)),
         arena_view(plan, clock=clock, known=known),
         alive_view(plan, profile),

@@ -228,10 +228,12 @@ def _made_again(plan: Plan) -> tuple[int, int]:
 def _eager(found: Frontier) -> Mark:
     if found.eager_bytes is None:
         whole = found.resident_bytes + found.captured_peak_bytes
-        note = "live peak of the planned graph in eager's order; what an allocator loses comes on top"
+        note, held = "live peak of the planned graph in eager's order; what an allocator loses comes on top", "holds"
     else:
-        whole, note = found.eager_bytes, "what PyTorch's caching allocator reserves, simulated"
-    return Mark("captured", 0.0, whole, whole - found.resident_bytes, "eager", note, f"eager: {bytes_text(whole)}")
+        whole, note, held = found.eager_bytes, "what PyTorch's caching allocator reserves, simulated", "reserves"
+    return Mark(
+        "captured", 0.0, whole, whole - found.resident_bytes, "eager", note, f"eager {held} {bytes_text(whole)}"
+    )
 
 
 def _checkpointed(found: Frontier) -> list[Mark]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from roam_lab.ir import Graph, Op
-from roam_lab.report.views.places import Places
+from roam_lab.report.views.places import PHASES, Places
 
 STEP_ITSELF = "loss and step"
 """Stands for the module pattern of ops that no module runs."""
@@ -33,13 +33,21 @@ class Groups:
 
 
 def grouped(graph: Graph, known: Places, kinds: Sequence[str]) -> Groups:
-    """The groups of `graph` in the sequence in which its ops first make one. `kinds`: of each storage."""
+    """The groups of `graph` in the sequence in which its ops first make one. `kinds`: of each storage.
+
+    Of a graph that tells no modules, phases stand in their place: the even parts that it is cut into have no patterns,
+    so nothing would be the same as anything else.
+    """
     numbers: dict[Group, int] = {}
     of_storage = np.full(len(graph.storages), -1, np.int64)
-    patterns = {module: pattern_of(module) for module in set(known.module)}
+    if any(op.module for op in graph.ops):
+        paths = {module: pattern_of(module) for module in set(known.module)}
+        patterns = [paths[module] for module in known.module]
+    else:
+        patterns = [PHASES[phase] for phase in known.phase]
     for storage, maker in enumerate(graph.creator):
         if maker is not None:
-            group = Group(patterns[known.module[maker]], operator_of(graph.ops[maker]), kinds[storage])
+            group = Group(patterns[maker], operator_of(graph.ops[maker]), kinds[storage])
             of_storage[storage] = numbers.setdefault(group, len(numbers))
     return Groups(tuple(numbers), of_storage)
 

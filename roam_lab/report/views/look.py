@@ -56,6 +56,7 @@ SPARE = (_same("yellow", "x"), _same("blue", "."), _same("vermilion", "`"), _sam
 
 ROLES = {
     "captured": Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"], dash=(7, 4)),
+    "baseline": Look("#444444", "#cccccc", dash=(2, 3)),
     "planned": Look(OKABE_ITO["blue"], OKABE_ITO["sky"]),
     "bound": Look(OKABE_ITO["green"], OKABE_ITO["green"], dash=(2, 4)),
     "measured": Look(OKABE_ITO["purple"], OKABE_ITO["purple"], dash=(9, 3, 2, 3)),

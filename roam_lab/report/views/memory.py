@@ -142,19 +142,26 @@ class MemoryView:
 
 
 def memory_view(
-    plan: Plan, profile: Profile | None = None, *, clock: Clock = "auto", resident: bool = False
+    plan: Plan,
+    profile: Profile | None = None,
+    *,
+    clock: Clock = "auto",
+    resident: bool = False,
+    baseline: tuple[str, Plan] | None = None,
 ) -> MemoryView:
     """Captured and planned order, the bound and, with a profile that has it, eager as it was measured.
 
     `clock`: the axis (see `axis`). `resident`: draw everything on top of the resident bytes. Curves of another graph
     than the plan's (eager where capture tells it apart, measured operators) are stretched to the plan's axis. Without
-    `profile` the captured curve of a step that was rewritten is not known, and left out. Raises InputError for
-    a bare plan, or a clock that the graph has no figures for.
+    `profile` the captured curve of a step that was rewritten is not known, and left out. `baseline`: a plan that this
+    one is compared with, and its name; its curve lies behind. Raises InputError for a bare plan, or a clock that the
+    graph has no figures for.
     """
     graph = graph_of(plan)
     time = axis(graph, plan.order, clock)
     planned = curve_of("planned", "planned", planned_label(plan), graph, plan.order, time, time.end)
-    curves = [planned] if plan.rewrites and profile is None else [_captured(graph, profile, time), planned]
+    curves = [] if plan.rewrites and profile is None else [_captured(graph, profile, time)]
+    curves += [planned] if baseline is None else [_baseline(*baseline, time), planned]
     if profile is not None:
         curves += _measured(profile, time)
     return _view(graph, plan.order, time, curves, "planned", plan.lower_bound_bytes, resident)
@@ -206,6 +213,15 @@ def _captured(planned: Graph, profile: Profile | None, time: Axis) -> Curve:
     except InputError:  # the eager twin of a timed graph may hold ops that were not timed
         own = axis(graph, order, "steps")
     return curve_of("captured", captured_name(profile), captured_label(profile), graph, order, own, time.end)
+
+
+def _baseline(name: str, plan: Plan, time: Axis) -> Curve:
+    graph = graph_of(plan)
+    try:
+        own = axis(graph, plan.order, time.clock)
+    except InputError:  # another step may hold ops that were not timed
+        own = axis(graph, plan.order, "steps")
+    return curve_of("baseline", "baseline", f"baseline: {name}", graph, plan.order, own, time.end)
 
 
 def _measured(profile: Profile, time: Axis) -> list[Curve]:

@@ -47,12 +47,12 @@ class WaysView:
     def alt(self) -> str:
         bars = "; ".join(f"{bar.name}: {bytes_text(bar.bytes)}" for bar in self.bars)
         lines = ", ".join(f"{line.name} {bytes_text(line.bytes)}" for line in self.lines)
-        return f"{self.title}, whole step. {bars}. What a step can have of GPUs: {lines or 'none is near'}."
+        return f"{self.title}, reserved. {bars}. What a step can have of GPUs: {lines or 'none is near'}."
 
     @property
     def table(self) -> Table:
         rows = tuple((bar.name, bar.bytes, bytes_text(bar.bytes), bar.how) for bar in self.bars)
-        return Table(self.title, ("way", "whole step, bytes", "whole step", "how it is known"), rows)
+        return Table(self.title, ("way", "reserved, bytes", "reserved", "how it is known"), rows)
 
 
 def ways_view(name: str, bars: Sequence[Bar], devices: Iterable[Device]) -> WaysView:

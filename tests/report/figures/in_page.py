@@ -9,9 +9,10 @@ from tests.report.views.graphs import tree_of
 
 READY = "window.Bokeh && Bokeh.documents.length && Bokeh.documents[0].is_idle"
 SOURCE = """name => {
-  const found = Bokeh.documents[0]._all_models ?? Bokeh.documents[0].all_models
-  for (const model of found.values()) if (model.name === name) return model
+  for (const found of window.Bokeh?.documents ?? [])
+    for (const model of (found._all_models ?? found.all_models).values()) if (model.name === name) return model
 }"""
+"""The model of that name; a document that was replaced is gone from `Bokeh.documents`."""
 
 
 def planned(graph):

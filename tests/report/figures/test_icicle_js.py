@@ -11,7 +11,7 @@ from roam_lab.plan import make_plan
 from roam_lab.report.figures.cursor import new_cursor
 from roam_lab.report.figures.details import DETAILS, details_pane
 from roam_lab.report.figures.icicle import ICICLE
-from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns
+from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns, word_columns
 from roam_lab.report.figures.selection import DESCRIBE, describing, new_selection
 from roam_lab.report.figures.theme import plain
 from roam_lab.report.figures.ticks import TICK_TEXT, TICKS
@@ -31,7 +31,8 @@ RUN = """
 const { alive, d, ops, asked, width } = JSON.parse(require("fs").readFileSync(0, "utf8"))
 console.log(JSON.stringify(asked.map(([step, focus]) => {
   const boxes = icicleBoxes(alive, d, icicleHead(alive, d, ops[step], step), step, focus)
-  return icicleColumns(alive, boxes, width, -1, () => false)
+  const columns = icicleColumns(alive, boxes, width, -1, () => false)
+  return {...columns, words: icicleWords(columns)}
 })))
 """
 RUN_DETAILS = """
@@ -72,6 +73,7 @@ def test_the_page_lays_out_the_icicle_as_python_does(graph):
     assert len(found) == len(asked) >= 1
     for (view, focus), laid in zip(asked, found, strict=True):
         ours = icicle_columns(view, 700, boxes=view.at(view.step, focus))
+        ours["words"] = word_columns(ours)
         assert ours.keys() == laid.keys()
         for name, column in ours.items():
             assert same(column, laid[name]), (name, view.step, focus)

@@ -161,7 +161,7 @@ def test_eager_and_checkpointing_are_pytorchs_own_where_they_are_known() -> None
     way = Alternative("every block checkpointed", 250 * MIB, 0.3, {}, True, "worked out")
     view = frontier_view(replace(FOUND, eager_bytes=1200 * MIB, alternatives=(way,)))
     by_role = {mark.role: mark for mark in view.marks}
-    assert (by_role["captured"].whole_bytes, by_role["captured"].label) == (1200 * MIB, "eager: 1.17 GiB")
+    assert (by_role["captured"].whole_bytes, by_role["captured"].label) == (1200 * MIB, "eager reserves 1.17 GiB")
     assert (by_role["checkpointed"].whole_bytes, by_role["checkpointed"].extra_time) == (950 * MIB, 0.3)
 
 

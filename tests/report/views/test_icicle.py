@@ -34,6 +34,16 @@ def test_patterns_and_operators():
         assert operator_of(Op("x", target)) == name
 
 
+def test_without_modules_the_same_operators_of_a_phase_are_one():
+    graph = bare_of_places(blocks(100))
+    known = places(graph)
+    found = grouped(graph, known, kinds(graph, known))
+    assert {group.pattern for group in found.groups} == {"forward", "backward", "update"}
+    assert len(found.groups) < 10
+    (side, _) = alive_view(make_plan(graph)).sides
+    assert not any(bar.kind == "the rest" for bar in side.bars)  # no grey bar of nearly everything
+
+
 def test_every_storage_is_in_the_group_of_what_made_it():
     graph = blocks(12)
     known = places(graph)

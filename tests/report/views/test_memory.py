@@ -163,3 +163,15 @@ def test_ticks_are_round():
     assert ticks(622, 5) == [0, 200, 400, 600]
     assert ticks(1, 5) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
     assert ticks(0, 5)[0] == 0
+
+
+def test_the_curve_of_a_baseline_lies_behind_the_plans():
+    graph = branches()
+    plan, other = make_plan(graph), make_plan(chain(6))
+    view = memory_view(plan, baseline=("six", other))
+    assert [curve.role for curve in view.curves] == ["captured", "baseline", "planned"]
+    behind = view.curves[1]
+    assert (behind.label, behind.peak_bytes) == ("baseline: six", other.peak_bytes)
+    assert behind.x[-1] < view.axis.end  # stretched to the axis of what is shown
+    assert "baseline: six" in view.alt
+    assert "baseline: six" in [row[0] for row in view.table.rows]
