@@ -25,7 +25,7 @@ def plain(run: Run, record: Record) -> dict[str, Any]:
         optimizer.zero_grad()
         return loss.detach(), norm
 
-    model = run.model().train()
+    model = run.model().to(run.device).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     schedule = LambdaLR(optimizer, run.rate)
     record.model_is_built()
@@ -39,13 +39,14 @@ def plain(run: Run, record: Record) -> dict[str, Any]:
         torch.set_rng_state(saved["random"])
         done = saved["done"]
         del saved
-    step = roam.hook(model, optimizer, step=train_step) if run.hooked else None
+    step = roam.hook(model, optimizer, step=train_step, check=run.check) if run.hooked else None
     while done < run.steps:
         order = torch.Generator().manual_seed(done // run.batches)
         loader = DataLoader(run.rows(), run.size.batch, shuffle=True, generator=order)
         for number, batch in enumerate(loader):
             if number < done % run.batches or done == run.steps:
                 continue
+            batch = {name: tensor.to(run.device) for name, tensor in batch.items()}
             record.begin()
             loss, norm = step(batch) if step else train_step(model, optimizer, batch)
             schedule.step()
@@ -72,7 +73,9 @@ def accelerate(run: Run, record: Record) -> dict[str, Any]:
     from accelerate import Accelerator, DataLoaderConfiguration
     from accelerate.utils import set_seed
 
-    accelerator = Accelerator(cpu=True, dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True))
+    accelerator = Accelerator(
+        cpu=run.device == "cpu", dataloader_config=DataLoaderConfiguration(use_seedable_sampler=True)
+    )
 
     def train_step(model: Any, optimizer: Any, batch: Any) -> Any:
         loss = model(**batch).loss
@@ -94,7 +97,7 @@ def accelerate(run: Run, record: Record) -> dict[str, Any]:
     if run.resumed:
         accelerator.load_state(folder)
         done = run.middle
-    step = roam.hook(model, optimizer, step=train_step) if run.hooked else None
+    step = roam.hook(model, optimizer, step=train_step, check=run.check) if run.hooked else None
     while done < run.steps:
         loader.set_epoch(done // run.batches)
         for batch in accelerator.skip_first_batches(loader, done % run.batches):
@@ -118,6 +121,7 @@ def _evaluated(model: torch.nn.Module, loader: Any) -> float:
     """The mean loss over batches that are not trained on."""
     model.eval()
     with torch.no_grad():
-        losses = [model(**batch).loss.item() for batch in loader]
+        device = next(model.parameters()).device
+        losses = [model(**{name: one.to(device) for name, one in batch.items()}).loss.item() for batch in loader]
     model.train()
     return sum(losses) / len(losses)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -37,7 +37,8 @@ SIZES = {"tiny": Size(32, 2, 2, 256, 16, 4), "124m": Size(768, 12, 12, 50257, 64
 
 @dataclass(frozen=True)
 class Run:
-    """One training. `folder`: of its checkpoints, kept plans included; `resumed`: from that of the middle step."""
+    """One training. `folder`: of its checkpoints, kept plans included; `resumed`: from that of the middle step.
+    `check`: of the planned steps, as in `roam.hook`."""
 
     library: str
     hooked: bool
@@ -46,6 +47,8 @@ class Run:
     evaluate: int
     folder: Path
     resumed: bool = False
+    device: str = "cpu"
+    check: Literal["first", "never"] = "first"
 
     @property
     def middle(self) -> int:
@@ -132,7 +135,7 @@ def _digest(tensors: Any) -> str:
     """Of the bytes of all tensors, one after the other."""
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(tensor.detach().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:32]
 
 

@@ -36,19 +36,18 @@ def trainer(run: Run, record: Record) -> dict[str, Any]:
         def on_evaluate(self, _: Any, state: Any, control: Any, metrics: Any = None, **__: Any) -> None:
             record.evaluations.append(metrics["eval_loss"])
 
-    kind = PlannedTrainer if run.hooked else Trainer
-    made = kind(
-        model=run.model(),
-        args=TrainingArguments(
-            str(run.folder), per_device_train_batch_size=run.size.batch, per_device_eval_batch_size=run.size.batch,
-            max_steps=run.steps, learning_rate=LEARNING_RATE, warmup_steps=run.steps // 20, max_grad_norm=CLIP,
-            logging_steps=1, eval_strategy="steps", eval_steps=run.evaluate, save_strategy="steps",
-            save_steps=run.middle, report_to=[], use_cpu=True, disable_tqdm=True, seed=0,
-        ),
-        train_dataset=run.rows(),
-        eval_dataset=run.rows(evaluation=True),
-        callbacks=[Recording()],
+    arguments = TrainingArguments(
+        str(run.folder), per_device_train_batch_size=run.size.batch, per_device_eval_batch_size=run.size.batch,
+        max_steps=run.steps, learning_rate=LEARNING_RATE, warmup_steps=run.steps // 20, max_grad_norm=CLIP,
+        logging_steps=1, eval_strategy="steps", eval_steps=run.evaluate, save_strategy="steps", save_steps=run.middle,
+        report_to=[], use_cpu=run.device == "cpu", disable_tqdm=True, seed=0,
     )  # fmt: skip
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # of several, Trainer would take all
+    given = {"train_dataset": run.rows(), "eval_dataset": run.rows(evaluation=True), "callbacks": [Recording()]}
+    if run.hooked:
+        made: Any = PlannedTrainer(model=run.model(), args=arguments, check=run.check, **given)
+    else:
+        made = Trainer(model=run.model(), args=arguments, **given)
     record.model_is_built()
     made.train(resume_from_checkpoint=str(run.folder / f"checkpoint-{run.middle}") if run.resumed else None)
     return record.row(made.model, made.optimizer, _Counts(made, len(record.seconds)) if run.hooked else None)
@@ -105,13 +104,14 @@ def lightning(run: Run, record: Record) -> dict[str, Any]:
             record.evaluations.append(trainer.callback_metrics["validation"].item())
 
     L.seed_everything(0, verbose=False)
-    roam = RoamCallback() if run.hooked else None
+    roam = RoamCallback(check=run.check) if run.hooked else None
     saving = ModelCheckpoint(run.folder, filename="at-{step}", every_n_train_steps=run.middle, save_top_k=-1)
     module = Module()
     fit = L.Trainer(
-        max_steps=run.steps, gradient_clip_val=CLIP, accelerator="cpu", logger=False, enable_progress_bar=False,
-        enable_model_summary=False, num_sanity_val_steps=0, val_check_interval=run.evaluate,
-        check_val_every_n_epoch=None, callbacks=[Recording(), saving, *([roam] if roam else [])],
+        max_steps=run.steps, gradient_clip_val=CLIP, logger=False, enable_progress_bar=False,
+        enable_model_summary=False, accelerator="cpu" if run.device == "cpu" else "gpu", devices=1,
+        num_sanity_val_steps=0, val_check_interval=run.evaluate, check_val_every_n_epoch=None,
+        callbacks=[Recording(), saving, *([roam] if roam else [])],
     )  # fmt: skip
     record.model_is_built()
     fit.fit(
