@@ -20,8 +20,8 @@ HEAD = """# CUDA
 <!-- written by `python -m benchmarks.cuda.page` from benchmarks/results/cuda*.jsonl: run it again, do not edit -->
 
 `make bench-cuda` on a machine with a GPU asks, stage by stage, what has to be known of the device: bits of single
-operators and of whole training steps, peaks, times, the largest batch, and other ways to train in less memory. It
-goes on where it was interrupted; `make rehearse-cuda` runs all of its code on tiny models and the fake device of
+operators and of whole training steps, peaks, times, the largest batch, budgets of time and copies to the host, training
+scripts of other libraries, and other ways to train in less memory. It goes on where it was interrupted; `make rehearse-cuda` runs all of its code on tiny models and the fake device of
 tests/fake_cuda.
 
 Sizes are MiB, times milliseconds a step. *Requested* is what tensors asked for, *allocated* what their blocks took,

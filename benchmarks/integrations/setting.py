@@ -126,6 +126,7 @@ class Record:
             "planned_steps": step.planned_steps if step else 0,
             "eager_steps": step.eager_steps if step else ran,
             "reasons": dict(step.reasons) if step else {},
+            "notes": list(getattr(step, "notes", ())),
             "median_step_seconds": round(statistics.median(self.seconds), 5),
             "first_step_seconds": round(self.first_step_seconds, 3),
         }

@@ -60,6 +60,7 @@ class _Counts:
         step = trainer.roam_step
         self.planned_steps = step.planned_steps if step else 0
         self.eager_steps = ran - self.planned_steps
+        self.notes = step.notes if step else []
         self.reasons = {**(step.reasons if step else {}), **trainer.roam_reasons}
         if first := self.eager_steps - sum(self.reasons.values()):
             self.reasons["the first step of a training runs as Trainer runs it"] = first

@@ -29,30 +29,37 @@ class Noted:
         }
         self.dicts = {id(vars(one.owner)) for one in self.found.values()}
         self._kinds: dict[int, type] = {}
-        self._read: set[int] = set()
+        self._read: dict[int, set[str]] = {}
 
     def unread(self) -> Iterator[str]:
-        """Paths of the counters, rates and settings of those of which the step has read nothing since `watch`."""
-        for number in self._kinds.keys() - self._read:
+        """Paths of the counters, rates and settings that the step has not read since `watch`.
+
+        Accelerate's wrapper asks each scheduler for its `total_steps`, and reads the counter of those that have them.
+        """
+        for number, read in self._read.items():
             container = self.found[number]
+            if any(name.startswith("__") for name in read):  # such as __dict__, in which everything is
+                continue
             for key, value in vars(container.owner).items():
+                if key in read:
+                    continue
                 if is_plain(value) or (isinstance(value, list | tuple) and all(map(is_plain, value))):
                     yield container.place(key)
 
     def watch(self, container: Container) -> None:
         """Give a scheduler of torch's own a class that notes what is read."""
         kind: Any = type(container.owner)
-        number = id(container.owner)
+        read: set[str] = set()
         if kind.__module__ == LRScheduler.__module__:
 
             def looked_up(self_: Any, name: str) -> Any:
                 if name not in _NO_READING and not is_ours(sys._getframe(1)):
-                    self._read.add(number)
+                    read.add(name)
                 return kind.__getattribute__(self_, name)
 
             same = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
             container.owner.__class__ = type(kind.__name__, (kind,), {**same, "__getattribute__": looked_up})
-            self._kinds[number] = kind
+            self._kinds[id(container.owner)], self._read[id(container.owner)] = kind, read
 
     def leave(self) -> None:
         """Give them their classes back."""
