@@ -21,7 +21,8 @@ HEAD = """# CUDA
 
 `make bench-cuda` on a machine with a GPU asks, stage by stage, what has to be known of the device: bits of single
 operators and of whole training steps, peaks, times, the largest batch, budgets of time and copies to the host, training
-scripts of other libraries, and other ways to train in less memory. It goes on where it was interrupted; `make rehearse-cuda` runs all of its code on tiny models and the fake device of
+scripts of other libraries, and other ways to train in less memory. It goes on where it was interrupted;
+`make rehearse-cuda` runs all of its code on tiny models and the fake device of
 tests/fake_cuda.
 
 Sizes are MiB, times milliseconds a step. *Requested* is what tensors asked for, *allocated* what their blocks took,
