@@ -62,7 +62,8 @@ def _size(size: str, rows: list[Row]) -> list[str]:
     found.append(_table(head, lines))
     found.append(
         "Figures are of eager → hooked. A resumed half finds plan and capture of the first on disk. The peak of a "
-        "hooked process has the planner's libraries and the first, compared step in it, which is most of it for a tiny model."
+        "hooked process has the planner's libraries and the first, compared step in it, which is most of it for a "
+        "tiny model."
     )
     reasons = {(TITLES[row["library"]], reason, count) for row in rows if row["mode"] == "hooked" and "error" not in row
                for part in PARTS for reason, count in row[part]["reasons"].items()}  # fmt: skip
