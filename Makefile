@@ -11,7 +11,7 @@ TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv demo demo-full test test-fake-cuda check format docs docs-site release bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured soak rivals notebooks picture clean \
+.PHONY: help venv demo demo-full test test-fake-cuda check format docs docs-site release bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured bench-integrations soak rivals notebooks picture clean \
 	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
@@ -159,6 +159,10 @@ bench-budget: $(STAMP)  ## our plans under memory budgets beside checkpointing a
 	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_rivals
 	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_page ours
 	PYTHONPATH=. $(BIN)/python -m benchmarks.budget_page page
+
+bench-integrations: $(STAMP)  ## GPT-2 by each integration, 200 steps, eager and hooked: docs/integrations.md (BENCH_ARGS="--size 124m")
+	PYTHONPATH=. $(BIN)/python -m benchmarks.integrations $(BENCH_ARGS)
+	PYTHONPATH=. $(BIN)/python -m benchmarks.integrations --page
 
 soak: $(STAMP)  ## 10,000 steps hooked and eager, and a hooked training that is killed again and again: the same bits, flat memory
 	PYTHONPATH=. $(BIN)/python benchmarks/soak.py

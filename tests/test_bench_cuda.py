@@ -183,7 +183,8 @@ def test_every_job_can_be_run(rehearse):
         if job.settings.get("run") == "planned" or str(job.settings.get("method")).startswith("planned"):
             assert job.stage == "largest" or jobs.name_of(job.settings) in planned
     stages = {job.stage for job in made}
-    assert stages >= {"machine", "bits", "identity", "step", "times", "cuda_graph", "mempool", "largest", "memcheck"}
+    assert stages >= {"machine", "bits", "identity", "step", "times", "cuda_graph", "mempool", "largest", "memcheck",
+                      "budget", "integration"}  # fmt: skip
 
 
 def test_results_of_another_device_are_not_added_to(tmp_path, monkeypatch, capsys):

@@ -16,6 +16,10 @@ OPS = (
 ZOO = ("models", "optimizers", "steps")
 """The three tables of tests/zoo.py."""
 DETERMINISTIC = "deterministic"
+BUDGETS = ("free", "+5 %", "+25 %", "offload")
+"""What stage `budget` plans for."""
+LIBRARIES = ("plain", "accelerate", "trainer", "lightning")
+"""Of the scripts of benchmarks/integrations."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,17 @@ METHODS = {
 """Method of `compare` -> what it sets otherwise."""
 
 
+def _budgets(model: str, batch: int) -> list[Job]:
+    settings = of_model(model, batch)
+    return [Job("budget", f"{name_of(settings)} {one}", 300.0, {**settings, "budget": one}) for one in BUDGETS]
+
+
+def _integrations(size: str, steps: int) -> list[Job]:
+    return [
+        Job("integration", f"{one} {size}", 240.0, {"library": one, "size": size, "steps": steps}) for one in LIBRARIES
+    ]
+
+
 def _compared(model: str, batch: int, dtype: str, methods: Iterable[str] = tuple(METHODS)) -> list[Job]:
     jobs = []
     for method in methods:
@@ -105,6 +120,7 @@ def _full() -> list[Job]:
     largest = of_model("gpt2", 4, memory_bytes=4 * 2**30)
     jobs += [_by_method("largest", run, largest, 150.0) for run in ("fit", "eager", "planned")]
     jobs += [Job(stage, "gpt2_tiny", 240.0, of_model("gpt2_tiny", 2)) for stage in ("memcheck", "snapshot")]
+    jobs += _budgets("gpt2", 8) + _integrations("124m", 20)
     best = ("eager", "planned", "fused", "planned, fused", "compiled, reduce-overhead")
     jobs += _compared("gpt2", 1, "fp32", best) + _compared("gpt2", 8, "fp32", best)
     jobs += _compared("gpt2", 1, "fp32") + _compared("gpt2", 8, "fp32")
@@ -145,6 +161,7 @@ def _rehearsal() -> list[Job]:
     largest = of_model("gpt2_tiny", 32, memory_bytes=256 * 2**20)  # segments of 20 MiB are little of it
     jobs += [_by_method("largest", run, largest, 150.0) for run in ("fit", "eager", "planned")]
     jobs += [Job(stage, "gpt2_tiny", 240.0, tried) for stage in ("memcheck", "snapshot")]
+    jobs += _budgets("gpt2_tiny", 2) + _integrations("tiny", 8)
     jobs += _compared("gpt2_tiny", 2, "fp32")
     for model in ("bert_tiny", "vit_tiny", "llama_tiny", "resnet_tiny"):
         jobs += _compared(model, 2, "fp32", ("eager", "planned"))

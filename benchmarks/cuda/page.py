@@ -20,8 +20,9 @@ HEAD = """# CUDA
 <!-- written by `python -m benchmarks.cuda.page` from benchmarks/results/cuda*.jsonl: run it again, do not edit -->
 
 `make bench-cuda` on a machine with a GPU asks, stage by stage, what has to be known of the device: bits of single
-operators and of whole training steps, peaks, times, the largest batch, and other ways to train in less memory. It
-goes on where it was interrupted; `make rehearse-cuda` runs all of its code on tiny models and the fake device of
+operators and of whole training steps, peaks, times, the largest batch, budgets of time and copies to the host, training
+scripts of other libraries, and other ways to train in less memory. It goes on where it was interrupted;
+`make rehearse-cuda` runs all of its code on tiny models and the fake device of
 tests/fake_cuda.
 
 Sizes are MiB, times milliseconds a step. *Requested* is what tensors asked for, *allocated* what their blocks took,
@@ -64,6 +65,8 @@ def _device(name: str, lines: list[Line]) -> list[str]:
         ("Four steps", _steps(parts)),
         ("Times", _times(parts)),
         ("The largest batch", _largest(parts)),
+        ("Budgets", _budgets(parts)),
+        ("Training scripts of other libraries", _integrations(parts)),
         ("Methods", _methods(parts)),
         ("What could not be run, what went wrong, and notes", _reasons(cells, parts)),
     ):
@@ -154,6 +157,33 @@ def _largest(parts: Parts) -> str:
             more = "" if line["whole_search"] else " or more"
             rows.append([line["cell"], mib(line["memory_bytes"]), f"{line['largest_batch']}{more}"])
     return _table(["run", "memory MiB", "largest batch"], rows)
+
+
+def _budgets(parts: Parts) -> str:
+    rows = []
+    for line in _of(parts, "budget", "done", "differs"):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in line["rewrites"].items())
+        sizes = [mib(line["arena_bytes"]), mib(line["allocated_bytes"]), line["events_ms"], line["wall_ms"]]
+        rows.append([line["cell"], kinds or "none", _yes(line["identical"]), *sizes])
+    head = [
+        "model, batch, optimizer, type, budget",
+        "rewrites",
+        "identical",
+        "arena",
+        "allocated",
+        "ms by events",
+        "by the wall",
+    ]
+    return _table(head, rows, 3)
+
+
+def _integrations(parts: Parts) -> str:
+    rows = []
+    for line in _of(parts, "integration", "done", "differs"):
+        bits = _yes(line["identical"]) if "identical" in line else ""
+        rows.append([f"{line['cell']} {line['part']}", bits, line["planned_steps"], line["eager_steps"],
+                     mib(line["allocated_bytes"]), round(1e3 * line["median_step_seconds"], 2)])  # fmt: skip
+    return _table(["script", "identical", "steps planned", "eager", "allocated", "ms by the wall"], rows, 2)
 
 
 def _methods(parts: Parts) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache, update_wrapper
 from types import FunctionType
 from typing import Any, Generic, ParamSpec, TypeVar, cast
@@ -36,7 +37,7 @@ class _Compiled(Generic[P, R]):
             if available():
                 import numba
 
-                made = numba.njit(cache=True)(_calling_natives(self.function))
+                made = _kept_if_possible(numba.njit(cache=True)(_calling_natives(self.function)))
             self.machine_code = made
         return self.machine_code
 
@@ -54,6 +55,18 @@ def _calling_natives(function: Callable[P, R]) -> Callable[P, R]:
     same = FunctionType(plain.__code__, world, plain.__name__, plain.__defaults__, plain.__closure__)
     same.__qualname__, same.__module__ = plain.__qualname__, plain.__module__
     return cast(Callable[P, R], same)
+
+
+def _kept_if_possible(made: Any) -> Any:
+    """The same, which goes on where its machine code cannot be written, such as on a full disk."""
+    save = made._cache.save_overload
+
+    def save_overload(*given: Any) -> None:
+        with suppress(OSError):
+            save(*given)
+
+    made._cache.save_overload = save_overload
+    return made
 
 
 def compiled(function: Callable[P, R]) -> Callable[P, R]:

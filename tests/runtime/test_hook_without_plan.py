@@ -1,6 +1,7 @@
 """`roam.hook(model, optimizer)`: the first call plans the step, for a budget if one is given."""
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
@@ -108,6 +109,43 @@ def test_what_is_wrong_with_the_cache_is_noted(folder):
     hooked(batch)
     assert hooked.planned_steps == 1
     assert hooked.notes[0].startswith("a plan in the cache is not used: ")
+
+
+class Settings:
+    """What a script's step reaches beside its model."""
+
+    def __init__(self):
+        self.folder = Path("runs") / "one"
+        self.name = None
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_a_step_that_reaches_a_path(asks):
+    """A path notes its own text when it is first asked for it, by the step or by us."""
+    torch.manual_seed(0)
+    model = nn.Linear(8, 4)
+    twin = copy.deepcopy(model)
+    optimizer, other = (torch.optim.SGD(one.parameters(), 0.1) for one in (model, twin))
+    settings, twins = Settings(), Settings()
+
+    def stepping(settings):
+        def step(model, optimizer, batch):
+            loss = model(batch).square().mean() * (len(str(settings.folder)) if asks else 1.0)
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss.detach(), settings.name
+
+        return step
+
+    hooked, eager = roam.hook(model, optimizer, step=stepping(settings)), stepping(twins)
+    for folder in (None, None, Path("runs") / "another", None):
+        if folder is not None:
+            settings.folder, twins.folder = folder, Path("runs") / "another"
+        batch = torch.randn(8, 8)
+        assert torch.equal(hooked(batch)[0], eager(twin, other, batch)[0])
+        assert torch.equal(model.weight, twin.weight)
+    assert hooked.planned_steps == 4, hooked.reasons
 
 
 def test_the_cache_may_be_any_folder(tmp_path):

@@ -17,6 +17,22 @@ from roam_lab.capture.sources.values import is_plain
 from roam_lab.errors import CaptureError
 
 _NO_READING = frozenset({"step", "optimizer", "__class__"})
+_CHANGED_BY_STEP = frozenset(
+    [
+        "last_epoch",
+        "_step_count",
+        "_last_lr",
+        "get_last_lr",
+        "get_lr",
+        "state_dict",
+        "__dict__",
+        "best",
+        "num_bad_epochs",
+        "cooldown_counter",
+        "T_cur",
+        "T_i",
+    ]
+)
 
 
 class Noted:
@@ -30,16 +46,22 @@ class Noted:
         }
         self.dicts = {id(vars(one.owner)) for one in self.found.values()}
         self._kinds: dict[int, type] = {}
-        self._read: set[int] = set()
+        self._read: dict[int, set[str]] = {}
         self._stepped: set[int] = set()
         self._too_late: str | None = None
 
     def unread(self) -> Iterator[str]:
-        """Paths of the counters, rates and settings of those schedulers from which the step has read nothing since
-        `watch`."""
-        for number in self._kinds.keys() - self._read:
+        """Paths of the counters, rates and settings that the step has not read since `watch`.
+
+        Accelerate's wrapper asks each scheduler for its `total_steps`, and reads the counter of those that have them.
+        """
+        for number, read in self._read.items():
             container = self.found[number]
+            if any(name.startswith("__") for name in read):  # such as __dict__, in which everything is
+                continue
             for key, value in vars(container.owner).items():
+                if key in read:
+                    continue
                 if is_plain(value) or (isinstance(value, list | tuple) and all(map(is_plain, value))):
                     yield container.place(key)
 
@@ -58,19 +80,19 @@ class Noted:
     def watch(self, container: Container) -> None:
         """Give a scheduler of torch's own a subclass that notes whether its attributes are read."""
         kind: Any = type(container.owner)
-        number = id(container.owner)
+        number, read = id(container.owner), set[str]()
         if kind.__module__ == LRScheduler.__module__:
 
             def looked_up(self_: Any, name: str) -> Any:
                 if name not in _NO_READING and not is_ours(sys._getframe(1)):
-                    self._read.add(number)
-                    if number in self._stepped:
+                    read.add(name)
+                    if number in self._stepped and name in _CHANGED_BY_STEP:
                         self._too_late = self._too_late or f"{container.path}.{name}"
                 return kind.__getattribute__(self_, name)
 
             same = {"__module__": kind.__module__, "__qualname__": kind.__qualname__}
             container.owner.__class__ = type(kind.__name__, (kind,), {**same, "__getattribute__": looked_up})
-            self._kinds[number] = kind
+            self._kinds[number], self._read[number] = kind, read
 
     def leave(self) -> None:
         """Give the schedulers their own classes back."""

@@ -10,6 +10,7 @@ import threading
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from contextvars import ContextVar
+from pathlib import PurePath
 from types import (
     BuiltinMethodType,
     CellType,
@@ -42,13 +43,12 @@ MOST_LISTED = 200_000
 MOST_OBJECTS = 200_000
 
 _STOPS = (
-    CodeType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType, logging.Logger,
-    logging.Handler,
+    CodeType, GetSetDescriptorType, MemberDescriptorType, WrapperDescriptorType, logging.Logger, logging.Handler,
     torch.Stream, torch.Event,
     type(threading.Lock()), type(threading.RLock()),
 )  # fmt: skip
 _NO_VARIABLES = (ModuleType, type, FunctionType, BuiltinMethodType)
-_PLAIN_IF_NOT_USERS = (threading.Thread, enum.Enum)
+_PLAIN_IF_NOT_USERS = (threading.Thread, enum.Enum, PurePath)  # a path notes its text once that was asked for
 _WEAK = (weakref.ReferenceType, weakref.ProxyType, weakref.CallableProxyType)
 _BARE = {dict, list, set, tuple, frozenset, deque, OrderedDict, Counter, defaultdict}  # nobody sets their attributes
 _MEMBERS = ("_parameters", "_buffers", "_modules")

@@ -58,12 +58,14 @@ def test_one_that_is_read(read):
     assert "step" not in vars(hooked.scheduler)
 
 
-def test_one_that_is_not_read_is_never_asked_about(monkeypatch):
+@pytest.mark.parametrize("read", [lambda scheduler: None, lambda scheduler: hasattr(scheduler, "total_steps")])
+def test_one_that_is_not_read_is_never_asked_about(monkeypatch, read):
+    """Accelerate asks whether a scheduler has a total."""
     captured = []
     real = step_compiler._captured
     monkeypatch.setattr(step_compiler, "_captured", lambda *given: captured.append(1) or real(*given))
     model, batch = nn.Linear(4, 2), torch.randn(3, 4)
-    training = Training(model)
+    training = Training(model, read)
     step = roam.hook(model, training.optimizer, step=training.step, cache=False, on_mismatch="error")
     for _ in range(3):
         step(batch)
@@ -92,7 +94,7 @@ def test_what_is_unread(kind):
         assert scheduler.optimizer is training.optimizer
         unread = set(noted.unread())
         assert scheduler.last_epoch == 0
-        assert set(noted.unread()) == set()
+        assert "training.scheduler.last_epoch" not in set(noted.unread())
     counters = {f"training.scheduler.{name}" for name in ("last_epoch", "_step_count", "_last_lr", "gamma")}
     assert unread >= counters if kind is torch.optim.lr_scheduler.StepLR else unread == set()
     assert called == ["training.scheduler.step"]
@@ -113,3 +115,14 @@ def test_one_that_is_read_after_its_own_step_is_named():
         rates = [hooked(batch)[1] for _ in range(3)]
     assert rates == [0.05, 0.025, 0.0125]
     assert hooked.eager_steps == 3
+
+
+def test_what_is_read_by_name_leaves_the_others_unread():
+    training = Training(nn.Linear(4, 2))
+    with schedulers_noted(reach({"training": training}), lambda *given: None) as noted:
+        assert training.scheduler.get_last_lr() == [0.1]
+        unread = set(noted.unread())
+        vars(training.scheduler)
+        assert set(noted.unread()) == set()
+    assert "training.scheduler._last_lr" not in unread
+    assert unread >= {"training.scheduler.last_epoch", "training.scheduler._step_count", "training.scheduler.gamma"}
