@@ -45,6 +45,8 @@ class Room:
     tests: tuple[str, ...]
 
 
+PROCESSES = ("shared_graphs", "large", "light_import", "apart")
+"""Tests of plan/ that start processes, or take long."""
 ROOMS = {
     "ir": Room(("ir/*.py",), ("tests/ir", "tests/rewrite/test_offload.py", "tests/rewrite/test_expand.py")),
     "guards": Room(
@@ -52,7 +54,7 @@ ROOMS = {
         ("tests/capture/sources/test_guards.py", "tests/capture/sources/test_python_state.py"),
     ),
     "rewrite": Room(("rewrite/*.py",), ("tests/rewrite",)),
-    "plan": Room(("plan/*.py",), ("tests/plan",)),
+    "plan": Room(("plan/*.py",), ("tests/plan", *(f"--ignore=tests/plan/test_{name}.py" for name in PROCESSES))),
 }
 
 COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {

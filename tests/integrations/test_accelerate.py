@@ -57,7 +57,7 @@ def one_step(accelerator, scheduler, accumulate, scheduled):
 
 class Training:
     """A plain loop. `planned`: its steps are those of `roam.hook`. `accumulate` and `scheduled`: whether that is done
-    in the step or around it. `momentum`: of SGD, whose ops are fewer than AdamW's, where a loop has many ways to capture."""
+    in the step or around it. `momentum`: of SGD, whose ops are fewer than AdamW's, where many ways are captured."""
 
     def __init__(self, planned, rows=40, accumulate="in", scheduled="in", model=Net, batch=8, momentum=None, **options):
         fresh()

@@ -8,6 +8,7 @@ import pytest
 
 from roam_lab.errors import JudgementError
 from roam_lab.ir import Device, Graph, Op, Origin, Rewritten, Storage, check_rewritten, untouched
+from roam_lab.ir.check_rewritten import TIME_SLACK_US
 
 A, B, C, W, NEW, HOST = range(6)
 STORAGES = (
@@ -97,7 +98,7 @@ def on_a_device(graph: Graph, fused_share: float) -> Graph:
 
 def test_the_time_of_a_fused_op_is_no_less_than_its_longest_part_and_the_share_of_their_sum() -> None:
     check(fused(6.0))
-    check(fused(6.0 - 1.5e-3))  # what rounding may take from each part
+    check(fused(6.0 - TIME_SLACK_US * 2))  # what rounding may take from each part
     check(fused(7.0))  # more may be claimed
     with pytest.raises(JudgementError, match=r"claims 5\.9 us; its origins take \[4\.0, 2\.0\]"):
         check(fused(5.9))
@@ -183,6 +184,9 @@ def test_storages_of_the_graph_stay_as_they_are() -> None:
     larger = Graph("g", (replace(STORAGES[0], bytes=16), *STORAGES[1:]), GRAPH.ops)
     with pytest.raises(JudgementError, match="storage 0 was changed by the rewriting"):
         check(Rewritten(larger, untouched(GRAPH).origins))
+    more = replace(GRAPH, storages=(*STORAGES, Storage(8)))
+    with pytest.raises(JudgementError, match="storage 4 was changed by the rewriting"):
+        check_rewritten(more, untouched(GRAPH), range(5))
     with pytest.raises(JudgementError, match="4 origins are given for 5 ops"):
         check(Rewritten(GRAPH, untouched(GRAPH).origins[:4]))
 

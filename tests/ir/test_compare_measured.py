@@ -68,6 +68,8 @@ def test_of_many_only_the_first_are_listed() -> None:
     [
         ((10, 60), (10, 20), (), "it added 50.0 MiB, the graph says 10.0 MiB: workspace inside the operator"),
         ((10, 20), (10, 60), (), "it added 10.0 MiB, the graph says 50.0 MiB"),
+        ((10, 24), (10, 18), (), "it added 14.0 MiB, the graph says 8.0 MiB: workspace inside the operator"),
+        ((10, 18), (10, 24), (), "it added 8.0 MiB, the graph says 14.0 MiB"),
         ((60, 60), (10, 60), (), "operator 0 (a), measured 60.0 MiB, predicted 10.0 MiB at op 0: it added 60.0 MiB"),
         ((10, 60), (10, 20), ("forward", "update"), "eager keeps every gradient until zero_grad"),
         ((10, 20), (10, 60), ("forward", "update"), "it added 10.0 MiB, the graph says 50.0 MiB"),

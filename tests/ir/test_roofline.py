@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from roam_lab.errors import InputError
@@ -69,10 +67,9 @@ def test_rates_of_a_device_are_those_of_its_times() -> None:
 
 
 def test_an_op_is_of_half_precision_where_it_makes_or_writes_such_numbers() -> None:
-    storages = (Storage(8, dtype="float16"), Storage(8, dtype="float32"))
-    reads = Op("reads", "t", creates=(1,), reads=(), flops=10**12)
-    both = replace(reads, creates=(), reads=(0, 1), writes=(1,))
+    storages = (Storage(8, dtype="float16"), Storage(8, dtype="float32", region="resident"))
     make = Op("make", "t", creates=(0,), flops=10**12)
+    use = Op("use", "t", after=(0,), reads=(0, 1), writes=(1,), flops=10**12)
     gpu = GPUS["a100"]
-    times = [op.time_us for op in with_roofline(Graph("g", storages, (make, replace(both, after=(0,)))), gpu).ops]
+    times = [op.time_us for op in with_roofline(Graph("g", storages, (make, use)), gpu).ops]
     assert times == pytest.approx([LAUNCH_US + 1e18 / gpu.half, LAUNCH_US + 1e18 / gpu.single], rel=1e-3)
