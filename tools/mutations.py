@@ -73,6 +73,7 @@ class Mutant:
 
     file: str
     line: int
+    column: int
     function: str
     kind: str
     before: str
@@ -82,7 +83,7 @@ class Mutant:
     @property
     def name(self) -> str:
         """The same for the same fault also where lines have moved."""
-        return f"{self.file} {self.function}: {self.before} -> {self.after}"
+        return f"{self.file} {self.function}, column {self.column}: {self.before} -> {self.after}"
 
 
 Fault = tuple[Path, int, int]
@@ -100,10 +101,10 @@ def made(fault: Fault) -> Mutant:
     path, number, change = fault
     tree = ast.parse(path.read_text())
     node, kind, function = _places(tree)[number]
-    line, before = node.lineno, _first_line(node)
+    line, column, before = node.lineno, node.col_offset + 1, _first_line(node)
     _changes(node, kind)[change](node)
     source = ast.unparse(ast.fix_missing_locations(tree))
-    return Mutant(str(path.relative_to(ROOT)), line, function, kind, before, _first_line(node), source)
+    return Mutant(str(path.relative_to(ROOT)), line, column, function, kind, before, _first_line(node), source)
 
 
 def _first_line(node: ast.AST) -> str:
@@ -290,12 +291,16 @@ def main(arguments: list[str] | None = None) -> int:
     gc.freeze()
     scores = []
     for name in given.rooms or ROOMS:
-        before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        found = room_result(ROOMS[name], given, before.get(name, {}))
-        RESULTS.write_text(json.dumps({**before, name: found}, indent=1) + "\n")
+        found = room_result(ROOMS[name], given, kept().get(name, {}))
+        RESULTS.write_text(json.dumps({**kept(), name: found}, indent=1) + "\n")
         scores.append(found["score"])
         print(f"{name}: {found['score']:.0%} of {found['counted']} mutants killed, sampled from {found['of']}")
     return int(min(scores) < given.least)
+
+
+def kept() -> dict[str, Any]:
+    """The results that are there, room by room."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 def room_result(room: Room, given: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
