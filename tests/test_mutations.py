@@ -26,6 +26,7 @@ def double(x: int = 2) -> int:
 def mutations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
     """The script, with a folder of its own as the repository."""
     path = Path(__file__).parents[1] / "tools" / "mutations.py"
+    monkeypatch.syspath_prepend(path.parent)  # as Python does for a script
     spec = importlib.util.spec_from_file_location("mutations", path)
     assert spec is not None
     assert spec.loader is not None
@@ -42,7 +43,9 @@ def mutations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 
 
 def test_each_place_that_computes_has_its_faults(mutations: ModuleType) -> None:
-    found = [mutations.made(fault) for fault in mutations.faults_of(mutations.ROOT / "roam_lab" / "some.py")]
+    found = [
+        mutations.made(fault, mutations.ROOT) for fault in mutations.faults_of(mutations.ROOT / "roam_lab" / "some.py")
+    ]
     assert {(one.kind, one.line, one.before, one.after) for one in found} == {
         ("constant", 5, "2", "3"),
         ("condition", 7, "if not x or x < 1:", "if True:"),
