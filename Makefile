@@ -12,7 +12,7 @@ SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo demo-full test test-fake-cuda check format docs docs-site release bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured bench-integrations soak rivals notebooks picture clean \
-	bench-cuda rehearse-cuda plans-cuda coverage-of-models test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
+	bench-cuda rehearse-cuda plans-cuda coverage-of-models mutations test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -185,6 +185,10 @@ plans-cuda: $(FAKE_CUDA)/libfake.so  ## bench-cuda's plans, for BENCH_ARGS="--pl
 	LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) PYTHONPATH=. OMP_NUM_THREADS=1 \
 		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m benchmarks.cuda --stages plan,identity --plans build/plans_cuda \
 		-o build/plans_cuda.jsonl $(BENCH_ARGS)
+
+MUTATION_ARGS ?=
+mutations: $(STAMP)  ## small faults put into ir/, rewrite/, plan/ and guards: which do the tests find? (MUTATION_ARGS="ir --count 200")
+	$(TWO_WORKERS) $(BIN)/python tools/mutations.py $(MUTATION_ARGS)
 
 coverage-of-models: $(STAMP)  ## which of 400 models are trained bit for bit: docs/coverage.md (half an hour; resumable)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.coverage.run $(COVERAGE_ARGS)

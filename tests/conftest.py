@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -17,7 +18,8 @@ LONGEST = (
     "tests/test_notebooks.py",
     "tests/runtime/test_after_change.py",
     "tests/runtime/test_damage.py",
-    "tests/runtime/test_verify.py",
+    "tests/integrations/test_accelerate.py",
+    "tests/runtime/test_rewritten.py",
     "tests/runtime/test_hook.py",
     "tests/lab/test_panel_in_browser.py",
     "tests/app/test_workbench.py",
@@ -44,7 +46,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason="takes long; make test-slow runs it"))
 
 
+_modules_seen = 0
+MANY_MODULES = 20
+"""Imported since the last time, they are worth the half second that a collection takes."""
+
+
 def pytest_collection_finish() -> None:
-    """What imports have made is never looked through again: each capture ends with a collection of all the rest."""
-    gc.collect()
-    gc.freeze()
+    _freeze_what_imports_have_made()
+
+
+def pytest_runtest_setup() -> None:
+    _freeze_what_imports_have_made()
+
+
+def _freeze_what_imports_have_made() -> None:
+    """It stays, and is never looked through again: each capture ends with a collection of all the rest.
+
+    Libraries are imported by the tests as well: torch's compiler alone doubles what a collection goes through.
+    """
+    global _modules_seen
+    if len(sys.modules) >= _modules_seen + MANY_MODULES:
+        gc.collect()
+        gc.freeze()
+        _modules_seen = len(sys.modules)

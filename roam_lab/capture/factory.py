@@ -29,12 +29,7 @@ def load_factory(spec: str) -> dict[str, Any]:
     module of its own, with its directory first on the import path, as under `python FILE.py`.
     Raises InputError, one sentence that names the file, the line of the user's code and what to do.
     """
-    file, separator, name = spec.rpartition(":")
-    if not separator or not file or not name:
-        raise InputError(f"{spec}: not FILE.py:FACTORY; name a file and a function in it, such as train.py:make")
-    path = Path(file)
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; give FILE.py:FACTORY with a path that exists")
+    path, name = file_and_name(spec)
     module = _load_module(path)
     function = getattr(module, name, None)
     if not callable(function):
@@ -46,6 +41,17 @@ def load_factory(spec: str) -> dict[str, Any]:
     except Exception as error:
         raise InputError(f"{_place(error, path)}: {name}() raised {_told(error)}; {_remedy(error)}") from None
     return _checked(path, name, made)
+
+
+def file_and_name(spec: str) -> tuple[Path, str]:
+    """The two parts of "FILE.py:FACTORY". Raises InputError where it has another form, or the file is not there."""
+    file, separator, name = spec.rpartition(":")
+    if not separator or not file or not name:
+        raise InputError(f"{spec}: not FILE.py:FACTORY; name a file and a function in it, such as train.py:make")
+    path = Path(file)
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; give FILE.py:FACTORY with a path that exists")
+    return path, name
 
 
 def _remedy(error: Exception) -> str:

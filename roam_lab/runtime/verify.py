@@ -14,6 +14,7 @@ import torch
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, step_device
 from roam_lab.capture.device import check_device, check_holds_data
+from roam_lab.capture.factory import file_and_name
 from roam_lab.capture.step import LossFunction, StepFunction
 from roam_lab.errors import InputError, RoamWarning
 from roam_lab.interrupt import held
@@ -53,6 +54,7 @@ def verify_file(
     """
     _check_steps(steps)
     check_device(device)
+    file_and_name(factory)  # a slip in its name is told before any process starts
     tell = progress or (lambda stage, fraction: None)
     with tempfile.TemporaryDirectory(prefix="roam-verify-") as folder:
         request = {

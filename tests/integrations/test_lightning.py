@@ -14,14 +14,13 @@ def own_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("ROAM_CACHE", str(tmp_path / "plans"))
 
 
+ALONE = [{"gradient_clip_val": 0.5}, {"precision": "bf16-mixed"}, {"precision": "bf16-true"}, {"data": rows(38)}]
+"""For who looks for what is wrong with one of the others, which have them together."""
 OPTIONS = [
-    {"gradient_clip_val": 0.5},
-    {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value"},
-    {"precision": "bf16-mixed"},
-    {"precision": "bf16-true"},
+    *(pytest.param(options, marks=pytest.mark.slow) for options in ALONE),
+    {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value", "precision": "bf16-true", "data": rows(38)},
     {"accumulate_grad_batches": 2, "data": rows(36)},
-    {"limit_train_batches": 4, "val_check_interval": 2},
-    {"data": rows(38)},
+    {"limit_train_batches": 4, "val_check_interval": 2, "gradient_clip_val": 0.5, "precision": "bf16-mixed"},
 ]
 
 

@@ -12,7 +12,7 @@ from tests.integrations.trainers import bits, both, counts, files, gpt2, left, p
 SAVING = {"save_strategy": "steps", "save_steps": 4, "eval_strategy": "no"}
 
 
-@pytest.mark.parametrize("model", [gpt2, lora])
+@pytest.mark.parametrize("model", [gpt2, pytest.param(lora, marks=pytest.mark.slow)])  # test_trainer.py trains it
 def test_checkpoints_and_going_on_from_one(tmp_path, model):
     eager, _ = both(tmp_path, model=model, **SAVING)
     assert [one.name for one in (tmp_path / "planned").iterdir()].count("checkpoint-4") == 1

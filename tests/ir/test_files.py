@@ -52,7 +52,19 @@ def test_a_gzip_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch:
     path = tmp_path / "bomb.json.gz"
     path.write_bytes(gzip.compress(b'{"a": "' + b" " * 100_000 + b'"}'))
     assert len(read_json(path)["a"]) == 100_000
+    monkeypatch.setattr(files, "MOST_UNPACKED_BYTES", 100_009)
+    assert len(read_json(path)["a"]) == 100_000
     monkeypatch.setattr(files, "MOST_UNPACKED_BYTES", 99_999)
     monkeypatch.setattr(files, "CHUNK_BYTES", 1_000)
     with pytest.raises(FormatError, match=r"bomb\.json\.gz: unpacks to more than 99,999 bytes"):
         read_json(path)
+
+
+def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reading = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(path, "text")
+    assert os.read(reading, 10) == b"text"
+    os.close(reading)
+    assert path.is_fifo()

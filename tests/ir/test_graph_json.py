@@ -191,3 +191,9 @@ def test_the_fingerprint_sees_what_a_plan_depends_on() -> None:
     graphs = {repr((g.ops, g.storages)) for g in (random_graph(seed, external=True) for seed in range(30))}
     assert len(prints) > 20
     assert len(prints) <= len(graphs)
+
+
+def test_what_a_first_format_did_not_list_is_kept(tmp_path: Path) -> None:
+    graph = Graph("g", (), (), unlisted_resident_bytes=5)
+    save_graph(graph, tmp_path / "g.json")
+    assert load_graph(tmp_path / "g.json").unlisted_resident_bytes == 5

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from roam_lab.errors import InputError
-from roam_lab.ir import Graph, Op, Storage
-from roam_lab.ir.roofline import GPUS, LAUNCH_US, gpu_named, with_roofline
+from roam_lab.ir import Device, Graph, Op, Storage
+from roam_lab.ir.roofline import GPUS, LAUNCH_US, gpu_named, roofline_seconds, with_rates, with_roofline
 
 
 def graph(dtype: str) -> Graph:
@@ -50,3 +50,26 @@ def test_names_in_any_case_and_what_there_is_for_others() -> None:
     assert gpu_named("H100") is GPUS["h100"]
     with pytest.raises(InputError, match=r"no GPU is named 'b9000'; choose one of t4, v100, .*h200"):
         gpu_named("b9000")
+
+
+def test_a_whole_step_takes_what_its_ops_take_one_after_the_other() -> None:
+    gpu = GPUS["t4"]
+    timed = with_roofline(graph("float16"), gpu)
+    assert roofline_seconds(graph("float16"), gpu) == pytest.approx(sum(op.time_us or 0.0 for op in timed.ops) / 1e6)
+    assert roofline_seconds(Graph("g", (), (Op("view", "aten.view.default"),)), gpu) is None
+
+
+def test_rates_of_a_device_are_those_of_its_times() -> None:
+    device = Device(2e12, 1e9, launch_us=7.0, cache_bytes=1, host_bytes_per_s=1e9)
+    timed = with_rates(graph("float32"), device, "measured here")
+    assert [op.time_us for op in timed.ops] == pytest.approx([7 + 5e8, 7 + 1e6, 7 + 4001e3, 7])
+    assert (timed.device, timed.times) == (device, "measured here")
+
+
+def test_an_op_is_of_half_precision_where_it_makes_or_writes_such_numbers() -> None:
+    storages = (Storage(8, dtype="float16"), Storage(8, dtype="float32", region="resident"))
+    make = Op("make", "t", creates=(0,), flops=10**12)
+    use = Op("use", "t", after=(0,), reads=(0, 1), writes=(1,), flops=10**12)
+    gpu = GPUS["a100"]
+    times = [op.time_us for op in with_roofline(Graph("g", storages, (make, use)), gpu).ops]
+    assert times == pytest.approx([LAUNCH_US + 1e18 / gpu.half, LAUNCH_US + 1e18 / gpu.single], rel=1e-3)

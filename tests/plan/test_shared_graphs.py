@@ -6,12 +6,15 @@ time limit. `ROAM_SLOW_TESTS=1` runs them on every step, with 30 s.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -57,18 +60,18 @@ def test_a_captured_step(name: str, tmp_path: Path) -> None:
     assert plan.seconds < 20  # generous: the machine may be busy
 
 
-def judged_run(name: str, order: str, layout: str) -> dict[str, object]:
-    """The row of the benchmark's process for one pair: what the strategies find as it stands, judged."""
+@pytest.fixture(scope="module")
+def one_run() -> Iterator[ModuleType]:
+    """The benchmark's module, which looks for its own beside itself; tests/test_benchmarks.py runs it as a process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "benchmarks")
+        yield importlib.import_module("one_run")
+
+
+def judged_run(one_run: ModuleType, name: str, order: str, layout: str) -> dict[str, object]:
+    """The benchmark's row for one pair: what the strategies find as it stands, judged."""
     job = {"kind": "graph", "file": str(step_file(name)), "order": order, "layout": layout}
-    command = [
-        sys.executable,
-        str(ROOT / "benchmarks" / "one_run.py"),
-        json.dumps({**job, "time_limit": LIMIT_SECONDS}),
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, timeout=900)
-    assert done.returncode == 0, done.stderr
-    row: dict[str, object] = json.loads(done.stdout)
+    row: dict[str, object] = one_run.on_graph({**job, "time_limit": LIMIT_SECONDS})
     assert row.get("judged") == "accepted", row
     return row
 
@@ -88,8 +91,8 @@ def has_limit(room: str, name: str) -> bool:
 
 @pytest.mark.parametrize("name", FOR_ORDERS)
 @pytest.mark.parametrize("order", [entry.name for entry in OURS if entry.room == "order"])
-def test_every_order_is_judged_legal(order: str, name: str) -> None:
-    row = judged_run(name, order, "best_fit")
+def test_every_order_is_judged_legal(one_run: ModuleType, order: str, name: str) -> None:
+    row = judged_run(one_run, name, order, "best_fit")
     assert row["peak_bytes"] >= proven_bytes(name)
     if has_limit("order", order):
         assert row["order_seconds"] <= 3 * LIMIT_SECONDS + 10  # generous: the machine may be busy
@@ -97,8 +100,8 @@ def test_every_order_is_judged_legal(order: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", FOR_LAYOUTS)
 @pytest.mark.parametrize("layout", [entry.name for entry in OURS if entry.room == "layout"])
-def test_every_layout_is_judged_legal(layout: str, name: str) -> None:
-    row = judged_run(name, "list", layout)
+def test_every_layout_is_judged_legal(one_run: ModuleType, layout: str, name: str) -> None:
+    row = judged_run(one_run, name, "list", layout)
     assert row["arena_bytes"] >= row["peak_bytes"]
     if has_limit("layout", layout):
         assert row["layout_seconds"] <= 3 * LIMIT_SECONDS + 10

@@ -147,7 +147,11 @@ def test_the_log_and_the_self_check_find_it(monkeypatch, plan, eager, harm):
 ALONE = [harm for harm in ALL if harm.__name__ not in damage.LATER | damage.FORM_ONLY]
 
 
-@pytest.mark.parametrize("harm", ALONE[::2], ids=lambda harm: harm.__name__)  # every second one: each takes a second
+@pytest.mark.parametrize(
+    "harm",
+    [pytest.param(harm, marks=[pytest.mark.slow] if place % 3 else []) for place, harm in enumerate(ALONE)],
+    ids=lambda harm: harm.__name__,
+)  # every third one: each takes a second
 def test_the_self_check_alone_finds_it(monkeypatch, plan, eager, harm):
     monkeypatch.setattr(captured, "compare_with_log", lambda *_: None)
     count = damaged(monkeypatch, harm)

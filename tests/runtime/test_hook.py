@@ -206,6 +206,10 @@ def test_settings_that_take_another_branch(make, settings):
     pair.step(planned=False)
     pair.both(set_group(**before))
     pair.step()
+
+
+def test_settings_that_take_another_branch_are_planned_again_or_refused_where_asked():
+    make, settings = BRANCHES[-1]
     pair = Pair(make=make, on_mismatch="replan")
     pair.step()
     pair.both(set_group(**settings))

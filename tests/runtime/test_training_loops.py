@@ -10,6 +10,8 @@ from torch.nn.functional import cross_entropy
 import roam_lab as roam
 
 STEPS = 8
+LENGTH = 4
+"""Of a sequence: the GRU's ops are captured once a place."""
 
 
 class Model(nn.Module):
@@ -39,7 +41,7 @@ class Loop:
         pass
 
     def batches(self):
-        return [torch.randint(0, 32, (4, 12)) for _ in range(STEPS)]
+        return [torch.randint(0, 32, (4, LENGTH)) for _ in range(STEPS)]
 
     def loss(self, model, ids):
         return cross_entropy(model(ids).flatten(0, 1), ids.flatten())
@@ -168,18 +170,18 @@ class Evaluates(Loop):
     def after(self, call):
         self.model.eval()
         with torch.no_grad():
-            self.seen = self.loss(self.model, torch.arange(24).view(2, 12))
+            self.seen = self.loss(self.model, torch.arange(2 * LENGTH).view(2, LENGTH))
         self.model.train()
 
 
 class ChangesLengths(Loop):
     def batches(self):
-        return [torch.randint(0, 32, (4, length)) for length in (12, 7, 12, 9, 7, 12, 9, 7)]
+        return [torch.randint(0, 32, (4, length)) for length in (LENGTH, 2, LENGTH, 3, 2, LENGTH, 3, 2)]
 
 
 class LastIsSmaller(Loop):
     def batches(self):
-        return [torch.randint(0, 32, (size, 12)) for size in (4, 4, 4, 1, 4, 4, 4, 1)]
+        return [torch.randint(0, 32, (size, LENGTH)) for size in (4, 4, 4, 1, 4, 4, 4, 1)]
 
 
 class SavesAndLoads(Loop):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
@@ -42,7 +43,8 @@ class Contents:
         if self.bytes <= most_memory_bytes:
             self._copies = [view.to("cpu", copy=True) for view in views]
         else:
-            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115  closed with this object
+            self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115
+            weakref.finalize(self, self._file.close)
             for view in views:
                 for chunk in view.split(_CHUNK_BYTES):
                     _write(self._file, chunk)

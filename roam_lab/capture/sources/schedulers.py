@@ -18,20 +18,10 @@ from roam_lab.errors import CaptureError
 
 _NO_READING = frozenset({"step", "optimizer", "__class__"})
 _CHANGED_BY_STEP = frozenset(
-    [
-        "last_epoch",
-        "_step_count",
-        "_last_lr",
-        "get_last_lr",
-        "get_lr",
-        "state_dict",
-        "__dict__",
-        "best",
-        "num_bad_epochs",
-        "cooldown_counter",
-        "T_cur",
-        "T_i",
-    ]
+    {
+        *("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter", "T_cur", "T_i"),
+        *("get_last_lr", "get_lr", "state_dict", "__dict__"),
+    }
 )
 
 

@@ -1,6 +1,7 @@
 """Everything put back, bit for bit, and told apart by digests."""
 
 import copy
+import gc
 import random
 
 import numpy
@@ -141,3 +142,13 @@ def test_an_inference_of_the_step_under_inference_mode_is_put_back():
 def test_one_element_has_a_digest_whatever_its_stride():
     assert digest(torch.ones(1).expand(1).as_strided((1,), (0,))) == digest(torch.ones(1))
     assert digest(torch.ones(()).as_strided((1, 1), (0, 7))) == digest(torch.ones(1, 1))
+
+
+def test_the_file_of_a_copy_is_closed_when_the_copy_is_gone():
+    """Also where the copy is a part of a cycle."""
+    kept = Contents([("weight", torch.zeros(4))], most_memory_bytes=0)
+    file, kept.itself = kept._file, kept
+    assert not file.closed
+    del kept
+    gc.collect()
+    assert file.closed

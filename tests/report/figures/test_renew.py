@@ -39,8 +39,10 @@ def test_becomes_what_it_should_be_again_and_again(places):
     document = Document()
     document.add_root(model)
     for name in ("auto", "tree", "other graph", "tree", "captured", "no names", "auto"):
-        renew(model, shown(PLANS[name], places=places))
-        assert told(model) == told(shown(PLANS[name], places=places)), name
+        other = shown(PLANS[name], places=places)
+        wanted = told(other)
+        renew(model, other)
+        assert told(model) == wanted, name
         assert all(one.document is document for one in model.references()), name
 
 

@@ -1,0 +1,211 @@
+"""Mutation scores: of small faults put into the code, how many do the tests find? `make mutations`.
+
+A seeded sample of mutants of each room (a comparison, an operator, a constant, a statement or a returned value changed)
+is put, one at a time, into a copy of the tree, and the tests that mirror the room are run on it in a forked process
+with a time limit. A mutant is killed where they fail or do not end; the others survive, and are listed with their
+lines in benchmarks/results/mutations.json. One that changes nothing that a caller could see gets the reason there, by
+hand, as `why`: it is kept from run to run, and such a mutant does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import importlib
+import json
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mutants import Mutant, faults_of, made
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
+LEAST_SECONDS = 10.0
+"""Limit of a run: this, and five times what the tests take without a fault."""
+PRELOADED = ("networkx", "numba", "numpy", "pytest", "torch", "torch.fx.experimental.proxy_tensor")
+"""Imported once, before a process is forked for each mutant."""
+
+
+PYTEST = ("-x", "-q", "--assert=plain", "-p", "no:cacheprovider")
+
+
+@dataclass(frozen=True)
+class Room:
+    """Files, and the tests that run on each of their mutants: those that need neither a process nor a browser."""
+
+    files: tuple[str, ...]
+    tests: tuple[str, ...]
+
+
+PROCESSES = ("shared_graphs", "large", "light_import", "apart")
+"""Tests of plan/ that start processes, or take long."""
+ROOMS = {
+    "ir": Room(("ir/*.py",), ("tests/ir", "tests/rewrite/test_offload.py", "tests/rewrite/test_expand.py")),
+    "guards": Room(
+        ("runtime/step_guards.py", "capture/sources/guards.py"),
+        ("tests/capture/sources/test_guards.py", "tests/capture/sources/test_python_state.py"),
+    ),
+    "rewrite": Room(("rewrite/*.py",), ("tests/rewrite",)),
+    "plan": Room(("plan/*.py",), ("tests/plan", *(f"--ignore=tests/plan/test_{name}.py" for name in PROCESSES))),
+}
+
+
+def sampled(room: Room, count: int, seed: int) -> tuple[int, list[Mutant]]:
+    """How many mutants the room has, and `count` of them, drawn with this seed; all where there are fewer."""
+    files = sorted({path for pattern in room.files for path in (ROOT / "roam_lab").glob(pattern)})
+    every = [fault for path in files for fault in faults_of(path)]
+    drawn = [made(fault, ROOT) for fault in random.Random(seed).sample(every, min(count, len(every)))]
+    return len(every), sorted(drawn, key=lambda one: (one.file, one.line, one.kind, one.after))
+
+
+class Tree:
+    """A copy of package and tests, where one file at a time holds a mutant."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ignored = shutil.ignore_patterns("__pycache__", "labextension")
+        for name in ("roam_lab", "tests"):
+            shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+        for name in ("pyproject.toml", "README.md"):
+            shutil.copy(ROOT / name, folder / name)
+
+    def run(self, mutant: Mutant | None, tests: tuple[str, ...], limit_seconds: float) -> tuple[str, float]:
+        """What becomes of it, "survived", "killed" or "timed out", and in how many seconds."""
+        began = time.monotonic()
+        path = self.folder / mutant.file if mutant else None
+        kept = path.read_text() if path else ""
+        if path and mutant:
+            self._put(path, mutant.source)
+        try:
+            child = os.fork()
+            if not child:
+                self._tests(tests)
+            status = _awaited(child, limit_seconds)
+        finally:
+            if path:
+                self._put(path, kept)
+        seconds = time.monotonic() - began
+        return ("timed out" if status is None else "killed" if status else "survived"), seconds
+
+    def _put(self, path: Path, source: str) -> None:
+        """Bytecode is told from stale by seconds and size alone."""
+        for compiled in (path.parent / "__pycache__").glob(f"{path.stem}.*"):
+            compiled.unlink()
+        path.write_text(source)
+
+    def _tests(self, tests: tuple[str, ...]) -> None:
+        """In the forked process: run them, and end with pytest's status."""
+        status = 1
+        try:
+            os.setsid()
+            silent = os.open(self.folder / "log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+            os.dup2(silent, 1)
+            os.dup2(silent, 2)
+            os.chdir(self.folder)
+            os.environ["PYTHONPATH"] = str(self.folder)
+            os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+            sys.path.insert(0, str(self.folder))
+            pytest = importlib.import_module("pytest")
+            status = int(pytest.main([*PYTEST, *tests]))
+        finally:
+            os._exit(status)
+
+
+def _awaited(child: int, limit_seconds: float) -> int | None:
+    """The exit status of a process, None where it was killed at the limit."""
+    end = time.monotonic() + limit_seconds
+    while time.monotonic() < end:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return status
+        time.sleep(0.02)
+    os.killpg(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns 1 where a room's score is below `--least`."""
+    parser = argparse.ArgumentParser(prog="tools/mutations.py", description=__doc__.splitlines()[0])
+    parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"some of {', '.join(ROOMS)} (default: all)")
+    parser.add_argument("--count", type=int, default=60, metavar="N", help="mutants of each room (default: 60)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--survivors", action="store_true", help="only those that survived before")
+    parser.add_argument("--least", type=float, default=0.9, help="the score that is wanted (default: 0.9)")
+    given = parser.parse_args(arguments)
+    unknown = sorted(set(given.rooms) - set(ROOMS))
+    if unknown:
+        parser.error(f"there is no room {', '.join(unknown)}; choose some of {', '.join(ROOMS)}")
+    for name in PRELOADED:
+        importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+    scores = []
+    for name in given.rooms or ROOMS:
+        found = room_result(ROOMS[name], given, kept().get(name, {}))
+        RESULTS.write_text(json.dumps({**kept(), name: found}, indent=1) + "\n")
+        scores.append(found["score"])
+        print(f"{name}: {found['score']:.0%} of {found['counted']} mutants killed, sampled from {found['of']}")
+    return int(min(scores) < given.least)
+
+
+def kept() -> dict[str, Any]:
+    """The results that are there, room by room."""
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def room_result(room: Room, given: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
+    """Run the sample of a room. Its score and survivors, as data."""
+    reasons = {one["name"]: one["why"] for one in before.get("survivors", ()) if one["why"]}
+    former = {one["name"] for one in before.get("survivors", ())}
+    every, drawn = sampled(room, given.count, given.seed)
+    rows = []
+    with tempfile.TemporaryDirectory(prefix="roam-mutants-") as folder:
+        tree = Tree(Path(folder))
+        word, seconds = tree.run(None, room.tests, 600.0)
+        if word != "survived":
+            raise SystemExit(f"the tests fail without a mutant:\n{(tree.folder / 'log').read_text()[-2000:]}")
+        for number, mutant in enumerate(drawn, 1):
+            if given.survivors and mutant.name not in former:
+                word = "killed"
+            else:
+                word, took = tree.run(mutant, room.tests, LEAST_SECONDS + 5 * seconds)
+                print(f"{number}/{len(drawn)} {word} ({took:.1f} s) {mutant.line}: {mutant.name}", flush=True)
+            rows.append((mutant, word))
+    return summary(rows, reasons) | {"of": every, "seed": given.seed, "tests": list(room.tests)}
+
+
+def summary(rows: list[tuple[Mutant, str]], reasons: dict[str, str]) -> dict[str, Any]:
+    """Counts of a room and of each file, and the survivors; those with a reason do not count."""
+    survivors = [mutant for mutant, word in rows if word == "survived"]
+    counted = [(mutant, word) for mutant, word in rows if word != "survived" or mutant.name not in reasons]
+    files: dict[str, list[int]] = {}
+    for mutant, word in counted:
+        file = files.setdefault(mutant.file, [0, 0])
+        file[0] += word != "survived"
+        file[1] += 1
+    killed = sum(word != "survived" for _, word in counted)
+    return {
+        "score": round(killed / max(len(counted), 1), 3),
+        "drawn": len(rows),
+        "counted": len(counted),
+        "killed": killed,
+        "timed out": sum(word == "timed out" for _, word in rows),
+        "killed of counted, by file": {file: f"{one} of {all_}" for file, (one, all_) in files.items()},
+        "survivors": [
+            {"name": one.name, "line": one.line, "kind": one.kind, "why": reasons.get(one.name, "")}
+            for one in survivors
+        ],
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
