@@ -100,7 +100,8 @@ def unknown_commands(text):
     for line in lines:
         told = line.partition(" # ")[0].strip()
         if told.startswith("make ") and not re.search(r"[.…]", told):
-            yield from (told for word in told.split()[1:] if "=" not in word and word not in targets and word.islower())
+            words = re.sub(r"=\"[^\"]*\"", "=", told).split()[1:]
+            yield from (told for word in words if "=" not in word and word not in targets and word.islower())
         if not re.match(r"roam [a-z]", told):
             continue
         names = re.findall(r"[a-z]+", told.removeprefix("roam ")) if " | " in told else [told.split()[1]]
