@@ -1,6 +1,7 @@
 """A scheduler beside the step costs no capture; one that the step reads is guarded, whatever it reads."""
 
 import copy
+import functools
 
 import pytest
 import torch
@@ -126,3 +127,32 @@ def test_what_is_read_by_name_leaves_the_others_unread():
         assert set(noted.unread()) == set()
     assert "training.scheduler._last_lr" not in unread
     assert unread >= {"training.scheduler.last_epoch", "training.scheduler._step_count", "training.scheduler.gamma"}
+
+
+def test_one_whose_counter_is_read_between_two_steps():
+    """As Accelerate's wrapper does with several processes, until the schedule is over."""
+    torch.manual_seed(0)
+    model, batch = nn.Linear(4, 2), torch.randn(3, 4)
+    rates = []
+    for hooked in (False, True):
+        mine = copy.deepcopy(model)
+        training = Training(mine)
+        scheduler = training.scheduler = torch.optim.lr_scheduler.OneCycleLR(training.optimizer, 0.1, total_steps=6)
+
+        def step(model, optimizer, batch, training=training, scheduler=scheduler):
+            loss = training.step(model, optimizer, batch)
+            for _ in range(2):
+                if scheduler._step_count <= scheduler.total_steps:
+                    scheduler.step()
+            return loss
+
+        run = functools.partial(step, mine, training.optimizer)
+        if hooked:
+            run = roam.hook(mine, training.optimizer, step=step, cache=False, on_mismatch="replan")
+        found = []
+        for _ in range(5):
+            loss = run(batch)
+            found.append((loss.item(), scheduler.last_epoch, scheduler.get_last_lr()[0]))
+        rates.append(found)
+    assert rates[0] == rates[1]
+    assert run.planned_steps >= 4, run.reasons
