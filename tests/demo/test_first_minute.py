@@ -1,6 +1,5 @@
 """`roam demo`: what it tells, what it leaves, and how it ends where it cannot go on."""
 
-import contextlib
 import os
 import re
 import signal
@@ -149,13 +148,12 @@ def test_an_interrupt_ends_it_with_one_line(tmp_path):
     )  # fmt: skip
     assert process.stdout.readline().startswith("GPT-2 124M in plain PyTorch")
     time.sleep(0.5)
-    for _ in range(3):  # an interrupt in a finalizer is lost in Python; who has pressed the key presses it again
-        process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            out, err = process.communicate(timeout=20)
-            break
-    # -SIGINT is Python's choice where an import was interrupted; shells say 130
-    assert process.returncode in (130, -signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode in (
+        130,
+        -signal.SIGINT,
+    )  # Python's choice where an import was interrupted; shells say 130
     assert err == "roam: interrupted\n"
     assert "picture" not in out
 
