@@ -37,8 +37,7 @@ def cp_sat(
     seed: int = 0,
     capacity: int | None = None,
 ) -> Layout:
-    """Constraint programming: CP-SAT moves rectangles (time x bytes) in address so that none overlap and the top is
-    low.
+    """Constraint programming: rectangles (time x bytes) are moved in address so that none overlap and the top is low.
 
     Half the time goes to one question: is there a layout in an arena of the live peak (or of `capacity`)? A tight bound
     on every address makes constraint propagation strongest. If the question stays open, the rest of the time goes to

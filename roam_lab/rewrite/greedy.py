@@ -20,8 +20,7 @@ EFFORT = Parameter("effort", int, 40_000, "states that may be evaluated", low=1)
     parameters=(EFFORT,),
 )
 def greedy(graph: Graph, goals: Goals, effort: int = EFFORT.default) -> Found:
-    """Drops the storages that lower the peak most for the time they cost, role by role, then keeps again what need not
-    be dropped."""
+    """Drops the storages that lower the peak most for the time they cost; keeps again what need not be dropped."""
     explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort)
     sweep(explorer, explorer.problem.start)
     polish_at(explorer, goals)

@@ -18,8 +18,7 @@ from roam_lab.rewrite.tape import problem_of
     parameters=(EFFORT,),
 )
 def ilp(graph: Graph, goals: Goals, effort: int = EFFORT.default) -> Found:
-    """The cheapest set of storages to save at the instants of highest memory (an integer program), turned into states
-    that are repaired and polished."""
+    """The cheapest storages to save at the instants of highest memory, by integer program; then repaired, polished."""
     explorer = Explorer(problem_of(graph, goals.kinds, goals.order), effort)
     explorer.see(explorer.problem.start)
     bounds = aim_at(explorer, goals)
