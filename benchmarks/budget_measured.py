@@ -3,7 +3,8 @@
 `time` captures a model of benchmarks/models.py and times its ops; `plan` makes a plan for each of 12 budgets, evenly
 from what needs no rewriting to the least known; `run` runs each plan a few steps, and the plan that rewrites nothing
 before, between and after for comparison. `pair` times each plan in turns with the plan that rewrites nothing, in one
-process: the median of the ratios does not see how fast the machine is from one minute to the next. `run` and `pair` are
+process: the median of the ratios does not see how fast the machine is from one minute to the next. It is no measure
+where ops allocate much themselves (ResNet-50): memory of the one plan makes the other give its own back. Both are
 resumable and stop by themselves (--seconds). What is made between lies in build/budget/; rows are added to
 benchmarks/results/budget_measured.jsonl and budget_paired.jsonl.
 
