@@ -11,8 +11,8 @@ from typing import Any
 import torch
 
 from roam_lab.capture.constants import in_sequence
+from roam_lab.capture.logged_fakes import fake_of_logged, filled
 from roam_lab.capture.moves import MOVED, is_view, moves, writes
-from roam_lab.capture.told_fakes import fake_of_told, filled
 from roam_lab.capture.torch_internals import FakeTensor, in_backward, pytree
 from roam_lab.errors import PartedError
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
@@ -231,7 +231,7 @@ class Guide:
         if not self._are_new(op):
             return None
         self._asked = None
-        fakes = [fake_of_told(mode, told) for told in op.results]
+        fakes = [fake_of_logged(mode, told) for told in op.results]
         return fakes[0] if len(func._schema.returns) == 1 else tuple(fakes)
 
     def end(self, result: Any, source: str | None) -> None:

@@ -11,7 +11,7 @@ from roam_lab.capture.torch_internals import FakeTensor
 from roam_lab.ir.op_log import LoggedTensor
 
 
-def fake_of_told(mode: Any, told: LoggedTensor) -> torch.Tensor:
+def fake_of_logged(mode: Any, told: LoggedTensor) -> torch.Tensor:
     """With its shape, strides, type and device."""
     meta = torch.empty_strided(told.shape, told.stride, dtype=getattr(torch, told.dtype), device="meta")
     return FakeTensor(mode, meta, torch.device(told.device))
@@ -27,4 +27,4 @@ def filled(result: Any, told: Sequence[LoggedTensor]) -> Any:
     if any(one is not None and not isinstance(one, FakeTensor) for one in result):
         return result
     mode = fakes[0].fake_mode
-    return tuple(fake_of_told(mode, there) if one is None else one for one, there in zip(result, told, strict=True))
+    return tuple(fake_of_logged(mode, there) if one is None else one for one, there in zip(result, told, strict=True))

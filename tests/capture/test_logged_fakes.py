@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 import roam_lab as roam
-from roam_lab.capture.told_fakes import filled
+from roam_lab.capture.logged_fakes import filled
 from roam_lab.capture.torch_internals import FakeTensorMode
 from roam_lab.ir.op_log import LoggedTensor
 
