@@ -9,7 +9,8 @@ from torch.fx import Node
 
 from roam_lab.capture.cuda_workspace import staging_bytes
 from roam_lab.capture.hand_made import REDUCING_LOSSES, is_copied
-from roam_lab.capture.nodes import tensors_of
+from roam_lab.capture.nodes import ELSEWHERE, tensors_of
+from roam_lab.capture.writers import find_writer
 
 aten = torch.ops.aten
 
@@ -22,9 +23,10 @@ def workspace_bytes(node: Node) -> int:
     """
     if unreduced := unreduced_bytes(node):
         return unreduced
-    if is_copied(node.target, _device(node)):
-        return sum(map(_bytes, tensors_of(node))) + _blocked_bytes(node)
-    return staging_bytes(node)
+    results = tensors_of(node)
+    if ELSEWHERE in node.meta or not results or not is_copied(node.target, results[0].device.type):
+        return staging_bytes(node)
+    return _blocked_bytes(node) + (sum(map(_bytes, results)) if find_writer(node) else 0)
 
 
 def _blocked_bytes(node: Node) -> int:
@@ -47,10 +49,6 @@ def _is_strided(strides: Any) -> bool:
 
 def _bytes(tensor: torch.Tensor) -> int:
     return tensor.numel() * tensor.element_size()
-
-
-def _device(node: Node) -> str:
-    return next((tensor.device.type for tensor in tensors_of(node)), "")
 
 
 def unreduced_bytes(node: Node) -> int:
