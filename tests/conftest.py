@@ -8,6 +8,10 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")  # no test fails because its machine does other work, too
 
 LONGEST = (
     "tests/coverage/test_coverage.py",

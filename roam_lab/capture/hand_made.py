@@ -143,6 +143,19 @@ def fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
 
 
 @cache
+def copied(target: OpOverload) -> Callable[..., Any]:
+    """A writer for an op that allocates its results: runs it, and copies them."""
+
+    def write(outs: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
+        made = target(*args, **kwargs)
+        for out, one in zip(outs, [made] if isinstance(made, torch.Tensor) else made, strict=True):
+            if out is not None:
+                out.copy_(one)
+
+    return write
+
+
+@cache
 def foreach_writer(target: OpOverload) -> Callable[..., Any] | None:
     """A writer for a foreach op: copies its first argument, then runs the in-place form (the same kernel). None where
     there is no such form."""
@@ -207,6 +220,27 @@ SPECIAL: dict[Any, Callable[..., Any]] = {
     aten.sum.default: _sum,
     aten.mean.default: _mean,
 }
+COPIED = (
+    aten.convolution.default,
+    aten.convolution_backward.default,
+    aten.native_batch_norm_backward.default,
+    aten.native_layer_norm.default,
+    aten.native_layer_norm_backward.default,
+    aten.native_group_norm.default,
+    aten.native_group_norm_backward.default,
+    aten._scaled_dot_product_flash_attention_for_cpu.default,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward.default,
+)
+"""Ops without `out=` whose results are large. What an op allocates comes from malloc, which maps and unmaps blocks of
+this size again and again; to copy them into the arena takes less time, and memory as planned."""
+
+
+def is_copied(target: Any, device: str) -> bool:
+    """Whether the writer of an op runs it and copies its results."""
+    return device == "cpu" and target in COPIED
+
+
 CPU_ONLY: dict[Any, Callable[..., Any]] = {
     aten.embedding_dense_backward.default: _embedding_backward,
+    **{target: copied(target) for target in COPIED},
 }

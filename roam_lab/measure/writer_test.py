@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.hand_made import is_copied
 from roam_lab.capture.torch_internals import below_autograd, pytree, without_modes
 from roam_lab.capture.writers import geometry, note_untrue, writer_for
 from roam_lab.distributed.collectives import starts_exchange
@@ -38,6 +39,8 @@ def try_writer(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result
     writer = writer_for(func, args, result)
     if writer is None or writer.function is None or func._schema.name.startswith("aten::_foreach_"):
         return
+    if is_copied(func, results[0].device.type):
+        return  # it is the op itself
     with without_modes(), below_autograd():
         if not _is_true(func, writer, args, kwargs, results):
             note_untrue(func, leaves)

@@ -14,10 +14,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 
-SLACK, SLACK_BYTES = 0.02, 4 * 2**20
+SLACK, SLACK_BYTES = 0.01, 4 * 2**20
 """How far the process may exceed the plan before memory is returned: this fraction of the plan, plus so many bytes."""
 REUSED = 0.5
-"""The fraction of malloc's free memory that is assumed to be usable for a request; the rest is in pieces too small."""
+"""The fraction of malloc's free memory that is assumed to be usable for a request that may hold blocks of
+MAPPED_BYTES, or while other external storages live, between which the rest is in pieces too small. Else all of it
+is."""
+MAPPED_BYTES = 32 * 2**20
+"""Larger blocks come from the system each time, whatever is free (glibc's DEFAULT_MMAP_THRESHOLD_MAX)."""
 
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
@@ -59,7 +63,8 @@ class Heap:
         held = self._arena - absent + live
         used = self._resident() - self._base
         free = max(0, used - held)
-        if used + need - min(need, free * REUSED) > self._limit and free >= self._kept:
+        usable = free * REUSED if live or need > MAPPED_BYTES else free
+        if used + need - min(need, usable) > self._limit and free >= self._kept:
             self._trim()
             # what is left is no free memory of malloc's; to trim before every op would take longer than the ops
             self._kept = max(0, self._resident() - self._base - held) + SLACK_BYTES

@@ -118,8 +118,9 @@ class ProgramLines(ProgramValues):
         """Append an op that writes its results into their places."""
         if writer.function is None:
             return
-        count = len(node.meta["val"]) if isinstance(node.meta["val"], (list, tuple)) else 1
-        outs = [self.out(node, index) for index in range(count)]
+        value = node.meta["val"]
+        made = value if isinstance(value, (list, tuple)) else [value]
+        outs = ["None" if one is None else self.out(node, index) for index, one in enumerate(made)]
         if writer.names:
             named = [f"{name}={out}" for name, out in zip(writer.names, outs, strict=True)]
             self.lines.append(

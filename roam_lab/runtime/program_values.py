@@ -199,7 +199,7 @@ class ProgramValues:
             return self.value(node)
         if users:
             return self.value(users[0])
-        return self.place(node, tensors_of(node)[index])  # a result that no op reads needs a place, too
+        return self.place(node, node.meta["val"][index])  # a result that no op reads needs a place, too
 
     def read_there(self, node: Node) -> Node:
         """The argument, of the same form, whose storage the op's result is to overwrite."""

@@ -39,8 +39,13 @@ def test_trims_before_the_plan_is_passed():
 def test_what_malloc_has_free_counts_as_room():
     heap = Watched(100 * MIB, 200 * MIB)
     heap.resident += 190 * MIB
-    heap.before(40 * MIB, 0)  # 90 MiB are free: a place is found in there
+    heap.before(30 * MIB, 0)  # 90 MiB are free: a place is found in there
     assert heap.trimmed == 0
+    heap.before(30 * MIB, 1 * MIB)  # among others half of it is taken to be usable
+    assert heap.trimmed == 0
+    heap.resident += 5 * MIB
+    heap.before(60 * MIB, 0)  # a block of more than 32 MiB comes from the system
+    assert heap.trimmed == 1
 
 
 def test_memory_of_the_users_own_moves_the_base():

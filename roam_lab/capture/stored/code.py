@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import os
 import sys
@@ -17,8 +18,8 @@ class Entered:
     """Notes all functions that are entered, the user's, those of libraries, and those that were made by exec.
 
     Not those of Python itself, torch and roam-lab, of which a version is one code; nor what a module runs when it is
-    imported, which happens once, at a time that depends on what was imported before. `complete`: no profiler was in
-    the way.
+    imported, which happens once, at a time that depends on what was imported before; nor what the garbage collector
+    calls to end objects, at any time. `complete`: no profiler was in the way.
     """
 
     def __init__(self) -> None:
@@ -34,9 +35,16 @@ class Entered:
             return
         codes = self._codes
         importing: FrameType | None = None
+        collecting = False
+
+        def collector(phase: str, _: dict[str, int]) -> None:
+            nonlocal collecting
+            collecting = phase == "start"
 
         def note(frame: FrameType, event: str, _: Any) -> None:
             nonlocal importing
+            if collecting:
+                return
             if importing is not None:
                 importing = None if event == "return" and frame is importing else importing
             elif event == "call":
@@ -46,10 +54,12 @@ class Entered:
                 else:
                     codes[id(code)] = code
 
+        gc.callbacks.append(collector)
         sys.setprofile(note)
         try:
             yield
         finally:
+            gc.callbacks.remove(collector)
             self.complete = self.complete and sys.getprofile() is note
             sys.setprofile(None)
 

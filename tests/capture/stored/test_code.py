@@ -1,5 +1,6 @@
 """What code runs, function by function, and when it is the same."""
 
+import gc
 import sys
 
 import pytest
@@ -46,6 +47,22 @@ def test_what_is_entered_is_noted():
     found = entered(lambda: outer(inner)).digests()
     assert {code_digest(inner.__code__), code_digest(outer.__code__)} < set(found)
     assert found[code_digest(inner.__code__)] == "f (a file:1)"
+
+
+def test_what_the_garbage_collector_calls_is_not():
+    space = {}
+    exec(compile("class Ended:\n    def __del__(self):\n        ended.append(1)\nended = []", "a file", "exec"), space)
+
+    def step():
+        one = space["Ended"]()
+        one.itself = one
+        del one
+        gc.collect()
+
+    names = [name for name in entered(step).digests().values() if "Ended" in name]
+    assert space["ended"]
+    assert names == []
+    assert [name for name in entered(lambda: space["Ended"]()).digests().values() if "Ended" in name] != []
 
 
 def test_what_an_import_runs_is_not(tmp_path, monkeypatch):
