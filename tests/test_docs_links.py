@@ -1,5 +1,6 @@
 """What the documents name exists: links, headings, files, make targets, commands with options, names in the code."""
 
+import ast
 import re
 import shlex
 from functools import cache
@@ -185,3 +186,56 @@ def test_commands_in_the_documents_are_words_of_a_shell():
     assert lines
     for line in lines:
         assert shlex.split(line, comments=True)[0] == "roam"
+
+
+OF_OTHERS = {
+    "as_subclass", "develop", "fully_shard", "grid_sample", "load_state_dict", "output_notebook", "parallel_config",
+    "replay_prologue", "sigmoid", "total_steps", "transpose_", "unsqueeze_", "use_mem_pool",
+}  # fmt: skip
+"""Names of other libraries in docstrings."""
+
+
+def defined(tree):
+    """Every name that a module's code uses or defines, and words of its short texts: keys, options, strategies."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.FunctionDef(name=name) | ast.ClassDef(name=name) | ast.Name(id=name) | ast.Attribute(attr=name):
+                yield name
+            case ast.arg(arg=name) | ast.keyword(arg=str(name)):
+                yield name
+            case ast.alias(name=name):
+                yield from name.split(".")
+            case ast.Constant(value=str(text)) if len(text) < 60:
+                yield from re.findall(r"\w+", text)
+
+
+def docstrings(tree):
+    for node in ast.walk(tree):
+        for statement in getattr(node, "body", ()) if isinstance(getattr(node, "body", ()), list) else ():
+            match statement:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield text
+
+
+def outdated(text, known):
+    """Files that a docstring names and there are not, and names in backticks that no code has."""
+    for told in re.findall(r"[\w/]*[a-z_/]\.(?:py|js|ts|md)\b", text):
+        if not any(path == told or path.endswith(f"/{told}") for path in files()):
+            yield told
+    for told in code(text):
+        name = re.split(r"[(\[]", told)[0].split(".")[-1]
+        if name.isidentifier() and name not in known:
+            yield told
+
+
+def test_docstrings_name_what_exists():
+    trees = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "roam_lab").rglob("*.py"))}
+    known = {name for tree in trees.values() for name in defined(tree)} | OF_OTHERS
+    known |= {path.stem for path in trees}
+    wrong = [
+        (path.name, told) for path, tree in trees.items() for text in docstrings(tree) for told in outdated(text, known)
+    ]
+    assert wrong == []
+    assert list(outdated("See `no_such_name` in ir/nowhere.py and `graph.ops`, `Graph`.", known)) == [
+        "ir/nowhere.py", "no_such_name",
+    ]  # fmt: skip

@@ -50,6 +50,8 @@ class Room:
 
 PROCESSES = ("shared_graphs", "large", "light_import", "apart")
 """Tests of plan/ that start processes, or take long."""
+PAIRS = "--deselect=tests/plan/test_planner.py::test_every_pair_of_strategies_is_judged"
+"""A thousand tests of orders and layouts, of which a few would do for plan/."""
 ROOMS = {
     "ir": Room(("ir/*.py",), ("tests/ir", "tests/rewrite/test_offload.py", "tests/rewrite/test_expand.py")),
     "guards": Room(
@@ -61,7 +63,7 @@ ROOMS = {
         ),
     ),
     "rewrite": Room(("rewrite/*.py",), ("tests/rewrite",)),
-    "plan": Room(("plan/*.py",), ("tests/plan", *(f"--ignore=tests/plan/test_{name}.py" for name in PROCESSES))),
+    "plan": Room(("plan/*.py",), ("tests/plan", *(f"--ignore=tests/plan/test_{name}.py" for name in PROCESSES), PAIRS)),
 }
 
 
