@@ -59,6 +59,7 @@ ROOMS = {
         (
             "tests/capture/sources/test_guards.py",
             "tests/capture/sources/test_python_state.py",
+            "tests/runtime/test_step_guards.py",
             "tests/runtime/test_changed_by_the_user.py",
         ),
     ),
@@ -215,8 +216,8 @@ def mirrored_first(mutant: Mutant, room: Room) -> tuple[str, ...]:
     """The room's tests, with the file that mirrors the mutant's in front: it finds most of them, and then the rest is
     not run."""
     file = Path(mutant.file)
-    mirror = f"tests/{file.parts[1]}/test_{file.stem}.py"
-    return (mirror, *room.tests) if (ROOT / mirror).exists() else room.tests
+    mirror = Path("tests", *file.parts[1:-1], f"test_{file.stem}.py")
+    return (str(mirror), *room.tests) if (ROOT / mirror).exists() else room.tests
 
 
 def summary(rows: list[tuple[Mutant, str]], reasons: dict[str, str]) -> dict[str, Any]:
