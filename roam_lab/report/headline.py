@@ -40,7 +40,7 @@ class Smaller:
 
 
 def eager_bytes(plan: Plan, profile: Profile | None = None) -> int:
-    """Bytes that eager takes above the residents, by estimate; a `profile` may know them where the plan does not."""
+    """Bytes that eager takes above the residents, by estimate: the larger of what the plan and the profile know."""
     return max(plan.eager_bytes, 0 if profile is None else profile.eager_bytes)
 
 
