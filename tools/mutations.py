@@ -122,6 +122,7 @@ class Tree:
             os.chdir(self.folder)
             os.environ["PYTHONPATH"] = str(self.folder)
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+            os.environ["ROAM_TESTS_AS_GIVEN"] = "1"
             sys.path.insert(0, str(self.folder))
             pytest = importlib.import_module("pytest")
             status = int(pytest.main([*PYTEST, *tests]))
