@@ -116,6 +116,7 @@ class Tree:
         status = 1
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             silent = os.open(self.folder / "log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)
@@ -132,15 +133,18 @@ class Tree:
 
 def _awaited(child: int, limit_seconds: float) -> int | None:
     """The exit status of a process, None where it was killed at the limit."""
-    end = time.monotonic() + limit_seconds
-    while time.monotonic() < end:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return status
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    end, found = time.monotonic() + limit_seconds, 0
+    try:
+        while time.monotonic() < end:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                return status
+            time.sleep(0.02)
+        return None
+    finally:
+        if not found:  # at the limit, or this process is being ended
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -156,6 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     unknown = sorted(set(given.rooms) - set(ROOMS))
     if unknown:
         parser.error(f"there is no room {', '.join(unknown)}; choose some of {', '.join(ROOMS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(124))  # so that the copy of the tree and its process go, too
     for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
