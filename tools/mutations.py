@@ -58,6 +58,7 @@ ROOMS = {
         ("runtime/step_guards.py", "capture/sources/guards.py"),
         (
             "tests/capture/sources/test_guards.py",
+            "tests/capture/sources/test_guards_differing.py",
             "tests/capture/sources/test_python_state.py",
             "tests/runtime/test_step_guards.py",
             "tests/runtime/test_changed_by_the_user.py",
