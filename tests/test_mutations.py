@@ -62,7 +62,7 @@ def test_each_place_that_computes_has_its_faults(mutations: ModuleType) -> None:
     for one in found:
         compile(one.source, one.file, "exec")
         assert one.function == "double"
-    assert len({one.source for one in found}) == len(found)
+    assert len({one.source for one in found}) == len({one.name for one in found}) == len(found)
 
 
 def test_a_sample_is_the_same_for_the_same_seed(mutations: ModuleType) -> None:
