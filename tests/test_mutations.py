@@ -107,3 +107,13 @@ def test_a_run_goes_on_with_what_was_not_come_to(mutations: ModuleType, monkeypa
         mutations.main(["some", "--count", str(count), "--seed", "3", *options])
         assert len(ran) - 1 == ran_now
         assert mutations.kept()["some"]["runs"]["seed 3"]["score"] == score
+
+
+def test_the_mutants_own_tests_come_first_and_are_never_left_out(mutations: ModuleType) -> None:
+    (mutant,) = mutations.sampled(mutations.Room(("*.py",), ()), 1, 0)[1]
+    room = mutations.Room((), ("tests", "--ignore=tests/test_some.py", "--ignore=tests/test_other.py"))
+    assert mutations.mirrored_first(mutant, room) == room.tests
+    (mutations.ROOT / "tests" / "test_some.py").write_text("")
+    assert mutations.mirrored_first(mutant, room) == (
+        "tests/test_some.py", "tests", "--ignore=tests/test_other.py",
+    )  # fmt: skip

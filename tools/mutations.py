@@ -220,11 +220,13 @@ def seen_before(path: Path) -> dict[tuple[str, str], str]:
 
 
 def mirrored_first(mutant: Mutant, room: Room) -> tuple[str, ...]:
-    """The room's tests, with the file that mirrors the mutant's in front: it finds most of them, and then the rest is
-    not run."""
+    """The room's tests, with the file that mirrors the mutant's in front, also where it is left out for other files: it
+    finds most of them, and then the rest is not run."""
     file = Path(mutant.file)
     mirror = Path("tests", *file.parts[1:-1], f"test_{file.stem}.py")
-    return (str(mirror), *room.tests) if (ROOT / mirror).exists() else room.tests
+    if not (ROOT / mirror).exists():
+        return room.tests
+    return (str(mirror), *(one for one in room.tests if one != f"--ignore={mirror}"))
 
 
 def summary(rows: list[tuple[Mutant, str]], reasons: dict[str, str]) -> dict[str, Any]:
