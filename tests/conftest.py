@@ -41,9 +41,10 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Longest files first; tests marked slow are skipped without ROAM_SLOW_TESTS."""
-    rank = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
+    """Longest files first, unless ROAM_TESTS_AS_GIVEN; tests marked slow are skipped without ROAM_SLOW_TESTS."""
+    if not os.environ.get("ROAM_TESTS_AS_GIVEN"):
+        rank = {name: place for place, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: rank.get(item.nodeid.partition("::")[0], len(rank)))
     if not os.environ.get("ROAM_SLOW_TESTS"):
         for item in items:
             if item.get_closest_marker("slow"):

@@ -1,5 +1,6 @@
 """What the documents name exists: links, headings, files, make targets, commands with options, names in the code."""
 
+import ast
 import re
 import shlex
 from functools import cache
@@ -185,3 +186,48 @@ def test_commands_in_the_documents_are_words_of_a_shell():
     assert lines
     for line in lines:
         assert shlex.split(line, comments=True)[0] == "roam"
+
+
+OF_OTHERS = {
+    "as_subclass", "develop", "fully_shard", "grid_sample", "load_state_dict", "output_notebook", "parallel_config",
+    "replay_prologue", "sigmoid", "total_steps", "transpose_", "unsqueeze_", "use_mem_pool",
+}  # fmt: skip
+"""Names of other libraries in docstrings."""
+
+
+def split(source):
+    """The docstrings of a module, and its other text."""
+    found, lines = [], source.splitlines()
+
+    def look(node):
+        for one in getattr(node, "body", ()):
+            if isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant) and isinstance(one.value.value, str):
+                found.append(one.value.value)
+                lines[one.lineno - 1 : one.end_lineno] = [""] * (one.end_lineno - one.lineno + 1)
+            elif isinstance(one, ast.ClassDef | ast.FunctionDef):
+                look(one)
+
+    look(ast.parse(source))
+    return found, "\n".join(lines)
+
+
+def outdated(text, known):
+    """Files that a docstring names and there are not, and names in backticks that no code has."""
+    for told in re.findall(r"[\w/]*[a-z_/]\.(?:py|js|ts|md)\b", text):
+        if not any(path == told or path.endswith(f"/{told}") for path in files()):
+            yield told
+    for told in code(text):
+        name = re.split(r"[(\[]", told)[0].split(".")[-1]
+        if name.isidentifier() and " " not in told and name not in known:
+            yield told
+
+
+def test_docstrings_name_what_exists():
+    sources = sorted((ROOT / "roam_lab").rglob("*.py"))
+    modules = {str(path.relative_to(ROOT)): split(path.read_text()) for path in sources}
+    known = {*re.findall(r"\w+", " ".join(rest for _, rest in modules.values())), *OF_OTHERS}
+    wrong = [(name, told) for name, (texts, _) in modules.items() for text in texts for told in outdated(text, known)]
+    assert wrong == []
+    assert list(outdated("See `no_such_name` in ir/nowhere.py and `graph.ops`, `Graph`.", known)) == [
+        "ir/nowhere.py", "no_such_name",
+    ]  # fmt: skip

@@ -62,7 +62,7 @@ def test_each_place_that_computes_has_its_faults(mutations: ModuleType) -> None:
     for one in found:
         compile(one.source, one.file, "exec")
         assert one.function == "double"
-    assert len({one.source for one in found}) == len(found)
+    assert len({one.source for one in found}) == len({one.name for one in found}) == len(found)
 
 
 def test_a_sample_is_the_same_for_the_same_seed(mutations: ModuleType) -> None:
@@ -81,4 +81,39 @@ def test_a_score_counts_no_mutant_that_is_explained(mutations: ModuleType) -> No
     assert [one["name"] for one in found["survivors"]] == [second.name]
     explained = mutations.summary(rows, {second.name: "the same set"})
     assert (explained["score"], explained["counted"], explained["drawn"]) == (1.0, 2, 3)
-    assert explained["survivors"][0]["why"] == "the same set"
+    assert (explained["survivors"], explained["explained"]) == ([], 1)
+
+
+def test_a_run_goes_on_with_what_was_not_come_to(mutations: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = iter(["survived", "killed", "survived", "killed", "killed"])
+    ran = []
+
+    def run(tree: object, mutant: object, tests: object, limit: float) -> tuple[str, float]:
+        ran.append(mutant)
+        return ("survived" if mutant is None else next(words)), 0.0
+
+    monkeypatch.setattr(mutations.Tree, "run", run)
+    monkeypatch.setattr(mutations, "ROOMS", {"some": mutations.Room(("*.py",), ("tests",))})
+    monkeypatch.setattr(mutations, "SEEN", mutations.ROOT / "build")
+    monkeypatch.setattr(mutations, "RESULTS", mutations.ROOT / "results.json")
+    monkeypatch.setattr(mutations, "PRELOADED", ())
+    for count, options, ran_now, score in (
+        (2, [], 2, 0.5),
+        (3, ["--go-on"], 1, 0.333),
+        (3, ["--go-on"], 0, 0.333),
+        (3, ["--survivors"], 2, 1.0),
+    ):
+        ran.clear()
+        mutations.main(["some", "--count", str(count), "--seed", "3", *options])
+        assert len(ran) - 1 == ran_now
+        assert mutations.kept()["some"]["runs"]["seed 3"]["score"] == score
+
+
+def test_the_mutants_own_tests_come_first_and_are_never_left_out(mutations: ModuleType) -> None:
+    (mutant,) = mutations.sampled(mutations.Room(("*.py",), ()), 1, 0)[1]
+    room = mutations.Room((), ("tests", "--ignore=tests/test_some.py", "--ignore=tests/test_other.py"))
+    assert mutations.mirrored_first(mutant, room) == room.tests
+    (mutations.ROOT / "tests" / "test_some.py").write_text("")
+    assert mutations.mirrored_first(mutant, room) == (
+        "tests/test_some.py", "tests", "--ignore=tests/test_other.py",
+    )  # fmt: skip

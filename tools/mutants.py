@@ -20,7 +20,8 @@ ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: in `file` (relative to the root), where `before` becomes `after`. `source`: the file with it."""
+    """One fault: in `file` (relative to the root), where `before` becomes `after`. `text`: the line that it is in;
+    `source`: the file with it."""
 
     file: str
     line: int
@@ -29,12 +30,14 @@ class Mutant:
     kind: str
     before: str
     after: str
+    text: str
     source: str
 
     @property
     def name(self) -> str:
         """The same for the same fault also where lines have moved."""
-        return f"{self.file} {self.function}, column {self.column}: {self.before} -> {self.after}"
+        where = f"column {self.column} of `{self.text}`"
+        return f"{self.file} {self.function}, {where}: {self.before} -> {self.after}"
 
 
 Fault = tuple[Path, int, int]
@@ -50,12 +53,14 @@ def faults_of(path: Path) -> Iterator[Fault]:
 def made(fault: Fault, root: Path) -> Mutant:
     """The mutant with this fault; `root`: what its file is named from."""
     path, number, change = fault
-    tree = ast.parse(path.read_text())
+    text = path.read_text()
+    tree = ast.parse(text)
     node, kind, function = _places(tree)[number]
     line, column, before = node.lineno, node.col_offset + 1, _first_line(node)
     _changes(node, kind)[change](node)
     source = ast.unparse(ast.fix_missing_locations(tree))
-    return Mutant(str(path.relative_to(root)), line, column, function, kind, before, _first_line(node), source)
+    on = text.splitlines()[line - 1].strip()
+    return Mutant(str(path.relative_to(root)), line, column, function, kind, before, _first_line(node), on, source)
 
 
 def _first_line(node: ast.AST) -> str:

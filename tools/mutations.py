@@ -3,14 +3,15 @@
 A seeded sample of mutants of each room (a comparison, an operator, a constant, a statement or a returned value changed)
 is put, one at a time, into a copy of the tree, and the tests that mirror the room are run on it in a forked process
 with a time limit. A mutant is killed where they fail or do not end; the others survive, and are listed with their
-lines in benchmarks/results/mutations.json. One that changes nothing that a caller could see gets the reason there, by
-hand, as `why`: it is kept from run to run, and such a mutant does not count.
+lines in benchmarks/results/mutations.json, for each seed apart. One that changes nothing that a caller could see gets
+the reason there, by hand, under `explained` of its room: it holds for all seeds, and such a mutant does not count.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import hashlib
 import importlib
 import json
 import os
@@ -28,6 +29,8 @@ from mutants import Mutant, faults_of, made
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "mutations.json"
+SEEN = ROOT / "build" / "mutations"
+"""For each room and seed, what has become of its mutants so far: a line each, so that a run can go on."""
 LEAST_SECONDS = 10.0
 """Limit of a run: this, and five times what the tests take without a fault."""
 PRELOADED = ("networkx", "numba", "numpy", "pytest", "torch", "torch.fx.experimental.proxy_tensor")
@@ -47,14 +50,22 @@ class Room:
 
 PROCESSES = ("shared_graphs", "large", "light_import", "apart")
 """Tests of plan/ that start processes, or take long."""
+PAIRS = "--deselect=tests/plan/test_planner.py::test_every_pair_of_strategies_is_judged"
+"""A thousand tests of orders and layouts, of which a few would do for plan/."""
 ROOMS = {
     "ir": Room(("ir/*.py",), ("tests/ir", "tests/rewrite/test_offload.py", "tests/rewrite/test_expand.py")),
     "guards": Room(
         ("runtime/step_guards.py", "capture/sources/guards.py"),
-        ("tests/capture/sources/test_guards.py", "tests/capture/sources/test_python_state.py"),
+        (
+            "tests/capture/sources/test_guards.py",
+            "tests/capture/sources/test_guards_differing.py",
+            "tests/capture/sources/test_python_state.py",
+            "tests/runtime/test_step_guards.py",
+            "tests/runtime/test_changed_by_the_user.py",
+        ),
     ),
     "rewrite": Room(("rewrite/*.py",), ("tests/rewrite",)),
-    "plan": Room(("plan/*.py",), ("tests/plan", *(f"--ignore=tests/plan/test_{name}.py" for name in PROCESSES))),
+    "plan": Room(("plan/*.py",), ("tests/plan", *(f"--ignore=tests/plan/test_{name}.py" for name in PROCESSES), PAIRS)),
 }
 
 
@@ -106,12 +117,14 @@ class Tree:
         status = 1
         try:
             os.setsid()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             silent = os.open(self.folder / "log", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
             os.dup2(silent, 1)
             os.dup2(silent, 2)
             os.chdir(self.folder)
             os.environ["PYTHONPATH"] = str(self.folder)
             os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+            os.environ["ROAM_TESTS_AS_GIVEN"] = "1"
             sys.path.insert(0, str(self.folder))
             pytest = importlib.import_module("pytest")
             status = int(pytest.main([*PYTEST, *tests]))
@@ -121,15 +134,18 @@ class Tree:
 
 def _awaited(child: int, limit_seconds: float) -> int | None:
     """The exit status of a process, None where it was killed at the limit."""
-    end = time.monotonic() + limit_seconds
-    while time.monotonic() < end:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return status
-        time.sleep(0.02)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return None
+    end, found = time.monotonic() + limit_seconds, 0
+    try:
+        while time.monotonic() < end:
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                return status
+            time.sleep(0.02)
+        return None
+    finally:
+        if not found:  # at the limit, or this process is being ended
+            os.killpg(child, signal.SIGKILL)
+            os.waitpid(child, 0)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -138,20 +154,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("rooms", nargs="*", metavar="ROOM", help=f"some of {', '.join(ROOMS)} (default: all)")
     parser.add_argument("--count", type=int, default=60, metavar="N", help="mutants of each room (default: 60)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--survivors", action="store_true", help="only those that survived before")
+    parser.add_argument("--go-on", action="store_true", help="run those alone that no run before came to")
+    parser.add_argument("--survivors", action="store_true", help="as --go-on, and those that survived before")
     parser.add_argument("--least", type=float, default=0.9, help="the score that is wanted (default: 0.9)")
     given = parser.parse_args(arguments)
     unknown = sorted(set(given.rooms) - set(ROOMS))
     if unknown:
         parser.error(f"there is no room {', '.join(unknown)}; choose some of {', '.join(ROOMS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(124))  # so that the copy of the tree and its process go, too
     for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
     scores = []
     for name in given.rooms or ROOMS:
-        found = room_result(ROOMS[name], given, kept().get(name, {}))
-        RESULTS.write_text(json.dumps({**kept(), name: found}, indent=1) + "\n")
+        before = kept().get(name, {})
+        found = room_result(name, given, before.get("explained", {}))
+        runs = {**before.get("runs", {}), f"seed {given.seed}": found}
+        RESULTS.write_text(json.dumps({**kept(), name: {**before, "runs": runs}}, indent=1) + "\n")
         scores.append(found["score"])
         print(f"{name}: {found['score']:.0%} of {found['counted']} mutants killed, sampled from {found['of']}")
     return int(min(scores) < given.least)
@@ -162,11 +182,16 @@ def kept() -> dict[str, Any]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
-def room_result(room: Room, given: argparse.Namespace, before: dict[str, Any]) -> dict[str, Any]:
+def room_result(name: str, given: argparse.Namespace, reasons: dict[str, str]) -> dict[str, Any]:
     """Run the sample of a room. Its score and survivors, as data."""
-    reasons = {one["name"]: one["why"] for one in before.get("survivors", ()) if one["why"]}
-    former = {one["name"] for one in before.get("survivors", ())}
+    room = ROOMS[name]
     every, drawn = sampled(room, given.count, given.seed)
+    path = SEEN / f"{name}_{given.seed}.jsonl"
+    seen = seen_before(path) if given.go_on or given.survivors else {}
+    if given.survivors:
+        seen = {fault: word for fault, word in seen.items() if word != "survived"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps([*fault, word]) + "\n" for fault, word in seen.items()))
     rows = []
     with tempfile.TemporaryDirectory(prefix="roam-mutants-") as folder:
         tree = Tree(Path(folder))
@@ -174,13 +199,34 @@ def room_result(room: Room, given: argparse.Namespace, before: dict[str, Any]) -
         if word != "survived":
             raise SystemExit(f"the tests fail without a mutant:\n{(tree.folder / 'log').read_text()[-2000:]}")
         for number, mutant in enumerate(drawn, 1):
-            if given.survivors and mutant.name not in former:
-                word = "killed"
-            else:
-                word, took = tree.run(mutant, room.tests, LEAST_SECONDS + 5 * seconds)
+            if (word := seen.get(_fault(mutant), "")) == "":
+                word, took = tree.run(mutant, mirrored_first(mutant, room), LEAST_SECONDS + 5 * seconds)
                 print(f"{number}/{len(drawn)} {word} ({took:.1f} s) {mutant.line}: {mutant.name}", flush=True)
+                with path.open("a") as lines:
+                    lines.write(json.dumps([*_fault(mutant), word]) + "\n")
             rows.append((mutant, word))
-    return summary(rows, reasons) | {"of": every, "seed": given.seed, "tests": list(room.tests)}
+    return summary(rows, reasons) | {"of": every, "tests": list(room.tests)}
+
+
+def _fault(mutant: Mutant) -> tuple[str, str]:
+    """What it is known by: its name, and a digest of its file, which a change of any line changes."""
+    return mutant.name, hashlib.sha256(mutant.source.encode()).hexdigest()[:16]
+
+
+def seen_before(path: Path) -> dict[tuple[str, str], str]:
+    """What became of the mutants that runs before this one came to."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    return {(name, digest): word for name, digest, word in map(json.loads, lines)}
+
+
+def mirrored_first(mutant: Mutant, room: Room) -> tuple[str, ...]:
+    """The room's tests, with the file that mirrors the mutant's in front, also where it is left out for other files: it
+    finds most of them, and then the rest is not run."""
+    file = Path(mutant.file)
+    mirror = Path("tests", *file.parts[1:-1], f"test_{file.stem}.py")
+    if not (ROOT / mirror).exists():
+        return room.tests
+    return (str(mirror), *(one for one in room.tests if one != f"--ignore={mirror}"))
 
 
 def summary(rows: list[tuple[Mutant, str]], reasons: dict[str, str]) -> dict[str, Any]:
@@ -201,9 +247,9 @@ def summary(rows: list[tuple[Mutant, str]], reasons: dict[str, str]) -> dict[str
         "timed out": sum(word == "timed out" for _, word in rows),
         "killed of counted, by file": {file: f"{one} of {all_}" for file, (one, all_) in files.items()},
         "survivors": [
-            {"name": one.name, "line": one.line, "kind": one.kind, "why": reasons.get(one.name, "")}
-            for one in survivors
+            {"name": one.name, "line": one.line, "kind": one.kind} for one in survivors if one.name not in reasons
         ],
+        "explained": sum(one.name in reasons for one in survivors),
     }
 
 

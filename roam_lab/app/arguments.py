@@ -109,7 +109,7 @@ def _plan(parser: Parser, face: Face) -> None:
         parser.add_argument("--bare", action="store_true", help="leave the graph out of the plan's file")
         _json(parser)
     else:
-        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+        _chosen_profile(parser)
         parser.add_argument("--name", metavar="TEXT", help="name of the plan, for compare and export")
     _planning(parser)
 
@@ -140,6 +140,10 @@ def _verify(parser: Parser, face: Face) -> None:
         parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default cpu)")
         told = "write into the plan's file that it was verified here: a hook then need not check its first step again"
         parser.add_argument("--note", action="store_true", help=told)
+
+
+def _chosen_profile(parser: Parser) -> None:
+    parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
 
 
 def _chosen_plan(parser: Parser) -> None:
@@ -193,7 +197,7 @@ def _frontier(parser: Parser, face: Face) -> None:
         parser.add_argument("-o", "--output", metavar="FILE", help=".json: the points; .svg: the figure")
         _json(parser)
     else:
-        parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+        _chosen_profile(parser)
     parser.add_argument("--points", type=count, default=12, metavar="N", help="at most so many points (default 12)")
     parser.add_argument("--rewrite", default="auto", metavar="NAME", help="rewrite strategy (see `strategies`)")
 
@@ -209,7 +213,7 @@ def _bench(parser: Parser, face: Face) -> None:
 
 
 def _lab(parser: Parser, face: Face) -> None:
-    parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
+    _chosen_profile(parser)
 
 
 def _view(parser: Parser, face: Face) -> None:

@@ -7,7 +7,7 @@
 
 What is planned is what Lightning does for one batch under automatic optimization: `training_step`, `zero_grad`, the
 backward pass, clipping, the optimizer's step, and the hooks between them. It is Lightning's own code that is captured.
-Where that cannot be, Lightning runs as without us, and one RoamWarning says why.
+Where that cannot be planned, Lightning runs as it would without this callback, and one RoamWarning says why.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from roam_lab.runtime.self_check import Check
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
-else:  # a Trainer of either package takes a callback of the other
+else:  # either package will do: its Trainer takes callbacks of the other, too
     Callback = importlib.import_module("lightning.pytorch" if find_spec("lightning") else "pytorch_lightning").Callback
 
 _TRIES, _PLANNED_A_TRY = 3, 10
-"""Steps that use what cannot be planned before no more are tried, and how many planned ones make up for one more."""
+"""How many steps may turn out not to be plannable before no more are tried; how many planned ones allow one more."""
 
 
 class RoamCallback(Callback):
-    """Has a Trainer run its training steps as a plan says, with the very bits that Lightning leaves.
+    """Makes a Trainer run its training steps by a plan, with the same bits as without it.
 
     The first batch is captured and planned. The settings are those of `roam.hook` without a plan. What cannot be
-    planned is run by Lightning as without us; with `on_mismatch="error"` it is an error.
+    planned is run by Lightning itself; with `on_mismatch="error"` it is an error.
 
     `planned_steps`, `eager_steps`, `reasons`: as of a PlannedStep, for the last call of `fit`.
     """
@@ -155,7 +155,7 @@ class _Fit:
         return self._done(result)
 
     def _note(self, reason: str, again: bool) -> None:
-        """A step was not planned. `again`: others may be, as long as there are far more of those."""
+        """Note why a step was not planned. `again`: try later steps, as long as most of them are planned."""
         self._seen.used = None
         self._tries += 1
         planned = self.step.planned_steps if self.step else 0
@@ -163,14 +163,14 @@ class _Fit:
             self._why_not = reason
 
     def _run_by_lightning(self, *args: Any, reason: str | None = None) -> dict[str, Any]:
-        """One batch as without us. `reason`: why this one; None: why all of them."""
+        """One batch, run by Lightning itself. `reason`: why this batch is not planned; None: no batch is."""
         if self.step is not None:
             self.step.release()
         self.by_lightning.count(Reason(reason or str(self._why_not)))
         return self._lightnings_run(*args)  # type: ignore[no-any-return]
 
     def _step_on(self, optimizer: torch.optim.Optimizer, batch: Any) -> PlannedStep:
-        """The planned step; made for this batch where it is the first. Raises CaptureError where it cannot be."""
+        """The planned step, made with the first batch. Raises CaptureError where the step cannot be captured."""
         if self.step is None:
             refuse_closure(optimizer)
             function = partial(self._one_batch, callbacks=self._hooked)
@@ -189,7 +189,8 @@ class _Fit:
             traced = is_traced(module)
             first = self._closure_first() if traced or on_trial() or can_prime(optimizer) else nullcontext()
             told = self._seen.as_told(batch, traced)
-            failures = _failures_told() if self._ranks is None else nullcontext()  # other ranks wait for this one
+            # Other ranks wait for this one: it must not go another way.
+            failures = _failures_as_refusals() if self._ranks is None else nullcontext()
             with failures, told, logged.instead_of_log(callbacks), first:
                 output = self._lightnings_run(optimizer, batch["batch_idx"], OrderedDict(batch["arguments"]))
         finally:
@@ -204,8 +205,8 @@ class _Fit:
 
     @contextmanager
     def _closure_first(self) -> Iterator[None]:
-        """Lightning gives its closure to the optimizer, whose first act is to call it. Here it is called before, so
-        that there are gradients when the optimizer steps."""
+        """Lightning gives its closure to the optimizer, which calls it first of all. Here it is called before
+        the optimizer's step, so that there are gradients then."""
         strategy = self._trainer.strategy
 
         def optimizer_step(optimizer: Any, closure: Any, model: Any = None, **kwargs: Any) -> Any:
@@ -234,8 +235,9 @@ class _Fit:
 
 
 @contextmanager
-def _failures_told() -> Iterator[None]:
-    """What fails on trial, and not for want of memory, is for Lightning to run, and to raise if it is the script's."""
+def _failures_as_refusals() -> Iterator[None]:
+    """An error of the trial run, other than out of memory, becomes a CaptureError: Lightning then runs the step itself,
+    and raises the error again if it is the script's."""
     try:
         yield
     except RoamError:

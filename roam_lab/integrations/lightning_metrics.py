@@ -1,4 +1,4 @@
-"""Metrics of torchmetrics in a planned step: what they count in is kept in place."""
+"""Metrics of torchmetrics in a planned step: the tensors that they count in stay the same tensors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _NO_VALUE = torch.zeros(())
 
 @contextmanager
 def states_in_place(module: torch.nn.Module, wrapper: Any = None) -> Iterator[None]:
-    """While a step runs, the tensors that metrics of the module count in are buffers, and the value of their last step
-    is a tensor from the first on.
+    """While a step runs, the tensors that metrics of the module count in are buffers of the module, and the value of a
+    metric's last step is a tensor also before its first step.
 
-    A metric binds new tensors to its states in each step: those of a buffer are written into the place of the old one.
+    A metric binds new tensors to its states in each step; where a state is a buffer, they are copied into the old one.
     `wrapper`: the DistributedDataParallel around the module, which must not take them from the first rank.
     """
     torchmetrics = sys.modules.get("torchmetrics")

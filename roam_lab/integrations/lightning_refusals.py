@@ -1,4 +1,4 @@
-"""Which calls of Lightning's `Trainer.fit` run as without us, and why: as far as that is known beforehand."""
+"""Which calls of Lightning's `Trainer.fit` cannot be planned, and why: as far as that is known beforehand."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _FIXED = (
 )  # fmt: skip
 _TRAINED = ("lightning_module", "optimizers")
 _BETWEEN_HOOKS = ("callbacks", "precision_plugin", "profiler", "strategy")
-"""What Lightning's own code looks at, and nobody else may."""
+"""Attributes that Lightning's own code may read in a step, and no other code may."""
 _OWN = ("_trainer", "_told", "_traced", "_several", "used")
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
 _REDUCTIONS = {
@@ -39,17 +39,18 @@ _REDUCTIONS = {
 
 
 class TrainerUsedError(CaptureError):
-    """A step uses what planned steps do not follow; the next one may not."""
+    """A step uses an attribute of the Trainer that planned steps do not follow; other steps may not use it."""
 
 
 class TrainerInStep:
     """Stands for the Trainer while steps are captured, planned and checked.
 
-    A step that is captured must not read what may change unseen. What it may read of the Trainer enters it with the
-    batch (`told`): numbers that change, and, as text, values that seldom do. Everything else is refused in capture and
-    on trial; in a step that runs eagerly it is the Trainer's own, and `used` is a sentence that tells so. `capture`
-    does not walk into this object, hence not into loops, loggers, and data sets. `several`: other ranks run the same
-    step, and wait for what it exchanges: it is refused in capture, which exchanges nothing, and not on trial.
+    A captured step must not read what may change without its noticing. What it may read of the Trainer is part of the
+    batch (`told`): numbers that change, and, as text, values that seldom do. Any other attribute is refused in capture
+    and in the trial run; in a step that runs eagerly it is the Trainer's own, and the sentence `used` says which was
+    read. `capture` does not walk into this object, hence not into loops, loggers and data sets. `several`: other ranks
+    run the same step and wait for what it exchanges; then attributes are refused in capture alone, which exchanges
+    nothing.
     """
 
     def __init__(self, trainer: Any, several: bool = False) -> None:
@@ -69,7 +70,7 @@ class TrainerInStep:
 
     @contextmanager
     def in_place_of(self, trainer: Any, module: Any, loop: Any) -> Iterator[None]:
-        """The module and the loop know this object for the Trainer."""
+        """In this context the module and the loop have this object in place of the Trainer."""
         module.trainer = loop.trainer = self
         try:
             yield
@@ -78,7 +79,7 @@ class TrainerInStep:
 
     @contextmanager
     def as_told(self, told: Mapping[str, Any], traced: bool) -> Iterator[None]:
-        """While one step runs; `traced`: it is being captured."""
+        """The context of one step, which reads `told`; `traced`: it is being captured."""
         self._told, self._traced = told, traced
         try:
             yield
@@ -106,7 +107,7 @@ class TrainerInStep:
             setattr(self._trainer, name, value)
 
     def _fixed(self, name: str) -> Any:
-        """The Trainer's own value, which the step's text must tell: so capture knows that it is read."""
+        """The Trainer's own value, if it is the one in the step's text: so capture knows that it was read."""
         if self._told["trainer"] != self._text():
             raise CaptureError(f"the step was told another trainer.{name}")
         return getattr(self._trainer, name)
@@ -140,7 +141,7 @@ class Logged:
 
     @contextmanager
     def instead_of_log(self, callbacks: Collection[Any]) -> Iterator[None]:
-        """`log` of the module, and of these callbacks, is `note`."""
+        """In this context `log` of the module and of these callbacks is `note`."""
         replaced = [(vars(one), vars(one).get("log")) for one in (self._module, *callbacks)]
         for held, _ in replaced:
             held["log"] = self.note
@@ -153,7 +154,7 @@ class Logged:
                     held["log"] = before
 
     def note(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
-        """As `LightningModule.log`."""
+        """In place of `LightningModule.log`: the call is kept, to be made after the step."""
         metric = next((path for path, one in self._module.named_modules() if one is value), None)
         if isinstance(value, torch.Tensor):
             value = value.detach().clone()  # as it is now
@@ -164,7 +165,7 @@ class Logged:
         self.calls.append({"hook": hook, "name": name, "metric": metric, "value": value, "args": args, "how": kwargs})
 
     def log(self) -> None:
-        """Make every call, under the name of the hook that made it."""
+        """Make every kept call, under the name of the hook that it was made in."""
         now = self._module._current_fx_name
         try:
             for call in self.calls:

@@ -40,7 +40,7 @@ class RoamMixin:
     callback_handler = LoopAttribute()
     lr_scheduler = LoopAttribute()
     accelerator = LoopAttribute()
-    optimizer = LoopAttribute()  # as accelerate prepared it; capture is given the one inside
+    optimizer = LoopAttribute()  # accelerate's wrapper; capture is given the optimizer inside it
     current_flos = LoopAttribute()
     _tr_loss = LoopAttribute()
     _total_loss_scalar = LoopAttribute()
@@ -65,7 +65,7 @@ class RoamMixin:
         loop.options = {
             "on_mismatch": on_mismatch, "check": check_of(check), "budget": budget, "extra_time": extra_time
         }  # fmt: skip
-        self._roam_logs: list[Any] = []  # of logs inside a step: capture has to see it
+        self._roam_logs: list[Any] = []  # what a step has logged: a plain attribute, since capture has to see it
         super().__init__(*args, **kwargs)
 
     @property
@@ -89,7 +89,7 @@ class RoamMixin:
             loop.end()
 
     def log(self, logs: Any, *args: Any, **kwargs: Any) -> None:
-        """As Trainer's; what is logged inside a step is logged when the step is over."""
+        """As Trainer's; what a step logs is kept, and logged when the step is over."""
         trainer: Any = super()
         if loop_of(self).in_step:
             self._roam_logs.append((logs, args, kwargs))
@@ -130,7 +130,7 @@ class RoamMixin:
                 loss = self._planned(model, inputs, given)
             except (InfeasibleError, ParameterError):
                 raise
-            except RoamError as error:  # it has put everything back
+            except RoamError as error:  # capture has put everything back
                 together = isinstance(error, CaptureError | MismatchError)  # or a rank is gone, and training over
                 if loop.options["on_mismatch"] == "error" or (loop.ranks is not None and not together):
                     raise
@@ -149,7 +149,7 @@ class RoamMixin:
             if callable(getattr(self.optimizer, "train", None)):
                 self.optimizer.train()
         [optimizer], kind = optimizers_of(self.optimizer), type(inputs)
-        updates = bool(self.accelerator.sync_gradients)  # or leaves its gradients for a later one to add to
+        updates = bool(self.accelerator.sync_gradients)  # else the step leaves its gradients for a later one to add to
         batch = (dict(inputs) if isinstance(inputs, Mapping) else inputs, *given, updates)
         made_for = (model, optimizer, kind, getattr(self, "_train_batch_size", None))
         if loop.step is None or made_for != loop.made_for:
@@ -196,7 +196,7 @@ class RoamMixin:
         return None
 
     def _already_stepped(self, model: torch.nn.Module) -> None:
-        """In place of the optimizer's step. Raises RoamError where gradients have come up since the planned one."""
+        """In place of the optimizer's step, which has run. Raises RoamError where there are gradients again."""
         loop_of(self).ahead = False
         if any(parameter.grad is not None for parameter in model.parameters()):
             raise RoamError(
@@ -205,7 +205,7 @@ class RoamMixin:
             )
 
     def _after_step(self) -> None:
-        """What a step has logged, and what is known of it now."""
+        """After a step: log what it has logged, and note what it has read of the loop."""
         trainer: Any = super()
         loop = loop_of(self)
         while self._roam_logs:

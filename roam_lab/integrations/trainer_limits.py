@@ -1,4 +1,4 @@
-"""Which trainings by transformers' Trainer run as they always did, and why."""
+"""Which trainings by transformers' Trainer cannot be planned, and why."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from roam_lab.distributed import is_replicated
 from roam_lab.integrations.trainer_loop import KNOWN, loop_of
 
 _OURS = ("training_step", "_prepare_inputs")
-"""What no class may override before the mixin: it would run around the whole planned step."""
+"""Methods that no class before the mixin may override: such a method would run around the whole planned step."""
 _CLIPPING = ("_clip_grad_norm", "_get_grad_norm")
 """How Trainer comes to `accelerator.clip_grad_norm_`; before transformers 5 its loop calls that itself."""
 _BETWEEN = ("on_pre_optimizer_step", "on_optimizer_step")
-"""What callbacks are told between backward and `zero_grad`: they may read gradients, which a planned step has not."""
+"""Events of callbacks between backward and `zero_grad`: they may read gradients, which a planned step has cleared."""
 _REPLICATED = ("MULTI_CPU", "MULTI_GPU")
 """What Accelerate calls training by DistributedDataParallel."""
 FOLLOWED = ("state", "control")
@@ -22,7 +22,7 @@ FOLLOWED = ("state", "control")
 
 
 def why_eager(trainer: Any, mixin: type, model: torch.nn.Module) -> str | None:
-    """What of this training, as it is now, cannot be planned; None where all can be. `mixin`: what plans it."""
+    """Why this training, as it is now, cannot be planned; None where it can. `mixin`: the class that plans it."""
     loop, args, accelerator = loop_of(trainer), trainer.args, trainer.accelerator
     name = type(trainer).__name__
     for method in _OURS:

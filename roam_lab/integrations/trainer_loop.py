@@ -1,4 +1,4 @@
-"""What belongs to a Trainer's loop and to no training step: kept apart, so that capture does not walk through it."""
+"""What belongs to a Trainer's loop and to no training step: kept where capture does not walk through it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Loop:
         return [bool(one) for one in self.ranks.most(*map(int, wishes))]
 
     def answer(self, owner: Any, name: str, answer: Callable[[], Any]) -> None:
-        """Until training ends, the loop's call of `owner.name` gives `answer()` where the step is ahead of it."""
+        """Until training ends, a call of `owner.name` returns `answer()` if the planned step has stepped already."""
         if any(one is owner and known == name for one, known in self.answered):
             return
         original, held = getattr(owner, name), vars(owner).get(name)
@@ -77,7 +77,7 @@ class Loop:
         self.patches.callback(put_back)
 
     def end(self) -> None:
-        """Training is over, or has failed: nothing is patched any more, and the arena's memory is given back."""
+        """Training is over, or has failed: undo all patches, and give the arena's memory back."""
         self.training = self.ahead = False
         self.ranks = None
         self.patches.close()

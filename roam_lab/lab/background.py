@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
 
 Work = Callable[["Graph", Mapping[str, Any]], Any]
-"""What the other process runs: a graph and settings to a result."""
+"""A function that the other process runs: of a graph and settings, it returns a result."""
 DEBOUNCE_SECONDS = 0.25
 """A slider that is dragged asks many times; only the last one is planned."""
 
 
 def plan_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Plan:
-    """What the other process runs."""
+    """The plan of `graph` with these settings of `make_plan`; runs in the other process."""
     from roam_lab.plan import make_plan
 
     return make_plan(graph, **settings)
 
 
 def frontier_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Frontier:
-    """What it runs where memory against time is asked for."""
+    """The frontier of `graph` with these settings of `make_frontier`; runs in the other process."""
     from roam_lab.plan.frontier import make_frontier
 
     return make_frontier(graph, **settings)
@@ -83,7 +83,7 @@ class Background:
             self._timer.start()
 
     def cancel(self) -> bool:
-        """Forget what waits, kill what runs; whether there was anything. Neither callback hears of it."""
+        """Drop the request that waits, kill the one that runs; whether there was one. No callback is called."""
         with self._lock:
             had = self.busy
             self._asked += 1

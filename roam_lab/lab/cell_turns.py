@@ -42,7 +42,7 @@ class CellTurns:
                 print("roam: cancelled what this cell waited for; it ends after its present step, then the cell runs")
 
     def _end(self, result: Any) -> None:
-        """End the turn of this cell, and of cells inside it that have ended without a word."""
+        """End the turn of this cell, and of cells inside it of whose end IPython has not told."""
         begun = self._begun()
         if result is not None and not any(info is result.info for info, _ in begun):
             return  # began before there were turns
@@ -62,7 +62,7 @@ class CellTurns:
 
 
 class _Told:
-    """Says once what is waited for."""
+    """Prints, once, what a cell waits for."""
 
     def __init__(self) -> None:
         self._said = False

@@ -24,7 +24,7 @@ FIELDS = {
 }
 """Options of `%roam whatif`, with what may stand there."""
 HELPING = {"extra-time": "0.05", "dtype": "bfloat16"}
-"""What gains where order does not."""
+"""Changes of the step that save memory where another order does not."""
 
 
 class GridRow(widgets.HBox):  # type: ignore[misc]
@@ -74,7 +74,7 @@ class GridRow(widgets.HBox):  # type: ignore[misc]
 
 
 def folded(grid: GridRow) -> Any:
-    """Behind a title that opens at a click; its words are darker than ipywidgets' own, which are hard to read."""
+    """`grid` behind a title that opens at a click; the title is darker than ipywidgets' own, which are hard to read."""
     title = ".roam-more .jupyter-widget-Collapse-header"
     words = f"<style>{title}, {title} * {{ color: var(--jp-ui-font-color1, inherit) }}</style>"
     more = widgets.Accordion([grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))

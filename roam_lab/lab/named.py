@@ -18,7 +18,8 @@ def value_of(text: str, names: dict[str, Any]) -> Any:
 
 
 def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
-    """What capture takes for granted; a swapped model and batch is the usual slip."""
+    """Check that these objects are of the kinds that capture expects: often model and batch are swapped. Raises
+    InputError."""
     import torch
 
     for key, kind in (("model", torch.nn.Module), ("optimizer", torch.optim.Optimizer)):

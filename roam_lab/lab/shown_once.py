@@ -43,7 +43,7 @@ OTHERS = {
     "roam_lab.runtime.measured_run.RunFigures",
     "roam_lab.sweeps.table.SweepTable",
 }
-"""Shown as ever, but once: by name, as some import torch or widgets."""
+"""Types whose values are shown as IPython shows them, but once; by name, as importing some imports torch or widgets."""
 
 
 class ShownOnce:

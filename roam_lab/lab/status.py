@@ -10,7 +10,7 @@ from roam_lab.report.safe_text import xml_text
 
 
 class StatusLine(widgets.HBox):  # type: ignore[misc]
-    """`cancel` is the button that can be pressed while something runs; it stands elsewhere."""
+    """`cancel`: the button that is enabled while something runs; it stands elsewhere in the panel."""
 
     def __init__(self, cancel: Any) -> None:
         self.text = widgets.HTML()
@@ -27,12 +27,12 @@ class StatusLine(widgets.HBox):  # type: ignore[misc]
         self.text.value = f'<span role="status">{xml_text(what)} ...</span>'
 
     def idle(self, told: str = "") -> None:
-        """Nothing runs any more; `told` says what came of it."""
+        """Nothing runs any more; `told`: a sentence on the result."""
         self._rest()
         self.text.value = f'<span role="status">{xml_text(told)}</span>'
 
     def failed(self, sentence: str) -> None:
-        """It could not be done, and why."""
+        """Show that it could not be done, and why."""
         self._rest()
         colour = "var(--jp-error-color0, #b71c1c)"
         self.text.value = f'<span style="color:{colour}" role="alert">roam: {xml_text(sentence)}</span>'

@@ -14,7 +14,7 @@ from roam_lab.report.whatif_table import SORTS, arranged
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 MOST_ROWS = 200
-"""Rows that are drawn, and no more: three buttons each. The filter finds the others."""
+"""Most rows that are drawn, as each has three buttons; the filter finds the others."""
 GRID = {
     "grid_template_columns": "minmax(140px, max-content) 34px 34px",
     "grid_auto_rows": f"{ROW_PIXELS}px",
@@ -30,7 +30,7 @@ LAYOUT = {"overflow": "auto", "max_height": "310px", "margin": "0 0 10px 0", "al
 class WhatIfTable(widgets.VBox):  # type: ignore[misc]
     """A row for each what-if of one model. `opened`, `pinned` and `removed` hear its name.
 
-    The cells are one HTML table beside the buttons: a widget a cell took the page longer than all figures.
+    The cells are one HTML table beside the buttons: a widget for each took the page longer than all figures.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class WhatIfTable(widgets.VBox):  # type: ignore[misc]
         self._cells.value = table_html([*([eager] if eager else []), *rows], baseline, False, self._chosen)
 
     def _eager(self, row: WhatIf, baseline: WhatIf | None) -> tuple[Any, Any, Any]:
-        """Eager's row: it can be compared with, and nothing else."""
+        """The buttons of eager's row: it can be the baseline, and nothing else."""
         pinned = baseline is not None and baseline.name == row.name
         pin = _button("★", f"compare all with {row.name}", partial(self._heard[1], row.name))
         pin.disabled = pinned

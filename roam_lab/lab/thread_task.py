@@ -16,14 +16,13 @@ from roam_lab.turns import turn
 
 
 class _CancelledError(Exception):
-    """Raised inside the work where it tells its progress."""
+    """Raised inside the work when it reports its progress."""
 
 
 class ThreadTask:
-    """Runs `work(progress)` when it is its turn; `what` names it for those who wait (None: the
-    work takes turns by itself). `done(result)`,
-    `failed(sentence)` and `told(what, part)` are called in the event loop. `stop`: what a cell that waits calls when it
-    is interrupted (default: `cancel`)."""
+    """Runs `work(progress)` in a thread when it is its turn; `what` names it for cells that wait for it (None: the work
+    takes turns by itself). `done(result)`, `failed(sentence)` and `told(what, part)` are called in the event loop.
+    `stop`: what a cell that waits calls when it is interrupted (default: `cancel`)."""
 
     def __init__(
         self,
@@ -45,7 +44,7 @@ class ThreadTask:
         self.thread.start()
 
     def cancel(self) -> None:
-        """End the work when it next tells its progress; no callback hears of it."""
+        """End the work when it next reports its progress; no callback is called."""
         self._cancelled.set()
 
     def _run(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -20,21 +20,32 @@ SORTINGS: dict[str, Sorting] = {
 }
 
 
-def place(sequence: Sequence[Lifetime], limit_bytes: int | None = None) -> Layout | Lifetime:
+def place(
+    sequence: Sequence[Lifetime], limit_bytes: int | None = None, placed: Mapping[Lifetime, int] | None = None
+) -> Layout | Lifetime:
     """Place in the given sequence, each in the smallest gap that fits, until one would end above `limit_bytes`.
 
-    Returns the layout, or the storage that does not fit.
+    `placed`: storages that have their offsets already. Returns the layout of all, or the first storage of `sequence`
+    that does not fit.
     """
-    shelves = Shelves(sequence)
+    placed = placed or {}
+    shelves = Shelves([*placed, *sequence])
     offsets: dict[int, int] = {}
     arena_bytes = 0
+
+    def put(life: Lifetime, offset: int) -> None:
+        nonlocal arena_bytes
+        shelves.insert(life, offset)
+        offsets[life.storage] = offset
+        arena_bytes = max(arena_bytes, offset + life.bytes)
+
+    for life, offset in placed.items():
+        put(life, offset)
     for life in sequence:
         offset = smallest_gap(*shelves.taken(life), life.bytes)
         if limit_bytes is not None and offset + life.bytes > limit_bytes:
             return life
-        shelves.insert(life, offset)
-        offsets[life.storage] = offset
-        arena_bytes = max(arena_bytes, offset + life.bytes)
+        put(life, offset)
     return Layout(offsets, arena_bytes)
 
 

@@ -6,13 +6,11 @@ made being the last used, so the lifetimes nest like pairs of brackets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from roam_lab.ir import Layout, Lifetime
-from roam_lab.layout.best_fit import smallest_gap
-from roam_lab.layout.shelves import Shelves
+from roam_lab.ir import Lifetime
 
 Stacking = Callable[[Lifetime], tuple[int, ...]]
 
@@ -39,35 +37,13 @@ def waist(lifetimes: Sequence[Lifetime]) -> int:
     return int(np.cumsum(change).argmax())
 
 
-def stack(lifetimes: Sequence[Lifetime], stacking: Stacking) -> dict[int, int]:
+def stack(lifetimes: Sequence[Lifetime], stacking: Stacking) -> dict[Lifetime, int]:
     """Byte offsets of the storages that live at the waist: stacked from 0 upwards without a gap, sorted by
     `stacking`."""
     step = waist(lifetimes)
-    offsets: dict[int, int] = {}
+    offsets: dict[Lifetime, int] = {}
     top = 0
     for life in sorted((life for life in lifetimes if life.start <= step < life.end), key=stacking):
-        offsets[life.storage] = top
+        offsets[life] = top
         top += life.bytes
     return offsets
-
-
-def place_around(
-    lifetimes: Sequence[Lifetime], fixed: Mapping[int, int], sequence: Sequence[Lifetime], limit_bytes: int | None
-) -> Layout | Lifetime:
-    """Best fit of `sequence`, in that order, around the storages whose offsets are `fixed`. Returns the layout, or the
-    first storage of `sequence` that would end above `limit_bytes`."""
-    shelves = Shelves(lifetimes)
-    offsets = dict(fixed)
-    arena_bytes = 0
-    for life in lifetimes:
-        if life.storage in fixed:
-            shelves.insert(life, fixed[life.storage])
-            arena_bytes = max(arena_bytes, fixed[life.storage] + life.bytes)
-    for life in sequence:
-        offset = smallest_gap(*shelves.taken(life), life.bytes)
-        if limit_bytes is not None and offset + life.bytes > limit_bytes:
-            return life
-        shelves.insert(life, offset)
-        offsets[life.storage] = offset
-        arena_bytes = max(arena_bytes, offset + life.bytes)
-    return Layout(offsets, arena_bytes)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from roam_lab.ir import Layout, Lifetime, lifetimes_curve
-from roam_lab.layout.best_fit import SORTINGS, best_fit
-from roam_lab.layout.brackets import STACKINGS, place_around, stack
+from roam_lab.layout.best_fit import SORTINGS, best_fit, place
+from roam_lab.layout.brackets import STACKINGS, stack
 from roam_lab.layout.squeeze import squeezed
 from roam_lab.registry import strategy
 
@@ -24,18 +24,18 @@ def roam(lifetimes: tuple[Lifetime, ...]) -> Layout:
     stack is full up to its top at every step. Three ways to sort the stack (they differ where lifetimes do not nest)
     and four sequences of best fit for the rest are tried until an arena lies within 1/2048 of the live peak. If none
     does, best fit without a stack is tried and mended, too (layout auto); the smallest arena is kept, and on ties one
-    with a stack. The paper solves the leaves of its tree by ILP and merges their
-    layouts; measured on training steps, best fit around the stack meets the live peak without that.
+    with a stack. The paper solves the leaves of its tree by ILP and merges their layouts; measured on training steps,
+    best fit around the stack meets the live peak without that.
     """
     floor = int(lifetimes_curve(lifetimes).max(initial=0))
     good = floor + floor // CLOSE
     best: Layout | None = None
     for stacking in STACKINGS:
-        fixed = stack(lifetimes, stacking)
-        loose = [life for life in lifetimes if life.storage not in fixed]
+        stacked = stack(lifetimes, stacking)
+        loose = [life for life in lifetimes if life not in stacked]
         for sorting in SORTINGS.values():
             limit = None if best is None else best.arena_bytes - 1
-            placed = place_around(lifetimes, fixed, sorted(loose, key=sorting), limit)
+            placed = place(sorted(loose, key=sorting), limit, stacked)
             if isinstance(placed, Layout):
                 best = placed
                 if best.arena_bytes <= good:

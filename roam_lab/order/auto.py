@@ -23,7 +23,8 @@ from roam_lab.order.xla_list import xla_list
 from roam_lab.registry import Parameter, strategy
 
 ARCS, STATES, STEPS = 1_000_000, 20_000, 400_000
-"""Effort a second: arcs of cut networks while splitting, states and steps while searching. Counted, not clocked."""
+"""Effort for each second of the time limit: arcs of cut networks while splitting, states and steps while searching.
+It is counted, so that the same limit gives the same order on every machine."""
 SECONDS = 2.0
 """How much effort is spent without a time limit."""
 RIVALS: tuple[Callable[[Graph], Order], ...] = (lescea, lpmf, xla_list, dfs, bfs)
@@ -47,9 +48,9 @@ def auto(graph: Graph, time_limit: float | None = None) -> Outcome:
     | then                              | exact search over states, from the bound upwards: an order of  |
     |                                   | least peak, or the proof that there is no better one           |
     | then                              | dominant schedules, likewise                                   |
-    | after all that                    | the greedy rivals: an order may be better by luck              |
+    | at last                           | the other greedy strategies: one may find a better order       |
 
-    The order depends on the graph and, as a measure of effort, on the time limit, unless that runs out first.
+    The same graph and time limit give the same order, unless the time is over before the effort that it stands for.
     """
     seconds = SECONDS if time_limit is None else time_limit
     deadline = None if time_limit is None else time.perf_counter() + time_limit

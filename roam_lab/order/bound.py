@@ -1,4 +1,4 @@
-"""The proof: a lower bound on the live peak over every legal order, with the reason why."""
+"""A lower bound on the live peak of every legal order, and the certificate that says why it holds."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roam_lab.order.effort import Effort
 from roam_lab.order.problem import Array, Problem, problem_of
 
 WORK_LIMIT = 2_000_000
-"""Arcs over all minimum cuts that a bound may take unless told otherwise: about a second."""
+"""Default effort of a bound: arcs in the networks of all its minimum cuts together, about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ def lower_bound(
     work_limit: int = WORK_LIMIT,
     time_limit: float | None = None,
 ) -> Certificate:
-    """The largest minimum cut found over the ops that promise most, in bytes: no legal order has a lower peak.
+    """The largest minimum cut of an op that was found, in bytes: no legal order has a lower peak.
 
-    `order`: a good legal order (default: the captured one). What it holds while an op runs is a state that the
-    op's minimum cut can only undercut, so ops are tried from the order's peak downwards, and left out
-    once they promise no more than what is proven. Every cut state in turn gives another legal order, and so
-    tighter promises. Stops when the bound meets the order's peak (the order is then optimal), when no op promises more
-    (the bound is then the best that single ops can give), or at the limits. At least one op is tried.
+    The minimum cut of an op is the least that any legal order holds while the op runs. What a known order holds then is
+    an upper limit of it: at first those of `order`, a good legal order (default: the captured one). The op with the
+    highest limit is tried next, until no limit is above what is proven. Each cut gives another legal order, and so
+    lower limits. Stops when the bound meets the order's peak (the order is then optimal), when no limit is above the
+    bound (no single op proves more), at `work_limit` (arcs) or at `time_limit` (seconds). At least one op is tried.
     """
     problem = problem_of(graph)
     deadline = None if time_limit is None else time.perf_counter() + time_limit
@@ -59,18 +59,18 @@ def lower_bound(
 
 
 def bound_of(problem: Problem, order: Sequence[int], effort: Effort) -> Certificate:
-    """`lower_bound` of a problem; the certificate speaks in the graph's op and storage numbers."""
+    """`lower_bound` of a problem; the certificate names ops and storages by their numbers in the graph."""
     best = Certificate(0, (), problem.base_bytes)
     if not len(problem):
         return best
     cuts = Cuts(problem, effort)
     run = np.asarray(order, np.int64)
-    promise = np.empty(len(run), np.int64)
-    promise[run] = problem.curve(run)
-    peak = int(promise.max())
+    limits = np.empty(len(run), np.int64)  # of each op's minimum cut, in bytes
+    limits[run] = problem.curve(run)
+    peak = int(limits.max())
     while True:
-        op = int(promise.argmax())
-        if promise[op] <= best.bytes:
+        op = int(limits.argmax())
+        if limits[op] <= best.bytes:
             return best
         state = cuts.cheapest_below(op, peak)
         by_cases = bool(state.later or state.earlier)
@@ -87,12 +87,13 @@ def bound_of(problem: Problem, order: Sequence[int], effort: Effort) -> Certific
         if best.bytes >= peak or effort.work < cuts.arcs or effort.late:
             return best
         through = through_state(run, state.done, op)
-        promise[through] = np.minimum(promise[through], problem.curve(through))
-        promise[op] = state.bytes
+        limits[through] = np.minimum(limits[through], problem.curve(through))
+        limits[op] = state.bytes
 
 
 def through_state(run: Array, done: Sequence[int], op: int) -> Array:
-    """`run` led through a state: its `done` ops first, `op` the last of them, each side in its old order."""
+    """`run` changed so that it passes through a state: first the ops of `done`, `op` the last of them, then the others,
+    both in the sequence that they had."""
     inside = np.zeros(len(run), bool)
     inside[list(done)] = True
     first = run[inside[run]]

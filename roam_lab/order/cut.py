@@ -18,18 +18,18 @@ from roam_lab.solvers.flows import minimum_cut
 _SOURCE, _SINK, _FREE = 0, 1, 2
 
 UNLIMITED = 2**62
-"""Arcs: more than any search comes to."""
+"""Arcs: more than any search uses."""
 
 SUSPECTS = 6
-"""How many ops of a state are tried as too costly to be in it, before it is taken as it is."""
+"""How many ops on each side of a state are tried as being on the wrong side, before the state is taken as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`done` (with `op` the last of them) have run: the cheapest moment, in bytes, at which `op` can run.
+    """A cheapest state in which `op` can run: `done` have run, `op` as the last of them, and `bytes` bytes are alive.
 
-    `storages`: what is alive then; `forced`: no other state could avoid any of them. `later`: ops that were kept
-    out of `done`; `earlier`: ops that were put into it.
+    `storages`: those alive while `op` runs; `forced`: they are alive in every state in which it runs. `later`: ops that
+    were kept out of `done`; `earlier`: ops that were put into it.
     """
 
     op: int
@@ -130,12 +130,13 @@ class Cuts:
         )
 
     def cheapest_below(self, op: int, peak_bytes: int) -> State:
-        """The cheapest state of `op` that an order with a peak below `peak_bytes` could pass through, as far as seen.
+        """The cheapest state of `op` that an order with a peak below `peak_bytes` could pass through.
 
-        The cheapest state of all may hold ops that cannot have run yet, or miss ops that must have: if the cheapest
-        state of such an op on the wrong side of `op` takes `peak_bytes` or more, every order that stays below runs
-        it on the other side. It is put there, and the cut is made again. So if `bytes` reaches `peak_bytes`, no
-        order has a lower peak; and in any case none has a peak below the lesser of the two.
+        The cheapest state of all may be impossible for such an order. Say another op has run in it, and that op's own
+        cheapest state before `op` holds `peak_bytes` or more. Then every order with a lower peak runs it after `op`: it
+        is kept out, and the cut is made again. An op that has not run, but must have, is put in likewise. (Only some
+        ops are tried, see SUSPECTS.) If the state's `bytes` reach `peak_bytes`, no order has a lower peak; in any case
+        no order has a peak below the lesser of the two.
         """
         before, behind = reach(self.problem.after, op), reach(self.problem.followers, op)
         state: State | None = self.cheapest(op)
@@ -149,11 +150,12 @@ class Cuts:
         return last
 
     def _corrected(self, state: State, before: set[int], behind: set[int], peak_bytes: int) -> State | None:
-        """The cheapest state with one more op put on the side of `state.op` where it must run; None: none is found."""
+        """The cheapest state after one more op was put where it must run, before or after `state.op`; None where no
+        such op is found."""
         op, later, earlier = state.op, state.later, state.earlier
         inside = set(state.done)
         for suspect in self._suspects(inside - before - {op}):
-            # Were it to run before `op`, it would run before all of `later`, too.
+            # If it ran before `op`, it would run before all of `later`, too.
             if self.cheapest(suspect, (op, *later)).bytes >= peak_bytes:
                 return self.cheapest(op, (*later, suspect), earlier)
         for suspect in self._suspects(set(range(len(self.problem))) - inside - behind):
@@ -162,7 +164,7 @@ class Cuts:
         return None
 
     def _suspects(self, ops: Collection[int]) -> list[int]:
-        """Of `ops`, those that allocate most: the likeliest to cost too much."""
+        """The ops of `ops` that allocate most bytes: the likeliest to cost too much; at most SUSPECTS."""
         problem = self.problem
         allocated = {
             op: sum(problem.sizes[s] for s in problem.uses[op] if not problem.given[s] and problem.users[s][0] == op)

@@ -42,7 +42,7 @@ def dominant(
 
     | the graph                          | what runs                                                             |
     |------------------------------------|-----------------------------------------------------------------------|
-    | any                                | ops whose best moment is known whatever else runs are taken out or     |
+    | any                                | ops whose best moment does not depend on the others are taken out or   |
     |                                    | joined to a neighbour; series-parallel parts that share no storage     |
     |                                    | with what runs beside them are solved (independent branches by merging |
     |                                    | hills, pumpkins by `pumpkin_run`, others by search) and contracted     |

@@ -14,7 +14,7 @@ class SpentError(Exception):
 
 @dataclass(slots=True)
 class Effort:
-    """What a search may still spend. Whoever searches takes what it spends from `work`.
+    """What a search may still spend. A search subtracts what it spends from `work`.
 
     `work` is counted, so that the same input gives the same order: arcs of the networks that minimum cuts are found in,
     states kept or steps tried, as the search says. `deadline`: when to stop whatever the count, as time.perf_counter
@@ -46,7 +46,7 @@ class Effort:
 
     @contextmanager
     def part(self, work: int) -> Iterator[Effort]:
-        """At most `work` of it, to be spent apart; what is spent of the part is spent of the whole."""
+        """An effort of at most `work` with the same deadline; at its end what it spent is subtracted here, too."""
         given = min(work, self.work)
         own = Effort(given, self.deadline)
         try:

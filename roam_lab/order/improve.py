@@ -1,4 +1,4 @@
-"""Lower the peak of an order by leading it through the cheapest state of its peak op, again and again."""
+"""Lower the peak of an order by having it pass through the cheapest state of its peak op, again and again."""
 
 from __future__ import annotations
 

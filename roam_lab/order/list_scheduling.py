@@ -79,7 +79,7 @@ def schedule(problem: Problem, key: Key, rank: Sequence[int]) -> list[int]:
 
 
 def passes(problem: Problem) -> Iterator[list[int]]:
-    """Orders by every key, forwards in captured order's favour, then backwards in time."""
+    """An order for each of KEYS, forwards and then backwards in time; ties go to captured order."""
     count = len(problem)
     forwards, backwards = range(count), range(0, -count, -1)
     for key in KEYS.values():

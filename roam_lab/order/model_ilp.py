@@ -20,10 +20,10 @@ from roam_lab.registry import Parameter, strategy
 from roam_lab.solvers.ilp import SOLVERS, Solved, solve
 
 ROWS = 200_000
-"""Rows of a program that is still built in seconds."""
+"""Most rows of a program: so many are built in seconds."""
 
 ROWS_A_SECOND = 20_000
-"""Built at least, on a busy machine: a program that would not be ready before the time limit is not begun."""
+"""Rows built in a second, at least, on a busy machine: a program that would not be ready in time is not begun."""
 
 FEW_PAIRS = 60
 """With fewer open pairs of jobs, a program is solved faster than its range of peaks is halved."""
@@ -98,7 +98,8 @@ class _Search:
         return self.low < self.high
 
     def by_sequence(self, left: Reduced) -> None:
-        """Ask for a peak in the lower third of the range, or in all of it once few pairs are open; again and again."""
+        """Ask for a peak in the lower third of the range, or in all of it once few pairs are open, until the range is
+        empty or the time is over."""
         pairs = FEW_PAIRS
         if self._too_large(SequenceProgram.rows(left.problem)):
             return

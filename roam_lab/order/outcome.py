@@ -1,4 +1,4 @@
-"""What an order strategy found: a bare order, or the order with what else the strategy knows about it."""
+"""What an order strategy returns: an order alone, or with what else the strategy knows about it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Outcome:
 
     `lower_bound_bytes`: no legal order has a lower live peak, proven by the strategy itself (0: nothing
     proven). `timed_out`: it stopped at its time limit (or its limit of size) with the best found. `note`: one
-    sentence on what limited it. `strategy`: whose order it is, where the one asked gave up ("": its own).
-    `tasks`: ROAM's tree.
+    sentence on what limited it. `strategy`: the strategy that made the order, where the one asked for gave up (""
+    where it did not). `tasks`: ROAM's tree.
     """
 
     order: Order
@@ -30,6 +30,6 @@ class Outcome:
 
 
 def run(strategy: Strategy, graph: Graph, values: Mapping[str, Any]) -> Outcome:
-    """Call an order strategy; a bare order becomes an outcome that says no more."""
+    """Call an order strategy; an order alone becomes an outcome that says nothing else."""
     found = strategy.function(graph, **values)
     return found if isinstance(found, Outcome) else Outcome(tuple(found))

@@ -94,7 +94,7 @@ class Problem:
     def part(self, ops: Sequence[int], done: Collection[int]) -> Problem:
         """The problem of running `ops` when `done` have run, the rest later; its ops are numbered as here, ascending.
 
-        Storages that the part only passes through are summed in its base bytes.
+        Storages that are alive all through the part, and used by none of its ops, are summed in `base_bytes`.
         """
         inside, finished = set(ops), set(done)
         rest = [op for op in range(len(self)) if op not in inside and op not in finished]
@@ -104,7 +104,7 @@ class Problem:
     def stretches(self, run: Sequence[int], bounds: Sequence[int]) -> list[Problem]:
         """The problem of each stretch [bounds[i], bounds[i + 1]) of `run`, its ops numbered in the sequence of the run.
 
-        One sweep over all: each stretch takes time for what it uses, not for the whole.
+        Takes one sweep over all of them: time goes into what each stretch uses, not into the whole for each.
         """
         step_of = {op: step for step, op in enumerate(run)}
         stretch_of = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)).tolist()

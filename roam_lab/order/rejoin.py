@@ -13,10 +13,10 @@ def rejoin(graph: Graph, order: Order, beside: Collection[int] = ()) -> Order:
     """The same ops, with the parts of a multi-tensor call side by side wherever no peak gets higher for it.
 
     A stretch of the order is run without the parts that it holds, and then these in captured order, in which the parts
-    of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. This is tried as the
-    order is, and with the parts that free nothing but what they made themselves at its end, where most room is; the
-    fewer calls are kept. The live bytes never exceed the peak of `order`; nor do those of the storages `beside`, which
-    lie in a region of their own, and those of the others.
+    of a call are neighbours. Stretches are as long as possible: by doubling, then by bisection. Two orders are tried,
+    the given one, and one whose end has the parts that free only storages which such parts made (there is most room);
+    the one with fewer calls is kept. The live bytes never exceed the peak of `order`; nor do those of the storages
+    `beside`, which lie in a region of their own, and those of the others.
     """
     if all(op.call is None for op in graph.ops):
         return order
@@ -45,7 +45,7 @@ def _peaks(graph: Graph, order: Order, beside: Collection[int]) -> Bytes:
 
 def _may_be_last(graph: Graph) -> set[int]:
     """The parts of calls that may run after everything else and hold no storage alive for it: those that no other op
-    waits for, and whose storages are made among them, as a square root of the second moments is."""
+    waits for, and whose storages other such parts make, as the square root of second moments."""
     found = {index for index, op in enumerate(graph.ops) if op.call is not None and not op.random}
     while True:
         awaited = {other for index, op in enumerate(graph.ops) if index not in found for other in op.after}
@@ -119,7 +119,7 @@ def _is_possible(walk: _Walk, stretch: Sequence[int], most: Bytes) -> bool:
 class _Walk:
     """Bytes alive while ops run one after the other.
 
-    `left`: uses of each storage that are still to come; `own`: those that this walk has changed, of a fork.
+    `left`: how many uses of each storage are still to come; `own`: of a fork, the counts that it has changed.
     """
 
     graph: Graph
@@ -136,7 +136,7 @@ class _Walk:
             self.left = [len(users) for users in self.graph.users]
 
     def fork(self) -> _Walk:
-        """One that goes on from here and leaves this one as it is; its peaks begin with what lives now."""
+        """A walk that goes on from here and leaves this one unchanged; its peaks are those of what it runs itself."""
         return _Walk(self.graph, self.beside, self.inside_bytes, self.beside_bytes, left=self.left, forked=True)
 
     def run(self, index: int) -> None:

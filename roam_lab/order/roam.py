@@ -54,9 +54,9 @@ def roam(
     | split until each leaf runs `node_limit` or less | task_tree/split.py: at local cut points or cheap states |
     | solve leaves, side by side                     | task_tree/leaf.py: certificates, cuts, integer program   |
 
-    Where ROAM's order lies above the proven bound it is led through the cheapest states of its peak first
+    Where the peak lies above the proven bound, the order is first made to pass through the cheapest states of its peak
     (order/improve.py). Counts live bytes of all storages, external ones too. Never worse than captured. Depends on the
-    graph and the parameters only, unless `time_limit` or `leaf_seconds` strikes.
+    graph and the parameters only, unless `time_limit` or `leaf_seconds` ends a search.
     """
     ends = None if time_limit is None else time.perf_counter() + time_limit
     deadline = None if time_limit is None else time.time() + time_limit

@@ -12,7 +12,7 @@ Solution = Literal["optimal", "feasible", "timed out"]
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A weight update's op: the segment it could have run in at once, and the one it was put in."""
+    """A weight update's op: the first segment in which it could have run (`home`), and the one in which it runs."""
 
     op: int
     home: int

@@ -6,8 +6,8 @@ import ast
 from collections.abc import Collection, Iterable
 
 RANDOM = ("torch", "random", "numpy", "np")
-"""Modules of which statements that only call something are kept: seeds, threads and settings affect all later
-values."""
+"""A statement that only calls something is kept if it calls one of these modules: seeds, threads and settings affect
+all later values."""
 
 
 def needed_statements(cells: Iterable[str], names: Collection[str]) -> str:
@@ -15,7 +15,7 @@ def needed_statements(cells: Iterable[str], names: Collection[str]) -> str:
     method of one of them (`model.train()`). Magics are left out of the cells."""
     statements = [statement for cell in cells for statement in _parsed(cell)]
     needed, before = set(names), set[str]()
-    while needed != before:  # a function may use what is defined after it
+    while needed != before:  # until nothing is added: a function may use what is defined after it
         before = set(needed)
         for node, _ in statements:
             if _is_needed(node, needed):

@@ -1,4 +1,4 @@
-"""The row of a table of what-ifs that is no plan: the step as eager PyTorch runs it, what plans are compared with."""
+"""The row of eager PyTorch in a table of what-ifs: the step without a plan, which plans are compared with."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ EAGER = "eager PyTorch"
 
 
 def eager_row(rows: Iterable[WhatIf], name: str = EAGER) -> WhatIf | None:
-    """Eager's figures of the step of these rows of one model, under `name`. Where rows are of several steps (other
-    batches, dtypes), it is of the one as it was profiled. None where nothing is known of eager."""
+    """A row with eager's figures for the step of `rows`, which are of one model. Where they are of several steps (other
+    batches or dtypes), it is the step as it was profiled. None where nothing is known of eager."""
     known = [(row, row.figures) for row in rows if row.figures and row.figures.eager_bytes is not None]
     if not known:
         return None
@@ -28,6 +28,7 @@ def eager_row(rows: Iterable[WhatIf], name: str = EAGER) -> WhatIf | None:
 
 
 def _distance(row: WhatIf) -> tuple[int, bool, bool]:
-    """How far a row is from a plan at hand of the profiled step with nothing rewritten."""
+    """Sort key: fewest changes of the step first; then rows with a plan, not only its figures; then those without
+    rewrites."""
     changed = sum(row.asked.get(key) is not None for key in CHANGES)
     return changed, row.held is None, row.held is not None and bool(row.held.rewrites)

@@ -22,7 +22,7 @@ LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class OpLocation:
     """An op of the graph, and where in the user's model it is: phase, module, source line."""
 
     op: int
@@ -91,15 +91,15 @@ class Explanation:
     lower_bound_bytes: int
     captured_peak_bytes: int
     optimal: bool
-    peak_op: Place | None
+    peak_op: OpLocation | None
     at_peak: Held
     peak_text: str
     why: str
     proof_kind: str
-    proof_op: Place | None
+    proof_op: OpLocation | None
     forced: Held
-    later: tuple[Place, ...]
-    earlier: tuple[Place, ...]
+    later: tuple[OpLocation, ...]
+    earlier: tuple[OpLocation, ...]
     open: Held
 
     @property
@@ -143,7 +143,7 @@ class Explanation:
 
     def text(self, limit: int | None = LISTED) -> str:
         """The whole explanation as text: the headline, then three parts."""
-        placed = f"{_places('Still to come', self.later, limit)}{_places('Already run', self.earlier, limit)}"
+        placed = f"{_names_of('Still to come', self.later, limit)}{_names_of('Already run', self.earlier, limit)}"
         named = f"{placed}{_kinds(self.forced)}\n{self.forced.text(limit)}"
         if self.proof_kind == "search":  # its storages are no more than the peak's
             named = ""
@@ -181,15 +181,15 @@ def explain(plan: Plan) -> Explanation:
         lower_bound_bytes=plan.lower_bound_bytes,
         captured_peak_bytes=plan.captured_peak_bytes,
         optimal=plan.optimal,
-        peak_op=_place(graph, plan.order[peak.step]) if plan.order else None,
+        peak_op=_location(graph, plan.order[peak.step]) if plan.order else None,
         at_peak=_held(graph, alive),
         peak_text=peak_sentence(graph, plan.order, "planned"),
         why=certificate_sentence(plan),
         proof_kind="none" if proof is None else proof.kind,
-        proof_op=None if proof is None else _place(graph, proof.op),
+        proof_op=None if proof is None else _location(graph, proof.op),
         forced=_held(graph, forced),
-        later=() if proof is None else tuple(_place(graph, op) for op in proof.later),
-        earlier=() if proof is None else tuple(_place(graph, op) for op in proof.earlier),
+        later=() if proof is None else tuple(_location(graph, op) for op in proof.later),
+        earlier=() if proof is None else tuple(_location(graph, op) for op in proof.earlier),
         open=_held(graph, set(alive).difference(forced)) if not plan.optimal else Held(()),
     )
 
@@ -199,9 +199,9 @@ def _held(graph: Graph, storages: Iterable[int]) -> Held:
     return Held(tuple(alive_of(graph, storage) for storage in found))
 
 
-def _place(graph: Graph, index: int) -> Place:
+def _location(graph: Graph, index: int) -> OpLocation:
     op = graph.ops[index]
-    return Place(index, op.name, op.phase or "", op.module or "", op.source or "")
+    return OpLocation(index, op.name, op.phase or "", op.module or "", op.source or "")
 
 
 def _storages(count: int) -> str:
@@ -216,11 +216,11 @@ def _kinds(held: Held) -> str:
     return f" By kind: {', '.join(f'{kind} {bytes_text(size)}' for kind, size in kinds.items())}."
 
 
-def _places(what: str, places: Sequence[Place], limit: int | None) -> str:
-    if not places:
+def _names_of(what: str, ops: Sequence[OpLocation], limit: int | None) -> str:
+    if not ops:
         return ""
-    names = ", ".join(op_text(place.op, place.name) for place in places[:limit])
-    rest = len(places) - len(places[:limit])
+    names = ", ".join(op_text(op.op, op.name) for op in ops[:limit])
+    rest = len(ops) - len(ops[:limit])
     return f" {what}: {names}{f' and {rest:,} more' if rest else ''}."
 
 

@@ -1,4 +1,4 @@
-"""Which GPU holds which batch, and what fits into a given memory, as text."""
+"""The text report of a fit: which GPU holds which batch, and what fits into a given memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ASSUMED = (
 
 
 def estimate_text(found: Estimate) -> str:
-    """The size, with a mark by its basis (see MARKS): "93", "~93", "~93*", "512 or more", "none"."""
+    """The size, with a mark that says how it is known (see MARKS): "93", "~93", "~93*", "512 or more", "none"."""
     return MARKS[found.basis].format(f"{found.size:,}") if found.size else "none"
 
 

@@ -1,6 +1,7 @@
 """The headline of a plan: what the whole step takes, eager and planned, in one sentence that says how it is known.
 
-Every face tells the same figure first, that of `Plan.headline`; peak, arena and bound are its parts, told after it.
+Command line, notebook and page give the same figure first, that of `Plan.headline`; peak, arena and bound, its parts,
+come after it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 WORTHWHILE = 0.01
 """A gain of less than this part of what eager takes above the residents is called nothing."""
 MORE_TIME = (0.05, 0.25)
-"""Extra times that a headline tells of, where a plan within them is known."""
+"""Extra times that a headline mentions, where a plan within them is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class Smaller:
-    """The whole step that is known to do with at most `allowed` extra time (a fraction); bytes, what it really adds."""
+    """A smaller whole step, in bytes, that is known to be possible with at most `allowed` extra time (a fraction);
+    `extra_time` is what it really adds."""
 
     allowed: float
     step_bytes: int
@@ -38,7 +40,7 @@ class Smaller:
 
 
 def eager_bytes(plan: Plan, profile: Profile | None = None) -> int:
-    """What eager takes above the residents, by estimate; `profile`, where it is known, says what a plan may not."""
+    """Bytes that eager takes above the residents, by estimate: the larger of what the plan and the profile know."""
     return max(plan.eager_bytes, 0 if profile is None else profile.eager_bytes)
 
 
@@ -49,13 +51,13 @@ def headline(plan: Plan, profile: Profile | None = None) -> str:
 
 
 def gains_nothing(plan: Plan, profile: Profile | None = None) -> bool:
-    """Whether the plan saves next to nothing of what eager takes above the residents."""
+    """Whether the plan saves less than WORTHWHILE of what eager takes above the residents."""
     before = eager_bytes(plan, profile)
     return before - plan.arena_bytes < WORTHWHILE * before or not before
 
 
 def smaller_plans(plan: Plan, others: Iterable[Plan] = (), frontier: Frontier | None = None) -> list[Smaller]:
-    """For each of MORE_TIME, the least whole step that is known to do with it, where that is less than `plan` takes.
+    """For each of MORE_TIME, the least whole step that is known to be possible with it, if less than that of `plan`.
 
     `others`: plans; those of another graph are left out. `frontier`: of the plan's step.
     """
@@ -119,7 +121,7 @@ def eager_sentence(profile: Profile) -> str:
 
 
 def _how(plan: Plan, profile: Profile | None) -> str:
-    """What was done to the step, and how good that is known to be."""
+    """What was done to the step, and what is proven about it."""
     if plan.rewrites:
         kinds = ", ".join(dict.fromkeys(kind_name(rewrite.kind) for rewrite in plan.rewrites))
         times = plan.environment.get("times", "times of the graph")

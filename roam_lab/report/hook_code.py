@@ -20,17 +20,17 @@ LOOP_NAMES = {
     "accelerate": "Accelerate",
 }
 STEPS = 4
-"""That the code runs: it is to be tried, and then put into one's own loop."""
+"""How many steps the code runs: enough to try it before it is put into one's own loop."""
 
 BatchKind = Literal["mapping", "sequence", "other"]
 
 
 @dataclass(frozen=True, slots=True)
 class Hooked:
-    """What the code is for. `plan`: the path of its file, as Python; `told`: what it is, in words. `goals`: budget in
-    bytes and extra_time as a fraction, for the loops that plan by themselves. `names`: of model, optimizer, batch, and
-    loss or step where they were given. `batch`: how the model takes it; `criterion`: whether the loss is one for
-    (inputs, targets)."""
+    """What the code is for. `plan`: an expression for the path of the plan's file; `told`: the plan in words. `goals`:
+    budget in bytes and extra_time as a fraction, for the loops that plan by themselves. `names`: of model, optimizer,
+    batch, and loss or step where they were given. `batch`: how the model takes it; `criterion`: whether the loss is one
+    for (inputs, targets)."""
 
     plan: str
     told: str
@@ -40,7 +40,7 @@ class Hooked:
     goals: Mapping[str, Any] = field(default_factory=dict)
 
     def name(self, what: str) -> str:
-        """How it is called there."""
+        """The expression for the model, the optimizer, ... in the user's code."""
         return self.names.get(what, what)
 
 
@@ -58,7 +58,7 @@ def hook_code(loop: Loop, hooked: Hooked) -> str:
 
 
 def _default_optimizer(hooked: Hooked) -> str:
-    """What a profile takes for granted where no optimizer was given."""
+    """A line that makes the optimizer that a profile assumes where none was given."""
     return f"import torch\n\noptimizer = torch.optim.AdamW({hooked.name('model')}.parameters())\n\n"
 
 

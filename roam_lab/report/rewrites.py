@@ -66,7 +66,7 @@ def kind_name(kind: str) -> str:
     return kind.replace("_", " ")
 
 
-def told(row: KindRow) -> tuple[str, str]:
+def saved_and_added(row: KindRow) -> tuple[str, str]:
     """Bytes saved and time added, as texts."""
     saved = "not noted" if row.saved_bytes is None else signed_bytes(row.saved_bytes)
     time = "not noted" if row.extra_time is None else f"{100 * row.extra_time:.1f} %"
@@ -92,7 +92,7 @@ def rewrites_text(plan: Plan) -> str:
 
 
 def rewrite_bound_text(plan: Plan, bound: RewriteBound) -> str:
-    """How much less another rewriting could take: memory in the plan's time, time in its memory."""
+    """How much another rewriting could gain at most: memory in the same time, or time in the same memory."""
     above = plan.peak_bytes / bound.peak_bytes - 1 if bound.peak_bytes else math.inf
     memory = "nothing proven" if math.isinf(above) else f"the peak is at most {100 * above:.2f} % above the best"
     return (

@@ -1,4 +1,4 @@
-"""The figures of profiles and plans: as rows, which the terminal (`text`) and notebooks only draw, and as JSON data."""
+"""The figures of profiles and plans as rows, which terminals (`text`) and notebooks lay out, and as JSON data."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
     if eager != plan.captured_peak_bytes:
         rows.append(Row("eager peak", eager, "above resident, as PyTorch runs the step"))
     rows.append(Row("captured peak", plan.captured_peak_bytes, "above resident, planned graph in eager's order"))
-    if plan.graph is not None and (profile is not None or not plan.rewrites):  # else it is no more the captured one
+    if plan.graph is not None and (profile is not None or not plan.rewrites):  # else the graph is another
         rows += reservation_rows(captured_name(profile), reservation(plan, profile))
     rows.append(Row("planned peak", plan.peak_bytes, "above resident, planned graph in the plan's order"))
     rows.append(

@@ -1,4 +1,4 @@
-"""Memory over a step, small enough for a cell of a table: as blocks of text, and as a picture."""
+"""Memory over a step, small enough for a cell of a table: as block characters, and as an SVG picture."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 WIDTH, HEIGHT = 96, 20
 """The size of the picture, in pixels."""
 LETTERS = 16
-"""The number of blocks in a line of text."""
+"""How many block characters a sparkline has as text."""
 
 
 def spark_text(curve: Sequence[int], top: int) -> str:
-    """A curve as a line of blocks, whose scale goes from 0 to `top` bytes, the same in all rows of a table; "" without
-    a curve."""
+    """A curve as a line of block characters on a scale from 0 to `top` bytes, the same in all rows of a table; ""
+    without a curve."""
     most = len(BLOCKS) - 1
     return "".join(BLOCKS[min(most, round(most * value / top))] for value in highest(curve, LETTERS)) if top else ""
 

@@ -10,7 +10,7 @@ from roam_lab.ir import Graph, captured_order
 from roam_lab.registry import Strategy
 from roam_lab.report.graphs import eager_graph
 from roam_lab.report.headline import eager_sentence, verdict_sentence
-from roam_lab.report.rewrites import ON_TOP, kind_name, kind_rows, told
+from roam_lab.report.rewrites import ON_TOP, kind_name, kind_rows, saved_and_added
 from roam_lab.report.rows import Alive, Row, alive_at_peak, plan_rows, profile_rows, short_rows
 from roam_lab.report.safe_text import printable
 from roam_lab.report.sentences import captured_sentence, certificate_sentence, peak_sentence
@@ -109,7 +109,10 @@ def plan_text(plan: Plan, profile: Profile | None = None) -> str:
 def _rewrites(plan: Plan) -> str:
     """A line for each kind of rewriting, and a sentence on how to read them."""
     lines = [("rewriting", "ops", "peak saved", "time added", "")]
-    lines += [(kind_name(row.kind), f"{row.ops:,}" if row.ops else "", *told(row), row.note) for row in kind_rows(plan)]
+    lines += [
+        (kind_name(row.kind), f"{row.ops:,}" if row.ops else "", *saved_and_added(row), row.note)
+        for row in kind_rows(plan)
+    ]
     return f"{table(lines, frozenset({1, 2, 3}))}\n{ON_TOP}"
 
 

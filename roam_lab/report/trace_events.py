@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 PLANNED, CAPTURED = 1, 2
-"""Process numbers: the trace shows both runs, one below the other."""
+"""Process numbers in the trace, which shows the two runs one below the other."""
 
 
 def trace_events(plan: Plan) -> dict[str, Any]:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def row_data(row: WhatIf) -> dict[str, Any]:
-    """By the names that plans give them, sizes in bytes, times in seconds; empty where there is no plan at all."""
+    """The figures under the names that plans give them, in bytes and seconds; empty where there is no plan."""
     figures, plan = row.figures, row.held
     if figures is None:
         return {}

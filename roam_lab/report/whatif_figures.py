@@ -1,4 +1,4 @@
-"""The figures of one what-if, whether its plan is at hand or only a row of a sweep's file."""
+"""The figures of one what-if, from its plan or from a row of a sweep's file."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SAMPLES = 48
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Sizes in bytes. `resident_bytes` is None of a bare plan, `curve` is live memory over the step at SAMPLES places
-    at most (empty where it is not known). `eager_bytes`: what eager takes of the same step above what is resident."""
+    """Sizes in bytes. `resident_bytes` is None for a bare plan; `curve` is live memory over the step at up to SAMPLES
+    moments (empty where it is not known). `eager_bytes`: what eager takes for the same step above the residents."""
 
     order: str
     layout: str
@@ -38,7 +38,7 @@ class Figures:
 
     @property
     def planned(self) -> bool:
-        """Whether these are a plan's; eager's own have no arena and no layout."""
+        """Whether these are figures of a plan; those of eager have no arena and no layout."""
         return bool(self.layout)
 
     @property
@@ -56,7 +56,7 @@ class Figures:
 
 
 def figures_of(plan: Plan) -> Figures:
-    """Those of a plan at hand."""
+    """The figures of a plan."""
     graph = plan.graph
     return Figures(
         plan.order_strategy,
@@ -76,8 +76,8 @@ def figures_of(plan: Plan) -> Figures:
 
 
 def eager_figures(of: Figures, plan: Plan | None = None) -> Figures:
-    """Those of the step without a plan, as eager PyTorch runs it: `of` is what is known of a plan of the step, and
-    `plan`, where it is at hand and not rewritten, tells how memory goes."""
+    """The figures of the step as eager PyTorch runs it. `of`: those of any plan of the step; `plan`: that plan, where
+    there is one; it gives the curve unless it is rewritten."""
     eager = of.eager_bytes or 0
     graph = None if plan is None or plan.rewrites else plan.graph
     curve = () if graph is None else highest(live_curve(graph, captured_order(graph)).tolist())
@@ -85,7 +85,7 @@ def eager_figures(of: Figures, plan: Plan | None = None) -> Figures:
 
 
 def figures_in(row: Mapping[str, Any]) -> Figures:
-    """Those in a planned row of a sweep (`roam-sweep/1`)."""
+    """The figures in a planned row of a sweep's file (`roam-sweep/1`)."""
     savings = row.get("savings") or ()
     saved = ", ".join(f"{kind_name(str(one['kind']))} {signed_bytes(one['bytes'])}" for one in savings if one["bytes"])
     return Figures(
@@ -105,7 +105,7 @@ def figures_in(row: Mapping[str, Any]) -> Figures:
 
 
 def highest(curve: Sequence[int], samples: int = SAMPLES) -> tuple[int, ...]:
-    """The highest value of each of `samples` equal parts of `curve`; all of it where it is no longer."""
+    """The highest value of each of `samples` equal parts of `curve`; the curve itself where it has no more values."""
     if len(curve) <= samples:
         return tuple(curve)
     ends = [len(curve) * at // samples for at in range(samples + 1)]

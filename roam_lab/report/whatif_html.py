@@ -16,12 +16,12 @@ TABLE = "border-collapse:collapse;font-variant-numeric:tabular-nums"
 LINE = "border-bottom:1px solid var(--jp-border-color2, #8884)"
 MARKED = ";background:var(--jp-layout-color2, #8882)"
 HIDDEN = "position:absolute;clip-path:inset(50%);width:1px;"
-"""Read out, and not to be seen."""
+"""CSS of what screen readers read, and nobody sees."""
 
 
 def table_html(rows: Sequence[WhatIf], baseline: WhatIf | None, names: bool = True, chosen: str | None = None) -> str:
-    """One model's rows; columns in which nothing stands are left out. `names`: whether the first column is to be seen,
-    or stands beside the table as buttons."""
+    """The table of one model's rows, without empty columns. `names`: whether the first column is visible, or only read
+    out because buttons beside the table show it."""
     top = highest_of(rows)
     lines = [line_of(row, baseline, top) for row in rows]
     kept = filled(lines)

@@ -17,11 +17,11 @@ COLUMNS = (
     "sequence", "dtype", "optimizer", "order", "layout", "rewritten", "limit", "goal", "plan s", "measured",
     "step time", "peak saved by",
 )  # fmt: skip
-"""Each Δ is the change of the figure before it, against the pinned row's; against eager's where none is pinned."""
+"""Each Δ is the difference of the figure before it from that of the pinned row, or of eager where none is pinned."""
 WORDS = frozenset(("name", "dtype", "optimizer", "order", "layout", "rewritten", "goal", "memory", "peak saved by"))
 """Columns of text; the others hold numbers and stand at the right."""
 CHANGES = ("batch", "sequence", "dtype", "optimizer")
-"""What the step itself may be captured anew with."""
+"""What a what-if may change of the step itself, which is then captured anew."""
 SORTS: dict[str, Callable[[WhatIf], Any]] = {
     "as made": lambda row: 0,
     "whole step": lambda row: row.figures and row.figures.step_bytes,
@@ -42,7 +42,7 @@ def lines_of(rows: Sequence[WhatIf], baseline: WhatIf | None) -> list[tuple[str,
 
 
 def line_of(row: WhatIf, baseline: WhatIf | None, top: int) -> tuple[str, ...]:
-    """One row as text; `top`: where its sparkline ends, in bytes."""
+    """One row as text; `top`: the bytes at the top of its sparkline."""
     pinned = baseline is not None and baseline.name == row.name
     told = dict.fromkeys(COLUMNS, "")
     told["name"] = ("★ " if pinned else "") + row.name
@@ -92,8 +92,8 @@ def gains_text(rows: Sequence[WhatIf], baseline: WhatIf | None) -> str:
 
 
 def goals_text(budget: int | None, extra_time: float | None) -> str:
-    """What a plan was to reach: "4.00 GiB", "+5 % time"; "" for neither, and for no extra time, which plans take
-    anyway."""
+    """The goals of a plan: "4.00 GiB", "+5 % time"; "" where there are none, and for an extra time of 0, which is what
+    plans have without any."""
     goals = [] if budget is None else [bytes_text(budget)]
     goals += [f"+{100 * extra_time:.3g} % time"] if extra_time else []
     return ", ".join(goals)
@@ -109,7 +109,7 @@ def spark_of(row: WhatIf, baseline: WhatIf | None, top: int) -> str:
 
 
 def highest_of(rows: Iterable[WhatIf]) -> int:
-    """Bytes at which every sparkline of a table ends, so that their heights can be compared."""
+    """The bytes at the top of every sparkline of a table, the same for all so that heights can be compared."""
     return max((max(row.figures.curve, default=0) for row in rows if row.figures), default=0)
 
 

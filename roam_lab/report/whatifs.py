@@ -46,7 +46,7 @@ class WhatIf:
         return self.held
 
     def told(self) -> str:
-        """What it is, in a few words: "vit: auto, +5 %, whole step 13.9 MiB, verified"."""
+        """The row in a few words: "vit: auto, +5 %, whole step 13.9 MiB, verified"."""
         if self.figures is None:
             return f"{self.model}: {self.error}" if self.model else self.error
         step = self.figures.step_bytes
@@ -68,7 +68,7 @@ class WhatIfs:
         self._baselines: dict[str, str] = {}
         """Model -> the name of the row that is pinned."""
         self._graphs: list[Plan] = []
-        """A plan for each graph that is run: comparing graphs takes long, so each row is told its graph once."""
+        """A plan for each graph; a row's graph is found once, as comparing graphs takes long."""
         self._graph_of: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[WhatIf]:
@@ -136,7 +136,7 @@ class WhatIfs:
         return self.put(WhatIf(name, plan, node_limit, model=model, asked=asked or {}, figures=figures_of(plan)))
 
     def put(self, row: WhatIf) -> WhatIf:
-        """Take over a row as it is."""
+        """Add a row as it is, in place of one of the same name."""
         before = self._rows.get(row.name)
         self._rows[row.name] = row
         self._graph_of.pop(row.name, None)
@@ -147,7 +147,7 @@ class WhatIfs:
         return row
 
     def take(self, others: WhatIfs) -> None:
-        """Take over all rows of another list, and its baselines."""
+        """Add all rows of another list, and its baselines."""
         for row in others:
             self.put(row)
         self._baselines |= others._baselines
@@ -174,7 +174,7 @@ class WhatIfs:
     def measured(
         self, name: str, peak_bytes: int | None, time_ratio: float | None = None, identical: bool | None = None
     ) -> WhatIf:
-        """Note what a run of `name` took. Raises InputError."""
+        """Note what a run of `name` measured. Raises InputError where there is no such row."""
         row = replace(self[name], measured_peak_bytes=peak_bytes, time_ratio=time_ratio, identical=identical)
         self._rows[name] = row
         return row
@@ -223,7 +223,7 @@ class WhatIfs:
         return [row if row.held is None else replace(row, figures=self._figures(row)) for row in self]
 
     def lines(self) -> list[WhatIf]:
-        """What a table of these shows: of each model eager first, then its rows."""
+        """The rows of a table: for each model eager first, then its what-ifs."""
         return [row for model in self.models for row in (self.eager_of(model), *self.of(model).shown()) if row]
 
     def table(self) -> list[tuple[str, ...]]:
@@ -287,7 +287,7 @@ class WhatIfs:
 
 
 def changes(asked: Mapping[str, Any]) -> list[str]:
-    """What the step was captured anew with, in words: ["batch 16", "bfloat16"]."""
+    """What was changed of the step before it was captured anew: ["batch 16", "bfloat16"]."""
     words = {"batch": "batch {}", "sequence": "sequence {}", "dtype": "{}", "optimizer": "{}"}
     return [form.format(asked[key]) for key, form in words.items() if asked.get(key) is not None]
 

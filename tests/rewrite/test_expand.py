@@ -135,3 +135,12 @@ def test_a_version_1_graph_is_refused():
     graph = Graph("first", (Storage(8),), (Op("a", "t", creates=(0,)),))
     with pytest.raises(FormatError, match="can only be ordered and laid out"):
         problem_of(graph)
+
+
+def test_a_chain_that_runs_op_by_op_still_gives_results_the_place_of_what_died():
+    graph = chain(2**20)
+    problem = problem_of(graph, ("fuse", "in_place"))
+    new = expand(problem, problem.start)
+    assert [origin.ops for origin in new.origins] == [(0,), (1,), (2,), (3,)]
+    assert (new.graph.ops[2].creates, new.graph.ops[2].writes) == ((), (1,))
+    assert judged(graph, new)[0] == 2 * 2**20 + 8

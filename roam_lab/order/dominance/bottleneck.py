@@ -8,7 +8,7 @@ from heapq import heapify, heappop, heappush
 from typing import Literal
 
 from roam_lab.ir import Graph
-from roam_lab.order.dominance.contract import Section
+from roam_lab.order.dominance.contract import SolvedPart
 from roam_lab.order.dominance.solve import Contracted, contracted, solved
 from roam_lab.order.effort import Effort
 from roam_lab.order.problem import Problem, problem_of
@@ -54,7 +54,7 @@ def bottleneck_of(problem: Problem, order: Sequence[int], effort: Effort) -> Bot
     peak = int(curve[step])
     found = contracted(problem, effort)
     around = _around(found, run[: step + 1])
-    low, high = 0, len(around) - 1  # parts nest: what the smaller one gains, the larger one gains too
+    low, high = 0, len(around) - 1  # parts nest: what a part gains, every larger one gains too
     shape: Shape
     ops, other, shape = [run[step]], run, "chain"
     if around:
@@ -74,23 +74,23 @@ def bottleneck_of(problem: Problem, order: Sequence[int], effort: Effort) -> Bot
     return Bottleneck(tuple(sorted(ops)), run[step], peak, shape, tuple(other), problem.peak(other))
 
 
-def _tried(left: Reduced, order: Sequence[int], section: Section) -> tuple[list[int], list[int], Shape]:
+def _tried(left: Reduced, order: Sequence[int], part: SolvedPart) -> tuple[list[int], list[int], Shape]:
     whole = left.whole
-    ops = _completed(whole, ops_of(section.chain), left.taken_out)
+    ops = _completed(whole, ops_of(part.chain), left.taken_out)
     other = reordered(whole, order, ops)
-    return ops, other if whole.peak(other) < whole.peak(order) else list(order), section.shape
+    return ops, other if whole.peak(other) < whole.peak(order) else list(order), part.shape
 
 
-def _around(found: Contracted, until: Sequence[int]) -> list[Section]:
-    """The sections that hold the last op of `until`, or the last before it that was not taken out; smallest first."""
+def _around(found: Contracted, until: Sequence[int]) -> list[SolvedPart]:
+    """The parts that hold the last op of `until`, or the last before it that was not taken out; smallest first."""
     peak_op = next((op for op in reversed(until) if op not in found.left.taken_out), None)
     seen: dict[int, tuple[int, bool]] = {}
-    sections = []
-    for number, section in enumerate(found.sections):
-        inside = [_size(job, peak_op, seen) for job in section.chain]
+    parts = []
+    for number, part in enumerate(found.parts):
+        inside = [_size(job, peak_op, seen) for job in part.chain]
         if any(here for _, here in inside):
-            sections.append((sum(size for size, _ in inside), number, section))
-    return [section for _, _, section in sorted(sections, key=lambda entry: entry[:2])]
+            parts.append((sum(size for size, _ in inside), number, part))
+    return [part for _, _, part in sorted(parts, key=lambda entry: entry[:2])]
 
 
 def _size(job: Job, op: int | None, seen: dict[int, tuple[int, bool]]) -> tuple[int, bool]:

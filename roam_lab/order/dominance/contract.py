@@ -31,9 +31,8 @@ class Part:
     """Jobs (by number, in a legal order) of a part of the graph; `firsts` and `lasts` are its ends.
 
     `open`: how many sharers of each shared storage are in the part, while others are outside; a part without any
-    is isolated, since its other storages are freed at a known place of it, or live on whatever it does. `chain`: its
-    jobs stand in line, a dominant schedule of it. `solved`: so do those of every isolated part inside. `plain`:
-    nothing stands side by side in it.
+    is isolated: its other storages are freed at a known op in it, or live on in every order. `chain`: its jobs are one
+    chain, a dominant schedule of it. `solved`: so is every isolated part inside it. `plain`: it has no branches.
     """
 
     jobs: list[int]
@@ -46,7 +45,7 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class SolvedPart:
     """A part that was solved: `chain` is its dominant schedule."""
 
     chain: list[Job]
@@ -62,7 +61,7 @@ class Contraction:
     jobs: list[Job] = field(default_factory=list)
     before: list[list[int]] = field(default_factory=list)
     parts: dict[int, Part] = field(default_factory=dict)
-    sections: list[Section] = field(default_factory=list)
+    solved_parts: list[SolvedPart] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.sharers = {storage: group.bit_count() for storage, group in self.whole.sharers.items()}
@@ -72,7 +71,8 @@ class Contraction:
             self.parts[number] = Part([number], [number], [number], Counter(job.shares))
 
     def run(self) -> JobProblem:
-        """Contract all there is; what is left, in a legal order. Raises SpentError at the deadline."""
+        """Contract as far as possible. Returns the jobs that are left, in a legal order. Raises SpentError at the
+        deadline."""
         self.quotient.reduce(self._series, self._parallel)
         return self.rest()
 
@@ -82,7 +82,7 @@ class Contraction:
         return len(self.parts) <= 1 and all(part.chain and part.solved for part in self.parts.values())
 
     def rest(self) -> JobProblem:
-        """Everything that is left."""
+        """The jobs of all parts that are left, in a legal order."""
         sequence = _legal(self.quotient)
         for node in sequence:
             self._tidy(self.parts[node])
@@ -108,7 +108,7 @@ class Contraction:
         return JobProblem(jobs, after, sizes, self.whole.base_bytes)
 
     def _line(self, chain: list[Job], solved: bool = True) -> Part:
-        """An isolated part whose jobs stand in line."""
+        """An isolated part of one chain."""
         numbers: list[int] = []
         for job in chain:
             numbers.append(self._add(job, numbers[-1:]))
@@ -120,7 +120,7 @@ class Contraction:
         whole = parts[0]
         for part in parts[1:]:
             lasts = whole.lasts
-            if len(lasts) > 1 and len(part.firsts) > 1:  # through a point, not by every pair
+            if len(lasts) > 1 and len(part.firsts) > 1:  # an empty job between them, not a dependence for every pair
                 point = self._add(Job(0, 0, ()), lasts)
                 whole.jobs.append(point)
                 lasts = [point]
@@ -155,10 +155,10 @@ class Contraction:
         self.parts[nodes[0]] = whole
         if whole.chain:
             chain = [self.jobs[number] for number in whole.jobs]
-            self.sections.append(Section(chain, "pumpkin" if plain else "series-parallel"))
+            self.solved_parts.append(SolvedPart(chain, "pumpkin" if plain else "series-parallel"))
 
     def _beside(self, parts: list[Part]) -> Part:
-        """Parts side by side as one, nothing solved."""
+        """Parts side by side as one part, none of them solved anew."""
         if len(parts) == 1:
             return parts[0]
         whole = Part([], [], [], Counter(), False)
@@ -183,7 +183,7 @@ class Contraction:
         return part
 
     def _tidy(self, part: Part) -> Part:
-        """Join the runs of jobs that stand in line, share nothing and so have a profile of their own."""
+        """Join the chains of jobs inside a part that share no storage, each into its hills and valleys."""
         inside = set(part.jobs)
         followers = Counter(other for job in part.jobs for other in self.before[job] if other in inside)
         runs: list[list[int]] = []
@@ -219,7 +219,7 @@ class Contraction:
 
 
 def unshared(jobs: JobProblem, run: Iterable[int]) -> list[Job]:
-    """The jobs of a finished run, each freeing what it is the last to share."""
+    """The jobs of a finished run without shared storages: the last job to share one frees it."""
     left = {storage: group.bit_count() for storage, group in jobs.sharers.items()}
     chain: list[Job] = []
     for number in run:
@@ -233,7 +233,7 @@ def unshared(jobs: JobProblem, run: Iterable[int]) -> list[Job]:
 
 
 def _linked(parts: list[Part]) -> list[list[Part]]:
-    """The parts in groups that share storages."""
+    """The parts, grouped so that no two groups share a storage."""
     group_of = list(range(len(parts)))
     first_of: dict[int, int] = {}
 
@@ -253,7 +253,7 @@ def _linked(parts: list[Part]) -> list[list[Part]]:
 
 
 def _legal(quotient: Quotient) -> list[int]:
-    """The nodes in a legal order, by number where they are free."""
+    """The nodes in a legal order; ties go to the lower number."""
     waiting = {node: len(before) for node, before in quotient.before.items()}
     order = sorted(node for node, count in waiting.items() if not count)
     for node in order:

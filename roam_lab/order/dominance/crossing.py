@@ -1,4 +1,4 @@
-"""Where independent chains stand at the moment when memory changes for all of them: chosen for the least hill."""
+"""How far each of several independent chains has run when memory changes for all: chosen for the least hill."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from roam_lab.order.dominance.profile import descents
 from roam_lab.order.effort import Effort, SpentError
 
 Array = NDArray[np.int64]
-Stretch = tuple[int, int]
-"""What a job does: (hill, net) in bytes."""
+HillNet = tuple[int, int]
+"""A job's hill and its net change, in bytes."""
 
 PHASES = 3
 STEPS = 10
-"""Steps of effort that one option tried counts as."""
+"""How many steps of effort an option counts as that is tried."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hill:
-    """Jobs [first, last) of a chain, over a hill of `key_bytes` above the lower of their ends."""
+    """Jobs [first, last) of a chain: they lead over a hill of `key_bytes` above the lower of their two ends."""
 
     key_bytes: int
     net_bytes: int
@@ -33,10 +33,12 @@ class Hill:
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What a chain does if job `stand` is its first behind the moment, by phase: where it starts (bytes), and hills.
+    """What a chain does if job `stand` is the first that it runs after the moment.
 
-    First down from its start to its lowest place before the moment, then up from there to `stand` (told with time
-    reversed, from `stand` on), and behind the moment from there down to its lowest place. Keys rise.
+    `phases`: for each of three phases, the bytes that the chain holds when it begins, and the chain's hills in it, by
+    rising key. The first leads down from the chain's start to its lowest place before the moment; the second from there
+    up to `stand` (given with time reversed, from `stand` on); the third, after the moment, from `stand` down to its
+    lowest place.
     """
 
     stand: int
@@ -44,23 +46,26 @@ class Option:
 
 
 class Crossing:
-    """Chains that cross, at any `stands[chain]` each, a moment when `change_bytes` are added to what all hold together.
+    """A moment at which `change_bytes` are added to what independent chains hold together (below 0: a storage freed).
 
-    Asked for is the way over the least hill from where all start to a state behind the moment that is no higher. For a
-    given stand of each chain this is Liu's order of independent chains, twice: first all hills that lead down, the
-    least first, then all that lead up, by hill above the end, the largest first; and behind the moment down again, the
-    least hill first, until the state is no higher than the start. In each of these phases, when a hill of key k is
-    climbed, every chain has just its hills of smaller keys behind it (on the way up: ahead), so what it holds depends
-    on k and its own stand alone. The peak is the most, over the keys that occur, of k plus the sum of that; keys
-    that do not occur, but a larger one of the phase does, make no difference: as much is held at the next larger.
+    Each chain may have run up to any of its `stands` then. Wanted are those stands for which the way from the common
+    start to a state after the moment that is no higher leads over the least hill.
 
-    So each stand is a row of bytes, one row of each chain is to be chosen, and the largest entry of their sum is to
-    be small. Rows that another is nowhere above are dropped, and the rest is branch and bound: what is not chosen yet
-    adds at least the least entry of its rows. In the worst case this is every choice, exponential in the number of
-    chains.
+    For given stands, that way is Liu's order of independent chains, twice. Before the moment all hills that lead down
+    come first, the least hill first, then all that lead up, by their height above the end, the largest first. After it
+    come hills that lead down, the least first, until the state is no higher than the start. In each of these three
+    phases, when a hill of key k is climbed, every chain has run just its hills of smaller keys (on the way up: these
+    are still ahead). So what it holds then depends on k and its own stand alone, and the peak is the largest sum, over
+    the keys k that occur, of k and of what each chain holds. (A key that does not occur, while a larger one of its
+    phase does, makes no difference: as much is held at the next larger key.)
+
+    So each stand of a chain is a row of bytes, with a column for each key, and one row of each chain is to be chosen so
+    that the largest entry of their sum is least. Rows that are nowhere below another row of their chain are dropped.
+    The rest is branch and bound: a chain whose row is not yet chosen adds to each column at least the least entry of
+    its rows. In the worst case every choice is tried, and their number is exponential in the number of chains.
     """
 
-    def __init__(self, chains: Sequence[Sequence[Stretch]], stands: Sequence[range], change_bytes: int) -> None:
+    def __init__(self, chains: Sequence[Sequence[HillNet]], stands: Sequence[range], change_bytes: int) -> None:
         self.change_bytes = change_bytes
         self.steps = sum(len(chain) * len(own) for chain, own in zip(chains, stands, strict=True))
         options = [[_option(chain, at) for at in own] for chain, own in zip(chains, stands, strict=True)]
@@ -72,7 +77,7 @@ class Crossing:
         self.column = np.arange(len(self.keys))
         self.options: list[list[Option]] = []
         self.held: list[Array] = []  # of each chain, by option: bytes for each key
-        self.tops: list[Array] = []  # of each chain, by option: the column behind its largest key of each phase
+        self.tops: list[Array] = []  # of each chain, by option: the column after its largest key in each phase
         for own in options:
             rows = [[_levels(*phase, grid) for phase, grid in zip(option.phases, grids, strict=True)] for option in own]
             held = np.array([np.concatenate(row) for row in rows])
@@ -86,7 +91,7 @@ class Crossing:
             self.tops.append(tops[kept])
         spread = [int((held.max(0) - held.min(0)).sum()) for held in self.held]
         self.turn = sorted(range(len(chains)), key=lambda chain: (-spread[chain], chain))
-        # What the chains from each turn on add at least.
+        # Least bytes that the chains from each turn on add.
         self.least_held = [np.zeros(len(self.keys), np.int64)]
         self.least_tops: list[Array] = [self.begins]
         for chain in reversed(self.turn):
@@ -110,9 +115,9 @@ class Crossing:
         return int(self._peaks(self.least_held[0][None], self.least_tops[0][None])[0])
 
     def solve(self, below_bytes: int, effort: Effort) -> list[int] | int:
-        """The option of each chain for the least hill, or, if none is below `below_bytes`, bytes that none is below.
+        """For each chain, the number of its option for the least hill. Raises SpentError.
 
-        Raises SpentError.
+        If no hill is below `below_bytes`: bytes that no hill is below.
         """
         effort.work -= self.steps
         if effort.work <= 0 or effort.late:
@@ -156,7 +161,7 @@ class Crossing:
             yield int(peaks[at]), all_held[at], all_tops[at], [*picks, int(at)]
 
     def _tried(self) -> tuple[int, list[int]]:
-        """A good choice: one chain after the other moved to its best stand until none moves."""
+        """The peak of a good choice, and the choice: each chain in turn takes its best option until none changes."""
         chosen = [0] * len(self.options)
         best = -1
         while True:
@@ -174,7 +179,7 @@ class Crossing:
             best = peak
 
     def way(self, chosen: Sequence[int]) -> list[tuple[int, int, int]]:
-        """What runs, as (chain, first job, job after the last), for the option chosen of each chain."""
+        """The jobs in the order in which they run, each run as (chain, first job, job after the last)."""
         picked = [options[at] for options, at in zip(self.options, chosen, strict=True)]
         down, up, after = (
             sorted(
@@ -197,7 +202,7 @@ class Crossing:
         return run
 
 
-def _option(chain: Sequence[Stretch], stand: int) -> Option:
+def _option(chain: Sequence[HillNet], stand: int) -> Option:
     level, levels = 0, [0]
     for _, net in chain:
         level += net
@@ -210,7 +215,7 @@ def _option(chain: Sequence[Stretch], stand: int) -> Option:
     return Option(stand, ((0, _hills(chain[:low], 0)), (start, up), (start, _hills(chain[stand:last], stand))))
 
 
-def _hills(chain: Sequence[Stretch], start: int) -> list[Hill]:
+def _hills(chain: Sequence[HillNet], start: int) -> list[Hill]:
     """The hills of a chain that ends in its lowest place."""
     found = []
     for first, last in pairwise([0, *descents(chain)]):
@@ -223,14 +228,14 @@ def _hills(chain: Sequence[Stretch], start: int) -> list[Hill]:
 
 
 def _keys(options: Sequence[Sequence[Option]], phase: int) -> Array:
-    """All keys of a phase that occur in any option, rising."""
+    """The keys of a phase that occur in any option, ascending."""
     return np.unique(
         np.array([h.key_bytes for own in options for option in own for h in option.phases[phase][1]], np.int64)
     )
 
 
 def _levels(start_bytes: int, hills: Sequence[Hill], keys: Array) -> Array:
-    """Bytes held when the hills of smaller keys are behind, for each of `keys`."""
+    """For each of `keys`, the bytes that are held when the hills of smaller keys have been run."""
     levels = np.cumsum(np.array([start_bytes, *(hill.net_bytes for hill in hills)], np.int64))
     return levels[np.searchsorted(np.array([hill.key_bytes for hill in hills], np.int64), keys)]
 
@@ -241,7 +246,7 @@ def _top(hills: Sequence[Hill], keys: Array) -> int:
 
 
 def _undominated(rows: Array) -> list[int]:
-    """The rows that no other is below or equal to everywhere; the first of equal ones."""
+    """Numbers of the rows that no other row is below or equal to in every column; of equal rows the first."""
     kept: list[int] = []
     for at in np.argsort(rows.sum(1), kind="stable"):
         if not any((rows[other] <= rows[at]).all() for other in kept):

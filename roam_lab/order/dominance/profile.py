@@ -1,4 +1,4 @@
-"""Hill-valley profiles: runs of ops as jobs with a hill and a net change, chains of jobs reduced to what matters."""
+"""Hills and valleys: a chain of jobs, reduced to the live bytes that matter to any larger schedule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from roam_lab.order.reduce.jobs import Job, join
 
 
 def canonical(chain: Sequence[Job]) -> list[Job]:
-    """The chain joined into its hills and valleys: as few jobs as a larger schedule can tell apart.
+    """The chain joined into its hills and valleys: the fewest jobs that can stand for it in any larger schedule.
 
     Up to the lowest valley of all, each job leads to a lower valley over a higher hill than the one before it; from
     there on, it is the same with time running backwards. (Liu 1987; Abdel-Wahab and Kameda 1978.)
@@ -33,7 +33,7 @@ def descents(jobs: Sequence[tuple[int, int]]) -> list[int]:
         current = (hill, net, end)
         while joined:
             hill, net, _ = joined[-1]
-            # A job that ends no lower leads nowhere yet; one over no higher a hill may follow at once.
+            # A job that ends no lower is of no use yet; one over no higher a hill may follow at once.
             if net < 0 and (current[1] > 0 or net + current[0] > hill):
                 break
             joined.pop()

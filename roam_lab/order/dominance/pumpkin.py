@@ -1,4 +1,4 @@
-"""Pumpkins: chains that share one storage, scheduled dominantly by choosing where each stands when it is freed."""
+"""Pumpkins: chains that share one storage. Their dominant schedule, by how far each has run when it is freed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNLIMITED = 2**62
 
 @dataclass(frozen=True)
 class Pumpkin:
-    """Chains side by side that share one storage, or several with the same sharers; the jobs of each in line."""
+    """Chains that run side by side and share one storage, or several storages with the same sharers."""
 
     jobs: JobProblem
     chains: Sequence[Sequence[int]]
@@ -27,7 +27,7 @@ class Pumpkin:
 def pumpkin_of(jobs: JobProblem) -> Pumpkin | None:
     """The jobs as a pumpkin with the same dominant schedules, if it is one.
 
-    What all chains free together at their ends is left out: it is freed behind everything else, in any order.
+    A storage that the last jobs of all chains share is left out: every order frees it at its very end.
     """
     chains: list[list[int]] = []
     chain_of: dict[int, list[int]] = {}
@@ -52,18 +52,20 @@ def pumpkin_of(jobs: JobProblem) -> Pumpkin | None:
 def pumpkin_run(pumpkin: Pumpkin, effort: Effort) -> list[int]:
     """The jobs of a pumpkin in a dominant schedule, exactly; raises SpentError.
 
-    As `dominant_run`, always over the least hill to a state no higher, but that way is not searched job by job:
+    Like `dominant_run`, it goes over the least hill to a state no higher, again and again. That way is not searched job
+    by job:
 
-    - As long as the storage stays, the chains are independent. Of those that lead to a state no higher, some one does
-      so alone, over no higher a hill (Liu 1987).
-    - If it is freed (with time reversed: allocated) on the way, the chains are independent before that moment and after
-      it; `Crossing` chooses where each stands then. Holding the storage at the moment itself, when the last sharer
-      has just ended, is no more than while that ran. The way is cut short at the lowest state between its ends:
-      it is reached over no higher a hill, and then no order of the rest is hurt (see `descend`).
+    - As long as the storage stays, the chains are independent. Then, if several chains together lead to a state no
+      higher, one of them alone does so over no higher a hill (Liu 1987).
+    - If the storage is freed on the way (with time reversed: allocated), the chains are independent before that moment
+      and after it, and `Crossing` chooses how far each has run then. (At the moment itself, when the last sharer has
+      just ended, no more is held than while it ran.) The way is cut off at its lowest state: that is reached over no
+      higher a hill, and it costs no order of the rest (see `descend`).
 
-    After a way alone, no way across the moment is lower than before: the two joined were such a way. So what one choice
-    proves holds on. Once the storage has changed, independent chains are left. For d chains with k stands each that
-    matter there are k^d choices, against 2^d in Jin et al. (arXiv 2312.13526), though few are ever tried.
+    After a chain went on alone, no way across the moment has a lower hill than before: both together would have been
+    such a way. So a lower limit that was proven for it stays valid. Once the storage has changed, independent chains
+    are left. For d chains with k options each there are k^d choices, against 2^d in Jin et al. (arXiv 2312.13526), but
+    few are ever tried.
     """
     jobs, chains = pumpkin.jobs, pumpkin.chains
     everything = (1 << len(jobs)) - 1
@@ -89,8 +91,7 @@ class _Descent:
         """All jobs; raises SpentError."""
         run: list[int] = []
         held = 0
-        # Above the start; up to here one chain goes alone: every way with the storage changed was over as much or more.
-        most = 0
+        most = 0  # bytes above the start: every way on which the storage changes has a hill of so much, or more
         while self._changes(self.within) and not self._changes(self.done):
             alone = self._alone()
             if alone is None or held + alone.hill_bytes > most:
@@ -104,7 +105,7 @@ class _Descent:
                 way = ops_of([alone])
             run += way
             for job in way:
-                held += self.states.step(self.done, job)[1]
+                held += self.states.effect(self.done, job)[1]
                 self.done |= 1 << job
             self.left = [rest for chain in self.left if (rest := [job for job in chain if not self.done >> job & 1])]
         return run + ops_of(merged([canonical(self._jobs(chain)) for chain in self.left]))
@@ -117,11 +118,11 @@ class _Descent:
         return [Job(self.states.hills[job], self.states.nets[job], (job,)) for job in chain]
 
     def _sharer(self, chain: Sequence[int]) -> int | None:
-        """Where in the chain its sharer stands."""
+        """The place in the chain of the job that shares the storage."""
         return next((at for at, job in enumerate(chain) if self.group >> job & 1), None)
 
     def _alone(self) -> Job | None:
-        """The way over the least hill to a place no higher in one chain, the storage unchanged."""
+        """Jobs of one chain that lead over the least hill to a state no higher, as one job; None: no chain does."""
         waiting = sum(self._sharer(chain) is not None for chain in self.left)
         ways: list[Job] = []
         for chain in self.left:

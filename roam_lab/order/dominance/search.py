@@ -1,4 +1,4 @@
-"""Exact search over the states of a job problem: over the least hill to a state that holds no more, again and again."""
+"""Exact search over the states of a job problem: over the least hill to a state that holds no more, step by step."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class Found:
     hill_bytes: int
 
 
-def reach(
+def lower_state(
     states: States, done: int, within: int, effort: Effort, floor_bytes: int = 0, cap_bytes: int | None = None
 ) -> Found | int:
     """The way from state `done` over the least hill to a state no higher, inside `within`, or to all of `within`.
 
     Hills up to `floor_bytes` above the start count as equal; ways over a hill above `cap_bytes` are not taken, and if
     that leaves none, the least of those hills is returned. States are visited by the hill they took, the lowest first.
-    A job that ends no higher over no higher a hill than was already climbed is run at once: that hurts no order. Raises
-    SpentError.
+    A job that ends no higher, over no higher a hill than was climbed already, is run at once: no order is worse for it.
+    Raises SpentError.
     """
     ready = sum(1 << job for job in bits(within & ~done) if not states.needs[job] & ~done)
     state, held, ready, run = _closed(states, (done, 0, ready), ready, floor_bytes, within, effort)
@@ -47,13 +47,13 @@ def reach(
             raise SpentError
         for job in bits(ready):
             effort.work -= 1
-            hill, net = states.step(state, job)
+            hill, net = states.effect(state, job)
             over = max(level, held + hill)
             if cap_bytes is not None and over > cap_bytes:
                 blocked = min(blocked, over)
                 continue
             open_ = _ready(states, state | 1 << job, ready, job, within)
-            # What could not be run at once before can be now only if there is more room, or it shares with this job.
+            # What could not be run at once before can be now only if there is more room, or if it shares with `job`.
             fresh = open_ if over > level or net < 0 else open_ & (~ready | states.peers[job])
             after = state | 1 << job, held + net, open_
             closed, lower, open_, run = _closed(states, after, fresh, over, within, effort)
@@ -92,7 +92,7 @@ def _closed(
         effort.work -= 1
         job = (fresh & -fresh).bit_length() - 1
         fresh &= fresh - 1
-        hill, net = states.step(state, job)
+        hill, net = states.effect(state, job)
         if net <= 0 and held + hill <= level:
             state |= 1 << job
             held += net
@@ -105,22 +105,22 @@ def _closed(
 def descend(states: States, within: int, effort: Effort, cap_bytes: int | None = None) -> list[int] | int:
     """Jobs that lead from the start to the state `within`; raises SpentError.
 
-    Always over the least hill to a state no higher than the present one, and on from there. That hurts no order: the
-    state found is as low as any between the two, since the way to a lower one would have been visited before (what a
-    set of jobs holds is submodular). With `cap_bytes`, over any hill up to that; if all ways are higher, the least
-    hill (above the start) that none avoids.
+    They go over the least hill to a state no higher than the present one, and on from there. That makes no order worse:
+    the state found is as low as any between the two, since the way to a lower one would have been visited before (the
+    bytes that a set of jobs holds are a submodular function). With `cap_bytes`, any hill up to that will do; if all
+    ways are higher, the least hill (above the start) that every way has is returned.
     """
     done = held = 0
     run: list[int] = []
     while done != within:
         if cap_bytes is None:
-            found = reach(states, done, within, effort)
+            found = lower_state(states, done, within, effort)
         else:
-            found = reach(states, done, within, effort, cap_bytes - held, cap_bytes - held)
+            found = lower_state(states, done, within, effort, cap_bytes - held, cap_bytes - held)
         if not isinstance(found, Found):
             return found + held
         for job in found.run:
-            held += states.step(done, job)[1]
+            held += states.effect(done, job)[1]
             done |= 1 << job
         run += found.run
     return run

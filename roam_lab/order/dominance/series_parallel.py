@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 Node = int
 Join = Callable[[list[Node]], None]
-"""Told of nodes that were joined; the first of them stands for all from then on."""
+"""Called with nodes that were joined; from then on the first of them stands for all."""
 
 
 class Quotient:
@@ -24,7 +24,10 @@ class Quotient:
                 self.behind[other].add(node)
 
     def reduce(self, series: Join, parallel: Join, changed: Iterable[Node] | None = None) -> None:
-        """Join as long as anything joins, telling `series` (in order) and `parallel` (by number)."""
+        """Join until nothing can be joined.
+
+        `series` is called with nodes in the order in which they run, `parallel` with nodes by number.
+        """
         dirty = set(self.before if changed is None else changed)
         twins: dict[tuple[frozenset[Node], frozenset[Node]], Node] = {}
         key_of: dict[Node, tuple[frozenset[Node], frozenset[Node]]] = {}

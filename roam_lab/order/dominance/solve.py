@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from roam_lab.order.bound import bound_of
-from roam_lab.order.dominance.contract import Contraction, Section
+from roam_lab.order.dominance.contract import Contraction, SolvedPart
 from roam_lab.order.dominance.least import least_run
 from roam_lab.order.effort import Effort, SpentError
 from roam_lab.order.list_scheduling import passes
@@ -16,21 +16,21 @@ from roam_lab.order.reduce.reduced import Reduced, reduced
 CUT_ARCS = 500_000
 """Arcs of cut networks that a bound on what is left may cost: less than a second."""
 PASS_SECONDS = 2e-5
-"""What a pass of list scheduling is expected to take for each op before one was measured."""
+"""Seconds for each op that a pass of list scheduling is expected to take, until one was measured."""
 SETUP_SECONDS = 2e-5
-"""What reducing a problem takes for each op: not begun if there is less time."""
+"""Seconds for each op that reducing a problem takes: it is not begun where less time is left."""
 
 
 @dataclass(frozen=True)
 class Contracted:
-    """What is left of a problem: `left`, whose jobs in any order lose nothing against any other.
+    """What is left of a problem after joining and contracting: `left`, the reduced problem, has the same least peak.
 
-    `sections`: the series-parallel parts solved on the way, innermost first. `exact`: the jobs left are one chain, and
-    so the order with the least peak.
+    `parts`: the series-parallel parts that were solved, innermost first. `exact`: one chain of jobs is left, and it is
+    the order with the least peak.
     """
 
     left: Reduced
-    sections: list[Section]
+    parts: list[SolvedPart]
     exact: bool
 
 
@@ -39,14 +39,14 @@ def contracted(problem: Problem, effort: Effort) -> Contracted:
     if effort.seconds is not None and effort.seconds < SETUP_SECONDS * len(problem):
         raise SpentError
     left = reduced(problem, effort)
-    sections: list[Section] = []
+    parts: list[SolvedPart] = []
     while True:
         count = len(left.jobs)
         contraction = Contraction(left.jobs, effort)
         left = left.again(contraction.run(), effort)
-        sections += contraction.sections
+        parts += contraction.solved_parts
         if contraction.exact or len(left.jobs) == count or effort.late:
-            return Contracted(left, sections, contraction.exact)
+            return Contracted(left, parts, contraction.exact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def solved(problem: Problem, effort: Effort) -> Solution:
     if found.exact:
         return Solution(left.order(range(len(left.jobs))), True, False)
     run = _listed(left.problem, effort)
-    # A minimum cut often proves at once what search takes long to.
+    # A minimum cut often proves at once what a search needs long for.
     bound = 0 if effort.late else bound_of(left.problem, run, Effort(CUT_ARCS, effort.deadline)).bytes
     run, exact = least_run(left.jobs, run, effort, bound)
     return Solution(left.order(run), exact, effort.late and not exact)

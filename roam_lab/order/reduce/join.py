@@ -1,4 +1,4 @@
-"""Jobs joined, or taken out, where the best moment of one is known whatever else runs."""
+"""Jobs joined to a neighbour, or taken out, where the best moment of one does not depend on the others."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class _Joining:
     def _take_out(self, number: int) -> bool:
         before, behind = self.before[number], self.behind[number]
         if self.nets[number] and not before:
-            return False  # it frees what is given: that is alive until it runs
+            return False  # it frees a storage that is given, which is alive until it runs
         if self.hills[number] or len(before) * len(behind) > max(SPREAD, len(before) + len(behind)):
             return False
         self._remove(number)

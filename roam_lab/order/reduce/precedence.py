@@ -103,7 +103,7 @@ def _trace(
     for op in range(low, high):
         for storage in unclear[op]:
             users[storage] = users.get(storage, 0) | 1 << op - low
-    final = [0] * len(before)  # the last op that asks for an op's ancestors: then they can go
+    final = [0] * len(before)  # the last op that asks for an op's ancestors: after it they are forgotten
     for op, others in enumerate(before):
         for other in others:
             final[other] = op

@@ -38,7 +38,7 @@ class Reduced:
         return with_taken_out(self.whole, (ops_of(self.jobs[job] for job in group) for group in groups), self.taken_out)
 
     def again(self, jobs: JobProblem, effort: Effort) -> Reduced:
-        """The whole with these jobs, which hold the same ops, joined further. Raises SpentError at the deadline."""
+        """The same whole with `jobs`, which hold the same ops, joined further. Raises SpentError at the deadline."""
         fewer, taken_out = joined(jobs, effort)
         return Reduced(self.whole, fewer, self.taken_out | taken_out)
 

@@ -1,4 +1,4 @@
-"""The states that jobs lead through, forwards or backwards in time: what is alive in each, and the lowest of them."""
+"""The states that orders of jobs pass through, forwards or backwards in time: what is alive in each, and the lowest."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class States:
                 found[job] |= group
         return found
 
-    def step(self, done: int, job: int) -> tuple[int, int]:
+    def effect(self, done: int, job: int) -> tuple[int, int]:
         """What running `job` after the set `done` does: (hill, net) in bytes."""
         hill, net = self.hills[job], self.nets[job]
         for group, size in self.groups[job]:
@@ -82,8 +82,9 @@ class States:
     def lowest(self, done: int, within: int) -> int:
         """Of all states from `done` to `within`, the smallest of those that hold the fewest bytes.
 
-        No order of these jobs is hurt by being led through it, and it is reached over the least hill that leads to
-        any state as low. (A state is closed under `needs`, and what it holds is submodular: a minimum cut.)
+        Any order of these jobs can be made to pass through it without a higher peak, and it is reached over the least
+        hill that leads to any state as low. (States are closed under `needs`, and the bytes that they hold are a
+        submodular function, so it is found as a minimum cut.)
         """
         free = bits(within & ~done)
         node = {job: number for number, job in enumerate(free, _FREE)}

@@ -15,10 +15,10 @@ from roam_lab.order.reduce.states import States
 from roam_lab.order.search.alike import order_alike
 
 STATES = 200_000
-"""States that a search may keep unless told otherwise: about ten seconds."""
+"""Default effort, in states kept: about ten seconds."""
 
 WIDE_JOBS = 1024
-"""Of more jobs, each state counts as that many times one."""
+"""Among more jobs, each state counts as jobs / WIDE_JOBS states: it takes that much longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,14 @@ class Searched:
 
 
 def exact_order(problem: Problem, upper_bytes: int, lower_bytes: int, effort: Effort) -> Searched:
-    """An order of `problem` with the least peak of all, if that is below `upper_bytes`; no such order: proof of that.
+    """An order of `problem` with the least peak of all, if that is below `upper_bytes`, or the proof that none is.
 
     The problem is reduced first. A state is the set of jobs that have run (serenity's states are the ready sets, one
-    for each). States are taken in ascending order of the highest that it takes to get there, at least `lower_bytes`
-    (proven by the caller), the latest first among equals: serenity's soft budget, raised by itself to the next level
-    that is needed. What shrinks the search: a job that frees at least what it takes is taken at once, alone, if it
-    stays within the level; and once a job is reached that every other precedes or follows, all states before it are
-    forgotten, so that segments add up and do not multiply. The work of `effort` is the states kept. Raises nothing: it
+    for each). States are taken in ascending order of the least peak on a way to them, which is at least `lower_bytes`
+    (proven by the caller); among equals the one found last is first. (Serenity raises a soft budget instead.) Two rules
+    shrink the search: a job that frees at least what it allocates is run at once, alone, if it stays within that peak;
+    and once a job runs that every other precedes or follows, all states before it are forgotten, so that segments are
+    searched one after the other. The work of `effort` is the states kept. Raises nothing: it
     stops when the effort is spent. (Sources: serenity, arXiv 2003.02369, section 3; dominance, arXiv 2312.13526.)
     """
     if lower_bytes >= upper_bytes or not len(problem):
@@ -75,7 +75,7 @@ class _Search:
 
     def search(self, upper: int, lower: int, effort: Effort) -> Searched:
         """Bottleneck shortest path from nothing done to all done, through states below `upper`."""
-        after, followers, step = self.after, self.followers, self.states.step
+        after, followers, effect = self.after, self.followers, self.states.effect
         weight = max(1, len(self.jobs) / WIDE_JOBS)
         live = self.jobs.base_bytes
         ready = sum(1 << job for job, before in enumerate(after) if not before)
@@ -100,7 +100,7 @@ class _Search:
                 heapify(heap)
             moves = []
             for job in bits(ready):
-                hill, net = step(done, job)
+                hill, net = effect(done, job)
                 if net <= 0 and live + hill <= level:
                     # Moving it here from later in any order only lowers what is alive in between (submodularity).
                     moves = [(live + hill, net, job)]

@@ -1,1 +1,1 @@
-"""ROAM's machinery: fewer and larger ops, independent segments, weight updates put back by memory, leaves solved."""
+"""What the strategy `roam` is made of: independent segments, weight updates, the tree of tasks, and its leaves."""

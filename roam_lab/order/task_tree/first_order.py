@@ -16,7 +16,7 @@ from roam_lab.order.task_tree.updates import put_back
 
 PASSES = 2 * len(KEYS)
 SECONDS_AN_OP = 2e-5
-"""What a pass of list scheduling takes, generously."""
+"""Seconds that a pass of list scheduling takes for each op, at most."""
 
 WORK = 2_000_000
 """Arcs of cut networks that the bound of the whole, and its splits, may each take: about a second."""
@@ -38,8 +38,8 @@ class FirstOrder:
 def first_order(problem: Problem, updates: Collection[int], ends: float | None) -> FirstOrder:
     """The best of the captured order, list scheduling, and its backbone with the rest put back by memory.
 
-    Ties go to the last, which is ROAM's. Above the bound it is led through the cheapest states of its peak. `updates`:
-    ops known to be weight updates; `ends`: when to stop (time.perf_counter).
+    Ties go to the last, which is ROAM's. While its peak is above the bound, it is made to pass through the cheapest
+    states of its peak. `updates`: ops known to be weight updates; `ends`: when to stop (time.perf_counter).
     """
     best = list(range(len(problem)))
     peak = problem.peak(best)
@@ -60,7 +60,7 @@ def first_order(problem: Problem, updates: Collection[int], ends: float | None) 
     core, spine = set(inside), set(inside) - floats
     hanging = [op for op in range(len(problem)) if op not in core]
     run = [op for op in best if op in spine]
-    # Mirrored, what floats towards backward hangs off it: an op then runs as late as there is room.
+    # With time reversed, branches that float hang off the backward ops: they then run as late as memory allows.
     late = put_back(problem.reversed(), run[::-1], sorted(floats, reverse=True), floor)[::-1]
     runs = [put_back(problem, late, hanging, floor), best]
     if min(map(problem.peak, runs)) > floor:

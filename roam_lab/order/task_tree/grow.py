@@ -72,8 +72,9 @@ def _leaf(ops: Sequence[int], leaf: Leaf, curve: Array, limit: int) -> Task:
 def pairs(whole: Problem, segments: Sequence[Sequence[int]]) -> list[int | None]:
     """Each segment's pair number: a forward and a backward segment share one, counted from the outermost.
 
-    A forward and a backward segment weigh as a pair what the one makes and the other sees die, across the waist: the
-    moment between two segments that most bytes cross. The heaviest set of pairs that nest like brackets is kept.
+    The weight of a forward and a backward segment as a pair is the bytes that the first makes and the second frees:
+    they cross the waist, the moment between two segments at which most bytes are alive. The heaviest set of pairs that
+    nest like brackets is kept.
     """
     segment_of = [0] * len(whole)
     for number, ops in enumerate(segments):

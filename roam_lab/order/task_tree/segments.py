@@ -7,10 +7,10 @@ from collections.abc import Collection, Iterable, Sequence
 from roam_lab.order.problem import Problem
 
 LARGEST_UPDATE = 64
-"""Ops: what hangs together off the backbone and has more is no weight update, but a branch of the model."""
+"""Most ops of a weight update: ops off the backbone that are connected, and more, are a branch of the model."""
 
 SLACK = 24
-"""Ops: a branch that could run this much earlier or later than where it is needed floats."""
+"""A branch floats if it could run this many ops earlier or later than where it is needed."""
 
 
 def backbone(problem: Problem, updates: Collection[int] = ()) -> list[int]:
@@ -18,8 +18,8 @@ def backbone(problem: Problem, updates: Collection[int] = ()) -> list[int]:
 
     A training step's longest chain runs through forward and backward to the first layer's gradient. What its last op
     needs is the backbone; the rest (weight gradients, updates, metrics) hangs off it. `updates`: ops known to be
-    updates, which no chain may end in. What hangs together and is large, such as a second tower, gives the backbone a
-    chain of its own.
+    updates, which no chain may end in. A large connected part of the rest, such as a second tower, adds a chain of its
+    own to the backbone.
     """
     count = len(problem)
     inside = [False] * count
@@ -46,8 +46,8 @@ def backbone(problem: Problem, updates: Collection[int] = ()) -> list[int]:
 def floating(problem: Problem, ops: Sequence[int]) -> list[int]:
     """Those of the backbone's `ops` that bridge forward and backward by themselves, so that they hide segments.
 
-    For instance what backward computes from an activation alone: it may run any time before its result is needed. Told
-    by slack: no chain through such an op is nearly as long as the longest.
+    For instance what backward computes from an activation alone: it may run any time before its result is needed. They
+    are found by slack: no chain through such an op is nearly as long as the longest.
     """
     inside = set(ops)
     above: dict[int, int] = {}
@@ -62,7 +62,7 @@ def floating(problem: Problem, ops: Sequence[int]) -> list[int]:
 
 
 def _connected(problem: Problem, ops: Sequence[int]) -> list[list[int]]:
-    """`ops` by what hangs together through dependences among them, each part in captured order."""
+    """The connected parts of `ops` under dependences among them, each in captured order."""
     among, parts = set(ops), []
     for op in ops:
         if op not in among:

@@ -47,7 +47,7 @@ def carried_bytes(problem: Problem, run: Sequence[int]) -> Array:
 
 
 def waist(carried: Array, bounds: Sequence[int]) -> int:
-    """The bound (a step that something begins at) crossed by the most bytes: between forward and backward."""
+    """The bound (a step at which a segment begins) that the most bytes cross: between forward and backward. 0: none."""
     inner = [bound for bound in bounds if 0 < bound <= len(carried)]
     return max(inner, key=lambda bound: (int(carried[bound - 1]), -bound), default=0)
 

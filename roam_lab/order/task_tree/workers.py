@@ -75,7 +75,7 @@ def _in_processes(problems: Sequence[Problem], floor_bytes: int, limits: Limits,
                 leaves.append(Leaf(tuple(range(len(problem))), "timed out", ""))
         complete = all(future.done() for future in futures)
     finally:
-        if executor is not None and not complete:  # late, or interrupted: nothing goes on behind this
+        if executor is not None and not complete:  # late, or interrupted: no worker goes on
             with held():
                 executor.shutdown(wait=True, kill_workers=True)
     return leaves

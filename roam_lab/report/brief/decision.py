@@ -1,4 +1,4 @@
-"""What a decision rests on: each way to run the step, what it takes, how fast it is, and how both are known."""
+"""What a decision rests on: each way to run the step, its memory, its speed, and how both are known."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ ROOFLINE = "roofline"
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """One way to run the step. `whole_bytes`: resident, and what eager reserves or the plan's arena; `device_bytes`:
-    without which it does not run on a GPU, as far as that is known; `seconds`: of a step, by the name of a device;
-    `ours`: by a plan; `same_bits`: whether it trains eager's numbers; `how`: how its memory is known."""
+    """One way to run the step. `whole_bytes`: the residents, and what eager reserves or the plan's arena;
+    `device_bytes`: the least memory of a GPU with which it runs, as far as that is known; `seconds`: of a step, by the
+    name of a device; `ours`: by a plan; `same_bits`: whether it computes what eager does, bit for bit; `how`: how its
+    memory is known."""
 
     name: str
     whole_bytes: int
@@ -40,16 +41,16 @@ class Way:
     how: str
 
     def gives_back(self, device: Device) -> bool:
-        """Whether it runs on `device` only because the allocator gives back what it caches, again and again."""
+        """Whether it runs on `device` only because the allocator frees its cached blocks again and again."""
         return self.device_bytes <= device.room_bytes < self.whole_bytes
 
     def spare_bytes(self, device: Device) -> int:
-        """What it leaves free of `device`, cache given back where it must be; below 0 where it does not fit."""
+        """Bytes of `device` that stay free, with cached blocks freed where that is needed; below 0: it does not fit."""
         most = max(self.whole_bytes, self.device_bytes)
         return device.room_bytes - (most if most <= device.room_bytes else self.device_bytes)
 
     def outcome(self, device: Device) -> Outcome:
-        """Whether it fits; barely, where it has to give back its cache."""
+        """Whether it fits; "barely" where cached blocks have to be freed for it."""
         found = outcome_of(device, self.spare_bytes(device))
         return "barely fits" if found == "fits" and self.gives_back(device) else found
 
@@ -96,7 +97,7 @@ def decide(
     before = _graph_before(plan, profile)
     extra = max(plan.extra_time, 0.0)
     eager_seconds, measured_on = _speeds(before or graph, devices)
-    if before is None:  # what runs is the rewritten graph: eager does without what that adds
+    if before is None:  # only the rewritten graph is known: eager runs without what rewriting added
         eager_seconds = {name: seconds / (1 + extra) for name, seconds in eager_seconds.items()}
     eager = _eager(plan, profile, fit, frontier, size, eager_seconds)
     slower = {name: seconds * (1 + extra) for name, seconds in eager_seconds.items()}
@@ -171,7 +172,7 @@ def _of_fit(
 
 
 def _alternative(way: Alternative, eager: Way, devices: Iterable[Device]) -> Way:
-    """By as much less than eager as on the graph that it was worked out on."""
+    """PyTorch's own alternative: it saves as many bytes as on the graph for which it was computed."""
     seconds = {
         device.name: way.seconds[device.rates or ""] for device in devices if (device.rates or "") in way.seconds
     }
@@ -180,7 +181,7 @@ def _alternative(way: Alternative, eager: Way, devices: Iterable[Device]) -> Way
 
 
 def _size_of(plan: Plan, fit: Fit | None, batch: int | None) -> int | None:
-    """The size that the plan is of: as told, else that of the fit whose plan is this one, else that of the batch."""
+    """The size that was planned: `batch` if given, else the fit's for this plan, else that of the captured batch."""
     along_batch = fit is None or fit.axis == "batch size"
     if batch is not None and along_batch:
         return batch

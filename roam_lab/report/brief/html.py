@@ -1,4 +1,4 @@
-"""Pieces of HTML that the parts of the page share. Whatever they are given is text."""
+"""Pieces of HTML that the parts of the page share. What they are given is text, and escaped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page as a whole: its parts in the order of who reads them, decision first, technology last."""
+"""The page as a whole: what decides comes first, technical details last."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def brief_html(
 
 
 def _on_top(decision: Decision, fit: Fit | None) -> tuple[Picture, Table]:
-    """The one picture that decides, and the same as a table: memory over sizes, or without a fit, each way as a bar."""
+    """The picture on top, and the same as a table: memory over sizes, or without a fit a bar for each way to run it."""
     if fit is not None:
         ring = None if decision.size is None else (decision.size, decision.plan.whole_bytes)
         view = sizes_view(replace(fit, name=decision.name or fit.name), ring)

@@ -1,4 +1,4 @@
-"""What GPUs cost: examples, the user's own prices in their place, and the workload that money is reckoned for."""
+"""What GPUs cost: examples or the user's own prices, and the hours for which costs are computed."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ ANOTHER_DEVICE = (
 
 
 def headline(decision: Decision, plan: Plan, verification: Verification | None, profile: Profile | None = None) -> str:
-    """What it comes to, in sentences that say how each figure is known; the one on money comes after them.
+    """The result in sentences that say how each figure is known; the sentence on money comes after them.
 
     The whole step first, as every face tells it; then what eager reserves, which decides on which GPU it fits.
     """
@@ -80,7 +80,7 @@ def _smallest(decision: Decision) -> str:
 
 
 def measured(verification: Verification | None) -> str:
-    """What was measured, and whose memory and time that is; nothing where nothing was."""
+    """What was measured and on which device, or that nothing was."""
     if verification is None:
         return "<p>Predicted, not yet measured: roam verify runs both and measures.</p>"
     eager, planned = (run.peak_above_base_bytes for run in (verification.eager, verification.planned))
@@ -97,7 +97,7 @@ def measured(verification: Verification | None) -> str:
 
 
 def cards(decision: Decision, plan: Plan, profile: Profile | None = None) -> str:
-    """The figures at a glance, each with its source."""
+    """The main figures, large, each with its source."""
     eager, ours = decision.eager, decision.plan
     proof = "proven: no order needs less" if plan.optimal else f"at most {100 * plan.gap:.2f} % above the best order"
     resident = graph_of(plan).resident_bytes
@@ -261,7 +261,7 @@ def sources(
 
 
 def figures(decision: Decision) -> str:
-    """What the script reckons with, as JSON that no text in it can leave."""
+    """The figures that the page's script computes with, as JSON from which no text can break out into the page."""
     data = {
         "samples": decision.samples,
         "size": None if decision.size is None else f"{decision.axis} {decision.size:,}",

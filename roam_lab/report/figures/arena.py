@@ -12,7 +12,7 @@ from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import Cursor, line_at
 from roam_lab.report.figures.selection import DESCRIBE, carry, connect, describing, new_selection
-from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, tap_only
+from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, rectangles, tap_only
 from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.views.arena import ArenaView
 from roam_lab.report.views.look import kind_looks
@@ -66,13 +66,9 @@ def arena_figure(
         },
         name="roam-arena-data",
     )
-    boxes = drawn.quad(
-        left="left",
-        right="right",
-        bottom="bottom",
-        top="top",
-        source=source,
-        fill_color="fill",
+    boxes = rectangles(
+        drawn,
+        source,
         line_color="fill",
         fill_alpha=0.6,
         line_width=0.5,

@@ -1,4 +1,4 @@
-"""One step under a cursor for all figures, in the page itself: drag it, move it by keyboard, or play it.
+"""A cursor at one step, shared by all figures, in the page itself: drag it, move it by keyboard, or play it.
 
 The cursor is a ColumnDataSource named "roam-cursor" whose data is {"step": [step]}, from 0, of the planned order.
 Figures that follow it listen to it; what they draw then stays in the page, so that a kernel hears of the cursor alone.
@@ -49,7 +49,7 @@ function stepText(step) {
   return `step ${exact(step + 1)} of ${exact(d.left.length)} · ${place.join(" · ")} · ${bytesText(d.bytes[step])} alive`
 }
 """
-"""Twin of `step_text`; needs DESCRIBE and the arguments of `Cursor.words`."""
+"""`step_text` in JavaScript; needs DESCRIBE and the arguments of `Cursor.words`."""
 _SLIDER = """
 const step = now.data.step[0]
 slider.setv({value: step + 1}, {sync: false})
@@ -93,11 +93,11 @@ class Cursor:
 
     @property
     def words(self) -> dict[str, Any]:
-        """Arguments of JavaScript that tells of steps."""
+        """Arguments of JavaScript that writes about steps."""
         return {"steps": self.steps, "modules": self.modules, "phases": list(PHASES)}
 
     def follow(self, model: Any, code: str, more: dict[str, Any] | None = None) -> None:
-        """Run `code` when the cursor moves and when the steps are others. `model` brings the cursor along."""
+        """Run `code` when the cursor moves, and when the figures get other steps. `model` carries the cursor."""
         told = CustomJS(args={**self.given, **(more or {})}, code=CURSOR + code)
         self.now.js_on_change("data", told)
         self.steps.js_on_change("data", told)
@@ -156,8 +156,8 @@ def scrubbed(drawn: figure, cursor: Cursor) -> None:
 
 
 def controls(cursor: Cursor, known: Tensors) -> tuple[Slider, Toggle, Pane]:
-    """A slider that is the cursor for keyboards and screen readers, a button that plays the step, and a line that tells
-    what stands at it."""
+    """A slider that moves the cursor by keyboard and for screen readers, a button that plays the step, and a line of
+    text on the step under the cursor."""
     count = len(known.order)
     slider = Slider(
         start=1,

@@ -1,5 +1,5 @@
-"""The pane that tells the selected storage, where the cursor stands: text nodes, so names are shown and never run; no
-widget, so that it is read out as it changes."""
+"""The pane with details of the selected storage at the cursor's step. It is made of text nodes, so that names are shown
+and never run, and is no widget, so that screen readers read it out when it changes."""
 
 # bokeh annotates neither its generated initialisers nor its properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"

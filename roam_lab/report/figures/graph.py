@@ -17,7 +17,7 @@ from bokeh.plotting import figure
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
 from roam_lab.report.figures.selection import UNITS, carry, new_selection
-from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, still
+from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, rectangles, still
 from roam_lab.report.views.graph import BRACKET, COLUMNS, HALF, GraphView
 
 ROW_HEIGHT = 50
@@ -142,13 +142,10 @@ def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> No
     hover(drawn, [band], [("", "@text"), ("bytes", "@bytes{0,0}")], point_policy="follow_mouse")
     for source, fill in ((cells, "fill"), (brackets, ink.axis)):
         shown.append(
-            drawn.quad(
-                left="left",
-                right="right",
-                bottom="bottom",
-                top="top",
-                source=source,
-                fill_color=fill,
+            rectangles(
+                drawn,
+                source,
+                fill,
                 fill_alpha=0.16,
                 line_color="line" if source is cells else ink.axis,
                 line_width="width" if source is cells else 0.6,

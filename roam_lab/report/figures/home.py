@@ -1,4 +1,4 @@
-"""Figures at home in the page that shows them: theme "auto" takes on its light or dark, keys move the cursor."""
+"""What figures take from the page that shows them: in theme "auto" its light or dark colours, and keys."""
 
 # bokeh annotates neither its generated initialisers nor its properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"

@@ -19,13 +19,13 @@ from bokeh.plotting import figure
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns, word_columns
 from roam_lab.report.figures.selection import UNITS, carry, describing, new_selection
-from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, still
+from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, rectangles, still
 from roam_lab.report.views.icicle import EVERYTHING, LEVELS, IcicleView
 from roam_lab.report.views.look import kind_looks
 
 HEIGHT = 290
 MARGIN = 60
-"""Pixels beside the plot, about: the page draws anew as soon as it knows them."""
+"""Pixels beside the plot, about: the page draws anew as soon as it knows the real ones."""
 ICICLE = UNITS + files(__package__).joinpath("icicle.js").read_text("utf-8")
 _DRAW = """
 cursorFrame(focus, () => {
@@ -84,13 +84,9 @@ def icicle_figure(
     columns = icicle_columns(view, WIDTH - MARGIN, picked)
     source = ColumnDataSource(data=columns, name="roam-icicle-data")
     words = ColumnDataSource(data=word_columns(columns), name="roam-icicle-words")
-    boxes = drawn.quad(
-        left="left",
-        right="right",
-        bottom="bottom",
-        top="top",
-        source=source,
-        fill_color="fill",
+    boxes = rectangles(
+        drawn,
+        source,
         line_color="line",
         line_width="thick",
     )

@@ -12,7 +12,7 @@ from roam_lab.report.views.look import KINDS, ink_on, kind_looks, pale
 
 NAMES = "level node storage left right bottom top x upper lower label bytes kind what fill ink line thick"
 GAP = 0.06
-"""What a box leaves free below it, of a level that is 1 high."""
+"""Gap below a box; a level is 1 high."""
 PLAIN, EDGE, DARK, CHOSEN, FOUND = "#e6e6e6", "#ffffff", "#111111", "#111111", "#d7263d"
 LETTER, SMALL_LETTER, MARGIN = 7, 6.5, 6
 """Pixels of a letter of each line, and of the room beside a box's words."""
@@ -83,7 +83,8 @@ def icicle_columns(
 
 
 def _cut(text: str, pixels: float, path: bool) -> str:
-    """What fits: of a path the end is kept, of anything else the beginning; too few letters tell nothing."""
+    """`text` cut to what fits: of a path the end is kept, of anything else the beginning; "" where only a few letters
+    fit."""
     limit = int((pixels - MARGIN) // LETTER)
     if len(text) <= limit:
         return text
@@ -93,7 +94,7 @@ def _cut(text: str, pixels: float, path: bool) -> str:
 
 
 def word_columns(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """Of `icicle_columns`, what is written into boxes: most are too narrow for words, and each empty one takes bokeh as
-    long to lay out as a full one."""
+    """The rows of `icicle_columns` with words in their boxes. Most boxes are too narrow for words, and bokeh takes as
+    long to lay out an empty text as a full one."""
     rows = [row for row, words in enumerate(zip(columns["upper"], columns["lower"], strict=True)) if any(words)]
     return {name: [columns[name][row] for row in rows] for name in WORDS}

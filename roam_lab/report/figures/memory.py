@@ -66,7 +66,7 @@ const widths = Object.keys(every).map(Number).sort((a, b) => a - b)
 names.setv({data: every[widths.filter((width) => width <= fig.inner_width).pop() ?? widths[0]]}, {sync: false})
 """
 STACK_HATCH = 0.3
-"""How strong the hatches of the stack are: they lie over wide areas, under curves and names."""
+"""Opacity of the hatches of the stack: they lie over wide areas, under curves and names."""
 NAMED_BAND = 0.07
 """A band of a phase that is at least this part of the axis wide has its name in it."""
 _AT_STEP = """
@@ -183,7 +183,7 @@ def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
 
 
 def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[str, list[object]]]:
-    """Areas from the resident bytes up, one renderer a kind; the last value holds to the axis' end."""
+    """Areas above the resident bytes, one renderer a kind; the last value holds up to the end of the axis."""
     items: list[tuple[str, list[object]]] = []
     if view.base_bytes:
         filled = Quad(

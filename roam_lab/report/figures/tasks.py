@@ -9,7 +9,18 @@ from bokeh.models import ColumnDataSource, Range1d, Text
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.selection import carry, connect, new_selection
-from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, plain, still, tap_only
+from roam_lab.report.figures.theme import (
+    Theme,
+    empty,
+    hatch_over,
+    hover,
+    ink_of,
+    key_of_looks,
+    plain,
+    rectangles,
+    still,
+    tap_only,
+)
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.look import STATUSES
 from roam_lab.report.views.tasks import TasksView
@@ -57,13 +68,9 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
         },
         name="roam-tasks-data",
     )
-    boxes = drawn.quad(
-        left="left",
-        right="right",
-        bottom="bottom",
-        top="top",
-        source=source,
-        fill_color="fill",
+    boxes = rectangles(
+        drawn,
+        source,
         line_color="fill",
         fill_alpha="alpha",
         line_width=0.6,

@@ -34,7 +34,7 @@ BEHIND_ALPHA = 0.8
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """Colours of words, axes and grid, and (`paper`) of what stands behind words on a filled place."""
+    """Colours of words, axes and grid, and of the ground behind words on a filled area (`paper`)."""
 
     theme: Theme
     text: str
@@ -65,8 +65,8 @@ def ink_of(theme: str) -> Ink:
 
 
 def plain(text: str) -> str:
-    """`text` as bokeh shows it letter by letter: names come from files, and what bokeh takes for a formula it typesets
-    with a library from the network."""
+    """`text` so that bokeh shows it letter by letter. Names come from files, and bokeh typesets what it takes for a
+    formula with a library from the network."""
     text = printable(text)
     for sign in ("$$", "\\[", "\\]", "\\(", "\\)"):
         text = text.replace(sign, f"{sign[0]}\u2060{sign[1]}")
@@ -142,7 +142,7 @@ def legend(
 
 
 def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6, hatched: bool = True) -> None:
-    """A legend of what fill and, where the figure is `hatched`, hatch mean, by patches that are in no one's way."""
+    """A legend of what fills and, where the figure is `hatched`, hatches mean, from patches outside of the plot."""
     items = []
     corner = ColumnDataSource(data={edge: [0] for edge in ("left", "right", "bottom", "top")})
     for name, look in looks.items():
@@ -173,6 +173,12 @@ def hatch_over(
         if look.hatch != " ":
             hatched = Quad(**filled(ink, look.light, look.hatch), fill_alpha=0, line_alpha=0)
             still(drawn, hatched, {edge: [values[row] for row in rows] for edge, values in edges.items()})
+
+
+def rectangles(drawn: figure, source: ColumnDataSource, fill: str = "fill", **look: Any) -> Any:
+    """The renderer of a rectangle for each row of `source`, whose edges are its columns left, right, bottom and top.
+    `fill`: a column of colours, or one colour; `look`: other properties of bokeh's Quad."""
+    return drawn.quad(left="left", right="right", bottom="bottom", top="top", source=source, fill_color=fill, **look)
 
 
 def still(drawn: figure, glyph: Any, data: Mapping[str, Any] | ColumnDataSource) -> Any:

@@ -17,7 +17,7 @@ BAR_HEIGHT = 42
 
 
 def verdict_figure(view: VerdictView, *, theme: Theme = "auto") -> figure:
-    """The bars of `view`, each with its size at its end; the pointer tells what a part is."""
+    """The bars of `view`, each with its size at its end; a tooltip says what a part is."""
     ink = ink_of(theme)
     unit_name, unit = view.unit
     names = [plain(bar.name) for bar in view.bars]

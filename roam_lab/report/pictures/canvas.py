@@ -53,7 +53,7 @@ STYLE = f"""
 
 
 class Picture(str):
-    """An SVG document that shows itself in a notebook; `alt`, its content in words, is what it is as text."""
+    """An SVG document that a notebook shows as a picture; as text it is its content in words, `alt`."""
 
     alt: str
 

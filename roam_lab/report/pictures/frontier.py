@@ -19,7 +19,7 @@ SHAPES = {
 
 
 def frontier_picture(view: FrontierView) -> Picture:
-    """One SVG document of `view`; a browser tells each point's figures where the pointer rests on it."""
+    """One SVG document of `view`; a browser shows a point's figures while the pointer rests on it."""
     unit_name, unit = view.unit
     frame = Frame(52, 52 + PLOT_HEIGHT, view.end_percent, view.end_bytes / unit)
     parts = frame.axes(view.x_label, f"resident + arena, {unit_name} (predicted)")
@@ -51,5 +51,5 @@ def frontier_picture(view: FrontierView) -> Picture:
 
 
 def _told(mark: Mark) -> str:
-    """Every word of it is ours, but for digits."""
+    """A point's figures as text; it contains no text of the user's, so nothing to escape."""
     return f"{mark.name}: {bytes_text(mark.whole_bytes)}, {mark.percent:+.1f} % time; {mark.note}"

@@ -72,5 +72,5 @@ def _size(bar: Bar, frame: Frame, top: float, unit: int) -> str:
 
 
 def part_text(bar: Bar, name: str, size: int) -> str:
-    """What a browser tells where the pointer rests on a part."""
+    """What a browser shows while the pointer rests on a part."""
     return xml_text(f"{bar.name}, {name}: {bytes_text(size)}")

@@ -66,8 +66,8 @@ def views_of(
     frontier: Frontier | None = None,
     baseline: tuple[str, Plan] | None = None,
 ) -> Views:
-    """Everything that can be shown of `plan`, with what `profile` measured, where it lies on the `frontier` of its
-    step, and the curve of a `baseline`: a name and its plan. Raises InputError for a bare plan."""
+    """All views of `plan`, with what `profile` measured, its place on the `frontier` of its step, and the curve of a
+    `baseline` (a name and a plan). Raises InputError for a bare plan."""
     known = tensors(plan)
     return Views(
         known,

@@ -82,7 +82,7 @@ def alive_view(plan: Plan, profile: Profile | None = None, shown: int = SHOWN) -
     eager = graph if profile is None else eager_graph(profile)
     same = eager.storages == graph.storages
     sides = [_side("planned", planned_label(plan), graph, plan.order, shown, True)]
-    if profile is not None or not plan.rewrites:  # else it is no more the captured one
+    if profile is not None or not plan.rewrites:  # else the graph is not the captured one any more
         sides.insert(0, _side("captured", captured_label(profile), eager, captured_order(eager), shown, same))
     return AliveView(graph.name or "a training step", tuple(sides))
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 TINY = 1 / 800
-"""A storage lower than this part of the arena is less than a pixel high: such ones are drawn together."""
+"""Storages of less than this part of the arena are less than a pixel high, and drawn together."""
 COLUMNS = 160
 """Cells across the axis in which tiny storages are drawn together."""
 
@@ -126,7 +126,7 @@ def arena_view(plan: Plan, *, clock: Clock = "auto", known: Tensors | None = Non
 
 
 def _span(known: Tensors, time: Axis, storage: int, pixel: float) -> tuple[float, float]:
-    """Where it lives on the axis; what lives only in folded steps still gets a hair's breadth."""
+    """Where its lifetime lies on the axis; one that lies in folded steps alone is as wide as a pixel."""
     left, right = float(time.edges[known.start[storage]]), float(time.edges[known.end[storage]])
     return (left, right) if right - left >= pixel else (left, left + pixel)
 
@@ -139,7 +139,7 @@ def _together(
     first_row: int,
     pixel: float,
 ) -> Iterator[tuple[float, float, int, int, str, int, int]]:
-    """One rectangle around the tiny storages of a cell; a lone one keeps its number."""
+    """One rectangle around the tiny storages of a cell; where there is one alone, it keeps its number."""
     for number, ((kind, *_), members) in enumerate(sorted(tiny.items())):
         spans = [_span(known, time, one, pixel) for one in members]
         row_of[members] = first_row + number

@@ -16,7 +16,7 @@ from roam_lab.report.units import unit_for
 Clock = Literal["auto", "steps", "working", "bytes", "time"]
 CLOCKS: tuple[Clock, ...] = ("auto", "steps", "working", "bytes", "time")
 SCALAR_BYTES = 64
-"""An op that creates and touches no more than this does not change the picture: counters, scalars, views."""
+"""An op that creates and touches no more bytes than this cannot be seen: counters, scalars, views."""
 CLOSEST = 0.045
 """Ticks of steps are at least this part of the axis apart."""
 FOLD_FROM = 0.2
@@ -33,12 +33,12 @@ class Axis:
 
     @property
     def end(self) -> float:
-        """Where the last step ends; 1.0 of an axis without width, so that it can be drawn."""
+        """Where the last step ends; 1.0 where no step has width, so that the axis can be drawn."""
         return float(self.edges[-1]) or 1.0
 
     @property
     def counts_steps(self) -> bool:
-        """Whether its ticks name steps, as all words do; else they are in the unit of `label`."""
+        """Whether its ticks are numbers of steps, as in all texts; else they are in the unit of `label`."""
         return self.clock in ("steps", "working")
 
     def step_at(self, x: float) -> int:

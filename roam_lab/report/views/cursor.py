@@ -1,4 +1,4 @@
-"""What stands at one step of a planned order, in words. `figures/cursor.py` says the same in a page."""
+"""The text on one step of a planned order. `figures/cursor.py` has the same in JavaScript."""
 
 from __future__ import annotations
 

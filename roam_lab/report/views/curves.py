@@ -13,7 +13,7 @@ from roam_lab.report.units import bytes_text
 from roam_lab.report.views.axis import Axis
 
 BUCKETS = 800
-"""About a pixel each: of a longer curve every bucket keeps its least and its greatest value."""
+"""Parts of the axis, about a pixel each: of a longer curve each part keeps its least and its greatest value."""
 SPIKE = 0.05
 """A peak is called a spike when memory stays near it (within this part) for less than this part of the axis."""
 

@@ -1,6 +1,6 @@
-"""Everything about one storage, for the pane beside the figures: what it is, who still needs it, what freeing it costs.
+"""All about one storage, for the pane beside the figures: what it is, which ops still need it, what freeing it costs.
 
-`figures/details.js` says the same in a page, whatever is selected and wherever the cursor stands.
+`figures/details.js` has the same in JavaScript, for any storage and any step.
 """
 
 from __future__ import annotations

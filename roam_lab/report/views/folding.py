@@ -1,4 +1,4 @@
-"""Folding: which modules of the tree are open, and what is seen then. `figures/fold.js` does the same in a page."""
+"""Folding: which modules of the tree are open, and which are visible then. `figures/fold.js` has the same."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def cells(tree: ModuleTree, seen: Sequence[int]) -> int:
 
 
 def first_opened(tree: ModuleTree, most_rows: int = FIRST_ROWS) -> Opened:
-    """What is open at first: the heaviest modules while there is room; repeated ones only where little else is."""
+    """What is open at first: the heaviest modules, while there is room; repeated ones only where little else is."""
     opened: list[int] = []
     for folded_repeats in (True, False):
         while True:

@@ -23,7 +23,7 @@ HEADROOM = 1.12
 """The memory axis ends that many times above the highest point, or the GPU above it where one is as near as REACH."""
 REACH = 1.7
 FOOT = 0.12
-"""GPUs in the lowest part of the axis are left out: no point lies there."""
+"""GPUs below this part of the axis are left out: no point lies there."""
 LEAST_END = 10.0
 """Percent: the time axis is at least that long."""
 
@@ -248,7 +248,7 @@ def _checkpointed(found: Frontier) -> list[Mark]:
 
 
 def no_frontier(name: str) -> FrontierView:
-    """Nothing, in the place of a frontier that is not known yet."""
+    """An empty view, in place of a frontier that is not known yet."""
     return FrontierView(name or "a training step", (), 0, "not known yet", "none")
 
 

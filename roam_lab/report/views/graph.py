@@ -36,7 +36,7 @@ STEPS = 12
 BRACKET = 0.15
 """Width of the column in which the name of an open module stands."""
 FLOW = 0.1
-"""Where in a cell's width the flow runs: beside the words."""
+"""Where in a cell's width the line of the flow runs: beside the words."""
 AGAIN, MOVES = "↻", "⇅"
 """What stands in a cell before the number of ops that run again, and of those that move storages to the host or back.
 """

@@ -1,4 +1,4 @@
-"""Who still needs a storage, and what it would cost to free it and make it again."""
+"""Which ops still need a storage, and the time that it takes to free it and make it again."""
 
 from __future__ import annotations
 

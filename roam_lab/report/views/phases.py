@@ -15,9 +15,9 @@ CELLS = 100
 MIXED = "backward and update"
 """An order may update each parameter as soon as its gradient is there."""
 SHARE = 0.1
-"""Part of a cell that both must take for that."""
+"""Least part of a cell that backward and update must each take for MIXED."""
 THINNEST = 3
-"""Cells: a shorter band joins the one before it. Orders that mix phases would else show a fence."""
+"""Cells: a shorter band joins the one before it, as orders that mix phases would have very many."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from roam_lab.ir import Graph
 
 PHASES = ("forward", "backward", "update")
 BY_REWRITING = ("recomputed", "offloaded", "scratch")
-"""Kinds of storages that rewriting adds to any graph, whether it tells the kinds of its own or not."""
+"""Kinds of storages that rewriting adds, also to a graph whose own storages have no kinds."""
 CHUNKS = 12
 """Parts into which the forward ops of a graph without modules are cut, and each part again."""
 
@@ -51,7 +51,7 @@ def places(graph: Graph) -> Places:
 
 
 def kinds(graph: Graph, known: Places) -> tuple[str, ...]:
-    """Kind of each storage; of a graph that tells none, by phases: what forward leaves to backward is an activation,
+    """Kind of each storage; in a graph without kinds, by phases: what forward leaves to backward is an activation,
     what backward leaves to update a gradient, "output" what outlives the step, the rest temporary."""
     if _tells_kinds(graph):
         return tuple(storage.kind or "unknown" for storage in graph.storages)
@@ -77,7 +77,7 @@ def _tells_kinds(graph: Graph) -> bool:
 
 
 def _told_phases(graph: Graph) -> list[int]:
-    """As told; an op without one of ours belongs with the op before it."""
+    """The phase that each op has; an op without a known phase has that of the op before it."""
     phases, current = [], 0
     for op in graph.ops:
         current = PHASES.index(op.phase) if op.phase in PHASES else current

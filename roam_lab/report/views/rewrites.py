@@ -1,4 +1,4 @@
-"""What each kind of rewriting saved and cost, as a table."""
+"""The bytes that each kind of rewriting saved, and the time it added, as a table."""
 
 from __future__ import annotations
 

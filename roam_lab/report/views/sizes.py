@@ -112,7 +112,7 @@ def sizes_view(fit: Fit, ring: tuple[int, int] | None = None) -> SizesView:
     """The curves of `fit`: eager, planned, and the plans that may add the least and the most time. `ring`: size and
     bytes of the plan that is shown.
 
-    The axes end where the plan that adds no time fills the largest GPU, or as far as `fit` speaks.
+    The axes end where the plan that adds no time fills the largest GPU, or at the last size of `fit`.
     """
     more = fit.runs[2:]
     runs = (*fit.runs[:2], *dict.fromkeys((*more[:1], *more[-1:])))
@@ -132,8 +132,8 @@ def sizes_view(fit: Fit, ring: tuple[int, int] | None = None) -> SizesView:
 
 
 def _last(fit: Fit, largest: int) -> int:
-    """The size at which the plan that adds no time fills `largest` bytes, within what `fit` speaks of; twice the last
-    captured one where that is never."""
+    """The size at which the plan that adds no time fills `largest` bytes, within the sizes of `fit`; twice the last
+    captured size where it never does."""
     last = fit.points[-1].batch
     low, high = 1, FAR * last
     if not largest or fit.need(high, "planned") <= largest:

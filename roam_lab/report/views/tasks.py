@@ -93,7 +93,7 @@ def tasks_view(plan: Plan) -> TasksView:
 
 
 def no_tasks(graph: Graph) -> TasksView:
-    """Nothing, in the place of the tree that a plan of `graph` has not."""
+    """An empty view, in place of the tree of a plan of `graph` that has none."""
     return TasksView(graph.name or "a training step", (), 0, 1, np.full(len(graph.storages), -1, np.int64))
 
 

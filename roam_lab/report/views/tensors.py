@@ -1,4 +1,4 @@
-"""Every storage of a planned step, told once for all figures: what it is, whose it is, when and where it lives."""
+"""Every storage of a planned step, for all figures: what it is, which module makes it, its lifetime, its address."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 MOST_ROWS = 1500
-"""Of the table: a page with all rows of a very large step would be larger than its figures."""
+"""Rows of the table at most: of a very large step it would be larger than the figures."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Tensors:
 
     @cached_property
     def kind(self) -> tuple[str, ...]:
-        """Kind of each storage, inferred where the graph tells none, "unknown" where it tells only others'."""
+        """Kind of each storage: inferred where no storage of the graph has one, "unknown" where only others have."""
         return kinds(self.graph, self.places)
 
     @cached_property
@@ -51,7 +51,7 @@ class Tensors:
 
     @cached_property
     def needs(self) -> Needs:
-        """Who needs each storage, and what making it again would cost."""
+        """Which ops need each storage, and what making it again would cost."""
         return needs(self.graph, self.order)
 
     def op(self, storage: int) -> str:
@@ -70,7 +70,7 @@ class Tensors:
         return "" if creator is None else self.graph.ops[creator].source or ""
 
     def name(self, storage: int) -> str:
-        """The shortest that tells it apart: its op in its module."""
+        """A short name: its op and that op's module."""
         creator = self.graph.creator[storage]
         if creator is None:
             return f"storage {storage}"

@@ -140,8 +140,8 @@ def verdict_view(
     frontier: Frontier | None = None,
     devices: Sequence[Device] = DEVICES,
 ) -> VerdictView:
-    """The verdict on `plan`: of what it is a plan says `profile`; `others`, `frontier`: what is known of the same step
-    with more time. Raises InputError for a bare plan."""
+    """The verdict on `plan`. `profile`: what was planned; `others`, `frontier`: what is known of the same step with
+    more time. Raises InputError for a bare plan."""
     graph = graph_of(plan)
     resident = _resident(graph.resident_bytes, profile)
     need = None if profile is None else profile.resident_bytes + planned_bytes(profile, plan)

@@ -13,7 +13,7 @@ from roam_lab.report.views.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One way: bytes of the whole step, and how they are known. `ours`: a plan's."""
+    """One way to run the step: bytes of the whole step, and how they are known. `ours`: by a plan."""
 
     name: str
     bytes: int

@@ -72,7 +72,7 @@ def test_the_lowest_state_holds_least(seed: int) -> None:
         for run in orders(jobs):
             done = level = 0
             for job in run[::-1] if view.backwards else run:
-                level += view.step(done, job)[1]
+                level += view.effect(done, job)[1]
                 done |= 1 << job
                 assert held.setdefault(done, level) == level  # what a state holds is the same by every way
         lowest = view.lowest(0, everything)

@@ -1,0 +1,68 @@
+"""The frontier: as many points as asked for, the ends among them; what is refused, and how."""
+
+from itertools import pairwise
+
+import pytest
+
+from roam_lab.errors import InfeasibleError
+from roam_lab.registry import find
+from roam_lab.rewrite.frontier import EXTRA_TIMES, at_most, found, frontier, within
+from roam_lab.rewrite.points import Found, Goals, Point, undominated
+from tests.rewrite.graphs import blocks
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_of_more_points_than_asked_the_ends_stay(count):
+    graph = blocks(6)
+    every = found(graph, Goals((0.0,)), "greedy", {"effort": 400}).points
+    assert len(every) > 5
+    some = frontier(graph, count, strategy="greedy", effort=400)
+    assert len(some) == count
+    assert some[0].extra_time == 0.0
+    if count > 1:
+        assert some[-1].peak_bytes == every[-1].peak_bytes
+    assert all(a.extra_time < b.extra_time and a.peak_bytes > b.peak_bytes for a, b in pairwise(some))
+
+
+@pytest.mark.parametrize("count", [3, 8, 9, 12, 15])
+def test_a_strategy_is_asked_for_at_most_so_many_extra_times_from_0_on(count, monkeypatch):
+    asked = []
+
+    def keep(graph, goals, *rest):
+        asked.append(goals.extra_times)
+        return Found(find("rewrite", "none").function(graph, goals).points)
+
+    monkeypatch.setattr("roam_lab.rewrite.frontier.found", keep)
+    frontier(blocks(2), count)
+    (times,) = asked
+    assert times == tuple(sorted(set(times)))
+    assert times[0] == 0.0
+    assert count - 1 <= len(times) <= count
+    assert set(EXTRA_TIMES[:count]) <= set(times)
+
+
+def point(extra_time, peak_bytes):
+    return Point(extra_time, peak_bytes, lambda: pytest.fail("not asked for"), "test")
+
+
+def test_what_is_beaten_in_both_is_left_out():
+    points = [point(0.2, 50), point(0.0, 100), point(0.1, 100), point(0.1, 70), point(0.1, 80), point(0.3, 50)]
+    assert [(one.extra_time, one.peak_bytes) for one in undominated(points)] == [(0.0, 100), (0.1, 70), (0.2, 50)]
+
+
+def test_the_point_for_a_time_and_for_a_budget():
+    known = Found(undominated([point(0.1, 100), point(0.2, 50)]))
+    assert known.at_most(0.05) is None
+    assert known.at_most(0.1).peak_bytes == known.at_most(0.1999).peak_bytes == 100
+    assert known.at_most(0.2).peak_bytes == 50
+    assert known.within(49) is None
+    assert known.within(50).extra_time == known.within(99).extra_time == 0.2
+    assert known.within(100).extra_time == 0.1
+
+
+def test_what_nothing_meets_is_told_with_what_would():
+    graph = blocks(3)
+    with pytest.raises(InfeasibleError, match=r"blocks_3: nothing is known that adds at most -10\.0% of time"):
+        at_most(graph, -0.1, effort=100)
+    with pytest.raises(InfeasibleError, match=r"10 bytes are too few: .* \d+ bytes, at \d+\.\d% more time; raise"):
+        within(graph, 10, effort=100)
