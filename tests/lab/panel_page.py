@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ KERNEL = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
 class Panel:
     """A notebook with `%roam lab` in its last cell, run in `page`."""
 
-    def __init__(self, page: LabPage, path: Path) -> None:
+    def __init__(self, page: LabPage, path: Path, cells: Sequence[str] = CELLS) -> None:
         self.page, self.path = page, path
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
         book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, path)
         self._open()
@@ -129,6 +130,25 @@ class Panel:
                   return Date.now() / 1000
                 }}""",
                 [order, nodes, other],
+            )
+        )
+
+    def wait_for_legend(self, words: str) -> float:
+        """Wait until the memory figure's legend has these words, the arena map shows something else than at `remember`,
+        and both are painted; seconds since the epoch."""
+        return float(
+            self.page.page.evaluate(
+                f"""async words => {{
+                  const figure = {LEGEND_HAS}
+                  const end = Date.now() + 60000
+                  while (!(figure(words) && ({SOURCE})("roam-arena-data")?.data !== window.roamBefore)) {{
+                    if (Date.now() > end) throw new Error("the page never showed " + words)
+                    await new Promise(requestAnimationFrame)
+                  }}
+                  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame)
+                  return Date.now() / 1000
+                }}""",
+                words,
             )
         )
 

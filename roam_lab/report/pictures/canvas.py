@@ -6,6 +6,7 @@ fit into one page. Names are escaped.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -86,6 +87,14 @@ def document(view: View, height: float, parts: Iterable[str]) -> Picture:
         ]
     )
     return Picture(svg, view.alt)
+
+
+def as_image(picture: Picture) -> str:
+    """`picture` as an image for HTML that others may clean: of SVG among the elements an untrusted notebook and a code
+    host keep the letters alone, in a heap."""
+    data = b64encode(picture.encode()).decode()
+    size = f'width="{WIDTH}" style="max-width:100%;height:auto"'
+    return f'<img class="roam-image" alt="{xml_text(picture.alt)}" {size} src="data:image/svg+xml;base64,{data}">'
 
 
 def text(x: float, y: float, words: str, *classes: str, more: str = "") -> str:
