@@ -113,13 +113,13 @@ def more_time(panel: Panel, rounds: int) -> list[dict[str, object]]:
     for turn in range(rounds):
         panel.run("ready.clear()")
         panel.remember()
-        panel.page.page.get_by_text("extra time", exact=True).first.click()
+        panel.tick("extra time")
         shown = panel.wait_for_legend("% time)")
         ready = panel.kernel("ready[0]")
         rows.append({"round": turn, "ops": ops, "seconds": round(shown - ready, 3)})
         panel.wait_until("not panel.background.busy", 120)
         panel.remember()
-        panel.page.page.get_by_text("extra time", exact=True).first.click()  # back to none
+        panel.tick("extra time", False)
         panel.wait_for_legend("(free)")
         panel.wait_until("not panel.background.busy", 120)
     return rows

@@ -7,7 +7,7 @@ from html import escape
 
 from roam_lab.report.safe_text import printable
 
-LEFT, RIGHT = "text-align:left", "text-align:right;white-space:nowrap"
+LEFT, RIGHT = "text-align:left", "text-align:right"
 
 
 def html_table(head: Sequence[str], lines: Iterable[Sequence[str]], right: Collection[int] = ()) -> str:
@@ -17,6 +17,7 @@ def html_table(head: Sequence[str], lines: Iterable[Sequence[str]], right: Colle
 
 
 def _cells(kind: str, line: Sequence[str], right: Collection[int]) -> str:
-    styles = [RIGHT if at in right else LEFT for at in range(len(line))]
+    whole = ";white-space:nowrap" if kind == "td" else ""
+    styles = [RIGHT + whole if at in right else LEFT for at in range(len(line))]
     pairs = zip(styles, line, strict=True)
     return "".join(f'<{kind} style="{style}">{escape(printable(text))}</{kind}>' for style, text in pairs)

@@ -64,7 +64,7 @@ def tables_html(rows: WhatIfs) -> str:
 def _cell(tag: str, content: str, column: int, names: bool) -> str:
     hidden = HIDDEN if column == 0 and not names else ""
     side = "left" if COLUMNS[column] in WORDS else "right"
-    broken = tag == "th" or COLUMNS[column] == LAST
+    broken = COLUMNS[column] == LAST or (tag == "th" and COLUMNS[column] != "plan s")
     style = f"{hidden}text-align:{side};white-space:{'normal' if broken else 'nowrap'};padding:0 6px;{LINE}"
     if COLUMNS[column] == LAST and tag == "td":
         lines = "" if names else f"max-height:{ROW_PIXELS}px;overflow-y:auto;"

@@ -60,6 +60,13 @@ class Panel:
         self.wait_for_figures()
 
     def wait_for_figures(self) -> None:
+        """Scroll to the panel's cell, as cells out of sight are not drawn, and wait until BokehJS holds its figures."""
+        self.page.page.evaluate(
+            """() => {
+              const book = window.jupyterapp.shell.currentWidget.content
+              return book.scrollToItem(book.widgets.length - 1, "smart")
+            }"""
+        )
         self.page.page.wait_for_function(f"({SOURCE})('roam-arena')", timeout=60_000)
         self.page.locator(".bk-Figure").first.wait_for()
 
@@ -168,6 +175,10 @@ class Panel:
         """Take an entry of the dropdown with that label."""
         box = self.page.locator(".widget-dropdown").filter(has=self.page.page.get_by_text(label, exact=True))
         box.locator("select").select_option(value)
+
+    def tick(self, label: str, on: bool = True) -> None:
+        """Tick the box with that label, or take the tick away."""
+        self.page.page.get_by_role("checkbox", name=label, exact=True).first.set_checked(on)
 
     def press(self, text: str) -> None:
         """Press the button with that text."""

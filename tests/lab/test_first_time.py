@@ -50,10 +50,10 @@ def test_from_profile_to_a_script_that_trains_bit_for_bit(panel: Panel) -> None:
         step = drag(tab, "roam-memory", 0.1, end)
         assert f"step {step + 1:,} of" in column(tab, "roam-icicle-data", "label")[0]
         assert attribute(tab, "roam-selection", "data")["storage"] == [-1]
-        tab.wait_for_function("step => document.body.innerText.includes(step)", arg=f"step {step + 1:,} of")
+        tab.get_by_text(f"step {step + 1:,} of").first.wait_for()
     # 5 % more time
     names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
-    tab.get_by_text("extra time", exact=True).first.click()
+    panel.tick("extra time")
     tab.wait_for_function(REWRITTEN)
     panel.wait_until("not panel.background.busy")
     (chosen,) = panel.kernel(f"[row.name for row in panel.bench.what_ifs if row.name not in {names}]")

@@ -54,13 +54,16 @@ STYLE = f"""
 
 
 class Picture(str):
-    """An SVG document that shows itself in a notebook; `alt`, its content in words, is what it is as text."""
+    """An SVG document that shows itself in a notebook; `alt`, its content in words, is what it is as text. `height`:
+    in pixels."""
 
     alt: str
+    height: int
 
-    def __new__(cls, svg: str, alt: str) -> Picture:
+    def __new__(cls, svg: str, alt: str, height: float) -> Picture:
         made = super().__new__(cls, svg)
         made.alt = printable(alt)
+        made.height = round(height)
         return made
 
     def __repr__(self) -> str:
@@ -86,14 +89,14 @@ def document(view: View, height: float, parts: Iterable[str]) -> Picture:
             "</svg>\n",
         ]
     )
-    return Picture(svg, view.alt)
+    return Picture(svg, view.alt, height)
 
 
 def as_image(picture: Picture) -> str:
     """`picture` as an image for HTML that others may clean: of SVG among the elements an untrusted notebook and a code
     host keep the letters alone, in a heap."""
     data = b64encode(picture.encode()).decode()
-    size = f'width="{WIDTH}" style="max-width:100%;height:auto"'
+    size = f'width="{WIDTH}" height="{picture.height}" style="max-width:100%;height:auto"'
     return f'<img class="roam-image" alt="{xml_text(picture.alt)}" {size} src="data:image/svg+xml;base64,{data}">'
 
 
