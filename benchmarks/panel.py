@@ -17,6 +17,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -125,8 +126,8 @@ def more_time(panel: Panel, rounds: int) -> list[dict[str, object]]:
     return rows
 
 
-def measured(rounds: int) -> dict[str, list[dict[str, object]]]:
-    """The rows of each kind."""
+def measured(rounds: int) -> Iterator[dict[str, list[dict[str, object]]]]:
+    """The rows of each kind, so far: after each model."""
     root = Path(tempfile.mkdtemp())
     found: dict[str, list[dict[str, object]]] = {"verdicts": [], "rows": [], "more_time": []}
     with running_lab(root) as lab:
@@ -139,8 +140,7 @@ def measured(rounds: int) -> dict[str, list[dict[str, object]]]:
                     found["rows"] += orders(panel, rounds)
                     found["more_time"] += more_time(panel, rounds)
                 found["verdicts"] += verdicts(panel, rounds)  # last: the panel's profile is no more what the name means
-                page.execute("kernelmenu:shutdown")
-    return found
+                yield found
 
 
 def main() -> None:
@@ -149,7 +149,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", default="benchmarks/results/panel.json")
     options = parser.parse_args()
-    found = measured(options.rounds)
+    limit = {"limit_seconds": LIMIT_SECONDS, "verdict_limit_seconds": VERDICT_LIMIT_SECONDS}
+    for found in measured(options.rounds):
+        write(options.output, json.dumps({**described(), **limit, **found}, indent=1))
     limits = {"verdicts": VERDICT_LIMIT_SECONDS, "rows": LIMIT_SECONDS, "more_time": LIMIT_SECONDS}
     late = False
     for kind, rows in found.items():
@@ -158,8 +160,6 @@ def main() -> None:
             print(kind, row)
         print(f"{kind}: median {statistics.median(seconds):.3f} s, most {max(seconds):.3f} s, limit {limits[kind]} s")
         late |= max(seconds) > limits[kind]
-    limit = {"limit_seconds": LIMIT_SECONDS, "verdict_limit_seconds": VERDICT_LIMIT_SECONDS}
-    write(options.output, json.dumps({**described(), **limit, **found}, indent=1))
     sys.exit(late)
 
 

@@ -55,7 +55,7 @@ def test_from_profile_to_a_script_that_trains_bit_for_bit(panel: Panel) -> None:
     names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
     panel.tick("extra time")
     tab.wait_for_function(REWRITTEN)
-    panel.wait_until("not panel.background.busy")
+    panel.wait_until("not panel.background.busy", 120)
     (chosen,) = panel.kernel(f"[row.name for row in panel.bench.what_ifs if row.name not in {names}]")
     assert 0 < panel.kernel(f"panel.bench.what_ifs[{chosen!r}].plan.extra_time") <= 0.05
     assert "more time" in panel.page.locator(".roam-verdict").last.inner_text()

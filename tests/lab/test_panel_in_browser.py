@@ -199,7 +199,7 @@ def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> N
 
 
 def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clicked(panel: Panel) -> None:
-    panel.page.page.get_by_text("budget", exact=True).first.click()
+    panel.tick("budget")
     panel.page.page.get_by_role("img", name="Memory against extra time").wait_for()
     panel.wait_until("not panel.background.busy and panel.bench.what_ifs[panel.chosen].plan.rewrites != ()")
     panel.page.page.wait_for_function(f"({SOURCE})('roam-frontier-data')?.data.role.includes('chosen')")
