@@ -124,6 +124,7 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
             _plan_line("another order", panel["rows"]),
             _plan_line("5 % more time", panel["more_time"]),
             "",
+            *([panel["note"], ""] if panel.get("note") else []),
             "`python benchmarks/panel.py` measures both. `tests/lab/test_first_time.py` plays the whole path: profile,",
             "verdict, cursor, 5 % more time, export; the script trains to the same bits as eager.",
             "",

@@ -148,8 +148,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--output", default="benchmarks/results/panel.json")
+    parser.add_argument("--note", default="", help="a sentence for the page, such as what else the machine did")
     options = parser.parse_args()
-    limit = {"limit_seconds": LIMIT_SECONDS, "verdict_limit_seconds": VERDICT_LIMIT_SECONDS}
+    limit = {"limit_seconds": LIMIT_SECONDS, "verdict_limit_seconds": VERDICT_LIMIT_SECONDS, "note": options.note}
     for found in measured(options.rounds):
         write(options.output, json.dumps({**described(), **limit, **found}, indent=1))
     limits = {"verdicts": VERDICT_LIMIT_SECONDS, "rows": LIMIT_SECONDS, "more_time": LIMIT_SECONDS}

@@ -4,6 +4,7 @@ train by the script. How soon each answer comes is measured by benchmarks/panel.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import torch
 
 from tests.browser import open_page, require_browser, running_lab
 from tests.lab.panel_page import Panel
-from tests.report.figures.in_page import attribute, column, drag
+from tests.report.figures.in_page import attribute, column, drag, place_in
 
 ROOT = Path(__file__).parents[2]
 EAGER = """
@@ -46,11 +47,16 @@ def test_from_profile_to_a_script_that_trains_bit_for_bit(panel: Panel) -> None:
     assert picture.evaluate("one => one.complete && one.naturalWidth") > 0
     assert "predicted; fits 16 GB" in verdict.locator(".roam-verdict").inner_text()
     # the cursor, which all figures follow
+    place_in(tab, "roam-memory", 0.5, 0.5)  # into sight
+    tab.wait_for_timeout(1000)
+    steps = [column(tab, "roam-cursor", "step")[0]]
     for end in (0.3, 0.7):
         step = drag(tab, "roam-memory", 0.1, end)
+        assert step not in steps
+        steps.append(step)
         assert f"step {step + 1:,} of" in column(tab, "roam-icicle-data", "label")[0]
         assert attribute(tab, "roam-selection", "data")["storage"] == [-1]
-        tab.get_by_text(f"step {step + 1:,} of").first.wait_for()
+        tab.get_by_text(re.compile(f"^step {step + 1:,} of")).first.wait_for()
     # 5 % more time
     names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
     panel.tick("extra time")
