@@ -105,15 +105,7 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
             "|---:|---:|---:|---:|---:|",
             *lines,
             "",
-            "## The verdict in view",
-            "",
-            "From the end of capture to the verdict on eager below the cell of `%roam profile`, and to the plan's, in",
-            f"JupyterLab {of}; the first within {panel['verdict_limit_seconds']:g} s.",
-            "",
-            "| ops | eager: median | longest | plan: median | longest |",
-            "|---:|---:|---:|---:|---:|",
-            *_verdict_lines(panel["verdicts"]),
-            "",
+            *(_verdict_lines(panel["verdicts"], of, panel["verdict_limit_seconds"]) if "verdicts" in panel else []),
             "## A plan in view",
             "",
             "From a plan that is ready in the kernel to figures and table of `%roam lab` that show it, in JupyterLab",
@@ -122,7 +114,7 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
             "| what was chosen | ops | median | longest | of |",
             "|---|---:|---:|---:|---:|",
             _plan_line("another order", panel["rows"]),
-            _plan_line("5 % more time", panel["more_time"]),
+            *([_plan_line("5 % more time", panel["more_time"])] if panel.get("more_time") else []),
             "",
             *([panel["note"], ""] if panel.get("note") else []),
             "`python benchmarks/panel.py` measures both. `tests/lab/test_first_time.py` plays the whole path: profile,",
@@ -132,15 +124,23 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
     )
 
 
-def _verdict_lines(rows: list[dict[str, Any]]) -> list[str]:
-    lines = []
+def _verdict_lines(rows: list[dict[str, Any]], of: str, limit: float) -> list[str]:
+    lines = [
+        "## The verdict in view",
+        "",
+        "From the end of capture to the verdict on eager below the cell of `%roam profile`, and to the plan's, in",
+        f"JupyterLab {of}; the first within {limit:g} s.",
+        "",
+        "| ops | eager: median | longest | plan: median | longest |",
+        "|---:|---:|---:|---:|---:|",
+    ]
     for ops in sorted({row["ops"] for row in rows}):
         cells = [f"{ops:,}"]
         for key in ("seconds", "planned_seconds"):
             seconds = [row[key] for row in rows if row["ops"] == ops]
             cells += [f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s"]
         lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    return [*lines, ""]
 
 
 def _plan_line(what: str, rows: list[dict[str, Any]]) -> str:
