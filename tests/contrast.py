@@ -69,6 +69,9 @@ def crowded(tab: Any, selector: str = "body", height: int = 4000) -> list[str]:
 
 
 def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether they overlap; words that were drawn a second time, in their own place, do not."""
+    if one["text"] == other["text"] and all(abs(a - b) < APART for a, b in zip(one["box"], other["box"], strict=True)):
+        return False
     (left, top, right, bottom), (left2, top2, right2, bottom2) = one["box"], other["box"]
     return bool(min(right, right2) - max(left, left2) > APART and min(bottom, bottom2) - max(top, top2) > APART)
 
