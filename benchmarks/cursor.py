@@ -117,8 +117,8 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
             *([_plan_line("5 % more time", panel["more_time"])] if panel.get("more_time") else []),
             "",
             *([panel["note"], ""] if panel.get("note") else []),
-            "`python benchmarks/panel.py` measures both. `tests/lab/test_first_time.py` plays the whole path: profile,",
-            "verdict, cursor, 5 % more time, export; the script trains to the same bits as eager.",
+            "`python benchmarks/panel.py` measures this. `tests/lab/test_first_time.py` plays the whole path: profile,",
+            "verdict, cursor, 5 % more time, export; and holds the bits that the script trains against those of eager.",
             "",
         ]
     )
