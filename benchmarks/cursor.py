@@ -88,8 +88,7 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
         f"| {1000 * row['most_seconds']:.0f} ms | {1000 * row['limit_seconds']:.0f} ms |"
         for row in cursor["rows"]
     ]
-    seconds = [row["seconds"] for row in panel["rows"]]
-    ops = ", ".join(sorted({f"{row['ops']:,}" for row in panel["rows"]}))
+    of = f"({panel['machine']['processor']}, {panel['date'][:10]})"
     return "\n".join(
         [
             "# How soon the lab follows",
@@ -106,14 +105,48 @@ def page_of(cursor: dict[str, Any], panel: dict[str, Any]) -> str:
             "|---:|---:|---:|---:|---:|",
             *lines,
             "",
+            *(_verdict_lines(panel["verdicts"], of, panel["verdict_limit_seconds"]) if "verdicts" in panel else []),
             "## A plan in view",
             "",
-            f"From a plan that is ready in the kernel to figures and table that show it, in JupyterLab, {ops} ops:",
-            f"median {statistics.median(seconds):.2f} s, at most {max(seconds):.2f} s of {len(seconds)} "
-            f"({panel['machine']['processor']}, {panel['date'][:10]}); the limit is {panel['limit_seconds']:g} s.",
+            "From a plan that is ready in the kernel to figures and table of `%roam lab` that show it, in JupyterLab",
+            f"{of}; the limit is {panel['limit_seconds']:g} s.",
+            "",
+            "| what was chosen | ops | median | longest | of |",
+            "|---|---:|---:|---:|---:|",
+            _plan_line("another order", panel["rows"]),
+            *([_plan_line("5 % more time", panel["more_time"])] if panel.get("more_time") else []),
+            "",
+            *([panel["note"], ""] if panel.get("note") else []),
+            "`python benchmarks/panel.py` measures this. `tests/lab/test_first_time.py` plays the whole path: profile,",
+            "verdict, cursor, 5 % more time, export; and holds the bits that the script trains against those of eager.",
             "",
         ]
     )
+
+
+def _verdict_lines(rows: list[dict[str, Any]], of: str, limit: float) -> list[str]:
+    lines = [
+        "## The verdict in view",
+        "",
+        "From the end of capture to the verdict on eager below the cell of `%roam profile`, and to the plan's, in",
+        f"JupyterLab {of}; the first within {limit:g} s.",
+        "",
+        "| ops | eager: median | longest | plan: median | longest |",
+        "|---:|---:|---:|---:|---:|",
+    ]
+    for ops in sorted({row["ops"] for row in rows}):
+        cells = [f"{ops:,}"]
+        for key in ("seconds", "planned_seconds"):
+            seconds = [row[key] for row in rows if row["ops"] == ops]
+            cells += [f"{statistics.median(seconds):.2f} s", f"{max(seconds):.2f} s"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, ""]
+
+
+def _plan_line(what: str, rows: list[dict[str, Any]]) -> str:
+    seconds = [row["seconds"] for row in rows]
+    ops = ", ".join(sorted({f"{row['ops']:,}" for row in rows}))
+    return f"| {what} | {ops} | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s | {len(seconds)} |"
 
 
 def main() -> None:

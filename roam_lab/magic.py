@@ -30,7 +30,7 @@ from roam_lab.lab.cell_turns import CellTurns
 from roam_lab.lab.completion import matcher_of
 from roam_lab.lab.named import check_kinds, value_of
 from roam_lab.lab.progress import notebook_progress
-from roam_lab.lab.shown import Place, PlanView, compare_shown, frontier_shown, profile_shown, row_shown, run_text
+from roam_lab.lab.shown import Place, PlanView, Shown, compare_shown, frontier_shown, profile_shown, row_shown, run_text
 from roam_lab.lab.shown_once import ShownOnce
 from roam_lab.lab.written import export_plan, report_plan
 from roam_lab.plan import Plan, Profile, load_plan
@@ -168,17 +168,17 @@ class RoamMagics(Magics):
 
     def _run(self, arguments: Any, names: dict[str, Any]) -> RunFigures:
         row, figures = self.bench.measure(self._what_if(arguments.plan, names).name, arguments.steps)
-        print(run_text(row, figures))
+        Place().show(Shown(run_text(row, figures)))
         return figures
 
     def _verify(self, arguments: Any, names: dict[str, Any]) -> Verification:
         row, found = self.bench.verify_named(self._what_if(arguments.plan, names).name, arguments.steps)
-        print("\n".join([f"{row.name} ({row.told()})", *found.lines()]))
+        Place().show(Shown("\n".join([f"{row.name} ({row.told()})", *found.lines()])))
         return found
 
     def _explain(self, arguments: Any, names: dict[str, Any]) -> Explanation:
         made = explain(self.bench.what_ifs.proven(self._what_if(arguments.plan, names)))
-        print(made.text(arguments.limit))
+        Place().show(Shown(made.text(arguments.limit)))
         return made
 
     def _frontier(self, arguments: Any, names: dict[str, Any]) -> Frontier:
@@ -191,13 +191,13 @@ class RoamMagics(Magics):
         extra_times, of = fitting(arguments), self._profile_name(arguments.profile, names)
         if arguments.memory is not None:
             found = self.bench.within(arguments.memory, of, extra_times)
-            print(within_text(found))
+            Place().show(Shown(within_text(found)))
             return found
         if arguments.sequence_lengths is None:
             curve = self.bench.fit(of, arguments.batch_sizes, extra_times)
         else:
             curve = fit_over_lengths(self.bench, of, arguments.sequence_lengths, extra_times)
-        print(fit_text(curve))
+        Place().show(Shown(fit_text(curve)))
         return curve
 
     def _sweep(self, arguments: Any, names: dict[str, Any]) -> SweepTable:

@@ -28,6 +28,7 @@ words: selector => {
   const within = (one) => { for (let at = one; at; at = above(at)) if (at.matches(selector)) return true; return false }
   const alpha = (one) => { let all = 1; for (let at = one; at; at = above(at)) all *= Number(getComputedStyle(at).opacity); return all }
   const kin = (hit, one) => {
+    if (hit instanceof SVGTextElement && hit.ownerSVGElement === one.ownerSVGElement) return true  // words over words
     for (let at = hit; at; at = above(at)) if (at === one) return true
     for (let at = one; at; at = above(at)) if (at === hit) return true
     return false
@@ -46,11 +47,12 @@ words: selector => {
   const add = (one, text, boxes) => {
     const style = getComputedStyle(one), svg = one instanceof SVGElement
     const colour = svg ? style.fill : style.webkitTextFillColor
-    const seen = [...boxes].map((box) => cut(box, one)).filter((box) => box.width > 2 && box.height > 2)
+    const seen = [...boxes].map((box) => ({whole: box, ...cut(box, one)})).filter((box) => box.width > 2 && box.height > 2)
     const shown = seen.filter((box) => kin(deep(box.x + box.width / 2, box.y + box.height / 2), one))
+    const edge = (whole, box) => svg && (box.x - whole.x > 2 || whole.right - box.right > 2 || box.y - whole.y > 3 || whole.bottom - box.bottom > 3)
     for (const box of shown)
       found.push({text: text.trim().slice(0, 80), colour, alpha: alpha(one), box: [box.x, box.y, box.right, box.bottom],
-        where: `${one.tagName}.${one.getAttribute("class") ?? ""}`})
+        lost: edge(box.whole, box), where: `${one.tagName}.${one.getAttribute("class") ?? ""}`})
   }
   for (const root of roots) {
     const walk = document.createTreeWalker(root, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT)
@@ -76,8 +78,10 @@ words: selector => {
     const page = canvas.getBoundingClientRect(), scale = page.width / canvas.width
     for (const {text, colour, alpha, corners} of list) {
       const x = corners.map(([x]) => page.x + x * scale), y = corners.map(([, y]) => page.y + y * scale)
-      const box = [Math.max(Math.min(...x), page.x), Math.max(Math.min(...y), page.y), Math.min(Math.max(...x), page.right), Math.min(Math.max(...y), page.bottom)]
-      if (text.trim() && box[2] - box[0] > 2 && box[3] - box[1] > 2) found.push({text, colour, alpha, box, where: "canvas"})
+      const whole = [Math.min(...x), Math.min(...y), Math.max(...x), Math.max(...y)]
+      const box = [Math.max(whole[0], page.x), Math.max(whole[1], page.y), Math.min(whole[2], page.right), Math.min(whole[3], page.bottom)]
+      const lost = whole.some((edge, at) => Math.abs(edge - box[at]) > 2)
+      if (text.trim() && box[2] - box[0] > 2 && box[3] - box[1] > 2) found.push({text, colour, alpha, box, lost, where: "canvas"})
     }
   }
   for (const root of roots) {

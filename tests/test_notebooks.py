@@ -86,6 +86,8 @@ def test_outputs_hold_nothing_of_the_machine_and_load_nothing(path):
 @each
 def test_every_figure_has_words(path):
     for number, text in outputs(path):
+        for tag in re.findall(r"<img\b[^>]*>", text):
+            assert re.search(r'\balt="[^"]', tag), f"cell {number}: {tag[:200]}"
         for tag in re.findall(r"<svg\b[^>]*>", text):
             assert re.search(r'aria-label="[^"]|aria-labelledby="[^"]|aria-hidden="true"', tag), f"cell {number}: {tag}"
 
@@ -98,8 +100,9 @@ def test_it_converts_to_a_page_that_needs_no_network(path):
     page, _ = exporter.from_filename(str(path))
     assert not (found := OUTSIDE.search(page)), page[found.start() : found.end() + 80]
     assert "cdn" not in "".join(re.findall(r"<script\b[^>]*>", page))
-    pictures = sum(text.count("<svg") for _, text in outputs(path))
-    assert page.count("<svg") + page.count("&lt;svg") >= pictures > 0
+    kinds = ("<svg", "data:image/svg+xml;base64,")
+    pictures = sum(text.count(kind) for _, text in outputs(path) for kind in kinds)
+    assert sum(map(page.count, (*kinds, "&lt;svg"))) >= pictures > 0
 
 
 @pytest.mark.parametrize(

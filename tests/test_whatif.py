@@ -79,7 +79,8 @@ def test_export_report_and_verify_take_what_was_chosen_and_say_so(shell: Any, tm
     assert said.startswith(f"wrote {tmp_path}/a.svg: small (small: auto")
     assert "better" not in said
     bench(shell).pin("worse")
-    assert cell(shell, "v = %roam verify --steps 2").stdout.startswith("worse (small: captured")
+    told = cell(shell, "v = %roam verify --steps 2").outputs[-1].data["text/plain"]
+    assert told.startswith("worse (small: captured")
     assert cell(shell, f"x = %roam export {tmp_path}/b.svg").stdout.splitlines()[0].endswith(", verified)")
     bench(shell).pin("small")
 

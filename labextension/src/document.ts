@@ -1,4 +1,4 @@
-/** `*.roam.json` as a document: the file is weighed before it is read, so that a huge one never reaches the page. */
+/** `*.roam.json` and `*.frontier.json` as documents: the file is weighed before it is read, so that a huge one never reaches the page. */
 
 import { showErrorMessage } from '@jupyterlab/apputils';
 import {
@@ -11,8 +11,10 @@ import { Contents } from '@jupyterlab/services';
 import { Widget } from '@lumino/widgets';
 
 import { element } from './element';
+import { frontierOfData, isFrontier } from './frontier';
+import { FrontierView } from './frontierview';
 import { MODEL } from './names';
-import { LARGEST_FILE_BYTES, PlanError, readPlan, tooLarge } from './planfile';
+import { LARGEST_FILE_BYTES, parsed, PlanError, planOfData, tooLarge } from './planfile';
 import { PlanView } from './planview';
 
 /** The text of the plan file at `path`. Raises PlanError before reading when it is too large. */
@@ -83,19 +85,29 @@ class PlanContent extends Widget {
       return;
     }
     this._view?.dispose();
-    this._view = new PlanView(() => {
-      if (text instanceof PlanError) {
-        throw text;
-      }
-      return readPlan(text);
-    });
+    this._view = viewOf(text);
     this.node.replaceChildren(this._view.node);
   }
 
   private readonly _context: DocumentRegistry.Context;
   private readonly _contents: Contents.IManager;
   private _modified: string | undefined = '';
-  private _view: PlanView | null = null;
+  private _view: PlanView | FrontierView | null = null;
+}
+
+/** What the file's text is: a frontier, a plan, or why it is neither. */
+function viewOf(text: string | PlanError): PlanView | FrontierView {
+  try {
+    if (text instanceof PlanError) {
+      throw text;
+    }
+    const data = parsed(text);
+    return isFrontier(data) ? new FrontierView(frontierOfData(data)) : new PlanView(() => planOfData(data));
+  } catch (reason) {
+    return new PlanView(() => {
+      throw reason;
+    });
+  }
 }
 
 export class PlanWidgetFactory extends ABCWidgetFactory<DocumentWidget> {

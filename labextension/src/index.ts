@@ -6,13 +6,13 @@ import { DocumentWidget } from '@jupyterlab/docregistry';
 
 import { addCommands } from './commands';
 import { PlanModelFactory, PlanWidgetFactory } from './document';
-import { FACTORY, FILE_TYPE, MIME_TYPE, MODEL, SUFFIX } from './names';
+import { FACTORY, FILE_TYPE, FRONTIER_SUFFIX, FRONTIER_TYPE, MIME_TYPE, MODEL, SUFFIX } from './names';
 import { PlanPanel } from './panel';
 import { PlanShelf } from './workspace';
 
 const viewer: JupyterFrontEndPlugin<void> = {
   id: 'roam-lab:viewer',
-  description: 'Opens *.roam.json files.',
+  description: 'Opens *.roam.json and *.frontier.json files.',
   autoStart: true,
   optional: [ILayoutRestorer],
   activate: (app: JupyterFrontEnd, restorer: ILayoutRestorer | null) => {
@@ -25,9 +25,22 @@ const viewer: JupyterFrontEndPlugin<void> = {
       contentType: 'file',
       fileFormat: 'text'
     });
+    docRegistry.addFileType({
+      name: FRONTIER_TYPE,
+      displayName: 'ROAM frontier',
+      extensions: [FRONTIER_SUFFIX],
+      contentType: 'file',
+      fileFormat: 'text'
+    });
     docRegistry.addModelFactory(new PlanModelFactory());
     const factory = new PlanWidgetFactory(
-      { name: FACTORY, modelName: MODEL, fileTypes: [FILE_TYPE], defaultFor: [FILE_TYPE], readOnly: true },
+      {
+        name: FACTORY,
+        modelName: MODEL,
+        fileTypes: [FILE_TYPE, FRONTIER_TYPE, 'json'],
+        defaultFor: [FILE_TYPE, FRONTIER_TYPE],
+        readOnly: true
+      },
       serviceManager.contents
     );
     docRegistry.addWidgetFactory(factory);

@@ -21,16 +21,19 @@ export class PlanError extends Error {}
 
 /** The plan in `text`, checked. Raises PlanError. */
 export function readPlan(text: string): IPlan {
+  return planOfData(parsed(text));
+}
+
+/** What the file of `text` holds, not checked yet. Raises PlanError. */
+export function parsed(text: string): unknown {
   if (text.length > LARGEST_FILE_BYTES) {
     throw new PlanError(tooLarge(text.length));
   }
-  let data: unknown;
   try {
-    data = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
     throw new PlanError('This file is not JSON; write the plan again with plan.save() or roam plan.');
   }
-  return planOfData(data);
 }
 
 /** The sentence for a file of `bytes` bytes that is not opened. */
@@ -163,14 +166,14 @@ function readOffsets(value: unknown, graph: IGraph | null): Map<number, number> 
   return offsets;
 }
 
-function table(value: unknown, what: string): Data {
+export function table(value: unknown, what: string): Data {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw new PlanError(`${what} is ${short(value)}, not an object; this is not a whole plan.`);
   }
   return value as Data;
 }
 
-function list(value: unknown, what: string, most: number): ReadonlyArray<unknown> {
+export function list(value: unknown, what: string, most: number): ReadonlyArray<unknown> {
   if (!Array.isArray(value)) {
     throw new PlanError(`${what} is ${short(value)}, not a list; this is not a whole plan.`);
   }
@@ -189,11 +192,19 @@ function indices(values: ReadonlyArray<unknown>, what: string, below: number): R
   return values as ReadonlyArray<number>;
 }
 
-function size(value: unknown, what: string): number {
+export function size(value: unknown, what: string): number {
   if (!Number.isSafeInteger(value) || (value as number) < 0) {
     throw new PlanError(`${what} is ${short(value)}, not an integer from 0 to 2^53; check the file's writer.`);
   }
   return value as number;
+}
+
+/** A number from 0, such as a share of the time. */
+export function number(value: unknown, what: string): number {
+  if (typeof value !== 'number' || !isFinite(value) || value < 0) {
+    throw new PlanError(`${what} is ${short(value)}, not a number from 0; check the file's writer.`);
+  }
+  return value;
 }
 
 function text(value: unknown, what: string): string {
@@ -204,7 +215,7 @@ function text(value: unknown, what: string): string {
 }
 
 /** A text, number or truth as text; '' for all else, whose inside may be as deep as the file is long. */
-function optionalText(value: unknown): string {
+export function optionalText(value: unknown): string {
   return ['string', 'number', 'boolean'].includes(typeof value) ? clip(String(value)) : '';
 }
 

@@ -194,7 +194,8 @@ def _compare(parser: Parser, face: Face) -> None:
 def _frontier(parser: Parser, face: Face) -> None:
     if face == "command":
         parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
-        parser.add_argument("-o", "--output", metavar="FILE", help=".json: the points; .svg: the figure")
+        told = ".json: the points (JupyterLab shows .frontier.json); .svg: the figure"
+        parser.add_argument("-o", "--output", metavar="FILE", help=told)
         _json(parser)
     else:
         _chosen_profile(parser)

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from roam_lab.app.host import Host
+from roam_lab.lab.source_code import code_of
 from roam_lab.report.pictures import pictures_of
 from roam_lab.report.views import Views, views_of
+from roam_lab.report.views.details import no_code
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
@@ -50,8 +52,10 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         profile: Profile | None,
         frontier: Frontier | None = None,
         baseline: tuple[str, Plan] | None = None,
+        captured_here: bool = False,
     ) -> None:
         """Draw `plan`, the `frontier` of its step and the curve of a `baseline` in place of what stood here.
+        `captured_here`: this kernel captured the step, and so can read its lines.
 
         Raises InputError for a bare plan.
         """
@@ -67,7 +71,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             self._still.value = "".join(drawn[key] for key in KEYS if key in drawn)
         else:
             with _no_collection():
-                self._draw(_arranged(views))
+                self._draw(_arranged(views, code_of if captured_here else no_code))
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
 
@@ -129,7 +133,7 @@ def load_bokeh() -> None:
     publish_display_data({"application/javascript": f"(function () {{\n{script}\n}}).call(window)"})  # type: ignore[no-untyped-call]
 
 
-def _arranged(views: Views) -> Any:
+def _arranged(views: Views, code: Callable[[str], str]) -> Any:
     """Cursor and search above all; graph and selected storage at the left, memory, icicle and arena at the right, the
     rest below; all beneath one another in a narrow page.
 
@@ -139,7 +143,7 @@ def _arranged(views: Views) -> Any:
 
     from roam_lab.report.figures import linked_views
 
-    figures = linked_views(views, places=True)
+    figures = linked_views(views, places=True, code=code)
     right = (figures["memory"], figures["icicle"], figures["arena"], figures["frontier"])
     side = column(*right, sizing_mode="stretch_width", styles={"flex": WIDE})
     left = column(figures["graph"], figures["selected"], sizing_mode="stretch_width", styles={"flex": NARROW})

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from roam_lab.report.html_table import html_table
+from roam_lab.report.pictures.canvas import as_image
 from roam_lab.report.pictures.verdict import verdict_picture
 from roam_lab.report.rewrites import saved_text
 from roam_lab.report.rows import short_rows
@@ -31,6 +32,6 @@ def head_html(
     return (
         f'<h3 style="margin:4px 0">{xml_text(view.name)}</h3>'
         f'<p class="roam-verdict"><b>{xml_text(view.sentence)}</b></p>'
-        f"{verdict_picture(view)}<details><summary>Figures, and why no order is lower</summary>{figures}"
+        f"{as_image(verdict_picture(view))}<details><summary>Figures, and why no order is lower</summary>{figures}"
         f"<small>{xml_text(' '.join(filter(None, told)))}</small></details>"
     )

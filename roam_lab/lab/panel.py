@@ -270,9 +270,9 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             plan = self.bench.what_ifs.proven(self.bench.what_ifs[self.chosen])
             profile = self.bench.profile_of(self.chosen)
             known = self._frontier if profile is self.profile else None
-            others = [row.plan for row in self.bench.what_ifs.of(self.model)]
-            self.cards.value = head_html(plan, profile, others, known)
-            self.figures.show(plan, profile, known, self.bench.what_ifs.pinned_beside(self.chosen))
+            rows, here = self.bench.what_ifs, self.model in self.bench.made
+            self.cards.value = head_html(plan, profile, [row.plan for row in rows.of(self.model)], known)
+            self.figures.show(plan, profile, known, rows.pinned_beside(self.chosen), here)
 
     def _show_table(self) -> None:
         self.table.show(self.bench.what_ifs.of(self.model), self.chosen)

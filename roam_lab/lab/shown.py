@@ -13,6 +13,7 @@ from roam_lab.report.frontier import frontier_text
 from roam_lab.report.graphs import graph_of
 from roam_lab.report.html_table import html_table
 from roam_lab.report.pictures import frontier_picture, plan_picture, profile_picture
+from roam_lab.report.pictures.canvas import Picture, as_image
 from roam_lab.report.pictures.verdict import verdict_picture
 from roam_lab.report.rows import short_rows
 from roam_lab.report.safe_text import printable
@@ -40,15 +41,18 @@ PLAN_MIME = "application/vnd.roam.plan+json"
 class Shown:
     """A report in the notebook: plain text, and the same below its picture as HTML. Its repr is the text."""
 
-    def __init__(self, text: str, svg: str = "") -> None:
+    def __init__(self, text: str, picture: Picture | None = None) -> None:
         self.text = text
-        self.svg = svg
+        self.picture = picture
 
     def __repr__(self) -> str:
         return self.text
 
     def _repr_html_(self) -> str:
-        return self.svg + _pre(self.text)
+        return self._image() + _pre(self.text)
+
+    def _image(self) -> str:
+        return "" if self.picture is None else as_image(self.picture)
 
 
 class Verdict(Shown):
@@ -58,13 +62,13 @@ class Verdict(Shown):
     def __init__(
         self,
         text: str,
-        svg: str,
+        picture: Picture,
         sentence: str,
         rows: Sequence[Sequence[str]],
         remarks: Iterable[str],
         folded: Iterable[tuple[str, str]],
     ) -> None:
-        super().__init__(text, svg)
+        super().__init__(text, picture)
         self._sentence, self._rows, self._remarks, self._folded = sentence, rows, tuple(remarks), tuple(folded)
 
     def _repr_html_(self) -> str:
@@ -72,7 +76,7 @@ class Verdict(Shown):
         remarks = "".join(f"<li>{escape(printable(remark))}</li>" for remark in self._remarks)
         folded = "".join(f"<details><summary>{escape(title)}</summary>{html}</details>" for title, html in self._folded)
         sentence = f'<p class="roam-verdict"><b>{escape(printable(self._sentence))}</b></p>'
-        return f"{self.svg}{sentence}{table}{f'<ul>{remarks}</ul>' if remarks else ''}{folded}"
+        return f"{self._image()}{sentence}{table}{f'<ul>{remarks}</ul>' if remarks else ''}{folded}"
 
 
 def _pre(text: str) -> str:
@@ -120,7 +124,7 @@ def profile_shown(profile: Profile, after: str = "") -> Verdict:
     sentence = f"{view.sentence}{f' {after}' if after else ''}"
     folded = [
         _figures(view.table),
-        ("Memory over the step", profile_picture(profile)),
+        ("Memory over the step", as_image(profile_picture(profile))),
         ("All figures of the step", _pre(profile_text(profile))),
     ]
     text = "\n".join([f"{view.name}: {sentence}", *(f"- {remark}" for remark in profile.differences)])
@@ -139,7 +143,7 @@ def plan_shown(
     view = verdict_view(plan, profile, others, frontier)
     folded = [
         _figures(view.table),
-        ("Memory over the step", plan_picture(plan, profile)),
+        ("Memory over the step", as_image(plan_picture(plan, profile))),
         ("All figures of the plan", _pre(plan_text(plan, profile))),
     ]
     if profile is not None:
@@ -174,10 +178,14 @@ def compare_shown(rows: WhatIfs) -> Shown:
 
 
 class _Table(Shown):
-    """A table is its own picture: the text is for other front ends only."""
+    """The text is for front ends that show no table."""
+
+    def __init__(self, text: str, html: str) -> None:
+        super().__init__(text)
+        self._html = html
 
     def _repr_html_(self) -> str:
-        return self.svg
+        return self._html
 
 
 def run_text(row: WhatIf, figures: RunFigures) -> str:

@@ -81,7 +81,7 @@ class _Report(Shown):
     """A plan and the table of what-ifs that it is one of."""
 
     def __init__(self, plan: Shown, rows: WhatIfs) -> None:
-        super().__init__(f"{plan.text}\n\n{rows.text()}", plan.svg)
+        super().__init__(f"{plan.text}\n\n{rows.text()}", plan.picture)
         self._html = plan._repr_html_() + tables_html(rows)
 
     def _repr_html_(self) -> str:

@@ -22,6 +22,8 @@ WORDS = frozenset(("name", "dtype", "optimizer", "order", "layout", "rewritten",
 """Columns of text; the others hold numbers and stand at the right."""
 CHANGES = ("batch", "sequence", "dtype", "optimizer")
 """What a what-if may change of the step itself, which is then captured anew."""
+SETTINGS = (*CHANGES, "order", "layout", "rewritten", "limit")
+"""What was asked for, in words."""
 SORTS: dict[str, Callable[[WhatIf], Any]] = {
     "as made": lambda row: 0,
     "whole step": lambda row: row.figures and row.figures.step_bytes,
@@ -123,6 +125,13 @@ def arranged(rows: Iterable[WhatIf], sort: str = "as made", down: bool = False, 
     known = [row for row in kept if SORTS[sort](row) is not None]
     known.sort(key=SORTS[sort], reverse=down)
     return known + [row for row in kept if SORTS[sort](row) is None]
+
+
+def alike(rows: Sequence[WhatIf], lines: Sequence[Sequence[str]]) -> dict[int, str]:
+    """Columns of settings in which all of several planned rows say the same, and what: a sentence can say it once."""
+    planned = [line for row, line in zip(rows, lines, strict=True) if row.figures and row.figures.planned]
+    said = {COLUMNS.index(name): {line[COLUMNS.index(name)] for line in planned} for name in SETTINGS}
+    return {at: one for at, told in said.items() if len(planned) > 1 and len(told) == 1 for one in told if one}
 
 
 def filled(lines: Sequence[Sequence[str]]) -> list[int]:

@@ -42,7 +42,7 @@ class SweepTable:
 
     def _repr_html_(self) -> str:
         head, *lines = self.lines()
-        return f"{html_table(head, lines)}<p>{self.summary()}</p>"
+        return f'<div style="overflow-x:auto">{html_table(head, lines, _numbers(head))}</div><p>{self.summary()}</p>'
 
     def to_data(self) -> list[dict[str, Any]]:
         """Plain JSON data, a row for each point; sizes in bytes, times in seconds."""
@@ -58,8 +58,7 @@ class SweepTable:
     def text(self) -> str:
         """The table as text, and how many rows there are of what kind."""
         lines = self.lines()
-        right = frozenset(at for at, name in enumerate(lines[0]) if name in NUMBERS)
-        return f"{table(lines, right)}\n{self.summary()}" if self.rows else self.summary()
+        return f"{table(lines, _numbers(lines[0]))}\n{self.summary()}" if self.rows else self.summary()
 
     def summary(self) -> str:
         """ "12 points: 9 planned, 2 do not fit, 1 failed"."""
@@ -72,6 +71,11 @@ class SweepTable:
     def failed(self) -> int:
         """How many points have no answer."""
         return sum(row["status"] == FAILED for row in self.rows)
+
+
+def _numbers(head: Iterable[str]) -> frozenset[int]:
+    """Which of the columns hold numbers."""
+    return frozenset(at for at, name in enumerate(head) if name in NUMBERS)
 
 
 def _place(row: dict[str, Any]) -> tuple[tuple[int, Any], ...]:

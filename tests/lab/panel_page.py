@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +39,9 @@ KERNEL = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel
 class Panel:
     """A notebook with `%roam lab` in its last cell, run in `page`."""
 
-    def __init__(self, page: LabPage, path: Path) -> None:
+    def __init__(self, page: LabPage, path: Path, cells: Sequence[str] = CELLS) -> None:
         self.page, self.path = page, path
-        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
         book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
         nbformat.write(book, path)
         self._open()
@@ -59,6 +60,13 @@ class Panel:
         self.wait_for_figures()
 
     def wait_for_figures(self) -> None:
+        """Scroll to the panel's cell, as cells out of sight are not drawn, and wait until BokehJS holds its figures."""
+        self.page.page.evaluate(
+            """() => {
+              const book = window.jupyterapp.shell.currentWidget.content
+              return book.scrollToItem(book.widgets.length - 1, "smart")
+            }"""
+        )
         self.page.page.wait_for_function(f"({SOURCE})('roam-arena')", timeout=60_000)
         self.page.locator(".bk-Figure").first.wait_for()
 
@@ -132,6 +140,25 @@ class Panel:
             )
         )
 
+    def wait_for_legend(self, words: str) -> float:
+        """Wait until the memory figure's legend has these words, the arena map shows something else than at `remember`,
+        and both are painted; seconds since the epoch."""
+        return float(
+            self.page.page.evaluate(
+                f"""async words => {{
+                  const figure = {LEGEND_HAS}
+                  const end = Date.now() + 60000
+                  while (!(figure(words) && ({SOURCE})("roam-arena-data")?.data !== window.roamBefore)) {{
+                    if (Date.now() > end) throw new Error("the page never showed " + words)
+                    await new Promise(requestAnimationFrame)
+                  }}
+                  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame)
+                  return Date.now() / 1000
+                }}""",
+                words,
+            )
+        )
+
     def column(self, name: str, key: str) -> list[Any]:
         """A column of a named data source in the page."""
         return list(self.page.page.evaluate(f"([name, key]) => Array.from(({SOURCE})(name).data[key])", [name, key]))
@@ -148,6 +175,10 @@ class Panel:
         """Take an entry of the dropdown with that label."""
         box = self.page.locator(".widget-dropdown").filter(has=self.page.page.get_by_text(label, exact=True))
         box.locator("select").select_option(value)
+
+    def tick(self, label: str, on: bool = True) -> None:
+        """Tick the box with that label, or take the tick away."""
+        self.page.page.get_by_role("checkbox", name=label, exact=True).first.set_checked(on)
 
     def press(self, text: str) -> None:
         """Press the button with that text."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import CHROMIUM, FLAGS, require_browser
-from tests.contrast import assert_read
+from tests.contrast import assert_read, open_images
 
 nbformat = pytest.importorskip("nbformat", reason="notebooks need JupyterLab: pip install 'roam-lab[lab]'")
 nbclient = pytest.importorskip("nbclient", reason="notebooks need JupyterLab: pip install 'roam-lab[lab]'")
@@ -66,10 +66,11 @@ def test_it_is_read_without_a_kernel(book: Path, tmp_path: Path) -> None:
         still = tab.locator(".roam-still")
         assert still.is_visible()
         assert "whole step" in still.inner_text() or "predicted" in still.inner_text()
-        assert still.locator("svg").first.is_visible()
+        assert still.locator("img").first.is_visible()
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth + 1")
         for summary in still.locator("summary").all():
             summary.click()
+        open_images(tab)
         assert_read(tab, ".roam-still", 6000)
         assert asked == []
         browser.close()

@@ -12,7 +12,7 @@ from nbconvert import HTMLExporter
 
 from tests.browser import open_page, require_browser, running_lab
 from tests.contrast import assert_read
-from tests.lab.panel_page import Panel
+from tests.lab.panel_page import SETUP, Panel
 from tests.report.figures.in_page import SOURCE
 
 
@@ -86,7 +86,12 @@ def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> N
     panel.wait_until(f"panel.figures.storage == {storage}")
     assert panel.column("roam-selection", "storage") == [storage]
     assert panel.column("roam-graph-cells", "width") != before
-    panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane").get_by_text("of the arena").first.wait_for()
+    pane = panel.page.locator(".bk-panel-models-ui-Pane, .bk-Pane")
+    pane.get_by_text("of the arena").first.wait_for()
+    graph = "panel.bench.what_ifs[panel.chosen].plan.graph"
+    cell, _, line = panel.kernel(f"{graph}.ops[{graph}.creator[{storage}]].source").rpartition(":")
+    assert cell == "In[2]"
+    pane.get_by_text(SETUP.splitlines()[int(line) - 1].strip(), exact=True).first.wait_for()  # the line's code
     panel.reload()
     assert panel.column("roam-selection", "storage") == [storage]
 
@@ -194,7 +199,7 @@ def test_a_sentence_in_red_for_what_cannot_be_read_or_written(panel: Panel) -> N
 
 
 def test_a_budget_is_planned_shown_on_the_frontier_and_a_point_of_it_can_be_clicked(panel: Panel) -> None:
-    panel.page.page.get_by_text("budget", exact=True).first.click()
+    panel.tick("budget")
     panel.page.page.get_by_role("img", name="Memory against extra time").wait_for()
     panel.wait_until("not panel.background.busy and panel.bench.what_ifs[panel.chosen].plan.rewrites != ()")
     panel.page.page.wait_for_function(f"({SOURCE})('roam-frontier-data')?.data.role.includes('chosen')")
@@ -240,7 +245,7 @@ def test_a_saved_notebook_without_a_kernel_shows_the_last_picture(panel: Panel) 
     shown = [output.get("data", {}) for output in book.cells[-1].outputs]
     stills = [data for data in shown if "roam-still" in data.get("text/html", "")]
     assert len(stills) == 1
-    assert "<svg" in stills[0]["text/html"]
+    assert "<img" in stills[0]["text/html"]
     assert stills[0]["text/plain"].startswith("lescea (base: ")  # what the panel showed before the first reload
     assert panel.path.stat().st_size < 5_000_000
     page, _ = HTMLExporter(template_name="lab").from_notebook_node(book)
@@ -250,7 +255,7 @@ def test_a_saved_notebook_without_a_kernel_shows_the_last_picture(panel: Panel) 
     panel.page.close_all()
     panel.page.load()
     panel.page.open(panel.path.name)
-    panel.page.locator(".roam-still svg").first.wait_for()
+    panel.page.locator(".roam-still img").first.wait_for()
     assert panel.page.locator(".roam-still").is_visible()
     told = panel.page.page.get_by_text("model not found")
     assert told.count() == 0 or not told.first.is_visible()

@@ -13,6 +13,7 @@ import pytest
 from roam_lab.plan import Plan
 from roam_lab.report.units import exact_text
 from tests.browser import LabPage
+from tests.contrast import assert_apart, assert_read
 from tests.labextension.plans import step_plan
 
 AUTO, CAPTURED = "auto.roam.json", "runs/captured.roam.json"
@@ -165,3 +166,15 @@ def test_insert_hook_code_without_a_notebook(page: LabPage) -> None:
     page.page.evaluate("void window.jupyterapp.commands.execute('roam:insert-hook-code')")
     page.locator(".jp-Dialog").get_by_text("Open a notebook").wait_for()
     page.locator(".jp-Dialog-footer button").click()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_every_word_of_the_panel_is_read(page: LabPage, panel: Any, dark: bool) -> None:
+    (page.lab.root / "bad.roam.json").write_text('{"format": "none"}')
+    panel.get_by_role("button", name="Refresh").click()
+    panel.locator("li[data-path='bad.roam.json'] .roam-mod-problem").wait_for()
+    page.theme(dark)
+    assert_read(page.page, ".roam-panel")
+    assert_apart(page.page, ".roam-panel")
+    page.theme(False)
+    (page.lab.root / "bad.roam.json").unlink()

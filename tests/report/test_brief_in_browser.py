@@ -15,7 +15,7 @@ from roam_lab.plan.fit import Fit
 from roam_lab.plan.runs import Point
 from roam_lab.report.brief import write_brief
 from tests.browser import CHROMIUM, FLAGS, require_browser
-from tests.contrast import assert_read
+from tests.contrast import assert_apart, assert_read
 from tests.plan.training_step import training_step
 
 MIB = 2**20
@@ -150,6 +150,7 @@ def test_all_text_can_be_read(page: Any, scheme: str) -> None:
 def test_nothing_is_cut_off(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 1000})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert_apart(page)
     if width >= 900:
         cut = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
         assert page.evaluate(cut) == 0

@@ -29,6 +29,7 @@ zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (no
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bokeh.layouts import column, row
@@ -50,6 +51,7 @@ from roam_lab.report.figures.selection import describing, new_selection, on_sele
 from roam_lab.report.figures.tasks import tasks_figure
 from roam_lab.report.figures.theme import Theme, alt_text
 from roam_lab.report.views import Views, views_of
+from roam_lab.report.views.details import no_code
 from roam_lab.report.views.frontier import no_frontier
 from roam_lab.report.views.tasks import no_tasks
 
@@ -105,10 +107,15 @@ def linked(
 
 
 def linked_views(
-    views: Views, *, theme: Theme = "auto", selected: int | None = None, places: bool = False
+    views: Views,
+    *,
+    theme: Theme = "auto",
+    selected: int | None = None,
+    places: bool = False,
+    code: Callable[[str], str] = no_code,
 ) -> dict[str, Any]:
     """As `linked`, of views that were made before. `places`: always with "frontier" and "tasks", empty and not visible
-    where they are not known, so that `renew` finds them."""
+    where they are not known, so that `renew` finds them. `code`: what stands in a line of the user's, by its name."""
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
     cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step)
@@ -121,7 +128,7 @@ def linked_views(
         "controls": column(bar, readout, search.told, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,
         "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, **shared),
-        "selected": details_pane(selection, cursor, views.tensors, described),
+        "selected": details_pane(selection, cursor, views.tensors, described, code),
         "graph": graph_figure(views.graph, cursor=cursor, **shared),
         "arena": arena_figure(views.arena, described=described, x_range=memory.x_range, cursor=cursor, **shared),
         "alive": alive_figure(views.alive, **shared),

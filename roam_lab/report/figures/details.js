@@ -47,7 +47,7 @@ function detailsRows(page, s, step) {
   const at = d.op[s].lastIndexOf(" (")
   const name = [at < 0 ? d.op[s] : d.op[s].slice(0, at), page.modules[d.module[s]]].filter((part) => part).join(" · ")
   const rows = [["", name || `storage ${s}`], ["what", what.filter((part) => part).join(", ")], ["made", d.op[s]],
-    ["line", page.sources[d.source[s]]], ["address", detailsAddress(page, s)]]
+    ["line", page.sources[d.source[s]]], ["code", page.codes[d.source[s]]], ["address", detailsAddress(page, s)]]
   if (d.start[s] >= 0) {
     const alive = step < d.start[s] ? "not made yet" : step < d.end[s] ? "alive" : "freed"
     const count = page.steps.left.length

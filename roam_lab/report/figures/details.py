@@ -5,6 +5,7 @@ and never run, and is no widget, so that screen readers read it out when it chan
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
@@ -16,7 +17,7 @@ from bokeh.models.ui import Pane
 from roam_lab.report.figures.cursor import CURSOR, Cursor
 from roam_lab.report.figures.selection import DESCRIBE, carry, coded
 from roam_lab.report.figures.theme import plain
-from roam_lab.report.views.details import LABELS, NOTHING, details, form, inputs, step_us, times_of
+from roam_lab.report.views.details import LABELS, NOTHING, details, form, inputs, no_code, step_us, times_of
 from roam_lab.report.views.needs import AGAIN
 from roam_lab.report.views.places import PHASES
 from roam_lab.report.views.tensors import Tensors
@@ -24,7 +25,8 @@ from roam_lab.report.views.tensors import Tensors
 DETAILS = files(__package__).joinpath("details.js").read_text("utf-8")
 _TELL = """
 const page = {tensors: tensors.data, steps: steps.data, facts: facts.data, usesAt: uses_at.data.at,
-  uses: uses.data.step, again, times, total, forms, kinds, modules, sources, stepModules: step_modules, phases, nothing}
+  uses: uses.data.step, again, times, total, forms, kinds, modules, sources, codes, stepModules: step_modules, phases,
+  nothing}
 const rows = detailsRows(page, selection.data.storage[0], now.data.step[0])
 texts[0].setv({content: rows[0][1]}, {sync: false})
 labels.forEach((label, at) => {
@@ -35,9 +37,15 @@ labels.forEach((label, at) => {
 """
 
 
-def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, described: dict[str, Any]) -> Pane:
+def details_pane(
+    selection: ColumnDataSource,
+    cursor: Cursor,
+    known: Tensors,
+    described: dict[str, Any],
+    code: Callable[[str], str] = no_code,
+) -> Pane:
     """The rows of `details`, renewed in the page. `described`: what `describing` made."""
-    told = dict(details(known, int(selection.data["storage"][0]), cursor.step))
+    told = dict(details(known, int(selection.data["storage"][0]), cursor.step, code))
     name = Text(content=plain(told[""]))
     heads = [Text(content=label if label in told else "") for label in LABELS]
     texts = [Text(content=plain(told.get(label, ""))) for label in LABELS]
@@ -85,6 +93,7 @@ def details_pane(selection: ColumnDataSource, cursor: Cursor, known: Tensors, de
         "step_modules": cursor.modules,
         "phases": list(PHASES),
         "nothing": NOTHING,
+        "codes": [plain(code(source)) for source in described["sources"]],
         **described,
     }
     cursor.follow(pane, DESCRIBE + DETAILS + _TELL, given)

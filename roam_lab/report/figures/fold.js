@@ -114,6 +114,12 @@ function foldBrackets(tree, seen) {
   return open.map((number) => [number, levels.get(number), ...spans.get(number)])
 }
 
+// How many letters fit into a column's cell: of its name, and of the smaller line below; `unit`: pixels of a column.
+function foldLetters(tree, unit) {
+  const fits = (pixels) => tree.columns.map(([left, right]) => Math.floor(((right - left) * unit - 6) / pixels))
+  return { ...tree, letters: [...fits(tree.letter), tree.letters[3]], smaller: fits(tree.small_letter) }
+}
+
 function foldTail(text, limit) {
   return text.length <= limit ? text : "…" + text.slice(text.length - limit + 1)
 }
@@ -158,9 +164,11 @@ function foldColumns(tree, opened, storage) {
       const folds = tree.children[number].length > 0
       const peak = tree.peak !== null && rowOf[tree.peak[0]] === row && tree.peak[1] === phase
       const picked = place >= 0 && rowOf[Math.floor(place / 3)] === row && place % 3 === phase
+      const sub = tree.sub[number][phase], two = sub.length > tree.smaller[phase] && sub.includes(tree.keeps)
       const values = [number, tree.largest[number][phase], tree.label[number],
-        (folds ? "+ " : "") + foldTail(tree.label[number], tree.letters[phase]), tree.sub[number][phase], left, right,
-        (left + right) / 2, -row - tree.half, -row + tree.half, -row + tree.upper, -row - tree.lower,
+        (folds ? "+ " : "") + foldTail(tree.label[number], tree.letters[phase]),
+        two ? sub.replace(tree.keeps, "\n" + tree.keeps.trimStart().slice(2)) : sub, left, right,
+        (left + right) / 2, -row - tree.half, -row + tree.half, -row + tree.upper[+two], -row - tree.lower[+two],
         tree.fill[phase], tree.hatch[phase], picked ? tree.ink : peak ? tree.peak_line : tree.fill[phase],
         picked ? 4 : peak ? 3 : 1, peak ? tree.peak_text : "", folds ? tree.hints[0] : tree.hints[1]]
       names.forEach((name, at) => cells[name].push(values[at]))

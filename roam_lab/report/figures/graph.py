@@ -24,7 +24,8 @@ ROW_HEIGHT = 50
 MARGIN = 84
 FOLD = UNITS + files(__package__).joinpath("fold.js").read_text("utf-8")
 _DRAW = """
-const laid = foldColumns(foldTree(words), words.data.node, selection.data.storage[0])
+const tree = fig.inner_width ? foldLetters(foldTree(words), fig.inner_width / (x.end - x.start)) : foldTree(words)
+const laid = foldColumns(tree, words.data.node, selection.data.storage[0])
 for (const [name, source] of Object.entries({cells, bands, brackets, flow})) {
   source.selected.indices = []
   source.inspected.indices = []
@@ -105,6 +106,7 @@ def graph_figure(
     redraw = CustomJS(args=laid, code=FOLD + _DRAW)
     words.js_on_change("data", redraw)
     selection.js_on_change("data", redraw)
+    drawn.js_on_change("inner_width", redraw)
     for name in ("cells", "bands", "brackets"):
         code = CustomJS(args={**given, "source": sources[name]}, code=FOLD + _OPEN)
         sources[name].selected.js_on_change("indices", code)

@@ -13,6 +13,7 @@ from roam_lab.report.views.graph import (
     COLUMNS,
     FLOW,
     HALF,
+    KEEPS,
     MOST_BANDS,
     STEPS,
     THINNEST,
@@ -25,10 +26,14 @@ from roam_lab.report.views.look import PHASES as LOOKS
 from roam_lab.report.views.places import PHASES
 from roam_lab.report.views.table import short
 
-LETTERS = (26, 26, 17, 6)
-"""Letters that fit into a cell of each phase, and beside a row of an open module."""
-UPPER, LOWER = 0.12, 0.17
-"""How far above and below the middle of a cell its two lines stand."""
+LETTER, SMALL_LETTER = 6.2, 5.1
+"""Pixels that a letter of a cell's first and second line is wide, about."""
+LETTERS = (17, 17, 12, 6)
+"""Letters that fit into a cell of each phase, and beside a row of an open module, in the narrowest figure."""
+SMALLER = (20, 20, 14)
+"""Letters of the second line that fit there; what is kept stands below the rest where both do not."""
+UPPER, LOWER = (0.12, 0.24), (0.17, 0.15)
+"""How far above and below the middle of a cell its first line and the others stand, where those are one or two."""
 HINTS = ("click to open it", "click to select its largest storage")
 
 Columns = dict[str, dict[str, list[Any]]]
@@ -60,8 +65,12 @@ def tree_data(view: GraphView, ink: Ink) -> dict[str, Any]:
         "flow": FLOW,
         "bracket": BRACKET,
         "letters": list(LETTERS),
-        "upper": UPPER,
-        "lower": LOWER,
+        "smaller": list(SMALLER),
+        "letter": LETTER,
+        "small_letter": SMALL_LETTER,
+        "keeps": KEEPS,
+        "upper": list(UPPER),
+        "lower": list(LOWER),
         "hints": list(HINTS),
         "fill": [ink.of(LOOKS[phase]) for phase in PHASES],
         "hatch": [LOOKS[phase].hatch for phase in PHASES],
@@ -100,6 +109,7 @@ def _cells(view: GraphView, ink: Ink, storage: int) -> dict[str, list[Any]]:
         left, right = COLUMNS[cell.phase]
         look = LOOKS[PHASES[cell.phase]]
         folds = bool(view.tree.nodes[cell.node].children)
+        two = len(cell.sub) > SMALLER[cell.phase] and KEEPS in cell.sub
         mine = picked == (cell.row, cell.phase)
         text = plain(cell.label)
         row = (
@@ -107,14 +117,14 @@ def _cells(view: GraphView, ink: Ink, storage: int) -> dict[str, list[Any]]:
             cell.storage,
             text,
             ("+ " if folds else "") + short(text, LETTERS[cell.phase]),
-            cell.sub,
+            cell.sub.replace(KEEPS, "\n" + KEEPS.lstrip()[2:]) if two else cell.sub,
             left,
             right,
             (left + right) / 2,
             -cell.row - HALF,
             -cell.row + HALF,
-            -cell.row + UPPER,
-            -cell.row - LOWER,
+            -cell.row + UPPER[two],
+            -cell.row - LOWER[two],
             ink.of(look),
             look.hatch,
             ink.text if mine else ink.of(PEAK) if cell.peak else ink.of(look),

@@ -18,12 +18,12 @@ from bokeh.models import (
     Scatter,
     Span,
     Step,
-    Text,
     VAreaStep,
 )
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, STEP_TEXT, Cursor, line_at
+from roam_lab.report.figures.phases import draw_phases
 from roam_lab.report.figures.selection import DESCRIBE, carry, new_selection
 from roam_lab.report.figures.theme import (
     HATCH_SCALE,
@@ -41,7 +41,7 @@ from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.curves import Curve
 from roam_lab.report.views.labels import Font
-from roam_lab.report.views.look import PHASES, RESIDENT, ROLES, kind_looks
+from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
 from roam_lab.report.views.memory import MemoryView
 from roam_lab.report.views.tensors import Tensors
 
@@ -67,8 +67,6 @@ names.setv({data: every[widths.filter((width) => width <= fig.inner_width).pop()
 """
 STACK_HATCH = 0.3
 """Opacity of the hatches of the stack: they lie over wide areas, under curves and names."""
-NAMED_BAND = 0.07
-"""A band of a phase that is at least this part of the axis wide has its name in it."""
 _AT_STEP = """
 return stepText(cursorStep(steps.data.left, special_vars.x))
 """
@@ -111,7 +109,7 @@ def memory_figure(
         y_range=Range1d(0, view.end_bytes / unit),
     )
     tick_steps(drawn, view.axis, cursor.steps if cursor else None)
-    _phases(drawn, view, ink, unit)
+    draw_phases(drawn, view.phases, view.axis.end, view.end_bytes / unit, ink)
     items = _stack(drawn, view, ink, unit)
     for curve in view.curves:
         items.append(_line(drawn, view, curve, ink, unit))
@@ -136,25 +134,6 @@ def memory_figure(
         line_at(drawn, cursor, ink, taps=True)
         _hover(drawn, view, cursor, unit)
     return drawn
-
-
-def _phases(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
-    """A pale band a phase behind everything, its name at the top where there is room."""
-    top, bands = view.end_bytes / unit, view.phases
-    data = {
-        "left": [band.left for band in bands],
-        "right": [band.right for band in bands],
-        "top": [top for _ in bands],
-        "fill": [ink.of(PHASES[band.main]) for band in bands],
-        "middle": [(band.left + band.right) / 2 for band in bands],
-        "name": [band.phase if band.right - band.left >= NAMED_BAND * view.axis.end else "" for band in bands],
-    }
-    source = ColumnDataSource(data=data, name="roam-phases")
-    area = Quad(left="left", right="right", bottom=0, top="top", fill_color="fill", fill_alpha=0.07, line_alpha=0)
-    still(drawn, area, source).level = "underlay"
-    words = Text(x="middle", y="top", text="name", text_color=ink.text, text_font_size="11px", y_offset=3)
-    words.text_align, words.text_baseline = "center", "top"
-    still(drawn, words, source)
 
 
 def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:

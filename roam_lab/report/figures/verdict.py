@@ -48,7 +48,7 @@ def verdict_figure(view: VerdictView, *, theme: Theme = "auto") -> figure:
             at += part.bytes
         ends["x"].append(at / unit)
         ends["y"].append(name)
-        ends["text"].append(bytes_text(bar.step_bytes))
+        ends["text"].append(bar.end_text)
     source = ColumnDataSource(data=columns, name="roam-verdict-data")
     bars = drawn.hbar(
         y="bar", left="left", right="right", height=0.7, source=source, **filled(ink, "fill", "hatch"), fill_alpha=0.9

@@ -6,6 +6,7 @@ fit into one page. Names are escaped.
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -53,13 +54,15 @@ STYLE = f"""
 
 
 class Picture(str):
-    """An SVG document that a notebook shows as a picture; as text it is its content in words, `alt`."""
+    """An SVG document that a notebook shows as a picture; as text it is its content in words, `alt`. `height`: in pixels."""
 
     alt: str
+    height: int
 
-    def __new__(cls, svg: str, alt: str) -> Picture:
+    def __new__(cls, svg: str, alt: str, height: float) -> Picture:
         made = super().__new__(cls, svg)
         made.alt = printable(alt)
+        made.height = round(height)
         return made
 
     def __repr__(self) -> str:
@@ -85,7 +88,15 @@ def document(view: View, height: float, parts: Iterable[str]) -> Picture:
             "</svg>\n",
         ]
     )
-    return Picture(svg, view.alt)
+    return Picture(svg, view.alt, height)
+
+
+def as_image(picture: Picture) -> str:
+    """`picture` as an image for HTML that others may clean: of SVG among the elements an untrusted notebook and a code
+    host keep the letters alone, in a heap."""
+    data = b64encode(picture.encode()).decode()
+    size = f'width="{WIDTH}" height="{picture.height}" style="max-width:100%;height:auto"'
+    return f'<img class="roam-image" alt="{xml_text(picture.alt)}" {size} src="data:image/svg+xml;base64,{data}">'
 
 
 def text(x: float, y: float, words: str, *classes: str, more: str = "") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roam_lab.report.pictures.canvas import LETTER, RIGHT, WIDTH, Frame, Picture, box, cut, document, key, room, text
+from roam_lab.report.pictures.canvas import LETTER, RIGHT, WIDTH, Frame, Picture, box, cut, document, key, text
 from roam_lab.report.safe_text import xml_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.axis import ticks
@@ -10,28 +10,32 @@ from roam_lab.report.views.verdict import ALLOCATOR, Bar, VerdictView
 
 BAR_HEIGHT, GAP = 26, 12
 TOP = 62
-NAME_WIDTH = 108
-ENDS_WIDTH = 92
-"""Pixels right of the longest bar, for its size."""
+NAMES = (108, 230)
+"""Pixels for the names of bars, at least and at most."""
+BOLD = 7.2
+"""About the width of a letter of names and sizes, in pixels."""
 INK = "fill:#111"
 """Words on a coloured part: dark in both themes, as the colours are the same."""
-HALO = "stroke:#fff;stroke-opacity:.75;stroke-width:3px;paint-order:stroke"
-"""Around words over a hatch."""
 
 
 def verdict_picture(view: VerdictView) -> Picture:
     """One SVG document of `view`."""
     unit_name, unit = view.unit
     bottom = TOP + len(view.bars) * (BAR_HEIGHT + GAP)
-    frame = Frame(TOP, bottom, view.end_bytes / unit, 1.0, left=NAME_WIDTH, right=WIDTH - RIGHT - ENDS_WIDTH)
+    left = min(max(NAMES[0], 20 + BOLD * max(len(bar.name) for bar in view.bars)), NAMES[1])
+    right = WIDTH - RIGHT - _room_for_sizes(view, WIDTH - RIGHT - left)
+    frame = Frame(TOP, bottom, view.end_bytes / unit, 1.0, left=left, right=right)
     parts: list[str] = []
     for value in ticks(frame.x_end, 8):
         x = frame.x(value)
         parts.append(f'<path class="grid" d="M{x:.1f} {TOP - 8}V{bottom}"/>')
         parts.append(text(x, bottom + 16, f"{value:,g}", "mid"))
-    parts.append(text(NAME_WIDTH - 14, bottom + 16, unit_name, "end"))
+    parts.append(text(left - 14, bottom + 16, unit_name, "end"))
+    words: list[str] = []
     for number, bar in enumerate(view.bars):
-        parts += _bar(view, bar, frame, TOP + number * (BAR_HEIGHT + GAP), unit)
+        drawn, inside = _bar(view, bar, frame, TOP + number * (BAR_HEIGHT + GAP), unit)
+        parts += drawn
+        words += inside
     taken = -1e9
     for line in view.lines:
         x = frame.x(line.room_bytes / unit)
@@ -40,16 +44,27 @@ def verdict_picture(view: VerdictView) -> Picture:
             parts.append(text(x, TOP - 14, line.name, "mid", "bold"))
             taken = x
     # over the lines that they may meet
+    parts += words
     parts += [_size(bar, frame, TOP + at * (BAR_HEIGHT + GAP), unit) for at, bar in enumerate(view.bars)]
     parts += key(view.looks, bottom + 44)
     rows = 1 + sum(40 + 1.1 * LETTER * len(name) for name in view.looks) // (WIDTH - 160)
     return document(view, bottom + 44 + 18 * rows, parts)
 
 
-def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> list[str]:
-    """Its name, and its parts with what they hold where there is room."""
+def _room_for_sizes(view: VerdictView, width: float) -> float:
+    """Pixels of `width` that are left free at the right, so that the size at each bar's end has room there."""
+    needed = 0.0
+    for bar in view.bars:
+        words, share = 16 + BOLD * len(bar.end_text), bar.end_bytes / view.end_bytes
+        needed = max(needed, (words - (1 - share) * width) / share if share else 0.0)
+    return max(min(needed, width / 2), 40.0)
+
+
+def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> tuple[list[str], list[str]]:
+    """Its name and its parts; and what they hold, in words, where there is room."""
     middle = top + BAR_HEIGHT / 2 + 4
-    parts = [text(NAME_WIDTH - 8, middle, cut(bar.name, room(NAME_WIDTH - 12)), "end", "bold")]
+    parts = [text(frame.left - 8, middle, cut(bar.name, int((frame.left - 12) / BOLD)), "end", "bold")]
+    words: list[str] = []
     at = 0
     for part in bar.parts:
         x, width = frame.x(at / unit), part.bytes / unit / (frame.x_end or 1.0) * (frame.right - frame.left)
@@ -57,18 +72,19 @@ def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> li
         parts.append(f"<g><title>{part_text(bar, part.name, part.bytes)}</title>")
         height = BAR_HEIGHT / 2 if part.name == ALLOCATOR else BAR_HEIGHT  # it is beside the whole step
         parts.append(box(x, top + BAR_HEIGHT - height, width, height, look, 1.0) + "</g>")
-        words = f"{part.name} {bytes_text(part.bytes).split()[0]}"
-        if (len(words) + 1) * LETTER < width and part.name != ALLOCATOR:
-            style = INK if look.hatch == " " else f"{INK};{HALO}"
-            parts.append(text(x + 5, middle, words, more=f' style="{style}"'))
+        size = bytes_text(part.bytes)
+        told = [one for one in (f"{part.name} {size}", size) if (len(one) + 2) * LETTER < width]
+        if told and part.name != ALLOCATOR:  # lines through words read as struck through
+            plain = f'fill="{look.light}" width="{(len(told[0]) + 1) * LETTER:.1f}" height="{BAR_HEIGHT - 8}"'
+            words.append(f'<rect x="{x + 3:.1f}" y="{top + 4:.1f}" {plain}/>')
+            words.append(text(x + 6, middle, told[0], more=f' style="{INK}"'))
         at += part.bytes
-    return parts
+    return parts, words
 
 
 def _size(bar: Bar, frame: Frame, top: float, unit: int) -> str:
     """Its size, at its end."""
-    end = sum(part.bytes for part in bar.parts)
-    return text(frame.x(end / unit) + 8, top + BAR_HEIGHT / 2 + 4, bytes_text(bar.step_bytes), "bold", "halo")
+    return text(frame.x(bar.end_bytes / unit) + 8, top + BAR_HEIGHT / 2 + 4, bar.end_text, "bold", "halo")
 
 
 def part_text(bar: Bar, name: str, size: int) -> str:

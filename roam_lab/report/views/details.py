@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.needs import AGAIN
@@ -14,13 +14,18 @@ from roam_lab.report.views.places import PHASES
 from roam_lab.report.views.tensors import Tensors
 
 NOTHING = "Nothing selected: click a storage in any figure. Drag in a figure, or use arrow keys, to move the cursor."
-LABELS = ("what", "made", "line", "address", "lives", "needed by", "if freed")
+LABELS = ("what", "made", "line", "code", "address", "lives", "needed by", "if freed")
 Rows = list[tuple[str, str]]
 
 
-def details(known: Tensors, storage: int, step: int) -> Rows:
+def no_code(source: str) -> str:
+    """For where no source can be read: a page, a plan of another session."""
+    return ""
+
+
+def details(known: Tensors, storage: int, step: int, code: Callable[[str], str] = no_code) -> Rows:
     """Label and text of each row; the first, without a label, is the storage's name. `step`: where the cursor stands,
-    from 0. Rows of which nothing is known are left out."""
+    from 0; `code`: what stands in a line of the user's. Rows of which nothing is known are left out."""
     if not 0 <= storage < len(known.bytes):
         return [("", NOTHING)]
     size, start, end = int(known.bytes[storage]), int(known.start[storage]), int(known.end[storage])
@@ -30,6 +35,7 @@ def details(known: Tensors, storage: int, step: int) -> Rows:
         ("what", ", ".join(part for part in told if part)),
         ("made", known.op(storage)),
         ("line", known.source(storage)),
+        ("code", code(known.source(storage))),
         ("address", address(known, storage)),
     ]
     if start >= 0:

@@ -40,6 +40,8 @@ FLOW = 0.1
 AGAIN, MOVES = "↻", "⇅"
 """What stands in a cell before the number of ops that run again, and of those that move storages to the host or back.
 """
+KEEPS = " · keeps "
+"""Between the ops of a cell and the bytes that it keeps for a later phase."""
 TURN = 0.26
 """How far below the last row forward turns into backward."""
 
@@ -191,8 +193,8 @@ def sub(tree: ModuleTree, number: int, phase: int) -> str:
     parts = [_ops(node.ops[phase])]
     parts += [f"{AGAIN} {node.again[phase]:,}"] if node.again[phase] else []
     parts += [f"{MOVES} {node.moves[phase]:,}"] if node.moves[phase] else []
-    parts += [f"keeps {bytes_text(node.kept[phase])}"] if phase < 2 and node.kept[phase] else []
-    return " · ".join(parts)
+    kept = f"{KEEPS}{bytes_text(node.kept[phase])}" if phase < 2 and node.kept[phase] else ""
+    return " · ".join(parts) + kept
 
 
 def _ops(count: int) -> str:

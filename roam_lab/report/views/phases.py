@@ -18,6 +18,8 @@ SHARE = 0.1
 """Least part of a cell that backward and update must each take for MIXED."""
 THINNEST = 3
 """Cells: a shorter band joins the one before it, as orders that mix phases would have very many."""
+NAMED = 15
+"""Cells: of two neighbours in one colour, backward without updates and with them, both are at least so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +61,23 @@ def phase_bands(known: Places, order: Sequence[int], time: Axis) -> tuple[PhaseB
             joined[-1][2] = last
         else:
             joined.append([number, first, last])
+    joined = _told_apart(joined)
     return tuple(PhaseBand(names[n], a / CELLS * time.end, b / CELLS * time.end) for n, a, b in joined)
+
+
+def _told_apart(runs: list[list[int]]) -> list[list[int]]:
+    """`runs` of [phase, first cell, end]; those of backward and MIXED joined where one is too short for its name."""
+    backward, mixed = PHASES.index("backward"), len(PHASES)
+    found: list[list[int]] = []
+    updating = 0  # cells of the last run in which updates run
+    for number, first, last in runs:
+        own = last - first if number == mixed else 0
+        before = found[-1] if found else [-1, 0, 0]
+        if {before[0], number} <= {backward, mixed} and min(last - first, before[2] - before[1]) < NAMED:
+            updating += own
+            before[2] = last
+            before[0] = mixed if 4 * updating >= last - before[1] else backward
+        else:
+            found.append([number, first, last])
+            updating = own
+    return found

@@ -74,6 +74,12 @@ class Bar:
         """Where the bar ends."""
         return sum(part.bytes for part in self.parts)
 
+    @property
+    def end_text(self) -> str:
+        """What stands at its end: "2.1 MiB", or "2.1 MiB, reserves 4.0 MiB" where the bar goes on for the allocator."""
+        whole, end = bytes_text(self.step_bytes), bytes_text(self.end_bytes)
+        return whole if whole == end or self.end_bytes < self.step_bytes else f"{whole}, reserves {end}"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:

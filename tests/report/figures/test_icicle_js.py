@@ -50,6 +50,10 @@ def columns(source):
     return {name: values if isinstance(values, list) else values.tolist() for name, values in source.data.items()}
 
 
+def code(source):
+    return source and f"loss = {source}"
+
+
 def named(graph):
     return f"{graph.name}{len(graph.ops)}"
 
@@ -84,9 +88,9 @@ def test_the_pane_says_in_the_page_what_python_says(graph):
     plan = make_plan(graph)
     known = icicle_view(plan).tensors
     cursor = new_cursor(known, axis(graph, plan.order), module_tree(graph, plan.order), 0)
-    pane = details_pane(new_selection(), cursor, known, described := describing(known))
+    pane = details_pane(new_selection(), cursor, known, described := describing(known), code)
     arguments = cursor.now.js_property_callbacks["change:data"][0].args
-    page = {name: arguments[name] for name in ("again", "times", "total", "forms", "phases", "nothing")}
+    page = {name: arguments[name] for name in ("again", "times", "total", "forms", "phases", "nothing", "codes")}
     page |= {name: described[name] for name in ("kinds", "modules", "sources")}
     page |= {"stepModules": cursor.modules, "steps": columns(cursor.steps), "tensors": columns(described["tensors"])}
     page |= {"facts": columns(arguments["facts"])}
@@ -95,7 +99,8 @@ def test_the_pane_says_in_the_page_what_python_says(graph):
     asked = [(storage, step) for storage in range(-1, len(known.bytes)) for step in steps]
     found = run(DESCRIBE + DETAILS + RUN_DETAILS, {"page": page, "asked": asked})
     for (storage, step), rows in zip(asked, found, strict=True):
-        assert [(label, plain(text)) for label, text in details(known, storage, step)] == [tuple(row) for row in rows]
+        told = details(known, storage, step, code)
+        assert [(label, plain(text)) for label, text in told] == [tuple(row) for row in rows]
     assert pane.html_attributes["role"] == "status"
 
 

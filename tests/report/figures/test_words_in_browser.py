@@ -9,11 +9,13 @@ from roam_lab.plan import Profile, make_plan
 from roam_lab.report.figures import linked, page
 from roam_lab.report.views import views_of
 from roam_lab.report.whatifs import WhatIfs
-from tests.contrast import LEAST, assert_read, faint
+from roam_lab.sweeps.table import SweepTable
+from tests.contrast import LEAST, assert_apart, assert_read, crowded, faint, open_images
 from tests.report.figures.conftest import opening
-from tests.report.figures.in_page import planned
+from tests.report.figures.in_page import SOURCE, planned
 from tests.report.views.graphs import blocks
 from tests.report.views.test_frontier import FOUND
+from tests.rewrite.graphs import blocks as rewritable
 
 CELLS = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><style>:root {{ color-scheme: light dark }}
 body {{ font: 13px system-ui, sans-serif }}</style><body>{}</body></html>"""
@@ -22,6 +24,37 @@ FOCUSED = """() => {
   while (one?.shadowRoot?.activeElement) one = one.shadowRoot.activeElement
   return [one.tagName, one.getAttribute("aria-label") ?? String(one.className)]
 }"""
+OVERFULL = f"""() => {{
+  const find = {SOURCE}
+  const {{left, right, short, sub}} = find("roam-graph-cells").data, graph = find("roam-graph")
+  const unit = graph.inner_width / (graph.x_range.end - graph.x_range.start)
+  const to = document.createElement("canvas").getContext("2d")
+  const wide = (text, font) => {{ to.font = font; return to.measureText(text).width }}
+  const lower = (at) => sub[at].split("\\n").map((one) => [at, one, "10px helvetica"])
+  const lines = left.flatMap((_, at) => [[at, short[at], "12px helvetica"], ...lower(at)])
+  return lines.filter(([at, text, font]) => wide(text, font) > (right[at] - left[at]) * unit).map(([, text]) => text)
+}}"""
+"""Lines of the graph's cells that are wider than their cell."""
+SIZES = ("step", "arena", "peak", "eager_peak", "captured_peak", "lower_bound")
+PLANNED_ROW = {
+    **{f"{name}_bytes": 3 * 2**20 for name in SIZES},
+    "status": "planned",
+    "extra_time": 0.05,
+    "seconds": 1.2,
+}
+SWEPT = [
+    {
+        "point": {"factory": "train.py:make", "batch": 2},
+        **PLANNED_ROW,
+        "savings": [{"kind": "recompute", "bytes": 2**20}],
+    },
+    {
+        "point": {"factory": "train.py:make", "batch": 4},
+        "status": "failed",
+        "error": "train.py:17: four rows are refused",
+    },
+]
+"""Rows of a sweep: one with a plan, one that failed."""
 THEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
 
 
@@ -36,7 +69,9 @@ def cells(plan):
     profile, rows = Profile(graph=plan.graph), WhatIfs()
     rows.add(plan, "a plan")
     rows.add(make_plan(plan.graph, order="captured", rewrites=()), "captured")
-    shown = (plan_shown(plan, profile), profile_shown(profile), frontier_shown(FOUND), compare_shown(rows))
+    more = make_plan(rewritable(12), extra_time=0.2)
+    shown = [plan_shown(plan, profile), plan_shown(more, Profile(graph=rewritable(12))), profile_shown(profile)]
+    shown += [frontier_shown(FOUND), compare_shown(rows), SweepTable.of(SWEPT)]
     return CELLS.format("".join(one._repr_html_() for one in shown).replace("<details>", "<details open>"))
 
 
@@ -46,6 +81,22 @@ def tab(browser, plan, tmp_path_factory):
     figures = linked(plan, frontier=FOUND)
     with opening(browser, tmp_path_factory.mktemp("words")) as show:
         yield show(page("words", figures, views.tables()).replace("<details>", "<details open>"))
+
+
+@pytest.fixture(scope="module")
+def mixed(browser, tmp_path_factory):
+    """A step that is rewritten and runs backward and update by turns: long names, many short phases."""
+    plan = make_plan(rewritable(12), extra_time=0.2)
+    with opening(browser, tmp_path_factory.mktemp("mixed")) as show:
+        yield show(page("mixed", linked(plan)))
+
+
+@pytest.mark.parametrize("width", [900, 1400, 1900])
+def test_no_word_lies_over_another_or_leaves_its_figure(tab, mixed, width):
+    for shown in (tab, mixed):
+        shown.set_viewport_size({"width": width, "height": 900})
+        assert_apart(shown, height=7000)
+        assert shown.evaluate(OVERFULL) == []
 
 
 @THEMES
@@ -86,7 +137,30 @@ def test_all_words_that_cells_show_are_read(browser, cells, tmp_path, scheme):
     path.write_text(cells, "utf-8")
     shown = browser.new_page(viewport={"width": 1000, "height": 900}, color_scheme=scheme)
     shown.goto(f"file://{path}")
+    open_images(shown)
     assert_read(shown, height=7000)
+    shown.close()
+
+
+@pytest.mark.parametrize("width", [900, 1400])
+def test_no_word_that_cells_show_lies_over_another(browser, cells, tmp_path, width):
+    path = tmp_path / "cells.html"
+    path.write_text(cells, "utf-8")
+    shown = browser.new_page(viewport={"width": width, "height": 900})
+    shown.goto(f"file://{path}")
+    open_images(shown)
+    assert_apart(shown, height=9000)
+    shown.close()
+
+
+def test_what_is_crowded_is_found(browser):
+    shown = browser.new_page(viewport={"width": 600, "height": 400})
+    shown.set_content("""<svg width="300" height="60"><text x="10" y="30">first</text><text x="20" y="32">second</text>
+        <text x="270" y="50">beyond the edge</text></svg><p>fine</p><canvas width="200" height="60"></canvas><script>
+        addEventListener("resize", () => { const to = document.querySelector("canvas").getContext("2d")
+          to.font = "14px sans-serif"; to.fillText("outside", 180, 30); to.fillText("inside", 20, 30) })</script>""")
+    found = crowded(shown)
+    assert found == ["'beyond the edge' is cut off", "'outside' is cut off", "'second' lies over 'first'"]
     shown.close()
 
 

@@ -16,13 +16,14 @@ from roam_lab.report.views.groups import grouped, operator_of, pattern_of
 from roam_lab.report.views.icicle import EVERYTHING, THINNEST, icicle_view
 from roam_lab.report.views.look import KINDS, SPARE, ink_on, pale
 from roam_lab.report.views.needs import AGAIN, needs
-from roam_lab.report.views.phases import CELLS, phase_bands
+from roam_lab.report.views.phases import CELLS, MIXED, phase_bands
 from roam_lab.report.views.phases import THINNEST as THINNEST_BAND
 from roam_lab.report.views.places import kinds, places
 from tests.plan.graphs import empty, random_graph
 from tests.report.figures.test_figures import contrast
 from tests.report.graphs import branches
 from tests.report.views.graphs import bare_of_places, blocks, scalars, stacked_plan
+from tests.rewrite.graphs import blocks as rewritable
 
 
 def test_patterns_and_operators():
@@ -149,6 +150,8 @@ def test_who_needs_a_storage_and_what_it_costs_to_free_it():
     known = icicle_view(make_plan(graph, order="captured")).tensors
     assert known.needs.after(1, 1) == [2, 4]
     rows = dict(details(known, 1, 2))
+    assert "code" not in rows
+    assert dict(details(known, 1, 2, lambda source: f"code at {source}"))["code"] == f"code at {known.source(1)}"
     assert rows["needed by"] == "1 op: last (net, forward) at step 5"
     assert rows["if freed"] == "can be made again from its 1 input: 250.0 µs, 25.00 % of the step, measured"
     assert rows["lives"] == "steps 2 to 5 of 5; alive at step 3"
@@ -183,6 +186,21 @@ def test_phases_lie_behind_the_whole_axis():
     fence = phase_bands(places(graph), mixed, axis(graph, mixed))
     assert len(fence) <= CELLS / THINNEST_BAND
     assert phase_bands(places(empty()), (), axis(empty(), ())) == ()
+
+
+def test_turns_of_backward_with_and_without_updates_are_one_band():
+    """Both have one colour; a band of each turn had its name over the next one's."""
+    graph = rewritable(40)
+    begin = next(index for index, op in enumerate(graph.ops) if op.phase != "forward") + 1
+    of_block = [range(begin + 4 * number, begin + 4 * number + 4) for number in range(40)]  # an update is the last
+    order = list(range(begin))
+    for at in range(0, 40, 10):
+        ten = of_block[at : at + 10]
+        order += [op for block in ten[:5] for op in block[:3]]
+        pairs = zip_longest([op for block in ten[5:] for op in block[:3]], [block[3] for block in ten])
+        order += [op for pair in pairs for op in pair if op is not None]
+    bands = phase_bands(places(graph), order, axis(graph, order, "steps"))
+    assert [band.phase for band in bands] == ["forward", MIXED]
 
 
 def test_ticks_are_real_steps_where_they_begin():

@@ -1,5 +1,6 @@
 """The verdict: stacked bars that come to the headline, lines of GPUs that are near, the same in words and as SVG."""
 
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -11,6 +12,7 @@ from roam_lab.report.figures import alt_text
 from roam_lab.report.figures.verdict import verdict_figure
 from roam_lab.report.headline import headline
 from roam_lab.report.pictures.verdict import verdict_picture
+from roam_lab.report.units import bytes_text
 from roam_lab.report.views.verdict import ALLOCATOR, LAYOUT, LIVE, profile_verdict_view, verdict_view
 from tests.plan.graphs import empty
 from tests.report.graphs import KIB, branches, eager_branches
@@ -103,6 +105,24 @@ def test_the_picture_says_what_it_shows(graph):
     ElementTree.fromstring(view.table.html())
 
 
+def test_names_and_sizes_stand_whole_and_what_is_reserved_is_told(profile):
+    slow = make_plan(rewritable.blocks(4), extra_time=0.25, alignment=1)
+    for view in (verdict_view(slow), verdict_view(profile.plan(), profile)):
+        words = [
+            one.text for one in ElementTree.fromstring(verdict_picture(view)).iter("{http://www.w3.org/2000/svg}text")
+        ]
+        assert not any("…" in word for word in words)
+        for bar in view.bars:
+            assert bar.name in words
+            assert bar.end_text in words
+        sizes_told = [word for word in words if re.match(r".*\D [\d.,]+( |$)", word)]
+        assert sizes_told
+        assert all(word.endswith("B") for word in sizes_told)  # with its unit
+    eager = profile_verdict_view(profile).bars[0]
+    assert eager.end_text == "264.0 KiB, reserves 2.0 MiB"
+    assert verdict_view(slow).bars[0].end_text == bytes_text(verdict_view(slow).bars[0].step_bytes)
+
+
 def test_bokeh_draws_the_same_bars(profile):
     view = verdict_view(profile.plan(), profile)
     drawn = verdict_figure(view)
@@ -110,4 +130,6 @@ def test_bokeh_draws_the_same_bars(profile):
     parts = [(bar.name, part.name, part.bytes) for bar in view.bars for part in bar.parts]
     assert list(zip(data["bar"], data["part"], data["bytes"], strict=True)) == parts
     assert max(data["right"]) == pytest.approx(max(bar.end_bytes for bar in view.bars) / view.unit[1])
+    ends = [one.data["text"] for one in drawn.references() if "text" in getattr(one, "data", {})]
+    assert [bar.end_text for bar in view.bars] in ends
     assert alt_text(drawn) == view.alt

@@ -1,0 +1,51 @@
+"""Phases behind a figure in bokeh: a pale band each, named where the plot is wide enough for its name."""
+
+# bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
+# mypy: disable-error-code="arg-type, attr-defined, call-arg"
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bokeh.models import ColumnDataSource, CustomJS, Quad, Text
+from bokeh.plotting import figure
+
+from roam_lab.report.figures.theme import Ink, still
+from roam_lab.report.views.look import PHASES
+from roam_lab.report.views.phases import PhaseBand
+
+LETTER = 6.0
+"""Pixels that a letter of a name is wide, about."""
+LEAST_WIDTH = 400
+"""Pixels that a plot has at least; what fits there is named until the page tells its width."""
+_NAMES = """
+const {left, right, phase, name} = bands.data, end = Math.max(...right)
+const wide = (at) => ((right[at] - left[at]) / end) * fig.inner_width
+const told = phase.map((one, at) => (wide(at) > letter * (one.length + 1) ? one : ""))
+if (told.some((one, at) => one !== name[at])) bands.setv({data: {...bands.data, name: told}}, {sync: false})
+"""
+
+
+def draw_phases(drawn: figure, bands: Sequence[PhaseBand], end: float, top: float, ink: Ink) -> None:
+    """Draw `bands` of an axis that ends at `end`, up to `top`, behind everything."""
+    data = {
+        "left": [band.left for band in bands],
+        "right": [band.right for band in bands],
+        "top": [top for _ in bands],
+        "fill": [ink.of(PHASES[band.main]) for band in bands],
+        "middle": [(band.left + band.right) / 2 for band in bands],
+        "phase": [band.phase for band in bands],
+        "name": [band.phase if _fits(band, end) else "" for band in bands],
+    }
+    source = ColumnDataSource(data=data, name="roam-phases")
+    area = Quad(left="left", right="right", bottom=0, top="top", fill_color="fill", fill_alpha=0.07, line_alpha=0)
+    still(drawn, area, source).level = "underlay"
+    words = Text(x="middle", y="top", text="name", text_color=ink.text, text_font_size="11px", y_offset=3)
+    words.text_align, words.text_baseline = "center", "top"
+    still(drawn, words, source)
+    choose = CustomJS(args={"fig": drawn, "bands": source, "letter": LETTER}, code=_NAMES)
+    drawn.js_on_change("inner_width", choose)
+    source.js_on_change("data", choose)
+
+
+def _fits(band: PhaseBand, end: float) -> bool:
+    return (band.right - band.left) / end * LEAST_WIDTH > LETTER * (len(band.phase) + 1)

@@ -1,0 +1,46 @@
+"""Outputs of cells in a saved notebook that is not trusted and has no kernel, as a colleague opens it in JupyterLab."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from roam_lab.lab.shown import plan_shown
+from roam_lab.lab.still import _Marked, panel_report
+from roam_lab.plan import Plan
+from roam_lab.report.whatifs import WhatIfs
+from tests.browser import LabPage
+
+VIEW = {"application/vnd.jupyter.widget-view+json": {"model_id": "gone", "version_major": 2, "version_minor": 0}}
+
+
+def notebook(plan: Plan) -> str:
+    """What a kernel has left: a verdict, and a panel with its still picture."""
+    rows = WhatIfs()
+    rows.add(plan, "a plan")
+    still = _Marked(panel_report(rows["a plan"], rows, None), "roam-still-1")
+    datas = [
+        {"text/html": plan_shown(plan)._repr_html_(), "text/plain": "a verdict"},
+        {**VIEW, "text/plain": "roam lab: the panel over 'step'"},
+        {"text/html": still._repr_html_(), "text/plain": "a still"},
+    ]
+    outputs = [{"output_type": "display_data", "metadata": {}, "data": data} for data in datas]
+    cell = {"cell_type": "code", "id": "one", "execution_count": 1, "metadata": {}, "source": "p", "outputs": outputs}
+    return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_pictures_are_seen_and_follow_the_theme(page: LabPage, plan: Plan, dark: bool) -> None:
+    (page.lab.root / "colleague.ipynb").write_text(notebook(plan))
+    page.open("colleague.ipynb")
+    page.theme(dark)
+    shown = page.locator(".jp-Notebook img.roam-image:visible")
+    shown.nth(1).wait_for()
+    for picture in shown.all():
+        assert picture.evaluate("one => one.complete && one.naturalWidth") > 0
+        assert picture.evaluate("one => getComputedStyle(one).colorScheme") == ("dark" if dark else "light")
+    told = page.locator(".jp-OutputArea-output").first.inner_text()
+    assert told.startswith(plan.headline)  # no letters of the picture stand before it
+    assert not page.page.get_by_text("model not found").count()
+    page.theme(False)
