@@ -22,8 +22,8 @@ HIDDEN = "position:absolute;clip-path:inset(50%);width:1px;"
 
 
 def table_html(rows: Sequence[WhatIf], baseline: WhatIf | None, names: bool = True, chosen: str | None = None) -> str:
-    """The table of one model's rows, without empty columns; settings that all share stand below. `names`: whether the first
-    column is visible, or only read out because buttons of the rows' height beside the table show it."""
+    """The table of one model's rows, without empty columns; settings that all share stand below. `names`: whether the
+    first column is visible, or only read out because buttons of the rows' height beside the table show it."""
     top = highest_of(rows)
     lines = [line_of(row, baseline, top) for row in rows]
     shared = alike(rows, lines)

@@ -54,7 +54,8 @@ STYLE = f"""
 
 
 class Picture(str):
-    """An SVG document that a notebook shows as a picture; as text it is its content in words, `alt`. `height`: in pixels."""
+    """An SVG document that a notebook shows as a picture; as text it is its content in words, `alt`. `height`: in
+    pixels."""
 
     alt: str
     height: int
