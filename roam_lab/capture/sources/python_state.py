@@ -53,6 +53,19 @@ class PythonState:
         self._memory = [(path, one, alias) for path, one in reachable.tensors if (alias := _alias(one)) is not None]
         self.cannot_restore = tuple(one.path for one in self._stateful if not one.restorable)
 
+    def check_trial(self) -> None:
+        """Raise CaptureError where a trial run, which a trace is, too, might take from an iterator, a generator or a
+        file for good."""
+        for one in self._stateful:
+            if one.used_up:
+                raise CaptureError(not_put_back(one.path))
+
+    def check_unused(self) -> None:
+        """Raise CaptureError where a step that has run since took from such an object, or may have."""
+        for one in self._stateful:
+            if one.used_up and one.used:
+                raise CaptureError(not_put_back(one.path))
+
     def was(self, held: Any) -> Any:
         """The entries of a container at the moment of the snapshot; `held` itself where it is no container."""
         return self._was.get(id(held), held)
@@ -120,6 +133,14 @@ class PythonState:
         if fresh is not old:
             for _, before in self._saved:
                 _substitute(before, old, fresh)
+
+
+def not_put_back(path: str) -> str:
+    """A sentence on a step that reaches an object which a trial run would leave changed."""
+    return (
+        f"the step reaches {path}, which could not be put back after a trial run (an iterator, a generator, an open "
+        "file); use it outside the step, and pass what it gives in the batch"
+    )
 
 
 def _substitute(entries: Entries, old: Any, fresh: Any) -> None:
