@@ -32,7 +32,7 @@ from roam_lab.runtime.identity import detached, values_of
 from roam_lab.runtime.known_before import Known, other_gradients
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
-from roam_lab.runtime.reasons import Reason, Reasons, refusal
+from roam_lab.runtime.reasons import Reason, Reasons, leading, refusal
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import StepCompiler
@@ -210,7 +210,6 @@ class PlannedStep:
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, and capture it for the next time as it ran. `error`: why it could not be captured
         before it ran."""
-        sentence = str(error).partition(";")[0]
         if (key in self._led and not self._compiled.ways(key)) or (
             self.on_mismatch == "error" and not isinstance(error, FirstStepError)
         ):
@@ -222,9 +221,11 @@ class PlannedStep:
         self._state_made.note()
         if not isinstance(error, FirstStepError):
             refused = self._compiler.compile_as_it_ran(key, batch, before, run.log)
-            if refused is not None:  # no error: this step is done
+            if refused is None:
+                self._led.discard(key)  # it may be led again, after a change
+            else:  # no error: this step is done
                 self._ways.refuse(key, refusal(refused, bool(self.planned_steps)))
-        self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
+        self._count_eager(leading(error))
         return detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:

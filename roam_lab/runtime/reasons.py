@@ -60,6 +60,12 @@ def refusal(error: RoamError, changed: bool) -> Reason:
     return Reason(f"{what}: {str(error).partition(';')[0]}")
 
 
+def leading(error: RoamError) -> Reason:
+    """The reason to run eagerly a step that is captured as it ran. `error`: why it could not be captured before."""
+    why = str(error).partition(";")[0]
+    return Reason(f"the first step of its kind runs eagerly, and shows what to capture ({why})")
+
+
 def another_step(captured: Captured, plan: Plan) -> str:
     """A sentence on why a captured step is not the one that was planned."""
     here, there = captured.environment, plan.environment

@@ -2,6 +2,7 @@
 them as often as the eager step does."""
 
 import itertools
+from contextvars import ContextVar
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ SOURCES = {
 }
 
 
-def trained(source, every, hooked, check="never", steps=7):
+def trained(source, every, hooked, check="never", steps=5):
     """The losses, parameters and what the source gives next; and the hook. Every `every`th step takes from it."""
     torch.manual_seed(0)
     source, count = source(), [0]
@@ -57,14 +58,16 @@ def trained(source, every, hooked, check="never", steps=7):
 
 
 @pytest.mark.filterwarnings("ignore:a training step ran eagerly")
-@pytest.mark.parametrize("check", ["never", "first"])
-@pytest.mark.parametrize("every", [0, 1, 3])
-@pytest.mark.parametrize("kind", SOURCES)
+@pytest.mark.parametrize(
+    ("kind", "every", "check"),
+    [*((kind, 1, "never") for kind in SOURCES), ("generator", 0, "first"), ("generator", 3, "never"),
+     ("cycle", 3, "first"), ("loader", 0, "never"), ("loader", 1, "first")],
+)  # fmt: skip
 def test_nothing_is_taken_by_a_trial(kind, every, check):
     eager, _ = trained(SOURCES[kind], every, hooked=False)
     left, hooked = trained(SOURCES[kind], every, hooked=True, check=check)
     assert all(map(torch.equal, eager, left))
-    assert hooked.planned_steps == {0: 6, 1: 0}.get(every, hooked.planned_steps)
+    assert hooked.planned_steps == {0: 4, 1: 0}.get(every, hooked.planned_steps)
 
 
 @pytest.mark.filterwarnings("ignore:a training step ran eagerly")
@@ -105,3 +108,25 @@ def test_a_profile_without_values_takes_nothing_either():
     with pytest.raises(roam.CaptureError, match="the step reaches source, which could not be put back after a trial"):
         roam.profile(model, POOL[0], torch.optim.SGD(model.parameters()), step=step, fake=True)
     assert next(source) is POOL[0]
+
+
+@pytest.mark.filterwarnings("ignore:a training step ran eagerly")
+@pytest.mark.parametrize("default", [{}, {"default": 0}], ids=str)
+def test_a_context_variable_counts_as_eagerly(default):
+    def counts(hooked):
+        variable = ContextVar("count", **default)
+        model = nn.Linear(6, 4)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(model, optimizer, batch):
+            loss = cross_entropy(model(batch[0]), batch[1])
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            variable.set(variable.get(*([] if default else [0])) + 1)
+            return loss.detach()
+
+        run = roam.hook(model, optimizer, step=step, check="never") if hooked else None
+        return [(run(b) if run else step(model, optimizer, b), variable.get())[1] for b in POOL]
+
+    assert counts(hooked=True) == counts(hooked=False) == [1, 2, 3, 4, 5]

@@ -43,7 +43,8 @@ class PythonState:
     """A shallow copy of every container that a step reaches, and the state of generators, iterators and arrays.
 
     `cannot_restore`: paths of objects that `restore` cannot put back (Python generators, data loaders' iterators, zip,
-    map, open files, NumPy arrays above 1 MiB). The contents of tensors are not copied; only which memory they have.
+    map, open files, context variables without a value, NumPy arrays above 1 MiB). The contents of tensors are not
+    copied; only which memory they have.
     """
 
     def __init__(self, reachable: Reachable) -> None:
@@ -51,20 +52,21 @@ class PythonState:
         self._was = {id(container.held): entries for container, entries in self._saved}
         self._stateful = [Stateful(path, value) for path, value in reachable.stateful]
         self._memory = [(path, one, alias) for path, one in reachable.tensors if (alias := _alias(one)) is not None]
+        self._unset = [one for one, entries in self._saved if one.kind == "variable" and not entries]
         self.cannot_restore = tuple(one.path for one in self._stateful if not one.restorable)
+        self.cannot_restore += tuple(one.path for one in self._unset)
 
     def check_trial(self) -> None:
         """Raise CaptureError where a trial run, which a trace is, too, might take from an iterator, a generator or a
         file for good."""
-        for one in self._stateful:
-            if one.used_up:
-                raise CaptureError(not_put_back(one.path))
+        for path in (*(one.path for one in self._stateful if one.used_up), *(one.path for one in self._unset)):
+            raise CaptureError(not_put_back(path))
 
     def check_unused(self) -> None:
         """Raise CaptureError where a step that has run since took from such an object, or may have."""
-        for one in self._stateful:
-            if one.used_up and one.used:
-                raise CaptureError(not_put_back(one.path))
+        used = [one.path for one in self._stateful if one.used_up and one.used]
+        for path in (*used, *(one.path for one in self._unset if one.read())):
+            raise CaptureError(not_put_back(path))
 
     def was(self, held: Any) -> Any:
         """The entries of a container at the moment of the snapshot; `held` itself where it is no container."""
@@ -139,7 +141,7 @@ def not_put_back(path: str) -> str:
     """A sentence on a step that reaches an object which a trial run would leave changed."""
     return (
         f"the step reaches {path}, which could not be put back after a trial run (an iterator, a generator, an open "
-        "file); use it outside the step, and pass what it gives in the batch"
+        "file, a context variable without a value); use it outside the step, and pass what it gives in the batch"
     )
 
 

@@ -39,7 +39,7 @@ class Switched:
             return tensor
 
         torch.Tensor.requires_grad = property(own.__get__, write)  # type: ignore[assignment]
-        torch.Tensor.requires_grad_ = switch  # type: ignore[method-assign]
+        torch.Tensor.requires_grad_ = switch  # type: ignore[method-assign, assignment]
         try:
             yield
         finally:
