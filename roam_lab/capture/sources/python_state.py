@@ -59,14 +59,12 @@ class PythonState:
     def check_trial(self) -> None:
         """Raise CaptureError where a trial run, which a trace is, too, might take from an iterator, a generator or a
         file for good."""
-        for path in (*(one.path for one in self._stateful if one.used_up), *(one.path for one in self._unset)):
-            raise CaptureError(not_put_back(path))
+        _refuse([*(one.path for one in self._stateful if one.used_up), *(one.path for one in self._unset)])
 
     def check_unused(self) -> None:
         """Raise CaptureError where a step that has run since took from such an object, or may have."""
         used = [one.path for one in self._stateful if one.used_up and one.used]
-        for path in (*used, *(one.path for one in self._unset if one.read())):
-            raise CaptureError(not_put_back(path))
+        _refuse([*used, *(one.path for one in self._unset if one.read())])
 
     def was(self, held: Any) -> Any:
         """The entries of a container at the moment of the snapshot; `held` itself where it is no container."""
@@ -135,6 +133,11 @@ class PythonState:
         if fresh is not old:
             for _, before in self._saved:
                 _substitute(before, old, fresh)
+
+
+def _refuse(paths: list[str]) -> None:
+    if paths:
+        raise CaptureError(not_put_back(paths[0]))
 
 
 def not_put_back(path: str) -> str:
