@@ -16,7 +16,6 @@ from types import CodeType, FunctionType
 from typing import Any
 
 import torch
-from torch.nn.modules import batchnorm
 
 from roam_lab.capture.sources.probe import Probe, touch
 from roam_lab.capture.sources.reachable import Reachable
@@ -27,13 +26,13 @@ _KINDS = {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}
 
 @contextmanager
 def symbols_as_numbers(reachable: Reachable) -> Iterator[None]:
-    """A context in which functions of that name are in the globals of the user's functions, and `float` in those of
-    torch's batch norm. `float` is left alone where it is used as a class, too."""
+    """A context in which functions of that name are in the globals of the user's functions. `float` is left alone where
+    it is used as a class, too."""
     functions: dict[int, list[FunctionType]] = {}
     for one in reachable.code:
         if one.kind == "function":
             functions.setdefault(id(one.held.__globals__), []).append(one.held)
-    put: list[tuple[dict[str, Any], str, Any]] = [(vars(batchnorm), "float", _float)]
+    put: list[tuple[dict[str, Any], str, Any]] = []
     for several in functions.values():
         space = several[0].__globals__
         put += [(space, "type", _type), (space, "isinstance", _isinstance)]
