@@ -28,6 +28,9 @@ MOST_NUMBERS = 1_000
 MOST_SETTLED = 100
 """The most plain Python values that a step may make in its first run and keep."""
 
+MOST_SETTLING = 8
+"""The most traces in a row that each show further ones: a step that keeps an entry for each step makes one for ever."""
+
 
 def trace_step(
     training: TrainingStep,
@@ -48,6 +51,7 @@ def trace_step(
     """
     known = Known(places=list(changing.numbers), filled=list(changing.filled))
     settled: list[Settled] = []
+    settling = 0
     with little_kept_of_traces(), ExitStack() as afterwards:
         while True:
             tracer = Tracer(training, batch, device, check, log, known)
@@ -60,7 +64,9 @@ def trace_step(
                 known.as_eager = False
             except SettledError as error:
                 settled += error.values
-                if log is not None or len(settled) > MOST_SETTLED or not all(one.writable for one in error.values):
+                settling += 1
+                too_many = len(settled) > MOST_SETTLED or settling > MOST_SETTLING
+                if log is not None or too_many or not all(one.writable for one in error.values):
                     raise
                 for one in error.values:
                     afterwards.callback(one.take_back)

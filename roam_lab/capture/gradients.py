@@ -3,14 +3,17 @@ those."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import torch
 from torch.fx import GraphModule, Node
 
+from roam_lab.capture.always_called import is_always_called
 from roam_lab.capture.nodes import storage_key, tensors_of
 from roam_lab.capture.replaced import replaced
 from roam_lab.capture.sources.optimizers import steps_noted
@@ -58,6 +61,7 @@ class Gradients:
         self.updated: list[str] = []
         self.held: list[tuple[Node, tuple[int, ...]]] = []
         self._stepped = False
+        self._sometimes: set[str] = set()
         self._left: dict[str, torch.Tensor] = {}
 
     @property
@@ -82,7 +86,11 @@ class Gradients:
             untouched = {name for name, one in self._tensors.items() if id(one) in meant and self._is_untouched(name)}
             before = self._present()
             original(*args, **kwargs)
-            self.cleared.update(name for name in untouched if self._tensors[name].grad is None)
+            seen = [self._tensors[name].grad is None for name in before.keys() & untouched]
+            if any(seen) if seen else _sets_to_none(original, args, kwargs):
+                self.cleared.update(name for name in untouched if self._tensors[name].grad is None)
+            if not is_always_called(sys._getframe(1), TrainingStep.run.__code__):
+                self._sometimes |= untouched  # the next step may go another way, and add to what this one leaves
             self._hold([gradient for name, gradient in before.items() if self._tensors[name].grad is None])
 
         return zero_grad
@@ -111,7 +119,7 @@ class Gradients:
         that stay set, and the names of all parameters whose gradient stays set, old ones included.
 
         A gradient that the step leaves stays set where no optimizer has stepped (a later call will use it), where the
-        next step adds to it, and where the user keeps it (`keep_grads`).
+        next step adds to it, or may (it is cleared in a branch), and where the user keeps it (`keep_grads`).
         """
         left = self._present()
         self._hold(left.values())
@@ -119,8 +127,9 @@ class Gradients:
         stays = {
             name
             for name in left
-            if not self._stepped or name in self._later or name in self.begun or asked is True or name in (asked or ())
-        }
+            if not self._stepped or name in self._later or name in self._sometimes or name in self.begun
+            or asked is True or name in (asked or ())
+        }  # fmt: skip
         self._left = {name: one for name, one in left.items() if name not in self.cleared and name not in stays}
         begun = {name: one for name, (one, _) in self._begun.items()}
         made = {name: one for name, one in left.items() if name in stays and one is not begun.get(name)}
@@ -134,6 +143,17 @@ class Gradients:
         read = [name for name, gradient in self._left.items() if storage_key(gradient) in kept]
         if read:
             raise LeftForLaterError(read)
+
+
+def _sets_to_none(zero_grad: Callable[..., None], args: Any, kwargs: Any) -> bool:
+    """Whether this call of `zero_grad` would remove a gradient, by its arguments; one that it fills with zeros is there
+    for the next step, which may update a parameter by it."""
+    try:
+        given = signature(zero_grad).bind(*args, **kwargs)
+    except (TypeError, ValueError):
+        return False
+    given.apply_defaults()
+    return given.arguments.get("set_to_none", False) is not False
 
 
 def gradients_held(module: GraphModule, held: Collection[tuple[Node, tuple[int, ...]]]) -> dict[Node, list[Node]]:

@@ -82,6 +82,7 @@ __all__ = [
     "storage_at",
     "sympy_functions",
     "tensor_data",
+    "tensor_requires_grad",
     "track_tensor_tree",
     "untracked",
     "with_negative_bit",
@@ -97,8 +98,9 @@ device_waits: Callable[[int], None] = torch.cuda._sleep
 # the iterator of a DataLoader
 LoaderIterator = _BaseDataLoaderIter
 
-# the descriptor of `tensor.data`
+# the descriptors of `tensor.data` and `tensor.requires_grad`
 tensor_data: Any = _C.TensorBase.data
+tensor_requires_grad: Any = _C.TensorBase.requires_grad
 
 # classes whose `__call__` runs TorchScript
 scripted_calls: tuple[Any, ...] = (_C.ScriptFunction, _C.ScriptMethod)

@@ -35,6 +35,7 @@ from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOu
 from roam_lab.capture.sources.reachable import Reachable, reach
 from roam_lab.capture.sources.rebinding import Rebinding, data_assignments
 from roam_lab.capture.sources.schedulers import Noted, schedulers_noted
+from roam_lab.capture.sources.switched import Switched
 from roam_lab.capture.sources.symbols_as_numbers import symbols_as_numbers
 from roam_lab.capture.sources.world import World
 from roam_lab.capture.step_end import StepEnd
@@ -102,6 +103,8 @@ class Tracer:
             self._provenance.known = KnownValues(self._inputs.found, batch_leaves(batch))
         self._rebinding = Rebinding({id(tensor): name for name, tensor in self._tensors.items()}, self._copied)
         self._end = StepEnd(training.model, self._inputs, self._rebinding)
+        self._switched = Switched(self._fakes.made)
+        self._trained = {name: one.requires_grad for name, one in self._tensors.items()}
 
     @property
     def batch_numbers(self) -> set[int]:
@@ -119,6 +122,8 @@ class Tracer:
         FilledError, LeftForLaterError."""
         reachable = reach(roots_of(self._training))
         random, python = RandomState(), PythonState(reachable)
+        if self._guide is None:  # whoever has a log has seen what the step uses
+            python.check_trial()
         before = [place.read() for place in self._known.places]
         caches = [(cache, cache.cache_info().misses) for cache in reachable.caches]
         try:
@@ -227,6 +232,7 @@ class Tracer:
                 outputs.give_back(result)
                 made, self._stays = self._gradients.left()
                 outputs.leave(made)
+                outputs.switch(self._trained, self._tensors, self._switched, reachable.path_of)
             return tuple(outputs.values)
 
         with (
@@ -239,6 +245,7 @@ class Tracer:
             answered_as_in_eager() if self._known.as_eager else fakes_are_tensors(),
             tolist_as_ops(),
             data_assignments(self._rebinding, residents),
+            self._switched.noted(),
         ):
             module = make_fx(traced, _allow_non_fake_inputs=True)(*self._inputs.values)
         changed = [o for o, a, b in zip(self._optimizers, before, host_state(self._optimizers), strict=True) if a != b]

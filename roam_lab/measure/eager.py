@@ -12,6 +12,7 @@ import torch
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
 from roam_lab.capture.inputs import Input, batch_leaves, groups_of, setting_inputs, state_inputs
 from roam_lab.capture.lists import tolist_as_ops
+from roam_lab.capture.sources.python_state import not_put_back
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.sources.world import muted, trial
 from roam_lab.capture.step import StepFunction
@@ -108,10 +109,7 @@ def observed(training: TrainingStep, batch: Any) -> Iterator[Observer]:
     with held(PATIENCE_SECONDS) as check:
         snapshot = _snapshot(training, batch)
         if snapshot.python.cannot_restore:
-            raise CaptureError(
-                f"the step reaches {snapshot.python.cannot_restore[0]}, which could not be put back after a trial run "
-                "(an iterator, a generator, an open file); use it outside the step, and pass what it gives in the batch"
-            )
+            raise CaptureError(not_put_back(snapshot.python.cannot_restore[0]))
         try:
             observer = Observer(training, batch, check)
             observer.arrange()

@@ -207,12 +207,13 @@ class Compiled:
             taken += output.leaves
             if output.how == "leave":
                 left = made[-1]
+            elif output.how == "switch":
+                self._tree.switch(made[-1])
         stays = {id(self._tree.tensor(name)) for name in self.stays}
         for parameter in self._tree.parameters():
             if parameter.grad is not None and id(parameter) not in stays:
                 parameter.grad = None  # also of an eager step before
-        for name, gradient in left.items():
-            self._tree.tensor(name).grad = gradient
+        self._tree.leave(left)
         return made[0]
 
     def _bind(self, tensors: Mapping[Input, torch.Tensor]) -> Callable[..., tuple[Any, ...]]:

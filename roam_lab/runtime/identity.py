@@ -65,7 +65,16 @@ def values_of(result: Any) -> Iterator[tuple[str, Any]]:
 
 def detached(result: Any) -> Any:
     """What a step returned, with all tensors detached."""
-    return pytree.tree_map_only(torch.Tensor, torch.Tensor.detach, result)
+    return pytree.tree_map_only(torch.Tensor, no_view, result)
+
+
+def no_view(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor, detached, as one that is no view, so that its user may call `detach_()`: as of a loss or a gradient
+    that eager leaves."""
+    plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided and not tensor.is_nested
+    if not plain or tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_inference():
+        return tensor.detach()
+    return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.detach())
 
 
 def results_named(results: Sequence[Any]) -> dict[str, Any]:

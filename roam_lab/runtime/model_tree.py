@@ -3,9 +3,12 @@ replaced."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+
+from roam_lab.runtime.identity import no_view
 
 
 class ModelTree:
@@ -50,6 +53,16 @@ class ModelTree:
             raise KeyError(name)
         tensor: torch.Tensor = found
         return tensor
+
+    def leave(self, gradients: Mapping[str, torch.Tensor]) -> None:
+        """Set the gradients of the parameters of these names."""
+        for name, one in gradients.items():
+            self.tensor(name).grad = no_view(one)
+
+    def switch(self, needs: Mapping[str, bool]) -> None:
+        """Set `requires_grad` of the parameters and buffers of these names."""
+        for name, one in needs.items():
+            self.tensor(name).requires_grad_(one)
 
     def parameters(self) -> list[torch.Tensor]:
         """Every parameter (as of `refresh`), one that is shared more than once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Generator
+from contextlib import nullcontext
 from typing import Any, cast
 
 import torch
@@ -12,10 +13,11 @@ from roam_lab.capture import TrainingStep, step_device
 from roam_lab.capture.inputs import batch_leaves
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
+from roam_lab.capture.sources.world import muted
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import OptimizerOrSeveral, roots_of
-from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
+from roam_lab.errors import FirstStepError, MismatchError, RoamError
 from roam_lab.measure.eager import record
 from roam_lab.plan import Plan
 from roam_lab.runtime.after_change import AfterChange
@@ -30,7 +32,7 @@ from roam_lab.runtime.identity import detached, values_of
 from roam_lab.runtime.known_before import Known, other_gradients
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
-from roam_lab.runtime.reasons import Reason, Reasons, refused_after_change
+from roam_lab.runtime.reasons import Reason, Reasons, leading, refusal
 from roam_lab.runtime.self_check import Check, Expected, Parted, SelfCheck
 from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import StepCompiler
@@ -49,7 +51,7 @@ class PlannedStep:
     `planned_steps`, `eager_steps`: how many ran which way. `reasons`: sentence -> number of the steps that ran eagerly
     for it; each sentence is a RoamWarning once. `notes`: which checks were left out, and why; which plans and captures
     were not kept, or not used; why a step is no CUDA graph though one was asked for. A step that is checked against the
-    eager one is run twice, so what it prints or writes to a file appears twice; it counts as one.
+    eager one is run twice; it is heard once, and counts as one.
     """
 
     _kind_of_check, _kind_of_compiler = SelfCheck, StepCompiler
@@ -189,6 +191,10 @@ class PlannedStep:
         if other is not None and not self._ways.may_grow(key):
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
         way, expected = self._compiler.compile_led(key, batch, lambda kept: self._checked(None, batch, kept))
+        with nullcontext() if expected is None else muted():  # it has run once, and was heard
+            return self._run_captured(key, batch, way, expected)
+
+    def _run_captured(self, key: Key, batch: Any, way: Key | RoamError, expected: Expected | None) -> Any:
         if isinstance(way, RoamError):
             led = isinstance(way, FirstStepError) or expected is None
             return self._run_led(key, batch, way) if led else self._run_eager(batch, self._refused(key, way))
@@ -204,7 +210,6 @@ class PlannedStep:
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
         """Run this step eagerly, and capture it for the next time as it ran. `error`: why it could not be captured
         before it ran."""
-        sentence = str(error).partition(";")[0]
         if (key in self._led and not self._compiled.ways(key)) or (
             self.on_mismatch == "error" and not isinstance(error, FirstStepError)
         ):
@@ -215,15 +220,12 @@ class PlannedStep:
         run = record(self._training, batch)
         self._state_made.note()
         if not isinstance(error, FirstStepError):
-            after = PythonState(reach(roots_of(self._training)))
-            before.restore()  # the numbers that the step itself changes are captured as it found them
-            try:
-                self._compiler.compile(key, batch, None, run.log)
-            except (MismatchError, CaptureError) as again:
-                self._ways.refuse(key, refused_after_change(again))  # no error: this step is done
-            finally:
-                after.restore()
-        self._count_eager(Reason(f"the first step of its kind runs eagerly, and shows what to capture ({sentence})"))
+            refused = self._compiler.compile_as_it_ran(key, batch, before, run.log)
+            if refused is None:
+                self._led.discard(key)  # it may be led again, after a change
+            else:  # no error: this step is done
+                self._ways.refuse(key, refusal(refused, bool(self.planned_steps)))
+        self._count_eager(leading(error))
         return detached(run.result)
 
     def _refused(self, key: Key, error: RoamError) -> Reason:
@@ -232,7 +234,7 @@ class PlannedStep:
         nothing_ran = not (self._compiled or self.planned_steps or self.eager_steps)
         if self.on_mismatch == "error" or (nothing_ran and self._plans.given):
             raise error
-        reason = refused_after_change(error)
+        reason = refusal(error, bool(self.planned_steps))
         self._ways.refuse(key, reason)
         return reason
 
@@ -276,7 +278,8 @@ class PlannedStep:
             return self._run_new_way(key[:-1], batch, None)
         if self.on_mismatch == "error":
             raise MismatchError(parted.reason({}, self.planned_steps + 1).error)
-        result = self._training.run(batch)
+        with muted():
+            result = self._training.run(batch)
         left = {**dict(values_of(result)), **tensors_now(self._training)}
         reason = parted.reason(left, self.planned_steps + 1)
         self._eager[key[:-1]] = reason

@@ -54,9 +54,16 @@ def _users_level() -> int:
     return level
 
 
-def refused_after_change(error: RoamError) -> Reason:
-    """The reason to run eagerly where a step was captured before, and cannot be captured after a change."""
-    return Reason(f"in another mode, or after a change, the step is another: {str(error).partition(';')[0]}")
+def refusal(error: RoamError, changed: bool) -> Reason:
+    """The reason to run eagerly where a step cannot be captured. `changed`: others of this hook were planned before."""
+    what = "in another mode, or after a change, the step is another" if changed else "the step cannot be planned"
+    return Reason(f"{what}: {str(error).partition(';')[0]}")
+
+
+def leading(error: RoamError) -> Reason:
+    """The reason to run eagerly a step that is captured as it ran. `error`: why it could not be captured before."""
+    why = str(error).partition(";")[0]
+    return Reason(f"the first step of its kind runs eagerly, and shows what to capture ({why})")
 
 
 def another_step(captured: Captured, plan: Plan) -> str:

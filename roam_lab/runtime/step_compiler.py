@@ -8,6 +8,7 @@ from typing import Any
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
 from roam_lab.capture.inputs import batch_leaves, signatures_alike
 from roam_lab.capture.sources.places import Changing, ValuePlace
+from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.python_values import SettledError, is_plain_number
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
@@ -151,6 +152,20 @@ class StepCompiler:
             captured = plan = loaded = None  # type: ignore[assignment]
             collect()
         return way
+
+    def compile_as_it_ran(self, key: Key, batch: Any, before: PythonState, log: OpLog) -> RoamError | None:
+        """`compile` a step that has just run eagerly, from the Python objects that it found (`before`). `log`: its ops.
+        Returns the error, if there is one."""
+        after = PythonState(reach(roots_of(self.training())))
+        try:
+            before.check_unused()
+            before.restore()
+            self.compile(key, batch, None, log)
+        except (MismatchError, CaptureError) as error:
+            return error
+        finally:
+            after.restore()
+        return None
 
     def _knows(self, key: Key) -> bool:
         """Whether this step was captured for the same batch, up to truth values in it, which lead other ways."""

@@ -130,3 +130,18 @@ def test_a_number_of_the_batch_that_has_to_be_hashed_is_a_constant_of_the_batch(
         return [step(batch).item() for batch in batches], digests(model, optimizer)
 
     assert trained(hooked=True) == trained(hooked=False)
+
+
+def test_a_step_that_makes_an_entry_each_time_is_refused_after_few_traces():
+    model, seen = nn.Linear(3, 2), {}
+
+    def step(model, optimizer, batch):
+        loss = model(batch).square().mean()
+        loss.backward()
+        optimizer.step()
+        seen[f"step {len(seen)}"] = True
+        return loss
+
+    with pytest.raises(FirstStepError, match=r"the step makes seen\['step [0-9]'\] in its first run and keeps it"):
+        capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(4, 3), step)
+    assert seen == {}

@@ -50,6 +50,37 @@ def cleared_first(model, optimizer, batch):
     return never_cleared(model, optimizer, batch)
 
 
+def cleared_in_a_branch(model, optimizer, batch):
+    if batch[2]:
+        optimizer.zero_grad()
+    return never_cleared(model, optimizer, batch)
+
+
+def cleared_behind_a_return(model, optimizer, batch):
+    if batch[2]:
+        return never_cleared(model, optimizer, batch)
+    model.zero_grad()
+    return never_cleared(model, optimizer, batch)
+
+
+def zeroed_first(model, optimizer, batch):
+    """The first layer gets a gradient in every third call only, and is updated by zeros in the others."""
+    optimizer.zero_grad(set_to_none=False)
+    hidden = model[2](model[1](model[0](batch[0])))
+    loss = cross_entropy(model[3](hidden if batch[2] else hidden.detach()), batch[1])
+    loss.backward()
+    optimizer.step()
+    return loss
+
+
+def zeroed_by_hand(model, optimizer, batch):
+    for parameter in model.parameters():
+        if parameter.grad is not None:
+            parameter.grad.detach_()
+            parameter.grad.zero_()
+    return never_cleared(model, optimizer, batch)
+
+
 def half_of_it(model, optimizer, batch):
     """The first layer gets a gradient in every other call only."""
     x, y, last = batch
@@ -185,6 +216,26 @@ def test_what_is_left_is_what_eager_leaves(step, between):
 def test_a_parameter_may_get_its_first_gradient_in_any_call():
     hooked = Twice().train(half_of_it, windows())
     assert (hooked.planned_steps, hooked.reasons) == (12, {})
+
+
+@pytest.mark.parametrize(
+    "step", [cleared_in_a_branch, cleared_behind_a_return, zeroed_first, zeroed_by_hand], ids=lambda one: one.__name__
+)
+def test_what_a_later_call_may_use_is_left(step):
+    """One that goes another way than the call before it."""
+    hooked = Twice().train(step, windows(7), check="never")
+    assert hooked.planned_steps >= 6
+
+
+def test_gradients_and_results_are_no_views():
+    """Eager's are none, and `detach_` refuses views."""
+    twice = Twice()
+    hooked = twice.train(never_cleared, batches(2))
+    hooked(batches(1)[0]).detach_()
+    for parameter in twice.model.parameters():
+        parameter.grad.detach_()
+    hooked((*batches(1)[0][:1], torch.zeros(4, 5).softmax(1))).detach_()  # another batch, eagerly
+    assert hooked.eager_steps == 1
 
 
 @pytest.mark.parametrize("keep", [True, ["0.weight", "3.bias"], "0.bias"], ids=str)

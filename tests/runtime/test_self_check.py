@@ -225,16 +225,19 @@ def test_a_plan_verified_in_this_very_environment_is_not_checked(threads):
 
 
 def test_what_cannot_be_put_back_is_not_run_twice():
-    numbers = open(__file__)  # noqa: SIM115
+    """The first step runs eagerly, and shows that it does not use it."""
 
     def step(model, optimizer, batch):
         assert numbers.readable()
         return Life.plain(model, optimizer, batch)
 
-    with numbers:
-        life = Life(step=step)
+    with open(__file__) as numbers:
+        life = Life()
+        life.hooked = roam.hook(life.model, life.optimizers[0], step=step, cache=False)
+        with pytest.warns(roam.RoamWarning, match="could not be put back after a trial run"):
+            assert life.same()
         assert life.same()
-    assert life.runs.count == 0
+    assert (life.hooked.planned_steps, life.hooked.eager_steps) == (1, 1)
     assert life.hooked.notes[0].endswith("which cannot be put back after it")
 
 

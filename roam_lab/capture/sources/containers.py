@@ -74,8 +74,10 @@ class Container:
         if self.kind == "long":
             return {"length": (len(held),)}
         if self.kind == "variable":
-            value = held.get(MISSING)
-            return {} if value is MISSING else {"value": value}
+            try:
+                return {"value": held.get()}
+            except LookupError:  # it has no value, and cannot lose one again
+                return {}
         try:
             return {"cell_contents": held.cell_contents}
         except ValueError:  # an empty cell
@@ -134,7 +136,8 @@ class Container:
             elif self.kind == "slots":
                 slots[name].__delete__(self.held) if value is MISSING else slots[name].__set__(self.held, value)
             elif self.kind == "variable":
-                self.held.set(value)
+                if value is not MISSING:
+                    self.held.set(value)
             elif self.kind == "function":
                 setattr(self.held, name, value)
             elif self.kind == "long":

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from roam_lab.capture.sources.places import ValuePlace
 from roam_lab.capture.torch_internals import pytree
 
-How = Literal["assign", "append", "call", "return", "leave"]
+How = Literal["assign", "append", "call", "return", "leave", "switch"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,7 +17,8 @@ class Output:
     """One thing that a planned step does to a Python object when it is over, or returns.
 
     `how`: "assign" a value to the place, "append" it to the container there, "call" `function` with it as (arguments,
-    keywords), "return" it, or "leave" it: a dict of gradients by parameter's name. The value is a pytree: `leaves` is
+    keywords), "return" it, "leave" it: a dict of gradients by parameter's name, or "switch" `requires_grad`: a dict of
+    truth values by the tensor's name. The value is a pytree: `leaves` is
     the number of its leaves, which are results of the program, and `spec` its structure. `of_batch`: leaf of the value
     -> leaf of the batch that stands there instead.
     """

@@ -43,7 +43,8 @@ class PythonState:
     """A shallow copy of every container that a step reaches, and the state of generators, iterators and arrays.
 
     `cannot_restore`: paths of objects that `restore` cannot put back (Python generators, data loaders' iterators, zip,
-    map, open files, NumPy arrays above 1 MiB). The contents of tensors are not copied; only which memory they have.
+    map, open files, context variables without a value, NumPy arrays above 1 MiB). The contents of tensors are not
+    copied; only which memory they have.
     """
 
     def __init__(self, reachable: Reachable) -> None:
@@ -51,7 +52,19 @@ class PythonState:
         self._was = {id(container.held): entries for container, entries in self._saved}
         self._stateful = [Stateful(path, value) for path, value in reachable.stateful]
         self._memory = [(path, one, alias) for path, one in reachable.tensors if (alias := _alias(one)) is not None]
+        self._unset = [one for one, entries in self._saved if one.kind == "variable" and not entries]
         self.cannot_restore = tuple(one.path for one in self._stateful if not one.restorable)
+        self.cannot_restore += tuple(one.path for one in self._unset)
+
+    def check_trial(self) -> None:
+        """Raise CaptureError where a trial run, which a trace is, too, might take from an iterator, a generator or a
+        file for good."""
+        _refuse([*(one.path for one in self._stateful if one.used_up), *(one.path for one in self._unset)])
+
+    def check_unused(self) -> None:
+        """Raise CaptureError where a step that has run since took from such an object, or may have."""
+        used = [one.path for one in self._stateful if one.used_up and one.used]
+        _refuse([*used, *(one.path for one in self._unset if one.read())])
 
     def was(self, held: Any) -> Any:
         """The entries of a container at the moment of the snapshot; `held` itself where it is no container."""
@@ -120,6 +133,19 @@ class PythonState:
         if fresh is not old:
             for _, before in self._saved:
                 _substitute(before, old, fresh)
+
+
+def _refuse(paths: list[str]) -> None:
+    if paths:
+        raise CaptureError(not_put_back(paths[0]))
+
+
+def not_put_back(path: str) -> str:
+    """A sentence on a step that reaches an object which a trial run would leave changed."""
+    return (
+        f"the step reaches {path}, which could not be put back after a trial run (an iterator, a generator, an open "
+        "file, a context variable without a value); use it outside the step, and pass what it gives in the batch"
+    )
 
 
 def _substitute(entries: Entries, old: Any, fresh: Any) -> None:

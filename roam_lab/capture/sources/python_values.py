@@ -20,6 +20,7 @@ from roam_lab.capture.sources.guards import changed_paths
 from roam_lab.capture.sources.output import How, Output
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
+from roam_lab.capture.sources.switched import Switched
 from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
@@ -184,6 +185,19 @@ class PythonOutputs:
         """Add the gradients that the step makes and leaves, by the parameter's name; they are not copied."""
         if gradients:
             self._put("leave", ValuePlace(None, None, "gradients"), dict(gradients))
+
+    def switch(
+        self, before: Mapping[str, bool], now: Mapping[str, torch.Tensor], switched: Switched,
+        path_of: Callable[[Any], str | None],
+    ) -> None:  # fmt: skip
+        """Add what the step leaves of `requires_grad`: of the model's tensors, by name, where it is not what it was
+        `before`; and of others."""
+        left = {name: one.requires_grad for name, one in now.items() if one.requires_grad != before[name]}
+        if left:
+            self._put("switch", ValuePlace(None, None, "requires_grad"), left)
+        for tensor in switched.left(now.values()):
+            path = f"{path_of(tensor) or 'a tensor'}.requires_grad"
+            self._put("assign", ValuePlace(tensor, "requires_grad", path), tensor.requires_grad)
 
     def _put(self, how: How, place: ValuePlace, value: Any, function: Callable[..., Any] | None = None) -> None:
         leaves, spec = pytree.tree_flatten(value)

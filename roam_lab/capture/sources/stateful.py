@@ -9,9 +9,12 @@ import ctypes
 import io
 import itertools
 import mmap
+import pickle
 import queue
 import random
 import sys
+import warnings
+from dataclasses import dataclass
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, Literal
 
@@ -123,6 +126,19 @@ class Stateful:
             return self.before is not None
         return type(value) in _REWINDABLE or (type(value) is itertools.count and self.before is not None)
 
+    @property
+    def used_up(self) -> bool:
+        """Whether running a step that uses the object would take from it for good: an iterator, a generator, a file."""
+        if isinstance(self.value, io.IOBase):
+            return not self.value.closed
+        return self.kind == "iterator" and not self.restorable
+
+    @property
+    def used(self) -> bool:
+        """Whether it was used since construction, or may have been: of some iterators no state can be read. (A stream
+        without a position is a terminal, from which nothing is taken.)"""
+        return self.changed() or (self.before is None and not isinstance(self.value, io.IOBase))
+
     def now(self) -> Any:
         """The present state, comparable with `before`."""
         return _read(self.value)
@@ -190,17 +206,35 @@ def _read(value: Any) -> Any:
             return None if value.closed else value.tell()
         if type(value) is itertools.count:
             return ast.literal_eval(f"({repr(value)[len('count(') : -1]},)")
-        return value.__reduce__() if type(value) in _REWINDABLE else None
-    except (OSError, ValueError, NotImplementedError, SyntaxError, TypeError):
+        if _is_loader(value):
+            return (value._num_yielded,)
+        return _reduced(value) if _is_c_iterator(type(value)) else None
+    except (OSError, ValueError, NotImplementedError, SyntaxError, TypeError, pickle.PicklingError):
         return None  # a stream without a position, a source of true randomness, a count of fractions
 
 
+def _reduced(iterator: Any) -> Any:
+    """What an iterator says of its state; the iterators that it draws from are states of their own. Raises TypeError
+    where it says nothing (those of itertools, from Python 3.14 on)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return iterator.__reduce__()
+
+
 def _position(generator: GeneratorType[Any, Any, Any]) -> Any:
-    """The position of a Python generator: its instruction, and its variables with plain values."""
+    """The position of a Python generator: its instruction, and its variables."""
     frame = generator.gi_frame
     if frame is None:
         return "finished"
-    return frame.f_lasti, {name: value for name, value in frame.f_locals.items() if is_plain(value)}
+    variables = {name: one if is_plain(one) else _One(one) for name, one in frame.f_locals.items()}
+    return frame.f_lasti, variables
+
+
+@dataclass(frozen=True, eq=False)
+class _One:
+    """A variable's object, of which only the identity counts."""
+
+    value: Any
 
 
 def _rewound(value: Any, before: Any) -> Any:
@@ -224,6 +258,10 @@ def _same_state(before: Any, after: Any) -> bool:
         return isinstance(after, torch.Tensor) and torch.equal(before, after)
     if type(before) is not type(after):
         return False
+    if isinstance(before, _One):
+        return before.value is after.value
+    if type(before) in _REWINDABLE:
+        return before is after or _same_state(before.__reduce__(), after.__reduce__())
     if isinstance(before, dict):
         return before.keys() == after.keys() and all(_same_state(before[key], after[key]) for key in before)
     if isinstance(before, tuple):

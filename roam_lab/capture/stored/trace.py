@@ -185,7 +185,7 @@ def _output_from_data(data: Mapping[str, Any], objects: Places) -> Output:
         place = objects.entry_at(path) if isinstance(path, str) else objects.number_at(path)
     elif how == "append":
         place = objects.list_at(path)
-    elif how in ("return", "leave"):
+    elif how in ("return", "leave", "switch"):
         place = ValuePlace(None, None, str(path))
     else:
         raise NotStoredError(f"it does {how}")
