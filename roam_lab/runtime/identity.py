@@ -74,7 +74,8 @@ def no_view(tensor: torch.Tensor) -> torch.Tensor:
     plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided and not tensor.is_nested
     if not plain or tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_inference():
         return tensor.detach()
-    return torch.empty(0, dtype=tensor.dtype, device=tensor.device).set_(tensor.detach())
+    own = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+    return own.set_(tensor.untyped_storage(), tensor.storage_offset(), tensor.shape, tensor.stride())
 
 
 def results_named(results: Sequence[Any]) -> dict[str, Any]:
