@@ -63,7 +63,7 @@ def _size(size: str, rows: list[Row]) -> list[str]:
     found.append(
         "Figures are of eager → hooked. A resumed half finds plan and capture of the first on disk. The peak of a "
         "hooked process has the planner's libraries and the first, compared step in it, which is most of it for a "
-        "tiny model."
+        "tiny model. Times are of one run each, of 124M on a machine that did other work: they tell no speed."
     )
     reasons = {(TITLES[row["library"]], reason, count) for row in rows if row["mode"] == "hooked" and "error" not in row
                for part in PARTS for reason, count in row[part]["reasons"].items()}  # fmt: skip
