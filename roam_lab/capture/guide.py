@@ -22,7 +22,6 @@ NOT_COMPARED = frozenset(
 )
 """Ops that compute nothing, and that are not compared: a trace runs more or fewer of them than eager."""
 
-
 _NUMBER_AS_TENSOR = "aten.scalar_tensor.default"
 """The op that a trace runs on a symbol in `tensor[mask] = number`; for a plain number eager runs none."""
 
@@ -167,7 +166,8 @@ class Guide:
                 self._compare(tensors, op.arguments, f"{label} is given", source)
             except PartedError as error:
                 return error
-        return self._parted(f"the captured step runs {label} where the eager step runs {op.target}", source)
+        other = "with other arguments" if op.target == label else f"where the eager step runs {op.target}"
+        return self._parted(f"the captured step runs {label} {other}", source)
 
     @property
     def position(self) -> int | None:
