@@ -12,6 +12,7 @@ from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.figures import select
 from roam_lab.report.views import views_of
+from roam_lab.report.views.details import no_code
 from tests.report.figures.alike import told
 from tests.report.views.graphs import blocks
 
@@ -57,7 +58,7 @@ def plans() -> list[Plan]:
 
 
 def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = LiveFigures(_arranged(views_of(plans[0])), combine_events=True)
+    figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
     page = Page(figures, monkeypatch)
     for number, plan in enumerate(plans[1:], 1):
         figures.replace(_arranged(views_of(plan)))
@@ -72,7 +73,7 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
 
 
 def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan]) -> None:
-    figures = LiveFigures(_arranged(views_of(plans[0])), combine_events=True)
+    figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
     before = told(loaded(figures).roots[0])
     figures.replace(_arranged(views_of(plans[1])))
     after = told(loaded(figures).roots[0])
