@@ -61,11 +61,11 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
     figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
     page = Page(figures, monkeypatch)
     for number, plan in enumerate(plans[1:], 1):
-        figures.replace(_arranged(views_of(plan)))
+        figures.replace(_arranged(views_of(plan), no_code))
         page.take_in()
         assert page.messages == number
         assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
-        assert told(figures._model) == told(_arranged(views_of(plan)))
+        assert told(figures._model) == told(_arranged(views_of(plan), no_code))
     select(figures._model, 3)
     page.take_in()
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
@@ -75,11 +75,11 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
 def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan]) -> None:
     figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
     before = told(loaded(figures).roots[0])
-    figures.replace(_arranged(views_of(plans[1])))
+    figures.replace(_arranged(views_of(plans[1]), no_code))
     after = told(loaded(figures).roots[0])
     select(figures._model, 3)
     assert before != after != told(loaded(figures).roots[0])
-    fresh = LiveFigures(_arranged(views_of(plans[1])), combine_events=True)
+    fresh = LiveFigures(_arranged(views_of(plans[1]), no_code), combine_events=True)
     assert after == told(loaded(fresh).roots[0])
     for one in (figures, fresh):
         one.close()
