@@ -139,7 +139,7 @@ def test_in_a_notebook(folder: Path, quick: None) -> None:
         caught = cell(shell, "t = %roam sweep train.py:make --batch 4,5 -o t.jsonl")
         (shown,) = caught.outputs
         html = shown.data["text/html"]
-        assert html.startswith("<table><thead><tr><th")
+        assert html.startswith('<div style="overflow-x:auto"><table><thead><tr><th')
         assert html.count("<tr>") == 3
         assert "five &lt;b&gt;rows&lt;/b&gt; are refused" in html
         assert "2 points: 1 planned, 1 failed" in shown.data["text/plain"]

@@ -69,7 +69,7 @@ def detached(result: Any) -> Any:
 
 
 def no_view(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor, detached, as one that is no view, so that its user may call `detach_()`: as of a loss or a gradient
+    """The tensor, detached, as one that is no view, so that its user may detach it in place: as of a loss or a gradient
     that eager leaves."""
     plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided and not tensor.is_nested
     if not plain or tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_inference():
