@@ -26,7 +26,7 @@ from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
 from roam_lab.runtime.doing import running_nodes
 from roam_lab.runtime.executors import CudaGraphExecutor, PythonExecutor
-from roam_lab.runtime.heap import Heap
+from roam_lab.runtime.heap import SLACK, SLACK_WITHOUT_BUDGET, Heap
 from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_layout
 from roam_lab.runtime.model_tree import ModelTree
@@ -74,6 +74,7 @@ class Compiled:
         self.graph_sha256 = fingerprint(captured.graph)
         self.exchanges = exchanges_of(running_nodes(captured, plan.order, self.rewritten))
         self._beside = plan.arena_bytes - own
+        self._slack = SLACK if plan.extra_time else SLACK_WITHOUT_BUDGET
         self._offsets = {
             index: plan.offsets[index]
             for index, storage in enumerate(graph.storages)
@@ -229,7 +230,7 @@ class Compiled:
         arena = self._pool.take(self)
         host = self._pool.host
         own = arena.numel() + host.bytes.numel()
-        self._heap = Heap(own, own + self._beside, self._pool.base_bytes)
+        self._heap = Heap(own, own + self._beside, self._pool.base_bytes, self._slack)
         places = bind(self.program, self._offsets, tensors, arena, self._host_offsets, host.bytes)
         calls: dict[str, Callable[..., Any]] = {BEFORE: self._heap.before, GIVE_UP: partial(give_up, arena.data_ptr())}
         calls |= {START_COPY: host.copies.start, END_COPY: host.copies.end}

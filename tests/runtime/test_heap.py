@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from roam_lab.runtime.heap import SLACK_BYTES, Heap, no_more_than_live, resident_bytes
+from roam_lab.runtime.heap import SLACK, SLACK_BYTES, SLACK_WITHOUT_BUDGET, Heap, no_more_than_live, resident_bytes
 
 MIB = 2**20
 
@@ -13,9 +13,9 @@ MIB = 2**20
 class Watched(Heap):
     """A process of which the resident memory is what we say."""
 
-    def __init__(self, arena, planned):
+    def __init__(self, arena, planned, **slack):
         self.resident, self.users, self.trimmed = 1000 * MIB, 1100 * MIB, 0
-        super().__init__(arena, planned)
+        super().__init__(arena, planned, **slack)
 
     def _resident(self):
         return self.resident
@@ -46,6 +46,14 @@ def test_what_malloc_has_free_counts_as_room():
     heap.resident += 5 * MIB
     heap.before(60 * MIB, 0)  # a block of more than 32 MiB comes from the system
     assert heap.trimmed == 1
+
+
+def test_a_plan_without_a_budget_may_be_passed_by_more():
+    for slack, trims in ((SLACK, 1), (SLACK_WITHOUT_BUDGET, 0)):
+        heap = Watched(100 * MIB, 200 * MIB, slack=slack)
+        heap.resident += 190 * MIB
+        heap.before(20 * MIB, 90 * MIB)  # 210 MiB
+        assert heap.trimmed == trims
 
 
 def test_memory_of_the_users_own_moves_the_base():
