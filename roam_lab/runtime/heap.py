@@ -99,7 +99,8 @@ def no_more_than_live() -> Iterator[None]:
     live memory only. It makes steps a third slower, and is used for the few steps that run beside a second copy of
     state.
 
-    A limit that the user has set by glibc's environment variables stays.
+    Afterwards the limit is where glibc's automatic one ends, which cannot be switched on again. A limit that the user
+    has set by glibc's environment variables stays.
     """
     set_option = None if any(name in os.environ for name in _OPTIONS_OF_GLIBC) else function_of_c("mallopt")
     trim()
@@ -110,18 +111,14 @@ def no_more_than_live() -> Iterator[None]:
     try:
         yield
     finally:
-        set_option(_M_MMAP_THRESHOLD, _MOST_IN_HEAP_BYTES)
-        set_option(_M_TRIM_THRESHOLD, 2 * _MOST_IN_HEAP_BYTES)
+        set_option(_M_MMAP_THRESHOLD, MAPPED_BYTES)
+        set_option(_M_TRIM_THRESHOLD, 2 * MAPPED_BYTES)
         trim()
 
 
 _OPTIONS_OF_GLIBC = ("MALLOC_MMAP_THRESHOLD_", "GLIBC_TUNABLES")
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 _OWN_MAPPING_BYTES = 2**16
-_MOST_IN_HEAP_BYTES = 4 * 2**20
-"""The limit that stays set afterwards, as glibc's automatic limit (up to 32 MiB) cannot be switched on again. To map
-blocks of this size costs a few per cent of a step, and leaves no gaps; twice as much may stay free at the top of the
-heap, as is glibc's rule."""
 
 
 @cache
