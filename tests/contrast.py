@@ -18,6 +18,8 @@ LEAST = 4.5
 """WCAG 2.2, 1.4.3, level AA, for words of any size."""
 APART = 3.0
 """Pixels, both ways: words that meet in more than this lie over one another; the boxes of lines may touch."""
+REDRAWN = 8.0
+"""Pixels by which a word moves when its canvas is drawn again, a little narrower."""
 BEHIND = 0.25
 """A word fails where more than this part of the pixels behind it are too near to its colour: it may cross a line."""
 _IN_PAGE = Path(__file__).with_suffix(".js").read_text("utf-8")
@@ -69,8 +71,10 @@ def crowded(tab: Any, selector: str = "body", height: int = 4000) -> list[str]:
 
 
 def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    """Whether they overlap; words that were drawn a second time, in their own place, do not."""
-    if one["text"] == other["text"] and all(abs(a - b) < APART for a, b in zip(one["box"], other["box"], strict=True)):
+    """Whether they overlap; a word that was drawn a second time does not lie over itself."""
+    if one["text"] == other["text"] and all(
+        abs(a - b) < REDRAWN for a, b in zip(one["box"], other["box"], strict=True)
+    ):
         return False
     (left, top, right, bottom), (left2, top2, right2, bottom2) = one["box"], other["box"]
     return bool(min(right, right2) - max(left, left2) > APART and min(bottom, bottom2) - max(top, top2) > APART)
