@@ -85,11 +85,12 @@ def without(text, diff):
     return text
 
 
-def test_the_source_of_state():
+def test_the_source_of_state(monkeypatch):
     (diff,) = blocks_of("diff")
     file = ROOT / "roam_lab" / "capture" / "sources" / "stateful.py"
     assert f"--- a/{file.relative_to(ROOT)}\n" in diff
     module = types.ModuleType("stateful_before")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # where dataclasses look for their annotations
     exec(compile(without(file.read_text(), diff), str(file), "exec"), vars(module))
     assert not module.is_stateful(mmap.mmap(-1, 8))
     assert stateful.is_stateful(mmap.mmap(-1, 8))
