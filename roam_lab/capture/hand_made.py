@@ -124,16 +124,6 @@ def _embedding_backward(
         out[padding].zero_()
 
 
-@cache
-def reduced(target: OpOverload) -> Callable[..., Any]:
-    """A writer for a loss of REDUCING_LOSSES: runs the op, and copies its number."""
-
-    def write(outs: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
-        outs[0].copy_(target(*args, **kwargs))
-
-    return write
-
-
 def fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
     """Whether the writer of an op in CPU_ONLY gives the op's bits for these arguments. Not so for embedding's backward
     with frequency scaling, or in half precision, where ATen sums in another way."""
@@ -144,7 +134,7 @@ def fits_cpu(target: Any, args: Sequence[Any], value: Any) -> bool:
 
 @cache
 def copied(target: OpOverload) -> Callable[..., Any]:
-    """A writer for an op that allocates its results: runs it, and copies them."""
+    """A writer for an op that allocates its results, or more than them: runs it, and copies them."""
 
     def write(outs: Sequence[torch.Tensor], *args: Any, **kwargs: Any) -> None:
         made = target(*args, **kwargs)

@@ -20,9 +20,9 @@ from roam_lab.capture.hand_made import (
     REDUCING_LOSSES,
     SCALAR,
     SPECIAL,
+    copied,
     fits_cpu,
     foreach_writer,
-    reduced,
 )
 from roam_lab.capture.nodes import ELSEWHERE, OWN_RESULT
 from roam_lab.capture.torch_internals import OpOverload, has_kernel, pytree
@@ -68,7 +68,7 @@ def writer_for(target: Any, args: Sequence[Any], value: Any) -> Writer | None:
         function = foreach_writer(target)
         return None if function is None else Writer(function)
     if target in REDUCING_LOSSES and value.dim() == 0:
-        return Writer(reduced(target))
+        return Writer(copied(target))
     overload = out_overload(target, device)
     if overload is None:
         return None
