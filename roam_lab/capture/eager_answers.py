@@ -125,7 +125,7 @@ def _no(free: int) -> CodeType:
     mention = f"({', '.join(names)},) and False" if free else "False"
     source = f"def outer({', '.join(names)}):\n    def no(*_, **__):\n        return {mention}\n    return no"
     made: dict[str, Any] = {}
-    exec(source, made)
+    exec(compile(source, __file__, "exec"), made)  # ours, which is none of the code that a step runs
     function: FunctionType = made["outer"](*names)
     return function.__code__
 

@@ -93,6 +93,12 @@ class Fakes:
             self._kept.append(tensor)
         return twin
 
+    def forget(self) -> list[torch.Tensor]:
+        """Keep no tensor alive from now on. Returns those of which fakes were made."""
+        kept, self._kept = self._kept, []
+        self._twins.clear()
+        return kept
+
     def made(self, tensor: torch.Tensor) -> torch.Tensor | None:
         """The fake of a tensor, if it was made already; else None."""
         return self._twins.get(id(tensor))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.fake_mode import Fakes
+from roam_lab.capture.literals import LIFTS
 from roam_lab.capture.torch_internals import (
     FakeTensor,
     get_proxy_mode,
@@ -17,8 +18,6 @@ from roam_lab.capture.torch_internals import (
     untracked,
 )
 from roam_lab.errors import CaptureError
-
-_LIFTS = {torch.ops.aten.lift_fresh.default, torch.ops.aten.lift.default}
 
 
 class OutsideTensors:
@@ -33,7 +32,7 @@ class OutsideTensors:
 
     def swap(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """The arguments of an op, with real tensors and fakes that the tracer does not know replaced by known fakes."""
-        if func in _LIFTS:
+        if func in LIFTS:
             return args, kwargs
         mode = get_proxy_mode()
         tracer: Any = None if mode is None else mode.tracer

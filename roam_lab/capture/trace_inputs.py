@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,8 +14,10 @@ from roam_lab.capture.inputs import (
     batch_leaves,
     check_attributes,
     check_leaves,
+    groups_of,
     is_number,
     is_text,
+    setting_inputs,
     state_inputs,
     with_leaves,
 )
@@ -89,8 +92,8 @@ class TraceInputs:
         self.leaves = leaves
         return with_leaves(batch, leaves)
 
-    def enter_optimizers(self) -> None:
-        """Make inputs of the optimizers' state and settings. The optimizers must hold fakes by then."""
+    def enter_state(self) -> None:
+        """Make inputs of the optimizers' state. The optimizers must hold fakes by then."""
         with self._mode:
             for optimizer in self._optimizers:
                 prime_optimizer(optimizer, fake=True)
@@ -98,6 +101,10 @@ class TraceInputs:
         self.state = list(state_inputs(self._optimizers, self.fake_names()))
         for found, value in self.state:
             self._enter(found, value)
+
+    def enter_optimizers(self) -> None:
+        """Make inputs of the optimizers' state and settings. The optimizers must hold fakes by then."""
+        self.enter_state()
         self.symbols |= symbolic_settings(self._optimizers, self._mode.settings, self.found, self.values)
 
     def fake_names(self) -> dict[int, str]:
@@ -154,6 +161,21 @@ class TraceInputs:
         except (KeyError, IndexError, TypeError):
             return None
         return value
+
+
+def serials_of(
+    training: TrainingStep, batch: Any, serial: Callable[[torch.Tensor], int | None]
+) -> dict[Input, int]:  # fmt: skip
+    """Input -> the number, in an op log, of the storage that its tensor has now; `serial` gives that of a tensor."""
+    model, optimizers = training.model, training.optimizers
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    named: list[tuple[Input, Any]] = [(Input("parameter", (name,)), one) for name, one in model.named_parameters()]
+    named += [(Input("buffer", (name,)), one) for name, one in model.named_buffers()]
+    named += [(Input("batch", (index,)), leaf) for index, leaf in enumerate(batch_leaves(batch))]
+    if all(id(p) in names for _, _, group in groups_of(optimizers) for p in group["params"]):
+        named += [*state_inputs(optimizers, names), *setting_inputs(optimizers)]
+    told = ((found, serial(one)) for found, one in named if isinstance(one, torch.Tensor))
+    return {found: number for found, number in told if number is not None}
 
 
 def _refuse_gradient(name: str, gradient: torch.Tensor) -> None:

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 
 from roam_lab.capture import OptimizerOrSeveral, TrainingStep, can_prime, prime_optimizer
-from roam_lab.capture.inputs import Input, batch_leaves, groups_of, setting_inputs, state_inputs
+from roam_lab.capture.inputs import Input
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.sources.python_state import not_put_back
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot
 from roam_lab.capture.sources.world import muted, trial
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.torch_internals import TorchDispatchMode, pytree, without_modes
+from roam_lab.capture.trace_inputs import serials_of
 from roam_lab.capture.training_step import has_step_hooks
 from roam_lab.distributed import arrivals_noted, buckets_known
 from roam_lab.errors import CaptureError
@@ -33,13 +34,15 @@ class EagerRun:
     """One eager step that ran: its memory, every operator that it ran, and what it returned.
 
     `curve`: live bytes at each operator; `log`: the operators; `result`: what the step returned. `serials`: for each
-    input of the step the number, in the log, of the storage that it has at the end of the step.
+    input of the step the number, in the log, of the storage that it has at the end of the step. `literals`: digests of
+    the tensors that the step's code made of Python values, in sequence.
     """
 
     curve: MeasuredCurve
     log: OpLog
     result: Any
     serials: Mapping[Input, int] = field(default_factory=dict)
+    literals: tuple[str, ...] = ()
 
 
 def measure_eager(
@@ -140,19 +143,8 @@ def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambd
         result = training.run_as_ops(batch)
     how = "storages followed by a dispatch mode"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
-    return EagerRun(curve, recorder.log, result, _serials(training, batch, recorder))
-
-
-def _serials(training: TrainingStep, batch: Any, recorder: OpRecorder) -> dict[Input, int]:
-    model, optimizers = training.model, training.optimizers
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    named: list[tuple[Input, Any]] = [(Input("parameter", (name,)), one) for name, one in model.named_parameters()]
-    named += [(Input("buffer", (name,)), one) for name, one in model.named_buffers()]
-    named += [(Input("batch", (index,)), leaf) for index, leaf in enumerate(batch_leaves(batch))]
-    if all(id(p) in names for _, _, group in groups_of(optimizers) for p in group["params"]):
-        named += [*state_inputs(optimizers, names), *setting_inputs(optimizers)]
-    told = ((found, recorder.told_as(one)) for found, one in named if isinstance(one, torch.Tensor))
-    return {found: serial for found, serial in told if serial is not None}
+    serials = serials_of(training, batch, recorder.told_as)
+    return EagerRun(curve, recorder.log, result, serials, tuple(recorder.literals))
 
 
 @contextmanager
@@ -219,7 +211,8 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
         torch.cuda.synchronize(device)
     how = "torch.cuda.memory_stats, requested bytes"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device))
-    return EagerRun(curve, recorder.log, result, _serials(training, batch, recorder))
+    serials = serials_of(training, batch, recorder.told_as)
+    return EagerRun(curve, recorder.log, result, serials, tuple(recorder.literals))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.constants import in_sequence, name_of, plain
+from roam_lab.capture.literals import LIFTS, literal
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import user_line
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
@@ -16,12 +17,14 @@ from roam_lab.measure.writer_test import try_writer
 
 
 class OpRecorder(StorageRecorder):
-    """A StorageRecorder that also writes down every operator: what it was given, and what it returned."""
+    """A StorageRecorder that also writes down every operator: what it was given, and what it returned. `literals`:
+    digests of the tensors that the step's code made of Python values."""
 
     def __init__(self, resident: Any, **settings: Any) -> None:
         self._serials: dict[int, int] = {}
         self._next = 0
         self._written: list[LoggedOp] = []
+        self.literals: list[str] = []
         super().__init__(resident, **settings)
 
     @property
@@ -34,6 +37,8 @@ class OpRecorder(StorageRecorder):
         return self._serials.get(tensor.untyped_storage()._cdata) if tensor.layout is torch.strided else None
 
     def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
+        if func in LIFTS:
+            self.literals.append(literal(args[0]))
         leaves = pytree.tree_leaves(in_sequence(func, args, kwargs))
         arguments = tuple(self._told(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         constants = tuple(plain(leaf) for leaf in leaves if not isinstance(leaf, torch.Tensor))

@@ -32,6 +32,7 @@ from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_layout
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.program import BEFORE, GIVE_UP, GIVEN, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
+from roam_lab.runtime.proof import Proof, place_of_proof
 from roam_lab.runtime.undo import Undo
 
 _SCRIPTED_STEPS = 4
@@ -85,6 +86,7 @@ class Compiled:
         if self.rewritten is not None:
             on_host_layout = host_layout(graph, host_copies(self.rewritten, plan.order))
             self._host_offsets, on_host = on_host_layout.offsets, on_host_layout.arena_bytes
+        self._where = captured.where
         self._updates = bool(captured.trace.updated)
         self.cleared = captured.trace.cleared
         self.begun, self.stays = captured.trace.begun, captured.trace.stays
@@ -99,16 +101,12 @@ class Compiled:
         self._decided = Residents(tree, self._optimizers, tuple(one for one in wanted if isinstance(one, Input)))
         self._undo = Undo(self.program)
         self._bound: list[int] | None = None
-        self._shared: list[int] = []
-        self._shared_by_batch: list[int] = []
+        self._shared, self._shared_by_batch = list[int](), list[int]()
         self._function: Callable[..., tuple[Any, ...]] | None = None
         self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
-        self._equal = 0
-        self._varied = False
         self._ran_with: tuple[Any, ...] = ()
-        self._proven_with: tuple[Any, ...] | None = None
         changes = any(output.how not in ("return", "leave") for output in self._outputs)
-        self._to_prove = _SCRIPTED_STEPS if captured.trace.scripted else 2 if changes else 1
+        self.proof = Proof(_SCRIPTED_STEPS if captured.trace.scripted else 2 if changes else 1)
         pool.join(self, own, captured.where, bool(lends), on_host)
 
     def would_be(self, captured: Captured) -> bool:
@@ -122,15 +120,17 @@ class Compiled:
     def proven(self) -> bool:
         """Whether enough of its steps were compared with eager ones: one, and one more when a number that is an input
         (a learning rate) has changed; two where the step changes Python objects, on which it may branch."""
-        varied = self._proven_with is None or self._varied or self.reliance.numbers() == self._proven_with
-        return self._equal >= self._to_prove and varied and not self.executor.unchecked
+        return self.proof.holds(self.reliance.numbers()) and not self.executor.unchecked
 
     def note_equal(self) -> None:
         """Note that one of its steps was equal to the eager one."""
-        self._equal += 1
+        self.proof.note_equal(self._ran_with)
         self.executor.note_equal()
-        self._varied = self._varied or (self._proven_with is not None and self._ran_with != self._proven_with)
-        self._proven_with = self._proven_with or self._ran_with
+
+    def place_of_proof(self) -> str:
+        """A digest of all that `proof` holds for."""
+        run = self.graph_sha256 if self.rewritten is None else fingerprint(self.rewritten.graph)
+        return place_of_proof(self.graph_sha256, run, self.order, self.offsets, self._where)
 
     @property
     def arena(self) -> torch.Tensor:

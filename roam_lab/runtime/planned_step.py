@@ -139,7 +139,7 @@ class PlannedStep:
         choice = next(choices := self._choices(self._key(batch), batch))
         while choice.compiled is not None:
             try:
-                return self._run_planned(choice.way, choice.compiled, batch, self._checked(choice.compiled, batch))
+                return self._run_planned(choice.way, choice.compiled, batch, self._checked(batch, choice.compiled))
             except OtherWay as told:
                 choice = choices.send(str(told))
             except FailedBefore as failed:
@@ -177,7 +177,7 @@ class PlannedStep:
                 other = yield Choice(key, way, compiled)
         yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
-    def _checked(self, compiled: Compiled | None, batch: Any, kept: Kept | None = None) -> Expected | None:
+    def _checked(self, batch: Any, compiled: Compiled | None, kept: Kept | None = None) -> Expected | None:
         """Run the eager step, if the next planned step is to be compared with it. Returns what it leaves, or None."""
         proven = compiled is not None and compiled.proven
         if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
@@ -190,7 +190,7 @@ class PlannedStep:
         """Run a batch, mode or way that was not captured yet. `other`: why no captured way is right."""
         if other is not None and not self._ways.may_grow(key):
             return self._run_eager(batch, Reason(f"{other}, and it takes too many ways to capture each"))
-        way, expected = self._compiler.compile_led(key, batch, lambda kept: self._checked(None, batch, kept))
+        way, expected = self._compiler.compile_led(key, batch, lambda *known: self._checked(batch, *known))
         with nullcontext() if expected is None else muted():  # it has run once, and was heard
             return self._run_captured(key, batch, way, expected)
 
@@ -262,7 +262,7 @@ class PlannedStep:
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             compiled.note_equal()
-            self._compiler.stored.passed(key, compiled.proven)
+            self._compiler.stored.passed(key, compiled)
         self.planned_steps += 1
         self._ways.ran(key[:-1])
         return loss

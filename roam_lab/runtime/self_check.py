@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -36,21 +36,28 @@ def check_of(check: Any) -> Check:
 
 
 @dataclass(frozen=True)
+class Observed:
+    """What a step ran. `log`: every op; `code`: which code. `serials`, `literals`: see `EagerRun`."""
+
+    log: OpLog = field(default_factory=lambda: OpLog(()))
+    code: Entered = field(default_factory=Entered)
+    serials: Mapping[Input, int] = field(default_factory=dict)
+    literals: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Expected:
     """What an eager step left (`left`: digests), and the state that it and the planned step start from.
 
     `gradients`: digests of those that stayed set, by the parameter's name. `arrays`: paths of the arrays that the step
-    changes. `log`: every op that the eager step ran, `code`: what code; empty where that was not asked for. `serials`:
-    see `EagerRun`.
+    changes. `observed`: what the eager step ran; empty where that was not asked for.
     """
 
     start: Everything
     left: Digests
     gradients: Digests
     arrays: frozenset[str]
-    log: OpLog
-    code: Entered
-    serials: Mapping[Input, int]
+    observed: Observed
 
 
 @dataclass(frozen=True)
@@ -154,8 +161,8 @@ class SelfCheck:
                         parameter.grad = None  # left from before; a step is captured as if there were none
                     with muted(), code.noted() if kept else nullcontext():
                         run = replace(record(step, batch), result=None)
-                log, serials = (OpLog(()), {}) if run is None else (run.log, run.serials)
-                return Expected(start, left, gradients, arrays, log, code, serials)
+                seen = Observed(code=code) if run is None else Observed(run.log, code, run.serials, run.literals)
+                return Expected(start, left, gradients, arrays, seen)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
                     raise

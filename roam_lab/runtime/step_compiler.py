@@ -18,17 +18,18 @@ from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
+from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir import fingerprint
 from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.executors import Execution
-from roam_lab.runtime.heap import collect
+from roam_lab.runtime.heap import collect, trim
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import another_step
-from roam_lab.runtime.self_check import Expected, SelfCheck
+from roam_lab.runtime.self_check import Expected, Observed, SelfCheck
 from roam_lab.runtime.step_guards import guards_of
 from roam_lab.runtime.stored_captures import StoredCaptures
 from roam_lab.runtime.ways import Ways
@@ -67,7 +68,9 @@ class StepCompiler:
     def prepare(self, key: Key, batch: Any) -> None:
         """`compile_led` by a step that nobody sees. Does nothing where a first step has to come before."""
 
-        def checked(kept: Kept | None) -> Expected | None:
+        def checked(compiled: Compiled | None, kept: Kept | None) -> Expected | None:
+            if compiled is not None:
+                return None  # it is checked when it runs
             with muted():
                 return self._check.eager_first(self.training(), batch, kept=kept)
 
@@ -76,16 +79,20 @@ class StepCompiler:
             raise way
 
     def compile_led(
-        self, key: Key, batch: Any, checked: Callable[[Kept | None], Expected | None]
+        self, key: Key, batch: Any, checked: Callable[[Compiled | None, Kept | None], Expected | None]
     ) -> tuple[Key | RoamError, Expected | None]:
         """`compile`, led by the eager step that `checked` runs first: the key, or the error; and what was expected.
+        `checked` is given the compiled step, where there is one before an eager step, or else what was kept of it.
 
-        A capture of an earlier start is used. Where it is not that of this step, the step runs once more, as if there
-        were none.
+        A capture of an earlier start is used, without an eager step where a rehearsal shows that it is that of this
+        step. Where it is not, the step runs once more, as if there were none.
         """
         left_out = self._numbers or self._check.check == "never"
         kept = None if left_out else self.stored.find(self.training(), batch, self._ways.captured(key))
-        expected = checked(kept)
+        way = None if kept is None or kept.entry is None else self._rehearsed(key, batch, kept)
+        if way is not None:
+            return way, checked(self._compiled[way], None)
+        expected = checked(None, kept)
         try:
             try:
                 return self.compile(key, batch, expected, kept=kept), expected
@@ -93,29 +100,46 @@ class StepCompiler:
                 kept = self.stored.not_used(kept, not_used)
                 expected = None
                 with muted():
-                    expected = checked(kept)
+                    expected = checked(None, kept)
                 return self.compile(key, batch, expected, kept=kept), expected
         except (MismatchError, CaptureError) as error:
             return error, expected
 
+    def _rehearsed(self, key: Key, batch: Any, kept: Kept) -> Key | None:
+        """The key of a step that was compiled from what was kept of it, after a rehearsal; else None."""
+        with held(PATIENCE_SECONDS) as check:
+            observed = self.stored.rehearsed(kept, self.training(), batch, check)
+        if observed is None:
+            return None
+        try:
+            way = self.compile(key, batch, None, kept=kept, observed=observed)
+        except (NotStoredError, MismatchError, CaptureError):
+            return None  # the eager step is run, and what is to be said is said then
+        self.stored.take_proof(way, self._compiled[way])
+        if self._compiled[way].proven:
+            self._check.left_out("capture and plan have passed in an earlier start, and the step runs the same ops")
+        return way
+
     def compile(
-        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
-    ) -> Key:
+        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None,
+        observed: Observed | None = None,
+    ) -> Key:  # fmt: skip
         """Capture, plan if need be, and keep the step under the key that is returned.
 
-        `expected`: of the eager step that leads the capture; or its `log` alone. `kept`: where the capture is kept: one
-        that is there is used. Raises NotStoredError where that is not the step's, and otherwise CaptureError, and
-        MismatchError where the plan was made for another step.
+        `expected`: of the eager step that leads the capture; or its `log` alone; or what was `observed` of it. `kept`:
+        where the capture is kept: one that is there is used. Raises NotStoredError where that is not the step's, and
+        otherwise CaptureError, and MismatchError where the plan was made for another step.
         """
         training, pool, stored = self.training(), self._compiled.pool, self.stored
         pool.release()
         loaded: Captured | None = None
-        if kept is not None and kept.entry is not None and expected is not None:
-            loaded = stored.captured(kept, training, batch, expected)
+        observed = observed if expected is None else expected.observed
+        if kept is not None and kept.entry is not None and observed is not None:
+            loaded = stored.captured(kept, training, batch, observed)
         way: Key = (*key, self._ways.next(key))
         changing = Changing(tuple(self._numbers))
         try:
-            captured = loaded or _captured(training, batch, expected.log if expected is not None else log, changing)
+            captured = loaded or _captured(training, batch, log if observed is None else observed.log, changing)
             self._look_at(captured)
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
@@ -150,7 +174,10 @@ class StepCompiler:
                 raise NotStoredError(f"a capture in the cache is not used: {told}")
         finally:
             captured = plan = loaded = None  # type: ignore[assignment]
-            collect()
+            if expected is None and observed is not None:
+                trim()  # a rehearsal leaves no cycles that hold memory
+            else:
+                collect()
         return way
 
     def compile_as_it_ran(self, key: Key, batch: Any, before: PythonState, log: OpLog) -> RoamError | None:
@@ -186,7 +213,7 @@ class StepCompiler:
         try:
             with muted(), schedulers_noted(reach(roots_of(training)), lambda *_: None):  # which a trace notes, too
                 led = self._check.eager_first(training, batch)
-            captured = _captured(training, batch, None if led is None else led.log, compiled.reliance.changing)
+            captured = _captured(training, batch, None if led is None else led.observed.log, compiled.reliance.changing)
             same = fingerprint(captured.graph) == compiled.graph_sha256
             return same and compiled.would_be(captured)
         except Exception:  # whatever the step raises where another value stands

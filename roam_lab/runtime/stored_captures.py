@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,21 +12,27 @@ from roam_lab.capture import Captured, TrainingStep, step_device
 from roam_lab.capture.captured import captured_of
 from roam_lab.capture.finished import compare_with_log
 from roam_lab.capture.gradients import how_it_lies
+from roam_lab.capture.guide import compared_ops
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.nodes import storage_key, tensors_of
+from roam_lab.capture.rehearsal import rehearse
 from roam_lab.capture.sources.guards import global_hooks
 from roam_lab.capture.sources.reachable import Reachable, reach
-from roam_lab.capture.sources.world import variables_guarded
+from roam_lab.capture.sources.world import muted, trial, variables_guarded
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.captures import CaptureFolder, Entry, Kept, entry_data, throw_away
+from roam_lab.capture.stored.code import Entered
 from roam_lab.capture.stored.key import key_of_capture
+from roam_lab.capture.stored.op_log import log_from_data, log_to_data
 from roam_lab.capture.stored.picture import Picture, first_difference, left_out_by, picture_of
 from roam_lab.capture.stored.trace import trace_from_data, trace_to_data
 from roam_lab.capture.trace import Trace, refuse_at_sight
 from roam_lab.capture.training_step import roots_of
 from roam_lab.errors import PartedError, RoamError
 from roam_lab.ir import fingerprint
-from roam_lab.runtime.self_check import Expected
+from roam_lab.ir.op_log import OpLog
+from roam_lab.runtime.compiled import Compiled
+from roam_lab.runtime.self_check import Expected, Observed
 from roam_lab.runtime.step_guards import left_out_of
 
 _DAMAGED = (
@@ -41,7 +49,7 @@ class StoredCaptures:
         self._folder = None if folder is None else CaptureFolder(folder, self._tell)
         self._unproven: dict[Any, dict[str, Any]] = {}
         self._paths: dict[Any, Path] = {}
-        self._loaded: set[Any] = set()
+        self._loaded: dict[Any, Mapping[str, Any]] = {}  # way -> what has passed of it
 
     def _tell(self, text: str) -> None:
         if text not in self._notes:
@@ -54,12 +62,26 @@ class StoredCaptures:
         key = key_of_capture(training, batch, way)
         return Kept(self._folder.path(key), self._folder.find(key))
 
-    def captured(self, kept: Kept, training: TrainingStep, batch: Any, expected: Expected) -> Captured:
-        """The capture that was kept, held against the eager step that was just run. Raises NotStoredError where it is
-        not that of this step, and throws it away where it is damaged."""
+    def rehearsed(self, kept: Kept, training: TrainingStep, batch: Any, check: Callable[[], None]) -> Observed | None:
+        """What the step runs now, from a rehearsal of the eager step that led the capture which was kept; None where it
+        is another step, or cannot be rehearsed. `check`: see `rehearse`."""
+        if kept.entry is None or not kept.entry.passed:
+            return None
+        code = Entered()
+        try:
+            log = log_from_data(kept.entry.log)
+            with trial(), muted():
+                seen = rehearse(training, batch, log, code, check)
+        except Exception:  # whatever a step raises on fakes: the eager step is run, and tells
+            return None
+        return Observed(seen.log, code, seen.serials, seen.literals)
+
+    def captured(self, kept: Kept, training: TrainingStep, batch: Any, observed: Observed) -> Captured:
+        """The capture that was kept, held against the step that was just run, or rehearsed. Raises NotStoredError where
+        it is not that of this step, and throws it away where it is damaged."""
         assert kept.entry is not None
         try:
-            return _captured(kept.entry, training, batch, expected)
+            return _captured(kept.entry, training, batch, observed)
         except NotStoredError as error:
             raise NotStoredError(f"a capture in the cache is not used: {error}") from None
         except _DAMAGED as error:
@@ -73,7 +95,7 @@ class StoredCaptures:
 
     def note(self, way: Any, kept: Kept, training: TrainingStep, captured: Captured, expected: Expected) -> None:
         """A capture that was just made, to be kept once it has passed. A remark says why it is not."""
-        self._loaded.discard(way)
+        self._loaded.pop(way, None)
         try:
             self._unproven[way] = _entry(training, captured, expected)
             self._paths[way] = kept.path
@@ -82,8 +104,15 @@ class StoredCaptures:
 
     def loaded(self, way: Any, kept: Kept) -> None:
         """A capture of an earlier start stands for this way."""
+        assert kept.entry is not None
         self._paths[way] = kept.path
-        self._loaded.add(way)
+        self._loaded[way] = dict(kept.entry.passed)
+
+    def take_proof(self, way: Any, compiled: Compiled) -> None:
+        """Tell a compiled step, whose capture was loaded, what an earlier start has compared by the same plan, on the
+        same machine."""
+        with suppress(*_DAMAGED):
+            compiled.proof.take(self._loaded[way][compiled.place_of_proof()])
 
     def unread(self, way: Any, path: str) -> None:
         """The step of this way does not read what is under a path: the next start need not find that out."""
@@ -92,10 +121,18 @@ class StoredCaptures:
         elif way in self._paths and self._folder is not None:
             self._folder.note_unread(self._paths[way], path)
 
-    def passed(self, way: Any, proven: bool) -> None:
-        """A planned step of this way was the eager one, bit by bit; `proven`: as many as are asked for."""
-        if proven and way in self._unproven and self._folder is not None:
-            self._folder.keep(self._paths[way], self._unproven.pop(way))
+    def passed(self, way: Any, compiled: Compiled) -> None:
+        """A planned step of this way was the eager one, bit by bit. It is kept once as many were as are asked for."""
+        if not compiled.proven or self._folder is None or not (way in self._unproven or way in self._loaded):
+            return
+        with suppress(NotStoredError):
+            place, proof = compiled.place_of_proof(), compiled.proof.to_data()
+            if way in self._unproven:
+                self._folder.keep(self._paths[way], {**self._unproven.pop(way), "passed": {place: proof}})
+                self._loaded[way] = {place: proof}
+            elif self._loaded[way].get(place) != proof:
+                self._folder.note_passed(self._paths[way], place, proof)
+                self._loaded[way] = {**self._loaded[way], place: proof}
 
     def failed(self, way: Any) -> bool:
         """A planned step of this way was not the eager one: its capture is thrown away. Whether it was of an earlier
@@ -104,24 +141,25 @@ class StoredCaptures:
         path = self._paths.pop(way, None)
         if path is not None:
             throw_away(path)
-        if way not in self._loaded:
+        if self._loaded.pop(way, None) is None:
             return False
-        self._loaded.discard(way)
         self._tell("a capture in the cache was not the eager step, bit for bit, and was thrown away")
         return True
 
 
 def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> dict[str, Any]:
-    if not expected.code.complete:
+    observed = expected.observed
+    if not observed.code.complete:
         raise NotStoredError("a profiler is on, so that it is not known what code runs")
     reachable = reach(roots_of(training))
     picture = _picture(reachable, captured.trace)
     trace = trace_to_data(captured.trace, training, reachable)
     try:
-        _hold_against(captured.trace, expected)
+        _hold_against(captured.trace, observed)
     except PartedError:
         raise NotStoredError("its graph could not be held against an eager step again") from None
-    return entry_data(trace, fingerprint(captured.graph), picture, expected.code.digests())
+    log = log_to_data(OpLog(tuple(compared_ops(observed.log))))
+    return entry_data(trace, fingerprint(captured.graph), picture, observed.code.digests(), log, observed.literals)
 
 
 def _picture(reachable: Reachable, trace: Trace) -> Picture:
@@ -130,12 +168,14 @@ def _picture(reachable: Reachable, trace: Trace) -> Picture:
     return picture_of(reachable, containers, left_out_of(reachable, trace))
 
 
-def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expected) -> Captured:
-    if not expected.code.complete:
+def _captured(entry: Entry, training: TrainingStep, batch: Any, observed: Observed) -> Captured:
+    if not observed.code.complete:
         raise NotStoredError("a profiler is on, so that it is not known what code runs")
-    for digest, name in expected.code.digests().items():
+    for digest, name in observed.code.digests().items():
         if digest not in entry.code:
             raise NotStoredError(f"the step runs {name} now, which it did not when that was made")
+    if observed.literals != entry.literals:
+        raise NotStoredError("the step makes a tensor of other numbers than when that was made")
     refuse_at_sight(training)
     reachable = reach(roots_of(training))
     trace = trace_from_data(entry.trace, training, batch, reachable)
@@ -150,7 +190,7 @@ def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expect
     if other is not None:
         raise NotStoredError(f"{other or 'a variable of the step'} is not what it was")
     _hold_gradients(training, trace)
-    _hold_against(trace, expected)
+    _hold_against(trace, observed)
     where, model = step_device(training.model), training.model
     signature = batch_signature(batch, where.type)
     captured = captured_of(trace, type(model).__name__, signature, model_digest(model), where)
@@ -159,16 +199,16 @@ def _captured(entry: Entry, training: TrainingStep, batch: Any, expected: Expect
     return captured
 
 
-def _hold_against(trace: Trace, expected: Expected) -> None:
+def _hold_against(trace: Trace, observed: Observed) -> None:
     """Raises PartedError where the graph is not what the eager step ran, on the tensors that it ran on: two of one form
     may hold the same while training begins."""
     checked = {node for condition in trace.conditions for node in condition.nodes}
-    storages = compare_with_log(trace.module, expected.log, checked, trace.skipped, trace.loose)
+    storages = compare_with_log(trace.module, observed.log, checked, trace.skipped, trace.loose)
     placeholders = [node for node in trace.module.graph.nodes if node.op == "placeholder"]
     for node, found in zip(placeholders, trace.inputs, strict=True):
         for tensor in tensors_of(node):
             serial = storages.serial(storage_key(tensor))
-            if serial is not None and serial != expected.serials.get(found):
+            if serial is not None and serial != observed.serials.get(found):
                 raise PartedError(f"the eager step reads another tensor than {found}")
 
 

@@ -17,7 +17,8 @@ from torch import nn
 import roam_lab as roam
 from roam_lab.capture import as_step, captured
 from roam_lab.plan import make_plan
-from roam_lab.runtime import plans
+from roam_lab.runtime import plans, this_environment
+from roam_lab.runtime.self_check import SelfCheck
 
 SCRIPT = """
 import os
@@ -133,6 +134,26 @@ def _known(goals):
     return {key: value for key, value in goals.items() if key != "environment"}
 
 
+REHEARSED = (
+    "not checked against the eager step: capture and plan have passed in an earlier start, and the step runs the same "
+    "ops"
+)
+"""What a hook notes where no eager step was run."""
+
+
+@pytest.fixture
+def eager_runs(monkeypatch):
+    """One entry for each eager step that a planned one is held against."""
+    made, eager_first = [], SelfCheck.eager_first
+
+    def counted(*args, **kwargs):
+        made.append(1)
+        return eager_first(*args, **kwargs)
+
+    monkeypatch.setattr(SelfCheck, "eager_first", counted)
+    return made
+
+
 def same(one):
     """Nothing has changed."""
 
@@ -159,10 +180,34 @@ def train(change=same, text=SCRIPT, **settings):
     return hooked
 
 
-def test_nothing_has_changed(traces):
+def test_nothing_has_changed(traces, eager_runs):
     hooked = train()
-    assert traces == []
-    assert hooked.notes == []
+    assert (traces, eager_runs) == ([], [])
+    assert hooked.notes == [REHEARSED]
+
+
+def test_another_plan_is_held_against_the_eager_step(traces, eager_runs):
+    """What has passed is a capture by one plan."""
+    first, second = start(), start()
+    for one in (first, second):
+        hooked = roam.hook(one.model, one.optimizer, loss=one.loss, extra_time=0.5)
+        hooked(one.batches[0])
+        assert (hooked.planned_steps, traces, eager_runs) == (1, [], [1])  # the second start runs none
+    assert hooked.notes == [REHEARSED]
+
+
+def test_whoever_asks_for_checks_gets_them(traces, eager_runs):
+    one = start()
+    hooked = roam.hook(one.model, one.optimizer, loss=one.loss, check=2)
+    for batch in one.batches:
+        hooked(batch)
+    assert (hooked.planned_steps, traces, eager_runs) == (3, [], [1, 1])
+
+
+def test_on_another_machine_it_is_held_against_the_eager_step(eager_runs, monkeypatch):
+    monkeypatch.setattr(this_environment, "_processor", lambda: "model name : another")
+    assert train().notes == []
+    assert eager_runs == [1]
 
 
 def test_a_step_that_is_prepared_finds_its_capture(traces):
@@ -170,7 +215,7 @@ def test_a_step_that_is_prepared_finds_its_capture(traces):
     hooked = roam.hook(one.model, one.optimizer, loss=one.loss)
     hooked.prepare(one.batches[0])
     hooked(one.batches[0])
-    assert (hooked.planned_steps, hooked.notes, traces) == (1, [], [])
+    assert (hooked.planned_steps, hooked.notes, traces) == (1, [REHEARSED], [])
 
 
 def test_without_a_check_nothing_is_loaded_or_kept(traces, cache):
@@ -216,8 +261,8 @@ def test_numbers_and_lists_that_the_step_changes_are_found_again(traces):
     train(text=COUNTING)
     made = len(traces)
     assert made > 0
-    assert train(text=COUNTING).notes == []
-    assert train(further, COUNTING).notes == []
+    assert train(text=COUNTING).notes == [REHEARSED]
+    assert train(further, COUNTING).notes == [REHEARSED]
     assert len(traces) == made
 
 
@@ -254,11 +299,18 @@ def other_rate(one):
     one.optimizer.param_groups[0].update(lr=3e-3, weight_decay=0.2, eps=1e-6)
 
 
-@pytest.mark.parametrize("change", [resumed, other_data, other_weights, other_rate])
+@pytest.mark.parametrize("change", [resumed, other_data, other_weights])
 def test_what_each_step_takes_anew_may_be_other(change, traces):
     hooked = train(change)
     assert traces == []
-    assert hooked.notes == []
+    assert hooked.notes == [REHEARSED]
+
+
+def test_with_another_rate_it_is_held_against_the_eager_step_once(traces, eager_runs):
+    """As when a rate changes for the first time while training goes on."""
+    assert train(other_rate).notes == []
+    assert train(other_rate).notes == [REHEARSED]
+    assert (traces, eager_runs) == ([], [1])
 
 
 def dropout_rate(one):
@@ -439,7 +491,7 @@ def test_after_an_edit_the_step_is_captured_anew(old, new, traces):
 
 def test_an_edit_of_what_is_not_run_does_not_matter(traces):
     hooked = train(text="# a comment\n\n" + SCRIPT + "\ndef later():\n    return 1\n")
-    assert hooked.notes == []
+    assert hooked.notes == [REHEARSED]
     assert traces == []
 
 
@@ -529,7 +581,7 @@ def test_an_entry_that_is_wrong_is_not_used_and_replaced(change, traces, cache):
     hooked = train()
     assert traces == [1]
     assert hooked.notes[0].startswith("a capture in the cache ")
-    assert train().notes == []
+    assert train().notes == [REHEARSED]
     assert traces == [1]
 
 
@@ -547,5 +599,5 @@ def test_an_entry_that_is_damaged_is_not_used_and_replaced(data, traces, cache):
     hooked = train()
     assert traces == [1]
     assert hooked.notes[0].startswith("a capture in the cache is not used: ")
-    assert train().notes == []
+    assert train().notes == [REHEARSED]
     assert traces == [1]

@@ -12,12 +12,14 @@ What a capture relied on must be the same:
 2. the `picture` of everything that the step reaches, value by value, but for what a capture takes anew in each step;
 3. the `code` that runs in the eager step: all of it was run when the capture was made, function by function, whatever
    file it stands in and whoever put it there;
-4. the op log of the eager step that was just run, op by op, number by number, edge by edge, as for a capture that was
-   just made (`finished`), with each input where eager reads it.
+4. the op log of the step, op by op, number by number, edge by edge, as for a capture that was just made (`finished`),
+   with each input where the step reads it. The step is rehearsed for that on fakes (`capture/rehearsal.py`), along the
+   log that is kept; or, where it cannot be, run eagerly.
 
-The first planned step is held against the eager one, bit by bit, whether its capture was loaded or made; only a
-capture that has passed is kept, and one that does not pass is thrown away. What cannot be named so is not kept:
-`NotStoredError` says what.
+Only a capture is kept whose planned step was the eager one, bit by bit, with a proof of it (runtime/proof.py): by which
+plan, on which machine, with which numbers. Without a proof that holds now, the first planned step is held against an
+eager one, and a capture that does not pass is thrown away. What cannot be named so is not kept: `NotStoredError` says
+what.
 """
 
 from __future__ import annotations

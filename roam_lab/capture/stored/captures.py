@@ -5,9 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from roam_lab.errors import RoamError
 from roam_lab.ir.files import read_json, write_bytes
 from roam_lab.ir.kept_files import make_room
 
-FORMAT = "roam-capture/1"
+FORMAT = "roam-capture/2"
 SUFFIX = ".capture.json.gz"
 MOST_BYTES = 256 * 2**20
 """Of a folder; beyond it, the captures that were not used for longest go."""
@@ -24,14 +24,19 @@ MOST_BYTES = 256 * 2**20
 
 @dataclass(frozen=True)
 class Entry:
-    """A capture as it was read. `graph_sha256`: of the graph that it makes; `picture`, `code`: see `stored`. `unread`:
-    paths of what the step does not read, as was found out when something else stood there."""
+    """A capture as it was read. `graph_sha256`: of the graph that it makes; `picture`, `code`: see `stored`. `log`: of
+    the eager step that led it; `literals`: see `EagerRun`. `passed`: a place of proof (runtime/proof.py)
+    -> the proof that a step was the eager one there, bit by bit. `unread`: paths of what the step does not read, as was
+    found out when something else stood there."""
 
     path: Path
     trace: Mapping[str, Any]
     graph_sha256: str
     picture: Mapping[str, Any]
     code: frozenset[str]
+    log: Mapping[str, Any]
+    literals: tuple[str, ...]
+    passed: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
 
 
@@ -44,10 +49,14 @@ class Kept:
 
 
 def entry_data(
-    trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str]
+    trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str],
+    log: Mapping[str, Any], literals: Sequence[str],
 ) -> dict[str, Any]:  # fmt: skip
-    """What an entry holds."""
-    return {"format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace}
+    """What an entry holds, before a plan has passed."""
+    return {
+        "format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace,
+        "log": log, "literals": list(literals),
+    }  # fmt: skip
 
 
 def throw_away(path: Path) -> None:
@@ -73,12 +82,16 @@ class CaptureFolder:
             return None
         try:
             data = read_json(path)
-            parts = data.get("trace"), data.get("picture")
+            parts = [data.get(name) for name in ("trace", "picture", "log")] + [data.get("passed", {})]
             if data.get("format") != FORMAT or not all(isinstance(part, dict) for part in parts):
                 raise NotStoredError(f"{path}: no {FORMAT}")
             code = frozenset(map(str, data["code"]))
             unread = tuple(map(str, data.get("unread", ())))
-            found = Entry(path, data["trace"], str(data["graph_sha256"]), data["picture"], code, unread)
+            literals = tuple(map(str, data["literals"]))
+            found = Entry(
+                path, data["trace"], str(data["graph_sha256"]), data["picture"], code, data["log"], literals,
+                data.get("passed", {}), unread,
+            )  # fmt: skip
         except (RoamError, KeyError, TypeError) as error:
             self._tell(f"a capture in the cache is not used: {str(error).partition(';')[0]}")
             return None
@@ -103,3 +116,10 @@ class CaptureFolder:
             data = read_json(path)
             data["unread"] = sorted({*data.get("unread", ()), unread})
             self.keep(path, data)
+
+    def note_passed(self, path: Path, place: str, proof: Mapping[str, Any]) -> None:
+        """Of an entry that was kept: see `Entry.passed`. Where it is gone, or damaged, by now, nothing is noted."""
+        with suppress(RoamError, OSError):
+            data = read_json(path)
+            passed = data.get("passed", {})
+            self.keep(path, {**data, "passed": {**(passed if isinstance(passed, dict) else {}), place: proof}})

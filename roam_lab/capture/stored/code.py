@@ -43,7 +43,7 @@ class Entered:
 
         def note(frame: FrameType, event: str, _: Any) -> None:
             nonlocal importing
-            if collecting:
+            if collecting or _unnoted:
                 return
             if importing is not None:
                 importing = None if event == "return" and frame is importing else importing
@@ -67,6 +67,28 @@ class Entered:
         """`code_digest` of each -> its name and where it stands."""
         found = (code for code in self._codes.values() if _is_others(code.co_filename))
         return {code_digest(one): f"{one.co_qualname} ({one.co_filename}:{one.co_firstlineno})" for one in found}
+
+
+class unnoted:  # noqa: N801  # a context manager, entered for each op: as a class it costs a third
+    """A context whose code is not noted: what roam-lab and torch run for themselves while a step is noted."""
+
+    def __enter__(self) -> None:
+        global _unnoted
+        self._profile = sys.getprofile()
+        if _OFF_IS_CHEAP:
+            sys.setprofile(None)
+        _unnoted += 1
+
+    def __exit__(self, *_: object) -> None:
+        global _unnoted
+        _unnoted -= 1
+        if _OFF_IS_CHEAP:
+            sys.setprofile(self._profile)
+
+
+_unnoted = 0
+_OFF_IS_CHEAP = sys.version_info < (3, 12)
+"""From Python 3.12 on, all code is instrumented anew whenever a profile function is set or taken off."""
 
 
 def _is_others(filename: str) -> bool:

@@ -19,7 +19,7 @@ from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.replicated.told_plan import from_one
-from roam_lab.runtime.self_check import Expected
+from roam_lab.runtime.self_check import Expected, Observed
 from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.stored_captures import StoredCaptures
 
@@ -38,12 +38,13 @@ class RankedCompiler(StepCompiler):
         return StoredCaptures(None, plans.notes)
 
     def compile(
-        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None
-    ) -> Key:
+        self, key: Key, batch: Any, expected: Expected | None, log: OpLog | None = None, kept: Kept | None = None,
+        observed: Observed | None = None,
+    ) -> Key:  # fmt: skip
         """As on one rank; where a plan is missing, one rank plans for all that captured the same."""
         self._asked = False
         try:
-            way = super().compile(key, batch, expected, log, kept)
+            way = super().compile(key, batch, expected, log, kept, observed)
             _takes_buffers[self._compiled[way]] = leaves_buffers_taken(self.training().model)
             return way
         finally:

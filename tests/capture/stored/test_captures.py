@@ -18,7 +18,14 @@ def folder(tmp_path, notes):
 
 
 def data(size=1):
-    return entry_data({"nodes": [os.urandom(1).hex() for _ in range(size)]}, "graph", {"model.a": "1"}, ["code"])
+    return entry_data(
+        {"nodes": [os.urandom(1).hex() for _ in range(size)]},
+        "graph",
+        {"model.a": "1"},
+        ["code"],
+        {"ops": []},
+        ["literal"],
+    )
 
 
 def test_what_was_kept_is_found(folder, notes):
@@ -26,6 +33,7 @@ def test_what_was_kept_is_found(folder, notes):
     folder.keep(folder.path("key"), data())
     found = folder.find("key")
     assert (found.graph_sha256, found.picture, found.code) == ("graph", {"model.a": "1"}, {"code"})
+    assert (found.log, found.literals, found.passed) == ({"ops": []}, ("literal",), {})
     assert folder.find("other") is None
     throw_away(found.path)
     throw_away(found.path)
@@ -43,7 +51,18 @@ def test_what_a_step_does_not_read_is_noted(folder, notes):
     assert notes == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "roam-plan/2"}', '{"format": "roam-capture/1"}'])
+def test_what_has_passed_is_noted(folder, notes):
+    folder.note_passed(folder.path("key"), "here", {"varied": False})
+    assert folder.find("key") is None
+    folder.keep(folder.path("key"), data())
+    folder.note_passed(folder.path("key"), "here", {"varied": False})
+    folder.note_passed(folder.path("key"), "there", {"varied": False})
+    folder.note_passed(folder.path("key"), "here", {"varied": True})
+    assert folder.find("key").passed == {"here": {"varied": True}, "there": {"varied": False}}
+    assert notes == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "roam-plan/2"}', '{"format": "roam-capture/2"}'])
 def test_what_is_damaged_is_told(text, folder, notes):
     folder.folder.mkdir()
     folder.path("key").write_text(text)
