@@ -28,7 +28,7 @@ from roam_lab.capture.sources.optimizers import swapped
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.stored.code import Entered, unnoted
-from roam_lab.capture.torch_internals import FakeTensor, TorchDispatchMode, parameters_replaced, pytree
+from roam_lab.capture.torch_internals import FakeTensor, TorchDispatchMode, parameters_replaced, pytree, without_modes
 from roam_lab.capture.trace import refuse_at_sight
 from roam_lab.capture.trace_inputs import TraceInputs, serials_of
 from roam_lab.capture.training_step import TrainingStep, roots_of
@@ -122,7 +122,10 @@ class _Follower(Guide):
         returns = func._schema.returns
         if self.current is None or len(returns) != len(self.current.results):
             return None
-        return self.made(mode, func) if all(str(one.type) == "Tensor" for one in returns) else None
+        if any(str(one.type) != "Tensor" for one in returns):
+            return None
+        with without_modes():
+            return self.made(mode, func)
 
     def end_of_step(self) -> None:
         """Raise PartedError where the log goes on."""

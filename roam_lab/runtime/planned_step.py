@@ -67,16 +67,14 @@ class PlannedStep:
         self.optimizers = TrainingStep(model, optimizer, step).optimizers
         self.eager_step, self._keep_grads = step, keep_grads
         self.on_mismatch = on_mismatch
-        self.planned_steps = 0
-        self.eager_steps = 0
+        self.planned_steps = self.eager_steps = 0
         self.reasons: dict[str, int] = Reasons()
         self.notes: list[str] = plans.notes
         self._execution = Execution(executor, self.notes)
-        self._tree = ModelTree(model)
-        self._pool = ArenaPool()
+        self._tree, self._pool = ModelTree(model), ArenaPool()
         self._watch = ForwardWatch(self._tree, self._pool)
         self._compiled = CompiledSteps(self._pool)
-        self._eager: dict[Key, Reason] = {}
+        self._eager, self._led = dict[Key, Reason](), set[Key]()
         self._check = self._kind_of_check(check, self.notes)
         self._state_made = StateMade(self.optimizers)
         self._known = Known(plans, self.optimizers, self._state_made, on_mismatch == "replan")
@@ -87,7 +85,6 @@ class PlannedStep:
             self._compiled, self._check, self._ways, self._execution,
         )  # fmt: skip
         self._after_change = AfterChange(self._compiler, self._compiled, on_mismatch == "replan")
-        self._led: set[Key] = set()
 
     def __repr__(self) -> str:
         return f"PlannedStep({type(self.model).__name__}, {self.plan!r})"
@@ -115,9 +112,9 @@ class PlannedStep:
     def prepare(self, batch: Any) -> None:
         """Capture and check the plan for batches like this one; the first call does it otherwise.
 
-        One eager step leads the capture, and everything is put back after it. Where only a first step can make an
-        optimizer's state, or what else it keeps, that step has to come first, eagerly. Raises MismatchError when the
-        plan was made for another model, optimizer or step.
+        One eager step leads the capture, or a rehearsal where an earlier start has captured it; everything is put back
+        then. Where only a first step can make an optimizer's state, or what else it keeps, that step has to come first,
+        eagerly. Raises MismatchError when the plan was made for another model, optimizer or step.
         """
         key = self._key(batch)
         if not self._compiled.ways(key) and self._known.first_step() is None:
@@ -202,9 +199,12 @@ class PlannedStep:
         if told is not None:  # this very batch is what the way was captured with
             self._compiled.drop(way)
             return self._run_eager(batch, Reason(f"a way was captured that its own batch does not take ({told})"))
+        rehearsed = expected is None and self._compiled[way].proven  # with the numbers of an earlier start's batch
         try:
             return self._run_planned(way, self._compiled[way], batch, expected)
         except (OtherWay, FailedBefore) as not_done:
+            if rehearsed and isinstance(not_done, OtherWay):
+                return self._run_new_way(key, batch, str(not_done))
             return self._run_eager(batch, Reason(str(not_done)))
 
     def _run_led(self, key: Key, batch: Any, error: RoamError) -> Any:
