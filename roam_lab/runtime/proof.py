@@ -43,7 +43,7 @@ class Proof:
         """Take over what an earlier start has compared (`to_data`, once it held). Raises what Python raises for data
         of another form, and NotStoredError."""
         numbers, varied = tuple(value_from_data(data["numbers"])), data["varied"] is True
-        self._equal, self._varied, self._numbers = self._wanted, varied, numbers or None
+        self._equal, self._varied, self._numbers = self._wanted, varied, numbers
 
 
 def place_of_proof(

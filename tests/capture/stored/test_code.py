@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from roam_lab.capture.stored.code import Entered, code_digest
+from roam_lab.capture.stored import code
+from roam_lab.capture.stored.code import Entered, code_digest, unnoted
 
 
 def function(text):
@@ -35,10 +36,10 @@ def test_everything_else_does():
 
 
 def entered(call):
-    code = Entered()
-    with code.noted():
+    noted = Entered()
+    with noted.noted():
         call()
-    return code
+    return noted
 
 
 def test_what_is_entered_is_noted():
@@ -47,6 +48,24 @@ def test_what_is_entered_is_noted():
     found = entered(lambda: outer(inner)).digests()
     assert {code_digest(inner.__code__), code_digest(outer.__code__)} < set(found)
     assert found[code_digest(inner.__code__)] == "f (a file:1)"
+
+
+@pytest.mark.parametrize("cheap", [True, False])
+def test_what_runs_unnoted_is_not(cheap, monkeypatch):
+    monkeypatch.setattr(code, "_OFF_IS_CHEAP", cheap)
+    first, second, third = (function(f"def f(): return {number}") for number in (1, 2, 3))
+
+    def step():
+        first()
+        with unnoted():
+            second()
+        third()
+
+    noted = entered(step)
+    assert noted.complete
+    found = set(noted.digests())
+    assert {code_digest(first.__code__), code_digest(third.__code__)} <= found
+    assert code_digest(second.__code__) not in found
 
 
 def test_what_the_garbage_collector_calls_is_not():
