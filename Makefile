@@ -104,7 +104,7 @@ support: $(STAMP)  ## the identity tests with each torch of TORCHES, and docs/su
 	done
 	PYTHONPATH=. $(BIN)/python benchmarks/support.py page
 
-test-situations: $(STAMP)  ## training steps of real users
+test-situations: $(STAMP)  ## training steps of real users (ROAM_SITUATIONS_BY=hook|unchecked|extra-time|second-start)
 	OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
 		tests/situations $(PYTEST_ARGS)
 

@@ -14,7 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import os
 import random
+import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -109,6 +112,7 @@ class Verdict:
     def must_be(self, right: frozenset[str] | set[str]) -> Verdict:
         """Fails the test, with all that is known, where the outcome is not among the `right` ones."""
         TOLD.append(self)
+        right = right if BY == "plan" else HONEST
         if self.outcome not in right:
             lines = [f"outcome {self.outcome!r}, right would be {' or '.join(sorted(right))}", self.sentence]
             lines += [f"{self.planned} planned, {self.eager} eager {dict(self.reasons)}", *self.told[:12]]
@@ -131,9 +135,22 @@ def settings_kept() -> Iterator[None]:
         restore(kept)
 
 
-def roam_hook(made: Situation, fake: bool, on_mismatch: str, options: Mapping[str, Any]) -> Callable[[Any], Any]:
-    """Profile, plan, hook: what a user of roam-lab writes."""
+BY = os.environ.get("ROAM_SITUATIONS_BY", "plan")
+"""How steps are hooked: by a plan; or without one: alone, unchecked, with extra time, or at a second start."""
+_WITHOUT_A_PLAN: Mapping[str, Mapping[str, Any]] = {
+    "hook": {"cache": False}, "unchecked": {"cache": False, "check": "never"},
+    "extra-time": {"cache": False, "extra_time": 0.25}, "second-start": {},
+}  # fmt: skip
+
+
+def roam_hook(
+    made: Situation, fake: bool, on_mismatch: str, options: Mapping[str, Any], folder: str = ""
+) -> Callable[[Any], Any]:
+    """Profile, plan, hook: what a user of roam-lab writes. `folder`: what an earlier start has left, if any."""
     given = {"loss": made.loss, "step": made.step}
+    if BY != "plan":
+        how = {"cache": folder} if BY == "second-start" else _WITHOUT_A_PLAN[BY]
+        return roam.hook(made.model, made.optimizer, **given, **{"on_mismatch": on_mismatch, **how, **options})
     profile = roam.profile(made.model, made.batch(0), made.optimizer, fake=fake, **given)
     return roam.hook(profile.plan(), made.model, made.optimizer, on_mismatch=on_mismatch, **given, **options)
 
@@ -211,6 +228,18 @@ def compare(
             for index in range(steps):
                 one(made, made.eager, index, eager)
         finish(made, eager)
+    folder = ""
+    if hooking is roam_hook and BY == "second-start":
+        folder = tempfile.mkdtemp()
+        hooking = functools.partial(roam_hook, folder=folder)
+        with settings_kept(), warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            same_seed(0)
+            made = make()
+            same_seed(1)
+            step, run = hooking(made, fake, on_mismatch, options), Run()
+            for index in range(steps):
+                one(made, step, index, run)
     with settings_kept(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         same_seed(0)
