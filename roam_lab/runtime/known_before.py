@@ -8,13 +8,15 @@ from typing import Any
 
 import torch
 
-from roam_lab.capture import can_prime
+from roam_lab.capture import TrainingStep, can_prime
 from roam_lab.capture.gradients import how_it_lies
 from roam_lab.capture.inputs import batch_signature, signatures_alike
+from roam_lab.capture.trace import refuse_at_sight
+from roam_lab.errors import CaptureError
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
-from roam_lab.runtime.reasons import Reason
+from roam_lab.runtime.reasons import Reason, refusal
 from roam_lab.runtime.state_made import StateMade
 
 
@@ -23,7 +25,7 @@ class Known:
     """These reasons for one hook. `replan`: whether batches that the plan was not made for are planned, too."""
 
     plans: Plans
-    optimizers: tuple[torch.optim.Optimizer, ...]
+    training: TrainingStep
     state_made: StateMade
     replan: bool
 
@@ -36,11 +38,16 @@ class Known:
                 f"this batch is {batch_signature(batch)}; the plan was made for {planned_for}",
                 "pad it, or use on_mismatch='eager' or 'replan'",
             )
+        if not self.plans.given:  # what a plan was made of has passed that
+            try:
+                refuse_at_sight(self.training)
+            except CaptureError as error:
+                return refusal(error, changed=False)
         return self.first_step()
 
     def first_step(self) -> Reason | None:
         """The reason to run the first step eagerly: an optimizer whose state only a step can make; else None."""
-        for optimizer in self.optimizers:
+        for optimizer in self.training.optimizers:
             if not can_prime(optimizer) and not self.state_made.by(optimizer):
                 return Reason(f"{type(optimizer).__name__} makes its state in its first step, which runs eagerly")
         return None

@@ -12,6 +12,7 @@ from roam_lab.errors import RoamError, RoamWarning
 from roam_lab.ir import fingerprint
 from roam_lab.plan import Plan
 
+_PLAN_AGAIN = "plan again, or use on_mismatch='eager'"
 _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
@@ -19,13 +20,13 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 class Reason:
     """Why a step runs eagerly. Steps are counted by `sentence`, so it must not contain values that change each time.
 
-    `detail`: a sentence for this very step that says more. `advice`: what to do, in an error. `first`: it is a first
-    step, which has to run eagerly once; that is no mismatch.
+    `detail`: a sentence for this very step that says more. `advice`: what to do, in an error, and in the warning where
+    it is the reason's own. `first`: it is a first step, which has to run eagerly once; that is no mismatch.
     """
 
     sentence: str
     detail: str = ""
-    advice: str = "plan again, or use on_mismatch='eager'"
+    advice: str = _PLAN_AGAIN
     first: bool = False
 
     @property
@@ -43,6 +44,7 @@ class Reasons(dict[str, int]):
         self[reason.sentence] = self.get(reason.sentence, 0) + 1
         if not known:
             text = f"a training step ran eagerly: {reason.detail or reason.sentence}"
+            text += "" if reason.advice == _PLAN_AGAIN else f"; {reason.advice}"
             warnings.warn(f"{text} (told once; counted in step.reasons)", RoamWarning, stacklevel=_users_level())
 
 
@@ -57,7 +59,8 @@ def _users_level() -> int:
 def refusal(error: RoamError, changed: bool) -> Reason:
     """The reason to run eagerly where a step cannot be captured. `changed`: others of this hook were planned before."""
     what = "in another mode, or after a change, the step is another" if changed else "the step cannot be planned"
-    return Reason(f"{what}: {str(error).partition(';')[0]}")
+    why, _, advice = str(error).partition("; ")
+    return Reason(f"{what}: {why}", advice=advice or _PLAN_AGAIN)
 
 
 def leading(error: RoamError) -> Reason:

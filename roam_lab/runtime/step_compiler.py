@@ -15,6 +15,7 @@ from roam_lab.capture.sources.schedulers import schedulers_noted
 from roam_lab.capture.sources.world import muted
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.stored.captures import Kept
+from roam_lab.capture.trace import refuse_at_sight
 from roam_lab.capture.training_step import roots_of
 from roam_lab.capture.writers import is_untrue
 from roam_lab.errors import CaptureError, FirstStepError, MismatchError, RoamError
@@ -67,6 +68,7 @@ class StepCompiler:
 
     def prepare(self, key: Key, batch: Any) -> None:
         """`compile_led` by a step that nobody sees. Does nothing where a first step has to come before."""
+        refuse_at_sight(self.training())
 
         def checked(compiled: Compiled | None, kept: Kept | None) -> Expected | None:
             if compiled is not None:

@@ -190,3 +190,33 @@ def test_sparse_gradients_run_eagerly_with_a_reason():
     assert torch.equal(model.weight, eager.weight)
     assert run.eager_steps == 3
     assert any("sparse" in reason for reason in run.reasons)
+
+
+@pytest.fixture
+def one_process():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield
+    torch.distributed.destroy_process_group()
+
+
+def test_a_model_of_distributed_tensors_trains_eagerly_and_the_way_round_is_told(one_process):
+    """Its digests cannot be taken, so that no eager step is run before it is refused."""
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
+
+    def shard(_name, module, mesh):
+        for key, parameter in list(module.named_parameters(recurse=False)):
+            module.register_parameter(key, nn.Parameter(distribute_tensor(parameter.data, mesh, [Shard(0)])))
+
+    mesh = init_device_mesh("cpu", (1,))
+    model = distribute_module(nn.Sequential(nn.Linear(8, 8)), mesh, shard)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, foreach=False)
+    hooked = roam.hook(model, optimizer, loss=lambda model, batch: model(batch).full_tensor().square().mean())
+    batch = distribute_tensor(torch.randn(4, 8), mesh, [Shard(0)])
+    with pytest.raises(roam.CaptureError, match=r"DTensor.*roam\.shard"):
+        hooked.prepare(batch)
+    with pytest.warns(roam.RoamWarning, match=r"DTensor.*roam\.shard"):
+        first = hooked(batch)
+    assert hooked(batch) < first
+    assert (hooked.planned_steps, hooked.eager_steps) == (0, 2)
