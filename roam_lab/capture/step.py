@@ -121,7 +121,7 @@ def as_step(loss: LossFunction | torch.nn.Module | None = None, step: StepFuncti
             found = f"shape {tuple(value.shape)}" if isinstance(value, torch.Tensor) else type(value).__name__
             raise CaptureError(f"the loss is not a scalar tensor ({found}); reduce it, for example with .mean()")
         value.backward()
-        optimizers = optimizer if isinstance(optimizer, tuple) else (optimizer,)
+        optimizers = optimizer if isinstance(optimizer, tuple | list) else (optimizer,)
         for each in optimizers:
             each.step()
         for each in optimizers:

@@ -220,3 +220,15 @@ def test_a_model_of_distributed_tensors_trains_eagerly_and_the_way_round_is_told
         first = hooked(batch)
     assert hooked(batch) < first
     assert (hooked.planned_steps, hooked.eager_steps) == (0, 2)
+
+
+def test_optimizers_may_be_given_in_a_list():
+    model, _, twin, _ = pair()
+
+    def optimizers(one):
+        parameters = list(one.parameters())
+        return [torch.optim.AdamW(parameters[:4]), torch.optim.SGD(parameters[4:], lr=0.1)]
+
+    hooked = roam.hook(model, optimizers(model), loss=mean_square)
+    assert same(hooked, model, twin, optimizers(twin), [torch.randn(8, 32) for _ in range(3)])
+    assert (hooked.planned_steps, hooked.reasons) == (3, {})
