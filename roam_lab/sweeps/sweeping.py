@@ -39,8 +39,8 @@ def sweep(
     `points`: of `grid`, or dicts of the fields of SweepPoint. Points that have a row in the file are not run again,
     unless they failed. A row is identified by all that it depends on: the point, the factory's file with the modules
     beside it, the versions of the packages that these import. `jobs`: processes, as joblib's n_jobs (-1: one a core;
-    None: what `joblib.parallel_config` says, else 1); the backend is joblib's, which may be Dask or Ray. On other machines
-    the factory's file must lie at the same path. `tell` is called with remarks (default: RoamWarning), and
+    None: what `joblib.parallel_config` says, else 1); the backend is joblib's, which may be Dask or Ray. On other
+    machines the factory's file must lie at the same path. `tell` is called with remarks (default: RoamWarning), and
     `progress(what, part)` with the progress. Rows have sizes in bytes, times in seconds.
 
     A point that fails has a row that says why, in one sentence, and the others go on. After an interrupt, the rows so

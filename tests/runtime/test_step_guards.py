@@ -1,5 +1,6 @@
 """What the guards of a compiled step leave out, and which path a sentence of theirs names."""
 
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -72,6 +73,16 @@ def test_of_a_state_with_numbers_the_tensors_alone_are_left_out():
     assert guards.check() is None
     optimizer.state[weight]["count"] = 7
     assert "['count'] was 1 and is 7 now" in guards.check()
+
+
+def test_tensors_in_other_containers_of_a_state_are_not_left_out():
+    optimizer, _ = reached(torch.optim.SGD, momentum=0.9)
+    weight = optimizer.param_groups[0]["params"][0]
+    optimizer.state[weight]["window"] = deque([torch.ones(2)])
+    out = left_out_of(reach({"optimizer": optimizer}), trace())
+    assert "optimizer.state" not in out
+    assert any(path.endswith("['momentum_buffer']") for path in out)
+    assert not any("['window']" in path for path in out)
 
 
 @pytest.mark.parametrize(
