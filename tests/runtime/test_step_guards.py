@@ -85,6 +85,14 @@ def test_tensors_in_other_containers_of_a_state_are_not_left_out():
     assert not any("['window']" in path for path in out)
 
 
+def test_tensors_outside_of_optimizers_are_guarded():
+    optimizer, _ = reached(torch.optim.Adam)
+    model = nn.Linear(2, 2)
+    out = left_out_of(reach({"model": model, "optimizer": optimizer, "step": {"mask": torch.ones(2)}}), trace())
+    assert out
+    assert {path.partition(".")[0].partition("[")[0] for path in out} == {"optimizer"}
+
+
 @pytest.mark.parametrize(
     ("sentence", "path"),
     [

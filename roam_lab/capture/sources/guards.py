@@ -227,7 +227,7 @@ def _prefixes(paths: Iterable[str]) -> set[str]:
 
 def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
     owner, _, last = container.path.rpartition(".")
-    hook = _HOOKS.get(last) or (_HOOKS.get(last.replace("_global", "")) if last.startswith("_global_") else None)
+    hook = _HOOKS.get(last.removeprefix("_global"))
     if hook:
         whom = owner if not last.startswith("_global_") else "every module" if "forward" in last else "all"
         verb = "added" if before is MISSING else "removed" if after is MISSING else "replaced"
