@@ -55,6 +55,12 @@ def test_a_state_of_tensors_alone_is_left_out_as_a_whole():
     assert "optimizer.state" in left_out_of(reachable, trace())
     _, reachable = reached(torch.optim.SGD)
     assert "optimizer.state" in left_out_of(reachable, trace())
+    optimizer, _ = reached(torch.optim.SGD)
+    optimizer.state[optimizer.param_groups[0]["params"][0]] = {
+        "history": [torch.ones(2)],
+        "by_name": {"a": torch.ones(2)},
+    }
+    assert "optimizer.state" in left_out_of(reach({"optimizer": optimizer}), trace())
 
 
 def test_of_a_state_with_numbers_the_tensors_alone_are_left_out():
