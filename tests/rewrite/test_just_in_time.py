@@ -37,3 +37,12 @@ def test_values_inside_a_chain_are_held_from_their_op_to_their_last_reader(graph
     items = int(trace.found[0])
     assert items == 2  # the first op, and the chain
     assert trace.scratch[:items].tolist() == [0, scratch]
+
+
+@pytest.mark.parametrize("name", ["item_us", "ops", "reads", "makes"])
+def test_a_state_that_outgrows_its_trace_is_not_possible(name):
+    problem = problem_of(chain(2), frozenset(ON_DEVICE))
+    trace = new_trace(problem)
+    room = getattr(trace, name)
+    assert evaluate(problem, problem.start, trace).possible
+    assert not evaluate(problem, problem.start, trace._replace(**{name: room[:0]})).possible
