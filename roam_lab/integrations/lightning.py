@@ -134,7 +134,7 @@ class _Fit:
     def _run(self, optimizer: Any, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
         """One batch, in place of the loop's own `run`."""
         reason = self._why_not or why_not_now(self._loop, kwargs)
-        if self._ranks is not None and self._ranks.most(int(reason is not None)) == [1]:
+        if self._ranks is not None and self._ranks.largest(int(reason is not None)) == [1]:
             reason = reason or "another rank runs this step without a plan"
         if reason is not None:
             return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)

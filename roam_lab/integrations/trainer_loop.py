@@ -57,7 +57,7 @@ class Loop:
         if not is_replicated(model):
             return list(wishes)
         self.ranks = self.ranks or Ranks(model.process_group)
-        return [bool(one) for one in self.ranks.most(*map(int, wishes))]
+        return [bool(one) for one in self.ranks.largest(*map(int, wishes))]
 
     def answer(self, owner: Any, name: str, answer: Callable[[], Any]) -> None:
         """Until training ends, a call of `owner.name` returns `answer()` if the planned step has stepped already."""
