@@ -33,7 +33,7 @@ KIND_NAMES = {
     "output": "outputs",
     "recomputed": "computed again",
     "offloaded": "back from the host",
-    "unknown": "not told",
+    "unknown": "of unknown kind",
 }
 ARENA, LIVE, LAYOUT, ALLOCATOR = "arena", "live at the peak", "layout gaps", "allocator, simulated"
 GREYS = {
