@@ -16,7 +16,7 @@ from roam_lab.plan import Plan, Profile, devices, make_plan
 from roam_lab.plan.devices import DEVICES, Device, devices_for, machine_bytes
 from roam_lab.plan.fit import FAR, Estimate, Fit, outcome_of
 from roam_lab.plan.planned_run import simulate_planned
-from roam_lab.plan.runs import RUNS, Point, point_at
+from roam_lab.plan.runs import RUNS, Point, point_at, reserved_bytes
 
 TEN = Device("ten", 10_000, overhead_bytes=1000)
 MIB = 1 << 20
@@ -174,6 +174,11 @@ def test_an_arena_of_which_ranges_are_lent_shares_no_segment_with_residents() ->
     assert 13 * MIB < plan.arena_bytes < 14 * MIB
     held = simulate_planned(plan, profile.graph, profile.training_run)
     assert held.reserved == (2 + 20 + 32 + 14) * MIB  # the parameters' segment of 20 MiB has room for the arena
+
+
+def test_of_a_bare_plan_the_profile_has_the_graph() -> None:
+    profile, plan = beside_and_lent(5 * MIB, 600)
+    assert reserved_bytes(profile, replace(plan, graph=None)) == reserved_bytes(profile, plan) > plan.arena_bytes
 
 
 def test_cublas_has_a_workspace_in_each_thread() -> None:

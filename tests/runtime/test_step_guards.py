@@ -9,6 +9,7 @@ from torch import nn
 
 from roam_lab.capture.sources import reach
 from roam_lab.capture.sources.guards import Guards
+from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.runtime.step_guards import guarded_path, left_out_of
 
 
@@ -79,6 +80,20 @@ def test_of_a_state_with_numbers_the_tensors_alone_are_left_out():
     assert guards.check() is None
     optimizer.state[weight]["count"] = 7
     assert "['count'] was 1 and is 7 now" in guards.check()
+
+
+def test_a_number_in_a_state_that_is_an_input_is_left_out():
+    optimizer, _ = reached(Counting)
+    weight, bias = optimizer.param_groups[0]["params"]
+    optimizer.state[weight] = {"count": {"steps": 1}}
+    optimizer.state[bias] = {"count": 1}
+    places = [
+        OptimizerPlace(optimizer, ("count", "steps"), "a", weight),
+        OptimizerPlace(optimizer, ("count",), "b", bias),
+    ]
+    out = left_out_of(reach({"optimizer": optimizer}), trace(places=places))
+    assert "optimizer.state" in out  # it has nothing else
+    assert len([path for path in out if path.endswith(("['count']['steps']", "['count']"))]) == 2
 
 
 def test_tensors_in_other_containers_of_a_state_are_not_left_out():

@@ -142,6 +142,13 @@ def test_a_frozen_parameter_that_is_trained_is_noticed_unless_forgotten():
     assert guards.check() == "model.weight.requires_grad was True and is False now"
 
 
+def test_a_parameter_that_only_the_optimizer_has_is_guarded():
+    alone = nn.Parameter(torch.ones(2))
+    guards = Guards(reach({"optimizer": torch.optim.SGD([alone])}))
+    alone.requires_grad_(False)
+    assert guards.check() == "optimizer.param_groups[0]['params'][0].requires_grad was True and is False now"
+
+
 def test_further_containers_are_guarded_and_renewed():
     more = {"a": 1}
     _, guards = guarded(beside=[Container("dict", more, "more")])
@@ -162,12 +169,14 @@ def test_a_number_that_is_read_in_each_step_may_change_but_not_its_holder():
 
 
 def test_another_object_may_be_replaced_beside_a_number_that_is_read_in_each_step():
-    holder, _ = guarded()
+    holder, other = Holder(), Holder()
     places = [ValuePlace(holder, "rate", "step.rate"), ValuePlace(holder.sizes, 0, "step.sizes[0]")]
-    guards = Guards(reach({"step": holder}), [one.path for one in places], places=places)
+    guards = Guards(reach({"step": holder, "other": other}), [one.path for one in places], places=places)
     holder.rate, holder.sizes[0] = 2.0, 9
-    holder.options = {"clip": 1.0, "norm": 2.0}
+    other.options = {"clip": 1.0, "norm": 2.0}
+    assert not guards._watch.unchanged()
     assert guards.check() is None
+    assert guards._watch.unchanged()
 
 
 def test_an_equal_object_in_the_place_of_another_is_compared_with_from_then_on():
