@@ -1,6 +1,7 @@
-"""Imports run downwards only: the table of rooms in docs/architecture.md is their order."""
+"""Imports run downwards only: the table of rooms in docs/architecture.md is their order. Files stay short."""
 
 import ast
+import functools
 import re
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "roam_lab"
+parsed = functools.cache(ast.parse)
 
 
 def rooms():
@@ -19,7 +21,7 @@ def rooms():
 
 def imported(source, package):
     """The rooms that a module imports from, wherever in it that stands."""
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         names = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -75,7 +77,7 @@ def importers(library, files):
     """Those of `files`, (name, source), that import `library` anywhere."""
     found = set()
     for name, source in files:
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(parsed(source)):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             if library in {each.partition(".")[0] for each in names}:
@@ -91,3 +93,73 @@ def test_a_solver_has_one_door(library):
 
 def test_another_door_is_found():
     assert importers("pulp", [("a.py", "def late():\n    from pulp import x"), ("b.py", "import pulpit")]) == {"a.py"}
+
+
+MOST_LINES = 300
+
+
+def sources():
+    """What is written by hand in the package and beside it: Python, JavaScript, TypeScript."""
+    written = [*PACKAGE.rglob("*.py"), *(PACKAGE / "report").rglob("*.js")]
+    return [*written, *(ROOT / "labextension" / "src").rglob("*.ts"), *(ROOT / "tools").rglob("*.py")]
+
+
+def test_files_stay_short():
+    lengths = {path.relative_to(ROOT): len(path.read_text().splitlines()) for path in sources()}
+    assert len(lengths) > 500
+    assert {path: lines for path, lines in lengths.items() if lines > MOST_LINES} == {}
+
+
+def at_import(body):
+    """The imports that run when a module is imported: none in functions, none for type checks alone."""
+    for one in body:
+        if isinstance(one, ast.Import | ast.ImportFrom):
+            yield one
+        elif isinstance(one, ast.If | ast.Try | ast.With) and "TYPE_CHECKING" not in ast.unparse(
+            getattr(one, "test", one)
+        ):
+            for name in ("body", "orelse", "finalbody"):
+                yield from at_import(getattr(one, name, []))
+            yield from (found for handler in getattr(one, "handlers", []) for found in at_import(handler.body))
+
+
+def circle(imports):
+    """Modules that import each other in a circle, the first also at its end; none if there is no circle."""
+    done = set()
+
+    def follow(way):
+        for name in imports.get(way[-1], ()):
+            if name in way:
+                return [*way[way.index(name) :], name]
+            if name not in done and (found := follow([*way, name])):
+                return found
+        done.add(way[-1])
+        return []
+
+    return next((found for name in imports if name not in done and (found := follow([name]))), [])
+
+
+def test_no_modules_import_each_other():
+    paths = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in PACKAGE.rglob("*.py")
+    }
+    imports = {}
+    for module, path in paths.items():
+        names = [
+            f"{one.module}.{alias.name}" if f"{one.module}.{alias.name}" in paths else one.module
+            for one in at_import(parsed(path.read_text()).body)
+            if isinstance(one, ast.ImportFrom)
+            for alias in one.names
+        ]
+        imports[module] = [name for name in names if name in paths and name != module]
+    assert sum(map(len, imports.values())) > 1000
+    assert circle(imports) == []
+
+
+def test_a_circle_is_found():
+    assert circle({"a": ["b"], "b": ["c", "d"], "c": [], "d": ["b"]}) == ["b", "d", "b"]
+    late = ast.parse(
+        "if TYPE_CHECKING:\n    from a import b\ndef f():\n    import c\ntry:\n    import d\nexcept E:\n    import e"
+    )
+    assert [ast.unparse(one) for one in at_import(late.body)] == ["import d", "import e"]

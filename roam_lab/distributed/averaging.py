@@ -57,7 +57,7 @@ _left: weakref.WeakKeyDictionary[Any, bool] = weakref.WeakKeyDictionary()
 
 
 def leaves_buffers_taken(model: Any) -> bool:
-    """Whether the last step that ran as ops would have the next forward pass take the first rank's buffers."""
+    """Whether, after the last step that ran as ops, the next forward pass copies the first rank's buffers."""
     return _left.get(model, False)
 
 

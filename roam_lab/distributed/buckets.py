@@ -78,10 +78,10 @@ def in_one_bucket(model: Any) -> Layout:
 def predict(model: Any, arrived: Sequence[str]) -> None:
     """Note the buckets that the wrapper will make when gradients arrive in this sequence (names of parameters). Called
     by all ranks together; all take the first rank's sequence."""
-    told: list[Any] = [list(arrived)]
-    dist.broadcast_object_list(told, dist.get_global_rank(model.process_group, 0), group=model.process_group)
+    names_sent: list[Any] = [list(arrived)]
+    dist.broadcast_object_list(names_sent, dist.get_global_rank(model.process_group, 0), group=model.process_group)
     named = dict(model.module.named_parameters())
-    names: list[str] = told[0]
+    names: list[str] = names_sent[0]
     cap = model.bucket_bytes_cap
     usual = [FIRST_BUCKET_BYTES if model.bucket_bytes_cap_default else cap, cap]
     limits = list(getattr(model, "bucket_bytes_cap_list", ())) or usual  # given since torch 2.13

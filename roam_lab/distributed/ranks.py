@@ -30,33 +30,33 @@ class Ranks:
                     self._members, _timeout_of(group), "gloo", use_local_synchronization=True, group_desc="roam_lab"
                 )
 
-    def most(self, *numbers: int) -> list[int]:
-        """For each of the numbers the largest that any rank passes."""
+    def largest(self, *numbers: int) -> list[int]:
+        """The maximum of each number over all ranks."""
         if self._group is None:
             return list(numbers)
-        told = torch.tensor(numbers, dtype=torch.int64)
+        tensor = torch.tensor(numbers, dtype=torch.int64)
         with answered():
-            dist.all_reduce(told, dist.ReduceOp.MAX, self._group)
-        found: list[int] = told.tolist()
+            dist.all_reduce(tensor, dist.ReduceOp.MAX, self._group)
+        found: list[int] = tensor.tolist()
         return found
 
-    def told(self, word: Any) -> list[Any]:
-        """The `word` that each rank passes, by rank; any value that can be pickled."""
+    def gathered(self, value: Any) -> list[Any]:
+        """The `value` that each rank passes, by rank; anything that can be pickled."""
         if self._group is None:
-            return [word]
-        words: list[Any] = [None] * self.size
+            return [value]
+        values: list[Any] = [None] * self.size
         with answered():
-            dist.all_gather_object(words, word, self._group)
-        return words
+            dist.all_gather_object(values, value, self._group)
+        return values
 
-    def from_rank(self, rank: int, word: Any = None) -> Any:
-        """The `word` that the rank number `rank` passes; those of the others are ignored."""
+    def from_rank(self, rank: int, value: Any = None) -> Any:
+        """The `value` that rank `rank` passes; those of the others are ignored."""
         if self._group is None:
-            return word
-        words = [word]
+            return value
+        values = [value]
         with answered():
-            dist.broadcast_object_list(words, self._members[rank], self._group)
-        return words[0]
+            dist.broadcast_object_list(values, self._members[rank], self._group)
+        return values[0]
 
 
 @contextmanager

@@ -36,10 +36,10 @@ def shard(model: torch.nn.Module, process_group: Any = None) -> torch.nn.Module:
     process_group = process_group or dist.group.WORLD
     group = Group(process_group.group_name, process_group.size(), process_group.rank())
     means = [(name, tuple(one.shape), str(one.dtype), one.requires_grad) for name, one in model.named_parameters()]
-    told: list[Any] = [None] * group.ranks
-    dist.all_gather_object(told, means, process_group)
-    for rank, other in enumerate(told):
-        if other != told[0]:
+    models: list[Any] = [None] * group.ranks
+    dist.all_gather_object(models, means, process_group)
+    for rank, other in enumerate(models):
+        if other != models[0]:
             raise MismatchError(f"rank {rank} has another model than rank 0; build the same on all ranks")
     parts: dict[int, torch.Size] = {}
     for module in model.modules():

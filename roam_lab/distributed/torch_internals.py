@@ -32,10 +32,10 @@ __all__ = [
     "without_modes",
 ]
 
-# limit of the bucket that is filled first, where the user gives none
+# default limit of the bucket that is filled first
 FIRST_BUCKET_BYTES: int = getattr(dist, "_DEFAULT_FIRST_BUCKET_BYTES", 2**20)
 
-# the process group of a name
+# the process group with a name
 group_named: Callable[[Any], Any] = distributed_c10d._resolve_process_group  # type: ignore[attr-defined]
 
 # cuts each of several tensors into the same number of parts along a dimension, padded with zeros; row r of the result

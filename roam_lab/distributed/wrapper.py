@@ -83,9 +83,9 @@ def forget_marks(model: Any) -> None:
 def refuse_unsupported(model: Any) -> None:
     """Raise CaptureError, naming what to do instead, for a mode of a wrapper whose exchange cannot be written as
     ops."""
-    told = _unsupported(model) if is_replicated(model) else None
-    if told is not None:
-        raise CaptureError(f"DistributedDataParallel {told}")
+    refusal = _unsupported(model) if is_replicated(model) else None
+    if refusal is not None:
+        raise CaptureError(f"DistributedDataParallel {refusal}")
 
 
 def _unsupported(model: Any) -> str | None:

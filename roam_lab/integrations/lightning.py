@@ -6,7 +6,7 @@
     trainer.fit(model, loader)
 
 What is planned is what Lightning does for one batch under automatic optimization: `training_step`, `zero_grad`, the
-backward pass, clipping, the optimizer's step, and the hooks between them. It is Lightning's own code that is captured.
+backward pass, clipping, the optimizer's step, and the hooks between them. Lightning's own code is what is captured.
 Where that cannot be planned, Lightning runs as it would without this callback, and one RoamWarning says why.
 """
 
@@ -40,20 +40,20 @@ from roam_lab.runtime.self_check import Check
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
-else:  # either package will do: its Trainer takes callbacks of the other, too
+else:  # either package works: its Trainer takes callbacks of the other, too
     Callback = importlib.import_module("lightning.pytorch" if find_spec("lightning") else "pytorch_lightning").Callback
 
 _TRIES, _PLANNED_A_TRY = 3, 10
-"""How many steps may turn out not to be plannable before no more are tried; how many planned ones allow one more."""
+"""So many steps may fail to be planned before no more are tried; so many planned steps allow one more failure."""
 
 
 class RoamCallback(Callback):
     """Makes a Trainer run its training steps by a plan, with the same bits as without it.
 
-    The first batch is captured and planned. The settings are those of `roam.hook` without a plan. What cannot be
-    planned is run by Lightning itself; with `on_mismatch="error"` it is an error.
+    The first batch is captured and planned. The settings are those of `roam.hook` without a plan. Steps that cannot
+    be planned are run by Lightning itself; with `on_mismatch="error"` it is an error.
 
-    `planned_steps`, `eager_steps`, `reasons`: as of a PlannedStep, for the last call of `fit`.
+    `planned_steps`, `eager_steps`, `reasons`: as those of a PlannedStep, for the last call of `fit`.
     """
 
     def __init__(
@@ -83,30 +83,30 @@ class RoamCallback(Callback):
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Sentence -> number of the steps that ran eagerly for it."""
+        """For each reason, a sentence, how many steps ran eagerly because of it."""
         if self._fit is None:
             return {}
         planned = self._fit.step.reasons if self._fit.step else {}
         return {**planned, **self._fit.by_lightning}
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        """The Trainer's loop hands its batches to a planned step from now on."""
+        """Have the Trainer's loop pass its batches to a planned step from now on."""
         self._fit = _Fit(trainer, pl_module, self._settings)
         self._fit.begin()
 
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        """The loop is Lightning's own again, and the memory of planned steps is given back."""
+        """Restore Lightning's own loop, and free the memory of planned steps."""
         if self._fit is not None:
             self._fit.end()
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
-        """As at the end: also where training is interrupted."""
+        """As at the end of training, also when it is interrupted."""
         self.on_train_end(trainer, pl_module)
 
 
 class _Fit:
     """One call of `Trainer.fit`. `step`: the planned step, from the first batch on; None where none could be made.
-    `by_lightning`: sentence -> number of the steps that Lightning ran by itself for it."""
+    `by_lightning`: for each reason, a sentence, how many steps Lightning ran itself because of it."""
 
     def __init__(self, trainer: Any, module: Any, settings: dict[str, Any]) -> None:
         self._trainer, self._module, self._settings = trainer, module, settings
@@ -132,9 +132,9 @@ class _Fit:
             self.step.release()
 
     def _run(self, optimizer: Any, batch_idx: int, kwargs: OrderedDict[str, Any]) -> dict[str, Any]:
-        """In place of the loop's `run`: one batch."""
+        """One batch, in place of the loop's own `run`."""
         reason = self._why_not or why_not_now(self._loop, kwargs)
-        if self._ranks is not None and self._ranks.most(int(reason is not None)) == [1]:
+        if self._ranks is not None and self._ranks.largest(int(reason is not None)) == [1]:
             reason = reason or "another rank runs this step without a plan"
         if reason is not None:
             return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
@@ -155,7 +155,7 @@ class _Fit:
         return self._done(result)
 
     def _note(self, reason: str, again: bool) -> None:
-        """Note why a step was not planned. `again`: try later steps, as long as most of them are planned."""
+        """Note why a step was not planned. `again`: later steps are tried, as long as most of them are planned."""
         self._seen.used = None
         self._tries += 1
         planned = self.step.planned_steps if self.step else 0
@@ -189,7 +189,7 @@ class _Fit:
             traced = is_traced(module)
             first = self._closure_first() if traced or on_trial() or can_prime(optimizer) else nullcontext()
             told = self._seen.as_told(batch, traced)
-            # Other ranks wait for this one: it must not go another way.
+            # Other ranks wait for this one: it must run the same collectives.
             failures = _failures_as_refusals() if self._ranks is None else nullcontext()
             with failures, told, logged.instead_of_log(callbacks), first:
                 output = self._lightnings_run(optimizer, batch["batch_idx"], OrderedDict(batch["arguments"]))

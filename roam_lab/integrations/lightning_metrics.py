@@ -1,4 +1,4 @@
-"""Metrics of torchmetrics in a planned step: the tensors that they count in stay the same tensors."""
+"""Metrics of torchmetrics in a planned step: their states stay the same tensors."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NO_VALUE = torch.zeros(())
 
 @contextmanager
 def states_in_place(module: torch.nn.Module, wrapper: Any = None) -> Iterator[None]:
-    """While a step runs, the tensors that metrics of the module count in are buffers of the module, and the value of a
-    metric's last step is a tensor also before its first step.
+    """A context for one step: states of the module's metrics are buffers of the module, and the value that a metric has
+    of its last step is a tensor also before its first step.
 
     A metric binds new tensors to its states in each step; where a state is a buffer, they are copied into the old one.
-    `wrapper`: the DistributedDataParallel around the module, which must not take them from the first rank.
+    `wrapper`: the DistributedDataParallel around the module, which must not broadcast them from the first rank.
     """
     torchmetrics = sys.modules.get("torchmetrics")
     named = [] if torchmetrics is None else list(module.named_modules())

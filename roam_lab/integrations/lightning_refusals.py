@@ -1,4 +1,4 @@
-"""Which calls of Lightning's `Trainer.fit` cannot be planned, and why: as far as that is known beforehand."""
+"""Which calls of Lightning's `Trainer.fit` cannot be planned, and why, as far as that is known before training."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIBRARIES = ("torch", "lightning", "pytorch_lightning", "roam_lab")
 
 
 def hooked_in_step(trainer: Any) -> tuple[Any, ...]:
-    """The callbacks that have a hook inside of the step."""
+    """The callbacks that have a hook inside the step."""
     return tuple(
         callback
         for callback in trainer.callbacks
@@ -27,7 +27,7 @@ def hooked_in_step(trainer: Any) -> tuple[Any, ...]:
 
 
 def why_not_planned(trainer: Any, module: Any) -> str | None:
-    """Why no step of this call is planned; None where nothing is known that forbids it."""
+    """Why no step of this call can be planned; None if no reason is known."""
     loop, strategy, plugin = (
         trainer.fit_loop.epoch_loop.automatic_optimization,
         trainer.strategy,
@@ -64,7 +64,7 @@ def _replicates(strategy: Any, module: Any) -> bool:
 
 
 def reads_gradients(trainer: Any, module: Any) -> bool:
-    """Whether a hook that is called between steps names `.grad`, so that gradients have to stay until the next."""
+    """Whether a hook that is called between steps names `.grad`, so that gradients must exist until the next step."""
     owners = (module, *trainer.callbacks)
     return any(_names_grad(owner, name) for owner in owners for name in _hooks(owner) if name not in _IN_STEP)
 

@@ -1,4 +1,4 @@
-"""What a planned step sees of Lightning's Trainer, and what becomes of what it logs."""
+"""What a planned step reads of Lightning's Trainer, and how its calls of `log` are made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIXED = (
 )  # fmt: skip
 _TRAINED = ("lightning_module", "optimizers")
 _BETWEEN_HOOKS = ("callbacks", "precision_plugin", "profiler", "strategy")
-"""Attributes that Lightning's own code may read in a step, and no other code may."""
+"""Attributes that only Lightning's own code may read in a step."""
 _OWN = ("_trainer", "_told", "_traced", "_several", "used")
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
 _REDUCTIONS = {
@@ -39,7 +39,7 @@ _REDUCTIONS = {
 
 
 class TrainerUsedError(CaptureError):
-    """A step uses an attribute of the Trainer that planned steps do not follow; other steps may not use it."""
+    """A step reads an attribute of the Trainer whose changes planned steps would not notice; other steps may not."""
 
 
 class TrainerInStep:
@@ -47,10 +47,10 @@ class TrainerInStep:
 
     A captured step must not read what may change without its noticing. What it may read of the Trainer is part of the
     batch (`told`): numbers that change, and, as text, values that seldom do. Any other attribute is refused in capture
-    and in the trial run; in a step that runs eagerly it is the Trainer's own, and the sentence `used` says which was
-    read. `capture` does not walk into this object, hence not into loops, loggers and data sets. `several`: other ranks
-    run the same step and wait for what it exchanges; then attributes are refused in capture alone, which exchanges
-    nothing.
+    and in the trial run; a step that runs eagerly gets the Trainer's own value, and the sentence `used` names the
+    attribute. `capture` does not walk into this object, hence not into loops, loggers and data sets. `several`: other
+    ranks run the same step and wait for its collectives; then attributes are refused in capture alone, which runs
+    none.
     """
 
     def __init__(self, trainer: Any, several: bool = False) -> None:
@@ -70,7 +70,7 @@ class TrainerInStep:
 
     @contextmanager
     def in_place_of(self, trainer: Any, module: Any, loop: Any) -> Iterator[None]:
-        """In this context the module and the loop have this object in place of the Trainer."""
+        """A context in which the module and the loop have this object in place of the Trainer."""
         module.trainer = loop.trainer = self
         try:
             yield
@@ -107,7 +107,7 @@ class TrainerInStep:
             setattr(self._trainer, name, value)
 
     def _fixed(self, name: str) -> Any:
-        """The Trainer's own value, if it is the one in the step's text: so capture knows that it was read."""
+        """The Trainer's own value, if the batch has the same as text. Comparing the text makes capture guard it."""
         if self._told["trainer"] != self._text():
             raise CaptureError(f"the step was told another trainer.{name}")
         return getattr(self._trainer, name)
@@ -133,7 +133,7 @@ def is_traced(module: torch.nn.Module) -> bool:
 
 
 class Logged:
-    """Calls of `self.log`: collected while a step runs (`calls`, plain data), made again after it (`log`)."""
+    """Calls of `self.log`: recorded while a step runs (`calls`, plain data), and made after it (`log`)."""
 
     def __init__(self, module: Any, calls: Collection[Mapping[str, Any]] = ()) -> None:
         self._module = module
@@ -141,7 +141,7 @@ class Logged:
 
     @contextmanager
     def instead_of_log(self, callbacks: Collection[Any]) -> Iterator[None]:
-        """In this context `log` of the module and of these callbacks is `note`."""
+        """A context in which `log` of the module and of these callbacks is `note`."""
         replaced = [(vars(one), vars(one).get("log")) for one in (self._module, *callbacks)]
         for held, _ in replaced:
             held["log"] = self.note
@@ -154,7 +154,7 @@ class Logged:
                     held["log"] = before
 
     def note(self, name: str, value: Any, *args: Any, **kwargs: Any) -> None:
-        """In place of `LightningModule.log`: the call is kept, to be made after the step."""
+        """In place of `LightningModule.log`: record the call, to be made after the step."""
         metric = next((path for path, one in self._module.named_modules() if one is value), None)
         if isinstance(value, torch.Tensor):
             value = value.detach().clone()  # as it is now
@@ -165,7 +165,7 @@ class Logged:
         self.calls.append({"hook": hook, "name": name, "metric": metric, "value": value, "args": args, "how": kwargs})
 
     def log(self) -> None:
-        """Make every kept call, under the name of the hook that it was made in."""
+        """Make every recorded call, under the name of the hook that made it."""
         now = self._module._current_fx_name
         try:
             for call in self.calls:

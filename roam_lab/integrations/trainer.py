@@ -2,8 +2,8 @@
 
 The loop stays Trainer's: data, schedules, logs, evaluation, checkpoints, callbacks. What is planned is one whole step:
 Trainer's own (or the user's) `training_step`, clipping with the norm that is logged, the optimizer's step and
-`zero_grad`. All of it runs when the loop calls `training_step`; what the loop does afterwards finds the norm ready,
-the optimizer stepped and the gradients cleared.
+`zero_grad`. All of it runs when the loop calls `training_step`. Its later calls then only return the norm: the
+optimizer has stepped, and gradients are cleared.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class RoamMixin:
     """Put it first: `class PlannedTrainer(RoamMixin, Trainer): pass`, or before your own subclass of Trainer.
 
     `budget`: the most that the whole step may take, in bytes or as "24GiB"; `extra_time`: the most time that this may
-    cost, as a fraction of the step's; neither: nothing that costs time is done. `on_mismatch` and `check`: as in
-    `roam.hook`. The first step of a training runs as Trainer runs it, and shows what a step reads. What cannot be
-    planned goes on as in Trainer, and a RoamWarning says once why; with on_mismatch="error" it is a MismatchError.
+    cost, as a fraction of the step's; neither: the plan adds no time. `on_mismatch` and `check`: as in
+    `roam.hook`. The first step of a training runs as Trainer runs it, and shows what a step reads. Steps that cannot
+    be planned run as in Trainer, and a RoamWarning says once why; with on_mismatch="error" it is a MismatchError.
     """
 
     control = LoopAttribute()
@@ -65,7 +65,7 @@ class RoamMixin:
         loop.options = {
             "on_mismatch": on_mismatch, "check": check_of(check), "budget": budget, "extra_time": extra_time
         }  # fmt: skip
-        self._roam_logs: list[Any] = []  # what a step has logged: a plain attribute, since capture has to see it
+        self._roam_logs: list[Any] = []  # what a step has logged; an attribute, so that capture finds it
         super().__init__(*args, **kwargs)
 
     @property
@@ -75,7 +75,7 @@ class RoamMixin:
 
     @property
     def roam_reasons(self) -> dict[str, int]:
-        """Sentence -> number of the steps that ran as in Trainer for it; the hooked step counts its own."""
+        """For each reason, a sentence, how many steps ran as in Trainer because of it; `roam_step` counts its own."""
         return loop_of(self).reasons
 
     def train(self, *args: Any, **kwargs: Any) -> Any:
@@ -89,7 +89,7 @@ class RoamMixin:
             loop.end()
 
     def log(self, logs: Any, *args: Any, **kwargs: Any) -> None:
-        """As Trainer's; what a step logs is kept, and logged when the step is over."""
+        """As Trainer's; what a step logs is recorded, and logged when the step is over."""
         trainer: Any = super()
         if loop_of(self).in_step:
             self._roam_logs.append((logs, args, kwargs))
@@ -101,10 +101,10 @@ class RoamMixin:
         if not loop_of(self).prepared:
             return trainer._prepare_inputs(inputs)
         kind: Any = type(inputs)
-        return kind({**inputs}) if isinstance(inputs, Mapping) else inputs  # a new one, as Trainer's is
+        return kind({**inputs}) if isinstance(inputs, Mapping) else inputs  # a new object, as Trainer's is
 
     def training_step(self, model: torch.nn.Module, inputs: Any, num_items_in_batch: Any = None) -> Any:
-        """A whole planned step, where it can be planned; else as Trainer's."""
+        """A whole planned step if it can be planned; otherwise as Trainer's."""
         trainer: Any = super()
         loop = loop_of(self)
         loop.ahead = False
@@ -131,7 +131,7 @@ class RoamMixin:
             except (InfeasibleError, ParameterError):
                 raise
             except RoamError as error:  # capture has put everything back
-                together = isinstance(error, CaptureError | MismatchError)  # or a rank is gone, and training over
+                together = isinstance(error, CaptureError | MismatchError)  # else a rank has ended, and training, too
                 if loop.options["on_mismatch"] == "error" or (loop.ranks is not None and not together):
                     raise
                 loop.reasons.count(Reason(str(error)))
@@ -144,12 +144,12 @@ class RoamMixin:
         """The loss of one step of the hook, after which there is nothing for the loop to do."""
         trainer: Any = super()
         loop = loop_of(self)
-        if not is_users(trainer.training_step):  # Trainer's own does so first, and capture tells modes apart
+        if not is_users(trainer.training_step):  # as Trainer's own does; each mode has a capture
             model.train()
             if callable(getattr(self.optimizer, "train", None)):
                 self.optimizer.train()
         [optimizer], kind = optimizers_of(self.optimizer), type(inputs)
-        updates = bool(self.accelerator.sync_gradients)  # else the step leaves its gradients for a later one to add to
+        updates = bool(self.accelerator.sync_gradients)  # else a later step adds to the gradients of this one
         batch = (dict(inputs) if isinstance(inputs, Mapping) else inputs, *given, updates)
         made_for = (model, optimizer, kind, getattr(self, "_train_batch_size", None))
         if loop.step is None or made_for != loop.made_for:
@@ -162,13 +162,13 @@ class RoamMixin:
         return loss
 
     def _is_smaller(self, inputs: Any) -> bool:
-        """Whether a batch has fewer rows than those that a plan should be for, as the last of an epoch may have."""
+        """Whether a batch has fewer rows than the planned ones, as the last of an epoch may have."""
         values = inputs.values() if isinstance(inputs, Mapping) else ()
         rows = next((len(one) for one in values if isinstance(one, torch.Tensor) and one.dim()), math.inf)
         return bool(self.accelerator.gradient_state.end_of_dataloader and rows < getattr(self, "_train_batch_size", 0))
 
     def _whole_step(self, kind: type) -> StepFunction:
-        """From the prepared batch to cleared gradients, what Trainer and its loop do. `kind`: the class of batches."""
+        """What Trainer and its loop do, from the prepared batch to cleared gradients. `kind`: the class of batches."""
         trainer: Any = self
 
         def step(model: torch.nn.Module, optimizer: torch.optim.Optimizer, batch: Any) -> Any:
@@ -196,7 +196,7 @@ class RoamMixin:
         return None
 
     def _already_stepped(self, model: torch.nn.Module) -> None:
-        """In place of the optimizer's step, which has run. Raises RoamError where there are gradients again."""
+        """In place of the optimizer's step, which has already run. Raises RoamError if there are gradients again."""
         loop_of(self).ahead = False
         if any(parameter.grad is not None for parameter in model.parameters()):
             raise RoamError(
@@ -214,4 +214,4 @@ class RoamMixin:
         for name in FOLLOWED:
             if name in loop.read and name in loop.attributes:
                 vars(self)[name] = loop.attributes.pop(name)
-                loop.step = None  # one that was captured without it would not see it change
+                loop.step = None  # a step captured without it would not notice a change

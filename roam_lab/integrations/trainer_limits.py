@@ -12,7 +12,7 @@ from roam_lab.integrations.trainer_loop import KNOWN, loop_of
 _OURS = ("training_step", "_prepare_inputs")
 """Methods that no class before the mixin may override: such a method would run around the whole planned step."""
 _CLIPPING = ("_clip_grad_norm", "_get_grad_norm")
-"""How Trainer comes to `accelerator.clip_grad_norm_`; before transformers 5 its loop calls that itself."""
+"""The method by which Trainer calls `accelerator.clip_grad_norm_`; before transformers 5 its loop does so itself."""
 _BETWEEN = ("on_pre_optimizer_step", "on_optimizer_step")
 """Events of callbacks between backward and `zero_grad`: they may read gradients, which a planned step has cleared."""
 _REPLICATED = ("MULTI_CPU", "MULTI_GPU")
@@ -59,6 +59,6 @@ def why_eager(trainer: Any, mixin: type, model: torch.nn.Module) -> str | None:
 
 
 def is_users(method: Any) -> bool:
-    """Whether a method is none of transformers' own Trainer and base of callbacks."""
+    """Whether a method is defined neither by transformers' Trainer nor by its base class of callbacks."""
     home = getattr(method, "__module__", None)
     return method is not None and home not in ("transformers.trainer", "transformers.trainer_callback")

@@ -1,4 +1,4 @@
-"""What belongs to a Trainer's loop and to no training step: kept where capture does not walk through it."""
+"""What belongs to a Trainer's loop and to no training step, stored where capture does not walk through it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roam_lab.runtime.planned_step import PlannedStep
 from roam_lab.runtime.reasons import Reasons
 
 KNOWN = ("accelerator", "optimizer")
-"""Attributes of the loop that Trainer's own step reads: in one training they stay as they are."""
+"""Attributes of the loop that Trainer's own step reads, and that do not change during one training."""
 
 
 class Loop:
@@ -24,9 +24,9 @@ class Loop:
     Capture follows no object of roam_lab's classes. So it does not walk through data sets, progress bars and data
     loaders, and does not take what the loop counts for state of the step.
 
-    `attributes`: those of the trainer that lie here; `read`: those of them that a step has read. `shown`: a first step
-    has run, and has shown them. `ahead`: the optimizer has already stepped for the batch that the loop is at, whose
-    gradients had this `norm`. `ranks`: those that train together, None where there is one.
+    `attributes`: those of the trainer that are stored here; `read`: those of them that a step has read. `shown`: a
+    first step has run, so `read` is known. `ahead`: the optimizer has already stepped for the loop's present batch,
+    whose gradients had this `norm`. `ranks`: those that train together, None where there is one.
     `made_for`: the model, the optimizer, class and size of batches that `step` is for.
     """
 
@@ -45,7 +45,7 @@ class Loop:
 
     @contextmanager
     def step_runs(self, prepared: bool = True) -> Iterator[None]:
-        """While a training step runs, or is traced. `prepared`: its inputs are as `_prepare_inputs` gives them."""
+        """A context in which a training step runs, or is traced. `prepared`: its inputs come from `_prepare_inputs`."""
         self.in_step, self.prepared = True, prepared
         try:
             yield
@@ -53,11 +53,11 @@ class Loop:
             self.in_step = self.prepared = False
 
     def agreed(self, model: torch.nn.Module, *wishes: bool) -> list[bool]:
-        """Each of these, where it is so on any rank; all ranks together."""
+        """For each of these, whether it is true on any rank; called by all ranks together."""
         if not is_replicated(model):
             return list(wishes)
         self.ranks = self.ranks or Ranks(model.process_group)
-        return [bool(one) for one in self.ranks.most(*map(int, wishes))]
+        return [bool(one) for one in self.ranks.largest(*map(int, wishes))]
 
     def answer(self, owner: Any, name: str, answer: Callable[[], Any]) -> None:
         """Until training ends, a call of `owner.name` returns `answer()` if the planned step has stepped already."""
@@ -77,7 +77,7 @@ class Loop:
         self.patches.callback(put_back)
 
     def end(self) -> None:
-        """Training is over, or has failed: undo all patches, and give the arena's memory back."""
+        """Training is over, or has failed: undo all patches, and free the arena."""
         self.training = self.ahead = False
         self.ranks = None
         self.patches.close()
@@ -87,7 +87,7 @@ class Loop:
 
 
 class LoopAttribute:
-    """An attribute of Trainer that belongs to the loop, to its data or to evaluation, and is kept in `Loop`."""
+    """An attribute of Trainer that belongs to the loop, to its data or to evaluation, and is stored in `Loop`."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
@@ -115,7 +115,7 @@ class LoopAttribute:
 
 
 def loop_of(trainer: Any) -> Loop:
-    """A trainer's own, made when it is first asked for: before any attribute of Trainer is set."""
+    """The Loop of a trainer, made at the first use, before any attribute of Trainer is set."""
     loop: Loop = vars(trainer).setdefault("_roam_loop", Loop())
     return loop
 

@@ -74,12 +74,8 @@ def waited_us(rewritten: Rewritten, order: Sequence[int], device: Device) -> flo
     now = waited = link = 0.0
     done: dict[int, float] = {}
     for step, index in enumerate(order):
-        if rewritten.origins[index].copies is None:
-            until = max([now, *(done[number] for number in ending.get(step, ()))])
-            waited, now = waited + until - now, until + (graph.ops[index].time_us or 0.0)
-        elif ending.get(step):  # an op that waits for its own copy
-            until = max([now, *(done[number] for number in ending[step])])
-            waited, now = waited + until - now, until
+        until = max([now, *(done[number] for number in ending.get(step, ()))])
+        waited, now = waited + until - now, until + (graph.ops[index].time_us or 0.0)  # 0 for a copy: it is the link's
         for number in starting.get(step, ()):
             link = max(link, now) + copy_us(graph.storages[copies[number].source].bytes, device)
             done[number] = link

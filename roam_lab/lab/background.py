@@ -1,4 +1,4 @@
-"""Planning beside the kernel: one request at a time in a process of its own, so that it can be cancelled at once."""
+"""Planning outside the kernel: one request at a time in a process of its own, so that it can be cancelled at once."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
 
 Work = Callable[["Graph", Mapping[str, Any]], Any]
-"""A function that the other process runs: of a graph and settings, it returns a result."""
+"""A function that the other process runs: it takes a graph and settings, and returns a result."""
 DEBOUNCE_SECONDS = 0.25
-"""A slider that is dragged asks many times; only the last one is planned."""
+"""Wait so long for a newer request: a dragged slider makes many, and only the last is planned."""
 
 
 def plan_elsewhere(graph: Graph, settings: Mapping[str, Any]) -> Plan:
@@ -67,11 +67,11 @@ class Background:
             return self._timer is not None or self._running is not None
 
     def ask(self, graph: Graph, settings: Mapping[str, Any]) -> None:
-        """Plan `graph` with the settings of `make_plan`, once nothing else was asked for a moment."""
+        """Plan `graph` with the settings of `make_plan`, if no other request comes within a moment."""
         self._ask(plan_elsewhere, self._done, graph, settings)
 
     def ask_frontier(self, graph: Graph, settings: Mapping[str, Any], found: Callable[[Frontier], None]) -> None:
-        """Call `found` with the frontier of `graph` by the settings of `make_frontier`, in place of `done`."""
+        """Find the frontier of `graph` with the settings of `make_frontier`; `found` gets it, in place of `done`."""
         self._ask(frontier_elsewhere, found, graph, settings)
 
     def _ask(self, work: Work, done: Callable[[Any], None], graph: Graph, settings: Mapping[str, Any]) -> None:
@@ -117,7 +117,7 @@ class Background:
                 from loky import ProcessPoolExecutor
 
                 self._executor = ProcessPoolExecutor(max_workers=1)
-            with deaf_children(tracked=True):  # Cancel ends it; the kernel's stop button is for the cell that runs
+            with deaf_children(tracked=True):  # the kernel's stop button is for the running cell
                 future = self._executor.submit(work, graph, settings)
             self._running = future
         future.add_done_callback(lambda ended: self._tell(number, done, ended))
@@ -133,7 +133,7 @@ class Background:
         elif isinstance(error, RoamError):
             self._call(number, self._failed, str(error))
         else:
-            self._drop_executor()  # the process has died, of memory, say; the next request gets a new one
+            self._drop_executor()  # the process has died, for example out of memory; the next request gets a new one
             self._call(
                 number, self._failed, f"planning ended unexpectedly ({type(error).__name__}: {error}); try again"
             )

@@ -1,4 +1,4 @@
-"""Cells of a notebook take turns with the panel's jobs: what a cell runs may be traced, measured or changed by them."""
+"""Cells of a notebook take turns with the panel's jobs: jobs trace, measure or change the objects that a cell uses."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class CellTurns:
     def __init__(self, shell: Any) -> None:
         self._events = shell.events
         self._own = threading.local()
-        """Of each thread that runs cells: those that have begun, and their turns."""
+        """For each thread that runs cells: those that have begun, and their turns."""
         self._closed = False
         self._events.register("pre_run_cell", self._begin)
         self._events.register("post_run_cell", self._end)
 
     def close(self) -> None:
-        """Cells take no more turns; that of the running cell, which may be the one that unloads the extension, ends
-        with it."""
+        """Cells take no more turns. The running cell, which may be the one that unloads the extension, keeps its turn
+        until it ends."""
         self._closed = True
         self._events.unregister("pre_run_cell", self._begin)
         if not self._begun():
@@ -42,7 +42,7 @@ class CellTurns:
                 print("roam: cancelled what this cell waited for; it ends after its present step, then the cell runs")
 
     def _end(self, result: Any) -> None:
-        """End the turn of this cell, and of cells inside it of whose end IPython has not told."""
+        """End the turn of this cell, and those of cells inside it that IPython has not reported as ended."""
         begun = self._begun()
         if result is not None and not any(info is result.info for info, _ in begun):
             return  # began before there were turns

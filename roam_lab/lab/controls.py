@@ -12,16 +12,16 @@ from roam_lab.plan.limits import NODE_LIMITS
 from roam_lab.registry import Parameter, Room, Strategy, find, strategies
 
 OWN = ("node_limit", "time_limit", "seed", "capacity")
-"""Parameters that the planner feeds to orders and layouts: they have widgets of their own, or none."""
+"""Parameters that the planner itself sets for orders and layouts: they have widgets of their own, or none."""
 GRAIN = tuple(limit for limit in (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
               if NODE_LIMITS[0] <= limit <= NODE_LIMITS[1])  # fmt: skip
 LABEL = {"description_width": "initial"}
 
 
 class Controls(widgets.VBox):  # type: ignore[misc]
-    """Order, layout, granularity, limits, seed, what rewriting is to reach, and the parameters of the strategies.
+    """Order, layout, granularity, limits, seed, the goals of rewriting, and the parameters of the strategies.
 
-    `kinds`: those of rewriting that are ticked at first.
+    `kinds`: the kinds of rewriting that are ticked at first.
     """
 
     def __init__(self, changed: Callable[[], None], kinds: Collection[str]) -> None:
@@ -78,7 +78,7 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         return {**chosen, **{f"{room}_parameters": self.parameters(room) for room in self._rooms()}}
 
     def follow(self, settings: Mapping[str, Any]) -> None:
-        """Stand as they stood when a plan was asked for with these settings of `make_plan`; nothing is planned."""
+        """Set all widgets to these settings of `make_plan`; nothing is planned."""
         self._quiet = True
         try:
             for room, widget in self._rooms().items():
@@ -122,11 +122,11 @@ class Controls(widgets.VBox):  # type: ignore[misc]
 
     def _strategy_chosen(self, room: Room) -> None:
         self._draw(room)
-        if room != "rewrite" or self.goals.active:  # else nothing would come out differently
+        if room != "rewrite" or self.goals.active:  # else the plan would be the same
             self._tell()
 
     def _draw(self, room: Room) -> None:
-        """What the chosen strategy is, and a widget for each parameter of its own."""
+        """Describe the chosen strategy, and show a widget for each parameter of its own."""
         strategy = find(room, self._rooms()[room].value)
         self.own[room] = {entry.name: _widget(entry) for entry in strategy.parameters if not self._fed(room, entry)}
         for widget in self.own[room].values():
@@ -181,7 +181,7 @@ def _value(parameter: Parameter, strategy: str, widget: Any) -> Any:
 
 
 def _put(widget: Any, value: Any) -> None:
-    """Give a widget of `_widget` a value: texts are what they are read from."""
+    """Set a widget of `_widget` to a value; text fields get the text that would be read as it."""
     widget.value = ("" if value is None else f"{value}") if isinstance(widget, widgets.Text) else value
 
 

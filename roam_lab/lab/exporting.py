@@ -1,4 +1,4 @@
-"""The panel's export: a button that names the plan, where it goes, and in which form."""
+"""The panel's export: a button that names the plan, a path, and the form of the export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDINGS = "the ending decides the form: .roam.json, .svg, .png, .csv, .json, .do
 
 
 class ExportRow(widgets.VBox):  # type: ignore[misc]
-    """`done` and `failed` hear a sentence of what was written, or why it was not."""
+    """`done` and `failed` are called with a sentence: what was written, or why nothing was."""
 
     def __init__(self, bench: Workbench, done: Callable[[str], None], failed: Callable[[str], None]) -> None:
         self._bench, self._done, self._failed = bench, done, failed
@@ -43,7 +43,7 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
         super().__init__([widgets.HBox(row, layout=layout), self.code])
 
     def show(self, name: str | None) -> None:
-        """Name the plan that will be exported; None: there is none."""
+        """Show the name of the plan that will be exported; None: there is none."""
         self._name = name
         self.button.disabled = name is None
         self.button.description = "Export" if name is None else f"Export {self._bench.what_ifs[name].told()}"
@@ -73,7 +73,7 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
         self._show_code()
 
     def _show_code(self) -> None:
-        """The code of a script's loop, to be looked at and copied."""
+        """Show the code of a script's loop, to read and to copy."""
         loop = FORMS[self.form.value]
         if loop is None or self._name is None:
             self.code.value = ""
@@ -84,11 +84,11 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
         except RoamError as error:
             self.code.value = f'<small role="alert">{xml_text(str(error))}</small>'
             return
-        told = (  # front ends take new cells from a cell that runs, and from no widget
+        advice = (  # front ends take new cells from a cell that runs, and from no widget
             f"<small>A button cannot make a cell: run <code>%roam export --hook {loop}</code> in one, and the code "
             "comes as the next.</small>"
         )
-        self.code.value = f'{told}<pre style="max-height:240px;overflow:auto">{xml_text(code)}</pre>'
+        self.code.value = f'{advice}<pre style="max-height:240px;overflow:auto">{xml_text(code)}</pre>'
 
 
 def _cells() -> list[str]:

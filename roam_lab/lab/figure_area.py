@@ -1,4 +1,4 @@
-"""Where the panel's figures stand: live bokeh figures where the front end shows them, else the same as pictures."""
+"""The part of the panel with its figures: live bokeh figures if the front end can show them, else pictures."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
 NARROW, WIDE = "1 1 460px", "2 1 500px"
-"""CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
+"""CSS flex of the graph and of the figures beside it: each has at least its pixels; the rest is divided 1 to 2."""
 WRAPPED = {"flex-wrap": "wrap", "gap": "12px"}
 
 
 class FigureArea(widgets.VBox):  # type: ignore[misc]
-    """The linked figures of one plan. `selected(storage)` hears what is clicked, None for nothing; `picked(extra_time)`
-    which point of the frontier."""
+    """The linked figures of one plan. `selected(storage)` is called when a storage is clicked (None: selection ended),
+    `picked(extra_time)` when a point of the frontier is."""
 
     def __init__(
         self, host: Host, selected: Callable[[int | None], None], picked: Callable[[float], None] = lambda time: None
@@ -54,8 +54,8 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         baseline: tuple[str, Plan] | None = None,
         captured_here: bool = False,
     ) -> None:
-        """Draw `plan`, the `frontier` of its step and the curve of a `baseline` in place of what stood here.
-        `captured_here`: this kernel captured the step, and so can read its lines.
+        """Draw `plan`, the `frontier` of its step and the curve of a `baseline` in place of the present figures.
+        `captured_here`: this kernel captured the step, and so can read its source lines.
 
         Raises InputError for a bare plan.
         """
@@ -84,7 +84,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             select(self._figures._model, storage)
 
     def close(self) -> None:
-        """Take the figures out of pages, too."""
+        """Remove the figures, from open pages, too."""
         if self._figures is not None:
             self._figures.close()
         super().close()
@@ -107,7 +107,8 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Python's collector waits: in a kernel that holds torch it takes a third of a second, best after the picture."""
+    """A context without garbage collection, which takes a third of a second in a kernel that has imported torch, and is
+    better done after the figures are shown."""
     before = gc.isenabled()
     gc.disable()
     try:
@@ -120,7 +121,7 @@ def _no_collection() -> Iterator[None]:
 def load_bokeh() -> None:
     """Put BokehJS into this output, without the parts that these figures do not use.
 
-    Once an output: bokeh's own `output_notebook` puts it there twice, in two mime types. Not once a session, though:
+    Once for each output: bokeh's own `output_notebook` puts it there twice, in two mime types. Not once a session:
     the page of a saved notebook runs only what its outputs hold, and those of other cells may have been deleted, may
     come later, or may not be drawn before they are scrolled to, while jupyter_bokeh needs BokehJS at once.
     """
@@ -129,13 +130,13 @@ def load_bokeh() -> None:
     from roam_lab.report.figures import resources
 
     script = "\n".join(resources().js_raw)
-    # BokehJS puts itself into `this`, which is nothing where a front end runs an output's script
+    # BokehJS sets itself on `this`, which is undefined where a front end runs an output's script
     publish_display_data({"application/javascript": f"(function () {{\n{script}\n}}).call(window)"})  # type: ignore[no-untyped-call]
 
 
 def _arranged(views: Views, code: Callable[[str], str]) -> Any:
-    """Cursor and search above all; graph and selected storage at the left, memory, icicle and arena at the right, the
-    rest below; all beneath one another in a narrow page.
+    """Cursor and search at the top; graph and selected storage at the left, memory, icicle and arena at the right, the
+    rest below; in a narrow page all in one column.
 
     Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here.
     """

@@ -1,4 +1,4 @@
-"""Widgets for what rewriting is to reach: a budget of memory, an extra time, and which kinds of it may be used."""
+"""Widgets for the goals of rewriting: a memory budget, an extra time, and the kinds of rewriting that may be used."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 MOST_PERCENT = 50
 FIRST_EXTRA_TIME = 0.05
-"""A budget that nobody has chosen yet is what the frontier needs at this extra time."""
+"""The first budget, until the user chooses one, is what the frontier needs at this extra time."""
 STEPS = 100
-"""Places of the budget's slider."""
+"""Positions of the budget's slider."""
 LABEL = {"description_width": "initial"}
 
 
 class Goals(widgets.HBox):  # type: ignore[misc]
-    """`budget` in bytes and `extra_time` as a fraction, None where not asked for. `changed()` hears of changes;
+    """`budget` in bytes and `extra_time` as a fraction, None where not asked for. `changed()` is called on changes;
     `kinds` of rewriting are ticked at first.
 
-    The budget's text is what counts; its slider writes into it. The slider knows its ends once a frontier is known.
+    The budget is that of the text field; the slider writes into it. The slider has a range once a frontier is known.
     """
 
     def __init__(self, changed: Callable[[], None], kinds: Collection[str] = ON_DEVICE) -> None:
@@ -80,7 +80,7 @@ class Goals(widgets.HBox):  # type: ignore[misc]
 
     @property
     def needs_range(self) -> bool:
-        """Whether a budget is asked for and none is chosen: the first is taken from a frontier."""
+        """Whether a budget is asked for and none is chosen yet; the first is taken from a frontier."""
         return bool(self.with_budget.value and not self.budget_text.value.strip())
 
     @property
@@ -101,8 +101,8 @@ class Goals(widgets.HBox):  # type: ignore[misc]
         return chosen
 
     def set_range(self, found: Frontier) -> None:
-        """Let the budget's slider run from the least known to the captured whole; the first budget is taken from
-        `found`, too."""
+        """Set the range of the budget's slider, from the least of `found` to the captured whole step; and the first
+        budget, if none is chosen."""
         resident, captured = found.resident_bytes, found.captured_peak_bytes
         least = resident + found.points[-1].arena_bytes
         whole = max(resident + captured, least)
@@ -132,7 +132,7 @@ class Goals(widgets.HBox):  # type: ignore[misc]
         self._changed()
 
     def follow(self, settings: Mapping[str, Any]) -> None:
-        """Stand as they stood when a plan was asked for with these settings of `make_plan`."""
+        """Set all widgets to these settings of `make_plan`."""
         budget, extra_time = settings.get("budget"), settings.get("extra_time")
         self._quiet = True
         try:
@@ -150,7 +150,7 @@ class Goals(widgets.HBox):  # type: ignore[misc]
         self._toggle()
 
     def _stand_at(self, extra_time: float) -> None:
-        """The slider has a place for this extra time, and stands there."""
+        """Set the slider to this extra time, which becomes one of its positions."""
         if extra_time not in [value for _, value in self.time_slider.options]:
             labelled = [*self.time_slider.options, (f"{100 * extra_time:.1f} %", extra_time)]
             self.time_slider.options = sorted(labelled, key=lambda option: option[1])
@@ -171,10 +171,10 @@ class Goals(widgets.HBox):  # type: ignore[misc]
 
     def _slid(self, change: Any) -> None:
         if not self._quiet:
-            self.budget_text.value = size_text(self.budget_slider.value)  # which tells of it
+            self.budget_text.value = size_text(self.budget_slider.value)  # whose change is reported
 
     def _follow_text(self) -> None:
-        """The slider stands at the place next to what is typed."""
+        """Set the slider to the position nearest to the typed budget."""
         try:
             wanted = _bytes(self.budget_text.value)
         except InputError:
@@ -195,7 +195,7 @@ class Goals(widgets.HBox):  # type: ignore[misc]
 
 
 def size_text(count: int) -> str:
-    """`count` bytes as `--budget` reads them, without loss: "24GiB", "15000MiB", "1234"."""
+    """`count` bytes as `--budget` reads them, exactly: "24GiB", "15000MiB", "1234"."""
     unit = next((name for name in ("GiB", "MiB", "KiB") if count and count % size(f"1{name}") == 0), "")
     return f"{count // size(f'1{unit}') if unit else count}{unit}"
 

@@ -1,4 +1,4 @@
-"""The panel's row for many what-ifs at once: other batch sizes, dtypes, optimizers, goals; captured anew on fakes."""
+"""The panel's form for many what-ifs at once: other batch sizes, dtypes, optimizers, goals; each captured on fakes."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ FIELDS = {
     "budget": "16GiB,24GiB",
     "extra-time": "0,0.05,0.25",
 }
-"""Options of `%roam whatif`, with what may stand there."""
+"""Options of `%roam whatif`, each with an example of its values."""
 HELPING = {"extra-time": "0.05", "dtype": "bfloat16"}
-"""Changes of the step that save memory where another order does not."""
+"""Changes of the step that may save memory where another order does not."""
 
 
 class GridRow(widgets.HBox):  # type: ignore[misc]
-    """`asked(points)` hears which what-ifs are to be made of the profile `label`, `failed` why there are none."""
+    """`asked(points)` is called with the what-ifs to make of the profile `label`, `failed` with why there are none."""
 
     def __init__(self, label: str, asked: Callable[[list[SweepPoint]], None], failed: Callable[[str], None]) -> None:
         self._label, self._asked, self._failed = label, asked, failed
@@ -50,7 +50,7 @@ class GridRow(widgets.HBox):  # type: ignore[misc]
         super().__init__([*self.fields.values(), add, helps], layout={"flex_flow": "row wrap", "grid_gap": "2px 10px"})
 
     def ask(self, texts: dict[str, str]) -> None:
-        """Ask for every combination of what stands in the fields."""
+        """Ask for every combination of the values in the fields."""
         given = {name: text.replace(" ", "") for name, text in texts.items() if text.strip()}
         if not given:
             return self._failed("every field is empty; give values with commas between them, such as batch 8,16,32")
@@ -74,7 +74,7 @@ class GridRow(widgets.HBox):  # type: ignore[misc]
 
 
 def folded(grid: GridRow) -> Any:
-    """`grid` behind a title that opens at a click; the title is darker than ipywidgets' own, which are hard to read."""
+    """`grid` in an accordion; its title is darker than ipywidgets' own titles, which are hard to read."""
     title = ".roam-more .jupyter-widget-Collapse-header"
     words = f"<style>{title}, {title} * {{ color: var(--jp-ui-font-color1, inherit) }}</style>"
     more = widgets.Accordion([grid], titles=("More what-ifs: sizes, dtypes, optimizers, goals",))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def head_html(
     plan: Plan, profile: Profile | None = None, others: Iterable[Plan] = (), frontier: Frontier | None = None
 ) -> str:
-    """As HTML: the sentence, the bars, and the small table and the proof behind a title that opens at a click."""
+    """As HTML: the sentence, the bars, and, folded, the small table and the proof."""
     view = verdict_view(plan, profile, others, frontier)
     rows = short_rows(plan, profile)
     told = [certificate_sentence(plan), captured_sentence(plan, profile)]

@@ -1,4 +1,4 @@
-"""Bokeh figures as a widget whose state is always the present one; importing this imports bokeh and jupyter_bokeh."""
+"""Bokeh figures as a widget with up-to-date state; importing this imports bokeh and jupyter_bokeh."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from roam_lab.report.figures import renew
 
 
 class LiveFigures(BokehModel):  # type: ignore[misc]
-    """Figures that can become others. A page that is loaded again gets them as they are: what is selected and opened.
+    """Figures that can be replaced. A reloaded page gets them as they are, with selection and opened modules.
 
-    jupyter_bokeh sends what it was made with, and has no public way to renew that (pinned below 5 for what is used
-    here): so it is written anew when a page asks for everything, past the traits, as open pages are up to date.
+    jupyter_bokeh sends the document as it was made, and has no public way to renew it (pinned below 5 for what is used
+    here). So the state is written anew when a page asks for all of it, without a change of traits, since open pages are
+    up to date.
     """
 
     _held: list[Any] | None = None
-    """Changes that wait to be sent together."""
+    """Changes that are collected to be sent in one message."""
 
     def replace(self, model: Any) -> None:
-        """Make what stands here into `model`, by one message with what differs."""
+        """Turn the figures into `model`, by one message with the differences."""
         self._held = []
         try:
             renew(self._model, model)
@@ -37,7 +38,7 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
                 self._patch(held)
 
     def close(self) -> None:
-        """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""
+        """Close once: jupyter_bokeh's own method fails the second time, and the garbage collector closes again."""
         if self.comm is not None:
             super().close()
 
@@ -60,7 +61,7 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
 
     @classmethod
     def _model_to_traits(cls, model: Any) -> dict[str, Any]:
-        """As jupyter_bokeh's own, without its walk through all models for Python callbacks to warn of."""
+        """As jupyter_bokeh's own, without its search of all models for Python callbacks to warn about."""
         if model.document is None:
             Document().add_root(model)
         key = make_globally_unique_id()
@@ -72,7 +73,7 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
         }
 
     def get_state(self, key: str | Iterable[str] | None = None, drop_defaults: bool = False) -> Any:
-        """What a page is told; everything: a page that was just loaded asks."""
+        """The state that a page gets. All of it is asked for by a page that was just loaded."""
         if key is None and self.comm is not None:
             self._trait_values["render_bundle"] = self._model_to_traits(self._model)
         return super().get_state(key, drop_defaults)

@@ -1,4 +1,4 @@
-"""What the names in a `%roam` line stand for in the notebook."""
+"""The objects that names in a `%roam` line refer to in the notebook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from roam_lab.errors import InputError
 
 
 def value_of(text: str, names: dict[str, Any]) -> Any:
-    """The object that `text`, a name or an expression, stands for in the notebook. Raises InputError."""
+    """The value of `text`, a name or an expression, in the notebook. Raises InputError."""
     try:
         return eval(text, names)
     except NameError as error:
@@ -18,7 +18,7 @@ def value_of(text: str, names: dict[str, Any]) -> Any:
 
 
 def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
-    """Check that these objects are of the kinds that capture expects: often model and batch are swapped. Raises
+    """Check that these objects have the types that capture expects; often model and batch are swapped. Raises
     InputError."""
     import torch
 

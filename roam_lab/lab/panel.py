@@ -45,7 +45,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self.chosen: str | None = latest.name if latest else None
         self.background = Background(self._planned, self._failed)
         self.frontiers: dict[str, Frontier] = {}
-        """By what was asked for."""
+        """The panel's frontiers, by the settings that they were found with."""
         self._frontier: Frontier | None = None
         self._sought = ""
         self._asked: dict[str, Any] = {}
@@ -82,7 +82,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.line.idle(_hint(self.bench.what_ifs[self.chosen].plan))
 
     def __repr__(self) -> str:
-        """What stands where widgets cannot be shown; they cut it at 110 letters."""
+        """The plain text where widgets cannot be shown; ipywidgets cuts it at 110 letters."""
         return f"roam lab: the panel over {self.profile.graph.name!r}, showing {self.chosen or 'no plan yet'}"
 
     def show_once(self) -> None:
@@ -93,11 +93,11 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self._show_still()
 
     def _ipython_display_(self) -> None:
-        """`%roam lab` has shown the panel already when its value is displayed, too."""
+        """Called by IPython for the value of `%roam lab`, which has shown the panel already."""
         self.show_once()
 
     def ask(self, *_: Any) -> None:
-        """Plan with the present settings, beside the kernel."""
+        """Plan with the present settings, in a process of its own."""
         self.background.cancel()
         try:
             settings = self.controls.settings()
@@ -122,7 +122,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._follow()
 
     def choose(self, name: str) -> None:
-        """Show another what-if in the figures; actions take it from now on."""
+        """Show another what-if in the figures; from now on actions use it."""
         try:
             self.bench.choose(name).plan  # noqa: B018
         except RoamError as error:
@@ -134,7 +134,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         return self._show()
 
     def pin(self, name: str) -> None:
-        """Compare all others with this one, which actions take from now on; or with eager, which is no plan."""
+        """Make this what-if the baseline of the others, and the one that actions use; or eager, which is no plan."""
         if name in self.bench.what_ifs:
             self.bench.pin(name)
         else:
@@ -142,7 +142,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._show()
 
     def remove(self, name: str) -> None:
-        """Take a what-if out of the table."""
+        """Remove a what-if from the table."""
         self.bench.what_ifs.remove(name)
         if self.chosen == name:
             left = self.bench.latest_of(self.profile)
@@ -152,15 +152,15 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._show_table()
 
     def run(self, *_: Any) -> None:
-        """Run the shown plan on copies, and note what it took."""
+        """Run the shown plan on copies, and note time and memory."""
         self._in_thread("running", lambda name: self.bench.measure(name))
 
     def verify(self, *_: Any) -> None:
-        """Eager against the shown plan on copies, and note what came out."""
+        """Compare eager with the shown plan on copies, and note the result."""
         self._in_thread("verifying", lambda name: self.bench.verify_named(name))
 
     def add(self, points: list[SweepPoint]) -> None:
-        """Plan these points of the step, captured anew where they change it, and put them into the table."""
+        """Plan these points, each captured anew if it changes the step, and add them to the table."""
         if self.task is not None:
             return self._failed("something else runs; wait for it, or press Cancel")
 
@@ -172,7 +172,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         return None
 
     def close(self) -> None:
-        """End the process that plans."""
+        """End the planning process."""
         self.cancel()
         self.background.close()
         self.figures.close()
@@ -223,7 +223,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self._find()
 
     def _find(self) -> None:
-        """Show what rewriting can do with the present strategy: what is known, or searched for beside the kernel."""
+        """Show what rewriting can do with the present strategy: what is known, or found by a search in a process."""
         goals = self.controls.goals
         asked = {
             "strategy": self.controls.rewrite.value,
@@ -259,7 +259,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         self._show_table()
 
     def _follow(self) -> None:
-        """The controls stand as they stood when the shown plan was asked for."""
+        """Set the controls to the settings of the shown plan."""
         if self.chosen is not None:
             row = self.bench.what_ifs[self.chosen]
             self.controls.follow({"order": row.plan.order_strategy, "layout": row.plan.layout_strategy, **row.asked})
@@ -289,7 +289,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
 
 
 def _hint(plan: Plan) -> str:
-    """Where to look where order gains nothing."""
+    """Advice for steps where a better order gains nothing."""
     nothing = plan.extra_time <= 0 and plan.peak_bytes > 0.99 * plan.captured_peak_bytes
     return "order gains nothing here; More what-ifs, What would help? tries what does" if nothing else ""
 

@@ -1,4 +1,4 @@
-"""Progress in a notebook: a bar below the cell once something takes longer than a second, gone when it ends."""
+"""Progress in a notebook: a bar below the cell if something takes longer than a second; it is removed at the end."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class NotebookProgress:
 
     def __enter__(self) -> NotebookProgress:
         self._began = time.monotonic()
-        # what shows from a thread shows below the cell whose context the thread has
+        # output from a thread goes below the cell whose context the thread has
         run = contextvars.copy_context().run
         self._clock = threading.Thread(target=run, args=(self._tick,), name="roam progress", daemon=True)
         self._clock.start()
         return self
 
     def _tick(self) -> None:
-        """Long stages say nothing while they run: their seconds go on all the same."""
+        """Keep the seconds counting: long stages report nothing while they run."""
         while not self._over.wait(TICK_SECONDS):
             with self._lock:
                 if self._state is not None and not self._over.is_set():
@@ -93,5 +93,5 @@ class _Gone:
 
 
 def notebook_progress() -> NotebookProgress | TerminalProgress:
-    """What suits the front end of this kernel."""
+    """The kind of progress that suits the front end of this kernel."""
     return TerminalProgress() if host().name in ("terminal", "none") else NotebookProgress()

@@ -1,4 +1,4 @@
-"""What a cell shows: pictures that need no script, with the same as text for every other front end."""
+"""What a cell shows: pictures that need no script, and the same as text for front ends without pictures."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from roam_lab.runtime.measured_run import RunFigures
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
-"""Columns stay columns, also in a notebook that was turned into a page."""
+"""CSS that keeps columns aligned, also in a notebook that was converted to a page."""
 WRAP = "white-space:pre-wrap"
 PLAN_MIME = "application/vnd.roam.plan+json"
-"""What JupyterLab's viewer of plans, in labextension/, is asked for."""
+"""The mime type of the viewer of plans in labextension/."""
 
 
 class Shown:
@@ -56,8 +56,8 @@ class Shown:
 
 
 class Verdict(Shown):
-    """A verdict: its picture, its sentence and one small table; `folded` is behind titles that open at a click, each
-    (title, HTML). `remarks` stand between."""
+    """A verdict: its picture, its sentence and one small table; `folded`: details that open at a click, each
+    (title, HTML). `remarks` come between."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ def _pre(text: str) -> str:
 
 
 def _wrapped(line: str) -> str:
-    """Rows of columns are indented and stay one line each; sentences break where the page ends."""
+    """Indented rows of columns stay one line each; sentences wrap at the width of the page."""
     return escape(line) if line[:1] in ("", " ") else f'<span style="{WRAP}">{escape(line)}</span>'
 
 
@@ -105,7 +105,7 @@ class PlanView:
 
 
 class Place:
-    """One output of a cell; what is shown again replaces what stood there."""
+    """One output of a cell; each report replaces the one before."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -119,7 +119,7 @@ class Place:
 
 
 def profile_shown(profile: Profile, after: str = "") -> Verdict:
-    """A captured step that is not planned: what eager takes of it; `after`: a word on what comes next."""
+    """A captured step that is not planned: what eager takes of it; `after`: what to do next."""
     view = profile_verdict_view(profile)
     sentence = f"{view.sentence}{f' {after}' if after else ''}"
     folded = [
@@ -138,8 +138,8 @@ def plan_shown(
     others: Iterable[Plan] = (),
     frontier: Frontier | None = None,
 ) -> Verdict:
-    """The verdict on a plan, its details folded; `before`: text to stand above it. `others`, `frontier`: what else is
-    known of the same step."""
+    """The verdict on a plan, its details folded; `before`: text above it. `others`, `frontier`: other plans of the same
+    step."""
     view = verdict_view(plan, profile, others, frontier)
     folded = [
         _figures(view.table),
@@ -178,7 +178,7 @@ def compare_shown(rows: WhatIfs) -> Shown:
 
 
 class _Table(Shown):
-    """The text is for front ends that show no table."""
+    """Text for front ends that cannot show the table."""
 
     def __init__(self, text: str, html: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""What an action of `%roam` returns is shown well by a cell, and not a second time below what the action has shown."""
+"""What an action of `%roam` returns is displayed well, and only once, though it is the value of the cell, too."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHOWN: dict[type, Callable[[Any], Any]] = {
     Fit: lambda fit: Shown(fit_text(fit)),
     Within: lambda within: Shown(within_text(within)),
 }
-"""How a cell shows a value that is its last line."""
+"""Displays the value of a cell's last line."""
 OTHERS = {
     "roam_lab.lab.shown.PlanView",
     "roam_lab.lab.panel.Lab",
@@ -43,11 +43,11 @@ OTHERS = {
     "roam_lab.runtime.measured_run.RunFigures",
     "roam_lab.sweeps.table.SweepTable",
 }
-"""Types whose values are shown as IPython shows them, but once; by name, as importing some imports torch or widgets."""
+"""Types whose values IPython displays itself, but only once; by name, as importing some imports torch or widgets."""
 
 
 class ShownOnce:
-    """Remembers what the last action returned until the next cell begins: IPython would show it as the cell's value."""
+    """Remembers what the last action returned until the next cell begins, as IPython would display it again."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
@@ -62,12 +62,12 @@ class ShownOnce:
         shell.display_trap.hook = self._displayed
 
     def note(self, value: Any) -> Any:
-        """`value` has been shown; returns it."""
+        """Note that `value` has been shown, and return it."""
         self._last = value
         return value
 
     def close(self) -> None:
-        """Values are shown as IPython shows them."""
+        """Display values as IPython does, from now on."""
         self._shell.events.unregister("pre_run_cell", self._forget)
         self._shell.display_trap.hook = self._hook
         formatter = self._shell.display_formatter.ipython_display_formatter  # type: ignore[union-attr]

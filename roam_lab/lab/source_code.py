@@ -1,4 +1,4 @@
-"""The code of a line that an op is from, where this kernel can read it: a cell of the notebook, or a Python file."""
+"""The source code of an op's line, where this kernel can read it: a cell of the notebook, or a Python file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_LETTERS = 120
 def code_of(source: str) -> str:
     """The code at `source`, "file:line" or "In[3]:line" as capture has it; "" where it cannot be read.
 
-    Of cells and files as they are now: a file that was changed since it was captured has other lines.
+    Cells and files are read as they are now: a file that has changed since the capture has other lines.
     """
     name, _, number = source.rpartition(":")
     if not number.isdecimal():
@@ -26,7 +26,7 @@ def code_of(source: str) -> str:
 
 
 def _files(name: str) -> Iterator[str]:
-    """The files that capture may have called `name`: the counterpart of how it shortens their names."""
+    """The files that capture may have shortened to `name`."""
     if name.startswith("In["):
         shell = get_ipython()
         cells = {} if shell is None else getattr(shell.compile, "_filename_map", {})

@@ -1,4 +1,4 @@
-"""The line below the panel's buttons: what is being done, how far it is, what came of it."""
+"""The line below the panel's buttons: what is running, its progress, its result."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roam_lab.report.safe_text import xml_text
 
 
 class StatusLine(widgets.HBox):  # type: ignore[misc]
-    """`cancel`: the button that is enabled while something runs; it stands elsewhere in the panel."""
+    """`cancel`: a button elsewhere in the panel that is enabled while something runs."""
 
     def __init__(self, cancel: Any) -> None:
         self.text = widgets.HTML()
@@ -20,7 +20,7 @@ class StatusLine(widgets.HBox):  # type: ignore[misc]
         self.idle()
 
     def working(self, what: str, part: float = 0.0) -> None:
-        """`what` is being done, `part` of it from 0 to 1."""
+        """`what` is running, and `part` of it, from 0 to 1, is done."""
         self.bar.layout.display = None
         self.bar.value = part or 0.05
         self._cancel.disabled = False

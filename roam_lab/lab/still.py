@@ -1,4 +1,4 @@
-"""What stands below a panel where its widgets do not live: in a saved notebook, on a page, on a code host."""
+"""What is shown in place of a panel without live widgets: in a saved notebook, on a page, on a code host."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 MISSING = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .roam-still) > .jupyter-widgets:not(:has(*))"
-"""Where JupyterLab says that the panel's model is not found, right above the still picture."""
+"""CSS selector of what JupyterLab writes above the still picture: that the panel's widget model is not found."""
 
 PAUSE_SECONDS = 0.5
 
 
 class Still:
-    """One output with a picture and text that follow what a panel shows; hidden wherever the panel itself is alive.
+    """One output with a picture and text of what a panel shows; hidden wherever the panel itself is live.
 
-    It is changed by its display id, which a page keeps as long as it has not been loaded anew.
+    It is updated by its display id, which a page knows until it is reloaded.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Still:
 
     @property
     def hiding(self) -> str:
-        """HTML for a widget of the panel: as long as it is on the page, this output is not to be seen."""
+        """HTML for a widget of the panel: as long as that is on the page, this output is hidden."""
         return f"<style>.{self._mark} {{ display: none }}</style>"
 
     @property
@@ -45,7 +45,7 @@ class Still:
         return self._handle is not None
 
     def soon(self, show: Callable[[], None]) -> None:
-        """Call `show` when nothing else has been shown for a moment: what is clicked through quickly is not drawn."""
+        """Call `show` unless it is called again within a moment: of several quick clicks only the last is drawn."""
         if self._timer is not None:
             self._timer.cancel()
         try:
@@ -54,7 +54,7 @@ class Still:
             show()
 
     def show(self, report: Shown) -> None:
-        """Put `report` here, in place of what stood here."""
+        """Replace the output by `report`."""
         still = _Marked(report, self._mark)
         if self._handle is None:
             self._handle = display(still, display_id=True)  # type: ignore[no-untyped-call]
@@ -89,12 +89,12 @@ class _Report(Shown):
 
 
 def panel_report(row: WhatIf, rows: WhatIfs, profile: Profile | None) -> Shown:
-    """What a panel shows that stands at `row`, as picture, text and table. Raises InputError where the plan of `row` is
-    not at hand, or bare."""
+    """What a panel shows whose chosen what-if is `row`, as picture, text and table. Raises InputError if the plan of
+    `row` is not in memory, or bare."""
     return _Report(plan_shown(rows.proven(row), profile, f"{row.name} ({row.told()})"), rows)
 
 
 def cell_number() -> int | None:
-    """That of the running cell; None outside IPython."""
+    """The execution count of the running cell; None outside IPython."""
     shell = get_ipython()
     return None if shell is None else shell.execution_count

@@ -1,4 +1,4 @@
-"""The table of what-ifs as widgets: a button a row opens it, pins it as baseline, or takes it out; sorted, filtered."""
+"""The table of what-ifs as widgets, sorted and filtered; buttons of a row open it, make it the baseline, remove it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from roam_lab.report.whatif_table import SORTS, arranged
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 MOST_ROWS = 200
-"""Most rows that are drawn, as each has three buttons; the filter finds the others."""
+"""Most rows that are shown, as each has three buttons; the filter finds the others."""
 GRID = {
     "grid_template_columns": "minmax(140px, max-content) 34px 34px",
     "grid_auto_rows": f"{ROW_PIXELS}px",
@@ -23,14 +23,14 @@ GRID = {
     "flex": "0 0 auto",
 }
 CHOSEN = ("#006978", "#ffffff")
-"""Background and words of the shown row's button: white on JupyterLab's own blue has a contrast of 3.5 only."""
+"""Background and text colour of the shown row's button: white on JupyterLab's own blue has a contrast of 3.5 only."""
 LAYOUT = {"overflow": "auto", "max_height": "310px", "margin": "0 0 10px 0", "align_items": "flex-start"}
 
 
 class WhatIfTable(widgets.VBox):  # type: ignore[misc]
-    """A row for each what-if of one model. `opened`, `pinned` and `removed` hear its name.
+    """A row for each what-if of one model. `opened`, `pinned` and `removed` are called with its name.
 
-    The cells are one HTML table beside the buttons: a widget for each took the page longer than all figures.
+    The cells are one HTML table beside the buttons: a widget for each cell took longer to draw than all figures.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WhatIfTable(widgets.VBox):  # type: ignore[misc]
         super().__init__([self._tools, widgets.HBox([self._buttons, self._cells], layout=LAYOUT)])
 
     def show(self, rows: WhatIfs, chosen: str | None) -> None:
-        """Draw the rows of one model; the chosen one is marked."""
+        """Show the rows of one model; the chosen one is marked."""
         self._known, self._chosen = rows, chosen or ""
         self._draw()
 

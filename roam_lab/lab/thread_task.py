@@ -1,4 +1,4 @@
-"""Work that needs the kernel's own objects, in a thread: the event loop stays free, Cancel ends it between steps.
+"""Work on the kernel's own objects, in a thread: the event loop stays free, and Cancel ends it between steps.
 
 It takes turns with cells, see `roam_lab.turns`.
 """

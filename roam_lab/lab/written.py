@@ -1,4 +1,4 @@
-"""What `%roam export` and `%roam report` write, and what they say of it: which plan, and whether one is better."""
+"""What `%roam export` and `%roam report` write, and the note they print: which plan, and whether one is better."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def export_plan(bench: Workbench, row: WhatIf, arguments: Any, shell: Any) -> st
 
 
 def report_plan(bench: Workbench, row: WhatIf, arguments: Any) -> str:
-    """The page for those who decide; its parts are of this very plan, and what is not is left out with a word."""
+    """The page for those who decide; everything on it belongs to this plan; what does not is left out, with a note."""
     parts = parts_of(bench, row)
     plan, given = bench.what_ifs.proven(row), {**parts.given, "prices": prices(arguments)}
     write_brief(arguments.output, plan, force=arguments.force, **given)

@@ -81,7 +81,7 @@ def within_text(found: Within) -> str:
     parts.append(
         "Reserved: what the allocator takes for the whole step, resident bytes included; a plan's own resident + arena "
         f"is a little less. Every largest size and the next one are captured and planned. {ASSUMED} Time added "
-        "is told by the rates of a GPU where no op was timed; +5 %: a plan that may add so much."
+        "is computed from the rates of a GPU where no op was timed; +5 %: a plan that may add so much."
     )
     return printable("\n\n".join(parts))
 

@@ -1,4 +1,4 @@
-"""What was parsed, as a sweep that is run, or as the table of an earlier one: the same for both faces."""
+"""Runs the sweep that was asked for, or shows the table of an earlier one: the same for both faces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What-ifs of a profile at hand: the points of a sweep, of a notebook's own model in place of a factory's file."""
+"""What-ifs of a profile in memory: points as in a sweep, but of a notebook's own model in place of a factory's file."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from roam_lab.app.workbench import Made, Workbench
 
 CHANGES = ("batch", "sequence", "dtype", "optimizer", "times")
-"""Fields of a point for which the step is captured anew."""
+"""Fields of a point whose change makes another step, which is captured anew."""
 
 
 def points_of(label: str, **axes: Any) -> list[SweepPoint]:
-    """Every combination of the values given, see `grid`, of the profile of that name. Raises InputError."""
+    """Every combination of the values given, as in `grid`, for the profile of that name. Raises InputError."""
     return grid(f"profile:{label}", **axes)
 
 
@@ -36,7 +36,7 @@ def add_what_ifs(
     progress: Progress,
     added: Callable[[WhatIf], None] = lambda row: None,
 ) -> list[WhatIf]:
-    """Plan each point and put it among the what-ifs of the profile `label`; `added` hears of each as it comes.
+    """Plan each point and put it among the what-ifs of the profile `label`; `added` is called with each as it comes.
 
     Where the step itself changes it is captured anew, on fakes; points that share a capture are planned one after the
     other. A point that fails has a row that says why, and the others go on. Raises InputError where the model is not
@@ -86,7 +86,7 @@ def add_table(bench: Workbench, path: str | os.PathLike[str], label: str | None 
 
 
 def _grouped(points: list[SweepPoint], bench: Workbench, label: str) -> dict[tuple[Any, ...], list[SweepPoint]]:
-    """The points by what their step is captured anew with; a size that the batch has already changes nothing."""
+    """The points, grouped by the changes of their step; the size that the batch already has is no change."""
     from roam_lab.capture.changed import present_of
 
     made = bench.made.get(label)
@@ -138,7 +138,7 @@ def _failed(bench: Workbench, label: str, point: SweepPoint, error: BaseExceptio
 
 
 def _asked(point: Mapping[str, Any]) -> dict[str, Any]:
-    """What is not as it is by default."""
+    """The fields that differ from their defaults."""
     default = SweepPoint("file.py:factory").to_data()
     return {
         name: value for name, value in point.items() if name != "factory" and name in default and value != default[name]

@@ -1,4 +1,4 @@
-"""The points of a sweep: what is captured, what it is planned for, and by which strategies."""
+"""The points of a sweep: what is captured, with which goals it is planned, and by which strategies."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ ROOMS: tuple[Room, ...] = ("order", "layout", "rewrite")
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """One point of a sweep. Raises InputError for a value that no plan could be made for.
+    """One point of a sweep. Raises InputError for a value for which no plan can be made.
 
     `factory`: FILE.py:FACTORY. `batch`, `sequence`: sizes of its batch; `dtype`: what the floating-point numbers of
     model and batch become; `optimizer`: a class of torch.optim over the parameters of the factory's own optimizer,
-    "SGD" or "SGD(momentum=0.9)"; None: as the factory makes it. `times`: what ops take is told by the rates of this
+    "SGD" or "SGD(momentum=0.9)"; None: as the factory makes it. `times`: ops' times are computed from the rates of this
     GPU. The rest are settings of `make_plan`; a budget may be a text such as "24GiB".
     """
 
@@ -89,7 +89,7 @@ class SweepPoint:
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def place(self) -> tuple[tuple[bool, Any], ...]:
-        """Where the point stands in a table: field by field, what is not given first."""
+        """The key by which tables are sorted: field by field, missing values first."""
         values = (getattr(self, field.name) for field in fields(self))
         return tuple((value is not None, value if value is not None else 0) for value in values)
 
@@ -121,12 +121,12 @@ def grid(
 
     `factories`: FILE.py:FACTORY. An axis (of `axes`) is a field of SweepPoint, with one value or several. Each `budget`
     (of the whole step, in bytes or as "24GiB") and each `extra_time` (a fraction of the step's time) is a goal of its
-    own; with neither, plans add no time. Raises InputError for an axis that there is not, or a value that is none.
+    own; with neither, plans add no time. Raises InputError for an unknown axis or an invalid value.
     """
     for name in axes:
         if name not in NAMES:
             raise InputError(f"there is no axis {name!r}; {_hint(name, NAMES)}")
-    kinds = axes.pop("rewrites", None)  # several values of which make one setting
+    kinds = axes.pop("rewrites", None)  # one setting may have several kinds
     goals: list[dict[str, Any]] = [{"extra_time": value} for value in _several(extra_time) if value is not None]
     goals += [{"budget": value} for value in _several(budget) if value is not None]
     names = tuple(axes)

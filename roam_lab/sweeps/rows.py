@@ -16,7 +16,7 @@ from roam_lab.sweeps.sources import imported_anew
 
 FORMAT = "roam-sweep/1"
 PLANNED, INFEASIBLE, FAILED = "planned", "infeasible", "failed"
-"""There is a plan; the budget cannot be met, which is an answer, too; neither is known."""
+"""There is a plan; the budget cannot be met, which is an answer, too; something failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Task:
 
 
 def rows_of(task: Task) -> list[dict[str, Any]]:
-    """A row for each point of the task; what goes wrong is told in its row, whatever it is. In the main thread only."""
-    with imported_anew(task.modules), redirect_stdout(sys.stderr):  # what a factory prints is no result
+    """A row for each point of the task; any error is reported in the row of its point. In the main thread only."""
+    with imported_anew(task.modules), redirect_stdout(sys.stderr):  # stdout is for results alone
         first = next(iter(task.points.values()))
         try:
             captured, sizes = _captured(task.spec, first)
@@ -63,7 +63,7 @@ def _as_row(key: str, point: SweepPoint, status: str, error: str | None = None) 
 
 
 def _result(captured: Profile, plan: Plan) -> dict[str, Any]:
-    """The figures of a plan, by the names that plans and frontiers give them."""
+    """The numbers of a plan, by the names that plans and frontiers give them."""
     return {
         "ops": len(captured.graph.ops),
         "resident_bytes": captured.graph.resident_bytes,
@@ -86,7 +86,7 @@ def _result(captured: Profile, plan: Plan) -> dict[str, Any]:
 
 
 def _captured(spec: str, point: SweepPoint) -> tuple[Profile, dict[str, int | None]]:
-    """The captured step, and the sizes of its batch. No weights are held, unless factory or step ask for values."""
+    """The captured step, and the sizes of its batch. No weights are allocated, unless factory or step read values."""
     from roam_lab.capture.variants import variant
 
     own = (point.batch, point.sequence, point.dtype, point.optimizer)
@@ -122,7 +122,7 @@ def _sizes(batch: Any) -> dict[str, int | None]:
 
 
 def sentence(error: BaseException) -> str:
-    """What went wrong, in one line, whatever it was."""
+    """Any error as one line."""
     text = " ".join(str(error).split())
     return text if isinstance(error, RoamError) else f"unexpected {type(error).__name__}: {text[:300]}".rstrip(": ")
 

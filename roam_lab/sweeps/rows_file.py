@@ -1,4 +1,4 @@
-"""The file of a sweep: one row a line, appended whole; read so that a kill at any moment loses one row at most."""
+"""The file of a sweep: one row a line, each appended at once, so that a kill at any moment loses one row at most."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roam_lab.sweeps.points import NAMES, SweepPoint
 from roam_lab.sweeps.rows import FAILED, FORMAT, INFEASIBLE, PLANNED
 
 BEGINNING = json.dumps({"format": FORMAT})[:-1].encode()
-"""How every row begins: what ends early in the file's last line is torn only if it begins like this."""
+"""How every row begins. An incomplete last line is a torn row only if it begins like this."""
 FIGURES = (
     "resident_bytes", "eager_peak_bytes", "captured_peak_bytes", "peak_bytes", "arena_bytes", "step_bytes",
     "lower_bound_bytes",
@@ -23,8 +23,8 @@ FIGURES = (
 
 
 class RowsFile:
-    """Rows that are there, by key (the last of each), and where more are appended. `torn`: the last line's length in
-    bytes, where it was not written to its end; it is cut off. One writer at a time.
+    """The rows of a file, by key (the last of each); more can be appended. `torn`: the length in bytes of an incomplete
+    last line, which is cut off. One writer at a time.
 
     Raises InputError where another sweep writes to it, FormatError for a file of another kind, which is left as it is,
     OutputError where it cannot be written.
@@ -46,7 +46,7 @@ class RowsFile:
             self.torn = len(data) - whole
             if self.torn:
                 os.ftruncate(self._descriptor, whole)
-            elif data and not data.endswith(b"\n"):  # a row that an editor has left without its line's end
+            elif data and not data.endswith(b"\n"):  # an editor has removed the last newline
                 self._write(b"\n")
         except BaseException:
             os.close(self._descriptor)
@@ -69,7 +69,7 @@ class RowsFile:
         before = os.fstat(self._descriptor).st_size
         try:
             written = os.write(self._descriptor, line)
-            while written < len(line):  # a full disk says so at the second try
+            while written < len(line):  # where a disk is full, the second write says so
                 written += os.write(self._descriptor, line[written:])
         except OSError as error:
             with suppress(OSError):
@@ -132,7 +132,7 @@ def _row(place: str, line: bytes) -> dict[str, Any]:
 
 
 def _wrong(row: dict[str, Any]) -> str | None:
-    """The first key that a reader could not use."""
+    """The first key whose value a reader could not use."""
     if not isinstance(row.get("key"), str):
         return "key"
     if not isinstance(row.get("point"), dict) or not isinstance(row["point"].get("factory"), str):
@@ -147,6 +147,6 @@ def _wrong(row: dict[str, Any]) -> str | None:
 
 
 def point_in(row: dict[str, Any]) -> dict[str, Any]:
-    """The fields of the row's point, those that it does not tell as they are by default."""
+    """The fields of the row's point; missing ones have their defaults."""
     default = SweepPoint("file.py:factory").to_data()
     return {**default, **{name: value for name, value in row["point"].items() if name in NAMES}}

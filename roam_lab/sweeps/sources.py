@@ -1,4 +1,4 @@
-"""The Python files behind FILE.py:FACTORY: their digest, which decides whether a row is still right."""
+"""The Python files of FILE.py:FACTORY and their digest, which decides whether a row is still valid."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from roam_lab.errors import InputError
 
 ALWAYS = ("roam-lab", "torch")
-"""Packages that decide about any row."""
+"""Packages whose versions matter for every row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Sources:
     """`spec`: FILE.py:FACTORY with the whole path. `digest`: of the file, of the modules beside it that it imports, and
     of the versions of the packages that they import. `modules`: names of those modules.
 
-    What the factory reads otherwise (data, settings in files) and modules that lie elsewhere are not seen.
+    Other files that the factory reads (data, settings) and modules in other folders are not in it.
     """
 
     spec: str
@@ -59,7 +59,7 @@ def sources_of(spec: str) -> Sources:
 
 
 def _imports(text: bytes, package: tuple[str, ...]) -> set[tuple[str, ...]]:
-    """Names that may be imported modules, relative ones made whole; none of a file that is no Python."""
+    """Names that may be imported modules, relative ones made absolute; none for a file that is not Python."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -89,13 +89,13 @@ def _beside(folder: Path, name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
 def _version(package: str) -> str | None:
     try:
         return version(package)
-    except PackageNotFoundError:  # of the standard library, or named otherwise than what it was installed as
+    except PackageNotFoundError:  # of the standard library, or its distribution has another name
         return None
 
 
 @contextmanager
 def imported_anew(modules: tuple[str, ...]) -> Iterator[None]:
-    """Inside, these modules are imported as their files are now; afterwards those that were there before are again.
+    """A context in which these modules are imported from their files as they are now; it ends with those of before.
 
     A worker lives through many sweeps, and a notebook edits its files between them.
     """

@@ -1,4 +1,4 @@
-"""A sweep: which points are missing, their tasks through joblib, each row into the file as it comes."""
+"""A sweep: which points are missing, their tasks through joblib, and each row appended to the file as it comes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from roam_lab.sweeps.table import SweepTable
 from roam_lab.sweeps.worker import work
 
 MOST_POINTS = 4
-"""Points of one capture that a task plans at most, so that rows come in often."""
+"""Most points of one capture in a task, so that rows come often."""
 
 
 def _warned(sentence: str) -> None:
@@ -36,15 +36,15 @@ def sweep(
 ) -> SweepTable:
     """Capture every point without weights, plan it, and append its row to the file `to` as soon as it is there.
 
-    `points`: of `grid`, or dicts of the fields of SweepPoint. Points that the file answers already are not run again;
-    failed ones are. A row is known by all that decides about it: the point, the factory's file with the modules beside
-    it, the versions of the packages that these import. `jobs`: processes, as joblib's n_jobs (-1: one a core; None:
-    what `joblib.parallel_config` says, else 1); the backend is joblib's, so Dask and Ray are, too. On other machines
-    the factory's file must lie at the same path. `tell` hears remarks (default: as RoamWarning), `progress(what, part)`
-    how far it is. Rows have sizes in bytes, times in seconds.
+    `points`: of `grid`, or dicts of the fields of SweepPoint. Points that have a row in the file are not run again,
+    unless they failed. A row is identified by all that it depends on: the point, the factory's file with the modules
+    beside it, the versions of the packages that these import. `jobs`: processes, as joblib's n_jobs (-1: one a core;
+    None: what `joblib.parallel_config` says, else 1); the backend is joblib's, which may be Dask or Ray. On other
+    machines the factory's file must lie at the same path. `tell` is called with remarks (default: RoamWarning), and
+    `progress(what, part)` with the progress. Rows have sizes in bytes, times in seconds.
 
-    A point that fails has a row that says why, in one sentence, and the others go on. An interrupt keeps the rows that
-    are there. Raises InputError, before anything is run, for points and files that cannot be right.
+    A point that fails has a row that says why, in one sentence, and the others go on. After an interrupt, the rows so
+    far are in the file. Raises InputError, before anything is run, for invalid points and files.
     """
     wanted, tasks_of = _keyed(points)
     if jobs is not None and (type(jobs) is not int or jobs == 0):
@@ -65,7 +65,7 @@ def sweep(
 
 
 def load_sweep(path: str | os.PathLike[str]) -> SweepTable:
-    """The table in a sweep's file at `path`, as far as it has come; sizes in bytes, times in seconds.
+    """The table in a sweep's file at `path`, which may be incomplete; sizes in bytes, times in seconds.
 
     Raises InputError where it cannot be read, FormatError for a file of another kind.
     """
@@ -88,7 +88,7 @@ def _keyed(given: Iterable[SweepPoint | Mapping[str, Any]]) -> tuple[dict[str, S
 
 
 def _key(point: SweepPoint, digest: str) -> str:
-    """A digest of all that decides about the point; where its factory's folder lies does not."""
+    """A digest of all that the point's row depends on; the path of its factory's folder is not part of it."""
     own = point.to_data() | {"factory": os.path.basename(point.factory)}
     return hashlib.sha256(json.dumps([own, digest]).encode()).hexdigest()[:32]
 
@@ -98,8 +98,8 @@ def _outcomes(
 ) -> Iterator[list[dict[str, Any]]]:
     """The rows of every point, task by task, as they come.
 
-    A worker that is killed takes its backend's other tasks with it: what is left is then run point by point, so that
-    one row says which point it was.
+    A killed worker ends the other tasks of its backend, too. What is left is then run point by point, so that one row
+    says which point it was.
     """
     tasks = _tasks(sources, points, jobs)
     left = {key: single for task in tasks for single in task.single() for key in single.points}
@@ -109,7 +109,7 @@ def _outcomes(
                 del left[row["key"]]
             yield rows
         return
-    except Exception as error:  # the backend's: what a task raises is in its rows
+    except Exception as error:  # the backend's own; errors of a task are in its rows
         if not left or isinstance(error, InputError):
             raise
     for task in list(left.values()):
@@ -122,7 +122,7 @@ def _outcomes(
 
 
 def _tasks(sources: Mapping[str, Sources], points: Mapping[str, SweepPoint], jobs: int | None) -> list[Task]:
-    """Points of one capture together, as long as every worker has something to do."""
+    """Tasks of points that share a capture, split where workers would have nothing to do."""
     if not points:
         return []
     most = max(1, min(MOST_POINTS, len(points) // _joblib().effective_n_jobs(jobs)))
@@ -138,7 +138,7 @@ def _tasks(sources: Mapping[str, Sources], points: Mapping[str, SweepPoint], job
 
 
 def _parallel(tasks: list[Task], jobs: int | None) -> Iterator[list[dict[str, Any]]]:
-    """The rows of each task, as they come; through whatever backend joblib is set to."""
+    """The rows of each task, as they come, by the backend that joblib is set to."""
     if not tasks:
         return
     joblib = _joblib()

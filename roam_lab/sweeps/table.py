@@ -24,13 +24,13 @@ NUMBERS = frozenset(COLUMNS) - {"model", "dtype", "optimizer", "asked", "order",
 
 @dataclass(frozen=True, eq=False)
 class SweepTable:
-    """Rows of a sweep, each of them plain JSON data. In a notebook it shows itself as a table."""
+    """Rows of a sweep, each of them plain JSON data. In a notebook it is displayed as a table."""
 
     rows: tuple[dict[str, Any], ...]
 
     @staticmethod
     def of(rows: Iterable[dict[str, Any]]) -> SweepTable:
-        """Rows sorted by their points; of several of one point (its factory has changed meanwhile) the last."""
+        """The rows sorted by their points; if a point has several (its factory has changed meanwhile), the last."""
         latest = {_place(row): row for row in rows}
         return SweepTable(tuple(latest[place] for place in sorted(latest)))
 
@@ -49,14 +49,14 @@ class SweepTable:
         return [dict(row) for row in self.rows]
 
     def lines(self) -> list[tuple[str, ...]]:
-        """Headings, then the rows as text; columns in which nothing stands are left out. Δ is the change of the
+        """Headings, then the rows as text; empty columns are left out. Δ is the change of the
         whole step, resident and arena, against eager's."""
         lines = [COLUMNS, *(tuple(map(printable, _line(row))) for row in self.rows)]
         kept = [at for at in range(len(COLUMNS)) if any(line[at] for line in lines[1:])]
         return [tuple(line[at] for at in kept) for line in lines]
 
     def text(self) -> str:
-        """The table as text, and how many rows there are of what kind."""
+        """The table as text, and a count of its rows by status."""
         lines = self.lines()
         return f"{table(lines, _numbers(lines[0]))}\n{self.summary()}" if self.rows else self.summary()
 
@@ -79,7 +79,7 @@ def _numbers(head: Iterable[str]) -> frozenset[int]:
 
 
 def _place(row: dict[str, Any]) -> tuple[tuple[int, Any], ...]:
-    """As texts where they are no numbers, so that any file's rows can be sorted."""
+    """The key with text in place of all but numbers, so that any file's rows can be sorted."""
     return tuple(
         (0, 0) if value is None else (1, value) if isinstance(value, int | float) else (2, str(value))
         for value in point_in(row).values()

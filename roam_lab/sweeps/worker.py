@@ -1,4 +1,4 @@
-"""Where a task runs: in the worker's process or, where that does other things at the same time, in one of its own."""
+"""Runs a task: in the worker's process or, if that runs other threads at the same time, in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from roam_lab.sweeps.rows import Task, failed_rows, rows_of
 def work(task: Task) -> list[dict[str, Any]]:
     """The rows of the task.
 
-    Capture watches its whole process: what another thread draws, opens or collects would be taken for the step's. So
-    a worker that runs its tasks in threads, as Dask's do, starts a process for each.
+    Capture observes its whole process: random numbers, files and garbage collections of other threads would be taken
+    for the step's. So a worker that runs its tasks in threads, as Dask's do, starts a process for each.
     """
     if threading.current_thread() is threading.main_thread():
         return rows_of(task)

@@ -136,7 +136,7 @@ def test_the_ops_do_what_torchs_own_do():
 
 def test_a_rank_alone_agrees_with_itself():
     ranks = Ranks(dist.group.WORLD)
-    assert (ranks.most(3, -4), ranks.told("word"), ranks.from_rank(0, "word")) == ([3, -4], ["word"], "word")
+    assert (ranks.largest(3, -4), ranks.gathered("word"), ranks.from_rank(0, "word")) == ([3, -4], ["word"], "word")
 
 
 def test_errors_about_ranks_are_told_as_such():

@@ -41,6 +41,10 @@ BROKEN = {
         data(ops=[{**data()["ops"][0], "after": [1]}, data()["ops"][1]]),
         "op 0 (make): after names op 1, which itself must follow op 0: a cycle; remove one of the two dependences",
     ),
+    "after itself": (
+        data(ops=op(after=[1])),
+        "op 1 (use): after names op 1, which itself must follow op 1: a cycle; remove one of the two dependences",
+    ),
     "not in a legal order": (
         data(ops=[{**data()["ops"][0], "after": [1]}, {"name": "free", "target": "t"}]),
         "op 0 (make): after names op 1, which stands later; ops must stand in a legal order, so sort them",
@@ -141,7 +145,8 @@ def test_a_graph_survives_its_file(tmp_path: Path, name: str, seed: int) -> None
 
 def test_what_an_op_reads_writes_and_repeats_survives(tmp_path: Path) -> None:
     device = Device(2e14, 2.5e12, 2.0, 50_000_000, 4e10, 0.5)
-    storages = (Storage(8), Storage(8, region="op"), Storage(4, region="resident"), Storage(8, region="host"))
+    shaped = Storage(8, region="op", kind="activation", shape=(2, 1), dtype="float32")
+    storages = (Storage(8, shape=()), shaped, Storage(4, region="resident"), Storage(8, region="host"))
     ops = (
         Op("make", "t", creates=(0,), reads=(2,), pure=True, rows=4, time_us=1.5),
         Op("use", "t", after=(0,), creates=(1,), reads=(0,), pure=True, reuse=((1, 0),)),

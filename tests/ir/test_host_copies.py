@@ -66,6 +66,11 @@ def test_ops_wait_for_what_does_not_hide_behind_them(order: tuple[int, ...], wai
     assert waited_us(MOVED, order, DEVICE) == pytest.approx(waited)
 
 
+def test_nothing_hides_behind_an_op_whose_time_is_not_known() -> None:
+    graph = replace(MOVED.graph, ops=(OPS[0], replace(OPS[1], time_us=None), *OPS[2:]))
+    assert waited_us(Rewritten(graph, ORIGINS), range(5), DEVICE) == pytest.approx(2.0 + 2.0)
+
+
 def test_a_link_carries_one_copy_at_a_time() -> None:
     """With a link so slow that the copy back waits for the copy out, whoever starts it."""
     slow = replace(DEVICE, host_bytes_per_s=8e5)

@@ -11,6 +11,7 @@ def run_of(*ops: tuple[str, str], workspace: int = 32) -> TrainingRun:
 
 def test_resident_bytes() -> None:
     assert run_of().resident_bytes == 12
+    assert TrainingRun(run_of().graph).resident_bytes == TrainingRun(run_of().graph).workspace_bytes == 0
 
 
 def test_a_workspace_where_a_thread_first_multiplies() -> None:

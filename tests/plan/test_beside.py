@@ -96,6 +96,15 @@ def test_an_arena_begins_with_an_empty_piece_where_more_can_be_lent_then():
     assert lent(graph, range(4), placed.offsets)[0].keys() == {1}
 
 
+def test_a_range_is_lent_again_to_what_comes_later():
+    storages = (Storage(10 * MIB, region="op"), Storage(10 * MIB, region="op"))
+    ops = (Op("first", "t", (), (0,)), Op("end", "t", (0,), (), (0,)), Op("second", "t", (1,), (1,)))
+    found, size = lent(Graph("twice", storages, ops), range(3), {0: 0, 1: 0})
+    assert (found, size) == ({0: 10 * MIB, 1: 10 * MIB}, 10 * MIB)
+    both = (*ops[:1], Op("second", "t", (0,), (1,)), Op("end", "t", (1,), (), (0, 1)))
+    assert len(lent(Graph("at once", storages, both), range(3), {0: 0, 1: 0})[0]) == 1
+
+
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10**6))
 def test_what_is_lent_is_free_in_the_arena(seed):

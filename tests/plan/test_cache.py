@@ -7,6 +7,7 @@ import pytest
 from roam_lab.ir import Graph, Op, Storage
 from roam_lab.plan import make_plan
 from roam_lab.plan.cache import PlanCache, default_folder
+from tests.rewrite.graphs import blocks
 
 
 def graph(size=64, name="one", flops=None):
@@ -34,6 +35,22 @@ def test_a_plan_is_found_again(cache):
     assert found == plan
     assert found.graph == graph()
     assert cache.notes == []
+
+
+def test_a_plan_with_rewrites_is_found_with_its_own_graph(cache):
+    step = blocks(4)
+    plan = make_plan(step, extra_time=0.2, alignment=1)
+    assert plan.rewrites
+    cache.keep(plan, step, {})
+    found = cache.find(step, {})
+    assert found == plan
+    assert found.graph.ops == plan.graph.ops
+
+
+def test_only_a_plan_with_rewrites_is_kept_with_its_graph(cache):
+    cache.keep(make_plan(graph()), graph(), {})
+    [entry] = cache.folder.iterdir()
+    assert '"aten.add"' not in entry.read_text()
 
 
 def test_names_and_places_in_the_code_do_not_matter(cache):
@@ -68,9 +85,11 @@ def test_a_plan_of_another_graph_is_not_used(cache):
 def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     place = tmp_path / "a file"
     place.write_text("")
-    cache = PlanCache(place / "plans")
+    notes = []
+    cache = PlanCache(place / "plans", notes)
     cache.keep(make_plan(graph()), graph(), {})
-    assert cache.notes[0].startswith("the plan is not kept for the next start: ")
+    assert cache.notes is notes
+    assert notes[0].startswith("the plan is not kept for the next start: ")
     assert cache.find(graph(), {}) is None
 
 

@@ -16,7 +16,7 @@ from roam_lab.plan import Plan, Profile, devices, make_plan
 from roam_lab.plan.devices import DEVICES, Device, devices_for, machine_bytes
 from roam_lab.plan.fit import FAR, Estimate, Fit, outcome_of
 from roam_lab.plan.planned_run import simulate_planned
-from roam_lab.plan.runs import RUNS, Point, point_at
+from roam_lab.plan.runs import RUNS, Point, point_at, reserved_bytes
 
 TEN = Device("ten", 10_000, overhead_bytes=1000)
 MIB = 1 << 20
@@ -136,10 +136,10 @@ def test_a_point_of_a_profile() -> None:
     assert held.allocated <= point.least("eager") <= held.reserved
 
 
-def beside_and_lent(first: int, second: int) -> tuple[Profile, Plan]:
+def beside_and_lent(first: int, second: int, place: int = 20 * MIB) -> tuple[Profile, Plan]:
     """A result of the arena's own, one that an op allocates itself, and a small one of another op."""
     own = (Storage(first, region="op"), Storage(second, region="op"))
-    storages = (Storage(20 * MIB), *own, Storage(1, output=True))
+    storages = (Storage(place), *own, Storage(1, output=True))
     ops = (
         Op("place", "aten.mm.default", creates=(0,), phase="forward"),
         Op("own", "t", after=(0,), creates=(1,), phase="forward"),
@@ -167,6 +167,18 @@ def test_a_planned_step_reserves_whole_segments(first: int, second: int, segment
     assert held.workspace == 32 * MIB
     assert plan.arena_bytes <= held.allocated - held.resident - held.workspace <= plan.arena_bytes + 4096
     assert point_at(1, profile, plan).least("planned") == held.reserved
+
+
+def test_an_arena_of_which_ranges_are_lent_shares_no_segment_with_residents() -> None:
+    profile, plan = beside_and_lent(5 * MIB, 600, place=8 * MIB)
+    assert 13 * MIB < plan.arena_bytes < 14 * MIB
+    held = simulate_planned(plan, profile.graph, profile.training_run)
+    assert held.reserved == (2 + 20 + 32 + 14) * MIB  # the parameters' segment of 20 MiB has room for the arena
+
+
+def test_of_a_bare_plan_the_profile_has_the_graph() -> None:
+    profile, plan = beside_and_lent(5 * MIB, 600)
+    assert reserved_bytes(profile, replace(plan, graph=None)) == reserved_bytes(profile, plan) > plan.arena_bytes
 
 
 def test_cublas_has_a_workspace_in_each_thread() -> None:

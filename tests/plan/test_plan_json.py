@@ -124,6 +124,15 @@ def test_unknown_keys_are_ignored_and_others_are_optional() -> None:
     assert plan.status == "feasible"
 
 
+def test_a_plan_may_take_less_time_than_the_step() -> None:
+    data = plan_to_data(make_plan(pumpkin()))
+    data |= {"extra_time": -0.25, "savings": [{"kind": "fuse", "bytes": 192, "extra_time": -0.25}]}
+    plan = plan_from_data(data, "p.roam.json")
+    assert plan.extra_time == plan.savings[0].extra_time == -0.25
+    with pytest.raises(FormatError, match=r"seconds is -1, not a number from 0"):
+        plan_from_data(data | {"seconds": -1}, "p.roam.json")
+
+
 def test_repr_is_short_and_stable() -> None:
     assert repr(make_plan(pumpkin(), order="list")) == (
         "Plan('pumpkin': whole step 308 -> 260 B, -15.6 %, at most 3.6% above the optimum; arena 260 B; "

@@ -25,6 +25,7 @@ from roam_lab.ir import (
 from roam_lab.plan import Plan, Profile, make_plan
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy, find, strategies
+from tests.order.search.graphs import narrow_graph
 from tests.plan.graphs import SMALL, best_peak, pumpkin, random_graph
 from tests.plan.training_step import training_step
 
@@ -164,6 +165,19 @@ def test_progress_is_told_from_start_to_end() -> None:
     assert fractions == sorted(fractions)
     assert told[0] == ("order: auto", 0.0)
     assert told[-1] == ("done", 1.0)
+
+
+def test_a_search_that_proves_more_than_the_cut_is_the_certificate() -> None:
+    graph = narrow_graph(1)
+    plan = make_plan(graph, order="exact")
+    assert plan.optimal
+    assert plan.certificate is not None
+    assert plan.certificate.kind == "search"
+    held = sum(graph.storages[storage].bytes for storage in plan.certificate.storages)
+    assert held == plan.certificate.bytes == plan.peak_bytes == plan.lower_bound_bytes
+    with_cut = make_plan(graph, order="captured").certificate
+    assert with_cut is not None
+    assert with_cut.kind != "search"
 
 
 def test_the_time_limit_ends_the_search_with_the_best_found() -> None:

@@ -2,14 +2,16 @@
 
 import re
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 
 from roam_lab.errors import FormatError, InfeasibleError, ParameterError
-from roam_lab.ir import Graph, check_layout, fingerprint, lifetimes, load_graph
+from roam_lab.ir import Graph, Layout, check_layout, fingerprint, lifetimes, load_graph
 from roam_lab.ir.graph import Device
 from roam_lab.plan import make_plan, rewriting
-from roam_lab.plan.rewriting import CLOSE, place
+from roam_lab.plan.rewriting import CLOSE, Placing, place
+from roam_lab.registry import Parameter, Strategy
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
 from tests.captured import DATA
@@ -31,6 +33,22 @@ def test_the_arena_is_hardly_more_than_the_peak(name):
     point = frontier(load_graph(DATA / "graphs2" / f"{name}.json.gz"), 1, strategy="free")[0]
     placed = place(point.rewritten())
     assert placed.layout.arena_bytes <= CLOSE * placed.peak_bytes
+
+
+def test_a_layout_may_stop_at_an_arena_that_is_good_enough():
+    given = []
+
+    def stacked(lives, capacity=None):
+        given.append(capacity)
+        ends = list(accumulate(life.bytes for life in lives))
+        return Layout({life.storage: end - life.bytes for life, end in zip(lives, ends, strict=True)}, ends[-1])
+
+    rewritten = frontier(blocks(4), 4, effort=300)[-1].rewritten()
+    capacity = Parameter("capacity", int, None, "bytes that are enough", low=0)
+    for parameters, wanted in [((capacity,), int(CLOSE * place(rewritten).peak_bytes)), ((), None)]:
+        strategy = Strategy("layout", "stacked", stacked, "Places by hand.", "this test", parameters)
+        Placing(strategy, {}, alignment=1).place(rewritten)
+        assert given.pop() == wanted
 
 
 def test_an_extra_time_is_kept_and_the_judge_agrees():

@@ -12,6 +12,7 @@ from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
 from roam_lab.ir.graph import Device
 from roam_lab.rewrite.evaluate import evaluate
 from roam_lab.rewrite.expand import expand
+from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, problem_of
 from roam_lab.rewrite.trace import new_trace
@@ -144,3 +145,16 @@ def test_a_chain_that_runs_op_by_op_still_gives_results_the_place_of_what_died()
     assert [origin.ops for origin in new.origins] == [(0,), (1,), (2,), (3,)]
     assert (new.graph.ops[2].creates, new.graph.ops[2].writes) == ((), (1,))
     assert judged(graph, new)[0] == 2 * 2**20 + 8
+
+
+def test_what_is_made_again_is_of_kind_recomputed():
+    graph = blocks(4)
+    (point,) = [one for one in frontier(graph, 4, effort=300) if one.extra_time > 0][:1]
+    rewritten, seen, kinds = point.rewritten(), set(), set()
+    for op, origin in zip(rewritten.graph.ops, rewritten.origins, strict=True):
+        for index, storage in zip(origin.ops, origin.results, strict=False):
+            again = index in seen
+            if storage in op.creates:
+                kinds.add((again, rewritten.graph.storages[storage].kind))
+        seen.update(origin.ops)
+    assert kinds == {(False, None), (True, "recomputed")}

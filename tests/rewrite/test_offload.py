@@ -15,6 +15,7 @@ from roam_lab.rewrite.host_link import HostLink
 from roam_lab.rewrite.host_moves import HostMove, with_moves
 from roam_lab.rewrite.kinds import KINDS, ON_DEVICE, default_kinds
 from roam_lab.rewrite.offload import WAITS, offload
+from roam_lab.rewrite.offloaded import offloaded
 from roam_lab.rewrite.points import Goals
 from tests.rewrite.graphs import Writer, blocks, judged, ladder, random_step
 
@@ -145,6 +146,19 @@ def test_points_with_offload_dominate() -> None:
     within = found(graph, Goals(budgets=(budget,), kinds=frozenset(KINDS))).within(budget)
     assert within is not None
     assert within.extra_time <= known.points[-1].extra_time
+
+
+def test_a_budget_that_only_offload_meets_is_met() -> None:
+    graph = replace(valley(), device=DEVICE)
+    goals = Goals(budgets=(350,), kinds=frozenset(KINDS))
+    points = found(graph, replace(goals, kinds=frozenset())).points
+    assert min(point.peak_bytes for point in points) > 350
+    (point,) = [one for one in offloaded(graph, goals, points) if one.peak_bytes <= 350][-1:]
+    assert judged(graph, point.rewritten())[0] == point.peak_bytes
+    assert offloaded(graph, replace(goals, budgets=(350,)), points[:0]) == ()
+    (one,) = points[:1]
+    assert len(offloaded(graph, goals, (one,))) == 2  # without a target, and down to the budget
+    assert len(offloaded(graph, replace(goals, budgets=()), (one,))) == 1
 
 
 def test_a_graph_without_rates_cannot_offload() -> None:

@@ -80,6 +80,16 @@ def test_what_segments_hand_on_is_read_in_forward_and_made_outside():
     assert forward_end(problem_of(write.graph())) == -1
 
 
+def test_what_segments_hand_on_where_their_ops_alternate():
+    write = Writer()
+    made = [write.storage(8) for _ in range(4)]
+    for reads, storage in zip(((), (), made[:1], made[1:2]), made, strict=True):
+        write.op((storage,), reads, phase="forward")
+    problem = problem_of(write.graph(), order=range(4))
+    assert handed_on(problem, np.array([1, 0, 1, 0], np.int32)) == frozenset()
+    assert handed_on(problem, np.array([1, 0, 0, 0], np.int32)) == {made[0]}
+
+
 def test_gaps_held_through_an_item_are_those_of_storages_that_it_does_not_use():
     rng, found = np.random.default_rng(0), 0
     for seed in range(12):

@@ -1,5 +1,6 @@
 """What the guards of a compiled step leave out, and which path a sentence of theirs names."""
 
+from collections import deque
 from types import SimpleNamespace
 
 import pytest
@@ -8,6 +9,7 @@ from torch import nn
 
 from roam_lab.capture.sources import reach
 from roam_lab.capture.sources.guards import Guards
+from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.runtime.step_guards import guarded_path, left_out_of
 
 
@@ -54,6 +56,12 @@ def test_a_state_of_tensors_alone_is_left_out_as_a_whole():
     assert "optimizer.state" in left_out_of(reachable, trace())
     _, reachable = reached(torch.optim.SGD)
     assert "optimizer.state" in left_out_of(reachable, trace())
+    optimizer, _ = reached(torch.optim.SGD)
+    optimizer.state[optimizer.param_groups[0]["params"][0]] = {
+        "history": [torch.ones(2)],
+        "by_name": {"a": torch.ones(2)},
+    }
+    assert "optimizer.state" in left_out_of(reach({"optimizer": optimizer}), trace())
 
 
 def test_of_a_state_with_numbers_the_tensors_alone_are_left_out():
@@ -72,6 +80,38 @@ def test_of_a_state_with_numbers_the_tensors_alone_are_left_out():
     assert guards.check() is None
     optimizer.state[weight]["count"] = 7
     assert "['count'] was 1 and is 7 now" in guards.check()
+
+
+def test_a_number_in_a_state_that_is_an_input_is_left_out():
+    optimizer, _ = reached(Counting)
+    weight, bias = optimizer.param_groups[0]["params"]
+    optimizer.state[weight] = {"count": {"steps": 1}}
+    optimizer.state[bias] = {"count": 1}
+    places = [
+        OptimizerPlace(optimizer, ("count", "steps"), "a", weight),
+        OptimizerPlace(optimizer, ("count",), "b", bias),
+    ]
+    out = left_out_of(reach({"optimizer": optimizer}), trace(places=places))
+    assert "optimizer.state" in out  # it has nothing else
+    assert len([path for path in out if path.endswith(("['count']['steps']", "['count']"))]) == 2
+
+
+def test_tensors_in_other_containers_of_a_state_are_not_left_out():
+    optimizer, _ = reached(torch.optim.SGD, momentum=0.9)
+    weight = optimizer.param_groups[0]["params"][0]
+    optimizer.state[weight]["window"] = deque([torch.ones(2)])
+    out = left_out_of(reach({"optimizer": optimizer}), trace())
+    assert "optimizer.state" not in out
+    assert any(path.endswith("['momentum_buffer']") for path in out)
+    assert not any("['window']" in path for path in out)
+
+
+def test_tensors_outside_of_optimizers_are_guarded():
+    optimizer, _ = reached(torch.optim.Adam)
+    model = nn.Linear(2, 2)
+    out = left_out_of(reach({"model": model, "optimizer": optimizer, "step": {"mask": torch.ones(2)}}), trace())
+    assert out
+    assert {path.partition(".")[0].partition("[")[0] for path in out} == {"optimizer"}
 
 
 @pytest.mark.parametrize(

@@ -95,9 +95,9 @@ class Guards:
         found: dict[str, Differing] = {}
         for container, key, before, after in self._watch.differences():
             counts = container.kind in ("list", "deque", "set", "dict") and not container.dotted
-            whole = counts and (key is None or before is MISSING or after is MISSING)
-            path = container.path if whole or key is None else container.place(key)
-            if not self._is_out(path if key is None else container.place(key)):
+            whole = counts and (container.kind == "set" or before is MISSING or after is MISSING)
+            path = container.path if whole else container.place(key)
+            if not self._is_out(container.place(key)):
                 found.setdefault(path, Differing(container, key, path, whole))
         return tuple(found.values())
 
@@ -173,7 +173,7 @@ class Guards:
         """The slow check: a sentence on the first entry whose value differs. None where all values are equal, and then
         the present objects are compared with from now on."""
         for container, key, before, after in self._watch.differences():
-            if not self._is_out(container.place(key) if key is not None else container.path):
+            if not self._is_out(container.place(key)):
                 return _sentence(container, key, before, after)
         for path, parameter, needs in self._needs:
             if parameter.requires_grad != needs:
@@ -227,17 +227,17 @@ def _prefixes(paths: Iterable[str]) -> set[str]:
 
 def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
     owner, _, last = container.path.rpartition(".")
-    hook = _HOOKS.get(last) or (_HOOKS.get(last.replace("_global", "")) if last.startswith("_global_") else None)
+    hook = _HOOKS.get(last.removeprefix("_global"))
     if hook:
         whom = owner if not last.startswith("_global_") else "every module" if "forward" in last else "all"
         verb = "added" if before is MISSING else "removed" if after is MISSING else "replaced"
         return f"a {hook} of {whom} was {verb}"
-    path = container.place(key) if key is not None else container.path
+    path = container.place(key)
     if key == "_is_full_backward_hook":
         return f"a backward hook of {container.path} was added"
     if key == "__class__":
         return f"{path.removesuffix('.__class__')} was a {before.__name__} and is a {after.__name__} now"
-    if key is None:
+    if container.kind == "set":
         return (
             f"the set {path} has {_told(after)} now"
             if before is MISSING

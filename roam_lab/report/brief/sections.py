@@ -157,7 +157,7 @@ def _cost_note(decision: Decision) -> str:
     each = "a million samples" if decision.samples else "a million steps (how many samples a step has is not known)"
     known = f"Cost of {each}, from the price and the time of a step. "
     if not any(way.seconds for way in decision.ways):
-        return known + "Speed unknown: the graph tells no arithmetic, so no cost is told; capture the step again."
+        return known + "Speed unknown: the graph has no operation counts, so no cost is given; capture the step again."
     measured = ", ".join(sorted(decision.measured_on))
     return (
         known

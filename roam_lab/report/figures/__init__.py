@@ -3,26 +3,27 @@
     figures = linked(plan, profile)  # a dict: "controls", "memory", "icicle", "selected", "graph", ...
     html = page("GPT-2", figures, views_of(plan, profile).tables())
 
-Each figure function takes a view and `theme` ("auto" reads on light and dark pages, "light", "dark") and gives a bokeh
-figure named "roam-KEY", with its alt text as label for screen readers and as `alt_text(figure)`.
+Each figure function takes a view and `theme` ("auto" is legible on light and dark pages, "light", "dark") and returns a
+bokeh figure named "roam-KEY", with its alt text as label for screen readers and as `alt_text(figure)`.
 
 **Selection.** The figures of one `linked` call share one selected storage, in a ColumnDataSource named
 "roam-selection" with data {"storage": [number]}, -1 for none. The link is JavaScript in the page: it works in static
 HTML and needs no kernel. Bokeh allows a model in one document only, so show linked figures together (`page`,
-`bokeh.layouts.column`, one BokehModel), not one by one. From Python, beside a page with a kernel behind it:
+`bokeh.layouts.column`, one BokehModel), not one by one. From Python, where a kernel is behind the page:
 `selection_of(model)` gives that source, `on_select(model, listener)` calls `listener(storage | None)` at every
-change, `select(model, storage)` selects from outside, before it is shown (`linked(..., selected=7)`) or after.
+change, `select(model, storage)` selects; `linked(..., selected=7)` does so from the start.
 Figures made one by one (not by `linked`) each have a selection of their own, unless given one as
 `selection=new_selection()`.
 
 **Cursor.** They share one step of the planned order, too, in a ColumnDataSource named "roam-cursor" with data {"step":
 [step]}, from 0. A drag in any figure moves it; so do arrow keys, page up and down, home and end in a figure that has
-the focus, and "controls", a slider with a search box. Memory and arena show it as a line, the graph frames the cell
-that runs it, the icicle shows what is alive then. In theme "auto" figures take on the theme of the page around them.
+the focus, and "controls", a slider with a search box. Memory and arena show it as a line, the graph as a frame around
+the cell that runs it; the icicle shows what is alive then. In theme "auto" figures take on the theme of the page around
+them.
 
 Sources by name: "roam-arena-data" (columns storage, count, left, right, bottom, top), "roam-alive-data"
-(storage, bytes, ...), "roam-icicle-data" (level, node, storage, bytes, label, ...), "roam-icicle-focus" (node: what is
-zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
+(storage, bytes, ...), "roam-icicle-data" (level, node, storage, bytes, label, ...), "roam-icicle-focus" (node: the
+one zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened" (node: the modules that are open),
 "roam-found" (storage: what a search found), "roam-tasks-data", "roam-frontier-data", "roam-pareto-data",
 "roam-captured", "roam-planned", "roam-measured" (x, y, bytes), "roam-stack".
 """
@@ -97,10 +98,10 @@ def linked(
 ) -> dict[str, Any]:
     """All figures of one plan, their selection and their time axis shared: a click on a tensor selects it everywhere.
 
-    Keys: "controls" (cursor and search), "memory", "icicle", "selected" (all about the selected storage), "graph",
+    Keys: "controls" (cursor and search), "memory", "icicle", "selected" (details of the selected storage), "graph",
     "arena", "alive", "frontier" where one is given, and "tasks" where the plan has a tree. `clock`: the time axis of
     memory and arena; `resident`: draw memory on top of the resident bytes. Raises InputError for a bare plan, or a
-    clock without figures.
+    clock for which the graph has no numbers.
     """
     views = views_of(plan, profile, clock=clock, resident=resident, frontier=frontier)
     return linked_views(views, theme=theme, selected=selected)
@@ -114,8 +115,8 @@ def linked_views(
     places: bool = False,
     code: Callable[[str], str] = no_code,
 ) -> dict[str, Any]:
-    """As `linked`, of views that were made before. `places`: always with "frontier" and "tasks", empty and not visible
-    where they are not known, so that `renew` finds them. `code`: what stands in a line of the user's, by its name."""
+    """As `linked`, from views that were made before. `places`: always with "frontier" and "tasks", empty and invisible
+    where they are not known, so that `renew` finds them. `code`: returns the source code at "file:line"."""
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
     cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step)

@@ -1,4 +1,4 @@
-"""Live-at-peak bars in bokeh: the captured side above the planned one, on one scale."""
+"""Bars of what is alive at the peak, in bokeh: the captured order's above the planned one's, on one scale."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -17,13 +17,13 @@ from roam_lab.report.views.look import RESIDENT, kind_looks
 from roam_lab.report.views.table import short
 
 ROW_HEIGHT = 21
-"""Pixels a bar."""
+"""Height of a bar, in pixels."""
 HALF = 0.39
 """Half a bar's height, of a row that is 1 high."""
 
 
 def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
-    """The bars of `view`, largest first, each with its size and name behind it; a click selects the storage."""
+    """The bars of `view`, largest first, each with its size and name beside it; a click selects the storage."""
     ink = ink_of(theme)
     widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])
     unit_name, unit = unit_for(widest)
@@ -109,7 +109,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
 
 
 def rows_of(view: AliveView) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """For each storage the bar that holds it in the planned side, and in the captured one; -1 for none."""
+    """For each storage the bar that it is part of, on the planned side and on the captured one; -1 for none."""
     most = max((one for side in view.sides for bar in side.bars for one in bar.members), default=-1) + 1
     planned, captured = np.full(most, -1, np.int64), np.full(most, -1, np.int64)
     row = 0

@@ -1,4 +1,4 @@
-"""The arena map in bokeh: all rectangles in one glyph renderer on a canvas, so that ten thousand stay smooth."""
+"""The arena map in bokeh: all rectangles in one glyph renderer on a canvas, so that ten thousand are drawn fast."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -19,7 +19,7 @@ from roam_lab.report.views.look import kind_looks
 
 HEIGHT = 460
 HATCHED = 1 / 60
-"""A rectangle is hatched if it is at least this part of the arena high: lower ones would only show a smear."""
+"""Rectangles are hatched from this height on, a fraction of the arena's: in lower ones no hatch can be recognized."""
 _HOVER = """
 const row = special_vars.index
 const s = source.data.storage[row]
@@ -36,7 +36,7 @@ def arena_figure(
     x_range: Any = None,
     cursor: Cursor | None = None,
 ) -> figure:
-    """Every storage of `view` as a rectangle; a click selects it. `described`: what `describing` made, to be shared;
+    """Every storage of `view` as a rectangle; a click selects it. `described`: of `describing`, to be shared;
     `cursor`: a drag moves it."""
     ink = ink_of(theme)
     unit_name, unit = view.unit

@@ -1,7 +1,7 @@
 """A cursor at one step, shared by all figures, in the page itself: drag it, move it by keyboard, or play it.
 
 The cursor is a ColumnDataSource named "roam-cursor" whose data is {"step": [step]}, from 0, of the planned order.
-Figures that follow it listen to it; what they draw then stays in the page, so that a kernel hears of the cursor alone.
+Figures that follow it listen to it. They redraw in the page itself: all that is sent to a kernel is the step.
 """
 
 # bokeh annotates neither its generated initialisers nor its properties
@@ -70,9 +70,9 @@ cb_obj._roam_plays = setInterval(() => {
 
 @dataclass(frozen=True)
 class Cursor:
-    """The step (`now`), and columns over all steps: op, operator, module, source line, phase, bytes alive, where it
-    begins on the axis, and the cell of the folded graph that runs it. `modules`, `sources`, `operators`: what
-    columns count.
+    """The step (`now`), and columns over all steps: op, operator, module, source line, phase, bytes alive, where the
+    step begins on the axis, and the cell of the folded graph that runs it. `modules`, `sources`, `operators`: the names
+    that columns hold indices of.
     """
 
     now: ColumnDataSource
@@ -97,7 +97,7 @@ class Cursor:
         return {"steps": self.steps, "modules": self.modules, "phases": list(PHASES)}
 
     def follow(self, model: Any, code: str, more: dict[str, Any] | None = None) -> None:
-        """Run `code` when the cursor moves, and when the figures get other steps. `model` carries the cursor."""
+        """Run `code` when the cursor moves, and when the figures get another plan. `model` carries the cursor."""
         told = CustomJS(args={**self.given, **(more or {})}, code=CURSOR + code)
         self.now.js_on_change("data", told)
         self.steps.js_on_change("data", told)
@@ -135,9 +135,9 @@ def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int) -> Curso
 
 
 def line_at(drawn: figure, cursor: Cursor, ink: Ink, taps: bool = False) -> None:
-    """An upright line at the cursor in a figure over time; a drag in the figure moves it, with `taps` a click, too."""
+    """A vertical line at the cursor in a figure over time. A drag moves it; with `taps`, so does a click."""
     left = cursor.steps.data["left"]
-    # bokeh paints what lies on its overlay by itself: the line moves without the rectangles below being drawn again
+    # bokeh draws the overlay separately: the line moves, and the rectangles below are not drawn again
     span = LineAcross(location=float(left[cursor.step]) if len(left) else 0.0, dimension="height", level="overlay")
     span.line_color, span.line_width = ink.text, 1.5
     drawn.add_layout(span)
@@ -149,7 +149,7 @@ def line_at(drawn: figure, cursor: Cursor, ink: Ink, taps: bool = False) -> None
 
 
 def scrubbed(drawn: figure, cursor: Cursor) -> None:
-    """A drag across a figure that is not over time moves the cursor through the whole step."""
+    """In a figure without a time axis, a drag across its width moves the cursor through the whole step."""
     scrub = CustomJS(args={**cursor.given, "fig": drawn}, code=CURSOR + _SCRUB)
     for event in ("panstart", "pan"):
         drawn.js_on_event(event, scrub)

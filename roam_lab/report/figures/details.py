@@ -1,5 +1,5 @@
-"""The pane with details of the selected storage at the cursor's step. It is made of text nodes, so that names are shown
-and never run, and is no widget, so that screen readers read it out when it changes."""
+"""The pane with details of the selected storage at the cursor's step. It consists of text nodes, so that names are
+never run as HTML. It is no widget, so that screen readers read it out when it changes."""
 
 # bokeh annotates neither its generated initialisers nor its properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -44,7 +44,7 @@ def details_pane(
     described: dict[str, Any],
     code: Callable[[str], str] = no_code,
 ) -> Pane:
-    """The rows of `details`, renewed in the page. `described`: what `describing` made."""
+    """The rows of `details`, renewed in the page. `described`: what `describing` returned."""
     told = dict(details(known, int(selection.data["storage"][0]), cursor.step, code))
     name = Text(content=plain(told[""]))
     heads = [Text(content=label if label in told else "") for label in LABELS]

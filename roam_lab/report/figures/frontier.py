@@ -1,5 +1,5 @@
-"""Memory against extra time in bokeh: the frontier as steps over its bound, eager, checkpointing and the shown plan
-beside it, GPUs across."""
+"""Memory against extra time in bokeh: the frontier as a staircase above its bound; eager, checkpointing and the shown
+plan as points; GPUs as horizontal lines."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -19,7 +19,7 @@ from roam_lab.report.views.look import MARKERS, ROLES
 
 HEIGHT = 360
 LEAST_PLOT = (420, 270)
-"""Pixels that the plot has at least, where names are placed so that none meets another in a larger one."""
+"""The smallest plot in pixels. Labels are placed for it; in a larger plot they do not overlap either."""
 FONT = Font(6.6, 14.0)
 SOURCE = "roam-frontier-data"
 

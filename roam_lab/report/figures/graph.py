@@ -1,6 +1,6 @@
 """The folded computation graph in bokeh; a click on a module opens it, a click on the bar beside it folds it again.
 
-Opening happens in the page (`fold.js`), so it works without a kernel, too. What is open stands in the source named
+Opening happens in the page (`fold.js`), so it works without a kernel, too. The open nodes are in the source named
 "roam-opened", column "node".
 """
 
@@ -65,7 +65,7 @@ def graph_figure(
     selection: ColumnDataSource | None = None,
     cursor: Cursor | None = None,
 ) -> figure:
-    """`view` as a U: forward down the left, backward up beside it, update at the right; bands are kept bytes. The cell
+    """`view` as a U: forward down the left, backward up beside it, update at the right; bands are saved bytes. The cell
     that runs the step under the `cursor` is framed."""
     ink = ink_of(theme)
     selection = selection or new_selection()
@@ -117,7 +117,7 @@ def graph_figure(
 
 
 def _frame(drawn: figure, view: GraphView, cursor: Cursor, ink: Ink, words: ColumnDataSource) -> None:
-    """A frame around the cell under the cursor, which follows it and what is opened."""
+    """A frame around the cell under the cursor; it follows the cursor, and modules that are opened."""
     box = BoxAnnotation(left=0, right=0, bottom=0, top=0, level="overlay", fill_alpha=0, visible=False)
     box.line_color, box.line_width, box.line_dash = ink.text, 3, [5, 3]
     cells = cursor.steps.data["cell"]
@@ -133,7 +133,7 @@ def _frame(drawn: figure, view: GraphView, cursor: Cursor, ink: Ink, words: Colu
 
 
 def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> None:
-    """Bands lie under the cells, words on top."""
+    """Draw bands below the cells, text on top."""
     shown = []
     flow, bands, cells, brackets = (sources[name] for name in ("flow", "bands", "cells", "brackets"))
     still(drawn, MultiLine(xs="xs", ys="ys", line_color=ink.axis, line_width=1.2, line_alpha=0.8), flow)

@@ -1,4 +1,4 @@
-"""The folded graph as bokeh columns, and the module tree as data: `fold.js` makes the same columns of it."""
+"""The folded graph as bokeh columns, and the module tree as data from which `fold.js` makes the same columns."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from roam_lab.report.views.places import PHASES
 from roam_lab.report.views.table import short
 
 LETTER, SMALL_LETTER = 6.2, 5.1
-"""Pixels that a letter of a cell's first and second line is wide, about."""
+"""Approximate width in pixels of a letter in the first and in the second line of a cell."""
 LETTERS = (17, 17, 12, 6)
 """Letters that fit into a cell of each phase, and beside a row of an open module, in the narrowest figure."""
 SMALLER = (20, 20, 14)
-"""Letters of the second line that fit there; what is kept stands below the rest where both do not."""
+"""Letters of the second line that fit there; where it is longer, the saved bytes move to a third line."""
 UPPER, LOWER = (0.12, 0.24), (0.17, 0.15)
-"""How far above and below the middle of a cell its first line and the others stand, where those are one or two."""
+"""Distance of the first line and of the others from the middle of a cell, for one and for two others."""
 HINTS = ("click to open it", "click to select its largest storage")
 
 Columns = dict[str, dict[str, list[Any]]]
@@ -80,7 +80,7 @@ def tree_data(view: GraphView, ink: Ink) -> dict[str, Any]:
 
 
 def peak_text(view: GraphView) -> str:
-    """What stands at the cell in which the peak lies."""
+    """The label of the cell in which the peak lies."""
     return f"▲ planned peak {bytes_text(view.peak_bytes)}"
 
 

@@ -1,4 +1,4 @@
-"""What figures take from the page that shows them: in theme "auto" its light or dark colours, and keys."""
+"""What figures take from the page that shows them: its light or dark colours, in theme "auto", and its key events."""
 
 # bokeh annotates neither its generated initialisers nor its properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -23,11 +23,11 @@ homeSettle(fig, inks, now, steps)
 def settle(figures: Iterable[Any], cursor: Cursor, theme: Theme) -> None:
     """Let each figure learn, once it is shown, how dark its page is (in theme "auto") and listen to keys: arrows, page
     up and down, home, end. Shift with an arrow moves as far as a page key."""
-    # axis and grid are of one colour in each theme
+    # axis and grid have one colour in each theme
     inks = {name: {"text": ink.text, "axis": ink.axis, "paper": ink.paper} for name, ink in INKS.items()}
     for one in figures:
         if isinstance(one, figure):
             given = {"fig": one, "inks": inks if theme == "auto" else None, **cursor.given}
-            told = CustomJS(args=given, code=CURSOR + HOME + _SETTLE)
-            one.js_on_change("inner_width", told)
-            cursor.steps.js_on_change("data", told)  # another plan may bring what has no colour of this page yet
+            callback = CustomJS(args=given, code=CURSOR + HOME + _SETTLE)
+            one.js_on_change("inner_width", callback)
+            cursor.steps.js_on_change("data", callback)  # another plan's new parts do not have the colours yet

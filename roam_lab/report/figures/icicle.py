@@ -1,7 +1,7 @@
 """The icicle of bytes alive in bokeh; it is laid out in the page (`icicle.js`) at every move of the cursor.
 
 A click on a module or an operator zooms in to it, a click on the top box zooms out again, a click on a storage selects
-it. What is zoomed in to stands in the source named "roam-icicle-focus", column "node".
+it. The node zoomed in to is in the source named "roam-icicle-focus", column "node".
 """
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
@@ -25,7 +25,7 @@ from roam_lab.report.views.look import kind_looks
 
 HEIGHT = 290
 MARGIN = 60
-"""Pixels beside the plot, about: the page draws anew as soon as it knows the real ones."""
+"""Approximate pixels beside the plot: the page lays out again as soon as it knows the real ones."""
 ICICLE = UNITS + files(__package__).joinpath("icicle.js").read_text("utf-8")
 _DRAW = """
 cursorFrame(focus, () => {
@@ -65,7 +65,7 @@ def icicle_figure(
     described: dict[str, Any] | None = None,
     found: ColumnDataSource | None = None,
 ) -> figure:
-    """What is alive under `cursor`. `described`: what `describing` made; `found`: what a search found, to be shared."""
+    """What is alive under `cursor`. `described`: of `describing`; `found`: what a search found, to be shared."""
     ink = ink_of(theme)
     selection = selection or new_selection()
     drawn = empty(

@@ -1,4 +1,4 @@
-"""The icicle as bokeh columns, and what `icicle.js` needs to make the same ones of any step."""
+"""The icicle as bokeh columns, and what `icicle.js` needs to make the same columns for any step."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from roam_lab.report.views.look import KINDS, ink_on, kind_looks, pale
 
 NAMES = "level node storage left right bottom top x upper lower label bytes kind what fill ink line thick"
 GAP = 0.06
-"""Gap below a box; a level is 1 high."""
+"""Gap below a box, of a level that is 1 high."""
 PLAIN, EDGE, DARK, CHOSEN, FOUND = "#e6e6e6", "#ffffff", "#111111", "#111111", "#d7263d"
 LETTER, SMALL_LETTER, MARGIN = 7, 6.5, 6
-"""Pixels of a letter of each line, and of the room beside a box's words."""
+"""Pixels of a letter of each line, and of the margin beside a box's text."""
 
 WORDS = ("x", "top", "upper", "lower", "ink")
-"""The columns that words in boxes need."""
+"""The columns that text in boxes needs."""
 
 
 def alive_data(view: IcicleView) -> dict[str, Any]:
@@ -83,8 +83,7 @@ def icicle_columns(
 
 
 def _cut(text: str, pixels: float, path: bool) -> str:
-    """`text` cut to what fits: of a path the end is kept, of anything else the beginning; "" where only a few letters
-    fit."""
+    """`text` cut to what fits: a path at its beginning, anything else at its end; "" where only a few letters fit."""
     limit = int((pixels - MARGIN) // LETTER)
     if len(text) <= limit:
         return text
@@ -94,7 +93,7 @@ def _cut(text: str, pixels: float, path: bool) -> str:
 
 
 def word_columns(columns: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """The rows of `icicle_columns` with words in their boxes. Most boxes are too narrow for words, and bokeh takes as
+    """The rows of `icicle_columns` with text in their boxes. Most boxes are too narrow for text, and bokeh takes as
     long to lay out an empty text as a full one."""
     rows = [row for row, words in enumerate(zip(columns["upper"], columns["lower"], strict=True)) if any(words)]
     return {name: [columns[name][row] for row in rows] for name in WORDS}

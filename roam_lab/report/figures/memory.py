@@ -47,12 +47,12 @@ from roam_lab.report.views.tensors import Tensors
 
 HEIGHT = 420
 LEAST_PLOT = (400, 190)
-"""Pixels that the plot has at least, where names are placed so that none meets another in a larger one."""
+"""The smallest plot in pixels. Labels are placed for it; in a larger plot they do not overlap either."""
 WIDER_PLOTS = (620, 900)
-"""Pixels from which on names have more room, and are placed for that."""
+"""In plots of at least this many pixels labels have more room, and are placed for that."""
 FONT = Font(6.0, 13.0)
 TWO_COLUMNS, LEGEND_LINE = 560, 23
-"""Pixels of width from which on the legend has two columns, and of height of a line of it."""
+"""Width in pixels from which on the legend has two columns, and the height of a line of it."""
 _NARROW = """
 const legend = fig.above.find((one) => one.items)
 const lines = legend ? legend.items.length : 0, two = fig.inner_width >= least
@@ -93,7 +93,7 @@ def memory_figure(
     """The curves of `view` over its stack and phases; a click on a legend's entry hides it.
 
     With `known`, the tensors of the plan that `view` shows, the lifetime of the selected storage is shaded; with
-    `cursor`, clicks and drags move it, and a tooltip tells the step below the mouse.
+    `cursor`, clicks and drags move it, and a tooltip names the step under the mouse.
     """
     ink = ink_of(theme)
     unit_name, unit = view.unit
@@ -162,7 +162,7 @@ def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
 
 
 def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[str, list[object]]]:
-    """Areas above the resident bytes, one renderer a kind; the last value holds up to the end of the axis."""
+    """Areas above the resident bytes, one renderer for each kind; the last value holds up to the end of the axis."""
     items: list[tuple[str, list[object]]] = []
     if view.base_bytes:
         filled = Quad(
@@ -241,7 +241,7 @@ def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
 
 
 def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:
-    """Shade when the selected storage lives."""
+    """Shade the lifetime of the selected storage."""
     box = BoxAnnotation(
         left=0, right=0, fill_color=ink.axis, fill_alpha=0.22, line_color=ink.text, line_dash="dotted", visible=False
     )

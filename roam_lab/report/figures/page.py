@@ -1,4 +1,4 @@
-"""One HTML page that holds figures and all they need: it opens offline, with the tables beneath the pictures."""
+"""One HTML page with figures and all that they need: it opens offline, with the tables below the pictures."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def page(
     tables: Mapping[str, Table] | None = None,
     dark: bool | None = None,
 ) -> str:
-    """A self-contained HTML document of `figures`, in their order, linked as they were made; no request leaves it.
+    """A self-contained HTML document of `figures`, in their order, linked as they were made; it makes no requests.
 
-    `tables`: the table twin of the figure of the same key, folded up beneath it. `dark`: the page's own colours;
+    `tables`: the table of the figure of the same key, folded up below it. `dark`: the page's own colours;
     None: as the viewer prefers. Names are escaped.
     """
     named = dict(figures) if isinstance(figures, Mapping) else {str(at): one for at, one in enumerate(figures)}

@@ -1,4 +1,4 @@
-"""Memory against time in bokeh: a point a plan, those that no other beats joined by a line."""
+"""Memory against time in bokeh: a point for each plan, the non-dominated ones joined by a line."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -14,16 +14,16 @@ from roam_lab.report.views.look import ROLES
 from roam_lab.report.views.pareto import ParetoView
 
 HEIGHT = 380
-"""Pixels, or what the names of many plans need."""
+"""Least height in pixels; the names of many plans need more."""
 AROUND = 80
-"""Of them, title, axis and margins."""
+"""Pixels of the height that title, axis and margins take."""
 LEAST_PLOT_WIDTH = 420
-"""Pixels: from this width on no name meets another."""
+"""Width in pixels from which on no names overlap."""
 FONT = Font(6.6, 14.0)
 
 
 def pareto_figure(view: ParetoView, *, theme: Theme = "auto") -> figure:
-    """The points of `view` with their names: full ones are not beaten in both, hollow ones are."""
+    """The points of `view` with their names: filled if no other plan dominates them, else hollow."""
     ink = ink_of(theme)
     unit_name, unit = view.unit
     low, high = (edge / unit for edge in view.edges_bytes)

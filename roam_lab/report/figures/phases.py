@@ -1,4 +1,4 @@
-"""Phases behind a figure in bokeh: a pale band each, named where the plot is wide enough for its name."""
+"""Phases in the background of a bokeh figure: a pale band for each, labelled where its name fits."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -14,9 +14,9 @@ from roam_lab.report.views.look import PHASES
 from roam_lab.report.views.phases import PhaseBand
 
 LETTER = 6.0
-"""Pixels that a letter of a name is wide, about."""
+"""Approximate width of a letter, in pixels."""
 LEAST_WIDTH = 400
-"""Pixels that a plot has at least; what fits there is named until the page tells its width."""
+"""Least width of a plot in pixels; labels that fit there are shown until the page knows its width."""
 _NAMES = """
 const {left, right, phase, name} = bands.data, end = Math.max(...right)
 const wide = (at) => ((right[at] - left[at]) / end) * fig.inner_width

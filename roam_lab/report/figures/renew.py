@@ -1,7 +1,7 @@
-"""Turn figures that are shown into others by changing only what differs: a page then redraws and builds nothing anew.
+"""Turn figures that are shown into others by changing only what differs, so that a page redraws without a rebuild.
 
-Figures of two plans of one model are nearly the same models with other data. Building them in the page anew took most
-of the time from a plan to its picture.
+Figures of two plans of one step are nearly the same bokeh models with other data. Building them again in the page took
+most of the time from a plan to its picture.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from bokeh.models.renderers import GlyphRenderer
 
 
 def renew(shown: Model, wanted: Model) -> None:
-    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it.
+    """Make `shown`, in a document or not, equal to `wanted`, which cannot be used afterwards.
 
-    Models of `shown` keep their identity where `wanted` has one of the same kind in the same place, and with it what
-    listens to them; others are put in or taken out. Selection, zoom and what is hidden become those of `wanted`.
+    Models of `shown` stay the same objects, with their listeners, where `wanted` has one of the same class in the same
+    position; others are added or removed. Selection, zoom and what is hidden become those of `wanted`.
     """
     twins = _twins(shown, wanted)
     changes: list[tuple[Model, str, Any]] = []
@@ -33,17 +33,18 @@ def renew(shown: Model, wanted: Model) -> None:
             meant = _with_twins(value, twins)
             if meant is not value:
                 setattr(model, name, meant)
-    # what listens to data in the page finds everything else in place
+    # data last: its listeners in the page then find everything else up to date
     changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource))
     others = any(_models(value) for _, _, value in changes)
-    with shown.document.models.freeze() if shown.document and others else nullcontext():  # it walks through all models
+    # otherwise each change would walk through all models
+    with shown.document.models.freeze() if shown.document and others else nullcontext():
         for model, name, value in changes:
-            # bokeh takes its own dicts for another source's
+            # copied, because bokeh's own dicts belong to their source
             setattr(model, name, dict(value) if isinstance(value, dict) else value)
 
 
 def _twins(shown: Model, wanted: Model) -> dict[Model, Model]:
-    """For models of `wanted` the one of `shown` that stands in the same place."""
+    """For models of `wanted` the one of `shown` in the same position."""
     twins: dict[Model, Model] = {}
     taken: set[Model] = set()
     waiting = [(shown, wanted)]
@@ -63,7 +64,7 @@ def _changes(old: Model, new: Model, twins: dict[Model, Model]) -> Iterator[tupl
     """What to set in `old`."""
     before, after = _own(old), _own(new)
     for name, value in after.items():
-        if old.lookup(name).readonly:  # the page's own: widths, what a slider was let go at
+        if old.lookup(name).readonly:  # set by the page: widths, where a slider was released
             continue
         meant = _with_twins(value, twins)
         if name not in before or not _same(before[name], meant):
@@ -89,20 +90,20 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[Model, Model]]:
 
 
 def _alike(old: Model, new: Model) -> bool:
-    """Whether one can become the other by its properties: a glyph's kind is fixed for its renderer."""
+    """Whether one can become the other by its properties: a renderer cannot get a glyph of another class."""
     if isinstance(old, GlyphRenderer) and isinstance(new, GlyphRenderer) and type(old.glyph) is not type(new.glyph):
         return False
     return type(old) is type(new) and old.name == new.name
 
 
 def _own(model: Model) -> dict[str, Any]:
-    """Properties that were set, or whose default is a model made for it; bokeh's public way to them takes 100 times as
-    long."""
+    """Properties that were set, or whose default is a model made for this one; bokeh's public function for that takes
+    100 times as long."""
     return {**model._unstable_default_values, **model._property_values}
 
 
 def _with_twins(value: Any, twins: dict[Model, Model]) -> Any:
-    """`value` with twins in place of their models; itself where it has none."""
+    """`value` with each model replaced by its counterpart; `value` itself where it has none."""
     if isinstance(value, Model):
         return twins.get(value, value)
     if isinstance(value, dict):

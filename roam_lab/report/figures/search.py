@@ -1,6 +1,6 @@
-"""A search box for a layer, a source line or an op; what it finds is marked in every figure, in the page itself.
+"""A search box for a layer, a source line or an op; results are marked in every figure, by JavaScript in the page.
 
-What was found stands in the source named "roam-found", columns "storage" and, in "roam-found-steps", "step".
+Results are in the source named "roam-found", column "storage", and in "roam-found-steps", column "step".
 """
 
 # bokeh annotates neither its generated initialisers nor its properties
@@ -28,7 +28,7 @@ from roam_lab.report.views import Views
 SEARCH = files(__package__).joinpath("search.js").read_text("utf-8")
 COLOUR = "#d7263d"
 RUG = 0.03
-"""Height of the rug below the memory curves, of the figure."""
+"""Height of the rug below the memory curves, as a fraction of the figure."""
 TITLE = "search: layer, source line or op"
 _FIND = """
 const found = searchSteps(steps.data, {modules, sources, operators}, box.value_input)
@@ -72,7 +72,7 @@ marks.setv({data: {left: columns[0], right: columns[1], bottom: columns[2], top:
 
 @dataclass(frozen=True)
 class Search:
-    """The box, a line that tells how much it found, and what that is."""
+    """The box, a line with the number of results, and the results."""
 
     box: TextInput
     told: Pane
@@ -81,7 +81,7 @@ class Search:
 
 
 def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
-    """A search over the steps of `cursor`. `described`: what `describing` made."""
+    """A search over the steps of `cursor`. `described`: what `describing` returned."""
     hits = ColumnDataSource(data={"storage": []}, name="roam-found")
     hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
     box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
@@ -107,7 +107,7 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
 
 
 def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, cursor: Cursor) -> None:
-    """Let every figure of one plan show what is found; the icicle outlines its boxes by itself."""
+    """Let every figure of one plan show the results; the icicle outlines its boxes itself."""
     memory = views.memory
     mark_steps(figures["memory"], search, cursor, memory.axis.end, RUG * memory.end_bytes / memory.unit[1])
     edges = {edge: edge for edge in ("left", "right", "bottom", "top")}
@@ -117,7 +117,7 @@ def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, curso
 
 
 def mark_steps(drawn: figure, search: Search, cursor: Cursor, end: float, height: float) -> None:
-    """What was found as a rug at the foot of a figure over time, `height` high."""
+    """Results as a rug of height `height` at the bottom of a figure over time."""
     marks = _marks(drawn, "memory", {"left": [], "right": []}, bottom=0, top=height, fill_color=COLOUR)
     given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "end": end}
     search.hit_steps.js_on_change("data", CustomJS(args=given, code=_RUG))

@@ -1,4 +1,4 @@
-"""One selected storage for all figures, in the page itself: it works in static HTML and, beside a kernel, in Python.
+"""One selected storage for all figures. It lives in the page: it works in static HTML and, with a kernel, from Python.
 
 The selection is a ColumnDataSource named "roam-selection" whose data is {"storage": [number]}, -1 for none. Glyph
 sources that show storages are connected to it by row; other figures listen to it with code of their own.
@@ -54,7 +54,7 @@ function describe(s) {
 }
 """
 )
-"""JavaScript twin of `Tensors.card`; needs the arguments of `describing`."""
+"""`Tensors.card` in JavaScript; needs the arguments of `describing`."""
 
 
 def new_selection(storage: int = NONE) -> ColumnDataSource:
@@ -63,7 +63,7 @@ def new_selection(storage: int = NONE) -> ColumnDataSource:
 
 
 def carry(model: Any, selection: ColumnDataSource) -> None:
-    """Let `model` bring the selection along wherever it is shown, and be found by `selection_of`."""
+    """Attach the selection to `model`, so that it is in every page with it, and `selection_of` finds it."""
     model.tags = [*model.tags, selection]
 
 
@@ -73,11 +73,11 @@ def connect(
     row_of: NDArray[np.int64],
     twin_of: NDArray[np.int64] | None = None,
 ) -> None:
-    """Select in `source`, which has a column "storage", what is selected, and the other way round.
+    """Link the selection in `source`, which has a column "storage", with the shared one, in both directions.
 
-    `row_of[storage]` is the row that shows it, -1 for none; `twin_of` a second one, where the figure shows two runs. A
-    row whose storage is -1 (several drawn together, or of a run with other storages) can be shown as selected, but
-    selects nothing.
+    `row_of[storage]` is the row that shows it, -1 for none; `twin_of` a second row, where the figure shows two runs. A
+    row whose storage is -1 (several drawn together, or a storage of another graph) can be shown as selected, but a
+    click on it selects nothing.
     """
     rows = row_of.astype(np.int32)
     twins = np.full(len(rows), -1, np.int32) if twin_of is None else twin_of.astype(np.int32)
@@ -92,7 +92,7 @@ def connect(
 
 
 def describing(known: Tensors) -> dict[str, Any]:
-    """Arguments that DESCRIBE needs: every storage's columns, names told once."""
+    """Arguments that DESCRIBE needs: columns over all storages, with each name listed once."""
     every = range(len(known.bytes))
     modules, module = coded([known.module(one) for one in every])
     sources, source = coded([known.source(one) for one in every])
@@ -116,7 +116,7 @@ def describing(known: Tensors) -> dict[str, Any]:
 
 
 def coded(names: list[str]) -> tuple[list[str], NDArray[np.int32]]:
-    """Each name once, as bokeh shows it, and which of them each of `names` is."""
+    """The distinct names, as bokeh shows them, and for each of `names` its index there."""
     places: dict[str, int] = {}
     coded = [places.setdefault(plain(name), len(places)) for name in names]
     return list(places), np.array(coded, np.int32)

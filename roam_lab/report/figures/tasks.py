@@ -1,4 +1,4 @@
-"""ROAM's tree in bokeh: an icicle, the whole step above, its leaves at the bottom."""
+"""ROAM's tree of tasks in bokeh: an icicle, the whole step at the top, its leaves at the bottom."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -27,7 +27,7 @@ from roam_lab.report.views.tasks import TasksView
 
 ROW_HEIGHT = 44
 NAMED = 0.07
-"""A cell at least this part of the width wide has its name in it."""
+"""Cells are labelled from this width on, a fraction of the figure's."""
 
 
 def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:

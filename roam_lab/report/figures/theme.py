@@ -1,7 +1,7 @@
-"""What all bokeh figures share: ink for light and dark pages, an empty figure with alt text, plain strings.
+"""What all bokeh figures share: colours for light and dark pages, an empty figure with alt text, plain strings.
 
-Figures bring no background of their own, so that they lie on any page. In theme "auto" axes and words are of a grey
-that reads on white and on near-black; "light" and "dark" have more contrast.
+Figures have a transparent background, to suit any page. In theme "auto" axes and text have a grey that is legible on
+white and on near-black; "light" and "dark" have more contrast.
 """
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
@@ -24,17 +24,17 @@ from roam_lab.report.views.table import View
 
 Theme = Literal["auto", "light", "dark"]
 WIDTH = 860
-"""Pixels; figures take the width that they are given, from LEAST_WIDTH on."""
+"""In pixels. Figures take the width that they are given, but at least LEAST_WIDTH."""
 LEAST_WIDTH = 320
 HATCH_ALPHA = 0.45
 HATCH_SCALE = 9
 BEHIND_ALPHA = 0.8
-"""How much is left to be seen of curves and areas behind a name."""
+"""Opacity of the background of a label, behind which curves and areas are faint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ink:
-    """Colours of words, axes and grid, and of the ground behind words on a filled area (`paper`)."""
+    """Colours of text, axes and grid, and of the background of text on a filled area (`paper`)."""
 
     theme: Theme
     text: str
@@ -48,8 +48,8 @@ class Ink:
         return look.colour(self.theme)
 
 
-# No grey has the contrast of 4.5 that small words should have (WCAG 2.2, 1.4.3) both on white and on the #111111 of
-# JupyterLab's dark theme. This one has the most on the worse of them: 4.3. Words on a canvas cannot follow the page.
+# No grey has the contrast of 4.5 that small text should have (WCAG 2.2, 1.4.3) both on white and on the #111111 of
+# JupyterLab's dark theme. This one maximizes the lower of the two: 4.3. Text on a canvas cannot follow the page's CSS.
 INKS = {
     "auto": Ink("auto", "#797979", "#8a8a8a", "#8a8a8a", 0.25, "#fefefe"),
     "light": Ink("light", "#222222", "#555555", "#555555", 0.18, "#ffffff"),
@@ -65,8 +65,8 @@ def ink_of(theme: str) -> Ink:
 
 
 def plain(text: str) -> str:
-    """`text` so that bokeh shows it letter by letter. Names come from files, and bokeh typesets what it takes for a
-    formula with a library from the network."""
+    """`text` so that bokeh shows it literally. Names come from files, and bokeh would typeset what looks like a
+    formula, with a library from the network."""
     text = printable(text)
     for sign in ("$$", "\\[", "\\]", "\\(", "\\)"):
         text = text.replace(sign, f"{sign[0]}\u2060{sign[1]}")
@@ -74,7 +74,7 @@ def plain(text: str) -> str:
 
 
 def empty(key: str, view: View, ink: Ink, height: int, tools: str, **more: Any) -> figure:
-    """A figure without glyphs: transparent, titled, named "roam-KEY", with the view's words as its alt text."""
+    """A figure without glyphs: transparent, titled, named "roam-KEY", with the view's alt text."""
     drawn = figure(
         name=f"roam-{key}",
         title=Title(text=plain(view.title), text_color=ink.text, text_font_size="14px"),
@@ -103,19 +103,19 @@ def empty(key: str, view: View, ink: Ink, height: int, tools: str, **more: Any) 
 
 
 def label_for_all(model: Any, alt: str) -> None:
-    """Alt text: read out by screen readers as the label of one picture."""
+    """Set the alt text, which screen readers read out as the label of one picture."""
     model.html_attributes = {"role": "img", "aria-label": plain(alt)}
 
 
 def alt_text(model: Any) -> str:
-    """The alt text of a figure made here, "" of any other model."""
+    """The alt text of a figure made here; "" for any other model."""
     return str(model.html_attributes.get("aria-label", ""))
 
 
 def legend(
     drawn: figure, ink: Ink, items: Sequence[tuple[str, Sequence[Any]]], columns: int, hides: bool = True
 ) -> None:
-    """A legend above the plot in `columns` columns; a click hides what an item stands for."""
+    """A legend above the plot in `columns` columns; a click on an item hides what it names."""
     if not items:
         return
     entries = [LegendItem(label=value(plain(text)), renderers=list(renderers)) for text, renderers in items]
@@ -142,7 +142,7 @@ def legend(
 
 
 def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6, hatched: bool = True) -> None:
-    """A legend of what fills and, where the figure is `hatched`, hatches mean, from patches outside of the plot."""
+    """A legend of fills and, where the figure is `hatched`, of hatches, made from patches outside the plot."""
     items = []
     corner = ColumnDataSource(data={edge: [0] for edge in ("left", "right", "bottom", "top")})
     for name, look in looks.items():
@@ -166,7 +166,7 @@ def filled(ink: Ink, colour: str, hatch: str) -> dict[str, Any]:
 def hatch_over(
     drawn: figure, ink: Ink, looks: Mapping[str, Look], names: Sequence[str], edges: Mapping[str, Sequence[Any]]
 ) -> None:
-    """The hatch of each rectangle, in one renderer a look: in a renderer whose patterns differ bokeh makes one for
+    """Hatch rectangles, with one renderer for each look: where patterns differ within a renderer, bokeh makes one for
     every rectangle, which took seconds for thousands. `edges`: left, right, bottom and top of each of `names`."""
     for name, look in looks.items():
         rows = [row for row, one in enumerate(names) if one == name]
@@ -182,8 +182,8 @@ def rectangles(drawn: figure, source: ColumnDataSource, fill: str = "fill", **lo
 
 
 def still(drawn: figure, glyph: Any, data: Mapping[str, Any] | ColumnDataSource) -> Any:
-    """Draw `glyph` the same whatever is selected, hidden or pointed at: bokeh's own methods make it four times over for
-    that, which is most of a figure's cost."""
+    """Draw `glyph` the same whether selected, muted or hovered: bokeh's own methods make four glyphs for that, which is
+    most of a figure's cost."""
     source = data if isinstance(data, ColumnDataSource) else ColumnDataSource(data=dict(data))
     return drawn.add_glyph(source, glyph, selection_glyph=None, nonselection_glyph=None, muted_glyph=None)
 
@@ -191,7 +191,7 @@ def still(drawn: figure, glyph: Any, data: Mapping[str, Any] | ColumnDataSource)
 def beside(
     drawn: figure, ink: Ink, labels: Sequence[Label], edges: tuple[float, float, float], size: str
 ) -> ColumnDataSource:
-    """Names beside points, where their view placed them, in letters of `size`. `edges`: where the x axis ends, from 0,
+    """Labels beside points, where their view placed them, in font size `size`. `edges`: where the x axis ends, from 0,
     and where the y axis begins and ends."""
     source = ColumnDataSource(data=label_columns(labels, edges), name="roam-labels")
     names = LabelSet(x="x", y="y", text="text", text_align="align", x_offset="aside", source=source)
@@ -202,7 +202,7 @@ def beside(
 
 
 def label_columns(labels: Sequence[Label], edges: tuple[float, float, float]) -> dict[str, list[Any]]:
-    """What `beside` draws of `labels`."""
+    """The columns that `beside` draws for `labels`."""
     x_end, low, high = edges
     return {
         "x": [label.x * x_end for label in labels],
@@ -214,15 +214,15 @@ def label_columns(labels: Sequence[Label], edges: tuple[float, float, float]) ->
 
 
 def tap_only(drawn: figure, renderer: Any) -> None:
-    """Clicks select in `renderer` and pass through everything else."""
+    """Clicks select in `renderer` alone, through whatever lies above it."""
     for tool in drawn.toolbar.tools:
         if isinstance(tool, TapTool):
             tool.renderers = [renderer]
 
 
 def hover(drawn: figure, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], **more: Any) -> HoverTool:
-    """A tooltip of `rows`, label and field, over `renderers`; bokeh escapes what the fields hold."""
-    # bokeh's own labels are of a blue that is hard to read on white (2.6 to 1)
+    """A tooltip of `rows` (label, field) over `renderers`; bokeh escapes the values of the fields."""
+    # bokeh's own labels have a blue that is hard to read on white (2.6 to 1)
     told = [("", f"{label}: {field}" if label else field) for label, field in rows]
     tool = HoverTool(renderers=list(renderers), tooltips=told, **more)
     drawn.add_tools(tool)

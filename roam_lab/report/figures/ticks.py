@@ -1,4 +1,4 @@
-"""Ticks of an axis of steps: they name the steps that words name, also where the axis gives some no width."""
+"""Ticks of an axis of steps: numbered as in texts, also where some steps have width 0."""
 
 # mypy: disable-error-code="call-arg"
 from __future__ import annotations
@@ -33,7 +33,7 @@ return step === undefined ? "" : String(step).replace(/\\B(?=(\\d{3})+(?!\\d))/g
 
 
 def tick_steps(drawn: figure, time: Axis, steps: ColumnDataSource | None = None) -> None:
-    """Let the x axis of `drawn` count steps from 1, where `time` does; other clocks have bokeh's own ticks. `steps` has
+    """Let the x axis of `drawn` count steps from 1, if `time` does; other clocks have bokeh's own ticks. `steps` has
     a column "left", where each step begins; made here where there is none."""
     if not time.counts_steps:
         return

@@ -1,4 +1,4 @@
-"""The verdict in bokeh: a stacked bar for each way to run the step, lines where GPUs end."""
+"""The verdict in bokeh: a stacked bar for each way to run the step, lines at the memory of GPUs."""
 
 # bokeh annotates neither its generated initialisers nor the selection_ and nonselection_ properties
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
@@ -13,11 +13,11 @@ from roam_lab.report.views.look import PEAK
 from roam_lab.report.views.verdict import VerdictView
 
 BAR_HEIGHT = 42
-"""Pixels a bar, with the gap below it."""
+"""Height of a bar in pixels, with the gap below it."""
 
 
 def verdict_figure(view: VerdictView, *, theme: Theme = "auto") -> figure:
-    """The bars of `view`, each with its size at its end; a tooltip says what a part is."""
+    """The bars of `view`, each with its size at its end; a tooltip names each part."""
     ink = ink_of(theme)
     unit_name, unit = view.unit
     names = [plain(bar.name) for bar in view.bars]

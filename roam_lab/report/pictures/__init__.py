@@ -1,4 +1,4 @@
-"""SVG twins of the figures: static, without scripts or ids, light or dark as the viewer prefers, each under 200 kB.
+"""The figures as SVG: static, without scripts or ids, light or dark as the viewer prefers, each under 200 kB.
 
 pictures(plan, profile)["arena"]     # an SVG document, a str that a notebook shows as a picture, with its alt text
 
@@ -55,10 +55,10 @@ def pictures(
     resident: bool = False,
     frontier: Frontier | None = None,
 ) -> dict[str, Picture]:
-    """All pictures of one plan by key: memory, graph, arena, icicle, alive, with a `frontier` of its step that,
-    too, and, where the plan has a tree, tasks.
+    """All pictures of one plan by key: memory, graph, arena, icicle, alive; frontier, if one is given; and tasks, if
+    the plan has a tree.
 
-    Raises InputError for a bare plan, or a clock that the graph has no figures for.
+    Raises InputError for a bare plan, or a clock for which the graph has no numbers.
     """
     return pictures_of(views_of(plan, profile, clock=clock, resident=resident, frontier=frontier))
 
@@ -74,7 +74,7 @@ def profile_picture(profile: Profile) -> Picture:
 
 
 def pictures_of(views: Views) -> dict[str, Picture]:
-    """The same of views at hand."""
+    """As `pictures`, from views that were made before."""
     drawn = {
         "memory": memory_picture(views.memory),
         "graph": graph_picture(views.graph),

@@ -1,4 +1,4 @@
-"""Live-at-peak bars as SVG."""
+"""Bars of what is alive at the peak, as SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ROW = 19
 
 
 def alive_picture(view: AliveView) -> Picture:
-    """One SVG document of `view`: the captured side above the planned one, on one scale."""
+    """One SVG document of `view`: the captured order's bars above the planned one's, on one scale."""
     looks = kind_looks(bar.kind for side in view.sides for bar in side.bars if bar.storage >= 0)
     widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])
     unit_name, unit = unit_for(widest)

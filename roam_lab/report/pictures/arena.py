@@ -1,4 +1,4 @@
-"""The arena map as SVG: one path a kind, so that thousands of rectangles stay a small file."""
+"""The arena map as SVG: one path for each kind, so that thousands of rectangles stay a small file."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ PLOT_HEIGHT = 340
 MOST = 3500
 """Rectangles that are drawn, the largest ones: smaller ones would be specks, and the file over 200 kB."""
 HATCHED = 7.0
-"""Pixels of height from which on a rectangle is hatched."""
+"""Rectangles are hatched from this height in pixels on."""
 MOST_HATCHING = 30_000
-"""Letters of all hatching."""
+"""Most letters that all hatches together take in the file."""
 
 
 def arena_picture(view: ArenaView) -> Picture:

@@ -1,4 +1,4 @@
-"""What all SVG pictures share: the document with its words, ink for light and dark pages, axes, a key, hatches.
+"""What all SVG pictures share: the document with its text, colours for light and dark pages, axes, a key, hatches.
 
 A picture brings its own background, light or dark as the viewer prefers; it holds no script and no id, so that several
 fit into one page. Names are escaped.
@@ -19,9 +19,9 @@ from roam_lab.report.views.table import View
 WIDTH = 860
 LEFT, RIGHT = 76, 22
 LETTER = 6.1
-"""About the width of a letter of the usual size, in pixels."""
+"""Approximate width of a letter of the usual size, in pixels."""
 FONT = Font(6.6, 14.0)
-"""Of labels beside points; broad letters counted in."""
+"""The font of labels beside points; wide enough for broad letters."""
 SMALL_FONT = Font(5.9, 12.0)
 HATCH_GAP = 9
 
@@ -54,7 +54,7 @@ STYLE = f"""
 
 
 class Picture(str):
-    """An SVG document that a notebook shows as a picture; as text it is its content in words, `alt`. `height`: in
+    """An SVG document that a notebook shows as a picture; as text it is its alt text, `alt`. `height`: in
     pixels."""
 
     alt: str
@@ -74,7 +74,7 @@ class Picture(str):
 
 
 def document(view: View, height: float, parts: Iterable[str]) -> Picture:
-    """One SVG document of `parts`, its title above them, its content in words for those who cannot see it."""
+    """One SVG document of `parts`, its title above them, with alt text for those who cannot see it."""
     title = xml_text(view.title)
     svg = "\n".join(
         [
@@ -93,15 +93,15 @@ def document(view: View, height: float, parts: Iterable[str]) -> Picture:
 
 
 def as_image(picture: Picture) -> str:
-    """`picture` as an image for HTML that others may clean: of SVG among the elements an untrusted notebook and a code
-    host keep the letters alone, in a heap."""
+    """`picture` as an image element, for HTML that may be sanitized: an untrusted notebook or a code host removes all
+    of an inline SVG but its text."""
     data = b64encode(picture.encode()).decode()
     size = f'width="{WIDTH}" height="{picture.height}" style="max-width:100%;height:auto"'
     return f'<img class="roam-image" alt="{xml_text(picture.alt)}" {size} src="data:image/svg+xml;base64,{data}">'
 
 
 def text(x: float, y: float, words: str, *classes: str, more: str = "") -> str:
-    """Words at a place; `classes`: head, bold, small, mid, end."""
+    """Text at a position; `classes`: head, bold, small, mid, end."""
     named = f' class="{" ".join(classes)}"' if classes else ""
     return f'<text x="{x:.1f}" y="{y:.1f}"{named}{more}>{xml_text(words)}</text>'
 
@@ -168,7 +168,7 @@ def beside(label: Label, frame: Frame, font: Font, *classes: str) -> str:
 
 
 def key(looks: Mapping[str, Look], y: float, x: float = 16) -> list[str]:
-    """A row of hatched patches with what they mean."""
+    """A legend: a row of hatched patches, each with its meaning."""
     parts = []
     for name, look in looks.items():
         words = cut(name, 24)
@@ -191,7 +191,7 @@ def box(x: float, y: float, width: float, height: float, look: Look, opacity: fl
 
 
 def hatch(x: float, y: float, width: float, height: float, pattern: str, gap: float = HATCH_GAP) -> str:
-    """A path of the pattern within a rectangle; empty where it is too small. Patterns by reference would need ids."""
+    """A path of the pattern within a rectangle; empty where it is too small. (SVG's own patterns would need ids.)"""
     if pattern == " " or width < 6 or height < 6 or width * height > 4e5:
         return ""
     parts: list[str] = []

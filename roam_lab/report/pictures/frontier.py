@@ -1,5 +1,5 @@
-"""Memory against extra time as SVG: the frontier as steps over its bound, eager, checkpointing and the plan that is
-shown beside it, GPUs across."""
+"""Memory against extra time as SVG: the frontier as a staircase above its bound; eager, checkpointing and the shown
+plan as points; GPUs as horizontal lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHAPES = {
 
 
 def frontier_picture(view: FrontierView) -> Picture:
-    """One SVG document of `view`; a browser shows a point's figures while the pointer rests on it."""
+    """One SVG document of `view`; a browser shows a point's numbers while the pointer rests on it."""
     unit_name, unit = view.unit
     frame = Frame(52, 52 + PLOT_HEIGHT, view.end_percent, view.end_bytes / unit)
     parts = frame.axes(view.x_label, f"resident + arena, {unit_name} (predicted)")
@@ -51,5 +51,5 @@ def frontier_picture(view: FrontierView) -> Picture:
 
 
 def _told(mark: Mark) -> str:
-    """A point's figures as text; it contains no text of the user's, so nothing to escape."""
+    """A point's numbers as text; no part comes from a file, so nothing is escaped."""
     return f"{mark.name}: {bytes_text(mark.whole_bytes)}, {mark.percent:+.1f} % time; {mark.note}"

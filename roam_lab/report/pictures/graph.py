@@ -1,4 +1,4 @@
-"""The folded computation graph as SVG: forward down the left, backward up beside it, bands as high as kept bytes."""
+"""The folded computation graph as SVG: forward down the left, backward up beside it, bands as high as saved bytes."""
 
 from __future__ import annotations
 

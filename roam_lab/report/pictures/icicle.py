@@ -30,7 +30,7 @@ def _box(box: Box, fill: str, ink: str) -> list[str]:
     parts = [f'<rect x="{left:.1f}" y="{y}" width="{width:.1f}" height="{ROW - GAP}" fill="{fill}"/>']
     letters = room(width - 6)
     if letters >= 3:
-        # a style outdoes the picture's own rule for words, which follows the theme: the box does not
+        # a style, as it overrides the picture's CSS for text, which follows the theme; the box's colour does not
         styled = f' style="fill:{ink}"'
         label = box.label if len(box.label) <= letters or box.level != 1 else f"…{box.label[1 - letters :]}"
         parts.append(text(left + 4, y + 16, cut(label, letters), more=styled))

@@ -42,7 +42,7 @@ def memory_picture(view: MemoryView) -> Picture:
 
 
 def _phases(view: MemoryView, frame: Frame) -> list[str]:
-    """A pale band a phase, its name at the top where there is room."""
+    """A pale band for each phase, its name at the top where there is room."""
     parts = []
     for band in view.phases:
         left, right = frame.x(band.left), frame.x(band.right)
@@ -101,7 +101,7 @@ def _curve(view: MemoryView, curve: Curve, frame: Frame, unit: int) -> list[str]
 
 
 def _steps(frame: Frame, x: NDArray[np.float64], heights: NDArray[np.float64]) -> Iterable[str]:
-    """The upper edge, from left to right; values that stand at the same tenth of a pixel are one."""
+    """The upper edge, from left to right; values at the same tenth of a pixel count as one."""
     last = f"{frame.y(float(heights[0])):.1f}"
     yield f"M{frame.x(float(x[0])):.1f} {last}"
     for at, height in zip(x[1:].tolist(), heights[1:].tolist(), strict=True):
@@ -112,7 +112,7 @@ def _steps(frame: Frame, x: NDArray[np.float64], heights: NDArray[np.float64]) -
 
 
 def _stack(view: MemoryView, frame: Frame, unit: int) -> list[str]:
-    """Areas from below; each hatched by lines that its own height cuts off."""
+    """Stacked areas from the bottom up, each hatched by lines that end at its edges."""
     parts = []
     base = view.base_bytes / unit
     if view.base_bytes:

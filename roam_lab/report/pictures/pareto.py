@@ -1,4 +1,4 @@
-"""Memory against time as SVG: a point a plan, those that no other beats joined."""
+"""Memory against time as SVG: a point for each plan, the non-dominated ones joined."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from roam_lab.report.views.labels import ASIDE, room_for
 from roam_lab.report.views.pareto import ParetoView
 
 PLOT_HEIGHT = 280
-"""Pixels, or what the names of many plans need."""
+"""Least height in pixels; the names of many plans need more."""
 LEAD = ASIDE - 2
 
 
 def pareto_picture(view: ParetoView) -> Picture:
-    """One SVG document of `view`: full circles are not beaten in both, hollow diamonds are."""
+    """One SVG document of `view`: full circles are non-dominated, hollow diamonds dominated."""
     unit_name, unit = view.unit
     low, high = view.edges_bytes
     height = max(PLOT_HEIGHT, room_for(len(view.points), FONT))

@@ -1,4 +1,4 @@
-"""The verdict as SVG: a stacked bar for each way to run the step, lines where GPUs end."""
+"""The verdict as SVG: a stacked bar for each way to run the step, lines at the memory of GPUs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from roam_lab.report.views.verdict import ALLOCATOR, Bar, VerdictView
 BAR_HEIGHT, GAP = 26, 12
 TOP = 62
 NAMES = (108, 230)
-"""Pixels for the names of bars, at least and at most."""
+"""Least and most width in pixels for the names of bars."""
 BOLD = 7.2
-"""About the width of a letter of names and sizes, in pixels."""
+"""Approximate width of a letter of names and sizes, in pixels."""
 INK = "fill:#111"
-"""Words on a coloured part: dark in both themes, as the colours are the same."""
+"""Text on a coloured part: dark in both themes, as the colours are the same."""
 
 
 def verdict_picture(view: VerdictView) -> Picture:
@@ -43,7 +43,7 @@ def verdict_picture(view: VerdictView) -> Picture:
         if x - taken > (len(line.name) + 1) * LETTER:
             parts.append(text(x, TOP - 14, line.name, "mid", "bold"))
             taken = x
-    # over the lines that they may meet
+    # drawn above lines that they may cross
     parts += words
     parts += [_size(bar, frame, TOP + at * (BAR_HEIGHT + GAP), unit) for at, bar in enumerate(view.bars)]
     parts += key(view.looks, bottom + 44)
@@ -61,7 +61,7 @@ def _room_for_sizes(view: VerdictView, width: float) -> float:
 
 
 def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> tuple[list[str], list[str]]:
-    """Its name and its parts; and what they hold, in words, where there is room."""
+    """Its name and its parts, with a label of each part where there is room."""
     middle = top + BAR_HEIGHT / 2 + 4
     parts = [text(frame.left - 8, middle, cut(bar.name, int((frame.left - 12) / BOLD)), "end", "bold")]
     words: list[str] = []
@@ -74,7 +74,7 @@ def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> tu
         parts.append(box(x, top + BAR_HEIGHT - height, width, height, look, 1.0) + "</g>")
         size = bytes_text(part.bytes)
         told = [one for one in (f"{part.name} {size}", size) if (len(one) + 2) * LETTER < width]
-        if told and part.name != ALLOCATOR:  # lines through words read as struck through
+        if told and part.name != ALLOCATOR:  # hatching would strike the text through
             plain = f'fill="{look.light}" width="{(len(told[0]) + 1) * LETTER:.1f}" height="{BAR_HEIGHT - 8}"'
             words.append(f'<rect x="{x + 3:.1f}" y="{top + 4:.1f}" {plain}/>')
             words.append(text(x + 6, middle, told[0], more=f' style="{INK}"'))
@@ -88,5 +88,5 @@ def _size(bar: Bar, frame: Frame, top: float, unit: int) -> str:
 
 
 def part_text(bar: Bar, name: str, size: int) -> str:
-    """What a browser shows while the pointer rests on a part."""
+    """The text that a browser shows while the pointer rests on a part."""
     return xml_text(f"{bar.name}, {name}: {bytes_text(size)}")

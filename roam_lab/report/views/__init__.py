@@ -1,4 +1,4 @@
-"""What each figure shows, as pure data: no bokeh, no SVG. Every view has a title, its content in words and a table.
+"""What each figure shows, as pure data: no bokeh, no SVG. Every view has a title, an alt text and a table.
 
 views = views_of(plan, profile)
 views.memory.alt, views.arena.table.html(), views.tables()
@@ -43,7 +43,7 @@ class Views:
     rewrites: Table | None = None
 
     def tables(self) -> dict[str, Table]:
-        """The table twin of each figure, by the figure's key."""
+        """The table with the numbers of each figure, by the figure's key."""
         shown: dict[str, View] = {
             "memory": self.memory,
             "graph": self.graph,

@@ -1,4 +1,4 @@
-"""What is alive at the peak, by module pattern, operator and kind: the captured order's beside the planned one's."""
+"""What is alive at the peak, by module pattern, operator and kind: in the captured order and in the planned one."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHOWN = 12
 @dataclass(frozen=True, slots=True)
 class Bar:
     """Storages alive at a peak that one operator makes in modules of one pattern: `count` of them, `storage` the
-    largest; or (storage -1) the groups that are too small to be shown."""
+    largest; or, with storage -1, all groups that are too small to be shown."""
 
     storage: int
     bytes: int

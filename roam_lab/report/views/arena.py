@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 TINY = 1 / 800
-"""Storages of less than this part of the arena are less than a pixel high, and drawn together."""
+"""Storages smaller than this fraction of the arena are less than a pixel high, and are drawn together."""
 COLUMNS = 160
 """Cells across the axis in which tiny storages are drawn together."""
 
@@ -29,8 +29,8 @@ class ArenaView:
     """Rectangle i spans `left[i]` to `right[i]` on the axis and `bottom[i]` to `top[i]` bytes of the arena.
 
     `storage[i]` is its number, -1 where `count[i]` tiny ones are drawn together. `row_of[storage]`: the rectangle
-    that shows it, -1 for none. `external_bytes`: where the region above the arena begins that ops allocate by
-    themselves (None: there is none); `external_count`: how many storages ops allocate themselves, wherever they lie.
+    that shows it, -1 for none. `external_bytes`: the address above the arena at which the storages begin that ops
+    allocate themselves (None: there are none); `external_count`: how many storages ops allocate, wherever they lie.
     """
 
     name: str
@@ -83,7 +83,7 @@ class ArenaView:
 
 
 def arena_view(plan: Plan, *, clock: Clock = "auto", known: Tensors | None = None) -> ArenaView:
-    """The arena of `plan`. `known`: its tensors, where they are at hand. Raises InputError for a bare plan."""
+    """The arena of `plan`. `known`: its tensors, if they were computed before. Raises InputError for a bare plan."""
     known = known or tensors(plan)
     time = axis(known.graph, plan.order, clock)
     placed = np.flatnonzero((known.offset >= 0) & (known.bytes > 0))
@@ -126,7 +126,7 @@ def arena_view(plan: Plan, *, clock: Clock = "auto", known: Tensors | None = Non
 
 
 def _span(known: Tensors, time: Axis, storage: int, pixel: float) -> tuple[float, float]:
-    """Where its lifetime lies on the axis; one that lies in folded steps alone is as wide as a pixel."""
+    """Where its lifetime lies on the axis. A lifetime within folded steps alone is drawn one pixel wide."""
     left, right = float(time.edges[known.start[storage]]), float(time.edges[known.end[storage]])
     return (left, right) if right - left >= pixel else (left, left + pixel)
 
@@ -139,7 +139,7 @@ def _together(
     first_row: int,
     pixel: float,
 ) -> Iterator[tuple[float, float, int, int, str, int, int]]:
-    """One rectangle around the tiny storages of a cell; where there is one alone, it keeps its number."""
+    """One rectangle around the tiny storages of a cell; a single one keeps its number."""
     for number, ((kind, *_), members) in enumerate(sorted(tiny.items())):
         spans = [_span(known, time, one, pixel) for one in members]
         row_of[members] = first_row + number

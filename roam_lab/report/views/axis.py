@@ -1,4 +1,4 @@
-"""The axis of time: where each step of an order begins and ends, by one of four clocks."""
+"""The axis of time: where each step of an order begins and ends, measured by one of four clocks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CLOCKS: tuple[Clock, ...] = ("auto", "steps", "working", "bytes", "time")
 SCALAR_BYTES = 64
 """An op that creates and touches no more bytes than this cannot be seen: counters, scalars, views."""
 CLOSEST = 0.045
-"""Ticks of steps are at least this part of the axis apart."""
+"""Ticks of steps are at least this fraction of the axis apart."""
 FOLD_FROM = 0.2
-"""`auto` folds those steps away when they are at least this part of all."""
+"""`auto` folds those steps away when they are at least this fraction of all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """`edges[i]` to `edges[i + 1]` is where step i lies; steps folded away have no width. `label` names the unit."""
+    """`edges[i]` to `edges[i + 1]` is where step i lies; steps folded away have width 0. `label` names the unit."""
 
     clock: Clock
     label: str
@@ -33,20 +33,20 @@ class Axis:
 
     @property
     def end(self) -> float:
-        """Where the last step ends; 1.0 where no step has width, so that the axis can be drawn."""
+        """Where the last step ends; 1.0 if all steps have width 0, so that the axis can be drawn."""
         return float(self.edges[-1]) or 1.0
 
     @property
     def counts_steps(self) -> bool:
-        """Whether its ticks are numbers of steps, as in all texts; else they are in the unit of `label`."""
+        """Whether its ticks are step numbers, as in all texts; otherwise they are in the unit of `label`."""
         return self.clock in ("steps", "working")
 
     def step_at(self, x: float) -> int:
-        """The step, from 0, that lies at `x`: of those without width there the last."""
+        """The step, from 0, that lies at `x`; if several of width 0 lie there, the last of them."""
         return min(max(int(np.searchsorted(self.edges, x, "right")) - 1, 0), max(len(self.edges) - 2, 0))
 
     def ticks(self, wanted: int) -> list[tuple[float, str]]:
-        """About `wanted` round numbers and where they stand; steps that are folded together share a tick."""
+        """About `wanted` round numbers and their positions; steps that are folded together share a tick."""
         if not self.counts_steps:
             return [(value, f"{value:,g}") for value in ticks(self.end, wanted)]
         shown: list[tuple[float, str]] = []

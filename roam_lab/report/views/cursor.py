@@ -1,4 +1,4 @@
-"""The text on one step of a planned order. `figures/cursor.py` has the same in JavaScript."""
+"""The text about one step of a planned order. `figures/cursor.py` has the same in JavaScript."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run's live bytes against time, cut down to a picture's pixels, its peak named."""
+"""One run's live bytes against time, reduced to the resolution of a picture, with its peak named."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from roam_lab.report.units import bytes_text
 from roam_lab.report.views.axis import Axis
 
 BUCKETS = 800
-"""Parts of the axis, about a pixel each: of a longer curve each part keeps its least and its greatest value."""
+"""Buckets of the axis, about a pixel each: a longer curve keeps the least and the greatest value of each bucket."""
 SPIKE = 0.05
-"""A peak is called a spike when memory stays near it (within this part) for less than this part of the axis."""
+"""A peak is called a spike when memory stays within this fraction of it for less than this fraction of the axis."""
 
 Floats = NDArray[np.float64]
 Sizes = NDArray[np.int64]
@@ -23,7 +23,7 @@ Sizes = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Bytes from `x[i]` up to `x[i + 1]` are `size_bytes[i]`; the last value holds to the axis' end.
+    """Bytes from `x[i]` up to `x[i + 1]` are `size_bytes[i]`; the last value holds to the end of the axis.
 
     `what` names its peak: "eager" (the step as eager PyTorch runs it), "captured" (the planned graph in eager's order),
     "planned" or "measured". `peak_at` is where the peak begins, on the same axis; `peak_name` the op that runs then.

@@ -1,4 +1,4 @@
-"""All about one storage, for the pane beside the figures: what it is, which ops still need it, what freeing it costs.
+"""The details of one storage, beside the figures: what it is, which ops still need it, what freeing it costs.
 
 `figures/details.js` has the same in JavaScript, for any storage and any step.
 """
@@ -19,13 +19,13 @@ Rows = list[tuple[str, str]]
 
 
 def no_code(source: str) -> str:
-    """For where no source can be read: a page, a plan of another session."""
+    """For places where no source can be read: a page, a plan of another session."""
     return ""
 
 
 def details(known: Tensors, storage: int, step: int, code: Callable[[str], str] = no_code) -> Rows:
-    """Label and text of each row; the first, without a label, is the storage's name. `step`: where the cursor stands,
-    from 0; `code`: what stands in a line of the user's. Rows of which nothing is known are left out."""
+    """Label and text of each row; the first, without a label, is the storage's name. `step`: the cursor's, from 0;
+    `code`: returns the source code at "file:line". Rows about which nothing is known are left out."""
     if not 0 <= storage < len(known.bytes):
         return [("", NOTHING)]
     size, start, end = int(known.bytes[storage]), int(known.start[storage]), int(known.end[storage])
@@ -48,7 +48,7 @@ def details(known: Tensors, storage: int, step: int, code: Callable[[str], str] 
 
 
 def form(known: Tensors, storage: int) -> str:
-    """Shape and dtype: "(32, 128, 768) float32"; "" where the graph tells neither."""
+    """Shape and dtype: "(32, 128, 768) float32"; "" where the graph has neither."""
     info = known.graph.storages[storage]
     shape = "" if info.shape is None else f"({', '.join(map(str, info.shape))})"
     return " ".join(part for part in (shape, info.dtype) if part)
@@ -65,7 +65,7 @@ def address(known: Tensors, storage: int) -> str:
 
 def freed(known: Tensors, storage: int) -> str:
     """Whether it can be made again and how long that takes: "can be made again by tanh_1: 42.3 µs, 0.02 % of the step".
-    What its op reads must be there then."""
+    What its op reads must be in memory then."""
     found = AGAIN[int(known.needs.again[storage])]
     time = float(known.needs.again_us[storage])
     if known.needs.again[storage] or math.isnan(time):
@@ -77,7 +77,7 @@ def freed(known: Tensors, storage: int) -> str:
 
 
 def inputs(known: Tensors, storage: int) -> int:
-    """How many storages the op reads that creates it: they must be there when it is made again."""
+    """How many storages the op that creates it reads: they must be in memory when it is made again."""
     maker = known.graph.creator[storage]
     return 0 if maker is None else len(known.graph.ops[maker].reads)
 
@@ -88,7 +88,7 @@ def step_us(known: Tensors) -> float:
 
 
 def times_of(known: Tensors) -> str:
-    """Where the ops' times are from, in words."""
+    """Where the ops' times come from, in words."""
     return known.graph.times or "as the graph says"
 
 
@@ -108,7 +108,7 @@ def _needed(known: Tensors, storage: int, step: int) -> str:
 
 
 def user(known: Tensors, step: int) -> str:
-    """The op at `step`, with where it belongs: "mul_3 (h.1.mlp, backward) at step 12"."""
+    """The op at `step`, with its module and phase: "mul_3 (h.1.mlp, backward) at step 12"."""
     index = known.order[step]
     place = [known.places.module[index], PHASES[known.places.phase[index]]]
     return f"{known.graph.ops[index].name} ({', '.join(part for part in place if part)}) at step {step + 1:,}"

@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from roam_lab.report.views.modules import ModuleTree
 
 MOST_CELLS = 80
-"""Visible cells (a module has up to three: forward, backward, update); opening more folds what was opened first."""
+"""Most visible cells, of which a module has up to three (forward, backward, update). Opening more folds what was
+opened first."""
 FIRST_ROWS = 12
 """What is open at first shows no more rows than these."""
 
 Opened = tuple[int, ...]
-"""Nodes that are open, in the sequence in which they were opened; the root always is."""
+"""Open nodes, in the sequence in which they were opened; the root is always open."""
 
 
 def rows(tree: ModuleTree, opened: Sequence[int]) -> list[int]:
-    """Visible nodes from above: leaves, and nodes that are not open in ancestors that all are."""
+    """Visible nodes, from top to bottom: nodes that are leaves or folded, and whose ancestors are all open."""
     if not tree.nodes[0].children:
         return [0] if sum(tree.nodes[0].ops) else []
     open_ = {0, *opened}
@@ -38,7 +39,8 @@ def cells(tree: ModuleTree, seen: Sequence[int]) -> int:
 
 
 def first_opened(tree: ModuleTree, most_rows: int = FIRST_ROWS) -> Opened:
-    """What is open at first: the heaviest modules, while there is room; repeated ones only where little else is."""
+    """What is open at first: the modules with the most bytes, while there is room; repeated modules only where there is
+    little else."""
     opened: list[int] = []
     for folded_repeats in (True, False):
         while True:
@@ -59,7 +61,8 @@ def first_opened(tree: ModuleTree, most_rows: int = FIRST_ROWS) -> Opened:
 
 
 def toggled(tree: ModuleTree, opened: Opened, number: int, most_cells: int = MOST_CELLS) -> Opened:
-    """`opened` after a click on `number`: open nodes fold, folded ones open, and what was opened first makes room."""
+    """`opened` after a click on `number`: an open node folds, a folded one opens, and nodes opened earliest fold to
+    make room."""
     if not tree.nodes[number].children:
         return opened
     if number in opened:

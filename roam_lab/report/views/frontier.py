@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 Role = Literal["planned", "captured", "checkpointed", "chosen"]
 HEADROOM = 1.12
-"""The memory axis ends that many times above the highest point, or the GPU above it where one is as near as REACH."""
+"""The memory axis ends at this many times the highest point, or above the next GPU if that is within REACH times."""
 REACH = 1.7
 FOOT = 0.12
-"""GPUs below this part of the axis are left out: no point lies there."""
+"""GPUs below this fraction of the axis are left out: no point lies there."""
 LEAST_END = 10.0
-"""Percent: the time axis is at least that long."""
+"""The least length of the time axis, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A GPU, or several of the same memory: what a step can have of it, the driver's context taken off."""
+    """A GPU, or several of the same memory: what a step can use of it, after the driver's context."""
 
     name: str
     bytes: int
@@ -58,7 +58,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """A place in the plot that has a name."""
+    """A position in the plot that is labelled."""
 
     percent: float
     bytes: int
@@ -68,9 +68,9 @@ class Anchor:
 @dataclass(frozen=True)
 class FrontierView:
     """`marks`: the frontier's points by ascending time, then captured, checkpointed and chosen, where they are known.
-    `times`: what ops were costed by. `strategy`: the rewrite strategy that found the frontier. `lines`: GPUs near the
-    points, the smallest first. `bound`: (percent of extra time, bytes of the whole step): none that adds at most so
-    much needs less; ascending."""
+    `times`: where the ops' times come from. `strategy`: the rewrite strategy that found the frontier. `lines`: GPUs
+    near the points, the smallest first. `bound`: (percent of extra time, bytes of the whole step), ascending: no
+    rewriting that adds at most that time needs fewer bytes."""
 
     name: str
     marks: tuple[Mark, ...]
@@ -115,7 +115,7 @@ class FrontierView:
 
     @property
     def bound_steps(self) -> tuple[tuple[float, int], ...]:
-        """The corners of the bound as a line: each holds from the one before it to its own extra time."""
+        """The corners of the bound as a line: each value holds from the previous corner to its own extra time."""
         corners: list[tuple[float, int]] = []
         for (start, _), (end, size) in zip(((0.0, 0), *self.bound), self.bound, strict=False):
             corners += [(start, size), (end, size)]
@@ -123,7 +123,7 @@ class FrontierView:
 
     @property
     def anchors(self) -> tuple[Anchor, ...]:
-        """What has a name in the figure: marks, GPUs at the right edge, the bound at its end."""
+        """What is labelled in the figure: marks, GPUs at the right edge, the bound at its end."""
         marks = [Anchor(max(mark.percent, 0.0), mark.whole_bytes, mark.label) for mark in self.marks if mark.label]
         lines = [Anchor(self.end_percent, line.bytes, line.name) for line in self.lines]
         bound = [Anchor(*self.bound[-1], "lower bound")] if self.bound else []
@@ -168,7 +168,7 @@ class FrontierView:
 def frontier_view(found: Frontier, chosen: Plan | None = None, devices: Iterable[Device] = DEVICES) -> FrontierView:
     """The points of `found` beside eager, every block checkpointed and, where it is given, the plan that is shown.
 
-    Of the frontier of its own graph, a plan takes the place of points that need more and add no less time.
+    On the frontier of its own graph, a plan replaces points that need more memory and add at least as much time.
     """
     marks = []
     own = chosen is not None and chosen.graph_sha256 == found.graph_sha256
@@ -215,7 +215,7 @@ def lines_near(highest: int, devices: Iterable[Device]) -> tuple[Line, ...]:
 
 
 def _beats(plan: Plan, point: LaidOutPoint) -> bool:
-    """Whether `plan` needs no more and adds no more time, and is better in one of both."""
+    """Whether `plan` needs no more memory and adds no more time, and is better in at least one of the two."""
     ours, theirs = (plan.arena_bytes, plan.extra_time), (point.arena_bytes, point.extra_time)
     return ours != theirs and ours[0] <= theirs[0] and ours[1] <= theirs[1] + 1e-9
 
@@ -237,7 +237,7 @@ def _eager(found: Frontier) -> Mark:
 
 
 def _checkpointed(found: Frontier) -> list[Mark]:
-    """PyTorch's own checkpointing where it is known; of older files, what a plan makes of it."""
+    """PyTorch's own checkpointing where it is known; older files have only a plan of it."""
     name = "every block checkpointed"
     for way in found.alternatives:
         if way.name == name and found.eager_bytes is not None and way.extra_time is not None:

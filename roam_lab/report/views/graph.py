@@ -1,7 +1,8 @@
 """The computation graph, folded: forward runs down the left column, backward up beside it, update at the right.
 
-A cell is one module in one phase. Bands between cells are bytes that one phase keeps for a later one, as high as their
-bytes. Everything stands on a grid: rows at y = 0, -1, -2, ..., columns at COLUMNS. `figures/fold.js` lays out the same.
+A cell is one module in one phase. Bands between cells are bytes that one phase saves for a later one; their height is
+proportional to the bytes. Everything lies on a grid: rows at y = 0, -1, -2, ..., columns at COLUMNS.
+`figures/fold.js` lays out the same.
 """
 
 from __future__ import annotations
@@ -32,23 +33,22 @@ BAND = 0.5
 THINNEST = 0.012
 MOST_BANDS = 80
 STEPS = 12
-"""Points of a band that changes rows, a side."""
+"""Points on each side of a band that changes rows."""
 BRACKET = 0.15
-"""Width of the column in which the name of an open module stands."""
+"""Width of the column with the name of an open module."""
 FLOW = 0.1
-"""Where in a cell's width the line of the flow runs: beside the words."""
+"""Where the line of the flow crosses a cell, as a fraction of its width: beside the text."""
 AGAIN, MOVES = "↻", "⇅"
-"""What stands in a cell before the number of ops that run again, and of those that move storages to the host or back.
-"""
+"""Marks in a cell before the number of ops that run again, and of ops that move storages to the host or back."""
 KEEPS = " · keeps "
-"""Between the ops of a cell and the bytes that it keeps for a later phase."""
+"""Separates the ops of a cell from the bytes that it saves for a later phase."""
 TURN = 0.26
-"""How far below the last row forward turns into backward."""
+"""How far below the last row the flow turns from forward to backward."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """Module `node` in `phase`. `label`, `sub`: what stands in it; `storage`: the largest it creates, -1 for none."""
+    """Module `node` in `phase`. `label`, `sub`: its two lines; `storage`: the largest that it creates, -1 for none."""
 
     node: int
     phase: int
@@ -61,7 +61,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Band:
-    """Bytes that `phase` keeps from one cell for another, as a closed outline."""
+    """Bytes that `phase` saves in one cell for another, as a closed outline."""
 
     phase: int
     x: tuple[float, ...]
@@ -73,7 +73,7 @@ class Band:
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """A line from cell to cell, forward down and backward up. `up`: where the arrow's head at its end points."""
+    """A line from cell to cell, forward down and backward up. `up`: whether the arrowhead at its end points up."""
 
     x: tuple[float, ...]
     y: tuple[float, ...]
@@ -114,12 +114,12 @@ class GraphView:
         return _row_of(self.tree, self.rows)[node]
 
     def kept_bytes(self, from_phase: int, to_phase: int) -> int:
-        """All bytes that one phase makes and a later one is the last to touch."""
+        """All bytes that one phase makes and a later phase uses last."""
         return sum(kept.bytes for kept in self.tree.kept if (kept.from_phase, kept.to_phase) == (from_phase, to_phase))
 
     @property
     def rewritten(self) -> str:
-        """What the marks in the cells mean, and how many they are; "" where nothing runs again or is moved."""
+        """What the marks in the cells mean, and their totals; "" where nothing runs again or is moved."""
         root = self.tree.nodes[0]
         again, moves = sum(root.again), sum(root.moves)
         told = [f"{AGAIN} {again:,} ops run again in the backward pass"] if again else []
@@ -157,13 +157,14 @@ class GraphView:
 
 
 def graph_view(plan: Plan, opened: Opened | None = None, tree: ModuleTree | None = None) -> GraphView:
-    """The folded graph of `plan`; `opened` None: the heaviest modules are. Raises InputError for a bare plan."""
+    """The folded graph of `plan`; `opened` None: those modules are open that have the most bytes. Raises
+    InputError for a bare plan."""
     tree = tree or module_tree(graph_of(plan), plan.order, origins=plan.origins)
     return view_of(tree, first_opened(tree) if opened is None else opened, plan.peak_bytes)
 
 
 def view_of(tree: ModuleTree, opened: Opened, peak_bytes: int) -> GraphView:
-    """What is seen of `tree` with `opened` open."""
+    """What is visible of `tree` with `opened` open."""
     seen = rows(tree, opened)
     row_of = _row_of(tree, seen)
     peak = None if tree.peak is None else (row_of[tree.peak[0]], tree.peak[1])
@@ -255,7 +256,7 @@ def _brackets(tree: ModuleTree, seen: Sequence[int]) -> tuple[Bracket, ...]:
             spans[parent] = (first, row)
             parent = tree.nodes[parent].parent
     levels: dict[int, int] = {}
-    for number in sorted(spans, reverse=True):  # children stand after their parents
+    for number in sorted(spans, reverse=True):  # children come after their parents
         below = [levels[child] for child in tree.nodes[number].children if child in levels]
         levels[number] = max(below, default=-1) + 1
     return tuple(Bracket(number, levels[number], *spans[number], tree.nodes[number].label) for number in sorted(spans))

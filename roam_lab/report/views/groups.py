@@ -1,4 +1,4 @@
-"""Storages by what made them: one group for each module pattern, operator and kind ("h.*.attn", softmax, output)."""
+"""Storages by what creates them: one group for each module pattern, operator and kind ("h.*.attn", softmax, output)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from roam_lab.ir import Graph, Op
 from roam_lab.report.views.places import PHASES, Places
 
 STEP_ITSELF = "loss and step"
-"""Stands for the module pattern of ops that no module runs."""
+"""In place of the module pattern of ops that no module runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class Groups:
 def grouped(graph: Graph, known: Places, kinds: Sequence[str]) -> Groups:
     """The groups of `graph` in the sequence in which its ops first make one. `kinds`: of each storage.
 
-    Of a graph that tells no modules, phases stand in their place: the even parts that it is cut into have no patterns,
-    so nothing would be the same as anything else.
+    In a graph without modules, phases take their place: the equal parts into which such a graph is cut elsewhere have
+    no pattern, so each would be a group of its own.
     """
     numbers: dict[Group, int] = {}
     of_storage = np.full(len(graph.storages), -1, np.int64)

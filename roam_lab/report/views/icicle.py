@@ -1,6 +1,6 @@
 """Bytes alive at one step of an order: module pattern -> operator -> storages, each as wide as its bytes.
 
-`figures/icicle.js` lays out the same in a page, for any step and whatever is zoomed in.
+`figures/icicle.js` lays out the same in a page, for any step and any zoom.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 THINNEST = 0.0025
-"""A box narrower than this part of the figure is drawn together with its small siblings."""
+"""Boxes narrower than this fraction of the figure are drawn as one with their small siblings."""
 EVERYTHING = -1
 """The node at the top; nothing is zoomed in."""
 LEVELS = 4
@@ -30,11 +30,11 @@ LEVELS = 4
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """`left` to `right` are parts of the figure's width. `level`: 0 everything, 1 a module pattern, 2 an operator in
-    it, 3 a storage.
+    """`left` to `right` are fractions of the figure's width. `level`: 0 everything, 1 a module pattern, 2 an operator
+    in it, 3 a storage.
 
     `node`: what a click zooms in to: EVERYTHING, a pattern's number, or the number of patterns plus a group's.
-    `storage`: the largest in it. `kind`: of most of its bytes. `count`: storages in it.
+    `storage`: the largest in it. `kind`: that of most of its bytes. `count`: storages in it.
     """
 
     level: int
@@ -50,9 +50,9 @@ class Box:
 
 @dataclass(frozen=True)
 class IcicleView:
-    """`groups` stand pattern by pattern, those with the most bytes at `peak_step` first: the sequence of the boxes at
+    """`groups` are ordered by pattern, those with the most bytes at `peak_step` first. Boxes have this sequence at
     every step, so that they do not jump while the cursor moves. `pattern[group]`: index in `patterns`;
-    `group[storage]`: -1 for none. `step`: what title, words and table tell of.
+    `group[storage]`: -1 for none. `step`: the one that title, alt text and table describe.
     """
 
     name: str
@@ -79,7 +79,7 @@ class IcicleView:
         return tuple(dict.fromkeys(group.kind for group in self.groups))
 
     def head(self, step: int) -> str:
-        """What stands in the top box: "alive at step 3 of 20, addmm_3: 1.5 MiB in 7 storages"."""
+        """The text in the top box: "alive at step 3 of 20, addmm_3: 1.5 MiB in 7 storages"."""
         alive = self.alive(step)
         total = int(self.tensors.bytes[alive].sum())
         order = self.tensors.order
@@ -133,7 +133,7 @@ class IcicleView:
         return f"{self.groups[group].op} ×{count:,}" if count > 1 else self.groups[group].op
 
     def _level(self, level: int, left: float, right: float, named: list[tuple[int, list[int], str]]) -> list[Box]:
-        """Boxes side by side from `left` to `right`; those that are too narrow stand as one at the end."""
+        """Boxes side by side from `left` to `right`; those that are too narrow are drawn as one at the end."""
         sizes = [int(self.tensors.bytes[found].sum()) for _, found, _ in named]
         scale = (right - left) / max(sum(sizes), 1)
         boxes, small, many = [], [], 0
@@ -181,8 +181,8 @@ class IcicleView:
 
 
 def icicle_view(plan: Plan, step: int | None = None, known: Tensors | None = None) -> IcicleView:
-    """What is alive in `step` of the plan's order, from 0; None: at its peak. `known`: its tensors, where they are at
-    hand. Raises InputError for a bare plan."""
+    """What is alive in `step` of the plan's order, from 0; None: at its peak. `known`: its tensors, if they were
+    computed before. Raises InputError for a bare plan."""
     known = known or tensors(plan)
     found = grouped(known.graph, known.places, known.kind)
     live = known.live_bytes

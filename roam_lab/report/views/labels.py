@@ -1,7 +1,7 @@
-"""Where names stand beside points so that no two overprint: one rule for bokeh and SVG.
+"""Where the labels of points go so that no two overlap: one rule for bokeh and SVG.
 
-Places are parts of the plot, x from its left edge (0) to its right (1), y from its bottom (0) to its top (1): in a plot
-that is drawn larger than asked for here names only move further apart.
+Positions are fractions of the plot, x from its left edge (0) to its right (1), y from its bottom (0) to its top (1): in
+a plot that is drawn larger than asked for here, labels only move further apart.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ ASIDE = 9
 """Pixels between a point and its name."""
 ABOVE = 3
 MARKER = 7
-"""Half a marker's width, in pixels: names keep off other points where there is room for that, too."""
+"""Half a marker's width, in pixels: names avoid other points, too, where there is room."""
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """`text` at height `y` (its lower edge) beside the point at `x`: right of it or, `before`, left of it.
+    """`text` at height `y` (its lower edge) beside the point at `x`: right of it or, with `before`, left of it.
 
-    `moved`: it stands more than a line off its point, so that a line between them helps.
+    `moved`: it is more than a line of text away from its point, so that a line between them helps.
     """
 
     text: str
@@ -32,7 +32,7 @@ class Label:
 
 @dataclass(frozen=True, slots=True)
 class Font:
-    """Pixels that a letter is wide, about, and a line is high."""
+    """Approximate width of a letter and height of a line of text, in pixels."""
 
     letter: float
     line: float
@@ -55,16 +55,16 @@ class _Box:
 
 
 def room_for(count: int, font: Font) -> float:
-    """Pixels of height in which `count` names find a place wherever their points are."""
+    """The height in pixels that fits `count` names wherever their points are."""
     return (2 * count + 1) * font.line
 
 
 def placed(points: Sequence[tuple[float, float, str]], width: float, height: float, font: Font) -> list[Label]:
     """A label for each (x, y, name), in a plot of `width` by `height` pixels.
 
-    The highest first, each stands as near to its point as those before it let it: right of it, or left where there is
-    more room, then moved up or, where that is much nearer, down; what does not fit there is cut. None meets another if
-    `height` is at least `room_for` all of them.
+    From the highest point down, each label is placed as near to its point as the labels before it allow: right of it,
+    or left where there is more room, then moved up or, where that is much nearer, down; text that does not fit is cut.
+    No two labels overlap if `height` is at least `room_for` all of them.
     """
     markers = [
         _Box(x * width - MARKER, x * width + MARKER, y * height - MARKER, y * height + MARKER) for x, y, _ in points
@@ -77,7 +77,7 @@ def placed(points: Sequence[tuple[float, float, str]], width: float, height: flo
         most = max(int(((x if before else 1 - x) * width - ASIDE) / font.letter), 1)
         text = name if len(name) <= most else f"{name[: most - 1]}…"
         wanted = y * height + ABOVE
-        level = _Box(0, width, y * height - 1, y * height + 1)  # lines of the plot run here
+        level = _Box(0, width, y * height - 1, y * height + 1)  # the plot's own lines run at this height
         others = [*markers[:number], *markers[number + 1 :], level]
         box = _place(x * width, wanted, len(text) * font.letter, before, height, font.line, taken, others)
         taken.append(box)
@@ -96,11 +96,11 @@ def _place(
     taken: Sequence[_Box],
     markers: Sequence[_Box],
 ) -> _Box:
-    """The free box nearest to `wanted`: off names and markers if there is one, else off names, else anywhere."""
+    """The box nearest to `wanted` that overlaps neither names nor markers, else no names, else any."""
     edges = [edge for box in (*taken, *markers) for edge in (box.top, box.bottom - line)]
     levels = [min(max(level, 0.0), height - line) for level in (wanted, *edges)]
     levels.sort(key=lambda level: (level - wanted if level >= wanted else 2 * (wanted - level), level))
-    # names meet others with what lies between them and their points, too: so they stay apart when the plot is stretched
+    # the line from a name to its point counts, too: so names do not overlap when the plot is stretched
     left, right = (x - ASIDE - wide, x) if before else (x, x + ASIDE + wide)
     boxes = [_Box(left, right, level, level + line) for level in levels]
     off_names = [box for box in boxes if not any(map(box.meets, taken))]

@@ -1,7 +1,7 @@
 """How a kind, a role or a status looks in every figure: Okabe and Ito's colours, each with its hatch or dash.
 
-`light` reads on white, `dark` on near-black. `hatch` is bokeh's one-letter name of a pattern, which the SVG pictures
-know, too.
+`light` is legible on white, `dark` on near-black. `hatch` is bokeh's one-letter name of a pattern, which the SVG
+pictures use, too.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OKABE_ITO = {
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One colour a theme, a hatch for areas (" ": none) and a dash for lines (empty: solid)."""
+    """One colour for each theme, a hatch for areas (" ": none) and a dash for lines (empty: solid)."""
 
     light: str
     dark: str
@@ -32,7 +32,7 @@ class Look:
     dash: tuple[int, ...] = ()
 
     def colour(self, theme: str) -> str:
-        """The colour in `theme` ("light" or "dark"); any other theme has to do with the light one."""
+        """The colour in `theme` ("light" or "dark"); any other theme takes the light one."""
         return self.dark if theme == "dark" else self.light
 
 
@@ -52,7 +52,7 @@ KINDS = {
     "unknown": _same("grey", "\\"),
 }
 SPARE = (_same("yellow", "x"), _same("blue", "."), _same("vermilion", "`"), _same("purple", "v"))
-"""For kinds that are not ours: a graph's file may name any."""
+"""For kinds unknown here: a graph's file may name any."""
 
 ROLES = {
     "captured": Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"], dash=(7, 4)),
@@ -66,9 +66,9 @@ TIMES = {
     "little-time": Look(OKABE_ITO["green"], OKABE_ITO["green"]),
     "more-time": Look(OKABE_ITO["purple"], OKABE_ITO["purple"]),
 }
-"""Of plans that may add time, where dashes mean something else: their curves are named where they end."""
+"""For plans that may add time, in figures where dashes mean something else: their curves are labelled at their end."""
 MARKERS = {"planned": "circle", "captured": "square", "checkpointed": "triangle", "chosen": "circle"}
-"""Bokeh's name of the point of each role; "chosen" is a ring around another point."""
+"""Bokeh's name of the marker for each role; "chosen" is a ring around another point."""
 PHASES = {
     "forward": Look(OKABE_ITO["blue"], OKABE_ITO["sky"], " "),
     "backward": Look(OKABE_ITO["vermilion"], OKABE_ITO["orange"], "/"),
@@ -91,13 +91,13 @@ def kind_looks(kinds: Iterable[str]) -> dict[str, Look]:
 
 
 def pale(look: Look) -> str:
-    """Its colour, two thirds of the way to white: dark words are read on it in any theme."""
+    """Its colour, two thirds of the way to white: dark text is legible on it in any theme."""
     parts = (int(look.light[at : at + 2], 16) for at in (1, 3, 5))
     return "#" + "".join(f"{round(255 - (255 - part) / 3):02x}" for part in parts)
 
 
 def ink_on(colour: str) -> str:
-    """Near-black or white, whichever is read better on `colour` (WCAG 2.2, relative luminance)."""
+    """Near-black or white, whichever has more contrast on `colour` (WCAG 2.2, relative luminance)."""
     shares = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
     linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,4 +1,4 @@
-"""Memory over time: curves to compare, and one run stacked by kind of storage, cut down to a picture's pixels."""
+"""Memory over time: curves to compare, and one run stacked by kind of storage, reduced to a picture's resolution."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
 
 HEADROOM = 0.1
-"""For each peak the memory axis ends by this part higher than the highest value: their names fit above the curves."""
+"""For each peak the memory axis ends by this fraction higher than the highest value: so names fit above the curves."""
 PHASE_NAMES = 0.08
-"""Part of the plot at its top that is kept for the names of phases."""
+"""Fraction of the plot, at its top, that is reserved for the names of phases."""
 
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One kind of storage in the stack: bytes at each of the stack's x."""
+    """One kind of storage in the stack: its bytes at each x of the stack."""
 
     kind: str
     size_bytes: Sizes
@@ -75,7 +75,7 @@ class MemoryView:
 
     @property
     def named_part(self) -> float:
-        """The part of the plot, at its top, in which phases have their names."""
+        """The fraction of the plot, at its top, in which the names of phases are."""
         return PHASE_NAMES if self.phases else 0.0
 
     def labels(self, width: float, height: float, font: Font) -> list[Label]:
@@ -152,10 +152,10 @@ def memory_view(
     """Captured and planned order, the bound and, with a profile that has it, eager as it was measured.
 
     `clock`: the axis (see `axis`). `resident`: draw everything on top of the resident bytes. Curves of another graph
-    than the plan's (eager where capture tells it apart, measured operators) are stretched to the plan's axis. Without
-    `profile` the captured curve of a step that was rewritten is not known, and left out. `baseline`: a plan that this
-    one is compared with, and its name; its curve lies behind. Raises InputError for a bare plan, or a clock that the
-    graph has no figures for.
+    than the plan's (eager where its graph differs, measured operators) are stretched to the plan's axis. Without
+    `profile` the captured curve of a rewritten step is not known, and is left out. `baseline`: a plan to
+    compare with, and its name; its curve is drawn behind. Raises InputError for a bare plan, or a clock for which the
+    graph has no numbers.
     """
     graph = graph_of(plan)
     time = axis(graph, plan.order, clock)
@@ -225,7 +225,7 @@ def _baseline(name: str, plan: Plan, time: Axis) -> Curve:
 
 
 def _measured(profile: Profile, time: Axis) -> list[Curve]:
-    """The measured curve, its operators lined up with the graph's: those that are no op of it take no width."""
+    """The measured curve, its operators matched with the graph's: those without an op in it get width 0."""
     measured = profile.measured
     if measured is None or not measured.live_bytes:
         return []

@@ -1,8 +1,7 @@
-"""The model's modules as a tree to fold: what each holds in ops and bytes, and what it keeps for later phases.
+"""The model's modules as a tree to fold: the ops and bytes of each, and what it saves for later phases.
 
-Repeated siblings (`h.0` to `h.11`) stand under a group of their own ("h ×12"), long runs under groups of groups, so
-that no module opens into more than a screenful. Ops that a module runs itself, beside its children's, form a leaf
-"(own ops)".
+Repeated siblings (`h.0` to `h.11`) form a group ("h ×12"), and many of them groups of groups, so that no module opens
+into more than a screenful. Ops that a module runs itself, not in a child, form a leaf "(own ops)".
 """
 
 from __future__ import annotations
@@ -22,16 +21,16 @@ from roam_lab.report.views.places import Places, places
 OWN = "(own ops)"
 MOST_CHILDREN = 16
 PART = 12
-"""Children of a part, where they are too many."""
+"""Children of each part into which too many siblings are split."""
 MOST_DEPTH = 32
-"""Parts of a module's path that are told apart; deeper ones stay with their ancestor."""
+"""Levels of a module's path that the tree has; deeper modules count as their ancestor."""
 Three = tuple[int, int, int]
-"""One figure for each of forward, backward, update."""
+"""One number for each of forward, backward, update."""
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A node of the tree. `children` empty: a leaf, which holds ops itself. `repeats`: modules in a group, else 1.
+    """A node of the tree. `children` empty: a leaf, which has ops itself. `repeats`: modules in a group, else 1.
 
     By phase: `ops`; `bytes` of the storages that they create; `kept`, those of them that a later phase touches;
     `held`, those of them alive at the planned peak. `largest`: the largest storage created in each phase, -1 for none.
@@ -54,7 +53,7 @@ class Module:
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """Bytes that one leaf makes in one phase and another leaf last touches in a later one."""
+    """Bytes that one leaf creates in one phase and another leaf uses last in a later one."""
 
     from_leaf: int
     from_phase: int
@@ -66,7 +65,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class ModuleTree:
-    """`nodes[0]` is the model, parents stand before their children. `leaf_of_op[op]`: the leaf that runs it.
+    """`nodes[0]` is the model, parents come before their children. `leaf_of_op[op]`: the leaf that runs it.
 
     `peak`: leaf and phase of the op that runs at the planned peak, None without ops. `cell_of_storage[storage]`: three
     times the leaf that creates it plus the phase in which it does, -1 for none.
@@ -93,14 +92,14 @@ class _Draft:
 
     @property
     def first(self) -> int:
-        """The first op of this module and its children: siblings stand in this order."""
+        """The first op of this module and its children: siblings are sorted by it."""
         return min([*self.own[:1], *(child.first for child in self.children.values())], default=0)
 
 
 def module_tree(
     graph: Graph, order: Sequence[int], known: Places | None = None, origins: Sequence[Origin] = ()
 ) -> ModuleTree:
-    """The tree of `graph`'s modules, with the peak of `order` marked. `known`: its places, where they are at hand;
+    """The tree of `graph`'s modules, with the peak of `order` marked. `known`: its places, if computed before;
     `origins`: of each op, where the graph was rewritten."""
     known = known or places(graph)
     root = _Draft(graph.name or "model", "", "")
@@ -116,7 +115,7 @@ def module_tree(
 
 
 def _tidy(node: _Draft) -> None:
-    """Own ops into a leaf, only children into their parent, repeated siblings into groups; deepest first."""
+    """Move own ops into a leaf, merge only children with their parent, and group repeated siblings; deepest first."""
     stack, below = [node], []
     while stack:
         below.append(stack.pop())
@@ -136,7 +135,7 @@ def _tidy(node: _Draft) -> None:
 
 
 def _grouped(children: list[_Draft]) -> list[_Draft]:
-    """Neighbours that repeat under one node; and where still too many are left, under nodes by parts."""
+    """Group neighbours that repeat; where too many are still left, split them into parts."""
     runs: list[list[_Draft]] = []
     for child in children:
         if runs and _repeat(runs[-1][-1], child):
@@ -156,7 +155,7 @@ def _repeat(one: _Draft, other: _Draft) -> bool:
 
 
 def _group(run: list[_Draft]) -> _Draft:
-    """Repeated siblings as one node, by parts where they are many."""
+    """Repeated siblings as one node, split into parts where they are many."""
     first, last = run[0].label.split(".")[0], run[-1].label.split(".")[0]
     group = _Draft(f"{first}–{last} ×{len(run)}", run[0].home, run[0].home)
     group.repeats = len(run)
@@ -167,7 +166,7 @@ def _group(run: list[_Draft]) -> _Draft:
 
 
 def _parted(children: list[_Draft]) -> list[_Draft]:
-    """Children that are too many, though no two are alike, under nodes that name the first and the last."""
+    """Too many children of which no two are alike, as nodes that name their first and last child."""
     if len(children) <= MOST_CHILDREN:
         return children
     parts = []
@@ -182,7 +181,7 @@ def _parted(children: list[_Draft]) -> list[_Draft]:
 
 
 def _slices(values: list[_Draft]) -> list[list[_Draft]]:
-    """Parts of PART, or PART times PART ..., values each, so that there are not too many of them."""
+    """Parts of PART (or PART times PART ...) values each, so that there are not too many parts."""
     size = PART
     while math.ceil(len(values) / size) > MOST_CHILDREN:
         size *= PART
@@ -261,7 +260,7 @@ def _measure(graph: Graph, order: Sequence[int], known: Places, root: _Draft, or
 
 
 def _label(draft: _Draft) -> str:
-    """A number alone says little: with the name of what it numbers; own ops with the name of whose they are."""
+    """A label that is only a number gets the name of its parent, own ops that of their module."""
     if draft.label == OWN:
         return f"{draft.path.rpartition('.')[2] or 'model'} {OWN}"
     if not draft.label[:1].isdigit():
@@ -283,7 +282,7 @@ def _sum_up(
     largest: NDArray[np.int64],
     graph: Graph,
 ) -> None:
-    """Parents' figures from their children's, deepest first."""
+    """Compute parents' numbers from their children's, deepest first."""
     sizes = [storage.bytes for storage in graph.storages]
     for number in reversed(range(1, len(drafts))):
         parent = drafts[number][1]

@@ -18,7 +18,7 @@ AGAIN = (
     "cannot be made again: it is changed in place after it is made",
     "cannot be made again: what it is made of is changed in place before it is needed last",
 )
-"""What `Needs.again` counts."""
+"""The answers that `Needs.again` has indices of."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Needs:
     again_us: NDArray[np.float64]
 
     def after(self, storage: int, step: int) -> list[int]:
-        """The steps after `step` that use it."""
+        """The steps after `step` that use the storage."""
         used = self.step[self.at[storage] : self.at[storage + 1]]
         found: list[int] = used[used > step].tolist()
         return found
 
 
 def needs(graph: Graph, order: tuple[int, ...]) -> Needs:
-    """What `order` needs each storage for."""
+    """When `order` uses each storage, and what it costs to make it again."""
     position = {op: step for step, op in enumerate(order)}
     users = [sorted(position[op] for op in ops if op in position) for ops in graph.users]
     at = np.concatenate([[0], np.cumsum([len(steps) for steps in users], dtype=np.int64)]).astype(np.int64)

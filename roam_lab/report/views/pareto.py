@@ -32,7 +32,8 @@ class Point:
 
 @dataclass(frozen=True)
 class ParetoView:
-    """Points by name given; `time` says which seconds they are, `measured` how they are known ("measured on cuda")."""
+    """Points in the sequence of the plans given. `time` says which seconds these are, `measured` how they are known
+    ("measured on cuda")."""
 
     points: tuple[Point, ...]
     time: str

@@ -11,15 +11,16 @@ from roam_lab.report.views.axis import Axis
 from roam_lab.report.views.places import PHASES, Places
 
 CELLS = 100
-"""Parts of the axis; each belongs to the phase that most of it is spent in."""
+"""Cells of the axis; each belongs to the phase that takes most of it."""
 MIXED = "backward and update"
-"""An order may update each parameter as soon as its gradient is there."""
+"""The phase of cells with backward and updates: an order may update a parameter as soon as its gradient is ready."""
 SHARE = 0.1
-"""Least part of a cell that backward and update must each take for MIXED."""
+"""Least fraction of a cell that backward and update must each take for MIXED."""
 THINNEST = 3
-"""Cells: a shorter band joins the one before it, as orders that mix phases would have very many."""
+"""In cells. A shorter band joins the one before it; otherwise orders that mix phases would have very many bands."""
 NAMED = 15
-"""Cells: of two neighbours in one colour, backward without updates and with them, both are at least so long."""
+"""In cells. Of two neighbouring bands of backward with and without updates, which have one colour, both are at least
+so long; otherwise they are joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class PhaseBand:
 
     @property
     def main(self) -> str:
-        """The phase in whose colour it is drawn."""
+        """The phase whose colour it is drawn in."""
         return self.phase.partition(" ")[0]
 
 
@@ -61,11 +62,11 @@ def phase_bands(known: Places, order: Sequence[int], time: Axis) -> tuple[PhaseB
             joined[-1][2] = last
         else:
             joined.append([number, first, last])
-    joined = _told_apart(joined)
+    joined = _without_short(joined)
     return tuple(PhaseBand(names[n], a / CELLS * time.end, b / CELLS * time.end) for n, a, b in joined)
 
 
-def _told_apart(runs: list[list[int]]) -> list[list[int]]:
+def _without_short(runs: list[list[int]]) -> list[list[int]]:
     """`runs` of [phase, first cell, end]; those of backward and MIXED joined where one is too short for its name."""
     backward, mixed = PHASES.index("backward"), len(PHASES)
     found: list[list[int]] = []

@@ -1,4 +1,4 @@
-"""Where each op belongs, its phase and its module, filled in where a graph does not say."""
+"""The phase and the module of each op, inferred where a graph does not have them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PHASES = ("forward", "backward", "update")
 BY_REWRITING = ("recomputed", "offloaded", "scratch")
 """Kinds of storages that rewriting adds, also to a graph whose own storages have no kinds."""
 CHUNKS = 12
-"""Parts into which the forward ops of a graph without modules are cut, and each part again."""
+"""The forward ops of a graph without modules are cut into so many parts, and each of these again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """For each op a phase (its index in PHASES) and a module path, parts split by dots, "" for the model itself.
 
-    `guessed` says in words what was filled in for the whole graph, "" when the graph said it itself.
+    `guessed` says in words what was inferred for the whole graph, "" if nothing was.
     """
 
     phase: tuple[int, ...]
@@ -29,13 +29,13 @@ class Places:
 def places(graph: Graph) -> Places:
     """Phase and module of every op of `graph`.
 
-    An op of backward or update without a module gets that of what it works on: the largest storage that it touches,
-    made by an op whose module is known; an update's op that touches none, that of an op which needs it. A graph
-    without phases is split by the names of its operators, one without modules into even parts of its forward ops.
+    An op of backward or update without a module gets the module of the op that made the largest storage it touches,
+    of those whose module is known; an update's op that touches none gets the module of an op that needs it. A graph
+    without phases is split by the names of its operators, one without modules into equal parts of its forward ops.
     """
     guessed = []
     if any(op.phase in PHASES for op in graph.ops):
-        phase = _told_phases(graph)
+        phase = _given_phases(graph)
     else:
         phase = _phases_by_name(graph)
         guessed.append("phases guessed from the operators' names")
@@ -51,8 +51,8 @@ def places(graph: Graph) -> Places:
 
 
 def kinds(graph: Graph, known: Places) -> tuple[str, ...]:
-    """Kind of each storage; in a graph without kinds, by phases: what forward leaves to backward is an activation,
-    what backward leaves to update a gradient, "output" what outlives the step, the rest temporary."""
+    """Kind of each storage; in a graph without kinds, by phases: what backward uses of forward is an activation,
+    what the update uses of backward a gradient, what outlives the step an "output", the rest temporary."""
     if _tells_kinds(graph):
         return tuple(storage.kind or "unknown" for storage in graph.storages)
     found = []
@@ -76,7 +76,7 @@ def _tells_kinds(graph: Graph) -> bool:
     return any(storage.kind and storage.kind not in BY_REWRITING for storage in graph.storages)
 
 
-def _told_phases(graph: Graph) -> list[int]:
+def _given_phases(graph: Graph) -> list[int]:
     """The phase that each op has; an op without a known phase has that of the op before it."""
     phases, current = [], 0
     for op in graph.ops:
@@ -106,7 +106,7 @@ def _modules_by_position(phase: list[int]) -> list[str | None]:
 
 
 def _follow_storages(graph: Graph, module: list[str | None]) -> None:
-    """Fill in what is None, first from what each op touches, then from what needs it, then from what it needs."""
+    """Fill in each None: first by what the op touches, then by the ops that need it, then by the ops that it needs."""
     for index, op in enumerate(graph.ops):
         if module[index] is None:
             known = [

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def rewrites_table(plan: Plan) -> Table:
-    """A row for each kind; without rows where nothing was rewritten."""
+    """A row for each kind of rewriting; no rows where nothing was rewritten."""
     columns = ("rewriting", "ops", "live peak saved, bytes", "time added, %", "note")
     rows: tuple[tuple[Value, ...], ...] = tuple(
         (

@@ -1,4 +1,4 @@
-"""Memory of the whole step over batch size or sequence length: how each way to run it grows, and which GPUs hold it."""
+"""Memory of the whole step over batch size or sequence length: a curve for each way to run it, beside GPUs."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from roam_lab.report.views.labels import Font, Label, placed
 from roam_lab.report.views.table import Table, Value
 
 LINES = 48
-"""Into how many pieces a curve is drawn: runs cross, and curves have corners, between captured sizes, too."""
+"""Pieces in which a curve is drawn: curves cross and bend between captured sizes, too."""
 HEADROOM = 1.06
 ROLES = ("captured", "planned", "little-time", "more-time")
-"""Of eager, planned, and the plans that may add the least and the most time."""
+"""Looks of eager, planned, and the plans that may add the least and the most time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One way to run the step. `points`: captured sizes; `known`, `beyond`: corners of the curve between captured sizes
-    and beside them, where it is extrapolated. All are (size, bytes)."""
+    """One way to run the step. `points`: captured sizes; `known`, `beyond`: corners of the curve between captured
+    sizes, and outside them, where it is extrapolated. All are (size, bytes)."""
 
     run: Run
     role: str
@@ -38,8 +38,8 @@ class Curve:
 
 @dataclass(frozen=True)
 class SizesView:
-    """`ring`: size and bytes of the plan that is shown, where its size is known. `end_size`, `end_bytes`: of the axes,
-    which begin at 0."""
+    """`ring`: size and bytes of the plan that is shown, where its size is known. `end_size`, `end_bytes`: where the
+    axes end, which begin at 0."""
 
     name: str
     axis: str
@@ -132,8 +132,8 @@ def sizes_view(fit: Fit, ring: tuple[int, int] | None = None) -> SizesView:
 
 
 def _last(fit: Fit, largest: int) -> int:
-    """The size at which the plan that adds no time fills `largest` bytes, within the sizes of `fit`; twice the last
-    captured size where it never does."""
+    """The size at which the plan that adds no time fills `largest` bytes, if `fit` has one; else twice the last
+    captured size."""
     last = fit.points[-1].batch
     low, high = 1, FAR * last
     if not largest or fit.need(high, "planned") <= largest:
@@ -160,7 +160,7 @@ def _curve(fit: Fit, run: Run, role: str, end: float, end_bytes: float) -> Curve
 
 
 def _cut(corners: Iterable[tuple[float, int]], highest: float) -> list[tuple[float, int]]:
-    """As far as they stay below `highest`; the last corner lies where the curve crosses it."""
+    """The corners below `highest`; the last lies where the curve crosses it."""
     kept: list[tuple[float, int]] = []
     for size, need in corners:
         if need > highest:

@@ -1,4 +1,4 @@
-"""The table twin of a figure: the same figures as rows, for screen readers, for copying and for tests."""
+"""The table beside a figure: its numbers as rows, for screen readers, for copying and for tests."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Table:
     rows: tuple[tuple[Value, ...], ...]
 
     def html(self) -> str:
-        """An HTML table, names escaped, numbers at the right; styled by whoever shows it (class roam-table)."""
+        """An HTML table, names escaped, numbers aligned right; styled by whoever shows it (class roam-table)."""
         head = "".join(f'<th scope="col">{xml_text(column)}</th>' for column in self.columns)
         body = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in self.rows)
         return (
@@ -62,7 +62,7 @@ def _cell(value: Value) -> str:
 
 
 def short(text: str, limit: int) -> str:
-    """`text`, cut at its beginning to `limit` characters: of module paths and lines the end tells more."""
+    """`text`, cut at its beginning to `limit` characters: of a module path or a line the end says more."""
     return text if len(text) <= limit else "…" + text[len(text) - limit + 1 :]
 
 

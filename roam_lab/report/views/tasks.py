@@ -1,4 +1,4 @@
-"""ROAM's tree of tasks as an icicle: a row a depth, as wide as its ops, leaves at the bottom."""
+"""ROAM's tree of tasks as an icicle: a row for each depth, each task as wide as its ops, leaves at the bottom."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every storage of a planned step, for all figures: what it is, which module makes it, its lifetime, its address."""
+"""Every storage of a planned step, for all figures: its name, module, lifetime and address."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from roam_lab.plan import Plan
 
 MOST_ROWS = 1500
-"""Rows of the table at most: of a very large step it would be larger than the figures."""
+"""Most rows of the table: for a very large step it would be larger than the figures."""
 
 
 @dataclass(frozen=True)
 class Tensors:
-    """Columns over all storages of `graph`, by storage number. Steps are half-open, of `order`, from 0; -1: never
-    created. Words count steps from 1, the last one included.
+    """Columns over all storages of `graph`, by storage number. Lifetimes are half-open intervals of steps of `order`,
+    from 0; -1: never created. Texts count steps from 1, and include the last one.
 
     `offset` in the arena in bytes, -1 where the plan gives none.
     """
@@ -41,7 +41,7 @@ class Tensors:
 
     @cached_property
     def kind(self) -> tuple[str, ...]:
-        """Kind of each storage: inferred where no storage of the graph has one, "unknown" where only others have."""
+        """Kind of each storage: inferred if no storage of the graph has one, "unknown" if others have one."""
         return kinds(self.graph, self.places)
 
     @cached_property
@@ -51,7 +51,7 @@ class Tensors:
 
     @cached_property
     def needs(self) -> Needs:
-        """Which ops need each storage, and what making it again would cost."""
+        """Which ops need each storage, and what it would cost to make it again."""
         return needs(self.graph, self.order)
 
     def op(self, storage: int) -> str:
@@ -89,7 +89,7 @@ class Tensors:
 
     @property
     def table(self) -> Table:
-        """Every storage that takes place, largest first; of a long step the MOST_ROWS largest."""
+        """Every storage that takes memory, largest first; of a long step the MOST_ROWS largest."""
         columns = ("storage", "kind", "bytes", "module", "source", "op", "first step", "last step", "offset, bytes")
         shown = sorted(np.flatnonzero(self.start >= 0).tolist(), key=lambda storage: -int(self.bytes[storage]))
         left_out = len(shown) - MOST_ROWS

@@ -33,7 +33,7 @@ KIND_NAMES = {
     "output": "outputs",
     "recomputed": "computed again",
     "offloaded": "back from the host",
-    "unknown": "not told",
+    "unknown": "of unknown kind",
 }
 ARENA, LIVE, LAYOUT, ALLOCATOR = "arena", "live at the peak", "layout gaps", "allocator, simulated"
 GREYS = {
@@ -48,12 +48,12 @@ GREYS = {
     ALLOCATOR: Look("#c0c0c0", "#c0c0c0", "x"),
 }
 NEAR = 1.25
-"""Lines of GPUs up to so many times the longest bar are drawn, and the next above if it is not twice as far."""
+"""Lines of GPUs up to this many times the longest bar are drawn, and the next above if it is not twice as far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a bar: what takes it, and bytes."""
+    """A part of a bar: what takes the memory, and its bytes."""
 
     name: str
     bytes: int
@@ -61,8 +61,8 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One way to run the step. `step_bytes`: the whole step, the figure of the headline; `parts` come to it, but for
-    what the allocator holds beside them (ALLOCATOR), which is the last of them. `basis`: how it is known."""
+    """One way to run the step. `step_bytes`: the whole step, the number in the headline. `parts` add up to it, except
+    for the last (ALLOCATOR), what the allocator reserves beside them. `basis`: how it is known."""
 
     name: str
     step_bytes: int
@@ -76,14 +76,14 @@ class Bar:
 
     @property
     def end_text(self) -> str:
-        """What stands at its end: "2.1 MiB", or "2.1 MiB, reserves 4.0 MiB" where the bar goes on for the allocator."""
+        """The text at its end: "2.1 MiB", or "2.1 MiB, reserves 4.0 MiB" where the bar goes on for the allocator."""
         whole, end = bytes_text(self.step_bytes), bytes_text(self.end_bytes)
         return whole if whole == end or self.end_bytes < self.step_bytes else f"{whole}, reserves {end}"
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A GPU's memory as it is sold, and what a step can have of it."""
+    """A GPU's memory as it is sold, and what a step can use of it."""
 
     name: str
     room_bytes: int
@@ -91,7 +91,7 @@ class Line:
 
 @dataclass(frozen=True)
 class VerdictView:
-    """`bars`: eager, then planned, then what is known with more time. `lines`: GPUs that are near."""
+    """`bars`: eager, then planned, then plans that add time, if known. `lines`: GPUs of about the bars' size."""
 
     name: str
     sentence: str
@@ -101,7 +101,7 @@ class VerdictView:
 
     @property
     def title(self) -> str:
-        """Short: it stands in the picture."""
+        """Short, as it is written in the picture."""
         return f"Whole training step of {self.name}"
 
     @property
@@ -146,8 +146,8 @@ def verdict_view(
     frontier: Frontier | None = None,
     devices: Sequence[Device] = DEVICES,
 ) -> VerdictView:
-    """The verdict on `plan`. `profile`: what was planned; `others`, `frontier`: what is known of the same step with
-    more time. Raises InputError for a bare plan."""
+    """The verdict on `plan`. `profile`: what was planned; `others`, `frontier`: what is known of plans for the same
+    step that add time. Raises InputError for a bare plan."""
     graph = graph_of(plan)
     resident = _resident(graph.resident_bytes, profile)
     need = None if profile is None else profile.resident_bytes + planned_bytes(profile, plan)
@@ -185,7 +185,7 @@ def _view(name: str, sentence: str, bars: Sequence[Bar], devices: Sequence[Devic
 
 
 def _resident(resident_bytes: int, profile: Profile | None) -> tuple[Part, ...]:
-    """What is always there, by kind where that is known."""
+    """What is resident, by kind where that is known."""
     if profile is None:
         return (Part("resident", resident_bytes),) if resident_bytes else ()
     sizes: dict[str, int] = dict.fromkeys((WEIGHTS, STATE, BATCH, OTHER), 0)
@@ -235,7 +235,7 @@ def _at_peak(graph: Graph, order: Sequence[int]) -> list[Part]:
 
 
 def _lines(longest: int, devices: Sequence[Device]) -> tuple[Line, ...]:
-    """Each size of memory once, by the least room that a GPU of it leaves."""
+    """Each size of memory once, with the least room that a GPU of this size leaves."""
     rooms: dict[str, int] = {}
     for device in sorted(devices, key=lambda device: device.room_bytes):
         rooms.setdefault(memory_label(device), device.room_bytes)

@@ -1,4 +1,4 @@
-"""The whole step in each way to run it, as bars against GPUs."""
+"""The memory of the whole step in each way to run it, as bars beside the memory of GPUs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roam_lab.report.views.table import Table
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One way to run the step: bytes of the whole step, and how they are known. `ours`: by a plan."""
+    """One way to run the step: bytes of the whole step, and how they are known. `ours`: it runs a plan."""
 
     name: str
     bytes: int
@@ -23,7 +23,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class WaysView:
-    """`bars` of the step `name`, beside GPUs whose memory is near."""
+    """`bars` of the step `name`, beside GPUs of about their size."""
 
     name: str
     bars: tuple[Bar, ...]
@@ -56,6 +56,6 @@ class WaysView:
 
 
 def ways_view(name: str, bars: Sequence[Bar], devices: Iterable[Device]) -> WaysView:
-    """`bars` as they stand, and the GPUs near the highest of them."""
+    """A view of `bars` in their sequence, with the GPUs near the highest of them."""
     highest = max([bar.bytes for bar in bars] + [1])
     return WaysView(name or "a training step", tuple(bars), lines_near(highest, [one for one in devices if one.is_gpu]))

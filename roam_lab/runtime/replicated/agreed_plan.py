@@ -19,8 +19,8 @@ from roam_lab.runtime.choice import OnMismatch
 from roam_lab.runtime.executors import ExecutorName
 from roam_lab.runtime.plan_check import check_fits
 from roam_lab.runtime.plans import Plans
+from roam_lab.runtime.replicated.broadcast_plan import from_one
 from roam_lab.runtime.replicated.step import ReplicatedStep
-from roam_lab.runtime.replicated.told_plan import from_one
 from roam_lab.runtime.self_check import Check
 
 
@@ -45,7 +45,7 @@ def replicated_step(
         "setting of roam.hook": (on_mismatch, check, executor, keep_grads, own.goals),
         "version of torch": torch.__version__,
     }
-    refuse_others(ranks.told(means))
+    refuse_others(ranks.gathered(means))
     agreed = from_one(ranks, 0, lambda: plan if plan is None or isinstance(plan, Plan) else load_plan(plan))
     on_mismatch = on_mismatch or ("replan" if agreed is None else "eager")
     if agreed is not None:

@@ -18,7 +18,7 @@ from roam_lab.ir.op_log import OpLog
 from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.plans import Plans
-from roam_lab.runtime.replicated.told_plan import from_one
+from roam_lab.runtime.replicated.broadcast_plan import from_one
 from roam_lab.runtime.self_check import Expected, Observed
 from roam_lab.runtime.step_compiler import Key, StepCompiler
 from roam_lab.runtime.stored_captures import StoredCaptures
@@ -87,7 +87,7 @@ class RankedCompiler(StepCompiler):
     def _plan_together(self, captured: Captured | None) -> Plan | None:
         """The plan that one rank makes for all that want one for the same graph; None where graphs differ."""
         self._asked = True
-        wanted = self.ranks.told(None if captured is None else fingerprint(captured.graph))
+        wanted = self.ranks.gathered(None if captured is None else fingerprint(captured.graph))
         graphs = {one for one in wanted if one is not None}
         if len(graphs) != 1:
             return None

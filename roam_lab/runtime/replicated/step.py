@@ -69,7 +69,7 @@ class ReplicatedStep(PlannedStep):
         if not settle(self.model):
             return
         known = bool(self._compiled.ways(self._key(batch))) or self._known.first_step() is not None
-        if self._ranks.most(int(known)) == [1]:
+        if self._ranks.largest(int(known)) == [1]:
             return
         memory_of(self.model).take()
         error: RoamError | None = None
@@ -77,7 +77,7 @@ class ReplicatedStep(PlannedStep):
             super().prepare(batch)
         except RoamError as raised:
             error = raised
-        told = self._ranks.told(None if error is None else str(error))
+        told = self._ranks.gathered(None if error is None else str(error))
         if error is not None:
             raise error
         for rank, sentence in enumerate(told):
@@ -149,7 +149,7 @@ class ReplicatedStep(PlannedStep):
     def _agree(self, choice: Choice) -> tuple[Wish, str | None]:
         """What all ranks do now, and why none of their own reasons tells."""
         exchanged = 0 if choice.compiled is None else _number(choice.compiled)
-        agreed, most, least = self._ranks.most(self._wish(choice), exchanged, -exchanged)
+        agreed, most, least = self._ranks.largest(self._wish(choice), exchanged, -exchanged)
         if agreed <= Wish.CHECKED and most != -least:
             return Wish.EAGER, "what the captured steps of two ranks exchange is not the same"
         return Wish(agreed), None
@@ -157,7 +157,7 @@ class ReplicatedStep(PlannedStep):
     def _reason_of_all(self, choice: Choice, told: str | None) -> Reason:
         """This rank's own reason to run eagerly, or that of the first that has one."""
         own = choice.reason
-        words = self._ranks.told(None if own is None else own.sentence)
+        words = self._ranks.gathered(None if own is None else own.sentence)
         if own is not None:
             return own
         if told is not None:
@@ -181,7 +181,7 @@ class ReplicatedStep(PlannedStep):
 
     def _not_checked(self, error: CaptureError | None) -> Reason | None:
         """Why all ranks run eagerly where one could not try its eager step."""
-        told = self._ranks.told(None if error is None else _first(str(error)))
+        told = self._ranks.gathered(None if error is None else _first(str(error)))
         if error is not None:
             return Reason(_first(str(error)))
         return next((_elsewhere(rank, word) for rank, word in enumerate(told) if word is not None), None)
@@ -200,7 +200,7 @@ class ReplicatedStep(PlannedStep):
             except (MismatchError, CaptureError, InfeasibleError) as raised:
                 error = raised
         too_small = str(error) if isinstance(error, InfeasibleError) else None
-        told = self._ranks.told((None if error is None else str(error), too_small, _exchanges(choice.compiled)))
+        told = self._ranks.gathered((None if error is None else str(error), too_small, _exchanges(choice.compiled)))
         _refuse_too_small(word for _, word, _ in told)
         failed = next((rank for rank, (word, _, _) in enumerate(told) if word is not None), None)
         if failed is None and len({exchanges for _, _, exchanges in told}) == 1:
@@ -238,7 +238,7 @@ class ReplicatedStep(PlannedStep):
             result = self._ran(compiled, batch)
         else:
             result, parted = self._check.compare(expected, lambda: self._ran(compiled, batch), compiled.stays)
-            [anywhere] = self._ranks.most(int(parted is not None))
+            [anywhere] = self._ranks.largest(int(parted is not None))
             if parted is not None:
                 return self._stay_eager(key, parted, batch)
             if anywhere:

@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from roam_lab.capture.sources import PythonState, reach
 from roam_lab.capture.sources import watch as watching
-from roam_lab.capture.sources.guards import Guards, changed_paths
+from roam_lab.capture.sources.guards import MOST_ARRAY_BYTES, Guards, changed_paths
 
 TEMPERATURE = 2.0
 
@@ -251,6 +251,9 @@ def test_equal_values_are_no_change_and_are_fast_again():
     assert not guards._watch.unchanged()
     assert guards.check() is None
     assert guards._watch.unchanged()
+    model.nan = float("nan")  # now no container is another
+    assert guards.check() is None
+    assert guards._watch.unchanged()
     model.sizes.append(3)  # the new list is watched
     assert guards.check() == "model.sizes[2] was added: 3"
 
@@ -355,5 +358,6 @@ def test_without_the_fast_reading_of_addresses(monkeypatch):
 
 
 def test_long_lists_and_large_arrays_are_named():
-    guards = Guards(reach({"step": {"list": list(range(20_000)), "array": numpy.zeros(100_000)}}))
+    enough = numpy.zeros(MOST_ARRAY_BYTES, numpy.uint8)
+    guards = Guards(reach({"step": {"list": list(range(20_000)), "array": numpy.zeros(100_000), "whole": enough}}))
     assert set(guards.not_guarded) == {"step['list']", "step['array']"}

@@ -82,6 +82,34 @@ def test_a_path_is_no_beginning_of_another_name():
     assert guards.check() == "step.options['clip'] was 1.0 and is 2.0 now"
 
 
+def test_what_lies_below_a_left_out_path_is_left_out():
+    holder = Holder()
+    holder.options["inner"] = {"deep": [1]}
+    guards = Guards(reach({"step": holder}), ["step.options"])
+    holder.options["inner"]["deep"][0] = 2
+    holder.options["inner"]["new"] = 2
+    assert guards.check() is None
+    assert found(guards) == set()
+
+
+def test_an_entry_that_is_left_out_may_come_later():
+    holder, guards = guarded(["step.options['new']"])
+    holder.options["new"] = 1
+    assert found(guards) == set()
+    assert guards.check() is None
+    holder.options["other"] = 1
+    assert found(guards) == {("step.options", "other", True)}
+
+
+def test_none_is_a_key_like_any_other():
+    holder = Holder()
+    holder.options[None] = 1.0
+    guards = Guards(reach({"step": holder}))
+    holder.options[None] = 2.0
+    assert guards.check() == "step.options[None] was 1.0 and is 2.0 now"
+    assert found(guards) == {("step.options[None]", None, False)}
+
+
 def test_a_left_out_entry_of_a_list_or_dict_costs_no_slow_check():
     holder, guards = guarded(["step.sizes[0]", "step.options['clip']"])
     holder.sizes[0], holder.options["clip"] = 9, 9.0
@@ -114,6 +142,13 @@ def test_a_frozen_parameter_that_is_trained_is_noticed_unless_forgotten():
     assert guards.check() == "model.weight.requires_grad was True and is False now"
 
 
+def test_a_parameter_that_only_the_optimizer_has_is_guarded():
+    alone = nn.Parameter(torch.ones(2))
+    guards = Guards(reach({"optimizer": torch.optim.SGD([alone])}))
+    alone.requires_grad_(False)
+    assert guards.check() == "optimizer.param_groups[0]['params'][0].requires_grad was True and is False now"
+
+
 def test_further_containers_are_guarded_and_renewed():
     more = {"a": 1}
     _, guards = guarded(beside=[Container("dict", more, "more")])
@@ -131,6 +166,17 @@ def test_a_number_that_is_read_in_each_step_may_change_but_not_its_holder():
     assert guards.check() is None
     holder.options = {"clip": 7.0, "norm": 2.0}
     assert guards.check() == "step.options['clip'] is another number, in an object that was replaced"
+
+
+def test_another_object_may_be_replaced_beside_a_number_that_is_read_in_each_step():
+    holder, other = Holder(), Holder()
+    places = [ValuePlace(holder, "rate", "step.rate"), ValuePlace(holder.sizes, 0, "step.sizes[0]")]
+    guards = Guards(reach({"step": holder, "other": other}), [one.path for one in places], places=places)
+    holder.rate, holder.sizes[0] = 2.0, 9
+    other.options = {"clip": 1.0, "norm": 2.0}
+    assert not guards._watch.unchanged()
+    assert guards.check() is None
+    assert guards._watch.unchanged()
 
 
 def test_an_equal_object_in_the_place_of_another_is_compared_with_from_then_on():

@@ -1,4 +1,4 @@
-"""A plan that one rank has, told to all others."""
+"""A plan that one rank makes, sent to all others."""
 
 from __future__ import annotations
 
