@@ -57,6 +57,7 @@ def test_figures_and_table_follow_strategy_and_granularity(panel: Panel) -> None
     tree = panel.page.page.get_by_role("img", name="ROAM's tree of tasks")
     figures = panel.figure_ids()
     panel.remember()
+    panel.run("heard = []; panel.figures._figures.on_msg(lambda *_: heard.append(1))")
     panel.choose("order", "roam")
     panel.wait_for_words("roam, 64", other=True)
     tree.wait_for()
@@ -70,7 +71,8 @@ def test_figures_and_table_follow_strategy_and_granularity(panel: Panel) -> None
     tree.wait_for(state="hidden")
     assert panel.draws(PLANNED)
     assert panel.figure_ids() == figures  # they became others where they stood
-    panel.page.page.wait_for_timeout(1000)  # the still picture below, which is to be saved, comes a moment later
+    assert panel.kernel("len(heard)") < 100  # the page does not tell back what it was told: 231 for one plan
+    panel.wait_until("not panel.still.waits")  # the still picture below, which is to be saved, comes a moment later
 
 
 def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> None:
