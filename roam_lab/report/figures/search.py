@@ -19,7 +19,7 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from roam_lab.report.figures.alive import rows_of
-from roam_lab.report.figures.cursor import LINE, Cursor
+from roam_lab.report.figures.cursor import CONTROLS, LINE, Cursor
 from roam_lab.report.figures.graph import FOLD
 from roam_lab.report.figures.selection import DESCRIBE
 from roam_lab.report.figures.theme import source_of, still
@@ -85,6 +85,7 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
     hits = ColumnDataSource(data={"storage": []}, name="roam-found")
     hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
     box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
+    box.stylesheets = [CONTROLS]
     told = Text(content="", name="roam-search-told")
     given = {
         "box": box,
