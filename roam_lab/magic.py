@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.core.magic import Magics, line_cell_magic, magics_class, needs_local_scope
 
-from roam_lab.app.argument_values import fitting, planning, unused
+from roam_lab.app.argument_values import fitting, plan_notes, planning
 from roam_lab.app.arguments import parse, parser_of
 from roam_lab.app.doctor import doctor_text
 from roam_lab.app.fit_lengths import fit_over_lengths
@@ -131,7 +131,7 @@ class RoamMagics(Magics):
         of = self._profile_name(arguments.profile, names)
         row = self.bench.plan_named(arguments.name, of, **planning(arguments))
         Place().show(row_shown(self.bench, row))
-        if note := unused(arguments):
+        for note in plan_notes(arguments, row.plan):
             _remark(note)
         return row.plan
 

@@ -101,6 +101,13 @@ def test_plan_takes_every_setting(capsys, graph_file):
     )
 
 
+def test_an_order_that_is_not_kept_is_named(capsys):
+    graph = DATA / "graphs" / "resnet50_batch1_adamw.json.gz"
+    out, err = run_with_notes(capsys, "plan", graph, "--order", "dfs", "--rewrites", "none")
+    assert err == "roam: order dfs is worse than captured here, which the plan keeps\n"
+    assert "order captured" in out
+
+
 def test_set_reaches_the_strategy(capsys, graph_file, monkeypatch):
     given = {}
 

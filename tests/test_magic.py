@@ -7,6 +7,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
+from roam_lab.app import argument_values
 from roam_lab.plan import Plan, Profile
 from roam_lab.registry import strategies
 from roam_lab.report.explanation import explain
@@ -73,6 +74,13 @@ def test_an_option_without_effect_is_remarked_upon(shell):
     cell(shell, PROFILE)
     caught = cell(shell, "a = %roam plan --order captured --layout best_fit --node-limit 64")
     assert "order 'captured' and layout 'best_fit' take no --node-limit" in caught.stderr
+
+
+def test_an_order_that_is_not_kept_is_named(shell, monkeypatch):
+    # that an order loses is left to tests of the command line, whose function this is: a small step has no room for it
+    monkeypatch.setattr(argument_values, "kept_order_sentence", lambda plan, asked: f"{asked}, not kept")
+    cell(shell, PROFILE)
+    assert "dfs, not kept" in cell(shell, "a = %roam plan --order dfs").stderr
 
 
 def test_local_names_inside_a_function_are_seen(shell):

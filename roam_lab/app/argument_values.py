@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.app.argument_types import ROOMS
 from roam_lab.errors import InputError
 from roam_lab.registry import Room, find
+from roam_lab.report.sentences import kept_order_sentence
 
 if TYPE_CHECKING:
+    from roam_lab.plan import Plan
     from roam_lab.report.brief import Prices
 
 
@@ -48,6 +50,11 @@ def prices(arguments: argparse.Namespace) -> Prices:
     from roam_lab.report.brief import Prices
 
     return Prices(dict(arguments.price), arguments.currency, arguments.gpus, arguments.hours)
+
+
+def plan_notes(arguments: argparse.Namespace, plan: Plan) -> list[str]:
+    """Sentences on what of the command `plan` came to nothing: another order is kept, or an option is of no use."""
+    return [note for note in (kept_order_sentence(plan, arguments.order), unused(arguments)) if note]
 
 
 def unused(arguments: argparse.Namespace) -> str | None:

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
-from roam_lab.app.argument_values import parameters, planning, prices, unused
+from roam_lab.app.argument_values import parameters, plan_notes, planning, prices
 from roam_lab.app.arguments import parse, parser_of
 from roam_lab.app.terminal import BROKEN_PIPE, INTERRUPTED, remark, say, say_json
 from roam_lab.errors import InputError, RoamError
@@ -103,7 +103,7 @@ def _plan(arguments: argparse.Namespace, progress: TerminalProgress) -> int:
         say_json({**plan_data(plan), "explanation": explain(plan).to_data()})
     else:
         say(plan_text(plan))
-    if note := unused(arguments):
+    for note in plan_notes(arguments, plan):
         remark(note)
     return 0
 

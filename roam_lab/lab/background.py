@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
 
 Work = Callable[["Graph", Mapping[str, Any]], Any]
-"""A function that the other process runs: it takes a graph and settings, and returns a result."""
+"""A function that the other process runs: of a graph and settings, it returns a result."""
+PAINTED = 4
+"""Times the pause before a plan that is waited for until it is painted."""
 DEBOUNCE_SECONDS = 0.25
 """Wait so long for a newer request: a dragged slider makes many, and only the last is planned."""
 
@@ -70,15 +72,27 @@ class Background:
         """Plan `graph` with the settings of `make_plan`, if no other request comes within a moment."""
         self._ask(plan_elsewhere, self._done, graph, settings)
 
-    def ask_frontier(self, graph: Graph, settings: Mapping[str, Any], found: Callable[[Frontier], None]) -> None:
-        """Find the frontier of `graph` with the settings of `make_frontier`; `found` gets it, in place of `done`."""
-        self._ask(frontier_elsewhere, found, graph, settings)
+    def ask_frontier(
+        self, graph: Graph, settings: Mapping[str, Any], found: Callable[[Frontier], None], after_plan: bool = False
+    ) -> None:
+        """Call `found` with the frontier of `graph` by the settings of `make_frontier`, in place of `done`.
+        `after_plan`: a plan has just come; the search, which takes a core, begins when a page has had time to paint it.
+        """
+        self._ask(frontier_elsewhere, found, graph, settings, PAINTED * self._debounce if after_plan else None)
 
-    def _ask(self, work: Work, done: Callable[[Any], None], graph: Graph, settings: Mapping[str, Any]) -> None:
+    def _ask(
+        self,
+        work: Work,
+        done: Callable[[Any], None],
+        graph: Graph,
+        settings: Mapping[str, Any],
+        wait_seconds: float | None = None,
+    ) -> None:
         with self._lock:
             self.cancel()
             number = self._asked
-            self._timer = threading.Timer(self._debounce, self._start, (number, work, done, graph, dict(settings)))
+            wait = self._debounce if wait_seconds is None else wait_seconds
+            self._timer = threading.Timer(wait, self._start, (number, work, done, graph, dict(settings)))
             self._timer.daemon = True
             self._timer.start()
 

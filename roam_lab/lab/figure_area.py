@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from roam_lab.app.host import Host
+from roam_lab.lab.later import Later
 from roam_lab.lab.source_code import code_of
 from roam_lab.report.pictures import pictures_of
 from roam_lab.report.views import Views, views_of
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
 
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
+BELOW = ("roam-frontier", "roam-alive", "roam-tasks")
+"""Figures below the others: a page draws them last."""
+TABLES_SECONDS = 0.9
+"""The folded tables come after all figures."""
 NARROW, WIDE = "1 1 460px", "2 1 500px"
-"""CSS flex of the graph and of the figures beside it: each has at least its pixels; the rest is divided 1 to 2."""
-WRAPPED = {"flex-wrap": "wrap", "gap": "12px"}
+"""CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
+WRAPPED: dict[str, str | None] = {"display": "flex", "flex-wrap": "wrap", "gap": "12px"}
 
 
 class FigureArea(widgets.VBox):  # type: ignore[misc]
@@ -37,6 +42,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         self._figures: Any = None
         self._storage: int | None = None
         self._tables = widgets.HTML()
+        self._later = Later(TABLES_SECONDS)
         self._still = widgets.HTML()
         self._why = widgets.HTML(f"<small>{host.why}</small>" if host.why else "")
         super().__init__([])
@@ -61,11 +67,6 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         """
         self._storage = None
         views = views_of(plan, profile, frontier=frontier, baseline=baseline)
-        tables = "".join(
-            f"<details><summary>{key} as a table</summary>{table.html()}</details>"
-            for key, table in views.tables().items()
-        )
-        self._tables.value = tables
         if not self._live:
             drawn = pictures_of(views)
             self._still.value = "".join(drawn[key] for key in KEYS if key in drawn)
@@ -74,6 +75,13 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
                 self._draw(_arranged(views, code_of if captured_here else no_code))
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
+        self._later.call(lambda: self._show_tables(views))
+
+    def _show_tables(self, views: Views) -> None:
+        self._tables.value = "".join(
+            f"<details><summary>{key} as a table</summary>{table.html()}</details>"
+            for key, table in views.tables().items()
+        )
 
     def select(self, storage: int | None) -> None:
         """Select a storage in every figure."""
@@ -84,7 +92,8 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             select(self._figures._model, storage)
 
     def close(self) -> None:
-        """Remove the figures, from open pages, too."""
+        """Take the figures out of pages, too."""
+        self._later.cancel()
         if self._figures is not None:
             self._figures.close()
         super().close()
@@ -102,7 +111,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             on_select(model, self._listen)
             on_pick(model, self._picked)
         else:
-            self._figures.replace(model)
+            self._figures.replace(model, BELOW)
 
 
 @contextmanager
@@ -138,16 +147,18 @@ def _arranged(views: Views, code: Callable[[str], str]) -> Any:
     """Cursor and search at the top; graph and selected storage at the left, memory, icicle and arena at the right, the
     rest below; in a narrow page all in one column.
 
-    Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here.
+    Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here. Figures stand in panes, not
+    in bokeh's rows and columns: whenever one of those changes a little, bokeh lays out all figures anew.
     """
-    from bokeh.layouts import column, row
+    from bokeh.layouts import column
+    from bokeh.models.ui import Pane
 
     from roam_lab.report.figures import linked_views
 
     figures = linked_views(views, places=True, code=code)
     right = (figures["memory"], figures["icicle"], figures["arena"], figures["frontier"])
-    side = column(*right, sizing_mode="stretch_width", styles={"flex": WIDE})
-    left = column(figures["graph"], figures["selected"], sizing_mode="stretch_width", styles={"flex": NARROW})
-    rows = [row(left, side, sizing_mode="stretch_width", styles=WRAPPED)]
-    rows += [figures["alive"], figures["tasks"]]
-    return column(figures["controls"], *rows, sizing_mode="stretch_width", styles={"width": "100%"})
+    side = Pane(elements=list(right), styles={"flex": WIDE})
+    left = Pane(elements=[figures["graph"], figures["selected"]], styles={"flex": NARROW})
+    rows = [Pane(elements=[left, side], styles=WRAPPED), figures["alive"], figures["tasks"]]
+    every = Pane(elements=[figures["controls"], *rows])
+    return column(every, sizing_mode="stretch_width", styles={"width": "100%"})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from bokeh.document import Document
@@ -13,7 +13,11 @@ from bokeh.protocol import Protocol
 from bokeh.util.serialization import make_globally_unique_css_safe_id, make_globally_unique_id
 from jupyter_bokeh.widgets import BokehModel
 
+from roam_lab.lab.later import Later
 from roam_lab.report.figures import renew
+
+LATER_SECONDS = 0.5
+"""Enough for a page to paint what came first."""
 
 
 class LiveFigures(BokehModel):  # type: ignore[misc]
@@ -27,25 +31,38 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
     _held: list[Any] | None = None
     """Changes that are collected to be sent in one message."""
 
-    def replace(self, model: Any) -> None:
-        """Turn the figures into `model`, by one message with the differences."""
+    def __init__(self, model: Any, **more: Any) -> None:
+        self._later = Later(LATER_SECONDS)
+        super().__init__(model, **more)
+
+    def replace(self, model: Any, later: Collection[str] = ()) -> None:
+        """Make what stands here into `model`, by one message with what differs. What differs in the figures with a name
+        in `later` is sent in a second one, a moment after the first."""
+        self._later.now()
+        rest = self._in_one_message(lambda: renew(self._model, model, later))
+        self._later.call(lambda: self._in_one_message(rest))
+
+    def close(self) -> None:
+        """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""
+        self._later.cancel()
+        if self.comm is not None:
+            super().close()
+
+    def _in_one_message(self, change: Callable[[], Any]) -> Any:
+        """Send all changes that `change` makes as one message; returns what it returns."""
         self._held = []
         try:
-            renew(self._model, model)
+            return change()
         finally:
             held, self._held = self._held, None
             if held:
                 self._patch(held)
 
-    def close(self) -> None:
-        """Close once: jupyter_bokeh's own method fails the second time, and the garbage collector closes again."""
-        if self.comm is not None:
-            super().close()
-
     def _document_patched(self, event: Any) -> None:
         if event.setter is self:
             return
         if self._held is None:
+            self._later.now()
             self._patch([event])
         else:
             self._held.append(event)
@@ -75,5 +92,6 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
     def get_state(self, key: str | Iterable[str] | None = None, drop_defaults: bool = False) -> Any:
         """The state that a page gets. All of it is asked for by a page that was just loaded."""
         if key is None and self.comm is not None:
+            self._later.now()
             self._trait_values["render_bundle"] = self._model_to_traits(self._model)
         return super().get_state(key, drop_defaults)

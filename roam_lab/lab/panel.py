@@ -21,6 +21,7 @@ from roam_lab.lab.still import Still, cell_number, panel_report
 from roam_lab.lab.table import WhatIfTable
 from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.progress import Progress
+from roam_lab.report.sentences import kept_order_sentence
 from roam_lab.report.units import bytes_text
 from roam_lab.report.whatif_table import gains_text
 from roam_lab.rewrite.kinds import default_kinds
@@ -212,18 +213,13 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         asked = self._asked
         row = self.bench.keep(plan, None, self.profile, asked.get("node_limit"), asked)
         self.chosen = row.name
-        better = plan.order_strategy != asked["order"] and not plan.rewrites
-        self.line.idle(
-            f"order {asked['order']} is worse than {plan.order_strategy} here, which the plan keeps"
-            if better
-            else _hint(plan)
-        )
+        self.line.idle(kept_order_sentence(plan, asked["order"]) or _hint(plan))
         self._show()
         if self.controls.goals.active:
-            self._find()
+            self._find(after_plan=True)
 
-    def _find(self) -> None:
-        """Show what rewriting can do with the present strategy: what is known, or found by a search in a process."""
+    def _find(self, after_plan: bool = False) -> None:
+        """Show what rewriting can do with the present strategy: what is known, or searched for beside the kernel."""
         goals = self.controls.goals
         asked = {
             "strategy": self.controls.rewrite.value,
@@ -236,7 +232,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
                 self._found(self.frontiers[self._sought])
             return
         self.line.working(f"looking for what rewriting by {asked['strategy']} can do: memory against extra time")
-        self.background.ask_frontier(self.profile.graph, asked, self._found)
+        self.background.ask_frontier(self.profile.graph, asked, self._found, after_plan)
 
     def _found(self, frontier: Frontier) -> None:
         goals = self.controls.goals

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.getipython import get_ipython
 from IPython.display import display
 
+from roam_lab.lab.later import Later
 from roam_lab.lab.shown import Shown, plan_shown
 from roam_lab.report.whatif_html import tables_html
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MISSING = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .roam-still) > .jupyter-widgets:not(:has(*))"
 """CSS selector of what JupyterLab writes above the still picture: that the panel's widget model is not found."""
 
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 1.2
 
 
 class Still:
@@ -32,7 +32,7 @@ class Still:
     def __init__(self) -> None:
         self._mark = f"roam-still-{secrets.token_hex(4)}"
         self._handle: Any = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._later = Later(PAUSE_SECONDS)
 
     @property
     def hiding(self) -> str:
@@ -40,18 +40,18 @@ class Still:
         return f"<style>.{self._mark} {{ display: none }}</style>"
 
     @property
+    def waits(self) -> bool:
+        """Whether it is still to be changed."""
+        return self._later.waits
+
+    @property
     def shown(self) -> bool:
         """Whether there is an output to change."""
         return self._handle is not None
 
     def soon(self, show: Callable[[], None]) -> None:
-        """Call `show` unless it is called again within a moment: of several quick clicks only the last is drawn."""
-        if self._timer is not None:
-            self._timer.cancel()
-        try:
-            self._timer = asyncio.get_running_loop().call_later(PAUSE_SECONDS, show)
-        except RuntimeError:  # outside an event loop
-            show()
+        """Call `show` when nothing else has been shown for a moment: what is clicked through quickly is not drawn."""
+        self._later.call(show)
 
     def show(self, report: Shown) -> None:
         """Replace the output by `report`."""

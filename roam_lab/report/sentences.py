@@ -26,6 +26,18 @@ def captured_sentence(plan: Plan, profile: Profile | None) -> str:
     )
 
 
+def kept_order_sentence(plan: Plan, asked: str) -> str:
+    """A sentence on the order of `plan` where it is not the one that was `asked` for; "" where it is."""
+    kept = plan.order_strategy
+    if asked in (kept, "auto"):
+        return ""
+    if plan.rewrites:
+        return f"order {asked} is not kept: what is rewritten has an order of its own ({kept})"
+    if kept == "captured":
+        return f"order {asked} is worse than captured here, which the plan keeps"
+    return f"order {asked} gave up here, and the plan is that of {kept}"
+
+
 def peak_sentence(graph: Graph, order: Sequence[int], what: str) -> str:
     """A sentence on where the peak of `order` is: its step, and the op with its place in the model. `what`: "captured"
     or "planned"."""

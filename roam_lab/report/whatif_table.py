@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from roam_lab.report.sparkline import spark_svg, spark_text
+from roam_lab.report.sparkline import spark_image, spark_text
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def spark_of(row: WhatIf, baseline: WhatIf | None, top: int) -> str:
     if figures is None:
         return ""
     ghost = () if baseline is None or baseline.name == row.name or not baseline.figures else baseline.figures.curve
-    return spark_svg(figures.curve, top, ghost)
+    return spark_image(figures.curve, top, ghost)
 
 
 def highest_of(rows: Iterable[WhatIf]) -> int:

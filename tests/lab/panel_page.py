@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
-from tests.browser import LabPage
+from tests.browser import LabPage, open_page, require_browser, running_lab
 from tests.report.figures.in_page import SOURCE, click_at
 
 SETUP = """import time, torch
@@ -195,6 +196,17 @@ class Panel:
             assert time.monotonic() < end, f"{expression} never came true"
             time.sleep(0.1)
         return found
+
+
+@contextmanager
+def opened_panel(root: Path, width: int) -> Iterator[Panel]:
+    """A panel in a page of JupyterLab that serves `root`; at the end the page has asked no other machine for anything,
+    and no error was thrown in it."""
+    require_browser()
+    with running_lab(root) as lab, open_page(lab, width, 1300) as page:
+        yield Panel(page, root / "panel.ipynb")
+        page.assert_no_outside_requests()
+        assert page.errors == []
 
 
 LEGEND_HAS = f"""(words => {{

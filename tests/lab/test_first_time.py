@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.browser import open_page, require_browser, running_lab
-from tests.lab.panel_page import Panel
+from tests.lab.panel_page import Panel, opened_panel
 from tests.report.figures.in_page import attribute, column, place_in, step_of
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +28,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
-    require_browser()
-    root = tmp_path_factory.mktemp("first")
-    with running_lab(root) as lab, open_page(lab, 1400, 1300) as page:
-        yield Panel(page, root / "first.ipynb")
-        page.assert_no_outside_requests()
-        assert page.errors == []
+    with opened_panel(tmp_path_factory.mktemp("first"), 1400) as opened:
+        yield opened
 
 
 def test_from_profile_to_a_script_that_trains_bit_for_bit(panel: Panel) -> None:

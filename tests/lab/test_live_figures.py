@@ -7,7 +7,7 @@ import pytest
 from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 
-from roam_lab.lab.figure_area import _arranged
+from roam_lab.lab.figure_area import BELOW, _arranged
 from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.figures import select
@@ -15,6 +15,7 @@ from roam_lab.report.views import views_of
 from roam_lab.report.views.details import no_code
 from tests.report.figures.alike import told
 from tests.report.views.graphs import blocks
+from tests.rewrite import graphs as rewritable
 
 GRAPH = blocks(3)
 
@@ -68,6 +69,37 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
         assert told(figures._model) == told(_arranged(views_of(plan), no_code))
     select(figures._model, 3)
     page.take_in()
+    assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
+    figures.close()
+
+
+def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = rewritable.blocks(4)
+    plan, other = (make_plan(graph, extra_time=most, alignment=1) for most in (None, 0.25))
+    figures = LiveFigures(_arranged(views_of(plan), no_code), combine_events=True)
+    page = Page(figures, monkeypatch)
+    waiting: list[Any] = []
+    monkeypatch.setattr(figures._later, "call", waiting.append)
+
+    def bars() -> Any:
+        return told(page.document.select_one({"name": "roam-alive-data"}))
+
+    def boxes() -> Any:
+        return told(page.document.select_one({"name": "roam-arena-data"}))
+
+    whole, before = len(json.dumps(LiveFigures._model_to_traits(figures._model)["docs_json"])), (bars(), boxes())
+    figures.replace(_arranged(views_of(other), no_code), BELOW)
+    sent = sum(len(part if isinstance(part, bytes) else json.dumps(part)) for part in page.parts)
+    page.take_in()
+    assert page.messages == 1
+    assert sent < whole / 3
+    assert bars() == before[0]
+    assert boxes() != before[1]
+    waiting.pop()()
+    page.take_in()
+    assert page.messages == 2
+    assert bars() != before[0]
+    assert told(figures._model) == told(_arranged(views_of(other), no_code))
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
     figures.close()
 

@@ -10,20 +10,15 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter
 
-from tests.browser import open_page, require_browser, running_lab
 from tests.contrast import assert_read
-from tests.lab.panel_page import SETUP, Panel
+from tests.lab.panel_page import SETUP, Panel, opened_panel
 from tests.report.figures.in_page import SOURCE
 
 
 @pytest.fixture(scope="module")
 def panel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Panel]:
-    require_browser()
-    root = tmp_path_factory.mktemp("notebooks")
-    with running_lab(root) as lab, open_page(lab, 1500, 1300) as page:
-        yield Panel(page, root / "panel.ipynb")
-        page.assert_no_outside_requests()
-        assert page.errors == []
+    with opened_panel(tmp_path_factory.mktemp("notebooks"), 1500) as opened:
+        yield opened
 
 
 PLANNED = (
@@ -57,6 +52,7 @@ def test_figures_and_table_follow_strategy_and_granularity(panel: Panel) -> None
     tree = panel.page.page.get_by_role("img", name="ROAM's tree of tasks")
     figures = panel.figure_ids()
     panel.remember()
+    panel.run("heard = []; panel.figures._figures.on_msg(lambda *_: heard.append(1))")
     panel.choose("order", "roam")
     panel.wait_for_words("roam, 64", other=True)
     tree.wait_for()
@@ -70,7 +66,8 @@ def test_figures_and_table_follow_strategy_and_granularity(panel: Panel) -> None
     tree.wait_for(state="hidden")
     assert panel.draws(PLANNED)
     assert panel.figure_ids() == figures  # they became others where they stood
-    panel.page.page.wait_for_timeout(1000)  # the still picture below, which is to be saved, comes a moment later
+    assert panel.kernel("len(heard)") < 100  # the page does not tell back what it was told: 231 for one plan
+    panel.wait_until("not panel.still.waits")  # the still picture below, which is to be saved, comes a moment later
 
 
 def test_a_click_in_the_arena_selects_the_tensor_in_the_graph(panel: Panel) -> None:
@@ -137,6 +134,15 @@ def test_keys_and_letters_in_a_figure_are_no_commands_of_jupyterlab(panel: Panel
     assert page.evaluate(count) == cells
 
 
+CONTROLS = """() => {
+  const found = [], walk = root => { for (const one of root.querySelectorAll("*")) {
+    if (one.matches(".bk-input, .bk-btn")) found.push(getComputedStyle(one).backgroundColor)
+    if (one.shadowRoot) walk(one.shadowRoot) } }
+  walk(document)
+  return found
+}"""
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
     panel.page.theme(dark)
@@ -150,6 +156,9 @@ def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
     bright = {name: sum(map(int, colour[colour.index("(") + 1 : -1].split(",")[:3])) / 765 for name, colour in
               (("ink", ink), ("paper", paper))}  # fmt: skip
     assert_read(panel.page.page, ".jp-OutputArea-output")
+    grounds = panel.page.page.evaluate(CONTROLS)
+    assert len(grounds) == 2  # search box and play button
+    assert [ground for ground in grounds if ground != "rgba(0, 0, 0, 0)"] == []  # the page is seen through them
     assert (bright["ink"] > 0.6 and bright["paper"] < 0.3) if dark else (bright["ink"] < 0.4 and bright["paper"] > 0.9)
     panel.page.theme(False)
 

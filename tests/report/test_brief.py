@@ -15,7 +15,7 @@ from roam_lab.plan.fit import Fit
 from roam_lab.plan.frontier import make_frontier
 from roam_lab.plan.runs import Point
 from roam_lab.report.brief import Prices, brief_html
-from roam_lab.report.brief.decision import batch_in
+from roam_lab.report.brief.decision import batch_in, decide
 from roam_lab.report.pictures import plan_picture
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.runtime.measured_run import RunFigures
@@ -226,3 +226,16 @@ def test_hostile_names_of_a_fits_file_stay_text(plan: Plan) -> None:
     assert [script.get("type") for script in tags.named("script")] == ["application/json", None]
     assert tags.named("img") == []
     assert [box["data-price"] for box in tags.named("input") if "data-price" in box] == [evil]
+
+
+def test_the_first_sentence_compares_what_the_tables_compare(plan: Plan) -> None:
+    page = brief_html(plan)
+    lead = re.search(r'<p class="lead">(.*?)</p>', page, re.S)
+    assert lead is not None
+    first = lead[1].replace("\u00a0", " ").replace("&nbsp;", " ")
+    eager, ours = decide(plan).eager, decide(plan).plan
+    told = f"reserves {bytes_text(eager.whole_bytes)} of memory with plain PyTorch and {bytes_text(ours.whole_bytes)}"
+    assert told in first
+    before, after = (bytes_text(plan.resident_bytes + part) for part in (plan.eager_bytes, plan.arena_bytes))
+    assert f"the whole step goes from {before}" in first
+    assert f"to {after} with the plan's arena" in first.replace("&#x27;", "'")

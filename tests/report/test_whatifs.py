@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
 from roam_lab.errors import InputError
 from roam_lab.plan import Plan, make_plan
+from roam_lab.report.sparkline import spark_image
 from roam_lab.report.units import bytes_text, change_text
 from roam_lab.report.whatif_table import COLUMNS, SORTS, arranged, highest_of
 from roam_lab.report.whatifs import WhatIf, WhatIfs
@@ -218,3 +222,13 @@ def test_a_plan_is_named_by_how_it_was_made(plans: dict[str, Plan]) -> None:
     assert row.told() == f"vit: auto/best_fit, +5 %, whole step {step}, not verified"
     assert rows.measured("fine", 1, 1.0, True).told().endswith("verified")
     assert rows.measured("fine", 1, 1.0, False).told().endswith("other bits than eager")
+
+
+def test_a_sparkline_is_an_image_that_cleaned_html_keeps() -> None:
+    drawn = spark_image([1, 5, 2], 5, [5, 5, 5])
+    data = re.fullmatch(r'<img alt="memory over the step, at most 5 B" .*src="data:image/svg\+xml;base64,(.*)">', drawn)
+    assert data is not None
+    root = ElementTree.fromstring(b64decode(data[1]))
+    assert [path.get("stroke-dasharray") for path in root] == [None, "2 2"]
+    assert "currentColor" not in b64decode(data[1]).decode()  # which is black in an image, on a dark page, too
+    assert spark_image([], 5) == spark_image([1], 0) == ""

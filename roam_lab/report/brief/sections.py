@@ -31,14 +31,16 @@ ANOTHER_DEVICE = (
 def headline(decision: Decision, plan: Plan, verification: Verification | None, profile: Profile | None = None) -> str:
     """The result in sentences that say how each figure is known; the sentence on money comes after them.
 
-    The whole step first, as every face tells it; then what eager reserves, which decides on which GPU it fits.
+    Reserved memory first: it decides on which GPU the step fits, and all tables of the page compare it. Then the whole
+    step, as the other faces tell it.
     """
     graph = graph_of(plan)
     device = plan.environment.get("device", "an unnamed device")
     sub = f"{len(graph.ops):,} operators, captured on {device}, torch {plan.environment.get('torch', 'not recorded')}"
     eager, ours = decision.eager, decision.plan
     alive = graph.resident_bytes + eager_bytes(plan, profile)
-    change = change_text(alive, ours.whole_bytes) or "no change"
+    reserved = [max(way.whole_bytes, way.device_bytes) for way in (eager, ours)]
+    change = change_text(*reserved) or "no change"
     if verification is None:
         bits = "not verified yet: roam verify compares every bit"
     else:
@@ -47,11 +49,15 @@ def headline(decision: Decision, plan: Plan, verification: Verification | None, 
         )
     time = f"{100 * plan.extra_time:.1f} % more time" if plan.extra_time > 0 else "no more time"
     lead = (
-        f"One training step{_at(decision)} takes {bytes_text(alive)} with plain PyTorch and "
-        f"{bytes_text(ours.whole_bytes)} with this plan ({change}, {time}; predicted; {bits})."
+        f"One training step{_at(decision)} reserves {bytes_text(reserved[0])} of memory with plain PyTorch and "
+        f"{bytes_text(reserved[1])} with this plan ({change}, {time}; predicted; {bits})."
     )
-    if eager.whole_bytes > alive:
-        lead += f" PyTorch's allocator reserves {bytes_text(eager.whole_bytes)} for it ({eager.how})."
+    if alive != reserved[0] or ours.whole_bytes != reserved[1]:
+        without = change_text(alive, ours.whole_bytes) or "no change"
+        lead += (
+            f" Without what allocators add, the whole step goes from {bytes_text(alive)}, its live tensors with plain "
+            f"PyTorch, to {bytes_text(ours.whole_bytes)} with the plan's arena ({without})."
+        )
     lead += f" {_smallest(decision)}"
     return (
         f'<p class="sub">{xml_text(sub)}</p>\n<p class="lead">{xml_text(unbroken(lead))}</p>\n'

@@ -104,6 +104,14 @@ class Cursor:
         model.tags = [*model.tags, self.now]
 
 
+CONTROLS = """
+.bk-input, .bk-btn, .noUi-target { background: transparent !important; color: inherit; border: 1px solid #808080; }
+.bk-btn.bk-active, .bk-btn:hover { background: #80808033 !important; }
+.noUi-target { background: #80808033 !important; box-shadow: none; }
+.noUi-handle { background: #808080; border-color: #808080; box-shadow: none; }
+.noUi-handle::before, .noUi-handle::after { background: #dddddd; }
+"""
+"""Bokeh's controls in the colours of the page behind them: its own are white, on a dark page, too."""
 LINE = {
     "display": "block",
     "color": "inherit",
@@ -170,12 +178,14 @@ def controls(cursor: Cursor, known: Tensors) -> tuple[Slider, Toggle, Pane]:
         sizing_mode="stretch_width",
         min_width=260,
         margin=(4, 14, 4, 12),
+        stylesheets=[CONTROLS],
     )
     text = Text(content=plain(step_text(known, cursor.step)))
     cursor.follow(slider, DESCRIBE + STEP_TEXT + _SLIDER, {"slider": slider, "text": text, **cursor.words})
     moved = "cursorMove(now, steps, slider.value - 1)"
     slider.js_on_change("value", CustomJS(args={**cursor.given, "slider": slider}, code=CURSOR + moved))
     play = Toggle(label="▶ play", name="roam-play", width=84, align="center", disabled=count < 2)
+    play.stylesheets = [CONTROLS]
     play.js_on_change("active", CustomJS(args=cursor.given, code=CURSOR + _PLAY))
     readout = Pane(elements=[Span(children=[text])], name="roam-readout", styles=LINE)
     return slider, play, readout

@@ -92,6 +92,7 @@ def graph_figure(
         name="roam-opened",
         tags=[json.dumps(tree_data(view, ink), separators=(",", ":"), ensure_ascii=False)],
     )
+    drawn.tags = [*drawn.tags, words]
     given = {"words": words, "selection": selection}
     laid = {
         **given,

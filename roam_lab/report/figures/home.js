@@ -62,8 +62,19 @@ function homeKeys(el, now, steps) {
   })
 }
 
+// jupyter_bokeh tells the kernel every change, also those that the page makes for itself and those that have just come
+// from the kernel, both of which say `sync: false`: hundreds of messages for each plan that is shown.
+function homeQuiet(document) {
+  if (!document || document._roam_quiet) return
+  document._roam_quiet = true
+  const tell = document._trigger_on_change
+  const own = (event) => event.events ? event.events.every(own) : event.sync === false
+  document._trigger_on_change = function (event) { if (!own(event)) tell.call(this, event) }
+}
+
 // As soon as the figure is in the page, which its model hears of before its view can be found.
 function homeSettle(fig, inks, now, steps, tries = 40) {
+  homeQuiet(fig.document)
   const view = homeView(fig)
   if (!view) {
     if (tries > 0) setTimeout(() => homeSettle(fig, inks, now, steps, tries - 1), 50)

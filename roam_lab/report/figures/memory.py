@@ -35,6 +35,7 @@ from roam_lab.report.figures.theme import (
     ink_of,
     label_columns,
     legend,
+    source_of,
     still,
 )
 from roam_lab.report.figures.ticks import tick_steps
@@ -154,7 +155,7 @@ def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
     formatters: dict[str, object] = {"@left": step}
     rows = [("", "@left{custom}")]
     for curve, column in zip(view.curves[:3], ("right", "bottom", "top"), strict=False):
-        line = drawn.select_one({"name": f"roam-{curve.role}", "type": ColumnDataSource})
+        line = source_of(drawn, f"roam-{curve.role}")
         formatters[f"@{column}"] = CustomJSHover(args={"line": line}, code=CURSOR + DESCRIBE + _AT_CURVE)
         rows.append((curve.what, f"@{column}{{custom}}"))
     tool = hover(drawn, [everywhere], rows, formatters=formatters, point_policy="follow_mouse")

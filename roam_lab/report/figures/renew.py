@@ -6,7 +6,7 @@ most of the time from a plan to its picture.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,15 +15,21 @@ from bokeh.model import Model
 from bokeh.models import ColumnDataSource
 from bokeh.models.renderers import GlyphRenderer
 
+Change = tuple[Model, str, Any]
+"""A model, one of its properties, and what that becomes."""
+LINKS = ("tags", "js_property_callbacks", "js_event_callbacks")
+"""Properties through which a figure refers to what it shares with others."""
 
-def renew(shown: Model, wanted: Model) -> None:
-    """Make `shown`, in a document or not, equal to `wanted`, which cannot be used afterwards.
+
+def renew(shown: Model, wanted: Model, later: Collection[str] = ()) -> Callable[[], None]:
+    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it. What differs in the figures with
+    a name in `later` alone is changed when the returned function is called.
 
     Models of `shown` stay the same objects, with their listeners, where `wanted` has one of the same class in the same
     position; others are added or removed. Selection, zoom and what is hidden become those of `wanted`.
     """
     twins = _twins(shown, wanted)
-    changes: list[tuple[Model, str, Any]] = []
+    changes: list[Change] = []
     for model in _all_models(wanted):
         twin = twins.get(model)
         if twin is not None:
@@ -35,6 +41,13 @@ def renew(shown: Model, wanted: Model) -> None:
                 setattr(model, name, meant)
     # data last: its listeners in the page then find everything else up to date
     changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource))
+    waiting = _made_of(shown, later)
+    _make(shown, [change for change in changes if change[0] not in waiting])
+    rest = [change for change in changes if change[0] in waiting]
+    return lambda: _make(shown, rest)
+
+
+def _make(shown: Model, changes: Sequence[Change]) -> None:
     others = any(_models(value) for _, _, value in changes)
     # otherwise each change would walk through all models
     with shown.document.models.freeze() if shown.document and others else nullcontext():
@@ -85,15 +98,31 @@ def _pairs(old: Any, new: Any) -> Iterator[tuple[Model, Model]]:
         if len(before) == len(after) and all(map(_alike, before, after)):
             yield from zip(before, after, strict=True)
         else:
-            named = {one.name: one for one in before if one.name}
-            yield from ((named[one.name], one) for one in after if one.name in named)
+            yield from _in_sequence(before, after)
+
+
+def _in_sequence(before: list[Model], after: list[Model]) -> Iterator[tuple[Model, Model]]:
+    """Pairs of lists that differ: those of one name, and each other model with the next that can become it."""
+    named = {one.name: one for one in before if one.name}
+    others, at = [one for one in before if not one.name], 0
+    for new in after:
+        if new.name:
+            if new.name in named:
+                yield named[new.name], new
+            continue
+        place = next((place for place in range(at, len(others)) if _alike(others[place], new)), None)
+        if place is not None:
+            yield others[place], new
+            at = place + 1
 
 
 def _alike(old: Model, new: Model) -> bool:
-    """Whether one can become the other by its properties: a renderer cannot get a glyph of another class."""
-    if isinstance(old, GlyphRenderer) and isinstance(new, GlyphRenderer) and type(old.glyph) is not type(new.glyph):
+    """Whether one can become the other by its properties: a glyph's kind is fixed for its renderer."""
+    if type(old) is not type(new) or old.name != new.name:
         return False
-    return type(old) is type(new) and old.name == new.name
+    if isinstance(old, GlyphRenderer) and isinstance(new, GlyphRenderer):
+        return type(old.glyph) is type(new.glyph) and old.data_source.name == new.data_source.name
+    return True
 
 
 def _own(model: Model) -> dict[str, Any]:
@@ -138,6 +167,19 @@ def _models(value: Any) -> list[Model]:
     if isinstance(value, dict):
         return [model for one in value.values() for model in _models(one)]
     return [model for one in value for model in _models(one)] if _is_list(value) else []
+
+
+def _made_of(shown: Model, names: Collection[str]) -> set[Model]:
+    """What only the figures with these names in `shown` are made of: without what links them with others, as are the
+    selection and whatever code refers to."""
+    found: set[Model] = set()
+    waiting = [one for one in _all_models(shown) if one.name in names] if names else []
+    while waiting:
+        one = waiting.pop()
+        if one not in found and not hasattr(one, "args"):
+            found.add(one)
+            waiting += [part for name, value in _own(one).items() if name not in LINKS for part in _models(value)]
+    return found
 
 
 def _all_models(root: Model) -> list[Model]:

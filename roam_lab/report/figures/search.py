@@ -19,10 +19,10 @@ from bokeh.plotting import figure
 from numpy.typing import NDArray
 
 from roam_lab.report.figures.alive import rows_of
-from roam_lab.report.figures.cursor import LINE, Cursor
+from roam_lab.report.figures.cursor import CONTROLS, LINE, Cursor
 from roam_lab.report.figures.graph import FOLD
 from roam_lab.report.figures.selection import DESCRIBE
-from roam_lab.report.figures.theme import still
+from roam_lab.report.figures.theme import source_of, still
 from roam_lab.report.views import Views
 
 SEARCH = files(__package__).joinpath("search.js").read_text("utf-8")
@@ -85,6 +85,7 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
     hits = ColumnDataSource(data={"storage": []}, name="roam-found")
     hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
     box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
+    box.stylesheets = [CONTROLS]
     told = Text(content="", name="roam-search-told")
     given = {
         "box": box,
@@ -133,7 +134,7 @@ def mark_rows(
 ) -> None:
     """A frame around each rectangle of `drawn` that shows a storage which was found. `edges`: its source's columns."""
     key = str(drawn.name).removeprefix("roam-")
-    source = drawn.select_one({"name": f"roam-{key}-data"})
+    source = source_of(drawn, f"roam-{key}-data")
     marks = _marks(drawn, key, {edge: [] for edge in edges}, fill_alpha=0)
     twins = np.full(len(row_of), -1) if twin_of is None else twin_of
     places = ColumnDataSource(data={"row": row_of.astype(np.int32), "twin": twins.astype(np.int32)})
@@ -150,7 +151,7 @@ def mark_rows(
 def mark_cells(drawn: figure, search: Search, cursor: Cursor) -> None:
     """A frame around each cell of the folded graph that runs a step which was found."""
     marks = _marks(drawn, "graph", {edge: [] for edge in ("left", "right", "bottom", "top")}, fill_alpha=0)
-    words: Any = drawn.select_one({"name": "roam-opened"})
+    words = source_of(drawn, "roam-opened")
     given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "words": words}
     draw = CustomJS(args=given, code=FOLD + _CELLS)
     search.hit_steps.js_on_change("data", draw)

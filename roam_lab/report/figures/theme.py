@@ -213,6 +213,17 @@ def label_columns(labels: Sequence[Label], edges: tuple[float, float, float]) ->
     }
 
 
+def source_of(drawn: figure, name: str) -> ColumnDataSource:
+    """The source of that name that `drawn` shows or carries; bokeh's own search walks through all linked figures.
+
+    Raises KeyError where there is none.
+    """
+    for one in (*(renderer.data_source for renderer in drawn.renderers), *drawn.tags):
+        if isinstance(one, ColumnDataSource) and one.name == name:
+            return one
+    raise KeyError(name)
+
+
 def tap_only(drawn: figure, renderer: Any) -> None:
     """Clicks select in `renderer` alone, through whatever lies above it."""
     for tool in drawn.toolbar.tools:

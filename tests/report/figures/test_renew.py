@@ -13,6 +13,7 @@ from tests.plan.graphs import random_graph
 from tests.report.figures.alike import told
 from tests.report.graphs import branches
 from tests.report.views.graphs import blocks, tree_of
+from tests.rewrite import graphs as rewritable
 
 
 def shown(plan, **more):
@@ -65,6 +66,18 @@ def test_models_keep_their_identity_and_their_listeners():
     assert selection.data == {"storage": [-1]}  # another plan begins with nothing selected
     select(model, 5)
     assert heard == [3, None, 5]
+
+
+def test_a_kind_more_leaves_what_is_drawn_already():
+    """Each new renderer costs a page a layout of its figure and all colours once more."""
+    plan, rewritten = (make_plan(rewritable.blocks(4), extra_time=most, alignment=1) for most in (None, 0.25))
+    assert "recomputed" in {storage.kind for storage in rewritten.graph.storages}
+    model = shown(plan, places=True)
+    figures = [model.select_one({"name": f"roam-{key}"}) for key in ("memory", "arena", "icicle", "alive")]
+    before = [list(one.renderers) for one in figures]
+    renew(model, shown(rewritten, places=True))
+    for one, old in zip(figures, before, strict=True):
+        assert len(set(one.renderers) - set(old)) <= 2, one.name  # of the new kind
 
 
 def test_only_what_differs_is_told_to_a_page():
