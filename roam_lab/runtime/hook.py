@@ -55,14 +55,14 @@ def hook(
     The first rank's plan is used, if it gives one (others may give None); without one, the first rank plans for all.
 
     `optimizer`: one, or a tuple. `loss` and `step` as in `roam.profile`. `on_mismatch`, for batches of other shapes
-    and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan), raise
-    MismatchError ("error"), or plan for them as well ("replan", the default without one). `check`: which planned steps
-    are run eagerly, too, from the same state, and compared bit by bit: the first of each shape and mode ("first"), none
-    ("never"), or these and every Nth (N). A step that differs is run eagerly from then on. `executor`: op by op from
-    Python ("python"), or as one CUDA graph ("cuda_graph", which no GPU has run yet); where a step cannot be one, it
-    runs from Python and `notes` says why. `keep_grads`: names of parameters whose `.grad` is read after the step, where
-    eager leaves one; True: of all. Others stay set only where a later call adds to them (accumulation over several
-    calls). Give `roam.profile` the same.
+    and whatever else the plan was not made for: run the ordinary eager step ("eager", the default with a plan),
+    raise MismatchError ("error"), or plan for them as well ("replan", the default without one). `check`: which
+    planned steps are run eagerly, too, from the same state, and compared bit by bit: the first of each shape and
+    mode ("first"), none ("never": only what leads a capture), or these and every Nth (N). A step that differs is
+    run eagerly from then on. `executor`: op by op from Python ("python"), or as one CUDA graph ("cuda_graph", which
+    no GPU has run yet); where a step cannot be one, it runs from Python and `notes` says why. `keep_grads`: names
+    of parameters whose `.grad` is read after the step, where eager leaves one; True: of all. Others stay set only
+    where a later call adds to them (accumulation over several calls). Give `roam.profile` the same.
 
     Raises MismatchError at once when the plan is for another model, and FormatError for a damaged file. The first call
     raises InfeasibleError where the budget is too small; that of a DistributedDataParallel, whose first step is eager,

@@ -65,8 +65,7 @@ class PlannedStep:
         self._plans = plans
         self._model, self._optimizer = model, optimizer
         self.optimizers = TrainingStep(model, optimizer, step).optimizers
-        self.eager_step, self._keep_grads = step, keep_grads
-        self.on_mismatch = on_mismatch
+        self.eager_step, self._keep_grads, self.on_mismatch = step, keep_grads, on_mismatch
         self.planned_steps = self.eager_steps = 0
         self.reasons: dict[str, int] = Reasons()
         self.notes: list[str] = plans.notes
@@ -175,9 +174,10 @@ class PlannedStep:
         yield Choice(key, reason=reason or self._ways.given_up(key, others=bool(ways)), other=other)
 
     def _checked(self, batch: Any, compiled: Compiled | None, kept: Kept | None = None) -> Expected | None:
-        """Run the eager step, if the next planned step is to be compared with it. Returns what it leaves, or None."""
-        proven = compiled is not None and compiled.proven
-        if not self._check.due(proven, self.planned_steps) or self._verified(compiled):
+        """Run the eager step, if a capture or a comparison needs it. Returns what it leaves, or None."""
+        leads = compiled is None and (not self._plans.given or self.on_mismatch == "replan")
+        due = self._check.due(compiled is not None and compiled.proven, self.planned_steps, leads)
+        if not due or self._verified(compiled):
             return None
         if compiled is None or not compiled.executor.holds_addresses:
             self._pool.release()  # the eager step of the check must not run beside it
@@ -255,7 +255,7 @@ class PlannedStep:
         return verified
 
     def _run_planned(self, key: Key, compiled: Compiled, batch: Any, expected: Expected | None) -> Any:
-        if expected is None:
+        if expected is None or self._check.check == "never":
             loss = self._ran(compiled, batch)
         else:
             loss, parted = self._check.compare(expected, lambda: self._ran(compiled, batch), compiled.stays)

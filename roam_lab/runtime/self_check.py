@@ -104,10 +104,12 @@ class SelfCheck:
         self._notes = notes
         self._impossible = False
 
-    def due(self, proven: bool, planned_steps: int) -> bool:
-        """Whether the next planned step is to be checked: its compiled step is not `proven`, or it is an Nth one."""
-        if self.check == "never" or self._impossible:
-            return False
+    def due(self, proven: bool, planned_steps: int, leads: bool = False) -> bool:
+        """Whether to run an eager step before the next planned one, which is to be checked: its compiled step is not
+        `proven`, or it is an Nth one. Without checks it is run, too, where it `leads` a capture that no plan was made
+        of: without its log a graph may be another than that of the step."""
+        if self._impossible or self.check == "never":
+            return leads and not self._impossible
         return not proven or (isinstance(self.check, int) and planned_steps % self.check == 0)
 
     def left_out(self, why: str) -> None:

@@ -11,6 +11,7 @@ import roam_lab as roam
 from roam_lab.capture import as_step
 from roam_lab.plan import cache as plan_cache
 from roam_lab.runtime import plans
+from roam_lab.runtime.self_check import SelfCheck
 
 
 @pytest.fixture(autouse=True)
@@ -232,3 +233,28 @@ def test_optimizers_may_be_given_in_a_list():
     hooked = roam.hook(model, optimizers(model), loss=mean_square)
     assert same(hooked, model, twin, optimizers(twin), [torch.randn(8, 32) for _ in range(3)])
     assert (hooked.planned_steps, hooked.reasons) == (3, {})
+
+
+class Asks(nn.Linear):
+    """A model that computes something else where it is traced."""
+
+    def forward(self, x):
+        return super().forward(x) * (1.0 if type(x) is torch.Tensor else 2.0)
+
+
+def test_an_eager_step_leads_the_capture_also_where_nothing_is_compared():
+    model, twin = Asks(32, 32), Asks(32, 32)
+    twin.load_state_dict(model.state_dict())
+    hooked = roam.hook(model, torch.optim.SGD(model.parameters(), lr=0.1), loss=mean_square, check="never")
+    batches = [torch.randn(8, 32) for _ in range(3)]
+    with pytest.warns(roam.RoamWarning, match="the captured step runs"):
+        assert same(hooked, model, twin, torch.optim.SGD(twin.parameters(), lr=0.1), batches)
+
+
+def test_without_checks_one_eager_step_is_run_for_each_capture(monkeypatch):
+    runs, eager_first = [], SelfCheck.eager_first
+    monkeypatch.setattr(SelfCheck, "eager_first", lambda *args, **how: runs.append(1) or eager_first(*args, **how))
+    model, optimizer, twin, other = pair()
+    hooked = roam.hook(model, optimizer, loss=mean_square, check="never")
+    assert same(hooked, model, twin, other, [torch.randn(size, 32) for size in (64, 64, 40, 64)])
+    assert (hooked.planned_steps, hooked.reasons, runs) == (4, {}, [1, 1])
