@@ -267,7 +267,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             profile = self.bench.profile_of(self.chosen)
             known = self._frontier if profile is self.profile else None
             rows, here = self.bench.what_ifs, self.model in self.bench.made
-            self.cards.value = head_html(plan, profile, [row.plan for row in rows.of(self.model)], known)
+            plans = [row.held for row in rows.of(self.model) if row.held is not None]
+            self.cards.value = head_html(plan, profile, plans, known)
             self.figures.show(plan, profile, known, rows.pinned_beside(self.chosen), here)
 
     def _show_table(self) -> None:

@@ -159,7 +159,7 @@ def plan_shown(
 def row_shown(bench: Workbench, row: WhatIf, before: str = "") -> Verdict:
     """The verdict on a plan of a workbench, with what is known there of the same step."""
     of = bench.of.get(row.name, "")
-    others = [other.plan for other in bench.what_ifs.of(row.model)]
+    others = [other.held for other in bench.what_ifs.of(row.model) if other.held is not None]
     return plan_shown(bench.what_ifs.proven(row), bench.profile_of(row.name), before, others, bench.frontiers.get(of))
 
 

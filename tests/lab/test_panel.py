@@ -20,6 +20,8 @@ from roam_lab.lab import panel as panel_module
 from roam_lab.lab.figure_area import load_bokeh
 from roam_lab.lab.head import head_html
 from roam_lab.lab.panel import Lab
+from roam_lab.lab.shown import row_shown
+from roam_lab.report.whatifs import WhatIf
 
 
 @pytest.fixture
@@ -49,6 +51,14 @@ def wait(true: Any, seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_a_what_if_that_failed_hides_no_other(bench: Workbench, panel: Lab) -> None:
+    bench.what_ifs.put(WhatIf("lost", None, model="small", error="no room"))
+    assert row_shown(bench, bench.what_if("small"))._repr_html_() != ""
+    panel.cards.value = ""
+    panel._show()
+    assert panel.cards.value != ""
 
 
 @pytest.mark.parametrize("panel", [True, False], ids=["live", "still"], indirect=True)
