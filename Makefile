@@ -12,7 +12,7 @@ SUITE ?= torch
 TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo demo-full test test-fake-cuda check format docs docs-site release bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured bench-integrations soak rivals notebooks picture clean \
-	bench-cuda rehearse-cuda plans-cuda coverage-of-models mutations test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
+	bench-cuda rehearse-cuda plans-cuda coverage-of-models mutations bench-second-start test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
 COVERAGE_ARGS ?=
 .DEFAULT_GOAL := help
 
@@ -163,6 +163,9 @@ bench-budget: $(STAMP)  ## our plans under memory budgets beside checkpointing a
 bench-integrations: $(STAMP)  ## GPT-2 by each integration, 200 steps, eager and hooked: docs/integrations.md (BENCH_ARGS="--size 124m")
 	PYTHONPATH=. $(BIN)/python -m benchmarks.integrations $(BENCH_ARGS)
 	PYTHONPATH=. $(BIN)/python -m benchmarks.integrations --page
+
+bench-second-start: $(STAMP)  ## GPT-2 124M hooked in new processes that share one cache: docs/second_start.md
+	$(BIN)/python benchmarks/second_start.py $(BENCH_ARGS)
 
 soak: $(STAMP)  ## 10,000 steps hooked and eager, and a hooked training that is killed again and again: the same bits, flat memory
 	PYTHONPATH=. $(BIN)/python benchmarks/soak.py
