@@ -89,7 +89,8 @@ class StoredCaptures:
             raise NotStoredError(f"a capture in the cache is not used: {error}") from None
         except _DAMAGED as error:
             throw_away(kept.path)
-            raise NotStoredError(f"a capture in the cache is not used: {_first_line(error)}") from None
+            why = _first_line(error) if isinstance(error, RoamError) else "it is damaged, or that of another step"
+            raise NotStoredError(f"a capture in the cache is not used: {why}") from None
 
     def not_used(self, kept: Kept | None, error: NotStoredError) -> Kept | None:
         """The same place, as if nothing were there; a remark says why."""

@@ -357,6 +357,15 @@ def test_a_step_that_leaves_something_else_is_held_against_the_eager_step(line, 
         assert eager_runs != []
 
 
+def test_a_step_that_ends_earlier_is_named_in_plain_words():
+    text = LEAVES.replace("HERE", "if hidden == 5: doubled.mul_(0.5)")
+    with decimal.localcontext() as context:
+        context.prec = 5
+        train(text=text)
+        context.prec = 6
+        assert train(text=text).notes == ["a capture in the cache is not used: it is damaged, or that of another step"]
+
+
 def dropout_rate(one):
     one.model.block.dropout.p = 0.3
 
