@@ -21,9 +21,10 @@ from roam_lab.capture.host_values import READ
 from roam_lab.capture.inputs import Input, batch_leaves
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.literals import LIFTS, literal
+from roam_lab.capture.outcome import Outcome, outcome_of
 from roam_lab.capture.refusal import unlogged
 from roam_lab.capture.rng import rng_as_ops
-from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.snapshot import Leaves, RandomState
 from roam_lab.capture.sources.optimizers import swapped
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
@@ -40,11 +41,12 @@ from roam_lab.ir.op_log import LoggedOp, OpLog
 @dataclass(frozen=True)
 class Rehearsed:
     """What a rehearsal has seen. `log`: the given one, with the numbers that ops are given now (a learning rate);
-    `serials`, `literals`: as in `EagerRun`."""
+    `serials`, `literals`: as in `EagerRun`; `outcome`: what the step leaves in Python."""
 
     log: OpLog
     serials: Mapping[Input, int]
     literals: tuple[str, ...]
+    outcome: Outcome
 
 
 def rehearse(
@@ -58,7 +60,7 @@ def rehearse(
     """
     names = refuse_at_sight(training)
     reachable = reach(roots_of(training))
-    random, python = RandomState(), PythonState(reachable)
+    random, python, leaves = RandomState(), PythonState(reachable), Leaves(reachable)
     if python.cannot_restore:
         raise CaptureError(f"the step reaches {python.cannot_restore[0]}, which cannot be put back")
     caches = [(cache, cache.cache_info().misses) for cache in reachable.caches]
@@ -74,10 +76,12 @@ def rehearse(
         ):
             inputs.enter_state()
             with _as_in_eager(), mode, _FollowerMode(mode, fakes, follower, check) as seen, code.noted():
-                training.run_as_ops(given)
+                result = training.run_as_ops(given)
             follower.end_of_step()
             serials = serials_of(training, given, follower.serial)
-        return Rehearsed(OpLog(tuple(follower.ran)), serials, tuple(seen.literals))
+        used = [(path, twin) for path, one in reachable.tensors if (twin := fakes.made(one)) is not None]
+        outcome = outcome_of(result, python.changes(), used, follower.serial)
+        return Rehearsed(OpLog(tuple(follower.ran)), serials, tuple(seen.literals), outcome)
     finally:
         with held():
             python.restore()
@@ -88,6 +92,7 @@ def rehearse(
             for tensor in fakes.forget():
                 if isinstance(tensor.grad, FakeTensor):
                     tensor.grad = None
+            leaves.restore()
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import numpy
 import torch
 
 from roam_lab.capture.inputs import groups_of
+from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.training_step import OptimizerOrSeveral, optimizers_of
 from roam_lab.errors import CaptureError
 from roam_lab.interrupt import held
@@ -63,6 +64,23 @@ class Snapshot:
         for module, training in self._modes.items():
             module.training = training
         self._random.restore()
+
+
+class Leaves:
+    """Gradients of the leaves that a step reaches, and whether they require one, at one moment. `restore` puts them
+    back; the contents of gradients are not copied. A step on fakes may set these of the user's own tensors, too."""
+
+    def __init__(self, reachable: Reachable) -> None:
+        leaves = [one for _, one in reachable.tensors if one.is_leaf]
+        self._leaves = [(one, one.requires_grad, one.grad) for one in leaves]
+
+    def restore(self) -> None:
+        """May be called more than once."""
+        for tensor, needs, gradient in self._leaves:
+            if tensor.requires_grad != needs:
+                tensor.requires_grad_(needs)
+            if tensor.grad is not gradient:
+                tensor.grad = gradient
 
 
 class RandomState:

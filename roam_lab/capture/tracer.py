@@ -26,7 +26,7 @@ from roam_lab.capture.own_changes import OwnChanges
 from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow
 from roam_lab.capture.refusal import explain, refuse_own_generators, refuse_sparse, unlogged
 from roam_lab.capture.rng import rng_as_ops
-from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.snapshot import Leaves, RandomState
 from roam_lab.capture.sources.filled import FilledError, reads_noted
 from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
@@ -117,11 +117,9 @@ class Tracer:
         return {number for symbol, number in values.symbols.items() if symbol.is_integer} - self._known.fixed
 
     def trace(self) -> Trace:
-        """Trace the step. Raises CaptureError, and the exceptions after which `attempts` traces again:
-        ShapeOfValuesError where a shape depends on a number that is not fixed yet, NumbersChangedError, SettledError,
-        FilledError, LeftForLaterError."""
+        """Trace the step. Raises CaptureError, and the exceptions after which `attempts` traces again (`_AGAIN`)."""
         reachable = reach(roots_of(self._training))
-        random, python = RandomState(), PythonState(reachable)
+        random, python, leaves = RandomState(), PythonState(reachable), Leaves(reachable)
         if self._guide is None:  # whoever has a log has seen what the step uses
             python.check_trial()
         before = [place.read() for place in self._known.places]
@@ -155,6 +153,7 @@ class Tracer:
         finally:
             with held():
                 self._outside.drop_gradients()
+                leaves.restore()
                 python.restore()
                 self._put_numbers_back(before)
                 for cache, misses in caches:

@@ -35,7 +35,8 @@ class EagerRun:
 
     `curve`: live bytes at each operator; `log`: the operators; `result`: what the step returned. `serials`: for each
     input of the step the number, in the log, of the storage that it has at the end of the step. `literals`: digests of
-    the tensors that the step's code made of Python values, in sequence.
+    the tensors that the step's code made of Python values, in sequence. `serial`: that number for any
+    tensor which is still alive; None for one that no operator used.
     """
 
     curve: MeasuredCurve
@@ -43,6 +44,7 @@ class EagerRun:
     result: Any
     serials: Mapping[Input, int] = field(default_factory=dict)
     literals: tuple[str, ...] = ()
+    serial: Callable[[torch.Tensor], int | None] = lambda _: None
 
 
 def measure_eager(
@@ -144,7 +146,7 @@ def record(training: TrainingStep, batch: Any, check: Callable[[], None] = lambd
     how = "storages followed by a dispatch mode"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(recorder.live), how, str(device))
     serials = serials_of(training, batch, recorder.told_as)
-    return EagerRun(curve, recorder.log, result, serials, tuple(recorder.literals))
+    return EagerRun(curve, recorder.log, result, serials, tuple(recorder.literals), recorder.told_as)
 
 
 @contextmanager
@@ -212,7 +214,7 @@ def _record_on_cuda(training: TrainingStep, batch: Any, device: torch.device, re
     how = "torch.cuda.memory_stats, requested bytes"
     curve = MeasuredCurve(tuple(recorder.labels), tuple(peaks.live), how, str(device))
     serials = serials_of(training, batch, recorder.told_as)
-    return EagerRun(curve, recorder.log, result, serials, tuple(recorder.literals))
+    return EagerRun(curve, recorder.log, result, serials, tuple(recorder.literals), recorder.told_as)
 
 
 @contextmanager

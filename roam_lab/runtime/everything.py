@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture import TrainingStep
+from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.sources.snapshot_everything import FullSnapshot, digests_of
 from roam_lab.capture.sources.stateful import content_bytes
@@ -30,9 +31,18 @@ class Everything:
         )
         self.cannot_restore = self._snapshot.python.cannot_restore
 
+    @property
+    def reached(self) -> tuple[tuple[str, torch.Tensor], ...]:
+        """(path, tensor) of all that was reached when this was made."""
+        return self._snapshot.reachable.tensors
+
+    def changes(self) -> tuple[Change, ...]:
+        """What differs now in Python objects."""
+        return self._snapshot.changes()
+
     def changed_arrays(self) -> set[str]:
         """Paths of the arrays that hold something else now."""
-        return {one.path for one in self._snapshot.changes() if content_bytes(one.container) is not None}
+        return {one.path for one in self.changes() if content_bytes(one.container) is not None}
 
     def restore(self) -> None:
         """Put everything back. May be called more than once; an interrupt waits until that is done."""

@@ -11,13 +11,14 @@ import torch
 
 from roam_lab.capture import TrainingStep
 from roam_lab.capture.inputs import Input
+from roam_lab.capture.outcome import Outcome, outcome_of
 from roam_lab.capture.sources.world import muted, trial
 from roam_lab.capture.stored.captures import Kept
 from roam_lab.capture.stored.code import Entered
 from roam_lab.errors import CaptureError, InputError
 from roam_lab.interrupt import PATIENCE_SECONDS, held
 from roam_lab.ir.op_log import OpLog
-from roam_lab.measure.eager import record
+from roam_lab.measure.eager import EagerRun, record
 from roam_lab.runtime.compiled import OtherWay
 from roam_lab.runtime.everything import Everything
 from roam_lab.runtime.heap import no_more_than_live, trim
@@ -37,12 +38,14 @@ def check_of(check: Any) -> Check:
 
 @dataclass(frozen=True)
 class Observed:
-    """What a step ran. `log`: every op; `code`: which code. `serials`, `literals`: see `EagerRun`."""
+    """What a step ran. `log`: every op; `code`: which code. `serials`, `literals`: see `EagerRun`. `outcome`: what it
+    left in Python, where its capture is kept."""
 
     log: OpLog = field(default_factory=lambda: OpLog(()))
     code: Entered = field(default_factory=Entered)
     serials: Mapping[Input, int] = field(default_factory=dict)
     literals: tuple[str, ...] = ()
+    outcome: Outcome = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class SelfCheck:
                 left = {**_digests_of(result), **start.digests()}
                 gradients = start.gradients()
                 result = None  # its memory is not needed beside the copy that is put back
+                outcome = {} if run is None else _outcome(run, start)
                 run = None if run is None else replace(run, result=None)
                 arrays = frozenset(start.changed_arrays())
                 if logged and not once:
@@ -162,8 +166,12 @@ class SelfCheck:
                     for parameter in () if step.adds else step.model.parameters():
                         parameter.grad = None  # left from before; a step is captured as if there were none
                     with muted(), code.noted() if kept else nullcontext():
-                        run = replace(record(step, batch), result=None)
-                seen = Observed(code=code) if run is None else Observed(run.log, code, run.serials, run.literals)
+                        run = record(step, batch)
+                    outcome = _outcome(run, start) if kept else {}
+                    run = replace(run, result=None)
+                seen = Observed(code=code)
+                if run is not None:
+                    seen = Observed(run.log, code, run.serials, run.literals, outcome)
                 return Expected(start, left, gradients, arrays, seen)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not _is_no_room(error):
@@ -227,6 +235,10 @@ class SelfCheck:
 
 def _of_gradients(digests: Digests, names: Collection[str]) -> Digests:
     return {f"the gradient of {name}": digests.get(name, "none") for name in names}
+
+
+def _outcome(run: EagerRun, start: Everything) -> Outcome:
+    return outcome_of(run.result, start.changes(), start.reached, run.serial)
 
 
 def _digests_of(result: Any) -> Digests:

@@ -15,6 +15,7 @@ from roam_lab.capture.gradients import how_it_lies
 from roam_lab.capture.guide import compared_ops
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.nodes import storage_key, tensors_of
+from roam_lab.capture.outcome import same_outcome
 from roam_lab.capture.rehearsal import rehearse
 from roam_lab.capture.sources.guards import global_hooks
 from roam_lab.capture.sources.reachable import Reachable, reach
@@ -64,7 +65,7 @@ class StoredCaptures:
 
     def rehearsed(self, kept: Kept, training: TrainingStep, batch: Any, check: Callable[[], None]) -> Observed | None:
         """What the step runs now, from a rehearsal of the eager step that led the capture which was kept; None where it
-        is another step, or cannot be rehearsed. `check`: see `rehearse`."""
+        is another step, has another outcome, or cannot be rehearsed. `check`: see `rehearse`."""
         if kept.entry is None or not kept.entry.passed:
             return None
         code = Entered()
@@ -74,7 +75,9 @@ class StoredCaptures:
                 seen = rehearse(training, batch, log, code, check)
         except Exception:  # whatever a step raises on fakes: the eager step is run, and tells
             return None
-        return Observed(seen.log, code, seen.serials, seen.literals)
+        if not same_outcome(kept.entry.outcome, seen.outcome):
+            return None
+        return Observed(seen.log, code, seen.serials, seen.literals, seen.outcome)
 
     def captured(self, kept: Kept, training: TrainingStep, batch: Any, observed: Observed) -> Captured:
         """The capture that was kept, held against the step that was just run, or rehearsed. Raises NotStoredError where
@@ -86,7 +89,8 @@ class StoredCaptures:
             raise NotStoredError(f"a capture in the cache is not used: {error}") from None
         except _DAMAGED as error:
             throw_away(kept.path)
-            raise NotStoredError(f"a capture in the cache is not used: {_first_line(error)}") from None
+            why = _first_line(error) if isinstance(error, RoamError) else "it is damaged, or that of another step"
+            raise NotStoredError(f"a capture in the cache is not used: {why}") from None
 
     def not_used(self, kept: Kept | None, error: NotStoredError) -> Kept | None:
         """The same place, as if nothing were there; a remark says why."""
@@ -159,7 +163,8 @@ def _entry(training: TrainingStep, captured: Captured, expected: Expected) -> di
     except PartedError:
         raise NotStoredError("its graph could not be held against an eager step again") from None
     log = log_to_data(OpLog(tuple(compared_ops(observed.log))))
-    return entry_data(trace, fingerprint(captured.graph), picture, observed.code.digests(), log, observed.literals)
+    graph, code = fingerprint(captured.graph), observed.code.digests()
+    return entry_data(trace, graph, picture, code, log, observed.literals, observed.outcome)
 
 
 def _picture(reachable: Reachable, trace: Trace) -> Picture:

@@ -194,6 +194,30 @@ def test_refuses_a_tensor_that_forward_binds_anew():
     assert model.mean is mean
 
 
+def test_gradients_and_flags_of_parameters_that_the_step_knows_by_itself_are_put_back():
+    """As gradients of earlier calls, which a later one scales."""
+    torch.manual_seed(0)
+    model, batch = nn.Linear(4, 4), torch.randn(3, 4)
+    held = list(model.parameters())
+
+    def step(model, optimizer, batch):
+        loss = mean_square(model, batch)
+        loss.backward()
+        for parameter in held:
+            parameter.grad = parameter.grad / 2
+        held[1].requires_grad_(False)
+        optimizer.step()
+        return loss.detach()
+
+    before = [torch.ones_like(parameter) for parameter in held]
+    for parameter, gradient in zip(held, before, strict=True):
+        parameter.grad = gradient
+    capture_step(model, sgd(model), batch, step, adds=True)
+    assert all(parameter.grad is gradient for parameter, gradient in zip(held, before, strict=True))
+    assert all(torch.equal(gradient, torch.ones_like(gradient)) for gradient in before)
+    assert all(parameter.requires_grad for parameter in held)
+
+
 def test_refuses_a_gradient_outside_the_model():
     head = nn.Linear(4, 1)
     told = refused(nn.Linear(4, 4), step=as_step(lambda model, batch: head(model(batch)).sum()))

@@ -3,6 +3,7 @@
 import functools
 import gc
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -111,6 +112,23 @@ def test_everything_is_as_before(log):
     assert not training.optimizer.state
     assert all(parameter.grad is None for parameter in training.model.parameters())
     assert type(mask(3)) is torch.Tensor
+
+
+def test_gradients_and_flags_of_the_users_own_tensors_are_as_before(log):
+    training = made()
+    weight, bias = training.model[0].weight, training.model[0].bias
+    weight.grad = before = torch.ones_like(weight)
+    other = torch.zeros_like(weight)
+
+    def step(model, optimizer, batch):
+        weight.grad = other
+        bias.requires_grad_(False)
+        return step_of(model, optimizer, batch)
+
+    with suppress(PartedError):
+        rehearsed(replace(training, function=step), log)
+    assert weight.grad is before
+    assert bias.requires_grad
 
 
 def test_the_model_is_not_kept_alive(log):

@@ -1,6 +1,7 @@
 """The second start of a script: its capture is loaded where nothing that it relied on has changed, and made anew, or
 not used, where something has. Whatever happens, the training is the eager one, bit by bit."""
 
+import decimal
 import gzip
 import importlib.util
 import itertools
@@ -311,6 +312,58 @@ def test_with_another_rate_it_is_held_against_the_eager_step_once(traces, eager_
     assert train(other_rate).notes == []
     assert train(other_rate).notes == [REHEARSED]
     assert (traces, eager_runs) == ([], [1])
+
+
+LEAVES = (
+    SCRIPT
+    + """
+import decimal
+
+seen = {"losses": [], "option": 0, "held": {5: torch.zeros(()), 6: torch.zeros(())}}
+
+def step_of(model, optimizer, batch):
+    optimizer.zero_grad()
+    loss = loss_of(model, batch)
+    doubled = loss.detach() * 2
+    loss.backward()
+    optimizer.step()
+    hidden = decimal.getcontext().prec
+    HERE
+    return doubled
+"""
+)
+"""A step whose ops are the same whatever `hidden` is, which lies where roam-lab does not look."""
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "return doubled if hidden == 5 else loss.detach()",
+        "seen['option'] = hidden",
+        "seen['losses'].append(hidden)",
+        "seen['held'][hidden].add_(doubled)",
+    ],
+)
+def test_a_step_that_leaves_something_else_is_held_against_the_eager_step(line, eager_runs):
+    text = LEAVES.replace("HERE", line)
+    with decimal.localcontext() as context:
+        context.prec = 5
+        train(text=text)
+        eager_runs.clear()
+        assert train(text=text).notes == [REHEARSED]
+        assert eager_runs == []
+        context.prec = 6
+        train(text=text)
+        assert eager_runs != []
+
+
+def test_a_step_that_ends_earlier_is_named_in_plain_words():
+    text = LEAVES.replace("HERE", "if hidden == 5: doubled.mul_(0.5)")
+    with decimal.localcontext() as context:
+        context.prec = 5
+        train(text=text)
+        context.prec = 6
+        assert train(text=text).notes == ["a capture in the cache is not used: it is damaged, or that of another step"]
 
 
 def dropout_rate(one):

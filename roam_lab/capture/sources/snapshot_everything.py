@@ -12,7 +12,7 @@ from typing import Any
 import numpy
 import torch
 
-from roam_lab.capture.snapshot import RandomState
+from roam_lab.capture.snapshot import Leaves, RandomState
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.contents import MOST_MEMORY_BYTES, Contents
 from roam_lab.capture.sources.digest import digest
@@ -55,8 +55,7 @@ class FullSnapshot:
         self.python = PythonState(self.reachable)
         self._random = RandomState()
         self._model, self._takes_buffers = model, takes_buffers(model)
-        self._leaves = [(tensor, tensor.requires_grad) for _, tensor in self.reachable.tensors if tensor.is_leaf]
-        self._gradients = [(tensor, tensor.grad) for tensor, _ in self._leaves]
+        self._leaves = Leaves(self.reachable)
         gradients = [(path + ".grad", gradient) for path, gradient in _gradients(self.reachable)]
         self.contents = Contents([*self.reachable.tensors, *gradients], most_memory_bytes)
         self.cannot_restore = (*self.python.cannot_restore, *self.contents.not_copied)
@@ -75,11 +74,7 @@ class FullSnapshot:
                 self.python.restore()
             finally:
                 self.contents.restore()
-                for (tensor, needs), (_, gradient) in zip(self._leaves, self._gradients, strict=True):
-                    if tensor.requires_grad != needs:
-                        tensor.requires_grad_(needs)
-                    if tensor.grad is not gradient:
-                        tensor.grad = gradient
+                self._leaves.restore()
                 self._random.restore()
                 have_buffers_taken(self._model, self._takes_buffers)
 

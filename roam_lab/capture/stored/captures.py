@@ -16,7 +16,7 @@ from roam_lab.errors import RoamError
 from roam_lab.ir.files import read_json, write_bytes
 from roam_lab.ir.kept_files import make_room
 
-FORMAT = "roam-capture/2"
+FORMAT = "roam-capture/3"
 SUFFIX = ".capture.json.gz"
 MOST_BYTES = 256 * 2**20
 """Of a folder; beyond it, the captures that were not used for longest go."""
@@ -25,9 +25,9 @@ MOST_BYTES = 256 * 2**20
 @dataclass(frozen=True)
 class Entry:
     """A capture as it was read. `graph_sha256`: of the graph that it makes; `picture`, `code`: see `stored`. `log`: of
-    the eager step that led it; `literals`: see `EagerRun`. `passed`: a place of proof (runtime/proof.py)
-    -> the proof that a step was the eager one there, bit by bit. `unread`: paths of what the step does not read, as was
-    found out when something else stood there."""
+    the eager step that led it; `literals`: see `EagerRun`; `outcome`: what that step left in Python. `passed`: a place
+    of proof (runtime/proof.py) -> the proof that a step was the eager one there, bit by bit. `unread`: paths of what
+    the step does not read, as was found out when something else stood there."""
 
     path: Path
     trace: Mapping[str, Any]
@@ -36,6 +36,7 @@ class Entry:
     code: frozenset[str]
     log: Mapping[str, Any]
     literals: tuple[str, ...]
+    outcome: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     passed: Mapping[str, Any] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
 
@@ -50,12 +51,12 @@ class Kept:
 
 def entry_data(
     trace: Mapping[str, Any], graph_sha256: str, picture: Mapping[str, str], code: Collection[str],
-    log: Mapping[str, Any], literals: Sequence[str],
+    log: Mapping[str, Any], literals: Sequence[str], outcome: Mapping[str, Sequence[str]],
 ) -> dict[str, Any]:  # fmt: skip
     """What an entry holds, before a plan has passed."""
     return {
         "format": FORMAT, "graph_sha256": graph_sha256, "picture": picture, "code": sorted(code), "trace": trace,
-        "log": log, "literals": list(literals),
+        "log": log, "literals": list(literals), "outcome": outcome,
     }  # fmt: skip
 
 
@@ -88,11 +89,12 @@ class CaptureFolder:
             code = frozenset(map(str, data["code"]))
             unread = tuple(map(str, data.get("unread", ())))
             literals = tuple(map(str, data["literals"]))
+            outcome = {str(name): (str(before), str(after)) for name, (before, after) in data["outcome"].items()}
             found = Entry(
-                path, data["trace"], str(data["graph_sha256"]), data["picture"], code, data["log"], literals,
+                path, data["trace"], str(data["graph_sha256"]), data["picture"], code, data["log"], literals, outcome,
                 data.get("passed", {}), unread,
             )  # fmt: skip
-        except (RoamError, KeyError, TypeError) as error:
+        except (RoamError, AttributeError, KeyError, TypeError, ValueError) as error:
             self._tell(f"a capture in the cache is not used: {str(error).partition(';')[0]}")
             return None
         with suppress(OSError):

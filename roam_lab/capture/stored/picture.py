@@ -50,6 +50,8 @@ _BY_TEXT = (
     decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, PurePath,
     re.Pattern, type(vars(namedtuple("_Example", "field"))["field"]),
 )  # fmt: skip
+_OF_ONE_PROCESS = frozenset({"_torchdynamo_wrapper_id"})
+"""Attributes that hold an address: `torch.utils.checkpoint.checkpoint` has one."""
 _BASES = (int, float, complex, str, bytes)
 _DEEPEST = 20
 _BY_NAME: tuple[Any, ...] = (
@@ -138,7 +140,7 @@ class _Lines:
         pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
         for key, value in pairs:
             there = container.place(key)
-            if not self._is_out(there) and not isinstance(value, CodeType):
+            if not self._is_out(there) and not isinstance(value, CodeType) and key not in _OF_ONE_PROCESS:
                 yield path, self._told(key, there)  # in this sequence
                 yield there, self._told(value, there)
 

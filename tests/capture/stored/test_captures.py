@@ -25,6 +25,7 @@ def data(size=1):
         ["code"],
         {"ops": []},
         ["literal"],
+        {"result 0": ("", "tensor 1")},
     )
 
 
@@ -34,6 +35,7 @@ def test_what_was_kept_is_found(folder, notes):
     found = folder.find("key")
     assert (found.graph_sha256, found.picture, found.code) == ("graph", {"model.a": "1"}, {"code"})
     assert (found.log, found.literals, found.passed) == ({"ops": []}, ("literal",), {})
+    assert found.outcome == {"result 0": ("", "tensor 1")}
     assert folder.find("other") is None
     throw_away(found.path)
     throw_away(found.path)
@@ -62,7 +64,7 @@ def test_what_has_passed_is_noted(folder, notes):
     assert notes == []
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "roam-plan/2"}', '{"format": "roam-capture/2"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "roam-plan/2"}', '{"format": "roam-capture/3"}'])
 def test_what_is_damaged_is_told(text, folder, notes):
     folder.folder.mkdir()
     folder.path("key").write_text(text)

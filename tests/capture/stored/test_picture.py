@@ -26,6 +26,20 @@ def picture(value, left_out=()):
     return picture_of(reachable, [*reachable.containers, *reachable.code], left_out)
 
 
+def test_an_address_is_not_looked_at():
+    """What a function of torch's notes of itself is another number in each process."""
+
+    def checkpoint():
+        pass
+
+    checkpoint._torchdynamo_wrapper_id = id(checkpoint)
+    before = picture(checkpoint)
+    checkpoint._torchdynamo_wrapper_id += 1
+    assert picture(checkpoint) == before
+    checkpoint.other = 1
+    assert picture(checkpoint) != before
+
+
 class Colour(enum.Enum):
     RED, BLUE = 1, 2
 
