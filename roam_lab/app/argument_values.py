@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from roam_lab.app.argument_types import ROOMS
 from roam_lab.errors import InputError
 from roam_lab.registry import Room, find
-from roam_lab.report.sentences import kept_order_sentence
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
@@ -54,6 +53,8 @@ def prices(arguments: argparse.Namespace) -> Prices:
 
 def plan_notes(arguments: argparse.Namespace, plan: Plan) -> list[str]:
     """Sentences on what of the command `plan` came to nothing: another order is kept, or an option is of no use."""
+    from roam_lab.report.sentences import kept_order_sentence  # which imports NumPy: not before there is a plan
+
     return [note for note in (kept_order_sentence(plan, arguments.order), unused(arguments)) if note]
 
 

@@ -30,7 +30,8 @@ def check(models, folder):
         assert second[model]["hooked"] == first[model]["hooked"], model
         assert first[model]["traces"] > 0, model
         assert second[model]["traces"] == 0, (model, second[model]["notes"])
-        assert (first[model]["notes"], second[model]["notes"]) == ([], []), model
+        assert first[model]["notes"] == [], model
+        assert [note.partition(":")[0] for note in second[model]["notes"]] == ["not checked against the eager step"], model
         assert second[model]["planned"] == second[model]["steps"], model
 
 

@@ -51,7 +51,7 @@ class Entered:
                 code = frame.f_code
                 if code.co_filename.startswith("<frozen importlib"):
                     importing = frame
-                else:
+                elif code.co_filename != "<string>" or not _is_of_a_version(frame.f_globals.get("__name__")):
                     codes[id(code)] = code
 
         gc.callbacks.append(collector)
@@ -93,7 +93,13 @@ _OFF_IS_CHEAP = sys.version_info < (3, 12)
 
 def _is_others(filename: str) -> bool:
     of_a_version = filename.startswith((*NOT_THE_USERS, "<frozen")) or is_standard_file(filename)
+    of_a_version = of_a_version or filename.endswith("typing_extensions.py")  # Python's own, and called once
     return not of_a_version or filename == DEMO_MODEL
+
+
+def _is_of_a_version(module: Any) -> bool:
+    """Whether a module is torch's or roam-lab's: what `exec` makes for it, as a dataclass's methods, is theirs."""
+    return str(module or "").partition(".")[0] in ("torch", "roam_lab")
 
 
 def code_digest(code: CodeType) -> str:

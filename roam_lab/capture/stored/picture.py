@@ -50,8 +50,9 @@ _BY_TEXT = (
     decimal.Decimal, fractions.Fraction, uuid.UUID, datetime.date, datetime.time, datetime.timedelta, PurePath,
     re.Pattern, type(vars(namedtuple("_Example", "field"))["field"]),
 )  # fmt: skip
-_OF_ONE_PROCESS = frozenset({"_torchdynamo_wrapper_id"})
-"""Attributes that hold an address: `torch.utils.checkpoint.checkpoint` has one."""
+_OF_ONE_PROCESS = frozenset({"_torchdynamo_wrapper_id", "_signature_columns"})
+"""Attributes that are other in each process, and of no matter: an address that `torch.utils.checkpoint.checkpoint`
+holds, and a Trainer's columns of its data, in the sequence of a set."""
 _BASES = (int, float, complex, str, bytes)
 _DEEPEST = 20
 _BY_NAME: tuple[Any, ...] = (
@@ -116,7 +117,7 @@ class _Lines:
         """Path, and a line about what is there."""
         for container in self._containers:
             path = container.path
-            if self._is_out(path):
+            if self._is_out(path) or path.rpartition(".")[2] in _OF_ONE_PROCESS:
                 continue
             owner = "" if container.owner is None else _name(type(container.owner))
             yield path, f"{container.kind} {owner} {_name(type(container.held))}"

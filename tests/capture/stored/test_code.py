@@ -2,11 +2,13 @@
 
 import gc
 import sys
+from dataclasses import dataclass
 
 import pytest
 
 from roam_lab.capture.stored import code
 from roam_lab.capture.stored.code import Entered, code_digest, unnoted
+from roam_lab.ir.op_log import OpLog
 
 
 def function(text):
@@ -97,6 +99,18 @@ def test_what_an_import_runs_is_not(tmp_path, monkeypatch):
     assert second.keys() <= first.keys()
     assert any(name.startswith("helper") for name in second.values())
     assert not any("<module>" in name for name in first.values())
+
+
+@dataclass
+class Settings:
+    scale: float
+
+
+def test_what_dataclass_makes_for_roam_lab_is_not_noted():
+    """Some of its objects are made in a first step alone."""
+    assert not any("__create_fn__" in name for name in entered(lambda: OpLog(())).digests().values())
+    made = entered(lambda: Settings(1.0)).digests().values()
+    assert any(name.startswith("__create_fn__.<locals>.__init__ (<string>") for name in made)
 
 
 def test_a_profiler_that_is_on_stays_on():

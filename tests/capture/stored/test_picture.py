@@ -40,6 +40,14 @@ def test_an_address_is_not_looked_at():
     assert picture(checkpoint) != before
 
 
+def test_the_sequence_of_a_trainers_columns_is_not_looked_at():
+    """It is that of a set, another one in each process."""
+    first, second = (types.SimpleNamespace(_signature_columns=list(names), labels=["a"]) for names in ("ab", "ba"))
+    assert picture(first) == picture(second)
+    second.labels = ["b"]
+    assert picture(first) != picture(second)
+
+
 class Colour(enum.Enum):
     RED, BLUE = 1, 2
 
