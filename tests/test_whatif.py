@@ -46,7 +46,7 @@ def test_a_grid_captures_anew_and_leaves_the_model_alone(shell: Any) -> None:
     text = caught.outputs[-1].data["text/plain"]
     assert "★ eager PyTorch" in text
     assert "▁" in text
-    assert '<img src="data:image/svg' in caught.outputs[-1].data["text/html"]
+    assert 'src="data:image/svg+xml' in caught.outputs[-1].data["text/html"]
     assert bench(shell).what_if().name == taken  # none of a grid is what actions take
     assert all(map(torch.equal, before, shell.user_ns["model"].parameters()))
     assert {parameter.dtype for parameter in shell.user_ns["model"].parameters()} == {torch.float32}
