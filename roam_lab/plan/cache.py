@@ -1,7 +1,7 @@
 """A cache of plans on disk: a machine plans the same step for the same goals only once.
 
-The key of a plan is a digest of everything that planning looks at: the graph without names, source lines and times, the
-goals, and the version of roam-lab. Captures have a cache of their own (`capture/stored/`), as they depend on the step's
+The key of a plan is a digest of everything that planning looks at: the graph without names, kinds, source lines and
+times, the goals, and the version of roam-lab. Captures have a cache of their own (`capture/stored/`), as they depend on the step's
 code and objects.
 """
 
@@ -75,6 +75,7 @@ class PlanCache:
     def _path(self, graph: Graph, goals: Mapping[str, Any]) -> Path:
         data = graph_to_data(graph)
         ops = [{key: value for key, value in op.items() if key not in _NO_MATTER} for op in data["ops"]]
-        facts = [version("roam-lab"), data["storages"], ops, dict(goals), graph.environment.get("device")]
+        storages = [{key: value for key, value in one.items() if key != "kind"} for one in data["storages"]]
+        facts = [version("roam-lab"), storages, ops, dict(goals), graph.environment.get("device")]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         return self.folder / f"{digest[:32]}{SUFFIX}"

@@ -26,7 +26,7 @@ from roam_lab.plan import Plan
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.compiled_steps import CompiledSteps
 from roam_lab.runtime.executors import Execution
-from roam_lab.runtime.heap import collect, trim
+from roam_lab.runtime.heap import collect, trim, uncollected
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import another_step
@@ -109,14 +109,15 @@ class StepCompiler:
 
     def _rehearsed(self, key: Key, batch: Any, kept: Kept) -> Key | None:
         """The key of a step that was compiled from what was kept of it, after a rehearsal; else None."""
-        with held(PATIENCE_SECONDS) as check:
-            observed = self.stored.rehearsed(kept, self.training(), batch, check)
-        if observed is None:
-            return None
-        try:
-            way = self.compile(key, batch, None, kept=kept, observed=observed)
-        except (NotStoredError, MismatchError, CaptureError):
-            return None  # the eager step is run, and what is to be said is said then
+        with uncollected():
+            with held(PATIENCE_SECONDS) as check:
+                observed = self.stored.rehearsed(kept, self.training(), batch, check)
+            if observed is None:
+                return None
+            try:
+                way = self.compile(key, batch, None, kept=kept, observed=observed)
+            except (NotStoredError, MismatchError, CaptureError):
+                return None  # the eager step is run, and what is to be said is said then
         self.stored.take_proof(way, self._compiled[way])
         if self._compiled[way].proven:
             self._check.left_out("capture and plan have passed in an earlier start, and the step runs the same ops")

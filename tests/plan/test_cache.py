@@ -1,6 +1,7 @@
 """Plans kept on disk for the next start: found for the same step and goals, never trusted, never in the way."""
 
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -56,6 +57,8 @@ def test_only_a_plan_with_rewrites_is_kept_with_its_graph(cache):
 def test_names_and_places_in_the_code_do_not_matter(cache):
     cache.keep(make_plan(graph()), graph(), {})
     assert cache.find(graph(name="other"), {}) is not None
+    kinds = tuple(replace(one, kind="gradient") for one in graph().storages)
+    assert cache.find(replace(graph(), storages=kinds), {}) is not None
 
 
 @pytest.mark.parametrize(("other", "goals"), [(graph(size=65), {}), (graph(flops=7), {}), (graph(), {"seed": 1})])

@@ -1,11 +1,20 @@
 """What malloc keeps goes back to the system when the plan is about to be passed, and only then."""
 
+import gc
 import os
 
 import pytest
 import torch
 
-from roam_lab.runtime.heap import SLACK, SLACK_BYTES, SLACK_WITHOUT_BUDGET, Heap, no_more_than_live, resident_bytes
+from roam_lab.runtime.heap import (
+    SLACK,
+    SLACK_BYTES,
+    SLACK_WITHOUT_BUDGET,
+    Heap,
+    no_more_than_live,
+    resident_bytes,
+    uncollected,
+)
 
 MIB = 2**20
 
@@ -119,3 +128,16 @@ def test_what_does_not_go_is_not_asked_for_before_every_op():
     heap.resident += 10 * MIB  # and some that it can
     heap.before(10 * MIB, 0)
     assert heap.trimmed == 2
+
+
+def test_the_collector_waits_and_is_as_before(monkeypatch):
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        with uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
