@@ -2,9 +2,10 @@
 
     python benchmarks/second_start.py [--batch 1] [--starts 3] [--output benchmarks/results/second_start.json]
 
-From the model being built to the return of the first call, and how long the calls after it take: at the first start
-(which captures, plans and is held against an eager step), and at those after it. Peak: what the process took at most
-above what it had when the model was built. Needs transformers and a machine that does nothing else.
+From the model being built to the beginning of the first planned step and to the return of the first call, and how
+long the calls after it take: at the first start (which captures, plans and is held against an eager step), and at
+those after it. Peak: what the process took at most above what it had when the model was built. Needs transformers and
+a machine that does nothing else.
 """
 
 from __future__ import annotations
@@ -25,8 +26,14 @@ SCRIPT = """
 import json, resource, sys, time
 import torch
 import roam_lab as roam
+from roam_lab.runtime.compiled import Compiled
 from transformers import GPT2Config, GPT2LMHeadModel
 
+begins, run = [], Compiled.run
+def noted(self, batch):
+    begins.append(time.perf_counter())
+    return run(self, batch)
+Compiled.run = noted
 torch.manual_seed(0)
 model = GPT2LMHeadModel(GPT2Config())
 optimizer = torch.optim.AdamW(model.parameters())
@@ -43,6 +50,7 @@ for _ in range(4):
         first = time.perf_counter() - built
 print(json.dumps({
     "batch": int(sys.argv[1]),
+    "begins_seconds": round(begins[0] - built, 2),
     "first_call_seconds": round(first, 2),
     "planned_step_seconds": round(sorted(seconds[1:])[1], 2),
     "planned_steps": step.planned_steps,
@@ -74,7 +82,7 @@ def main() -> None:
             rows.append({"start": number + 1, **started(options.batch, str(Path(home, "cache")), script)})
             print(rows[-1], flush=True)
     write(options.output, json.dumps({**described(), "limit_seconds": LIMIT_SECONDS, "rows": rows}, indent=1))
-    begin = [float(str(row["first_call_seconds"])) - float(str(row["planned_step_seconds"])) for row in rows[1:]]
+    begin = [float(str(row["begins_seconds"])) for row in rows[1:]]
     print(f"a planned step begins at the latest {max(begin):.2f} s after the model is built, limit {LIMIT_SECONDS} s")
     sys.exit(max(begin) > LIMIT_SECONDS)
 

@@ -1,8 +1,8 @@
 """A cache of plans on disk: a machine plans the same step for the same goals only once.
 
 The key of a plan is a digest of everything that planning looks at: the graph without names, kinds, source lines and
-times, the goals, and the version of roam-lab. Captures have a cache of their own (`capture/stored/`), as they depend on the step's
-code and objects.
+times, the goals, and the version of roam-lab. Captures have a cache of their own (`capture/stored/`), as they depend
+on the step's code and objects.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ def collect() -> None:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """A context in which Python's collector of cycles does not begin by itself: with torch and a model imported, each time
-    takes a tenth of a second."""
+    """A context in which Python's collector of cycles does not begin by itself: with torch and transformers imported,
+    each time takes a tenth of a second."""
     was = gc.isenabled()
     gc.disable()
     try:
