@@ -25,6 +25,7 @@ from roam_lab.capture.outcome import Outcome, outcome_of
 from roam_lab.capture.refusal import unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import Leaves, RandomState
+from roam_lab.capture.sources.held_parameters import held_parameters_replaced
 from roam_lab.capture.sources.optimizers import swapped
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
@@ -75,7 +76,13 @@ def rehearse(
             parameters_replaced(training.model, dict(inputs.tensors), tie_weights=True),
         ):
             inputs.enter_state()
-            with _as_in_eager(), mode, _FollowerMode(mode, fakes, follower, check) as seen, code.noted():
+            with (
+                _as_in_eager(),
+                held_parameters_replaced(reachable, training.model, names, inputs.tensors),
+                mode,
+                _FollowerMode(mode, fakes, follower, check) as seen,
+                code.noted(),
+            ):
                 result = training.run_as_ops(given)
             follower.end_of_step()
             serials = serials_of(training, given, follower.serial)

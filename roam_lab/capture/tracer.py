@@ -28,6 +28,7 @@ from roam_lab.capture.refusal import explain, refuse_own_generators, refuse_spar
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import Leaves, RandomState
 from roam_lab.capture.sources.filled import FilledError, reads_noted
+from roam_lab.capture.sources.held_parameters import held_parameters_replaced
 from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
 from roam_lab.capture.sources.python_state import PythonState
@@ -95,8 +96,7 @@ class Tracer:
         self._tensors = self._inputs.tensors
         parameters = {name: self._tensors[name] for name in self._inputs.parameters}
         self._gradients = Gradients(training, parameters, self._before_update, known.later)
-        self._stays: frozenset[str] = frozenset()
-        self._scheduled: str | None = None
+        self._stays, self._scheduled = frozenset[str](), ""
         self._batch = self._inputs.enter_batch(batch, known.frozen)
         if log is None:
             self._mode.answer = self._known_answer  # taken off again when the trace is over
@@ -123,7 +123,7 @@ class Tracer:
         if self._guide is None:  # whoever has a log has seen what the step uses
             python.check_trial()
         before = [place.read() for place in self._known.places]
-        caches = [(cache, cache.cache_info().misses) for cache in reachable.caches]
+        caches = [(one, one.cache_info().misses) for one in reachable.caches]
         try:
             with swapped(self._optimizers, self._fakes, self._names, self._tensors):
                 self._inputs.enter_optimizers()
@@ -216,6 +216,7 @@ class Tracer:
                     world.noted(),
                     reads_noted(reachable, self._known.filled),
                     symbols_as_numbers(reachable),
+                    held_parameters_replaced(reachable, self._model, self._names, self._tensors),
                 ):
                     result = self._training.run_as_ops(self._batch)
                 world.check()
@@ -265,7 +266,7 @@ class Tracer:
             yield found
 
     def _before_update(self) -> None:
-        if self._scheduled is not None:
+        if self._scheduled:
             raise CaptureError(
                 f"the step calls {self._scheduled}() and steps an optimizer after it, with the new rate; call it "
                 "last, or outside the step"

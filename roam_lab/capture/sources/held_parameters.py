@@ -1,0 +1,57 @@
+"""Parameters that a step's code holds itself, such as a list that was made before training for `clip_grad_norm_`: while
+the step runs on fakes, these are the fakes, too, which have the gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from roam_lab.capture.sources.containers import Container
+from roam_lab.capture.sources.reachable import Reachable
+
+_READ = ("dict", "list", "deque", "attributes", "cell", "names")
+
+
+@contextmanager
+def held_parameters_replaced(
+    reachable: Reachable, model: torch.nn.Module, names: Mapping[int, str], fakes: Mapping[str, torch.Tensor]
+) -> Iterator[None]:  # fmt: skip
+    """A context in which lists, tuples, dicts, attributes and variables within reach hold a parameter's fake in its
+    place. `names`: id of a parameter -> its name; `fakes`: by that name.
+
+    What the model's modules hold as their own is left alone: `parameters_replaced` does that. Entries that the step
+    itself has changed stay as it leaves them.
+    """
+    twins = {number: fakes[name] for number, name in names.items()}
+    own = {id(one._parameters) for one in model.modules()}
+    put: list[tuple[Container, Any, Any, Any]] = []
+    try:
+        for container in reachable.containers:
+            if container.kind not in _READ or id(container.held) in own:
+                continue
+            entries = container.read()
+            for key, value in list(entries.items() if isinstance(entries, dict) else enumerate(entries)):
+                instead = _replaced(value, twins)
+                if instead is not value:
+                    put.append((container, key, value, instead))
+                    container.put(key, instead)
+        yield
+    finally:
+        for container, key, value, instead in reversed(put):
+            entries = container.read()
+            there = isinstance(entries, dict) or key < len(entries)
+            if there and container.entry(key) is instead:
+                container.put(key, value)
+
+
+def _replaced(value: Any, twins: Mapping[int, torch.Tensor]) -> Any:
+    """The value itself where no parameter is in it."""
+    if isinstance(value, torch.Tensor):
+        return twins.get(id(value), value)
+    if type(value) is not tuple:
+        return value
+    parts = tuple(_replaced(part, twins) for part in value)
+    return parts if any(new is not old for new, old in zip(parts, value, strict=True)) else value

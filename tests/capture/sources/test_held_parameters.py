@@ -1,0 +1,85 @@
+"""Parameters that a step's code holds itself: a list made before training, an attribute, a tuple, a dict."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+import roam_lab as roam
+from roam_lab.capture.sources.held_parameters import held_parameters_replaced
+from roam_lab.capture.sources.reachable import reach
+
+
+class Holder:
+    pass
+
+
+def held(model, how):
+    holder, own = Holder(), list(model.parameters())
+    if how == "list":
+        return lambda: own
+    if how == "attribute":
+        holder.own = tuple(own)
+        return lambda: holder.own
+    named = dict(model.named_parameters())
+    return lambda: named.values()
+
+
+@pytest.mark.parametrize("how", ["list", "attribute", "dict"])
+def test_a_step_that_clips_what_it_holds_is_planned(how):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3))
+    results = []
+    for one, hooks in ((model, True), (copy.deepcopy(model), False)):
+        optimizer, parameters = torch.optim.AdamW(one.parameters(), lr=0.05), held(one, how)
+
+        def step(model, optimizer, batch, parameters=parameters):
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(parameters(), 0.1)
+            for parameter in parameters():
+                parameter.grad.mul_(1.5)
+            optimizer.step()
+            return loss.detach(), norm
+
+        call = (
+            roam.hook(one, optimizer, step=step, cache=False)
+            if hooks
+            else lambda b, o=one, p=optimizer, s=step: s(o, p, b)
+        )
+        torch.manual_seed(1)
+        batches = [(torch.randn(4, 8), torch.randint(0, 3, (4,))) for _ in range(3)]
+        results.append([*(tensor for batch in batches for tensor in call(batch)), *one.parameters()])
+        if hooks:
+            assert (call.planned_steps, call.reasons) == (3, {})
+    assert all(map(torch.equal, *results))
+
+
+def test_everything_is_put_back_but_what_the_step_has_changed():
+    model = nn.Linear(2, 2)
+    weight, bias = model.weight, model.bias
+    root = {
+        "list": [weight, bias],
+        "tuple": (1, (weight, "x")),
+        "dict": {"w": weight},
+        "other": [torch.ones(2)],
+        "gone": [weight],
+    }
+    before = {"list": [weight, bias], "tuple": root["tuple"], "dict": {"w": weight}}
+    names = {id(weight): "weight", id(bias): "bias"}
+    fakes = {name: torch.zeros(2) for name in ("weight", "bias")}
+    reachable = reach({"model": model, "root": root})
+    with held_parameters_replaced(reachable, model, names, fakes):
+        assert root["list"][0] is fakes["weight"]
+        assert root["tuple"][1][0] is fakes["weight"]
+        assert root["dict"]["w"] is fakes["weight"]
+        assert model.weight is weight
+        root["gone"].clear()
+        root["list"][1] = "of the step"
+    assert root["list"][0] is weight
+    assert root["list"][1] == "of the step"
+    assert root["tuple"] is before["tuple"]
+    assert root["dict"]["w"] is weight
+    assert root["gone"] == []
