@@ -24,7 +24,7 @@ ELSEWHERE = {
     "isinstance", "train_step",
 }  # fmt: skip
 """Names of torch, of Python and of the user's own code."""
-TO_BE = {".roam.json", "train.py", "table.jsonl", "changelog.d/NAME.TYPE.md"} | {
+TO_BE = {".roam.json", ".frontier.json", "train.py", "table.jsonl", "changelog.d/NAME.TYPE.md"} | {
     f"report/{folder}/by_phase.py" for folder in ("views", "pictures", "figures")
 }
 """Endings, and files that a reader writes."""

@@ -7,9 +7,9 @@ from xml.etree import ElementTree
 import pytest
 import torch
 
-from roam_lab.app import argument_values
 from roam_lab.plan import Plan, Profile
 from roam_lab.registry import strategies
+from roam_lab.report import sentences
 from roam_lab.report.explanation import explain
 from tests.notebook_shell import PROFILE, cell, open_shell
 
@@ -78,7 +78,7 @@ def test_an_option_without_effect_is_remarked_upon(shell):
 
 def test_an_order_that_is_not_kept_is_named(shell, monkeypatch):
     # that an order loses is left to tests of the command line, whose function this is: a small step has no room for it
-    monkeypatch.setattr(argument_values, "kept_order_sentence", lambda plan, asked: f"{asked}, not kept")
+    monkeypatch.setattr(sentences, "kept_order_sentence", lambda plan, asked: f"{asked}, not kept")
     cell(shell, PROFILE)
     assert "dfs, not kept" in cell(shell, "a = %roam plan --order dfs").stderr
 
