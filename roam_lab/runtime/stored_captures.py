@@ -50,7 +50,8 @@ class StoredCaptures:
         self._folder = None if folder is None else CaptureFolder(folder, self._tell)
         self._unproven: dict[Any, dict[str, Any]] = {}
         self._paths: dict[Any, Path] = {}
-        self._loaded: dict[Any, Mapping[str, Any]] = {}  # way -> what has passed of it
+        self._loaded: set[Any] = set()
+        self._kept: dict[Any, Mapping[str, Any]] = {}  # way -> what has passed of the capture that is on disk
 
     def _tell(self, text: str) -> None:
         if text not in self._notes:
@@ -99,7 +100,8 @@ class StoredCaptures:
 
     def note(self, way: Any, kept: Kept, training: TrainingStep, captured: Captured, expected: Expected) -> None:
         """A capture that was just made, to be kept once it has passed. A remark says why it is not."""
-        self._loaded.pop(way, None)
+        self._loaded.discard(way)
+        self._kept.pop(way, None)
         try:
             self._unproven[way] = _entry(training, captured, expected)
             self._paths[way] = kept.path
@@ -110,13 +112,14 @@ class StoredCaptures:
         """A capture of an earlier start stands for this way."""
         assert kept.entry is not None
         self._paths[way] = kept.path
-        self._loaded[way] = dict(kept.entry.passed)
+        self._loaded.add(way)
+        self._kept[way] = dict(kept.entry.passed)
 
     def take_proof(self, way: Any, compiled: Compiled) -> None:
         """Tell a compiled step, whose capture was loaded, what an earlier start has compared by the same plan, on the
         same machine."""
         with suppress(*_DAMAGED):
-            compiled.proof.take(self._loaded[way][compiled.place_of_proof()])
+            compiled.proof.take(self._kept[way][compiled.place_of_proof()])
 
     def unread(self, way: Any, path: str) -> None:
         """The step of this way does not read what is under a path: the next start need not find that out."""
@@ -127,16 +130,16 @@ class StoredCaptures:
 
     def passed(self, way: Any, compiled: Compiled) -> None:
         """A planned step of this way was the eager one, bit by bit. It is kept once as many were as are asked for."""
-        if not compiled.proven or self._folder is None or not (way in self._unproven or way in self._loaded):
+        if not compiled.proven or self._folder is None or not (way in self._unproven or way in self._kept):
             return
         with suppress(NotStoredError):
             place, proof = compiled.place_of_proof(), compiled.proof.to_data()
             if way in self._unproven:
                 self._folder.keep(self._paths[way], {**self._unproven.pop(way), "passed": {place: proof}})
-                self._loaded[way] = {place: proof}
-            elif self._loaded[way].get(place) != proof:
+                self._kept[way] = {place: proof}
+            elif self._kept[way].get(place) != proof:
                 self._folder.note_passed(self._paths[way], place, proof)
-                self._loaded[way] = {**self._loaded[way], place: proof}
+                self._kept[way] = {**self._kept[way], place: proof}
 
     def failed(self, way: Any) -> bool:
         """A planned step of this way was not the eager one: its capture is thrown away. Whether it was of an earlier
@@ -145,8 +148,10 @@ class StoredCaptures:
         path = self._paths.pop(way, None)
         if path is not None:
             throw_away(path)
-        if self._loaded.pop(way, None) is None:
+        self._kept.pop(way, None)
+        if way not in self._loaded:
             return False
+        self._loaded.discard(way)
         self._tell("a capture in the cache was not the eager step, bit for bit, and was thrown away")
         return True
 
