@@ -17,6 +17,8 @@ from roam_lab.sizes import bytes_of
 FACTORY_HELP = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
 
 ROOMS: tuple[Room, ...] = ("order", "layout", "rewrite")
+LARGEST = 2**62
+"""The largest whole number that a plan's file holds, and so an option."""
 
 
 def size(text: str) -> int:
@@ -61,9 +63,29 @@ def kinds(text: str) -> tuple[str, ...]:
 
 def count(text: str) -> int:
     """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
+    value = int(text) if text.isdecimal() and len(text) < 20 else 0
+    if not 1 <= value <= LARGEST:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
+    return value
+
+
+def alignment(text: str) -> int:
+    """Bytes: a power of two."""
+    value = count(text)
+    if value & (value - 1):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a power of two; give such as 64 or 512, in bytes")
+    return value
+
+
+def seed(text: str) -> int:
+    """A whole number, as a plan's file can hold it: at most LARGEST from 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = LARGEST + 1
+    if abs(value) > LARGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at most 2^62; give such as 0")
+    return value
 
 
 def seconds(text: str) -> float:

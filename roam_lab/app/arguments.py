@@ -6,20 +6,23 @@ import argparse
 import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Literal
 
 from roam_lab.app.argument_types import (
     FACTORY_HELP,
     PlanAndFile,
+    alignment,
     count,
     fraction,
     kinds,
     names,
     seconds,
+    seed,
     setting,
     size,
 )
 from roam_lab.app.fit_arguments import fit_arguments
+from roam_lab.app.parser import Parser
 from roam_lab.app.report_arguments import report_arguments
 from roam_lab.app.sweep_arguments import sweep_arguments, what_if_arguments
 from roam_lab.errors import InputError
@@ -27,16 +30,6 @@ from roam_lab.report.hook_code import LOOPS
 from roam_lab.rewrite.kinds import KINDS
 
 Face = Literal["command", "magic"]
-
-
-class Parser(argparse.ArgumentParser):
-    """An argparse parser whose errors are InputErrors of one line, and that guesses no abbreviations."""
-
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**{"allow_abbrev": False, **settings})
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{' '.join(message.split())}; see {self.prog} --help")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,9 @@ def _planning(parser: Parser) -> None:
     parser.add_argument("--layout", default="auto", metavar="NAME", help="layout strategy (see `strategies`)")
     parser.add_argument("--node-limit", type=count, metavar="N", help="most ops a task that is solved exactly")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
-    parser.add_argument("--seed", type=int, metavar="N", help="same seed, same plan (default 0)")
-    parser.add_argument("--alignment", type=count, metavar="N", help="offsets are multiples (default: 64, CUDA 512)")
+    parser.add_argument("--seed", type=seed, metavar="N", help="same seed, same plan (default 0)")
+    told = "offsets are multiples of it, a power of two (default: 64, CUDA 512)"
+    parser.add_argument("--alignment", type=alignment, metavar="BYTES", help=told)
     parser.add_argument(
         "--budget", type=size, metavar="SIZE", help="most bytes of the whole step, resident and arena; exit 1 above"
     )
@@ -91,7 +85,8 @@ def _profile(parser: Parser, face: Face) -> None:
     else:
         parser.add_argument("model", help="name of the model, or an expression in quotes")
         parser.add_argument("batch", help="name of the batch: a dict, a tuple or a tensor")
-        parser.add_argument("--optimizer", metavar="NAME", help="the optimizer (default: AdamW over all parameters)")
+        told = "the optimizer, or several: A,B (default: AdamW over all parameters)"
+        parser.add_argument("--optimizer", metavar="NAME", help=told)
         parser.add_argument("--loss", metavar="NAME", help="loss(model, batch), or a criterion module")
         parser.add_argument("--step", metavar="NAME", help="your own train_step(model, optimizer, batch) -> loss")
     parser.add_argument("--name", metavar="TEXT", help="name of the graph")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TypeVar
 
-from roam_lab.app.argument_types import count, counts, fraction, kinds, names, seconds, size
+from roam_lab.app.argument_types import count, counts, fraction, kinds, names, seconds, seed, size
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ def axes_arguments(parser: argparse.ArgumentParser, whose: str) -> None:
     parser.add_argument("--rewrites", type=kinds, metavar="none|KINDS", help=told)
     parser.add_argument("--times", type=names, metavar="GPU,GPU", help="what ops take, by these GPUs' rates: a100, ...")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="each plan's")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same plans (default 0)")
+    parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same plans (default 0)")
 
 
 def calls(text: str) -> tuple[str, ...]:

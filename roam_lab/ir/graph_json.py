@@ -14,6 +14,8 @@ from roam_lab.ir.graph import MOST_BYTES, Device, Graph, Op, Storage
 
 FORMAT = "roam-graph/2"
 FIRST_FORMAT = "roam-graph/1"
+MOST_RATE = 1e24
+"""The most that a time, a count of FLOPs or a rate can be; far above any machine's."""
 _OP_TEXT = ("phase", "module", "source")
 _OP_OPTIONAL = (*_OP_TEXT, "flops", "time_us", "pointwise", "random", "call", "rows", "pure")
 
@@ -98,8 +100,9 @@ def _device(value: Any) -> Device | None:
     given: dict[str, Any] = {}
     for field in fields(Device):
         number = value.get(field.name, 1.0 if field.name == "fused_share" else None)
-        if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number < float("inf"):
-            raise FormatError(f"device: {field.name} is {number!r}, not a number above 0; check the file's writer")
+        _check_number(number, f"device: {field.name}")
+        if number == 0:
+            raise FormatError(f"device: {field.name} is 0, not a number above 0; check the file's writer")
         given[field.name] = number
     return Device(**given)
 
@@ -107,6 +110,8 @@ def _device(value: Any) -> Device | None:
 def _environment(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise FormatError(f"environment is {type(value).__name__} data, not an object; check the file's writer")
+    if any(isinstance(entry, (dict, list)) for entry in value.values()):
+        raise FormatError("environment holds more than texts; check the file's writer")
     return {key: str(entry) for key, entry in value.items()}
 
 
@@ -116,6 +121,12 @@ def _eager_peak(value: Any) -> int | None:
     if not 0 <= _integer(value, "eager_peak_bytes") <= MOST_BYTES:
         raise FormatError(f"eager_peak_bytes is {value}, outside 0 to {MOST_BYTES}; check the file's writer")
     return int(value)
+
+
+def _check_number(value: Any, what: str) -> None:
+    """Raise FormatError for anything but a number from 0 to MOST_RATE; true and nan are none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= MOST_RATE:
+        raise FormatError(f"{what} is {value!r}, not a number from 0 to {MOST_RATE:g}; check the file's writer")
 
 
 def _integer(value: Any, what: str) -> int:
@@ -157,11 +168,15 @@ def _op(entry: Any, index: int, format_: str) -> Op:
         if optional[key] is not None:
             optional[key] = str(optional[key])
     for key in ("flops", "time_us"):
-        if optional[key] is not None and not isinstance(optional[key], (int, float)):
-            raise FormatError(f"{what}: {key} is {optional[key]!r}, not a number; check the file's writer")
+        if optional[key] is not None:
+            _check_number(optional[key], f"{what}: {key}")
     for key in ("call", "rows"):
         if optional[key] is not None:
             optional[key] = _integer(optional[key], f"{what}: {key}")
+            if not 0 <= optional[key] <= MOST_BYTES:
+                raise FormatError(
+                    f"{what}: {key} is {optional[key]}, outside 0 to {MOST_BYTES}; check the file's writer"
+                )
     first = format_ == FIRST_FORMAT
     if optional["pure"] is not None and not isinstance(optional["pure"], bool):
         raise FormatError(f"{what}: pure is {optional['pure']!r}, not true or false; check the file's writer")

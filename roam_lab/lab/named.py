@@ -8,7 +8,7 @@ from roam_lab.errors import InputError
 
 
 def value_of(text: str, names: dict[str, Any]) -> Any:
-    """The value of `text`, a name or an expression, in the notebook. Raises InputError."""
+    """The value of `text`, a name or an expression, in the notebook; of "a,b" a tuple. Raises InputError."""
     try:
         return eval(text, names)
     except NameError as error:
@@ -24,6 +24,8 @@ def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
 
     for key, kind in (("model", torch.nn.Module), ("optimizer", torch.optim.Optimizer)):
         value = objects.get(key)
-        if key in objects and not isinstance(value, kind):
-            found = type(value).__name__
-            raise InputError(f"{chosen[key]} is a {found}, not a torch {kind.__name__}; see %roam help profile")
+        several = key == "optimizer" and isinstance(value, tuple | list)
+        for one in value if several and value else [value]:
+            if key in objects and not isinstance(one, kind):
+                found = f"{'holds' if several and value else 'is'} a {type(one).__name__}"
+                raise InputError(f"{chosen[key]} {found}, not a torch {kind.__name__}; see %roam help profile")

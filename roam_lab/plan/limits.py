@@ -30,5 +30,5 @@ def check_limits(node_limit: int | None, time_limit: float | None, seed: int, al
         raise ParameterError(f"time_limit is {time_limit!r}; give a number of seconds above 0")
     if type(seed) is not int:
         raise ParameterError(f"seed is {seed!r}; give a whole number")
-    if type(alignment) is not int or alignment < 1:
-        raise ParameterError(f"alignment is {alignment!r}; give a whole number of bytes, 1 or more")
+    if type(alignment) is not int or alignment < 1 or alignment & (alignment - 1):
+        raise ParameterError(f"alignment is {alignment!r}; give a power of two, in bytes")

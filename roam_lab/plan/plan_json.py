@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -21,12 +20,12 @@ from roam_lab.ir import (
     live_peak,
     read_json,
 )
-from roam_lab.order.bound import Certificate
 from roam_lab.plan.origins_json import read_origins
-from roam_lab.plan.plan import FIRST_FORMAT, FORMAT, KINDS, STATUSES, Plan, Rewrite, Saving
-from roam_lab.rewrite.bound import RewriteBound
+from roam_lab.plan.plan import FIRST_FORMAT, FORMAT, Plan
+from roam_lab.plan.plan_fields import MOST_SECONDS, PlanFields, short
 
-_LARGEST = 2**62
+TIME_TOLERANCE = 1e-3
+"""Of the step's time: times are rounded in files."""
 
 
 def load_plan(path: str | os.PathLike[str], graph: Graph | None = None) -> Plan:
@@ -42,8 +41,8 @@ def load_plan(path: str | os.PathLike[str], graph: Graph | None = None) -> Plan:
 def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | None = None) -> Plan:
     """Plan of plain `roam-plan/2` or `/1` data; see `load_plan`. `where` names the file in messages."""
     if data.get("format") not in (FORMAT, FIRST_FORMAT):
-        raise FormatError(f"{where}: format is {_short(data.get('format'))}, not {FORMAT!r}; give a plan's file")
-    read = _Reader(data, where)
+        raise FormatError(f"{where}: format is {short(data.get('format'))}, not {FORMAT!r}; give a plan's file")
+    read = PlanFields(data, where)
     embedded: Graph | None = None
     origins: tuple[Origin, ...] = ()
     rewrites = read.rewrites()
@@ -70,14 +69,14 @@ def plan_from_data(data: dict[str, Any], where: str = "plan", graph: Graph | Non
         optimal=read.flag("optimal"),
         order_strategy=read.text("order_strategy"),
         layout_strategy=read.text("layout_strategy"),
-        seconds=read.number("seconds"),
+        seconds=read.number("seconds", MOST_SECONDS),
         seed=read.integer("seed", negative=True),
-        environment={key: str(value) for key, value in read.table("environment", {}).items()},
+        environment=read.environment(),
         graph=embedded if embedded is not None else graph,
         rewrites=rewrites,
         origins=origins,
         rewrite_strategy=read.text("rewrite_strategy", "none"),
-        extra_time=read.number("extra_time", 0.0, negative=True),
+        extra_time=read.extra_time(),
         savings=read.savings(),
         rewrite_bound=read.rewrite_bound(),
         certificate=read.certificate(),
@@ -128,8 +127,27 @@ def _check_claims(plan: Plan, where: str) -> None:
             f"{where}: savings come to {saved} bytes, but captured_peak_bytes less peak_bytes is "
             f"{plan.captured_peak_bytes - plan.peak_bytes}; {again}"
         )
+    _check_time(plan, where, again)
     if plan.graph is not None:
         _check_against(plan, plan.graph, where, again)
+
+
+def _check_time(plan: Plan, where: str, again: str) -> None:
+    """Check `extra_time` and its parts; from the ops' times where no op is fused or copies a storage, as only then
+    those tell what the step took before. Raises FormatError."""
+    added = sum(one.extra_time for one in plan.savings)
+    if plan.savings and abs(added - plan.extra_time) > TIME_TOLERANCE:
+        raise FormatError(f"{where}: savings add {added:g} of time, but extra_time is {plan.extra_time:g}; {again}")
+    if not plan.rewrites and plan.extra_time:
+        raise FormatError(f"{where}: extra_time is {plan.extra_time:g}, but nothing is rewritten; {again}")
+    if plan.graph is None or not plan.origins or any(len(origin.ops) != 1 for origin in plan.origins):
+        return
+    times = [op.time_us or 0.0 for op in plan.graph.ops]
+    before = sum({origin.ops[0]: us for origin, us in zip(plan.origins, times, strict=True)}.values())
+    if before and abs(sum(times) / before - 1 - plan.extra_time) > TIME_TOLERANCE:
+        raise FormatError(
+            f"{where}: extra_time is {plan.extra_time:g}, but the ops' times give {sum(times) / before - 1:g}; {again}"
+        )
 
 
 def _check_against(plan: Plan, graph: Graph, where: str, again: str) -> None:
@@ -161,117 +179,3 @@ def _check_against(plan: Plan, graph: Graph, where: str, again: str) -> None:
             f"{where}: certificate holds {held} bytes and claims {proof.bytes}, "
             f"but lower_bound_bytes is {plan.lower_bound_bytes}; {again}"
         )
-
-
-class _Reader:
-    """Typed access to the keys of one plan; every error names the file, the key and what stands there."""
-
-    def __init__(self, data: dict[str, Any], where: str) -> None:
-        self.data, self.where = data, where
-
-    def _wrong(self, key: str, wanted: str) -> FormatError:
-        if key not in self.data:
-            return FormatError(f"{self.where}: {key} is missing; the file is not a whole {FORMAT}")
-        return FormatError(f"{self.where}: {key} is {_short(self.data[key])}, not {wanted}; check the file's writer")
-
-    def integer(self, key: str, negative: bool = False) -> int:
-        value = self.data.get(key)
-        if type(value) is not int or abs(value) > _LARGEST or (value < 0 and not negative):
-            raise self._wrong(key, "an integer" if negative else "an integer from 0 to 2^62")
-        return value
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        value = self.data.get(key)
-        if not isinstance(value, list) or any(type(entry) is not int or entry < 0 for entry in value):
-            raise self._wrong(key, "a list of integers from 0")
-        return tuple(value)
-
-    def number(self, key: str, default: float | None = None, negative: bool = False) -> float:
-        value = self.data.get(key, default)
-        low = -math.inf if negative else 0
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value < math.inf:
-            raise self._wrong(key, "a number" if negative else "a number from 0")
-        return float(value)
-
-    def flag(self, key: str) -> bool:
-        value = self.data.get(key)
-        if not isinstance(value, bool):
-            raise self._wrong(key, "true or false")
-        return value
-
-    def text(self, key: str, default: str | None = None) -> str:
-        value = self.data.get(key, default)
-        if not isinstance(value, str):
-            raise self._wrong(key, "a text")
-        return value
-
-    def table(self, key: str, default: dict[str, Any] | None = None) -> dict[str, Any]:
-        value = self.data.get(key, default)
-        if not isinstance(value, dict):
-            raise self._wrong(key, "an object")
-        return value
-
-    def rewrites(self) -> tuple[Rewrite, ...]:
-        value = self.data.get("rewrites", [])
-        if not isinstance(value, list):
-            raise self._wrong("rewrites", "a list")
-        for one in value:
-            if not isinstance(one, dict) or one.get("kind") not in KINDS or type(one.get("op")) is not int:
-                raise FormatError(f"{self.where}: rewrites holds {_short(one)}, no known kind with its op; {_WRITER}")
-        return tuple(Rewrite(one["kind"], one["op"]) for one in value)
-
-    def savings(self) -> tuple[Saving, ...]:
-        value = self.data.get("savings", [])
-        if not isinstance(value, list):
-            raise self._wrong("savings", "a list")
-        parts = [
-            _Reader(one if isinstance(one, dict) else {}, f"{self.where}: savings {number}")
-            for number, one in enumerate(value)
-        ]
-        return tuple(
-            Saving(part.text("kind"), part.integer("bytes", True), part.number("extra_time", negative=True))
-            for part in parts
-        )
-
-    def rewrite_bound(self) -> RewriteBound | None:
-        if self.data.get("rewrite_bound") is None:
-            return None
-        inner = _Reader(self.table("rewrite_bound"), f"{self.where}: rewrite_bound")
-        return RewriteBound(inner.integer("peak_bytes"), inner.number("extra_time"))
-
-    def status(self) -> Any:
-        """The status; of an older file without one, by its key `optimal`."""
-        value = self.data.get("status", "optimal" if self.data.get("optimal") is True else "feasible")
-        if value not in STATUSES:
-            raise self._wrong("status", f"one of {', '.join(STATUSES)}")
-        return value
-
-    def offsets(self) -> dict[int, int]:
-        offsets: dict[int, int] = {}
-        for key, value in self.table("offsets").items():
-            if not (key.isascii() and key.isdecimal() and len(key) <= 18 and str(int(key)) == key):
-                raise FormatError(f"{self.where}: offsets has the key {_short(key)}, not a storage; {_WRITER}")
-            if type(value) is not int or not 0 <= value <= _LARGEST:
-                raise FormatError(f"{self.where}: offsets of {key} is {_short(value)}, not an integer; {_WRITER}")
-            offsets[int(key)] = value
-        return offsets
-
-    def certificate(self) -> Certificate | None:
-        if self.data.get("certificate") is None:
-            return None
-        inner = _Reader(self.table("certificate"), f"{self.where}: certificate")
-        kind = inner.data.get("kind", "forced")
-        if kind not in ("forced", "minimum cut", "search"):
-            raise inner._wrong("kind", "forced, minimum cut or search")
-        later, earlier = (inner.integers(key) if key in inner.data else () for key in ("later", "earlier"))
-        op, held = inner.integer("op"), inner.integers("storages")
-        return Certificate(op, held, inner.integer("bytes"), kind, later, earlier)
-
-
-_WRITER = "check the file's writer"
-
-
-def _short(value: Any) -> str:
-    """`value` as text, cut to fit into one line of an error."""
-    text = repr(value) if not isinstance(value, (list, dict)) else f"a {type(value).__name__} of {len(value)}"
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -5,6 +5,7 @@ A cell or the end of a script: model, optimizer, batch, loss and step are names 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -30,7 +31,7 @@ class Hooked:
     """What the code is for. `plan`: an expression for the path of the plan's file; `told`: the plan in words. `goals`:
     budget in bytes and extra_time as a fraction, for the loops that plan by themselves. `names`: of model, optimizer,
     batch, and loss or step where they were given. `batch`: how the model takes it; `criterion`: whether the loss is one
-    for (inputs, targets)."""
+    for (inputs, targets); `several`: whether `optimizer` is a tuple of them."""
 
     plan: str
     told: str
@@ -38,10 +39,12 @@ class Hooked:
     batch: BatchKind = "other"
     criterion: bool = False
     goals: Mapping[str, Any] = field(default_factory=dict)
+    several: bool = False
 
     def name(self, what: str) -> str:
-        """The expression for the model, the optimizer, ... in the user's code."""
-        return self.names.get(what, what)
+        """The expression for the model, the optimizer, ... in the user's code; "a,b" in parentheses."""
+        text = self.names.get(what, what)
+        return ast.unparse(ast.parse(text, mode="eval")) if "," in text else text
 
 
 def hook_code(loop: Loop, hooked: Hooked) -> str:
@@ -50,6 +53,11 @@ def hook_code(loop: Loop, hooked: Hooked) -> str:
         raise InputError(
             f"{LOOP_NAMES[loop]} has a training step of its own, and this profile was made with --step; export the "
             "code for plain PyTorch or Accelerate"
+        )
+    if hooked.several and loop in ("trainer", "lightning"):
+        raise InputError(
+            f"{LOOP_NAMES[loop]} trains by one optimizer, and this step has several; export the code for plain PyTorch "
+            "or Accelerate"
         )
     made = "" if "optimizer" in hooked.names else _default_optimizer(hooked)
     return made + {"plain": _plain, "trainer": _trainer, "lightning": _lightning, "accelerate": _accelerate}[loop](
@@ -81,21 +89,25 @@ def _accelerate(hooked: Hooked) -> str:
         defined, step = "", hooked.name("step")
     else:
         step = "train_step"
+        each = "for each in optimizer:\n        each" if hooked.several else "optimizer"
         defined = f"""
 
 def train_step(model, optimizer, batch):
     loss = {_loss(hooked)}
     accelerator.backward(loss)
-    optimizer.step()
-    optimizer.zero_grad()
+    {each}.step()
+    {each}.zero_grad()
     return loss.detach()
 
 """
+    prepared = f"{model}, {optimizer} = accelerator.prepare({model}, {optimizer})"
+    if hooked.several:
+        prepared = f"{model}, *prepared = accelerator.prepare({model}, *{optimizer})\n{optimizer} = tuple(prepared)"
     return f"""import roam_lab as roam
 from accelerate import Accelerator
 
 accelerator = Accelerator(cpu={_on_cpu(hooked)})
-{model}, {optimizer} = accelerator.prepare({model}, {optimizer})
+{prepared}
 {defined}
 step = roam.hook({model}, {optimizer}, step={step}{_goals(hooked)})  # planned at its first call, kept on disk
 for number in range({STEPS}):

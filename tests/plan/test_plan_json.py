@@ -12,6 +12,7 @@ from roam_lab.errors import FormatError, InputError, MismatchError
 from roam_lab.plan import load_plan, make_plan, plan_from_data
 from roam_lab.plan.plan import plan_to_data
 from tests.plan.graphs import SMALL, pumpkin, two_halves
+from tests.rewrite.graphs import blocks
 
 
 def whole() -> dict[str, Any]:
@@ -69,6 +70,19 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "certificate kind": ({"certificate": {"kind": []}}, "kind is a list of 0, not forced, minimum cut or search"),
     "status": ({"status": {}}, "status is a dict of 0, not one of optimal, feasible, timed out"),
     "seconds": ({"seconds": float("nan")}, "seconds is nan, not a number from 0"),
+    "seconds forever": ({"seconds": 1e30}, "seconds is 1e+30, not a number from 0 to 1,000,000,000"),
+    "extra time": ({"extra_time": 1e30}, "extra_time is 1e+30, not a number above -1, up to 1,000"),
+    "extra time of a step that takes none": ({"extra_time": -1}, "extra_time is -1, not a number above -1"),
+    "extra time nan": ({"extra_time": float("nan")}, "extra_time is nan, not a number above -1"),
+    "extra time true": ({"extra_time": True}, "extra_time is True, not a number above -1"),
+    "extra time of no rewrites": ({"extra_time": 0.3}, "extra_time is 0.3, but nothing is rewritten"),
+    "savings' time": (
+        {"savings": [{"kind": "order", "bytes": 192, "extra_time": 0.1}]},
+        "savings add 0.1 of time, but extra_time is 0",
+    ),
+    "savings' bound": ({"savings": [{"kind": "x", "bytes": 0, "extra_time": 1e30}]}, "savings 0: extra_time is 1e+30"),
+    "rewrites of no op": ({"rewrites": [{"kind": "fuse", "op": -1}]}, "rewrites holds a dict of 2, no known kind"),
+    "environment deep": ({"environment": {"device": [[]]}}, "environment is a dict of 1, not an object of texts"),
     "seed": ({"seed": None}, "seed is None, not an integer"),
     "sha": ({"graph_sha256": "0" * 64}, "graph_sha256 is not that of the graph in the file"),
     "graph number": ({"graph": 10**9}, "graph is 1000000000, not an object"),
@@ -125,12 +139,23 @@ def test_unknown_keys_are_ignored_and_others_are_optional() -> None:
 
 
 def test_a_plan_may_take_less_time_than_the_step() -> None:
-    data = plan_to_data(make_plan(pumpkin()))
-    data |= {"extra_time": -0.25, "savings": [{"kind": "fuse", "bytes": 192, "extra_time": -0.25}]}
-    plan = plan_from_data(data, "p.roam.json")
+    data = plan_to_data(make_plan(pumpkin()), bare=True)
+    faster = {"extra_time": -0.25, "savings": [{"kind": "fuse", "bytes": 192, "extra_time": -0.25}]}
+    plan = plan_from_data(data | faster | {"rewrites": [{"kind": "fuse", "op": 1}]}, "p.roam.json")
     assert plan.extra_time == plan.savings[0].extra_time == -0.25
     with pytest.raises(FormatError, match=r"seconds is -1, not a number from 0"):
         plan_from_data(data | {"seconds": -1}, "p.roam.json")
+
+
+def test_the_extra_time_is_that_of_the_ops_times() -> None:
+    data = json.loads(json.dumps(plan_to_data(make_plan(blocks(6), extra_time=0.2, alignment=1))))
+    assert data["extra_time"] > 0.01
+    assert {one["kind"] for one in data["rewrites"]} <= {"in_place", "recompute"}
+    plan_from_data(data)
+    for wrong in (data["extra_time"] / 2, 0.0, -0.5):
+        savings = data["savings"][:-1] + [{**data["savings"][-1], "extra_time": wrong}]
+        with pytest.raises(FormatError, match="but the ops' times give"):
+            plan_from_data(data | {"extra_time": wrong, "savings": savings, "rewrite_bound": None})
 
 
 def test_repr_is_short_and_stable() -> None:

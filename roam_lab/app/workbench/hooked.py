@@ -71,7 +71,8 @@ def write_factory_script(plan_path: str, factory: str, loop: Loop, path: str, fo
     given = [key for key in ("model", "optimizer", "batch", "loss", "step") if getattr(made, key) is not None]
     row = WhatIfs().add(plan, factory.rpartition(":")[2])
     goals = {"extra_time": plan.extra_time or None, "device": plan.environment.get("device", "cpu")}
-    hooked = Hooked(repr(plan_path), row.told(), {key: key for key in given}, _kind(made), _is_criterion(made), goals)
+    named = {key: key for key in given}
+    hooked = Hooked(repr(plan_path), row.told(), named, _kind(made), _is_criterion(made), goals, _several(made))
     lines = [
         f'"""Training by a plan of roam-lab: {row.told()}."""\n',
         "from roam_lab.capture.factory import load_factory\n",
@@ -91,13 +92,19 @@ def _hooked(bench: Workbench, row: WhatIf, plan: str) -> Hooked:
     names = {key: text for key, text in made.names.items() if getattr(made, key) is not None}
     names |= {key: key for key in ("loss", "step") if getattr(made, key) is not None and key not in names}
     device = row.plan.environment.get("device", "cpu")
-    return Hooked(plan, row.told(), names, _kind(made), _is_criterion(made), {**goals, "device": device})
+    return Hooked(
+        plan, row.told(), names, _kind(made), _is_criterion(made), {**goals, "device": device}, _several(made)
+    )
 
 
 def _kind(made: Made) -> BatchKind:
     if isinstance(made.batch, Mapping):
         return "mapping"
     return "sequence" if isinstance(made.batch, Sequence) and not isinstance(made.batch, str) else "other"
+
+
+def _several(made: Made) -> bool:
+    return isinstance(made.optimizer, tuple | list)
 
 
 def _is_criterion(made: Made) -> bool:
