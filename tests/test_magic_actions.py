@@ -255,3 +255,13 @@ def test_completion(shell: Any) -> None:
     )  # fmt: skip
     (matcher,) = [one for one in shell.Completer.custom_matchers if one.__name__ == "roam_matcher"]
     assert [one.text for one in matcher(context)["completions"]] == ["lescea"]
+
+
+def test_a_step_of_several_optimizers_is_profiled_by_their_names() -> None:
+    step = "import torch\nfirst, second = (torch.optim.SGD(model[at].parameters(), lr=0.1) for at in (0, -1))\npair = [first]"
+    with open_shell() as opened:
+        cell(opened, step)
+        found = cell(opened, "p = " + PROFILE.replace("--optimizer optimizer", "--optimizer first,second"))
+        assert isinstance(opened.user_ns.get("p"), Profile), found
+        refused = cell(opened, PROFILE.replace("--optimizer optimizer", "--optimizer first,3"))
+        assert "first,3 holds an int, not a torch Optimizer; see %roam help profile" in refused.stderr

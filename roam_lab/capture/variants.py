@@ -21,8 +21,8 @@ def variant(
     dtype: str | None = None,
     optimizer: str | None = None,
 ) -> dict[str, Any]:
-    """The factory's dict with every argument applied that is not None; `dtype` converts the model in place. Raises
-    InputError."""
+    """The factory's dict with every argument applied that is not None; `dtype` converts the model in place, and each of
+    several optimizers becomes an `optimizer` over its own parameters. Raises InputError."""
     made = dict(made)
     if batch is not None:
         made["batch"] = resized(made["batch"], batch)
@@ -40,7 +40,9 @@ def variant(
             )
         made["batch"] = with_sequence_length(made["batch"], sequence)
     if optimizer is not None:
-        made["optimizer"] = _optimizer(optimizer, made["optimizer"])
+        own = made["optimizer"]
+        several = isinstance(own, tuple | list)
+        made["optimizer"] = tuple(_optimizer(optimizer, one) for one in own) if several else _optimizer(optimizer, own)
     if dtype is not None:
         _to_dtype(made, getattr(torch, dtype))
     return made
@@ -48,7 +50,8 @@ def variant(
 
 def _to_dtype(made: dict[str, Any], dtype: torch.dtype) -> None:
     """Convert model and batch. Raises InputError for an optimizer that already has state, which is not converted."""
-    if made["optimizer"].state:
+    own = made["optimizer"]
+    if any(one.state for one in (own if isinstance(own, tuple | list) else (own,))):
         raise InputError(
             f"the optimizer already holds state, which would not become {dtype}; name an optimizer, too, or let the "
             "factory make it new"

@@ -27,5 +27,7 @@ def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
         several = key == "optimizer" and isinstance(value, tuple | list)
         for one in value if several and value else [value]:
             if key in objects and not isinstance(one, kind):
-                found = f"{'holds' if several and value else 'is'} a {type(one).__name__}"
+                kind_found = type(one).__name__
+                article = "an" if kind_found[0] in "aeiouAEIOU" else "a"
+                found = f"{'holds' if several and value else 'is'} {article} {kind_found}"
                 raise InputError(f"{chosen[key]} {found}, not a torch {kind.__name__}; see %roam help profile")

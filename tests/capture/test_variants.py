@@ -71,3 +71,16 @@ def test_what_cannot_be() -> None:
     assert variant(embedding, sequence=10)["batch"].shape == (2, 10)
     with pytest.raises(InputError, match="more than the model's 10 positions"):
         variant(embedding, sequence=11)
+
+
+def test_each_of_several_optimizers_becomes_another() -> None:
+    two = made()
+    halves = (two["optimizer"], torch.optim.Adam(two["model"][0].parameters()))
+    new = variant(two | {"optimizer": halves}, optimizer="SGD(lr=0.25)", dtype="bfloat16")["optimizer"]
+    assert [type(one) for one in new] == [torch.optim.SGD, torch.optim.SGD]
+    for one, before in zip(new, halves, strict=True):
+        assert list(map(id, one.param_groups[0]["params"])) == list(map(id, before.param_groups[0]["params"]))
+    halves[1].param_groups[0]["params"][0].grad = torch.zeros_like(halves[1].param_groups[0]["params"][0])
+    halves[1].step()
+    with pytest.raises(InputError, match="the optimizer already holds state"):
+        variant(two | {"optimizer": halves}, dtype="float64")

@@ -153,7 +153,7 @@ def test_the_extra_time_is_that_of_the_ops_times() -> None:
     assert {one["kind"] for one in data["rewrites"]} <= {"in_place", "recompute"}
     plan_from_data(data)
     for wrong in (data["extra_time"] / 2, 0.0, -0.5):
-        savings = data["savings"][:-1] + [{**data["savings"][-1], "extra_time": wrong}]
+        savings = [*data["savings"][:-1], {**data["savings"][-1], "extra_time": wrong}]
         with pytest.raises(FormatError, match="but the ops' times give"):
             plan_from_data(data | {"extra_time": wrong, "savings": savings, "rewrite_bound": None})
 

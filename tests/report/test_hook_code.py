@@ -77,6 +77,36 @@ def test_the_code_runs(loop: Loop, tmp_path: Path) -> None:
     assert planned >= 3, done.stdout + done.stderr  # a loop's first step may show what a step reads
 
 
+SEVERAL = """
+inputs, labels = batch["inputs"], batch["labels"]
+first = torch.optim.SGD(net.layers[0].parameters(), lr=0.1, momentum=0.9)
+second = torch.optim.AdamW(net.layers[2].parameters())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loop", ["plain", "accelerate"])
+def test_the_code_of_several_optimizers_runs(loop: Loop, tmp_path: Path) -> None:
+    import roam_lab as roam
+
+    space: dict[str, object] = {}
+    exec(SETUP + SEVERAL, space)
+    two = (space["first"], space["second"])
+    roam.profile(space["net"], space["batch"], two, fake=True).plan().save(tmp_path / "p.roam.json")
+    path = tmp_path / "train.py"
+    hooked = Hooked("'p.roam.json'", "told", {**NAMES, "optimizer": "first,second"}, "mapping", several=True)
+    path.write_text(SETUP + SEVERAL + hook_code(loop, hooked))
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout.splitlines()[-1].split()[0]) >= 3, done.stdout + done.stderr
+
+
+def test_loops_of_one_optimizer_refuse_several() -> None:
+    for loop in ("trainer", "lightning"):
+        with pytest.raises(InputError, match="trains by one optimizer, and this step has several; export the code"):
+            hook_code(loop, Hooked("'p.roam.json'", "told", NAMES, "mapping", several=True))  # type: ignore[arg-type]
+
+
 CELLS = (
     "import torch, os\nfrom torch import nn",
     "%load_ext roam_lab\n!ls\ntorch.manual_seed(1)",

@@ -20,6 +20,8 @@ ROW_HEIGHT = 21
 """Height of a bar, in pixels."""
 HALF = 0.39
 """Half a bar's height, of a row that is 1 high."""
+LABELLED = 2.4
+"""How many times the longest bar the axis is long: the rest is for the names beside the bars, in a narrow notebook, too."""
 
 
 def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
@@ -27,7 +29,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     ink = ink_of(theme)
     widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])
     unit_name, unit = unit_for(widest)
-    lines = sum(len(side.bars) + 2 for side in view.sides)
+    lines = sum(len(side.bars) + 3 for side in view.sides)
     drawn = empty(
         "alive",
         view,
@@ -35,7 +37,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
         lines * ROW_HEIGHT + 100,
         "tap,save",
         x_axis_label=f"bytes, {unit_name} (predicted)",
-        x_range=Range1d(0, widest / unit * 1.5),
+        x_range=Range1d(0, widest / unit * LABELLED),
         y_range=Range1d(-lines + 0.5, 0.8),
     )
     drawn.yaxis.visible = False
@@ -60,11 +62,15 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
         )
     }
     heads: dict[str, list[object]] = {"x": [], "y": [], "text": []}
+    moments: dict[str, list[object]] = {"x": [], "y": [], "text": []}
     y = 0.0
     for side in view.sides:
-        heads["x"].append(0)
-        heads["y"].append(y)
-        heads["text"].append(plain(f"{side.label}: {bytes_text(side.peak_bytes)} {side.at}"))
+        told = f"{side.label}: {bytes_text(side.peak_bytes)}"
+        for lettering, at, text in ((heads, y, told), (moments, y - 1, side.at)):
+            lettering["x"].append(0)
+            lettering["y"].append(at)
+            lettering["text"].append(plain(text))
+        y -= 1
         for bar in side.bars:
             y -= 1
             look = looks.get(bar.kind, RESIDENT)
@@ -99,6 +105,7 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     drawn.text(x="right", y="y", text="label", x_offset=6, source=source, **words, nonselection_text_alpha=0.7)
     bold = {**words, "text_font_size": "12px", "text_font_style": "bold"}
     still(drawn, Text(x="x", y="y", text="text", **bold), heads)
+    still(drawn, Text(x="x", y="y", text="text", **words), moments)
     key_of_looks(drawn, ink, looks)
     rows = [("", "@what"), ("kind", "@kind"), ("bytes", "@bytes"), ("line", "@source")]
     hover(drawn, [bars], rows, point_policy="follow_mouse")

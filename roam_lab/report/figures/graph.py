@@ -20,7 +20,7 @@ from roam_lab.report.figures.selection import UNITS, carry, new_selection
 from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, rectangles, still
 from roam_lab.report.views.graph import BRACKET, COLUMNS, HALF, GraphView
 
-ROW_HEIGHT = 50
+ROW_HEIGHT = 56
 MARGIN = 84
 FOLD = UNITS + files(__package__).joinpath("fold.js").read_text("utf-8")
 _DRAW = """

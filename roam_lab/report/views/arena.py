@@ -51,7 +51,7 @@ class ArenaView:
 
     @property
     def title(self) -> str:
-        return f"Arena map of {self.name}: when and where each storage lies"
+        return f"Arena map of {self.name}"
 
     @property
     def unit(self) -> tuple[str, int]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ((0.0, 1.0), (1.7, 2.7), (3.2, 3.9))
 """Left and right edge of forward, backward and update."""
-HALF = 0.36
+HALF = 0.38
 """Half a cell's height, of a row that is 1 high."""
 BAND = 0.5
 """Height of the band with the most bytes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from roam_lab.lab.shown import compare_shown, frontier_shown, plan_shown, profile_shown
@@ -35,6 +37,21 @@ OVERFULL = f"""() => {{
   return lines.filter(([at, text, font]) => wide(text, font) > (right[at] - left[at]) * unit).map(([, text]) => text)
 }}"""
 """Lines of the graph's cells that are wider than their cell."""
+NARROW = f"""() => {{
+  const find = {SOURCE}
+  const to = document.createElement("canvas").getContext("2d")
+  const wide = (text, font) => {{ to.font = font; return to.measureText(text).width }}
+  const alive = find("roam-alive"), bars = find("roam-alive-data").data
+  const scale = alive.inner_width / (alive.x_range.end - alive.x_range.start)
+  const cut = bars.label.filter((text, at) => bars.right[at] * scale + 6 + wide(text, "11px helvetica") > alive.inner_width)
+  const graph = find("roam-graph"), {{top, bottom, short, sub}} = find("roam-graph-cells").data
+  const row = graph.inner_height / (graph.y_range.end - graph.y_range.start)
+  const tall = short.filter((_, at) => 1.2 * (12 + 10 * sub[at].split("\\n").length) > (top[at] - bottom[at]) * row)
+  const titles = ["memory", "icicle", "graph", "arena", "alive"].map((name) => find(`roam-${{name}}`))
+  const long = titles.filter((one) => wide(one.title.text, "bold 14px helvetica") > one.inner_width)
+  return [...cut, ...tall, ...long.map((one) => one.title.text)]
+}}"""
+"""Names beside the bars that leave the figure, names of the graph's cells that are higher than these, and long titles."""
 SIZES = ("step", "arena", "peak", "eager_peak", "captured_peak", "lower_bound")
 PLANNED_ROW = {
     **{f"{name}_bytes": 3 * 2**20 for name in SIZES},
@@ -97,6 +114,25 @@ def test_no_word_lies_over_another_or_leaves_its_figure(tab, mixed, width):
         shown.set_viewport_size({"width": width, "height": 900})
         assert_apart(shown, height=7000)
         assert shown.evaluate(OVERFULL) == []
+
+
+@pytest.fixture(scope="module")
+def narrow(browser, tmp_path_factory):
+    """The figures in a notebook beside its file browser, in a window of 900 pixels; modules as transformers names them."""
+    graph = rewritable(12)
+    ops = (replace(op, module=(op.module or "").replace("mlp", "post_attention_layernorm")) for op in graph.ops)
+    plan = make_plan(replace(graph, ops=tuple(ops), name="LlamaForCausalLM"), extra_time=0.2)
+    with opening(browser, tmp_path_factory.mktemp("narrow")) as show:
+        shown = show(page("narrow", linked(plan)))
+        shown.set_viewport_size({"width": 560, "height": 900})
+        shown.wait_for_timeout(500)
+        yield shown
+
+
+def test_words_fit_a_narrow_notebook(narrow):
+    assert narrow.evaluate(f"({SOURCE})('roam-alive').inner_width") < 560
+    assert narrow.evaluate(f"({SOURCE})('roam-graph-cells').data.sub.some((one) => one.includes('\\n'))")
+    assert narrow.evaluate(NARROW) == []
 
 
 @THEMES
