@@ -258,7 +258,7 @@ def test_completion(shell: Any) -> None:
 
 
 def test_a_step_of_several_optimizers_is_profiled_by_their_names() -> None:
-    step = "import torch\nfirst, second = (torch.optim.SGD(model[at].parameters(), lr=0.1) for at in (0, -1))\npair = [first]"
+    step = "first, second = (torch.optim.SGD(model[at].parameters(), lr=0.1) for at in (0, -1))"
     with open_shell() as opened:
         cell(opened, step)
         found = cell(opened, "p = " + PROFILE.replace("--optimizer optimizer", "--optimizer first,second"))

@@ -21,7 +21,7 @@ ROW_HEIGHT = 21
 HALF = 0.39
 """Half a bar's height, of a row that is 1 high."""
 LABELLED = 2.4
-"""How many times the longest bar the axis is long: the rest is for the names beside the bars, in a narrow notebook, too."""
+"""How many times the longest bar the axis is long: the rest is for the names beside them, in narrow notebooks too."""
 
 
 def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:

@@ -43,7 +43,8 @@ NARROW = f"""() => {{
   const wide = (text, font) => {{ to.font = font; return to.measureText(text).width }}
   const alive = find("roam-alive"), bars = find("roam-alive-data").data
   const scale = alive.inner_width / (alive.x_range.end - alive.x_range.start)
-  const cut = bars.label.filter((text, at) => bars.right[at] * scale + 6 + wide(text, "11px helvetica") > alive.inner_width)
+  const end = (text, at) => bars.right[at] * scale + 6 + wide(text, "11px helvetica")
+  const cut = bars.label.filter((text, at) => end(text, at) > alive.inner_width)
   const graph = find("roam-graph"), {{top, bottom, short, sub}} = find("roam-graph-cells").data
   const row = graph.inner_height / (graph.y_range.end - graph.y_range.start)
   const tall = short.filter((_, at) => 1.2 * (12 + 10 * sub[at].split("\\n").length) > (top[at] - bottom[at]) * row)
@@ -51,7 +52,7 @@ NARROW = f"""() => {{
   const long = titles.filter((one) => wide(one.title.text, "bold 14px helvetica") > one.inner_width)
   return [...cut, ...tall, ...long.map((one) => one.title.text)]
 }}"""
-"""Names beside the bars that leave the figure, names of the graph's cells that are higher than these, and long titles."""
+"""Names beside bars that leave the figure, names that are higher than their cells of the graph, and long titles."""
 SIZES = ("step", "arena", "peak", "eager_peak", "captured_peak", "lower_bound")
 PLANNED_ROW = {
     **{f"{name}_bytes": 3 * 2**20 for name in SIZES},
@@ -118,7 +119,7 @@ def test_no_word_lies_over_another_or_leaves_its_figure(tab, mixed, width):
 
 @pytest.fixture(scope="module")
 def narrow(browser, tmp_path_factory):
-    """The figures in a notebook beside its file browser, in a window of 900 pixels; modules as transformers names them."""
+    """The figures in a notebook beside its file browser, in a window of 900 pixels; long names of modules."""
     graph = rewritable(12)
     ops = (replace(op, module=(op.module or "").replace("mlp", "post_attention_layernorm")) for op in graph.ops)
     plan = make_plan(replace(graph, ops=tuple(ops), name="LlamaForCausalLM"), extra_time=0.2)
