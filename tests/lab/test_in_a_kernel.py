@@ -1,0 +1,78 @@
+"""Actions of `%roam` in a real kernel: two models apart, several optimizers, and what cannot be done in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.kernel import Kernel, open_kernel
+from tests.notebook_shell import PROFILE, SETUP
+
+GAN = """
+gan = torch.nn.ModuleDict({"G": torch.nn.Linear(4, 8), "D": torch.nn.Linear(8, 1)})
+painter, critic = (torch.optim.Adam(gan[name].parameters(), 1e-3) for name in "GD")
+noise, real = torch.randn(4, 4), torch.randn(4, 8)
+def gan_step(model, optimizer, batch):
+    painter, critic = optimizer
+    fake = model["G"](noise)
+    loss = model["D"](fake.detach()).mean() - model["D"](batch).mean()
+    critic.zero_grad()
+    loss.backward()
+    critic.step()
+    painter.zero_grad()
+    (-model["D"](fake).mean()).backward()
+    painter.step()
+    return loss
+"""
+EVAL = "model.eval()\n" + PROFILE.replace("small", "still") + "\n"
+META = "%roam profile model batch[0].to('meta') --step train_step --name nowhere"
+
+
+@pytest.fixture(scope="module")
+def kernel() -> Iterator[Kernel]:
+    with open_kernel() as opened:
+        for code in ("%load_ext roam_lab", SETUP, PROFILE, GAN):
+            assert opened.run(code).errors == []
+        yield opened
+
+
+def test_a_step_of_two_optimizers_is_planned_and_its_bits_are_eagers(kernel: Kernel) -> None:
+    made = kernel.run("%roam profile gan real --optimizer painter,critic --step gan_step --name gan")
+    assert "gan: " in made.shown[-1], made.everything()
+    assert "bit-identical: yes" in kernel.run("%roam verify gan").everything()
+
+
+def test_what_ifs_of_two_models_are_two_tables_each_with_its_baseline(kernel: Kernel) -> None:
+    kernel.run("%roam profile gan real --optimizer painter,critic --step gan_step --name gan")
+    told = kernel.run("rows = %roam compare").shown[-1]
+    assert told.count("eager PyTorch") == 2
+    first, second = (told.index(f"{name}\n") for name in ("small", "gan"))
+    assert first < told.index("eager PyTorch") < second < told.rindex("eager PyTorch")
+
+
+def test_eval_mode_is_named(kernel: Kernel) -> None:
+    told = kernel.run(EVAL).everything()
+    kernel.run("model.train()")
+    assert "The model is in eval mode (no dropout, fixed batch norm)" in told
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("%roam profile model batch", "and no loss is given; give loss= (--loss NAME in %roam)"),
+        (META, "is on the meta device"),
+        (
+            "%roam profile gan real --optimizer painter,3 --step gan_step",
+            "painter,3 holds an int, not a torch Optimizer",
+        ),
+        ("%roam plan --budget -1GiB", "argument --budget: '-1GiB' is not a size"),
+        ("%roam plan --alignment 3", "argument --alignment: '3' is not a power of two"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(kernel: Kernel, code: str, words: str) -> None:
+    cell = kernel.run(code)
+    lines = [line for line in cell.stderr.splitlines() if line.strip()]
+    assert words in cell.stderr
+    assert len(lines) == 1, lines
+    assert cell.errors == []
