@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult, context_matcher
 
-from roam_lab.app.arguments import Parser, parser_of
+from roam_lab.app.arguments import parser_of
+from roam_lab.app.parser import Parser
 from roam_lab.registry import strategies
 
 if TYPE_CHECKING:

@@ -64,7 +64,7 @@ def test_eval_mode_is_named(kernel: Kernel) -> None:
         (META, "is on the meta device"),
         (
             "%roam profile gan real --optimizer painter,3 --step gan_step",
-            "painter,3 holds an int, not a torch Optimizer",
+            "painter,3 holds an int, not a torch",
         ),
         ("%roam plan --budget -1GiB", "argument --budget: '-1GiB' is not a size"),
         ("%roam plan --alignment 3", "argument --alignment: '3' is not a power of two"),
