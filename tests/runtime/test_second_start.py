@@ -406,6 +406,39 @@ def test_a_step_that_leaves_something_else_is_held_against_the_eager_step(line, 
         assert eager_runs != []
 
 
+def test_a_batch_that_is_one_tensor_is_rehearsed(eager_runs):
+    def alone(one):
+        one.batches = [inputs for inputs, _ in one.batches]
+        one.loss = one.script.loss_alone
+
+    text = SCRIPT + "\ndef loss_alone(model, batch):\n    return model(batch).square().mean()\n"
+    train(alone, text)
+    eager_runs.clear()
+    assert train(alone, text).notes == [REHEARSED]
+    assert eager_runs == []
+
+
+AFTER_EAGER = "a capture in the cache is used after an eager step, since no rehearsal showed it right: "
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("seen['option'] = hidden", "it has another outcome (number seen['option'])"),
+        ("assert hidden == 5 or type(doubled) is torch.Tensor", "on tensors without data it raises AssertionError"),
+    ],
+)
+def test_a_note_says_why_an_eager_step_was_run(line, why, eager_runs):
+    text = LEAVES.replace("HERE", line)
+    with decimal.localcontext() as context:
+        context.prec = 5
+        train(text=text)
+        eager_runs.clear()
+        context.prec = 6
+        assert train(text=text).notes[0] == AFTER_EAGER + why
+        assert eager_runs != []
+
+
 def test_a_step_that_ends_earlier_is_named_in_plain_words():
     text = LEAVES.replace("HERE", "if hidden == 5: doubled.mul_(0.5)")
     with decimal.localcontext() as context:
