@@ -24,7 +24,7 @@ Serial = Callable[[torch.Tensor], int | None]
 """The number, in an op log, of the storage of a tensor; None for one that no op used."""
 
 _NOT_COMPARED = re.compile(r"(optimizer|batch)(?![^.\[])")
-"""Paths of what a rehearsal is given other objects for, and is compared apart. "batch" is a batch that is one tensor."""
+"""Paths of what a rehearsal is given other objects for, and is compared apart; "batch" is that of one tensor."""
 
 
 def outcome_of(
