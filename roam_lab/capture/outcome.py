@@ -6,6 +6,7 @@ another of two masks.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -22,8 +23,8 @@ Outcome = Mapping[str, tuple[str, str]]
 Serial = Callable[[torch.Tensor], int | None]
 """The number, in an op log, of the storage of a tensor; None for one that no op used."""
 
-_NOT_COMPARED = ("optimizer.", "optimizer[", "batch.", "batch[")
-"""Beginnings of the paths of what a rehearsal is given other objects for, and is compared apart."""
+_NOT_COMPARED = re.compile(r"(optimizer|batch)(?![^.\[])")
+"""Paths of what a rehearsal is given other objects for, and is compared apart; "batch" is that of one tensor."""
 
 
 def outcome_of(
@@ -34,22 +35,24 @@ def outcome_of(
     found = {"the structure of the result": ("", str(structure))}
     found |= {f"result {index}": ("", _told(leaf, serial)) for index, leaf in enumerate(leaves)}
     for change in changes:
-        if not change.path.startswith(_NOT_COMPARED):
+        if not _NOT_COMPARED.match(change.path):
             grown = change.kind == "grown" and isinstance(change.container, list)
             name = f"{change.kind} {change.container_path if grown else change.path}"
             found[_unused(name, found)] = (_told(change.before, serial), _told(change.after, serial))
     for path, tensor in tensors:
-        if not path.startswith(_NOT_COMPARED) and (number := serial(tensor)) is not None:
+        if not _NOT_COMPARED.match(path) and (number := serial(tensor)) is not None:
             found[_unused(f"the tensor {path}", found)] = ("", str(number))
     return found
 
 
-def same_outcome(then: Outcome, now: Outcome) -> bool:
-    """Whether two outcomes are the same, but for entries that did not begin with the same value: counters and means are
-    others in each step."""
-    if then.keys() != now.keys():
-        return False
-    return all(one[0] != now[name][0] or one[1] == now[name][1] for name, one in then.items())
+def other_outcome(then: Outcome, now: Outcome) -> str | None:
+    """The first entry in which two outcomes differ; None where they are the same, but for entries that did not begin
+    with the same value: counters and means are others in each step."""
+    for name in {**then, **now}:
+        one, two = then.get(name), now.get(name)
+        if one is None or two is None or (one[0] == two[0] and one[1] != two[1]):
+            return name
+    return None
 
 
 def _told(value: Any, serial: Serial) -> str:

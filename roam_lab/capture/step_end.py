@@ -66,6 +66,7 @@ class StepEnd:
                 _write(str(found), value, present)
 
     def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
+        yield from self._model.named_parameters()
         for name, buffer in self._model.named_buffers():
             yield f"buffer {name}", buffer
         for found, _ in self._inputs.state:

@@ -91,13 +91,25 @@ class StepCompiler:
         """
         left_out = self._numbers or self._check.check == "never"
         kept = None if left_out else self.stored.find(self.training(), batch, self._ways.captured(key))
-        way = None if kept is None or kept.entry is None else self._rehearsed(key, batch, kept)
+        way: Key | None = None
+        not_rehearsed: Exception | None = None
+        if kept is not None and kept.entry is not None:
+            try:
+                way = self._rehearsed(key, batch, kept)
+            except (NotStoredError, MismatchError, CaptureError) as error:
+                not_rehearsed = error  # said where the capture proves to be right all the same
         if way is not None:
-            return way, checked(self._compiled[way], None)
+            expected = checked(self._compiled[way], None)
+            if expected is None and self._compiled[way].proven and self._check.check == "first":
+                self._check.left_out("capture and plan have passed in an earlier start, and the step runs the same ops")
+            return way, expected
         expected = checked(None, kept)
         try:
             try:
-                return self.compile(key, batch, expected, kept=kept), expected
+                way = self.compile(key, batch, expected, kept=kept)
+                if not_rehearsed is not None and expected is not None:
+                    self.stored.not_rehearsed(not_rehearsed)
+                return way, expected
             except NotStoredError as not_used:
                 kept = self.stored.not_used(kept, not_used)
                 expected = None
@@ -107,20 +119,14 @@ class StepCompiler:
         except (MismatchError, CaptureError) as error:
             return error, expected
 
-    def _rehearsed(self, key: Key, batch: Any, kept: Kept) -> Key | None:
-        """The key of a step that was compiled from what was kept of it, after a rehearsal; else None."""
+    def _rehearsed(self, key: Key, batch: Any, kept: Kept) -> Key:
+        """The key of a step that was compiled from what was kept of it, after a rehearsal. Raises NotStoredError,
+        MismatchError or CaptureError where that is not possible: the eager step has to be run then."""
         with uncollected():
             with held(PATIENCE_SECONDS) as check:
                 observed = self.stored.rehearsed(kept, self.training(), batch, check)
-            if observed is None:
-                return None
-            try:
-                way = self.compile(key, batch, None, kept=kept, observed=observed)
-            except (NotStoredError, MismatchError, CaptureError):
-                return None  # the eager step is run, and what is to be said is said then
+            way = self.compile(key, batch, None, kept=kept, observed=observed)
         self.stored.take_proof(way, self._compiled[way])
-        if self._compiled[way].proven:
-            self._check.left_out("capture and plan have passed in an earlier start, and the step runs the same ops")
         return way
 
     def compile(

@@ -15,7 +15,7 @@ from roam_lab.capture.gradients import how_it_lies
 from roam_lab.capture.guide import compared_ops
 from roam_lab.capture.inputs import batch_signature, model_digest
 from roam_lab.capture.nodes import storage_key, tensors_of
-from roam_lab.capture.outcome import same_outcome
+from roam_lab.capture.outcome import other_outcome
 from roam_lab.capture.rehearsal import rehearse
 from roam_lab.capture.sources.guards import global_hooks
 from roam_lab.capture.sources.reachable import Reachable, reach
@@ -64,21 +64,30 @@ class StoredCaptures:
         key = key_of_capture(training, batch, way)
         return Kept(self._folder.path(key), self._folder.find(key))
 
-    def rehearsed(self, kept: Kept, training: TrainingStep, batch: Any, check: Callable[[], None]) -> Observed | None:
-        """What the step runs now, from a rehearsal of the eager step that led the capture which was kept; None where it
-        is another step, has another outcome, or cannot be rehearsed. `check`: see `rehearse`."""
-        if kept.entry is None or not kept.entry.passed:
-            return None
+    def rehearsed(self, kept: Kept, training: TrainingStep, batch: Any, check: Callable[[], None]) -> Observed:
+        """What the step runs now, from a rehearsal of the eager step that led the capture which was kept. Raises
+        NotStoredError where it is another step, has another outcome, or cannot be rehearsed. `check`: see `rehearse`.
+        """
+        assert kept.entry is not None
+        if not kept.entry.passed:
+            raise NotStoredError("no planned step of it has passed")
         code = Entered()
         try:
             log = log_from_data(kept.entry.log)
             with trial(), muted():
                 seen = rehearse(training, batch, log, code, check)
-        except Exception:  # whatever a step raises on fakes: the eager step is run, and tells
-            return None
-        if not same_outcome(kept.entry.outcome, seen.outcome):
-            return None
+        except RoamError as error:
+            raise NotStoredError(_first_line(error)) from None
+        except Exception as error:  # whatever a step raises on fakes
+            why = f"{type(error).__name__}: {_first_line(error)}" if str(error).strip() else type(error).__name__
+            raise NotStoredError(f"on tensors without data it raises {why}") from None
+        if (other := other_outcome(kept.entry.outcome, seen.outcome)) is not None:
+            raise NotStoredError(f"it has another outcome ({other})")
         return Observed(seen.log, code, seen.serials, seen.literals, seen.outcome)
+
+    def not_rehearsed(self, why: Exception) -> None:
+        """A capture that was kept is used, but after an eager step; a remark says why."""
+        self._tell(f"a capture in the cache is used after an eager step, since no rehearsal showed it right: {why}")
 
     def captured(self, kept: Kept, training: TrainingStep, batch: Any, observed: Observed) -> Captured:
         """The capture that was kept, held against the step that was just run, or rehearsed. Raises NotStoredError where

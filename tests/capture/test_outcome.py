@@ -3,9 +3,14 @@
 import pytest
 import torch
 
-from roam_lab.capture.outcome import outcome_of, same_outcome
+from roam_lab.capture.outcome import other_outcome, outcome_of
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.reachable import reach
+
+
+def same(then, now):
+    return other_outcome(then, now) is None
+
 
 ONE, TWO = torch.zeros(3), torch.zeros(3)
 SERIALS = {id(ONE): 1, id(TWO): 2}
@@ -25,9 +30,9 @@ def outcome(result=None, change=lambda held: None, begins=1, used=()):
         ({"a": ONE}, {"b": ONE}), (ONE, ONE.view(3, 1)), (None, False),
     ],
 )  # fmt: skip
-def test_another_result_is_another_outcome(one, other):
-    assert same_outcome(outcome(one), outcome(one))
-    assert not same_outcome(outcome(one), outcome(other))
+def test_another_result_is_ansame(one, other):
+    assert same(outcome(one), outcome(one))
+    assert not same(outcome(one), outcome(other))
 
 
 CHANGES = [
@@ -45,16 +50,16 @@ CHANGES = [
 ]
 
 
-def test_another_change_is_another_outcome():
+def test_another_change_is_ansame():
     found = [outcome(), *(outcome(change=change) for change in CHANGES)]
-    alike = [(i, j) for i, one in enumerate(found) for j, other in enumerate(found) if same_outcome(one, other)]
+    alike = [(i, j) for i, one in enumerate(found) for j, other in enumerate(found) if same(one, other)]
     assert alike == [(i, i) for i in range(len(found))]
 
 
-def test_another_tensor_that_is_used_is_another_outcome():
+def test_another_tensor_that_is_used_is_ansame():
     found = [outcome(used=[(path, one)]) for path in ("mask", "table") for one in (ONE, TWO)]
-    assert [same_outcome(found[0], one) for one in found] == [True, False, False, False]
-    assert same_outcome(outcome(used=[("mask", torch.ones(2))]), outcome())  # no op used it
+    assert [same(found[0], one) for one in found] == [True, False, False, False]
+    assert same(outcome(used=[("mask", torch.ones(2))]), outcome())  # no op used it
 
 
 def test_what_began_otherwise_is_not_compared():
@@ -62,13 +67,16 @@ def test_what_began_otherwise_is_not_compared():
         held["number"] += 1
         held["losses"].append(0.25)
 
-    assert same_outcome(outcome(change=counts), outcome(change=counts, begins=7))
-    assert not same_outcome(outcome(change=counts), outcome(change=lambda held: held.update(number=2)))
+    assert same(outcome(change=counts), outcome(change=counts, begins=7))
+    assert not same(outcome(change=counts), outcome(change=lambda held: held.update(number=2)))
 
 
-def test_what_the_optimizer_holds_is_left_out():
+def test_what_the_optimizer_and_the_batch_hold_is_left_out():
     held = [{"lr": 0.1}]
     before = PythonState(reach({"optimizer": held}))
     held[0]["lr"] = 0.2
     assert before.changes() != ()
-    assert same_outcome(outcome_of(None, before.changes(), [("optimizer[0]['m']", ONE)], lambda _: 1), outcome())
+    for path in ("optimizer[0]['m']", "optimizer.state", "batch", "batch[0]", "batch['x']"):
+        assert same(outcome_of(None, before.changes(), [(path, ONE)], lambda _: 1), outcome())
+    for path in ("batches[0]", "optimizers"):
+        assert other_outcome(outcome(), outcome_of(None, (), [(path, ONE)], lambda _: 1)) == f"the tensor {path}"

@@ -19,6 +19,7 @@ import roam_lab as roam
 from roam_lab.capture import as_step, captured
 from roam_lab.plan import make_plan
 from roam_lab.runtime import plans, this_environment
+from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.self_check import SelfCheck
 
 SCRIPT = """
@@ -159,13 +160,13 @@ def same(one):
     """Nothing has changed."""
 
 
-def train(change=same, text=SCRIPT, **settings):
+def train(change=same, text=SCRIPT, planned=3, eager=0, check="first", **settings):
     """Train hooked, and a twin eagerly, each in a start of its own; the hooked step, after every bit was seen to
-    agree."""
+    agree, and how many steps were planned."""
     one, twin = start(text, **settings), start(text, **settings)
     torch.manual_seed(1)
     change(one)
-    hooked = roam.hook(one.model, one.optimizer, loss=one.loss, step=one.step)
+    hooked = roam.hook(one.model, one.optimizer, loss=one.loss, step=one.step, check=check)
     results = [hooked(batch) for batch in one.batches]
     torch.manual_seed(1)
     change(twin)
@@ -177,7 +178,7 @@ def train(change=same, text=SCRIPT, **settings):
     for mine, other in zip(one.optimizer.state.values(), twin.optimizer.state.values(), strict=True):
         assert all(torch.equal(mine[key], other[key]) for key in other)
     assert getattr(one.script, "seen", None) == getattr(twin.script, "seen", None)
-    assert hooked.planned_steps == len(one.batches), hooked.reasons
+    assert (hooked.planned_steps, hooked.eager_steps) == (planned, eager), hooked.reasons
     return hooked
 
 
@@ -203,6 +204,54 @@ def test_whoever_asks_for_checks_gets_them(traces, eager_runs):
     for batch in one.batches:
         hooked(batch)
     assert (hooked.planned_steps, traces, eager_runs) == (3, [], [1, 1])
+
+
+@pytest.fixture
+def spoil(monkeypatch):
+    """`spoil(1, 3)`: from here on the first and third planned run of a process leave another value of a weight."""
+    runs, which, run = itertools.count(1), set(), Compiled.run
+
+    def run_and_spoil(compiled, batch):
+        result = run(compiled, batch)
+        if next(runs) in which:
+            with torch.no_grad():
+                next(iter(compiled.residents.find().values())).add_(1.0)
+        return result
+
+    monkeypatch.setattr(Compiled, "run", run_and_spoil)
+    return lambda *numbers: which.update(numbers)
+
+
+PARTED = "a capture in the cache was not the eager step, bit for bit, and was thrown away"
+
+
+@pytest.mark.filterwarnings("ignore:a training step ran eagerly")
+def test_a_capture_of_this_start_that_parts_at_a_later_check_is_not_made_anew(traces, cache, spoil):
+    shutil.rmtree(cache)
+    spoil(3)  # it has passed once by then, and is on disk
+    hooked = train(planned=2, eager=1, check=2)
+    assert traces == [1]
+    assert hooked.notes == []
+    [reason] = hooked.reasons
+    assert "planned step 3 is not the eager step, bit for bit" in reason
+    assert list(cache.iterdir()) == []  # nor does the next start find it
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_capture_of_an_earlier_start_that_parts_is_made_anew(number, traces, cache, spoil):
+    spoil(number)
+    hooked = train(check=2)
+    assert traces == [1]
+    assert hooked.notes == [PARTED]
+    assert len(list(cache.iterdir())) == 1
+
+
+@pytest.mark.filterwarnings("ignore:a training step ran eagerly")
+def test_one_that_is_made_anew_and_parts_stays_eager(traces, spoil):
+    spoil(1, 3)
+    hooked = train(planned=1, eager=2, check=1)
+    assert traces == [1]
+    assert hooked.notes == [PARTED]
 
 
 def test_on_another_machine_it_is_held_against_the_eager_step(eager_runs, monkeypatch):
@@ -354,6 +403,39 @@ def test_a_step_that_leaves_something_else_is_held_against_the_eager_step(line, 
         assert eager_runs == []
         context.prec = 6
         train(text=text)
+        assert eager_runs != []
+
+
+def test_a_batch_that_is_one_tensor_is_rehearsed(eager_runs):
+    def alone(one):
+        one.batches = [inputs for inputs, _ in one.batches]
+        one.loss = one.script.loss_alone
+
+    text = SCRIPT + "\ndef loss_alone(model, batch):\n    return model(batch).square().mean()\n"
+    train(alone, text)
+    eager_runs.clear()
+    assert train(alone, text).notes == [REHEARSED]
+    assert eager_runs == []
+
+
+AFTER_EAGER = "a capture in the cache is used after an eager step, since no rehearsal showed it right: "
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("seen['option'] = hidden", "it has another outcome (number seen['option'])"),
+        ("assert hidden == 5 or type(doubled) is torch.Tensor", "on tensors without data it raises AssertionError"),
+    ],
+)
+def test_a_note_says_why_an_eager_step_was_run(line, why, eager_runs):
+    text = LEAVES.replace("HERE", line)
+    with decimal.localcontext() as context:
+        context.prec = 5
+        train(text=text)
+        eager_runs.clear()
+        context.prec = 6
+        assert train(text=text).notes[0] == AFTER_EAGER + why
         assert eager_runs != []
 
 

@@ -16,5 +16,5 @@ def outcomes(request):
         with open(path, "a") as file:
             for told in TOLD:
                 lines = told.told[-1:] if told.outcome == "traceback" else told.told[:1]
-                why = told.sentence or "; ".join(told.reasons) or "".join(lines)
+                why = told.why or "".join(lines)
                 file.write(f"{told.outcome}\t{request.node.nodeid.split('/')[-1]}\t{why}\n")

@@ -109,6 +109,11 @@ class Verdict:
     step: Any = None
     """The hooked step, where there is one."""
 
+    @property
+    def why(self) -> str:
+        """Why not all was planned: the refusal, or the reasons of the steps that ran eagerly."""
+        return self.sentence or "; ".join(self.reasons)
+
     def must_be(self, right: frozenset[str] | set[str]) -> Verdict:
         """Fails the test, with all that is known, where the outcome is not among the `right` ones."""
         TOLD.append(self)
@@ -149,7 +154,7 @@ def roam_hook(
     """Profile, plan, hook: what a user of roam-lab writes. `folder`: what an earlier start has left, if any."""
     given = {"loss": made.loss, "step": made.step}
     if BY != "plan":
-        how = {"cache": folder} if BY == "second-start" else _WITHOUT_A_PLAN[BY]
+        how = {"cache": folder or False} if BY == "second-start" else _WITHOUT_A_PLAN[BY]
         return roam.hook(made.model, made.optimizer, **given, **{"on_mismatch": on_mismatch, **how, **options})
     profile = roam.profile(made.model, made.batch(0), made.optimizer, fake=fake, **given)
     return roam.hook(profile.plan(), made.model, made.optimizer, on_mismatch=on_mismatch, **given, **options)

@@ -111,7 +111,7 @@ def test_collectives_are_refused_by_name(kind):
     slow_unless(kind not in NAMES and kind not in ("reduce", "gather", "scatter"))
     verdict = compare(communicated(kind), steps=3).must_be(REFUSED)
     word = kind.removeprefix("functional ").split(",")[0].split(" ")[0]
-    assert NAMES.get(word, word.removesuffix("_tensor")) in verdict.sentence
+    assert NAMES.get(word, word.removesuffix("_tensor")) in verdict.why
 
 
 @pytest.mark.parametrize("kind", ["all_reduce", "functional all_reduce", "all_gather", "barrier"])
@@ -194,7 +194,7 @@ def test_distributed_data_parallel(kind):
     right = REFUSED if kind in ("comm hook", "static graph") else PLANNED
     verdict = compare(make, steps=4, ignore=r"logger|reducer|_ddp|step\.|num_iterations|_has_rebuilt").must_be(right)
     words = {"comm hook": "has a communication hook", "static graph": "run them eagerly on every rank"}
-    assert words.get(kind, "") in verdict.sentence
+    assert words.get(kind, "") in verdict.why
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -216,7 +216,7 @@ def test_distributed_tensors():
 
         return Situation(model, torch.optim.SGD(model.parameters(), lr=0.1, foreach=False), data(), loss)
 
-    assert "DTensor" in compare(make, steps=3, ignore="mesh").must_be(REFUSED).sentence
+    assert "DTensor" in compare(make, steps=3, ignore="mesh").must_be(REFUSED).why
 
 
 @pytest.mark.filterwarnings("ignore")

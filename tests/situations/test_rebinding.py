@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.situations.judge import HONEST, PLANNED, compare
+from tests.situations.judge import GRADIENTS, HONEST, PLANNED, compare
 from tests.situations.models import classifier, mlp, slow_unless
 
 CROSS = nn.functional.cross_entropy
@@ -203,3 +203,52 @@ def test_adversarial_weights_or_embeddings():
         return loss.detach()
 
     compare(lambda: classifier(step=step)).must_be(HONEST)
+
+
+SHARED = ("tie", "exchange", "average", "views", "of the state", "outside", "two outside")
+
+
+@pytest.mark.parametrize("way", [*SHARED, "a copy outside", "one of two views"])
+def test_data_that_is_shared_from_then_on(way):
+    """Both tensors change with one write: of the optimizer, or of the user between the steps."""
+
+    def make():
+        model = nn.Sequential(nn.Linear(12, 12), nn.Tanh(), nn.Linear(12, 12), nn.Linear(12, 4))
+        out, other = torch.zeros(12, 12), torch.zeros(12, 12)
+
+        def step(model, optimizer, batch):
+            loss = CROSS(model(batch[0]), batch[1])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            p, q = model[0].weight, model[2].weight
+            mean = (p.data + q.data) / 2
+            two = torch.stack([p.data, q.data]) * 0.9
+            if way == "tie":
+                q.data = p.data
+            elif way == "exchange":
+                p.data, q.data = q.data, p.data
+            elif way == "average":
+                p.data, q.data = mean, mean
+            elif way == "views":
+                p.data, q.data = two
+            elif way == "one of two views":
+                p.data = two[0]
+            elif way == "of the state":
+                q.data = optimizer.state[p]["momentum_buffer"]
+            elif way == "outside":
+                out.data = p.data
+            elif way == "two outside":
+                out.data, other.data = mean, mean
+            elif way == "a copy outside":
+                out.data = p.data.clone()
+            return loss.detach()
+
+        return classifier(model, step=step, others={"out": out, "other": other})
+
+    def between(made, _):
+        made.others["out"].add_(0.1)
+        made.others["other"].add_(0.2)
+
+    verdict = compare(make, between=between, ignore=GRADIENTS).must_be(HONEST if way in SHARED else PLANNED)
+    assert (".data the tensor that is also " in verdict.why) == (way in SHARED)

@@ -34,7 +34,7 @@ def test_an_optimizer_that_was_not_given_over_parameters_outside_the_model():
             model, OPTIM.SGD(model.parameters(), lr=0.1), data(), step=step, others={"o": other, "a": log_alpha}
         )
 
-    assert "Adam" in compare(make).must_be(REFUSED).sentence
+    assert "Adam" in compare(make).must_be(REFUSED).why
 
 
 def test_the_same_with_the_optimizer_given():
@@ -122,7 +122,7 @@ def test_muon_in_a_closure_is_named():
 
         return Situation(model, OPTIM.AdamW(rest), data(), step=step, others={"muon": muon})
 
-    assert "Muon" in compare(make).must_be(REFUSED).sentence
+    assert "Muon" in compare(make).must_be(REFUSED).why
 
 
 @pytest.mark.parametrize("given", ["tuple", "list"])

@@ -22,11 +22,13 @@ class Rebinding:
     def __init__(self, residents: dict[int, str], copied: Callable[[torch.Tensor, torch.Tensor], None]) -> None:
         self._residents = residents
         self._copied = copied
-        self._values: list[tuple[str, torch.Tensor]] = []
+        self._values: dict[int, tuple[str, torch.Tensor]] = {}  # id of a tensor -> its name, and the last value
 
     def assign(self, target: torch.Tensor, value: torch.Tensor) -> None:
         """Copy `value` into `target`. Raises CaptureError where shape, dtype or device differ."""
         name = self._residents.get(id(target))
+        if name is None and not isinstance(target, FakeTensor):
+            name = "tensor"  # of the user, outside the model
         if target.shape != value.shape or target.dtype != value.dtype or target.device != value.device:
             raise CaptureError(
                 f"the step gives {name or 'tensor'}.data a tensor of another shape, type or device "
@@ -35,19 +37,28 @@ class Rebinding:
         with torch.no_grad():
             self._copied(target, value)
         if name is not None:  # a tensor that the step makes itself is gone after it
-            self._values.append((name, value))
+            self._values[id(target)] = name, value
 
     def check(self, holders: Iterator[tuple[str, torch.Tensor]]) -> None:
-        """Raise CaptureError where an assigned value is still referred to under another name after the step. `holders`:
-        (name, tensor) of everything that stays."""
-        keys = {value.untyped_storage()._cdata: name for name, value in self._values}
-        for holder, tensor in holders:
-            name = keys.get(tensor.untyped_storage()._cdata) if isinstance(tensor, FakeTensor) else None
-            if name is not None:
-                raise CaptureError(
-                    f"the step gives {name}.data the tensor that is also {holder}, so that both share memory from then "
-                    f"on; copy it instead ({name}.copy_(...) under torch.no_grad())"
-                )
+        """Raise CaptureError where an assigned value, or another view of its memory, is held under another name
+        after the step. `holders`: (name, tensor) of everything that stays."""
+        owners: dict[int, tuple[int, str]] = {}
+        for target, (name, value) in self._values.items():
+            first, owner = owners.setdefault(value.untyped_storage()._cdata, (target, name))
+            if first != target:
+                raise _shared(owner, "another's" if owner == name else name)
+        for name, tensor in holders:
+            if isinstance(tensor, FakeTensor):
+                _, owner = owners.get(tensor.untyped_storage()._cdata, (0, name))
+                if owner != name:
+                    raise _shared(owner, name)
+
+
+def _shared(owner: str, holder: str) -> CaptureError:
+    return CaptureError(
+        f"the step gives {owner}.data the tensor that is also {holder}, so that both share memory from then on; copy "
+        f"it instead ({owner}.copy_(...) under torch.no_grad())"
+    )
 
 
 @contextmanager
