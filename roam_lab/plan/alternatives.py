@@ -96,7 +96,7 @@ def updates_early(graph: Graph) -> Graph | None:
             run(index)
     for index in ready:
         run(index)
-    if tuple(order) == captured_order(graph) or len(order) != len(graph.ops):
+    if tuple(order) == captured_order(graph):
         return None
     place = {old: new for new, old in enumerate(order)}
     ops = (graph.ops[old] for old in order)
