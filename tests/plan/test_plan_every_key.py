@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from roam_lab.errors import FormatError
+from roam_lab.errors import FormatError, MismatchError
 from roam_lab.plan import make_plan, plan_from_data
 from roam_lab.plan.plan import KINDS, Plan, plan_to_data
 from roam_lab.rewrite.bound import RewriteBound
@@ -209,3 +209,15 @@ def test_a_long_value_is_cut_in_a_message() -> None:
         with pytest.raises(FormatError) as caught:
             plan_from_data({**data, "optimal": "x" * count}, "p")
         assert str(caught.value) == f"p: optimal is {shown}, not true or false; check the file's writer"
+
+
+def test_a_bare_plan_with_rewrites_has_lost_its_graph() -> None:
+    _, data = planned("rewritten")
+    with pytest.raises(MismatchError) as caught:
+        plan_from_data(without(data, "graph"), "p", graph_of("rewritten"))
+    assert str(caught.value) == "p: a bare plan does not hold the graph that its rewrites made; save it whole"
+    assert plan_from_data(without(data, "graph")).graph is None
+    assert plan_from_data({**data, "graph": None}).graph is None
+    with pytest.raises(MismatchError) as caught:
+        plan_from_data(data, "p", pumpkin())
+    assert str(caught.value) == "p: the plan was made for another graph than 'pumpkin'; plan this one"
