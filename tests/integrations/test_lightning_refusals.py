@@ -127,7 +127,7 @@ def test_runs_as_without_us(kind, options, told):
     assert counts(roam) == (0, 10)
     assert len(warned) == 1
     assert told in warned[0]
-    assert "told once" in warned[0]
+    assert "warned once" in warned[0]
 
 
 def test_an_optimizer_that_wants_its_closure():
