@@ -88,9 +88,9 @@ def test_what_a_search_finds_is_marked_everywhere(tab):
     assert len(column(tab, "roam-memory-found", "left")) >= 12
     assert column(tab, "roam-graph-found", "left").count(0.0) >= 1
     assert column(tab, "roam-icicle-data", "thick").count(3) >= 1
-    assert f"{len(found)} storages" in attribute(tab, "roam-search-told", "content")
+    assert f"{len(found)} storages" in attribute(tab, "roam-search-summary", "content")
     box.fill("no such (layer")
-    tab.wait_for_function(f"() => ({SOURCE})('roam-search-told').content === 'nothing matches'")
+    tab.wait_for_function(f"() => ({SOURCE})('roam-search-summary').content === 'nothing matches'")
     for name in ("roam-arena", "roam-memory", "roam-graph", "roam-alive"):
         assert column(tab, f"{name}-found", "left") == []
 
