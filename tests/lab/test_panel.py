@@ -236,7 +236,7 @@ def test_a_pinned_plan_is_the_baseline_of_table_and_curve(panel: Lab) -> None:
 
 
 def test_the_export_names_the_plan_and_shows_the_code(panel: Lab, tmp_path: Path) -> None:
-    assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].told()}"
+    assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].in_words()}"
     panel.exporting.form.value = "a script: plain PyTorch"
     assert panel.exporting.path.value == "plan.py"
     assert "roam.hook(plan, model, optimizer, loss=loss)" in panel.exporting.code.value
