@@ -205,8 +205,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         row, found = result
         self.task = None
         lines = found.lines() if hasattr(found, "lines") else []
-        result = "; ".join(lines[:1]) or f"{bytes_text(row.measured_peak_bytes)} above base, measured"
-        self.line.idle(f"{row.name}: {result}")
+        measured = "; ".join(lines[:1]) or f"{bytes_text(row.measured_peak_bytes)} above base, measured"
+        self.line.idle(f"{row.name}: {measured}")
         self._show_table()
 
     def _planned(self, plan: Plan) -> None:
