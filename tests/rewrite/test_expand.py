@@ -137,8 +137,9 @@ def test_what_is_made_on_the_way_is_held_if_asked(first):
         state = problem.start.copy()
         state[gap[dropped] + 1] = DROP
         state[gap[held]] = value
-        made = [op.name for op in expand(problem, state).graph.ops if op.name.startswith("op_0")]
-        assert made == names
+        new = expand(problem, state).graph
+        assert [op.name for op in new.ops if op.name.startswith("op_0")] == names
+        assert (new.ops[-1].reads == (held,)) is (value == KEEP)  # what was kept is read, not the copy
 
 
 def test_copies_are_named_by_how_often_their_op_has_run():
