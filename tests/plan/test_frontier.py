@@ -56,9 +56,9 @@ def test_the_first_point_is_the_plan_that_adds_no_time():
 def test_eager_is_the_profiles_where_one_is_known():
     graph = blocks(3)
     known = Profile(graph=graph, resident={"parameter": 64 * 2**20})
-    alone, told = make_frontier(graph, 2), make_frontier(graph, 2, profile=known)
-    assert told.eager_bytes == eager_whole_bytes(known) == known.reservation().reserved
-    assert alone.eager_bytes == eager_whole_bytes(graph) < told.eager_bytes
+    alone, found = make_frontier(graph, 2), make_frontier(graph, 2, profile=known)
+    assert found.eager_bytes == eager_whole_bytes(known) == known.reservation().reserved
+    assert alone.eager_bytes == eager_whole_bytes(graph) < found.eager_bytes
 
 
 def test_a_row_a_point():
@@ -95,7 +95,7 @@ def test_a_file_comes_back_and_nothing_in_it_is_believed(tmp_path):
     found.save(path)
     assert load_frontier(path) == found
     good = json.loads(path.read_text())
-    for key, value, told in (
+    for key, value, text in (
         ("points", [], "points is no list of points"),
         ("points", [{"extra_time": 0.1}], r"points 0: arena_bytes is missing"),
         ("points", [7], r"points 0: extra_time is missing"),
@@ -104,7 +104,7 @@ def test_a_file_comes_back_and_nothing_in_it_is_believed(tmp_path):
         ("checkpointed", {"extra_time": "much"}, "checkpointed: extra_time is 'much'"),
     ):
         path.write_text(json.dumps({**good, key: value}))
-        with pytest.raises(FormatError, match=told):
+        with pytest.raises(FormatError, match=text):
             load_frontier(path)
     with pytest.raises(InputError):
         load_frontier(tmp_path / "none.json")

@@ -157,8 +157,8 @@ def test_the_ends_of_what_a_number_may_be() -> None:
         with pytest.raises(FormatError, match=f"p: {key} is "):
             plan_from_data({**data, key: value}, "p")
     top = max(data["offsets"], key=int)
-    for key, told in (("07", "'07'"), (str(int(top) + 1), "the graph has not"), ("1" * 19, "not a storage")):
-        with pytest.raises(FormatError, match=told):
+    for key, text in (("07", "'07'"), (str(int(top) + 1), "the graph has not"), ("1" * 19, "not a storage")):
+        with pytest.raises(FormatError, match=text):
             plan_from_data({**data, "offsets": {**data["offsets"], key: 0}, "arena_bytes": 2**20}, "p")
 
 

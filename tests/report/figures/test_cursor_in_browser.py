@@ -30,11 +30,11 @@ def tab(browser, tmp_path_factory):
 def assert_all_follow(tab, step):
     """Whether every figure, the slider and the line of words show `step`."""
     known, axis = VIEWS.tensors, VIEWS.memory.axis
-    told = icicle_columns(replace(VIEWS.icicle, step=step), 700)
+    found = icicle_columns(replace(VIEWS.icicle, step=step), 700)
     data = {key: column(tab, "roam-icicle-data", key) for key in ("level", "bytes", "label", "left")}
     assert (data["label"][0], data["bytes"][0]) == (VIEWS.icicle.head(step), known.live_bytes[step])
-    assert (data["level"], data["bytes"]) == (told["level"], told["bytes"])
-    assert data["left"] == [pytest.approx(left) for left in told["left"]]
+    assert (data["level"], data["bytes"]) == (found["level"], found["bytes"])
+    assert data["left"] == [pytest.approx(left) for left in found["left"]]
     lines = tab.evaluate(
         f"() => ['roam-memory', 'roam-arena'].map(name => ({SOURCE})(name).center.find(one => one.type === 'Span' && "
         "one.dimension === 'height').location)"
