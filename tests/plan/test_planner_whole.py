@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from roam_lab.errors import InfeasibleError
+from roam_lab.errors import InfeasibleError, ParameterError
 from roam_lab.ir import Graph, Layout, captured_order, fingerprint
 from roam_lab.order.bound import lower_bound
 from roam_lab.plan import make_plan
@@ -123,3 +123,14 @@ def test_the_layout_has_what_the_order_left_and_half_a_second_at_least() -> None
     assert (none, least) == (None, LEAST_SECONDS)
     assert most is not None
     assert 900 < most < 1000
+
+
+def test_wrong_parameters_of_the_layout_are_refused_before_an_order_is_looked_for() -> None:
+    def never(graph: Graph) -> Any:
+        raise AssertionError("the order ran")
+
+    with (
+        replaced("order", "list", function=never),
+        pytest.raises(ParameterError, match="layout 'auto' has no parameter 'speed'"),
+    ):
+        make_plan(pumpkin(), order="list", layout_parameters={"speed": 3})
