@@ -13,6 +13,7 @@ import pytest
 from roam_lab.errors import InfeasibleError, ParameterError
 from roam_lab.ir import Graph, Layout, captured_order, fingerprint
 from roam_lab.order.bound import lower_bound
+from roam_lab.order.outcome import Outcome
 from roam_lab.plan import make_plan
 from roam_lab.plan.planner import LEAST_SECONDS
 from roam_lab.registry import Parameter, find
@@ -134,3 +135,17 @@ def test_wrong_parameters_of_the_layout_are_refused_before_an_order_is_looked_fo
         pytest.raises(ParameterError, match="layout 'auto' has no parameter 'speed'"),
     ):
         make_plan(pumpkin(), order="list", layout_parameters={"speed": 3})
+
+
+def test_a_search_that_was_not_finished_is_no_proof() -> None:
+    """A bound of a strategy proves a plan only where the plan's peak meets it."""
+    graph = pumpkin()
+    best = make_plan(graph)
+    assert best.peak_bytes == 116
+    for bound, kind, proven in ((116, "search", 116), (115, "minimum cut", 112), (0, "minimum cut", 112)):
+        outcome = Outcome(best.order, lower_bound_bytes=bound)
+        with replaced("order", "list", function=lambda graph, outcome=outcome: outcome):
+            plan = make_plan(graph, order="list")
+        assert plan.certificate is not None
+        assert (plan.certificate.kind, plan.certificate.bytes) == (kind, proven)
+        assert (plan.lower_bound_bytes, plan.optimal) == (proven, kind == "search")
