@@ -25,7 +25,7 @@ from roam_lab.order.bound import lower_bound
 from roam_lab.plan import make_plan, rewriting
 from roam_lab.plan.plan import Rewrite
 from roam_lab.plan.rewriting import CLOSE, Placing, place
-from roam_lab.registry import Parameter, Strategy
+from roam_lab.registry import Parameter, Strategy, find
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
 from tests.captured import DATA
@@ -281,3 +281,12 @@ def test_each_kind_of_rewrite_is_listed_at_its_op():
     )
     found = rewriting.rewrites_of(Rewritten(Graph("each", storages, ops), origins))
     assert found == (Rewrite("fuse", 1), Rewrite("in_place", 1), Rewrite("recompute", 2), Rewrite("offload", 3))
+
+
+def test_offsets_are_multiples_of_64_unless_asked_otherwise():
+    rewritten = frontier(blocks(4), 4, effort=300)[-1].rewritten()
+    layout = find("layout", "auto")
+    for placed in (Placing(layout, layout.accept({})).place(rewritten), place(rewritten)):
+        assert all(offset % 64 == 0 for offset in placed.layout.offsets.values())
+        assert any(placed.layout.offsets.values())
+    assert any(offset % 64 for offset in place(rewritten, "best_fit", 4).layout.offsets.values())
