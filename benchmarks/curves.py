@@ -25,20 +25,11 @@ from roam_lab.ir import captured_order, live_curve
 from roam_lab.measure.compare_measured import compare
 from roam_lab.measure.eager import measure_eager
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from tests.measure.allocator import allocator_peak
+
 HERE = Path(__file__).parent
 DEFAULT = ("gpt2_b1", "gpt2_b4", "bert_b1", "resnet50_b8")
-
-
-def allocator_peak(step: Any) -> int:
-    """Peak bytes above the start, by the CPU allocator's events."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        step()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 def run(name: str) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class RoamMagics(Magics):
 
     def _verify(self, arguments: Any, names: dict[str, Any]) -> Verification:
         row, found = self.bench.verify_named(self._what_if(arguments.plan, names).name, arguments.steps)
-        Place().show(Shown("\n".join([f"{row.name} ({row.told()})", *found.lines()])))
+        Place().show(Shown("\n".join([f"{row.name} ({row.in_words()})", *found.lines()])))
         return found
 
     def _explain(self, arguments: Any, names: dict[str, Any]) -> Explanation:

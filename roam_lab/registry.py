@@ -161,13 +161,13 @@ def one_line_warnings(tell: Callable[[str], None]) -> Iterator[None]:
     with warnings.catch_warnings():
         show = warnings.showwarning
 
-        def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        def noted(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             if issubclass(category, PluginWarning):
                 tell(f"warning: {message}")
             else:
                 show(message, category, *where, **more)
 
-        warnings.showwarning = told
+        warnings.showwarning = noted
         yield
 
 

@@ -39,9 +39,9 @@ def faint(tab: Any, selector: str = "body", height: int = 4000) -> list[str]:
     assert words, "there are no words"
     png = base64.b64encode(tab.screenshot()).decode()
     _call(tab, "show")
-    told = _call(tab, "judge", [png, words, LEAST, BEHIND])
+    found = _call(tab, "judge", [png, words, LEAST, BEHIND])
     tab.set_viewport_size(size)
-    return list(map(str, told))
+    return list(map(str, found))
 
 
 def open_images(tab: Any) -> None:
@@ -64,10 +64,10 @@ def crowded(tab: Any, selector: str = "body", height: int = 4000) -> list[str]:
     _call(tab, "show")
     tab.set_viewport_size(size)
     assert words, "there are no words"
-    told = [f"{word['text']!r} is cut off" for word in words if word["lost"]]
+    wording = [f"{word['text']!r} is cut off" for word in words if word["lost"]]
     for at, one in enumerate(words):
-        told += [f"{one['text']!r} lies over {other['text']!r}" for other in words[:at] if _meet(one, other)]
-    return sorted(set(told))
+        wording += [f"{one['text']!r} lies over {other['text']!r}" for other in words[:at] if _meet(one, other)]
+    return sorted(set(wording))
 
 
 def _meet(one: dict[str, Any], other: dict[str, Any]) -> bool:

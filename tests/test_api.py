@@ -36,9 +36,9 @@ def page():
 
 def silent_about(function):
     """The parameters that a docstring does not name."""
-    told = re.sub(r"\s+", " ", inspect.getdoc(function) or "")
+    message = re.sub(r"\s+", " ", inspect.getdoc(function) or "")
     names = [one.name for one in inspect.signature(function).parameters.values()]
-    return [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", told)]
+    return [name for name in names if not re.search(rf"`[^`]*\b{name}\b[^`]*`", message)]
 
 
 def test_the_public_names_are_locked():
@@ -49,26 +49,26 @@ def test_the_public_names_are_locked():
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_a_function_says_what_it_takes_and_raises(name):
     function = getattr(roam, name)
-    told = inspect.getdoc(function)
-    assert "Raises" in told, name
+    message = inspect.getdoc(function)
+    assert "Raises" in message, name
     missing = silent_about(function)
     assert set(missing) <= {"path"}, missing  # its name and type say it
     for parameter in inspect.signature(function).parameters:
         if parameter in UNITS:
-            assert UNITS[parameter] in told, parameter
+            assert UNITS[parameter] in message, parameter
 
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_says_what_its_fields_are(name):
     kind = getattr(roam, name)
     assert is_dataclass(kind)
-    told = inspect.getdoc(kind)
+    message = inspect.getdoc(kind)
     if name == "Plan":  # its attributes are the keys of the file
-        assert "Attributes are the keys of `roam-plan/2`" in told
-        told += (ROOT / "docs" / "formats.md").read_text().partition("## `roam-plan/2`")[2].partition("\n## ")[0]
+        assert "Attributes are the keys of `roam-plan/2`" in message
+        message += (ROOT / "docs" / "formats.md").read_text().partition("## `roam-plan/2`")[2].partition("\n## ")[0]
     for one in fields(kind):
-        assert re.search(rf"[`\"]{one.name}[`\"]", told), one.name
-    assert "bytes" in told
+        assert re.search(rf"[`\"]{one.name}[`\"]", message), one.name
+    assert "bytes" in message
     for member, what in page().members(kind):
         found = inspect.getdoc(what)
         assert found, member
@@ -78,9 +78,9 @@ def test_a_class_says_what_its_fields_are(name):
 
 @pytest.mark.parametrize("name", sorted(name for name in PUBLIC if name.endswith(("Error", "Warning"))))
 def test_an_error_says_when(name):
-    told = inspect.getdoc(getattr(roam, name))
-    assert told.endswith("."), name
-    assert len(told.split()) > 5
+    message = inspect.getdoc(getattr(roam, name))
+    assert message.endswith("."), name
+    assert len(message.split()) > 5
 
 
 def test_the_page_is_what_the_docstrings_say():

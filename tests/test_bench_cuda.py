@@ -199,9 +199,9 @@ def test_results_of_another_device_are_not_added_to(tmp_path, monkeypatch, capsy
 def test_without_a_device_one_sentence_says_what_to_do(monkeypatch, capsys):
     monkeypatch.setattr(driver, "device_here", lambda _: None)
     assert driver.main([]) == 2
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "make rehearse-cuda" in told
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "make rehearse-cuda" in message
     with pytest.raises(SystemExit):
         driver.main(["--stages", "bit"])
     assert "there is no stage bit" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def test_what_is_the_same_is_no_fault(rows):
 
 
 @pytest.mark.parametrize(
-    ("of", "key", "value", "told"),
+    ("of", "key", "value", "message"),
     [
         ("whole", "losses", lambda one: [*one[:5], one[5] + 2**-50, *one[6:]], r"whole: losses differ, .* at 5:"),
         ("resumed", "evaluations", lambda one: [one[0], -one[1]], r"resumed: evaluations differ, first the one at 1"),
@@ -49,10 +49,10 @@ def test_what_is_the_same_is_no_fault(rows):
         ("whole", "planned_steps", lambda one: 5, r"whole: 5 of 8 steps were planned"),
     ],
 )  # fmt: skip
-def test_what_is_one(rows, of, key, value, told):
+def test_what_is_one(rows, of, key, value, message):
     rows[1][of][key] = value(rows[1][of][key])
     [fault] = faults(rows)
-    assert re.search(told, fault)
+    assert re.search(message, fault)
     text = page({(row["size"], row["library"], row["mode"]): row for row in rows})
     assert fault in text
     assert "are identical" not in text

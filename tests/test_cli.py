@@ -272,8 +272,8 @@ def test_a_verification_is_noted_in_the_plan(capsys, tmp_path, factory, monkeypa
     made = made_by(factory)
     hooked = roam.hook(str(plan), made["model"], made["optimizer"], loss=made["loss"])
     hooked(made["batch"])
-    told = "not checked against the eager step: the plan was verified in this environment"
-    assert hooked.notes == ([told] if identical else [])
+    message = "not checked against the eager step: the plan was verified in this environment"
+    assert hooked.notes == ([message] if identical else [])
 
 
 def test_help_and_version(capsys):

@@ -48,7 +48,7 @@ def plan_file(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["pln"], "there is no action 'pln'; did you mean 'plan'?"),
         (["qqq"], "there is no action 'qqq'; choose one of profile, plan"),
@@ -80,8 +80,8 @@ def plan_file(tmp_path):
         (["export", "p.roam.json"], "the following arguments are required: -o/--output; see roam export --help"),
     ],
 )
-def test_usage(capsys, words, told):
-    assert told in refused(capsys, *words)
+def test_usage(capsys, words, message):
+    assert message in refused(capsys, *words)
 
 
 def test_missing_graph(capsys, tmp_path):
@@ -95,8 +95,8 @@ def test_a_folder_for_a_graph(capsys, tmp_path):
 def test_truncated_graph(capsys, tmp_path, graph_file):
     cut = tmp_path / "cut.json"
     cut.write_bytes(graph_file.read_bytes()[:-40])
-    assert f"{cut}:1:" in (told := refused(capsys, "plan", cut))
-    assert "the file is truncated or not ours" in told
+    assert f"{cut}:1:" in (message := refused(capsys, "plan", cut))
+    assert "the file is truncated or not ours" in message
 
 
 def test_truncated_and_damaged_gzip(capsys, tmp_path, graph_file):
@@ -130,12 +130,12 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize(("part", "index", "key", "value", "told"), BROKEN)
-def test_broken_graphs(capsys, tmp_path, part, index, key, value, told):
+@pytest.mark.parametrize(("part", "index", "key", "value", "message"), BROKEN)
+def test_broken_graphs(capsys, tmp_path, part, index, key, value, message):
     data, path = graph_to_data(branches()), tmp_path / "broken.json"
     data[part][index][key] = value
     path.write_text(json.dumps(data))
-    assert f"{path}: {told}" in refused(capsys, "plan", path)
+    assert f"{path}: {message}" in refused(capsys, "plan", path)
 
 
 def test_unknown_strategies_suggest_the_nearest(capsys, graph_file):
@@ -156,7 +156,7 @@ def test_unknown_layouts_of_instances(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("setting", "told"),
+    ("setting", "message"),
     [
         ("order.tim_limit=1", "order 'auto' has no parameter 'tim_limit'; did you mean 'time_limit'?"),
         ("order.zzz=1", "order 'auto' has no parameter 'zzz'; it has time_limit"),
@@ -165,8 +165,8 @@ def test_unknown_layouts_of_instances(capsys, tmp_path):
         ("order.time_limit=-1", "auto: time_limit is -1.0, outside its range 0 to …"),
     ],
 )
-def test_settings_that_a_strategy_does_not_take(capsys, graph_file, setting, told):
-    assert told in refused(capsys, "plan", graph_file, "--set", setting)
+def test_settings_that_a_strategy_does_not_take(capsys, graph_file, setting, message):
+    assert message in refused(capsys, "plan", graph_file, "--set", setting)
 
 
 @pytest.mark.parametrize("limit", [7, 1025, 4096])
@@ -242,7 +242,7 @@ def test_exports_that_cannot_be(capsys, plan_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "told"),
+    ("key", "value", "message"),
     [
         ("order", [0, 0, 1, 2, 3, 4], "order"),
         ("peak_bytes", 1, "peak_bytes"),
@@ -251,13 +251,13 @@ def test_exports_that_cannot_be(capsys, plan_file, tmp_path):
         ("format", "roam-plan/9", "format"),
     ],
 )
-def test_plans_that_lie(capsys, plan_file, tmp_path, key, value, told):
+def test_plans_that_lie(capsys, plan_file, tmp_path, key, value, message):
     data = json.loads(plan_file.read_text())
     data[key] = value
     plan_file.write_text(json.dumps(data))
     line = refused(capsys, "export", plan_file, "-o", tmp_path / "out.svg")
     assert str(plan_file) in line
-    assert told in line
+    assert message in line
 
 
 def test_truncated_plan(capsys, plan_file, tmp_path):
@@ -266,7 +266,7 @@ def test_truncated_plan(capsys, plan_file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("", ":1: the header has no id and no lower and no upper and no size"),
         ("id,lower,upper\n", ":1: the header has no size; the first line must be id,lower,upper,size"),
@@ -280,10 +280,10 @@ def test_truncated_plan(capsys, plan_file, tmp_path):
         ('id,lower,upper,size\n0,0,5,"1\n', ":2:"),
     ],
 )
-def test_broken_instances_name_the_line(capsys, tmp_path, text, told):
+def test_broken_instances_name_the_line(capsys, tmp_path, text, message):
     path = tmp_path / "broken.csv"
     path.write_text(text)
-    assert f"{path}{told}" in refused(capsys, "layout", path)
+    assert f"{path}{message}" in refused(capsys, "layout", path)
 
 
 def test_instances_that_are_no_text(capsys, tmp_path):
@@ -344,7 +344,7 @@ def test_factories_that_are_not_there(capsys, train, tmp_path, action):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("vector_loss", "the loss is not a scalar tensor (shape (2, 1)); reduce it, for example with .mean()"),
         ("wide_batch", "train_bad.py:7: the model does not accept this batch, or the step fails"),
@@ -352,8 +352,8 @@ def test_factories_that_are_not_there(capsys, train, tmp_path, action):
         ("foreign", "the optimizer holds 2 parameter(s) that are not the model's"),
     ],
 )
-def test_steps_that_cannot_be_captured(capsys, train, name, told):
-    assert told in refused(capsys, "profile", f"{train}:{name}")
+def test_steps_that_cannot_be_captured(capsys, train, name, message):
+    assert message in refused(capsys, "profile", f"{train}:{name}")
 
 
 def test_torch_does_not_add_a_traceback_of_its_own(train):
@@ -378,10 +378,10 @@ def test_cuda_where_there_is_none(capsys, train):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks for CUDA where there is none")
-@pytest.mark.parametrize(("build", "told"), [(None, "is built without CUDA"), ("13.0", "is built for CUDA 13.0")])
-def test_what_is_missing_is_the_build_or_the_device(capsys, train, monkeypatch, build, told):
+@pytest.mark.parametrize(("build", "message"), [(None, "is built without CUDA"), ("13.0", "is built for CUDA 13.0")])
+def test_what_is_missing_is_the_build_or_the_device(capsys, train, monkeypatch, build, message):
     monkeypatch.setattr(torch.version, "cuda", build)
-    assert told in refused(capsys, "profile", f"{train}:make", "--device", "cuda")
+    assert message in refused(capsys, "profile", f"{train}:make", "--device", "cuda")
 
 
 def test_unknown_devices(capsys, train):

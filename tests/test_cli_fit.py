@@ -63,10 +63,10 @@ def test_json_of_a_memory(capsys: pytest.CaptureFixture[str], factory: Path) -> 
 def test_nothing_fits(capsys: pytest.CaptureFixture[str], factory: Path) -> None:
     """Weights of 3.6 TiB, never made."""
     assert main(["fit", f"{factory}:large", "--memory", "4GiB", "--extra-time", "0"]) == 1
-    told = capsys.readouterr().err
-    assert "large: nothing fits into 4294967296 bytes" in told
-    assert "the least known to do for the step is" in told
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert "large: nothing fits into 4294967296 bytes" in message
+    assert "the least known to do for the step is" in message
+    assert message.count("\n") == 1
 
 
 def test_sizes_of_a_step_that_asks_for_values(capsys: pytest.CaptureFixture[str], factory: Path) -> None:

@@ -25,15 +25,15 @@ def test_points_a_figure_and_a_report_with_it(graph_file, tmp_path, capsys):
     assert "roam-pic" in (tmp_path / "f.svg").read_text()
     words = ["--extra-time", "0.3", "--rewrite", "greedy", "--set", "rewrite.effort=500", "-o", plan, "--json"]
     assert main(["plan", graph_file, *words]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["rewrite_strategy"] == "greedy"
-    assert sum(one["bytes"] for one in told["savings"]) == told["captured_peak_bytes"] - told["peak_bytes"]
+    found = json.loads(capsys.readouterr().out)
+    assert found["rewrite_strategy"] == "greedy"
+    assert sum(one["bytes"] for one in found["savings"]) == found["captured_peak_bytes"] - found["peak_bytes"]
     assert main(["report", plan, "-o", str(tmp_path / "r.html"), "--frontier", points]) == 0
     assert "Memory against extra time" in (tmp_path / "r.html").read_text()
 
 
 def test_bad_input_is_one_line(graph_file, tmp_path, capsys):
-    for words, told in (
+    for words, text in (
         (["plan", graph_file, "--rewrite", "gredy"], "there is no rewrite strategy 'gredy'; did you mean 'greedy'?"),
         (["plan", graph_file, "--set", "rewrite.efort=5"], "did you mean 'effort'?"),
         (["frontier", graph_file, "--rewrite", "bogus"], "there is no rewrite strategy 'bogus'"),
@@ -44,5 +44,5 @@ def test_bad_input_is_one_line(graph_file, tmp_path, capsys):
     ):
         assert main(words) == 2
         err = capsys.readouterr().err
-        assert told in err
+        assert text in err
         assert err.count("\n") == 1

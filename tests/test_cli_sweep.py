@@ -88,7 +88,7 @@ def test_an_interrupt_says_how_to_go_on(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "expected"),
     [
         ([], "there is nothing to sweep over; name FILE.py:FACTORY"),
         (["train.py:make"], "a sweep needs a file for its rows; name it with -o TABLE.jsonl"),
@@ -111,12 +111,12 @@ def test_an_interrupt_says_how_to_go_on(
     ],
 )
 def test_bad_input_is_one_line(
-    capsys: pytest.CaptureFixture[str], folder: Path, quick: None, words: list[str], told: str
+    capsys: pytest.CaptureFixture[str], folder: Path, quick: None, words: list[str], expected: str
 ) -> None:
     assert main(["sweep", *words]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith(f"roam: {told}")
+    assert err.startswith(f"roam: {expected}")
     assert err.count("\n") == 1
     assert not Path("t.jsonl").exists()
 

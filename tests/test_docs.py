@@ -54,9 +54,9 @@ def test_strategies_of_other_packages_are_left_out():
 def test_the_way_of_one_storage_is_as_told(capsys):
     page = (ROOT / "docs" / "architecture.md").read_text()
     code = "\n".join(re.findall(r"```python\n(.*?)```", page, re.DOTALL))
-    (told,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (message,) = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
     exec(code, {"__name__": "__main__"})
-    assert capsys.readouterr().out == told
+    assert capsys.readouterr().out == message
 
 
 def test_the_picture_shows_rooms_that_there_are():

@@ -81,13 +81,15 @@ def words_of_the_code():
 
 def missing_files(text):
     """Paths in backticks that are no file, folder or ending of a path of the repository."""
-    for told in code(text):
-        if re.fullmatch(r"[\w./*-]+(\.(py|md|ts|js|json|jsonl|svg|toml|yml|cff)|/)", told) and not told.startswith("/"):
-            name = told.rstrip("/")
-            if told in TO_BE or "*" in name or name.startswith(("build", "dist", "my_package")):
+    for quoted in code(text):
+        if re.fullmatch(r"[\w./*-]+(\.(py|md|ts|js|json|jsonl|svg|toml|yml|cff)|/)", quoted) and not quoted.startswith(
+            "/"
+        ):
+            name = quoted.rstrip("/")
+            if quoted in TO_BE or "*" in name or name.startswith(("build", "dist", "my_package")):
                 continue
             if not any(path == name or path.endswith(f"/{name}") for path in files()):
-                yield told
+                yield quoted
 
 
 def unknown_commands(text):
@@ -99,28 +101,28 @@ def unknown_commands(text):
     targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     lines = [*code(text), *re.findall(r"^(?:\$ | {4})((?:roam|make) .*)$", text, re.MULTILINE)]
     for line in lines:
-        told = line.partition(" # ")[0].strip()
-        if told.startswith("make ") and not re.search(r"[.…]", told):
-            words = re.sub(r"=\"[^\"]*\"", "=", told).split()[1:]
-            yield from (told for word in words if "=" not in word and word not in targets and word.islower())
-        if not re.match(r"roam [a-z]", told):
+        message = line.partition(" # ")[0].strip()
+        if message.startswith("make ") and not re.search(r"[.…]", message):
+            words = re.sub(r"=\"[^\"]*\"", "=", message).split()[1:]
+            yield from (message for word in words if "=" not in word and word not in targets and word.islower())
+        if not re.match(r"roam [a-z]", message):
             continue
-        names = re.findall(r"[a-z]+", told.removeprefix("roam ")) if " | " in told else [told.split()[1]]
+        names = re.findall(r"[a-z]+", message.removeprefix("roam ")) if " | " in message else [message.split()[1]]
         for name in names:
             if name not in parsers:
-                yield told
+                yield message
         if len(names) == 1 and names[0] in options:
-            yield from (told for one in re.findall(r"(?<![\w-])--[a-z-]+", told) if one not in options[names[0]])
+            yield from (message for one in re.findall(r"(?<![\w-])--[a-z-]+", message) if one not in options[names[0]])
 
 
 def unknown_names(text):
     """Names in backticks, with an underscore or a call, that stand nowhere in the code."""
-    for told in code(text):
-        if re.search(r"\.(py|md|ts|js|svg|json|jsonl)\b|/|\s|^-|[<>$\"']", told.partition("(")[0]):
+    for quoted in code(text):
+        if re.search(r"\.(py|md|ts|js|svg|json|jsonl)\b|/|\s|^-|[<>$\"']", quoted.partition("(")[0]):
             continue
-        name = told.partition("(")[0].split(".")[-1].strip("=")
-        if ("_" in name or "(" in told) and name.isidentifier() and name not in ELSEWHERE | words_of_the_code():
-            yield told
+        name = quoted.partition("(")[0].split(".")[-1].strip("=")
+        if ("_" in name or "(" in quoted) and name.isidentifier() and name not in ELSEWHERE | words_of_the_code():
+            yield quoted
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -154,10 +156,10 @@ def test_what_does_not_exist_is_found():
 
 
 def test_every_action_is_documented():
-    told = (ROOT / "docs" / "formats.md").read_text().partition("## Commands")[2]
+    message = (ROOT / "docs" / "formats.md").read_text().partition("## Commands")[2]
     for action in ACTIONS:
         if "command" in action.faces:
-            assert re.search(rf"\b{action.name}\b", told), action.name
+            assert re.search(rf"\b{action.name}\b", message), action.name
 
 
 def test_a_noun_has_one_meaning():
@@ -213,20 +215,22 @@ def split(source):
 
 def outdated(text, known):
     """Files that a docstring names and there are not, and names in backticks that no code has."""
-    for told in re.findall(r"[\w/]*[a-z_/]\.(?:py|js|ts|md)\b", text):
-        if not any(path == told or path.endswith(f"/{told}") for path in files()):
-            yield told
-    for told in code(text):
-        name = re.split(r"[(\[]", told)[0].split(".")[-1]
-        if name.isidentifier() and " " not in told and name not in known:
-            yield told
+    for quoted in re.findall(r"[\w/]*[a-z_/]\.(?:py|js|ts|md)\b", text):
+        if not any(path == quoted or path.endswith(f"/{quoted}") for path in files()):
+            yield quoted
+    for quoted in code(text):
+        name = re.split(r"[(\[]", quoted)[0].split(".")[-1]
+        if name.isidentifier() and " " not in quoted and name not in known:
+            yield quoted
 
 
 def test_docstrings_name_what_exists():
     sources = sorted((ROOT / "roam_lab").rglob("*.py"))
     modules = {str(path.relative_to(ROOT)): split(path.read_text()) for path in sources}
     known = {*re.findall(r"\w+", " ".join(rest for _, rest in modules.values())), *OF_OTHERS}
-    wrong = [(name, told) for name, (texts, _) in modules.items() for text in texts for told in outdated(text, known)]
+    wrong = [
+        (name, quoted) for name, (texts, _) in modules.items() for text in texts for quoted in outdated(text, known)
+    ]
     assert wrong == []
     assert list(outdated("See `no_such_name` in ir/nowhere.py and `graph.ops`, `Graph`.", known)) == [
         "ir/nowhere.py", "no_such_name",

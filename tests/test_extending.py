@@ -130,9 +130,9 @@ def test_the_whole_as_a_package(tmp_path):
         (package / f"{name}.py").write_text(code)
     entries = re.findall(r"^    (\w+ = \"my_package\.\w+\")$", PAGE, re.MULTILINE)
     assert len(entries) == 2
-    told = "\n".join(entry.replace('"', "") for entry in [*entries, 'largest_first = "my_package.rewrites"'])
+    message = "\n".join(entry.replace('"', "") for entry in [*entries, 'largest_first = "my_package.rewrites"'])
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-package\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINT_GROUP}]\n{told}\n")
+    (info / "entry_points.txt").write_text(f"[{registry.ENTRY_POINT_GROUP}]\n{message}\n")
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from roam_lab.cli import main; main(['strategies'])"
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
     for name in ("smallest_first", "stack", "largest_first"):

@@ -110,7 +110,7 @@ def test_the_question_mark_shows_the_full_help(shell):
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("%roam plan", "there is no profile yet; make one with profile first"),
         ("%roam profle model batch", "there is no action 'profle'; did you mean 'profile'?"),
@@ -128,18 +128,18 @@ def test_the_question_mark_shows_the_full_help(shell):
         ("%roam help nothing", "invalid choice: 'nothing'"),
     ],
 )
-def test_errors_are_one_short_red_message(shell, line, told):
+def test_errors_are_one_short_red_message(shell, line, message):
     caught = cell(shell, f"x = {line}")
     assert shell.user_ns["x"] is None
     assert caught.stdout == ""
     assert caught.stderr.startswith("\x1b[31mroam: ")
     assert caught.stderr.endswith("\x1b[0m\n")
     assert caught.stderr.count("\n") == 1
-    assert told in caught.stderr
+    assert message in caught.stderr
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ("--order lisst", "there is no order strategy 'lisst'; did you mean 'list'?"),
         ("--layout best-fit", "there is no layout strategy 'best-fit'; did you mean 'best_fit'?"),
@@ -148,11 +148,11 @@ def test_errors_are_one_short_red_message(shell, line, told):
         ("--budget 1", "1 bytes are too few for the whole step: the least known to do is"),
     ],
 )
-def test_settings_that_cannot_be_met(shell, options, told):
+def test_settings_that_cannot_be_met(shell, options, message):
     cell(shell, f"{PROFILE} --fake")
     caught = cell(shell, f"x = %roam plan {options}")
     assert shell.user_ns["x"] is None
-    assert told in caught.stderr
+    assert message in caught.stderr
 
 
 def test_unload_takes_the_magic_away(shell):

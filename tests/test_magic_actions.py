@@ -161,15 +161,15 @@ def test_the_cell_form_profiles_the_step_that_it_defines(shell: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "message"),
     [
         ("x = 1", "the cell defines no function; write def train_step(model, optimizer, batch): ..."),
         ("def train(:\n    pass", "line 1 of the cell is no Python"),
     ],
 )
-def test_a_cell_that_is_no_step(shell: Any, body: str, told: str) -> None:
+def test_a_cell_that_is_no_step(shell: Any, body: str, message: str) -> None:
     caught = cell(shell, f"%%roam profile model batch\n{body}")
-    assert told in caught.stderr
+    assert message in caught.stderr
     assert caught.stderr.count("\n") == 1
 
 

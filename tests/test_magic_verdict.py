@@ -97,7 +97,7 @@ def test_a_plan_may_stand_before_the_file(shell: Any, tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("%roam profile unreal batch --loss criterion", "the model is on the meta device and holds no weights"),
         ("%roam profile unreal batch --loss criterion --fake --timing", "so it cannot be timed"),
@@ -113,13 +113,13 @@ def test_a_plan_may_stand_before_the_file(shell: Any, tmp_path: Path, monkeypatc
         ),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence_at_once(shell: Any, line: str, told: str) -> None:
+def test_what_cannot_be_done_is_one_sentence_at_once(shell: Any, line: str, message: str) -> None:
     if "unreal" not in bench(shell).profiles:
         cell(shell, "a = %roam profile unreal batch --loss criterion --fake --name unreal")
         cell(shell, "a = %roam profile model unreal_batch --loss criterion --fake --name unreal_batch")
     began = time.perf_counter()
     caught = cell(shell, line)
-    assert told in caught.stderr
+    assert message in caught.stderr
     assert caught.stderr.count("\n") == 1
     assert caught.stdout == ""
     assert time.perf_counter() - began < 5  # nothing was captured

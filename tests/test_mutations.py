@@ -97,16 +97,16 @@ def test_a_run_goes_on_with_what_was_not_come_to(mutations: ModuleType, monkeypa
     monkeypatch.setattr(mutations, "SEEN", mutations.ROOT / "build")
     monkeypatch.setattr(mutations, "RESULTS", mutations.ROOT / "results.json")
     monkeypatch.setattr(mutations, "PRELOADED", ())
-    for count, options, ran_now, score in (
-        (2, [], 2, 0.5),
-        (3, ["--go-on"], 1, 0.333),
-        (3, ["--go-on"], 0, 0.333),
-        (3, ["--survivors"], 2, 1.0),
+    for count, options, ran_now, scores in (
+        (2, [], 2, {"seed 3": 0.5}),
+        (3, ["--go-on"], 1, {"seed 3": 0.333}),
+        (3, ["--go-on"], 0, {"seed 3": 0.333}),
+        (3, ["--survivors"], 2, {"seed 3": 0.333, "seed 3, with tests written since": 1.0}),
     ):
         ran.clear()
         mutations.main(["some", "--count", str(count), "--seed", "3", *options])
         assert len(ran) - 1 == ran_now
-        assert mutations.kept()["some"]["runs"]["seed 3"]["score"] == score
+        assert {name: run["score"] for name, run in mutations.kept()["some"]["runs"].items()} == scores
 
 
 def test_the_mutants_own_tests_come_first_and_are_never_left_out(mutations: ModuleType) -> None:

@@ -124,17 +124,17 @@ def test_their_illegal_layout_of_an_instance_is_refused_by_name(site, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--order", "backwards"], "order 'backwards' broke a rule: op 1 (wide_a) runs before op 0, which it must"),
         (["--layout", "heap"], "layout 'heap' broke a rule: storages 0 and"),
     ],
 )
-def test_their_illegal_plans_are_refused_by_name(site, graph_file, tmp_path, words, told):
+def test_their_illegal_plans_are_refused_by_name(site, graph_file, tmp_path, words, message):
     out = tmp_path / "p.roam.json"
     status, said, err = roam(site, "plan", graph_file, "-o", out, *words)
     assert (status, said, err.count("\n")) == (2, "", 1)
-    assert told in err
+    assert message in err
     assert not out.exists()
 
 
@@ -148,14 +148,14 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_package_is_named_and_left_out(site, name):
-    code, told = BROKEN[name]
+    code, message = BROKEN[name]
     offer(site, "broken-strategies", {"broken": "broken_strategies"})
     (site / "broken_strategies.py").write_text(code)
     status, out, err = roam(site, "strategies", "--json")
     assert status == 0
     assert err.count("\n") == 1
     start = "roam: warning: strategies 'broken' of package broken-strategies (broken_strategies) cannot be loaded, so "
-    assert err.startswith(f"{start}they are left out ({told}")
+    assert err.startswith(f"{start}they are left out ({message}")
     assert err.endswith("); repair or uninstall the package\n")
     assert ("order", "early") not in listed(out)
     assert ("order", "captured") in listed(out)
@@ -213,7 +213,7 @@ def test_values_from_the_command_line(parameter, text, value):
 
 
 @pytest.mark.parametrize(
-    ("parameter", "text", "told"),
+    ("parameter", "text", "message"),
     [
         (READ[0][0], "1.5", "s: a must be a whole number, not '1.5'"),
         (READ[1][0], "nan", "s: a must be a number, not 'nan'"),
@@ -222,10 +222,10 @@ def test_values_from_the_command_line(parameter, text, value):
         (Parameter("a", int, 9, "", low=8, high=10), "11", "s: a is 11, outside its range 8 to 10"),
     ],
 )
-def test_values_that_do_not_fit(parameter, text, told):
+def test_values_that_do_not_fit(parameter, text, message):
     with pytest.raises(ParameterError) as caught:
         parameter.read("s", text)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_what_the_judge_refuses_names_the_strategy():

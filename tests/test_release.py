@@ -53,12 +53,12 @@ def test_the_oldest_torch_is_that_of_the_project(release):
 
 def test_a_wheel_is_whole_and_holds_nothing_else(release):
     release.check_wheel(WHEEL, PACKAGE)
-    for left_out, told in (
+    for left_out, text in (
         ("roam_lab/py.typed", "lacks roam_lab/py.typed"),
         (f"{FRONT_END}/static/remoteEntry.0.js", "lacks the JupyterLab front end"),
         ("roam_lab-1.dist-info/licenses/LICENSE", "lacks the LICENSE"),
     ):
-        with pytest.raises(release.ReleaseError, match=told):
+        with pytest.raises(release.ReleaseError, match=text):
             release.check_wheel([name for name in WHEEL if name != left_out], PACKAGE)
     with pytest.raises(release.ReleaseError, match=r"holds tests/conftest\.py, which is no part of the package"):
         release.check_wheel([*WHEEL, "tests/conftest.py"], PACKAGE)

@@ -84,13 +84,13 @@ def test_a_capture_waits_for_its_turn() -> None:
 
 
 def test_a_job_waits_for_the_cell_and_can_be_cancelled_meanwhile() -> None:
-    told: list[str] = []
+    heard: list[str] = []
     done: list[str] = []
     with turn("the running cell"):
-        late = ThreadTask("a job", lambda _: "ran", done.append, told.append, lambda what, part: told.append(what))
-        lost = ThreadTask("a job", lambda _: "ran, too", done.append, told.append, lambda what, part: None)
+        late = ThreadTask("a job", lambda _: "ran", done.append, heard.append, lambda what, part: heard.append(what))
+        lost = ThreadTask("a job", lambda _: "ran, too", done.append, heard.append, lambda what, part: None)
         end = time.monotonic() + 30
-        while "waiting for the running cell" not in told:
+        while "waiting for the running cell" not in heard:
             assert time.monotonic() < end
             time.sleep(0.01)
         lost.cancel()

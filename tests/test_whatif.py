@@ -50,8 +50,8 @@ def test_a_grid_captures_anew_and_leaves_the_model_alone(shell: Any) -> None:
     assert bench(shell).what_if().name == taken  # none of a grid is what actions take
     assert all(map(torch.equal, before, shell.user_ns["model"].parameters()))
     assert {parameter.dtype for parameter in shell.user_ns["model"].parameters()} == {torch.float32}
-    told = cell(shell, "%roam run 'batch 8 bfloat16 auto'").stderr
-    assert "was captured on fakes; to run it, make model and batch so and profile them" in told
+    message = cell(shell, "%roam run 'batch 8 bfloat16 auto'").stderr
+    assert "was captured on fakes; to run it, make model and batch so and profile them" in message
 
 
 def test_a_point_that_fails_says_why_and_the_others_go_on(shell: Any) -> None:
@@ -79,8 +79,8 @@ def test_export_report_and_verify_take_what_was_chosen_and_say_so(shell: Any, tm
     assert said.startswith(f"wrote {tmp_path}/a.svg: small (small: auto")
     assert "better" not in said
     bench(shell).pin("worse")
-    told = cell(shell, "v = %roam verify --steps 2").outputs[-1].data["text/plain"]
-    assert told.startswith("worse (small: captured")
+    message = cell(shell, "v = %roam verify --steps 2").outputs[-1].data["text/plain"]
+    assert message.startswith("worse (small: captured")
     assert cell(shell, f"x = %roam export {tmp_path}/b.svg").stdout.splitlines()[0].endswith(", verified)")
     bench(shell).pin("small")
 
@@ -124,8 +124,8 @@ def test_a_sweep_of_another_machine_opens_beside_the_others(shell: Any, tmp_path
     assert "5.9 KiB" in line
     assert "no room" in text
     assert "its plan is not here" not in text
-    told = cell(shell, "%roam export x.svg --plan 'far.jsonl: batch 64 auto +10 % time'").stderr
-    assert "is not here, only its figures" in told
+    message = cell(shell, "%roam export x.svg --plan 'far.jsonl: batch 64 auto +10 % time'").stderr
+    assert "is not here, only its figures" in message
     path.write_text('{"format": "other"}\n')
     assert "its format is 'other'" in cell(shell, f"%roam whatif --from {path}").stderr
 

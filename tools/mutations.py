@@ -3,7 +3,8 @@
 A seeded sample of mutants of each room (a comparison, an operator, a constant, a statement or a returned value changed)
 is put, one at a time, into a copy of the tree, and the tests that mirror the room are run on it in a forked process
 with a time limit. A mutant is killed where they fail or do not end; the others survive, and are listed with their
-lines in benchmarks/results/mutations.json, for each seed apart. One that changes nothing that a caller could see gets
+lines in benchmarks/results/mutations.json, for each seed apart; what `--survivors` finds with tests that were written
+since stands beside what the first run of that seed found. One that changes nothing that a caller could see gets
 the reason there, by hand, under `explained` of its room: it holds for all seeds, and such a mutant does not count.
 """
 
@@ -170,7 +171,8 @@ def main(arguments: list[str] | None = None) -> int:
     for name in given.rooms or ROOMS:
         before = kept().get(name, {})
         found = room_result(name, given, before.get("explained", {}))
-        runs = {**before.get("runs", {}), f"seed {given.seed}": found}
+        run = f"seed {given.seed}{', with tests written since' if given.survivors else ''}"
+        runs = {**before.get("runs", {}), run: found}
         RESULTS.write_text(json.dumps({**kept(), name: {**before, "runs": runs}}, indent=1) + "\n")
         scores.append(found["score"])
         print(f"{name}: {found['score']:.0%} of {found['counted']} mutants killed, sampled from {found['of']}")

@@ -59,8 +59,8 @@ def _planning(parser: Parser) -> None:
     parser.add_argument("--node-limit", type=count, metavar="N", help="most ops a task that is solved exactly")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="stop searching after this long")
     parser.add_argument("--seed", type=seed, metavar="N", help="same seed, same plan (default 0)")
-    told = "offsets are multiples of it, a power of two (default: 64, CUDA 512)"
-    parser.add_argument("--alignment", type=alignment, metavar="BYTES", help=told)
+    meant = "offsets are multiples of it, a power of two (default: 64, CUDA 512)"
+    parser.add_argument("--alignment", type=alignment, metavar="BYTES", help=meant)
     parser.add_argument(
         "--budget", type=size, metavar="SIZE", help="most bytes of the whole step, resident and arena; exit 1 above"
     )
@@ -85,8 +85,8 @@ def _profile(parser: Parser, face: Face) -> None:
     else:
         parser.add_argument("model", help="name of the model, or an expression in quotes")
         parser.add_argument("batch", help="name of the batch: a dict, a tuple or a tensor")
-        told = "the optimizer, or several: A,B (default: AdamW over all parameters)"
-        parser.add_argument("--optimizer", metavar="NAME", help=told)
+        meant = "the optimizer, or several: A,B (default: AdamW over all parameters)"
+        parser.add_argument("--optimizer", metavar="NAME", help=meant)
         parser.add_argument("--loss", metavar="NAME", help="loss(model, batch), or a criterion module")
         parser.add_argument("--step", metavar="NAME", help="your own train_step(model, optimizer, batch) -> loss")
     parser.add_argument("--name", metavar="TEXT", help="name of the graph")
@@ -133,8 +133,8 @@ def _verify(parser: Parser, face: Face) -> None:
     _steps(parser, face)
     if face == "command":
         parser.add_argument("--device", default="cpu", metavar="DEVICE", help="cpu or cuda (default cpu)")
-        told = "write into the plan's file that it was verified here: a hook then need not check its first step again"
-        parser.add_argument("--note", action="store_true", help=told)
+        about = "write into the plan's file that it was verified here: a hook then need not check its first step again"
+        parser.add_argument("--note", action="store_true", help=about)
 
 
 def _chosen_profile(parser: Parser) -> None:
@@ -150,10 +150,10 @@ def _written(parser: Parser, face: Face, what: str, target: str, ending: str = "
         parser.add_argument("plan", metavar="PLAN.roam.json", help="a plan with its graph in it")
         parser.add_argument("-o", "--output", metavar=target, required=True, help=what)
     else:
-        told = f"{what}; before it, or with --plan, the name of a plan (default: the last one made here)"
+        about = f"{what}; before it, or with --plan, the name of a plan (default: the last one made here)"
         parser.add_argument(
             "output", nargs="*" if target == "OUT" else "+", action=PlanAndFile, const=ending,
-            metavar=f"[PLAN] {target}", help=told,
+            metavar=f"[PLAN] {target}", help=about,
         )  # fmt: skip
         parser.add_argument("--plan", metavar="NAME", help="name of a plan")
     parser.add_argument("--force", action="store_true", help="write over a file that is there")
@@ -167,8 +167,8 @@ def _export(parser: Parser, face: Face) -> None:
     )
     _written(parser, face, endings, "OUT")
     where = "OUT.py or a new cell" if face == "magic" else "OUT.py, of what --factory makes"
-    told = f"code that trains by the plan, in {where}: one of {', '.join(LOOPS)}"
-    parser.add_argument("--hook", choices=LOOPS, metavar="LOOP", help=told)
+    about = f"code that trains by the plan, in {where}: one of {', '.join(LOOPS)}"
+    parser.add_argument("--hook", choices=LOOPS, metavar="LOOP", help=about)
     if face == "command":
         parser.add_argument("--factory", metavar="FILE.py:FACTORY", help=FACTORY_HELP)
 
@@ -189,8 +189,8 @@ def _compare(parser: Parser, face: Face) -> None:
 def _frontier(parser: Parser, face: Face) -> None:
     if face == "command":
         parser.add_argument("graph", metavar="GRAPH", help="a roam-graph/2 file, .json or .json.gz")
-        told = ".json: the points (JupyterLab shows .frontier.json); .svg: the figure"
-        parser.add_argument("-o", "--output", metavar="FILE", help=told)
+        about = ".json: the points (JupyterLab shows .frontier.json); .svg: the figure"
+        parser.add_argument("-o", "--output", metavar="FILE", help=about)
         _json(parser)
     else:
         _chosen_profile(parser)
@@ -226,8 +226,8 @@ def _explain(parser: Parser, face: Face) -> None:
 
 
 def _demo(parser: Parser, face: Face) -> None:
-    told = "the folder for graph, plan and picture (default roam_demo)"
-    parser.add_argument("-o", "--output", metavar="FOLDER", default="roam_demo", help=told)
+    about = "the folder for graph, plan and picture (default roam_demo)"
+    parser.add_argument("-o", "--output", metavar="FOLDER", default="roam_demo", help=about)
 
 
 def _strategies(parser: Parser, face: Face) -> None:

@@ -36,8 +36,8 @@ def host() -> Host:
             name, True, False, f"{name} loads third-party widget code from a network: figures are still pictures"
         )
     if missing:
-        told = " and ".join(missing)
-        return Host(name, True, False, f"{told} missing: pip install 'roam-lab[lab]'; figures are still pictures")
+        names = " and ".join(missing)
+        return Host(name, True, False, f"{names} missing: pip install 'roam-lab[lab]'; figures are still pictures")
     return Host(name, True, True)
 
 

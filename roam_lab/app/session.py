@@ -111,7 +111,7 @@ def _profile(
         graph = timed_graph(captured, model, optimizer, batch, train_step)
     elif gpu is not None:
         graph = with_roofline(graph, gpu)
-    told = () if remark is None else (remark,)
+    remarks = () if remark is None else (remark,)
     made = Profile(
         graph=replace(graph, environment=captured.environment),
         eager_graph=captured.eager_graph,
@@ -119,7 +119,7 @@ def _profile(
         environment=captured.environment,
         eager_run=captured.eager,
         measured=None if run is None else run.curve,
-        differences=(*remarks_on(model), *(told if run is None else _differences(run.curve, captured.eager_graph))),
+        differences=(*remarks_on(model), *(remarks if run is None else _differences(run.curve, captured.eager_graph))),
     )
     if seen is not None:
         seen(made)

@@ -16,8 +16,8 @@ def sweep_arguments(parser: argparse.ArgumentParser, face: str) -> None:
     """Declare them; the command can also print JSON."""
     factory = "functions that return a dict of model, optimizer, batch and, optionally, loss or step"
     parser.add_argument("factories", nargs="*", metavar="FILE.py:FACTORY", help=factory)
-    told = "a row for each point, written as it comes; what is in the file already is not run again"
-    parser.add_argument("-o", "--output", metavar="TABLE.jsonl", help=told)
+    about = "a row for each point, written as it comes; what is in the file already is not run again"
+    parser.add_argument("-o", "--output", metavar="TABLE.jsonl", help=about)
     parser.add_argument("--show", metavar="TABLE.jsonl", help="show the table of an earlier sweep, and run nothing")
     axes_arguments(parser, "the factory's")
     parser.add_argument("--jobs", type=_jobs, metavar="N", help="processes (default 1; -1: one a core)")
@@ -28,12 +28,12 @@ def sweep_arguments(parser: argparse.ArgumentParser, face: str) -> None:
 def what_if_arguments(parser: argparse.ArgumentParser, face: str) -> None:
     """Declare those of `whatif`: the same axes over one model."""
     if face == "command":
-        told = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
-        parser.add_argument("profile", nargs="?", metavar="FILE.py:FACTORY", help=told)
+        about = "a function that returns a dict of model, optimizer, batch and, optionally, loss or step"
+        parser.add_argument("profile", nargs="?", metavar="FILE.py:FACTORY", help=about)
     else:
         parser.add_argument("profile", nargs="?", help="name of a profile (default: the last one made here)")
-    told = "rows of a sweep, made here or on another machine, beside the others"
-    parser.add_argument("--from", dest="table", metavar="TABLE.jsonl", help=told)
+    about = "rows of a sweep, made here or on another machine, beside the others"
+    parser.add_argument("--from", dest="table", metavar="TABLE.jsonl", help=about)
     axes_arguments(parser, "the profile's")
     if face == "command":
         parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
@@ -43,17 +43,17 @@ def axes_arguments(parser: argparse.ArgumentParser, whose: str) -> None:
     """Lists of values, every combination of which is a point, and the settings that all points share."""
     parser.add_argument("--batch", type=counts, metavar="N,N", help=f"batch sizes (default: {whose})")
     parser.add_argument("--sequence", type=counts, metavar="N,N", help=f"sequence lengths (default: {whose})")
-    told = "float32, bfloat16, ...: of the floating-point numbers of model and batch"
-    parser.add_argument("--dtype", type=names, metavar="A,B", help=told)
-    told = "classes of torch.optim over the same parameters, such as AdamW,SGD(momentum=0.9)"
-    parser.add_argument("--optimizer", type=calls, metavar="A,B", help=told)
+    about = "float32, bfloat16, ...: of the floating-point numbers of model and batch"
+    parser.add_argument("--dtype", type=names, metavar="A,B", help=about)
+    about = "classes of torch.optim over the same parameters, such as AdamW,SGD(momentum=0.9)"
+    parser.add_argument("--optimizer", type=calls, metavar="A,B", help=about)
     parser.add_argument("--budget", type=_list(size), metavar="SIZE,SIZE", help="of the whole step; each a goal")
     parser.add_argument("--extra-time", type=_list(fraction), metavar="F,F", help="of plans; each a goal")
     for room in ("order", "layout", "rewrite"):
         parser.add_argument(f"--{room}", type=names, default=("auto",), metavar="A,B", help=f"{room} strategies")
     parser.add_argument("--node-limit", type=counts, metavar="N,N", help="most ops a task that is solved exactly")
-    told = "which may be made, at every point (as in plan)"
-    parser.add_argument("--rewrites", type=kinds, metavar="none|KINDS", help=told)
+    about = "which may be made, at every point (as in plan)"
+    parser.add_argument("--rewrites", type=kinds, metavar="none|KINDS", help=about)
     parser.add_argument("--times", type=names, metavar="GPU,GPU", help="what ops take, by these GPUs' rates: a100, ...")
     parser.add_argument("--time-limit", type=seconds, metavar="SECONDS", help="each plan's")
     parser.add_argument("--seed", type=seed, default=0, metavar="N", help="same seed, same plans (default 0)")

@@ -22,8 +22,8 @@ def batch_size_of(batch: Any) -> int:
         raise InputError("the batch holds no tensor with a leading dimension, so it has no batch size to vary")
     size, votes = leading.most_common(1)[0]
     if votes <= sum(leading.values()) / 2:
-        told = ", ".join(str(size) for size in sorted(leading))
-        raise InputError(f"the batch's tensors have different leading dimensions ({told}); which is the batch size?")
+        sizes = ", ".join(str(size) for size in sorted(leading))
+        raise InputError(f"the batch's tensors have different leading dimensions ({sizes}); which is the batch size?")
     return int(size)
 
 

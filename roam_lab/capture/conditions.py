@@ -77,8 +77,8 @@ def conditions_of(
             )
         )
     for number, constant in values.constants.items():
-        told, line = f"{constant!r}", values.lines[number]
-        found.append(Condition((node_of[number],), (), equals_constant(constant), told, line, constant=constant))
+        text, line = f"{constant!r}", values.lines[number]
+        found.append(Condition((node_of[number],), (), equals_constant(constant), text, line, constant=constant))
     return tuple(plain), tuple(found)
 
 

@@ -39,7 +39,7 @@ def load_factory(spec: str) -> dict[str, Any]:
     except RoamError:
         raise
     except Exception as error:
-        raise InputError(f"{_place(error, path)}: {name}() raised {_told(error)}; {_remedy(error)}") from None
+        raise InputError(f"{_place(error, path)}: {name}() raised {_error_text(error)}; {_remedy(error)}") from None
     return _checked(path, name, made)
 
 
@@ -77,7 +77,7 @@ def _load_module(path: Path) -> Any:
     except RoamError:
         raise
     except Exception as error:
-        raise InputError(f"{_place(error, path)}: importing the file raised {_told(error)}") from None
+        raise InputError(f"{_place(error, path)}: importing the file raised {_error_text(error)}") from None
     return module
 
 
@@ -109,7 +109,7 @@ def one_line(error: Exception) -> str:
     return text if len(text) <= 300 else text[:297] + "..."
 
 
-def _told(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     text = one_line(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 

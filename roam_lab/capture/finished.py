@@ -80,17 +80,17 @@ class _Comparison:
             return
         if position is None or position == OWN:
             if is_compared(label) and not (position == OWN and label in _OWN_OPS):
-                raise self._told(node, f"the captured step runs {label}, which the eager step does not")
-            self._untold(node, label)
+                raise self._error(node, f"the captured step runs {label}, which the eager step does not")
+            self._uncompared(node, label)
             return
         op = self._ops[position]
         accumulates = label != op.target and _SUMS.get(label) == op.target
         if label != op.target and not accumulates:
-            raise self._told(node, f"the captured step runs {label}, the eager step {op.target}")
+            raise self._error(node, f"the captured step runs {label}, the eager step {op.target}")
         self._in_sequence(node, position)
         self._arguments(node, op, swapped=accumulates)
         if node.target is READ and not node.users and node not in self._checked:
-            raise self._told(node, "nothing looks at the number that is read here")
+            raise self._error(node, "nothing looks at the number that is read here")
         self._results(node, op, accumulates)
 
     def _moved(self, node: Node, label: str) -> None:
@@ -99,8 +99,8 @@ class _Comparison:
         if is_view(node.target):
             self._storages.stands_as_view(node, sources[0])
         elif writes(label):
-            if self._storages.origin(sources[0]).told is not None:
-                raise self._told(node, f"the captured step runs {label}, which the eager step does not")
+            if self._storages.origin(sources[0]).logged is not None:
+                raise self._error(node, f"the captured step runs {label}, which the eager step does not")
             self._storages.stands_as(node, sources[0])
         else:
             self._storages.stands(node, Whence(root=node))
@@ -115,12 +115,12 @@ class _Comparison:
         index, count = node.meta.get(PART_KEY, (0, 1))
         done = self._seen.get(position, 0)
         if position < self._last or done != index:
-            raise self._told(node, f"{self._ops[position].target} does not run in the eager step's sequence")
+            raise self._error(node, f"{self._ops[position].target} does not run in the eager step's sequence")
         self._seen[position] = done + 1
         self._last = position
         following = node.next
         if index + 1 < count and (following.meta.get(LOG_KEY) != position):
-            raise self._told(node, f"a part of {self._ops[position].target} is missing")
+            raise self._error(node, f"a part of {self._ops[position].target} is missing")
 
     def _arguments(self, node: Node, op: LoggedOp, swapped: bool) -> None:
         tensors, constants = iter(op.arguments), iter(op.constants)
@@ -144,54 +144,53 @@ class _Comparison:
         if swapped:
             self._sum(node, op)
         elif next(tensors, None) is not None or next(constants, None) is not None:
-            raise self._told(node, f"{op.target} is given less than in the eager step")
+            raise self._error(node, f"{op.target} is given less than in the eager step")
 
     def _sum(self, node: Node, op: LoggedOp) -> None:
         """Check a sum of two gradients that is written into one of them, which no later node may read."""
         first, second = node.args
-        told = op.arguments
-        if self._storages.is_result(first, told[1]) and not self._storages.is_result(first, told[0]):
+        read = op.arguments
+        if self._storages.is_result(first, read[1]) and not self._storages.is_result(first, read[0]):
             first, second = second, first
-        self._reads(node, first, told[0])
-        self._reads(node, second, told[1])
+        self._reads(node, first, read[0])
+        self._reads(node, second, read[1])
         target = node.args[0]
         assert isinstance(target, Node)
         self._storages.overwrite(storage_key(tensors_of(target)[0]), op.target)
 
-    def _reads(self, node: Node, given: Any, told: LoggedTensor | None) -> None:
+    def _reads(self, node: Node, given: Any, logged: LoggedTensor | None) -> None:
         """Check that the argument is the tensor that eager read."""
-        if told is None:
-            raise self._told(node, "it is given more tensors than in the eager step")
+        if logged is None:
+            raise self._error(node, "it is given more tensors than in the eager step")
         lost = self._storages.lost
         if given in lost and given is not node:
-            raise self._told(node, f"it reads {given}, over which {lost[given]} has written")
-        if node.meta.get(LOG_KEY) not in self._loose and not self._storages.agrees(given, told):
-            raise self._told(
-                node, f"{self._label(node)} is given {given} where the eager step reads another tensor ({told.text()})"
-            )
+            raise self._error(node, f"it reads {given}, over which {lost[given]} has written")
+        if node.meta.get(LOG_KEY) not in self._loose and not self._storages.agrees(given, logged):
+            other = f"where the eager step reads another tensor ({logged.text()})"
+            raise self._error(node, f"{self._label(node)} is given {given} {other}")
 
-    def _constant(self, node: Node, given: Any, told: Any, loose: bool) -> None:
+    def _constant(self, node: Node, given: Any, logged: Any, loose: bool) -> None:
         value = self._number(given) if isinstance(given, Node) else plain(given)
-        if told is _NOTHING or not _same(value, told, loose):
-            shown = "nothing" if told is _NOTHING else repr(told)
-            raise self._told(node, f"{self._label(node)} is given {value!r}, in the eager step {shown}")
+        if logged is _NOTHING or not _same(value, logged, loose):
+            shown = "nothing" if logged is _NOTHING else repr(logged)
+            raise self._error(node, f"{self._label(node)} is given {value!r}, in the eager step {shown}")
 
     def _results(self, node: Node, op: LoggedOp, accumulates: bool) -> None:
         index, count = node.meta.get(PART_KEY, (0, 1))
         made = tensors_of(node)
-        told = op.results[index : index + 1] if count > 1 and op.results else op.results
-        if len(made) != len(told) and made:
-            raise self._told(node, f"{op.target} returns {len(made)} tensors, in the eager step {len(told)}")
+        expected = op.results[index : index + 1] if count > 1 and op.results else op.results
+        if len(made) != len(expected) and made:
+            raise self._error(node, f"{op.target} returns {len(made)} tensors, in the eager step {len(expected)}")
         if len(made) == 1 and not isinstance(node.meta.get("val"), list | tuple):
-            self._storages.stands(node, Whence(told[0]))
-        for tensor, logged in zip(made, told, strict=False):
+            self._storages.stands(node, Whence(expected[0]))
+        for tensor, logged in zip(made, expected, strict=False):
             if logged.storage < 0 or not tensor.numel():
                 continue
             if op.accumulated and not accumulates:  # eager has overwritten that tensor, so no later op of it reads it
                 self._storages.overwrite_logged(logged, op.target)
                 self._storages.lost.pop(node, None)
             if not self._storages.agrees_as_result(tensor, logged, moved=accumulates or op.accumulated):
-                raise self._told(
+                raise self._error(
                     node,
                     f"{op.target} returns {name_of(tensor.dtype)}{list(tensor.shape)} with strides "
                     f"{list(tensor.stride())} at {tensor.storage_offset()}, in the eager step {logged.text()} with "
@@ -202,17 +201,17 @@ class _Comparison:
         maker, index = node.args
         position = maker.meta.get(LOG_KEY) if isinstance(maker, Node) else None
         if position is None or position == OWN or not isinstance(index, int):
-            raise self._told(node, f"{node} is no result of an op of the eager step")
+            raise self._error(node, f"{node} is no result of an op of the eager step")
         assert isinstance(maker, Node)
         values, part = maker.meta["val"], maker.meta.get(PART_KEY, (0, 1))
         before = sum(isinstance(value, torch.Tensor) for value in values[:index])
-        told = self._ops[position].results[(part[0] if part[1] > 1 else 0) + before]
+        logged = self._ops[position].results[(part[0] if part[1] > 1 else 0) + before]
         own, there = node.meta.get("val"), values[index]
         if isinstance(own, torch.Tensor) and not _one_form(own, there):
-            raise self._told(node, f"{node} is not result {index} of {self._label(maker)}")
-        self._storages.stands(node, Whence(told))
+            raise self._error(node, f"{node} is not result {index} of {self._label(maker)}")
+        self._storages.stands(node, Whence(logged))
 
-    def _untold(self, node: Node, label: str) -> None:
+    def _uncompared(self, node: Node, label: str) -> None:
         """Check an op that computes nothing, or that capture added: its result is its argument, or a new constant."""
         source = node.args[0] if node.args and isinstance(node.args[0], Node) else None
         if label == "aten.copy_.default":  # target.data = value
@@ -225,9 +224,9 @@ class _Comparison:
             return
         self._storages.stands_as(node, source)
         own, there = node.meta.get("val"), source.meta.get("val")
-        known = self._storages.origin(source).told is not None
+        known = self._storages.origin(source).logged is not None
         if label in NOT_COMPARED and isinstance(own, torch.Tensor) and known and not _one_form(own, there):
-            raise self._told(node, f"{node} is not {source}")
+            raise self._error(node, f"{node} is not {source}")
 
     def _number(self, node: Node) -> Any:
         """The value in the eager step of a number given as argument."""
@@ -248,7 +247,7 @@ class _Comparison:
         inner = getattr(value, "node", None)
         return plain(value) if inner is None else inner.hint
 
-    def _told(self, node: Node, text: str) -> PartedError:
+    def _error(self, node: Node, text: str) -> PartedError:
         where = node.meta.get(META_KEY)
         return _parted(where.source if where else None, node.meta.get(LOG_KEY, OWN), text)
 
@@ -289,12 +288,12 @@ def _one_form(one: torch.Tensor, other: Any) -> bool:
     )
 
 
-def _same(value: Any, told: Any, loose: bool) -> bool:
+def _same(value: Any, logged: Any, loose: bool) -> bool:
     """Whether two numbers are equal to the last bit. `loose`: a float may stand for an equal whole number."""
-    if type(value) is not type(told) and not loose:
+    if type(value) is not type(logged) and not loose:
         return False
-    if isinstance(value, float) and isinstance(told, float) and math.isnan(value):
-        return math.isnan(told)
-    if value != told:
+    if isinstance(value, float) and isinstance(logged, float) and math.isnan(value):
+        return math.isnan(logged)
+    if value != logged:
         return False
-    return not isinstance(value, float) or math.copysign(1, value) == math.copysign(1, told)
+    return not isinstance(value, float) or math.copysign(1, value) == math.copysign(1, logged)

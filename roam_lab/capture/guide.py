@@ -137,20 +137,20 @@ class Guide:
             return True  # `_compare` has its say
         if is_view(label):
             numbers = [leaf for leaf in given if not isinstance(leaf, torch.Tensor)]
-            if any(isinstance(one, int) and one != told for one, told in zip(numbers, op.constants, strict=False)):
+            if any(isinstance(one, int) and one != logged for one, logged in zip(numbers, op.constants, strict=False)):
                 return False
-        return all(self._is(tensor, told, loose) for tensor, told in zip(tensors, op.arguments, strict=True))
+        return all(self._is(tensor, logged, loose) for tensor, logged in zip(tensors, op.arguments, strict=True))
 
-    def _is(self, tensor: torch.Tensor, told: LoggedTensor, loose: bool) -> bool:
+    def _is(self, tensor: torch.Tensor, real: LoggedTensor, loose: bool) -> bool:
         shape = tuple(tensor.shape)
-        if shape != told.shape or str(tensor.dtype).removeprefix("torch.") != told.dtype:
+        if shape != real.shape or str(tensor.dtype).removeprefix("torch.") != real.dtype:
             return False
-        if loose or tensor.layout is not torch.strided or told.storage < 0:
+        if loose or tensor.layout is not torch.strided or real.storage < 0:
             return True
-        if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(shape, told.stride):
+        if tensor.numel() and strides_that_matter(shape, tensor.stride()) != strides_that_matter(shape, real.stride):
             return False
         known = self._storages.get(tensor.untyped_storage()._cdata)
-        return known == told.storage if known is not None else told.storage not in self._serials
+        return known == real.storage if known is not None else real.storage not in self._serials
 
     def _is_known(self, tensor: Any) -> bool:
         return isinstance(tensor, torch.Tensor) and tensor.untyped_storage()._cdata in self._storages
@@ -182,7 +182,7 @@ class Guide:
 
     def _are_new(self, op: LoggedOp) -> bool:
         """Whether the op made all that it returned."""
-        return all(told.storage >= 0 and told.storage not in self._serials for told in op.results)
+        return all(real.storage >= 0 and real.storage not in self._serials for real in op.results)
 
     def correct(self, func: Any, result: Any) -> Any:
         """The fake result with the strides, dtype and device of the real kernel's result. Called inside fake mode,
@@ -192,31 +192,31 @@ class Guide:
         self._asked = None
         if not func._schema.is_mutable and self._are_new(self.current):
             result = filled(result, self.current.results)
-        told = iter(self.current.results)
+        results = iter(self.current.results)
         owners: dict[int, int] = {}  # fake storage of a result -> its storage in the log
-        return pytree.tree_map_only(torch.Tensor, lambda one: self._corrected(one, next(told, None), owners), result)
+        return pytree.tree_map_only(torch.Tensor, lambda one: self._corrected(one, next(results, None), owners), result)
 
-    def _corrected(self, tensor: torch.Tensor, told: LoggedTensor | None, owners: dict[int, int]) -> torch.Tensor:
-        if told is None or not isinstance(tensor, FakeTensor) or tensor.layout is not torch.strided:
+    def _corrected(self, tensor: torch.Tensor, real: LoggedTensor | None, owners: dict[int, int]) -> torch.Tensor:
+        if real is None or not isinstance(tensor, FakeTensor) or tensor.layout is not torch.strided:
             return tensor
         empty = isinstance(tensor.numel(), int) and tensor.numel() == 0  # a workspace of unknown size
-        if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != told.shape and not empty):
+        if any(not isinstance(size, int) for size in tensor.shape) or (tuple(tensor.shape) != real.shape and not empty):
             return tensor
-        apart = owners.setdefault(tensor.untyped_storage()._cdata, told.storage) != told.storage
-        dtype = getattr(torch, told.dtype)
-        there = tensor.device.type == told.device
-        known = dtype == tensor.dtype and tuple(tensor.shape) == told.shape and tuple(tensor.stride()) == told.stride
+        apart = owners.setdefault(tensor.untyped_storage()._cdata, real.storage) != real.storage
+        dtype = getattr(torch, real.dtype)
+        there = tensor.device.type == real.device
+        known = dtype == tensor.dtype and tuple(tensor.shape) == real.shape and tuple(tensor.stride()) == real.stride
         if there and known and not apart:
             return tensor
         if tensor.untyped_storage()._cdata in self._storages:
-            alike = strides_that_matter(told.shape, tensor.stride()) == strides_that_matter(told.shape, told.stride)
+            alike = strides_that_matter(real.shape, tensor.stride()) == strides_that_matter(real.shape, real.stride)
             if not alike or empty or not is_view(self.current.target if self.current else ""):
                 return tensor  # the strides of a view follow from its base
-            return tensor.as_strided(told.shape, told.stride)  # but dimensions of one entry may have any
-        if tensor.storage_offset() != 0 or told.offset != 0:
+            return tensor.as_strided(real.shape, real.stride)  # but dimensions of one entry may have any
+        if tensor.storage_offset() != 0 or real.offset != 0:
             return tensor
-        mode, device = tensor.fake_mode, tensor.fake_device if there else torch.device(told.device)
-        meta = torch.empty_strided(told.shape, told.stride, dtype=dtype, device="meta")
+        mode, device = tensor.fake_mode, tensor.fake_device if there else torch.device(real.device)
+        meta = torch.empty_strided(real.shape, real.stride, dtype=dtype, device="meta")
         return FakeTensor(mode, meta, device)
 
     def made(self, mode: Any, func: Any) -> Any:
@@ -231,7 +231,7 @@ class Guide:
         if not self._are_new(op):
             return None
         self._asked = None
-        fakes = [fake_of_logged(mode, told) for told in op.results]
+        fakes = [fake_of_logged(mode, one) for one in op.results]
         return fakes[0] if len(func._schema.returns) == 1 else tuple(fakes)
 
     def end(self, result: Any, source: str | None) -> None:
@@ -251,18 +251,18 @@ class Guide:
 
     def rebound(self, target: torch.Tensor, value: torch.Tensor) -> None:
         """Note `target.data = value`: eager's target now has the value's storage, the traced target keeps its own."""
-        told = self._storages.get(value.untyped_storage()._cdata)
-        if told is not None:
+        serial = self._storages.get(value.untyped_storage()._cdata)
+        if serial is not None:
             self._kept.append(target.untyped_storage())
-            self._storages[target.untyped_storage()._cdata] = told
-            self._serials.add(told)
+            self._storages[target.untyped_storage()._cdata] = serial
+            self._serials.add(serial)
 
     def _compare(
-        self, tensors: list[torch.Tensor], told: tuple[LoggedTensor, ...], what: str, source: str | None
+        self, tensors: list[torch.Tensor], expected: tuple[LoggedTensor, ...], what: str, source: str | None
     ) -> None:
-        if len(tensors) != len(told):
-            raise self._parted(f"{what} {len(tensors)} tensors, in the eager step {len(told)}", source)
-        for tensor, logged in zip(tensors, told, strict=True):
+        if len(tensors) != len(expected):
+            raise self._parted(f"{what} {len(tensors)} tensors, in the eager step {len(expected)}", source)
+        for tensor, logged in zip(tensors, expected, strict=True):
             shape, dtype = tuple(tensor.shape), str(tensor.dtype).removeprefix("torch.")
             if any(not isinstance(size, int) for size in (*shape, *tensor.stride())):
                 raise ShapeOfValuesError(source)
@@ -287,10 +287,10 @@ class Guide:
                 raise self._parted(f"{what} another tensor than in the eager step ({logged.text()})", source)
             self.bytes_of[key] = logged.storage_bytes
 
-    def _parted(self, told: str, source: str | None) -> PartedError:
+    def _parted(self, what: str, source: str | None) -> PartedError:
         where = f"{source}: " if source else ""
         return PartedError(
-            f"{where}{told} (op {self._at}), so the plan would not train as eager does; train this step eagerly, and "
+            f"{where}{what} (op {self._at}), so the plan would not train as eager does; train this step eagerly, and "
             "report it with the model"
         )
 

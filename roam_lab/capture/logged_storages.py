@@ -16,9 +16,9 @@ from roam_lab.ir.op_log import LoggedTensor
 
 @dataclass(frozen=True, slots=True)
 class Whence:
-    """Where a tensor comes from: it is a result in the log (`told`), or an input of the graph (`root`)."""
+    """Where a tensor comes from: it is a result in the log (`logged`), or an input of the graph (`root`)."""
 
-    told: LoggedTensor | None = None
+    logged: LoggedTensor | None = None
     root: Node | None = None
 
 
@@ -62,57 +62,60 @@ class LoggedStorages:
         """Note that the node's tensor is a view of that of `source`, made by an op that eager did not run."""
         whence, [made] = self.origin(source), tensors_of(node)
         self.stands_as(node, source)
-        if whence.told is not None:
-            self._whence[node] = Whence(replace(whence.told, offset=int(made.storage_offset())))
+        if whence.logged is not None:
+            self._whence[node] = Whence(replace(whence.logged, offset=int(made.storage_offset())))
 
-    def is_result(self, node: Any, told: LoggedTensor) -> bool:
-        """Whether the node's tensor is eager's result `told`, with the same offset."""
-        found = self.origin(node).told
-        return found is not None and found.storage == told.storage and found.offset == told.offset
+    def is_result(self, node: Any, logged: LoggedTensor) -> bool:
+        """Whether the node's tensor is eager's result `logged`, with the same offset."""
+        found = self.origin(node).logged
+        return found is not None and found.storage == logged.storage and found.offset == logged.offset
 
-    def agrees(self, given: Node, told: LoggedTensor) -> bool:
-        """Whether the argument `given` is the tensor `told` that eager read."""
-        if told.storage < 0:
+    def agrees(self, given: Node, logged: LoggedTensor) -> bool:
+        """Whether the argument `given` is the tensor `logged` that eager read."""
+        if logged.storage < 0:
             return True
         fake = tensors_of(given)[0]
         key = storage_key(fake)
         if key in self._rebound:
             return True  # eager's tensor lies in other memory since it was given another's
-        if self.origin(given).told is not None:
-            same = self.is_result(given, told)
+        if self.origin(given).logged is not None:
+            same = self.is_result(given, logged)
         else:
-            same = self._serial.setdefault(key, told.storage) == told.storage
-            same = same and self._key.setdefault(told.storage, key) == key
+            same = self._serial.setdefault(key, logged.storage) == logged.storage
+            same = same and self._key.setdefault(logged.storage, key) == key
         shape = tuple(fake.shape)
-        same = same and shape == told.shape and name_of(fake.dtype) == told.dtype
-        strides = strides_that_matter(shape, fake.stride()) == strides_that_matter(shape, told.stride)
+        same = same and shape == logged.shape and name_of(fake.dtype) == logged.dtype
+        strides = strides_that_matter(shape, fake.stride()) == strides_that_matter(shape, logged.stride)
         return same and (strides or not fake.numel())
 
-    def agrees_as_result(self, tensor: torch.Tensor, told: LoggedTensor, moved: bool) -> bool:
-        """Whether a result of the graph is the result `told` of the eager step, in the corresponding storage. `moved`:
-        one of the two adds gradients into a new storage, which from now on corresponds to the other's."""
+    def agrees_as_result(self, tensor: torch.Tensor, logged: LoggedTensor, moved: bool) -> bool:
+        """Whether a result of the graph is eager's result `logged`, in the corresponding storage. `moved`: one of the
+        two adds gradients into a new storage, which from now on corresponds to the other's."""
         key, shape = storage_key(tensor), tuple(tensor.shape)
-        same = shape == told.shape and name_of(tensor.dtype) == told.dtype
-        same = same and strides_that_matter(shape, tensor.stride()) == strides_that_matter(shape, told.stride)
+        same = shape == logged.shape and name_of(tensor.dtype) == logged.dtype
+        same = same and strides_that_matter(shape, tensor.stride()) == strides_that_matter(shape, logged.stride)
         if moved:
-            self._serial[key], self._key[told.storage] = told.storage, key
-        same = same and self._serial.setdefault(key, told.storage) == told.storage
+            self._serial[key], self._key[logged.storage] = logged.storage, key
+        same = same and self._serial.setdefault(key, logged.storage) == logged.storage
         if key in self._rebound:
             return same
-        return same and self._key.setdefault(told.storage, key) == key and tensor.storage_offset() == told.offset
+        return same and self._key.setdefault(logged.storage, key) == key and tensor.storage_offset() == logged.offset
 
     def overwrite(self, key: int, by: str) -> None:
         """Note that the op `by` has overwritten everything in a fake's storage."""
         self.lost.update((older, by) for older in self._there.get(key, ()))
 
-    def overwrite_logged(self, told: LoggedTensor, by: str) -> None:
-        """Note that the op `by` has overwritten everything in the storage that corresponds to eager's `told`."""
-        self.overwrite(self._key.get(told.storage, 0), by)
+    def overwrite_logged(self, logged: LoggedTensor, by: str) -> None:
+        """Note that the op `by` has overwritten everything in the storage that corresponds to eager's `logged`."""
+        self.overwrite(self._key.get(logged.storage, 0), by)
 
     def rebind(self, target: Node, value: Node) -> None:
         """Note `target.data = value`: eager lets the target point to the value's storage, while the graph copies."""
         whence, key = self.origin(value), storage_key(tensors_of(target)[0])
-        serial = whence.told.storage if whence.told is not None else self._serial.get(storage_key(tensors_of(value)[0]))
+        if whence.logged is not None:
+            serial: int | None = whence.logged.storage
+        else:
+            serial = self._serial.get(storage_key(tensors_of(value)[0]))
         self._rebound.add(key)
         if serial is not None:
             self._serial[key] = serial

@@ -73,15 +73,15 @@ def written_arguments(node: Node) -> Iterator[Node]:
     target = node.target
     if not isinstance(target, OpOverload):
         return
-    untold = writes_statistics(target)
-    if not target._schema.is_mutable and not untold:
+    undeclared = writes_statistics(target)
+    if not target._schema.is_mutable and not undeclared:
         return
     arguments = target._schema.arguments
     given = dict(zip((a.name for a in arguments), node.args, strict=False)) | dict(node.kwargs)
-    untold = untold and given.get("training") is not False
+    undeclared = undeclared and given.get("training") is not False
     for argument in arguments:
-        told = argument.alias_info is not None and argument.alias_info.is_write
-        if told or (untold and argument.name in ("running_mean", "running_var")):
+        declared = argument.alias_info is not None and argument.alias_info.is_write
+        if declared or (undeclared and argument.name in ("running_mean", "running_var")):
             for leaf in pytree.tree_leaves(given.get(argument.name)):
                 if isinstance(leaf, Node):
                     yield leaf

@@ -33,12 +33,12 @@ def outcome_of(
     """`result`: what the step returned; `changes`: since before it; `tensors`: with paths, that it may have used."""
     leaves, structure = pytree.tree_flatten(result)
     found = {"the structure of the result": ("", str(structure))}
-    found |= {f"result {index}": ("", _told(leaf, serial)) for index, leaf in enumerate(leaves)}
+    found |= {f"result {index}": ("", _text(leaf, serial)) for index, leaf in enumerate(leaves)}
     for change in changes:
         if not _NOT_COMPARED.match(change.path):
             grown = change.kind == "grown" and isinstance(change.container, list)
             name = f"{change.kind} {change.container_path if grown else change.path}"
-            found[_unused(name, found)] = (_told(change.before, serial), _told(change.after, serial))
+            found[_unused(name, found)] = (_text(change.before, serial), _text(change.after, serial))
     for path, tensor in tensors:
         if not _NOT_COMPARED.match(path) and (number := serial(tensor)) is not None:
             found[_unused(f"the tensor {path}", found)] = ("", str(number))
@@ -55,7 +55,7 @@ def other_outcome(then: Outcome, now: Outcome) -> str | None:
     return None
 
 
-def _told(value: Any, serial: Serial) -> str:
+def _text(value: Any, serial: Serial) -> str:
     if isinstance(value, torch.Tensor):
         form = [value.dtype, tuple(value.shape)]
         if value.layout is torch.strided:
@@ -64,7 +64,7 @@ def _told(value: Any, serial: Serial) -> str:
     if is_plain(value) or value is MISSING:
         return f"{type(value).__name__} {value!r}"
     if type(value) in (tuple, list):
-        return f"{type(value).__name__} ({', '.join(_told(one, serial) for one in value)})"
+        return f"{type(value).__name__} ({', '.join(_text(one, serial) for one in value)})"
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 

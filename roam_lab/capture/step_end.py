@@ -78,9 +78,9 @@ class StepEnd:
 def _write(name: str, place: torch.Tensor, value: Any) -> None:
     """Copy `value` into the tensor `place`. Raises CaptureError where shape or dtype differ."""
     if not isinstance(value, torch.Tensor) or value.shape != place.shape or value.dtype != place.dtype:
-        told = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
+        shown = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else type(value).__name__
         raise CaptureError(
-            f"the step binds {told} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
+            f"the step binds {shown} to {name}, which was {tuple(place.shape)} {place.dtype}; keep its shape and "
             "type, and write it in place (copy_)"
         )
     with torch.no_grad(), own_nodes():

@@ -174,8 +174,8 @@ def serials_of(
     named += [(Input("batch", (index,)), leaf) for index, leaf in enumerate(batch_leaves(batch))]
     if all(id(p) in names for _, _, group in groups_of(optimizers) for p in group["params"]):
         named += [*state_inputs(optimizers, names), *setting_inputs(optimizers)]
-    told = ((found, serial(one)) for found, one in named if isinstance(one, torch.Tensor))
-    return {found: number for found, number in told if number is not None}
+    numbers = ((found, serial(one)) for found, one in named if isinstance(one, torch.Tensor))
+    return {found: number for found, number in numbers if number is not None}
 
 
 def _refuse_gradient(name: str, gradient: torch.Tensor) -> None:

@@ -48,7 +48,7 @@ def demonstrate(
     say(f"Now {STEPS} steps eagerly and {STEPS} by the plan, each in a process of its own: a minute or two ...\n")
     result = _verified(factory, stem, progress)
     say(_rows(_measured_figures(result)))
-    say(printable("\n".join(["", *_told(result), *_next_steps(folder, stem), f"{_since(began)} in all"])))
+    say(printable("\n".join(["", *_notes(result), *_next_steps(folder, stem), f"{_since(began)} in all"])))
     return result.identical
 
 
@@ -123,7 +123,7 @@ def _rows(figures: Iterable[tuple[str, str]]) -> str:
     return "\n".join(f"  {label:<{LABEL_WIDTH}}{figure:>{FIGURE_WIDTH}}" for label, figure in figures)
 
 
-def _told(result: Verification) -> list[str]:
+def _notes(result: Verification) -> list[str]:
     """How to read the figures, and what did not go as it should."""
     return [
         *result.differences,

@@ -91,10 +91,10 @@ def own_phase() -> str | None:
 def exchanges_of(nodes: Iterable[Node]) -> tuple[str, ...]:
     """One text for each exchange of a step whose ops run in this sequence: the op, dtype, number of elements, and the
     op's other arguments."""
-    return tuple(_told(node) for node in nodes if starts_exchange(node.target))
+    return tuple(_exchange_text(node) for node in nodes if starts_exchange(node.target))
 
 
-def _told(node: Node) -> str:
+def _exchange_text(node: Node) -> str:
     tensor: torch.Tensor = node.args[0].meta["val"]  # type: ignore[union-attr]
     return f"{node.target} {tensor.dtype}[{tensor.numel()}] {node.args[1:-1]}"  # the last is the name of the group
 

@@ -138,7 +138,7 @@ class _Fit:
             reason = reason or "another rank runs this step without a plan"
         if reason is not None:
             return self._run_by_lightning(optimizer, batch_idx, kwargs, reason=reason)
-        batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.told()}
+        batch = {"arguments": dict(kwargs), "batch_idx": batch_idx, **self._seen.values()}
         try:
             wrapper = None if self._ranks is None else self._model
             states = states_in_place(self._module, wrapper)
@@ -188,10 +188,10 @@ class _Fit:
         try:
             traced = is_traced(module)
             first = self._closure_first() if traced or on_trial() or can_prime(optimizer) else nullcontext()
-            told = self._seen.as_told(batch, traced)
+            reading = self._seen.reading(batch, traced)
             # Other ranks wait for this one: it must run the same collectives.
             failures = _failures_as_refusals() if self._ranks is None else nullcontext()
-            with failures, told, logged.instead_of_log(callbacks), first:
+            with failures, reading, logged.instead_of_log(callbacks), first:
                 output = self._lightnings_run(optimizer, batch["batch_idx"], OrderedDict(batch["arguments"]))
         finally:
             loop.optim_progress = progress

@@ -25,7 +25,7 @@ _FIXED = (
 _TRAINED = ("lightning_module", "optimizers")
 _BETWEEN_HOOKS = ("callbacks", "precision_plugin", "profiler", "strategy")
 """Attributes that only Lightning's own code may read in a step."""
-_OWN = ("_trainer", "_told", "_traced", "_several", "used")
+_OWN = ("_trainer", "_values", "_traced", "_several", "used")
 _LIGHTNING = ("lightning.pytorch.", "pytorch_lightning.")
 _REDUCTIONS = {
     torch.mean: "mean",
@@ -46,20 +46,20 @@ class TrainerInStep:
     """Stands for the Trainer while steps are captured, planned and checked.
 
     A captured step must not read what may change without its noticing. What it may read of the Trainer is part of the
-    batch (`told`): numbers that change, and, as text, values that seldom do. Any other attribute is refused in capture
-    and in the trial run; a step that runs eagerly gets the Trainer's own value, and the sentence `used` names the
-    attribute. `capture` does not walk into this object, hence not into loops, loggers and data sets. `several`: other
-    ranks run the same step and wait for its collectives; then attributes are refused in capture alone, which runs
+    batch (`values`): numbers that change, and, as text, values that seldom do. Any other attribute is refused in
+    capture and in the trial run; a step that runs eagerly gets the Trainer's own value, and the sentence `used` names
+    the attribute. `capture` does not walk into this object, hence not into loops, loggers and data sets. `several`:
+    other ranks run the same step and wait for its collectives; then attributes are refused in capture alone, which runs
     none.
     """
 
     def __init__(self, trainer: Any, several: bool = False) -> None:
         self._trainer, self._several = trainer, several
-        self._told: Mapping[str, Any] = {}
+        self._values: Mapping[str, Any] = {}
         self._traced = False
         self.used: str | None = None
 
-    def told(self) -> dict[str, Any]:
+    def values(self) -> dict[str, Any]:
         """What a step may read of the Trainer, as it is now."""
         numbers = {name: getattr(self._trainer, name) for name in _NUMBERS}
         accumulates = int(self._trainer.fit_loop._should_accumulate())
@@ -78,24 +78,24 @@ class TrainerInStep:
             module.trainer = loop.trainer = trainer
 
     @contextmanager
-    def as_told(self, told: Mapping[str, Any], traced: bool) -> Iterator[None]:
-        """The context of one step, which reads `told`; `traced`: it is being captured."""
-        self._told, self._traced = told, traced
+    def reading(self, values: Mapping[str, Any], traced: bool) -> Iterator[None]:
+        """The context of one step, which reads `values`; `traced`: it is being captured."""
+        self._values, self._traced = values, traced
         try:
             yield
         finally:
-            self._told, self._traced = {}, False
+            self._values, self._traced = {}, False
 
     def __getattr__(self, name: str) -> Any:
         if name in _NUMBERS:
-            return self._told[name]
+            return self._values[name]
         if name in _FIXED:
             return self._fixed(name)
         frame = sys._getframe(1)
         if name in _TRAINED or (name in _BETWEEN_HOOKS and _is_lightnings(frame)):
             return getattr(self._trainer, name)
         if name == "fit_loop" and _is_lightnings(frame):
-            return SimpleNamespace(_should_accumulate=lambda: self._told["accumulates"] == 1)
+            return SimpleNamespace(_should_accumulate=lambda: self._values["accumulates"] == 1)
         self._use(name, frame)
         return getattr(self._trainer, name)
 
@@ -108,19 +108,19 @@ class TrainerInStep:
 
     def _fixed(self, name: str) -> Any:
         """The Trainer's own value, if the batch has the same as text. Comparing the text makes capture guard it."""
-        if self._told["trainer"] != self._text():
+        if self._values["trainer"] != self._text():
             raise CaptureError(f"the step was told another trainer.{name}")
         return getattr(self._trainer, name)
 
     def _use(self, name: str, frame: Any) -> None:
         while frame is not None and _is_lightnings(frame):
             frame = frame.f_back
-        told = f"{user_line(frame) or 'the step'}: the step uses trainer.{name}, which planned steps do not follow"
+        sentence = f"{user_line(frame) or 'the step'}: the step uses trainer.{name}, which planned steps do not follow"
         if self._traced or (on_trial() and not self._several):
             raise TrainerUsedError(
-                f"{told}; keep what it needs of it in the module, or use it in a hook around the step"
+                f"{sentence}; keep what it needs of it in the module, or use it in a hook around the step"
             )
-        self.used = told
+        self.used = sentence
 
 
 def _is_lightnings(frame: Any) -> bool:

@@ -32,10 +32,10 @@ class CellTurns:
     def _begin(self, info: Any) -> None:
         begun = self._begun()
         begun.append((info, ExitStack()))
-        told = _Told()
+        notify = _Notify()
         while True:
             try:
-                begun[-1][1].enter_context(turn("the running cell", told))
+                begun[-1][1].enter_context(turn("the running cell", notify))
                 return
             except KeyboardInterrupt:
                 cancel_present()
@@ -61,7 +61,7 @@ class CellTurns:
         return begun
 
 
-class _Told:
+class _Notify:
     """Prints, once, what a cell waits for."""
 
     def __init__(self) -> None:

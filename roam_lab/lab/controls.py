@@ -131,8 +131,8 @@ class Controls(widgets.VBox):  # type: ignore[misc]
         self.own[room] = {entry.name: _widget(entry) for entry in strategy.parameters if not self._fed(room, entry)}
         for widget in self.own[room].values():
             widget.observe(self._tell, "value")
-        told = f"<small><b>{room} {strategy.name}</b>: {_plain(strategy.summary)}</small>"
-        self.notes[room].value = f'<div style="line-height:1.4">{told}</div>'
+        note = f"<small><b>{room} {strategy.name}</b>: {_plain(strategy.summary)}</small>"
+        self.notes[room].value = f'<div style="line-height:1.4">{note}</div>'
         self._boxes[room].children = tuple(self.own[room].values())
         if room == "order":
             self.node_limit.disabled = not _uses(strategy, "node_limit")
@@ -149,11 +149,11 @@ def _uses(strategy: Strategy, name: str) -> bool:
 def _widget(parameter: Parameter) -> Any:
     """A widget that offers what the parameter takes; None, where it is the default, is an empty text."""
     label = parameter.name.replace("_", " ")
-    told = {"description": label, "style": LABEL, "tooltip": parameter.help}
+    labelled = {"description": label, "style": LABEL, "tooltip": parameter.help}
     if parameter.choices:
-        return widgets.Dropdown(options=list(parameter.choices), value=parameter.default, **told)
+        return widgets.Dropdown(options=list(parameter.choices), value=parameter.default, **labelled)
     if parameter.type is bool:
-        return widgets.Checkbox(value=parameter.default, **told)
+        return widgets.Checkbox(value=parameter.default, **labelled)
     default = "" if parameter.default is None else f"{parameter.default}"
     return _number(label, default, parameter.help)
 

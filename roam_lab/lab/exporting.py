@@ -46,7 +46,7 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
         """Show the name of the plan that will be exported; None: there is none."""
         self._name = name
         self.button.disabled = name is None
-        self.button.description = "Export" if name is None else f"Export {self._bench.what_ifs[name].told()}"
+        self.button.description = "Export" if name is None else f"Export {self._bench.what_ifs[name].in_words()}"
         self.button.tooltip = "make a plan first" if name is None else f"write the plan {name!r} to this file"
         self._show_code()
 
@@ -64,7 +64,7 @@ class ExportRow(widgets.VBox):  # type: ignore[misc]
         except RoamError as error:
             return self._failed(str(error).replace("add --force", "tick overwrite"))
         better = self._bench.better_text(row)
-        return self._done(f"wrote {written}: {row.name} ({row.told()})" + (f"; {better}" if better else ""))
+        return self._done(f"wrote {written}: {row.name} ({row.in_words()})" + (f"; {better}" if better else ""))
 
     def _form_chosen(self, change: Any) -> None:
         loop = FORMS[self.form.value]

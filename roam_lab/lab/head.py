@@ -25,13 +25,13 @@ def head_html(
     """As HTML: the sentence, the bars, and, folded, the small table and the proof."""
     view = verdict_view(plan, profile, others, frontier)
     rows = short_rows(plan, profile)
-    told = [certificate_sentence(plan), captured_sentence(plan, profile)]
+    sentences = [certificate_sentence(plan), captured_sentence(plan, profile)]
     if plan.rewrites:
-        told.append(f"Saved by {saved_text(plan)}.")
+        sentences.append(f"Saved by {saved_text(plan)}.")
     figures = html_table(rows[0], rows[1:])
     return (
         f'<h3 style="margin:4px 0">{xml_text(view.name)}</h3>'
         f'<p class="roam-verdict"><b>{xml_text(view.sentence)}</b></p>'
         f"{as_image(verdict_picture(view))}<details><summary>Figures, and why no order is lower</summary>{figures}"
-        f"<small>{xml_text(' '.join(filter(None, told)))}</small></details>"
+        f"<small>{xml_text(' '.join(filter(None, sentences)))}</small></details>"
     )

@@ -189,8 +189,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             return act(name)
 
         self.line.working(f"{name}: copying model and optimizer")
-        what, told = f"{doing} {name!r}", self.line.working
-        self.task = ThreadTask(what, work, self._measured, self._task_failed, told, self.cancel)
+        what, notify = f"{doing} {name!r}", self.line.working
+        self.task = ThreadTask(what, work, self._measured, self._task_failed, notify, self.cancel)
 
     def _adding(self, what: str, part: float) -> None:
         self.line.working(what, part)
@@ -205,8 +205,8 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         row, found = result
         self.task = None
         lines = found.lines() if hasattr(found, "lines") else []
-        told = "; ".join(lines[:1]) or f"{bytes_text(row.measured_peak_bytes)} above base, measured"
-        self.line.idle(f"{row.name}: {told}")
+        measured = "; ".join(lines[:1]) or f"{bytes_text(row.measured_peak_bytes)} above base, measured"
+        self.line.idle(f"{row.name}: {measured}")
         self._show_table()
 
     def _planned(self, plan: Plan) -> None:

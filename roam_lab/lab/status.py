@@ -26,10 +26,10 @@ class StatusLine(widgets.HBox):  # type: ignore[misc]
         self._cancel.disabled = False
         self.text.value = f'<span role="status">{xml_text(what)} ...</span>'
 
-    def idle(self, told: str = "") -> None:
-        """Nothing runs any more; `told`: a sentence on the result."""
+    def idle(self, sentence: str = "") -> None:
+        """Nothing runs any more; `sentence`: a sentence on the result."""
         self._rest()
-        self.text.value = f'<span role="status">{xml_text(told)}</span>'
+        self.text.value = f'<span role="status">{xml_text(sentence)}</span>'
 
     def failed(self, sentence: str) -> None:
         """Show that it could not be done, and why."""

@@ -72,9 +72,9 @@ class _Marked:
         return repr(self._report)
 
     def _repr_html_(self) -> str:
-        told = "<p><small>A still picture of the panel: run the cell to have the panel itself.</small></p>"
+        note = "<p><small>A still picture of the panel: run the cell to have the panel itself.</small></p>"
         style = f"<style>{MISSING} {{ display: none }}</style>"
-        return f'<div class="roam-still {self._mark}">{style}{self._report._repr_html_()}{told}</div>'
+        return f'<div class="roam-still {self._mark}">{style}{self._report._repr_html_()}{note}</div>'
 
 
 class _Report(Shown):
@@ -91,7 +91,7 @@ class _Report(Shown):
 def panel_report(row: WhatIf, rows: WhatIfs, profile: Profile | None) -> Shown:
     """What a panel shows whose chosen what-if is `row`, as picture, text and table. Raises InputError if the plan of
     `row` is not in memory, or bare."""
-    return _Report(plan_shown(rows.proven(row), profile, f"{row.name} ({row.told()})"), rows)
+    return _Report(plan_shown(rows.proven(row), profile, f"{row.name} ({row.in_words()})"), rows)
 
 
 def cell_number() -> int | None:

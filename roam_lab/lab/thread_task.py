@@ -21,7 +21,7 @@ class _CancelledError(Exception):
 
 class ThreadTask:
     """Runs `work(progress)` in a thread when it is its turn; `what` names it for cells that wait for it (None: the work
-    takes turns by itself). `done(result)`, `failed(sentence)` and `told(what, part)` are called in the event loop.
+    takes turns by itself). `done(result)`, `failed(sentence)` and `notify(what, part)` are called in the event loop.
     `stop`: what a cell that waits calls when it is interrupted (default: `cancel`)."""
 
     def __init__(
@@ -30,10 +30,10 @@ class ThreadTask:
         work: Callable[[Progress], Any],
         done: Callable[[Any], None],
         failed: Callable[[str], None],
-        told: Callable[[str, float], None],
+        notify: Callable[[str, float], None],
         stop: Callable[[], None] | None = None,
     ) -> None:
-        self._what, self._work, self._done, self._failed, self._told = what, work, done, failed, told
+        self._what, self._work, self._done, self._failed, self._notify = what, work, done, failed, notify
         self._stop = stop or self.cancel
         self._cancelled = threading.Event()
         try:
@@ -66,7 +66,7 @@ class ThreadTask:
     def _progress(self, what: str, part: float = 0.0) -> None:
         if self._cancelled.is_set():
             raise _CancelledError
-        self._call(self._told, what, part)
+        self._call(self._notify, what, part)
 
     def _call(self, function: Callable[..., None], *values: Any) -> None:
         def still_wanted() -> None:

@@ -54,6 +54,6 @@ def _export_code(bench: Workbench, row: WhatIf, arguments: Any, shell: Any) -> s
 
 
 def _say_wrote(bench: Workbench, row: WhatIf, path: str) -> None:
-    print(f"wrote {path}: {row.name} ({row.told()})")
+    print(f"wrote {path}: {row.name} ({row.in_words()})")
     if better := bench.better_text(row):
         print(better)

@@ -40,7 +40,7 @@ class OpRecorder(StorageRecorder):
         if func in LIFTS:
             self.literals.append(literal(args[0]))
         leaves = pytree.tree_leaves(in_sequence(func, args, kwargs))
-        arguments = tuple(self._told(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
+        arguments = tuple(self._logged(leaf) for leaf in leaves if isinstance(leaf, torch.Tensor))
         constants = tuple(plain(leaf) for leaf in leaves if not isinstance(leaf, torch.Tensor))
         result = super().run(func, args, kwargs, accumulated)
         results = pytree.tree_leaves(result)
@@ -48,12 +48,12 @@ class OpRecorder(StorageRecorder):
         if accumulated:
             func = torch.ops.aten.add.Tensor
         answer = result if isinstance(result, bool | int | float) else None
-        told = tuple(self._told(leaf) for leaf in results if isinstance(leaf, torch.Tensor))
+        logged = tuple(self._logged(leaf) for leaf in results if isinstance(leaf, torch.Tensor))
         line = user_line(sys._getframe(1))
-        self._written.append(LoggedOp(str(func), arguments, constants, told, answer, accumulated, line))
+        self._written.append(LoggedOp(str(func), arguments, constants, logged, answer, accumulated, line))
         return result
 
-    def _told(self, tensor: torch.Tensor) -> LoggedTensor:
+    def _logged(self, tensor: torch.Tensor) -> LoggedTensor:
         if tensor.layout is not torch.strided:
             return LoggedTensor(tuple(tensor.shape), (), name_of(tensor.dtype), tensor.device.type, -1, 0, 0)
         storage = tensor.untyped_storage()

@@ -44,23 +44,23 @@ def alternatives(graph: Graph) -> tuple[Alternative, ...]:
     found = []
     early = updates_early(graph)
     if early is not None:
-        told = (
+        how = (
             "the captured ops, each update as soon as its gradient is complete; not with gradients clipped by their "
             "norm or scaled together, nor accumulated over several backward passes"
         )
-        found.append(_way("optimizer in backward", eager, early, 0.0, True, told))
+        found.append(_way("optimizer in backward", eager, early, 0.0, True, how))
     blocks = every_block(costed(graph))
     if blocks is not None:
-        told = "the captured ops, those inside each repeated block run again before its backward pass"
+        how = "the captured ops, those inside each repeated block run again before its backward pass"
         name = "every block checkpointed"
-        found.append(_way(name, eager, blocks.rewritten().graph, blocks.extra_time, True, told))
+        found.append(_way(name, eager, blocks.rewritten().graph, blocks.extra_time, True, how))
     cast = with_autocast(graph)
     if cast is not None:
-        told = (
+        how = (
             "estimated: each tensor of 32 bits that autocast would make in 16 counted so, casts and 16-bit copies of "
             "weights included; other rounding, so other numbers"
         )
-        way = _way("bf16 autocast", eager, cast, None, False, told)
+        way = _way("bf16 autocast", eager, cast, None, False, how)
         found.append(replace(way, seconds={key: one for key, one in way.seconds.items() if key not in NO_BF16}))
     return tuple(found)
 
@@ -96,7 +96,7 @@ def updates_early(graph: Graph) -> Graph | None:
             run(index)
     for index in ready:
         run(index)
-    if tuple(order) == captured_order(graph) or len(order) != len(graph.ops):
+    if tuple(order) == captured_order(graph):
         return None
     place = {old: new for new, old in enumerate(order)}
     ops = (graph.ops[old] for old in order)

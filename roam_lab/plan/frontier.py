@@ -101,7 +101,7 @@ def make_frontier(
             laid_out.append(found)
     checkpointed = every_block(timed)
     goals = Goals(kinds=frozenset(default_kinds(timed) if kinds is None else kinds))
-    bounds = (rewrite_bound(timed, goals, point.peak_bytes, point.extra_time) for point in _spread(known))
+    bounds = [(rewrite_bound(timed, goals, one.peak_bytes, one.extra_time), one.extra_time) for one in _spread(known)]
     eager = graph if profile is None else profile.eager_graph or graph
     return Frontier(
         graph.name,
@@ -114,10 +114,7 @@ def make_frontier(
         fingerprint(graph),
         eager_whole_bytes(graph if profile is None else profile),
         alternatives(eager),
-        tuple(
-            RewriteBound(bound.peak_bytes, point.extra_time)
-            for bound, point in zip(bounds, _spread(known), strict=True)
-        ),
+        tuple(RewriteBound(bound.peak_bytes, extra_time) for bound, extra_time in bounds),
     )
 
 

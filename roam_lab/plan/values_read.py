@@ -56,7 +56,9 @@ class Values:
         return float(value)
 
     def numbers(self, key: str) -> dict[str, float]:
-        """Numbers by name."""
+        """Numbers by name; none where the key is missing."""
+        if key in self.data and not isinstance(self.data[key], dict):
+            raise self.wrong(key)
         inner = self.inner(self.data.get(key), key)
         return {name: inner.number(name) for name in inner.data}
 

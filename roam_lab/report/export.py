@@ -55,8 +55,8 @@ def dependences(plan: Plan) -> Any:
     for index, op in enumerate(graph.ops):
         created = sum(graph.storages[storage].bytes for storage in op.creates)
         known = {key: getattr(op, key) for key in ("name", "target", "phase", "module", "source")}
-        told = {key: printable(value) for key, value in known.items() if value is not None}
-        drawn.add_node(index, step=step_of[index], bytes=created, **told)
+        attributes = {key: printable(value) for key, value in known.items() if value is not None}
+        drawn.add_node(index, step=step_of[index], bytes=created, **attributes)
         drawn.add_edges_from((before, index) for before in op.after)
     return drawn
 

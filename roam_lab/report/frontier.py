@@ -33,10 +33,10 @@ def _without_a_plan(found: Frontier) -> list[str]:
     for way in found.alternatives:
         more = "not known" if way.extra_time is None else f"{100 * way.extra_time:.1f} %"
         lines.append((way.name, more, bytes_text(found.eager_bytes - way.saved_bytes)))
-    told = (
+    bounds = (
         "Whole step without a plan: the caching allocator simulated; bf16 autocast is an estimate, with other rounding."
     )
-    return [table(lines, frozenset({1, 2})), told]
+    return [table(lines, frozenset({1, 2})), bounds]
 
 
 def write_frontier(found: Frontier, path: str) -> None:

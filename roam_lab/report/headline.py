@@ -104,13 +104,13 @@ def verdict_sentence(
 
     `need_bytes`: what the planned step needs of a GPU (None: its whole step).
     """
-    told = f"{headline(plan, profile)}, predicted"
+    sentence = f"{headline(plan, profile)}, predicted"
     if plan.graph is None:
-        told += " (above what is always there, which a bare plan does not know)"
+        sentence += " (above what is always there, which a bare plan does not know)"
     elif plan.graph.ops:
-        told += f"; {fits_text(plan.resident_bytes + plan.arena_bytes if need_bytes is None else need_bytes)}"
+        sentence += f"; {fits_text(plan.resident_bytes + plan.arena_bytes if need_bytes is None else need_bytes)}"
     more = ". ".join(f"With {one.name}: {bytes_text(one.step_bytes)}" for one in smaller)
-    return f"{told}; {_how(plan, profile)}.{f' {more}.' if more else ''}{_advice(plan, profile, smaller)}"
+    return f"{sentence}; {_how(plan, profile)}.{f' {more}.' if more else ''}{_advice(plan, profile, smaller)}"
 
 
 def eager_sentence(profile: Profile) -> str:

@@ -28,13 +28,13 @@ BatchKind = Literal["mapping", "sequence", "other"]
 
 @dataclass(frozen=True, slots=True)
 class Hooked:
-    """What the code is for. `plan`: an expression for the path of the plan's file; `told`: the plan in words. `goals`:
-    budget in bytes and extra_time as a fraction, for the loops that plan by themselves. `names`: of model, optimizer,
-    batch, and loss or step where they were given. `batch`: how the model takes it; `criterion`: whether the loss is one
-    for (inputs, targets); `several`: whether `optimizer` is a tuple of them."""
+    """What the code is for. `plan`: an expression for the path of the plan's file; `in_words`: the plan in words.
+    `goals`: budget in bytes and extra_time as a fraction, for the loops that plan by themselves. `names`: of model,
+    optimizer, batch, and loss or step where they were given. `batch`: how the model takes it; `criterion`: whether the
+    loss is one for (inputs, targets); `several`: whether `optimizer` is a tuple of them."""
 
     plan: str
-    told: str
+    in_words: str
     names: Mapping[str, str]
     batch: BatchKind = "other"
     criterion: bool = False
@@ -74,7 +74,7 @@ def _plain(hooked: Hooked) -> str:
     how = "".join(f", {key}={hooked.name(key)}" for key in ("loss", "step") if key in hooked.names)
     return f"""import roam_lab as roam
 
-plan = roam.load({hooked.plan})  # {hooked.told}
+plan = roam.load({hooked.plan})  # {hooked.in_words}
 step = roam.hook(plan, {hooked.name("model")}, {hooked.name("optimizer")}{how})
 for number in range({STEPS}):
     result = step({hooked.name("batch")})  # parameters and optimizer state are updated in place

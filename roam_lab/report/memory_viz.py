@@ -89,7 +89,7 @@ def _block(address: int, size: int, state: str, frames: list[dict[str, Any]]) ->
 def _frames(op: Op) -> list[dict[str, Any]]:
     """The op, then the user's line, as the stack frames that the page shows."""
     file, _, line = (op.source or "").rpartition(":")
-    told = [{"name": f"{op.name} ({op.target})", "filename": op.module or op.phase or "", "line": 0}]
+    frames = [{"name": f"{op.name} ({op.target})", "filename": op.module or op.phase or "", "line": 0}]
     if file and line.isdecimal():
-        told.append({"name": op.module or "", "filename": file, "line": int(line)})
-    return told
+        frames.append({"name": op.module or "", "filename": file, "line": int(line)})
+    return frames

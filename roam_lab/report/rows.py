@@ -166,8 +166,8 @@ def plan_rows(plan: Plan, profile: Profile | None = None) -> list[Row]:
         )
     )
     if plan.rewrite_bound is not None:
-        told = rewrite_bound_text(plan, plan.rewrite_bound)
-        rows.append(Row("rewriting bound", plan.rewrite_bound.peak_bytes, told))
+        note = rewrite_bound_text(plan, plan.rewrite_bound)
+        rows.append(Row("rewriting bound", plan.rewrite_bound.peak_bytes, note))
     rows.append(Row("arena", plan.arena_bytes, _arena_text(plan)))
     return rows
 

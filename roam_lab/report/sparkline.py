@@ -37,9 +37,9 @@ def spark_image(curve: Sequence[int], top: int, ghost: Sequence[int] = ()) -> st
         f'<path d="M0,{HEIGHT} L{_line(curve, top)} L{WIDTH},{HEIGHT} Z" fill="#56b4e9" fill-opacity=".55" '
         f'stroke="#0072b2"/>{behind}</svg>'
     )
-    told = f"memory over the step, at most {bytes_text(max(curve))}"
+    alt = f"memory over the step, at most {bytes_text(max(curve))}"
     size = f'width="{WIDTH}" height="{HEIGHT}" style="display:block"'
-    return f'<img alt="{told}" {size} src="data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}">'
+    return f'<img alt="{alt}" {size} src="data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}">'
 
 
 def _line(curve: Sequence[int], top: int) -> str:

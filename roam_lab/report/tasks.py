@@ -14,18 +14,18 @@ def tasks_text(tree: Task) -> str:
     kinds = Counter(task.kind for task in _all(tree))
     pairs = {task.pair for task in _all(tree) if task.pair is not None}
     ends = Counter(leaf.status for leaf in leaves)
-    told = ", ".join(f"{ends[status]:,} {status}" for status in ("optimal", "feasible", "timed out") if ends[status])
+    counted = ", ".join(f"{ends[status]:,} {status}" for status in ("optimal", "feasible", "timed out") if ends[status])
     slowest = max(leaves, key=lambda leaf: leaf.solve_seconds)
     solver = f", {slowest.solver}" if slowest.solver else ""
     lines = [
         f"Split into {_count(kinds['segment'], 'segment')} ({_count(len(pairs), 'pair')} of forward and backward), "
-        f"solved as {_count(len(leaves), 'leaf', 'leaves')}: {told}.",
+        f"solved as {_count(len(leaves), 'leaf', 'leaves')}: {counted}.",
         f"The slowest leaf took {slowest.solve_seconds:.2f} s ({_count(len(slowest.ops), 'op')}{solver}).",
     ]
     if tree.moved:
         late = sum(move.placed != move.home for move in tree.moved)
-        told = f"{late:,} wait{'s' if late == 1 else ''} for a later segment than their own"
-        lines.append(f"Of {_count(len(tree.moved), 'update op')}, {told}.")
+        counted = f"{late:,} wait{'s' if late == 1 else ''} for a later segment than their own"
+        lines.append(f"Of {_count(len(tree.moved), 'update op')}, {counted}.")
     return "\n".join(lines)
 
 

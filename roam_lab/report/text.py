@@ -51,8 +51,8 @@ def figures(rows: Iterable[Row]) -> str:
 def alive_table(alive: Iterable[Alive]) -> str:
     """A table of the storages alive at a peak: bytes, kind, phase, op, module, source line, without empty columns."""
     lines = [(bytes_text(row.size_bytes), row.kind, row.phase, row.op, row.module, row.source) for row in alive]
-    told = [column for column in zip(*lines, strict=True) if any(column)]
-    return table(zip(*told, strict=True), frozenset({0}))
+    columns = [column for column in zip(*lines, strict=True) if any(column)]
+    return table(zip(*columns, strict=True), frozenset({0}))
 
 
 def verdict_text(plan: Plan, sentence: str, profile: Profile | None = None) -> str:
@@ -127,8 +127,8 @@ def strategies_text(strategies: Iterable[Strategy], width: int = 100) -> str:
     parts = []
     for strategy in strategies:
         title = f"{strategy.room} {strategy.name}"
-        told = [strategy.summary, f"Source: {strategy.source}"]
-        lines = [title, *(line for text in told for line in _wrapped(text, width, "    "))]
+        sentences = [strategy.summary, f"Source: {strategy.source}"]
+        lines = [title, *(line for text in sentences for line in _wrapped(text, width, "    "))]
         for parameter in strategy.parameters:
             lines += _wrapped(f"{parameter.name}: {parameter.help} ({parameter.described()})", width, "      ")
         parts.append("\n".join(lines))

@@ -61,9 +61,11 @@ def _run(graph: Graph, order: Order, process: int, timed: bool) -> list[dict[str
     for step, index in enumerate(order):
         op = graph.ops[index]
         lasts = float(op.time_us or 0.0) if timed else 1.0
-        told = {"op": index, "target": op.target, "module": op.module, "source": op.source}
+        facts = {"op": index, "target": op.target, "module": op.module, "source": op.source}
         created = sum(graph.storages[storage].bytes for storage in op.creates)
-        arguments = {key: printable(value) if isinstance(value, str) else value for key, value in told.items() if value}
+        arguments = {
+            key: printable(value) if isinstance(value, str) else value for key, value in facts.items() if value
+        }
         at = {"pid": process, "ts": round(now, 3)}
         slice_ = {"name": printable(op.name), "cat": op.phase or "step", "ph": "X", "tid": thread[op.phase or "step"]}
         events.append({**slice_, **at, "dur": round(lasts, 3), "args": {**arguments, "created_bytes": created}})

@@ -47,8 +47,8 @@ def table_html(rows: Sequence[WhatIf], baseline: WhatIf | None, names: bool = Tr
 def _shared_html(shared: dict[int, str]) -> str:
     if not shared:
         return ""
-    told = ", ".join(f"{COLUMNS[at]} {words}" for at, words in shared.items())
-    return f'<div style="padding:2px 8px"><small>All plans: {xml_text(told)}.</small></div>'
+    settings = ", ".join(f"{COLUMNS[at]} {words}" for at, words in shared.items())
+    return f'<div style="padding:2px 8px"><small>All plans: {xml_text(settings)}.</small></div>'
 
 
 def tables_html(rows: WhatIfs) -> str:

@@ -46,35 +46,35 @@ def lines_of(rows: Sequence[WhatIf], baseline: WhatIf | None) -> list[tuple[str,
 def line_of(row: WhatIf, baseline: WhatIf | None, top: int) -> tuple[str, ...]:
     """One row as text; `top`: the bytes at the top of its sparkline."""
     pinned = baseline is not None and baseline.name == row.name
-    told = dict.fromkeys(COLUMNS, "")
-    told["name"] = ("★ " if pinned else "") + row.name
-    told["goal"] = goals_text(row.asked.get("budget"), row.asked.get("extra_time"))
-    told["limit"] = "" if row.node_limit is None else str(row.node_limit)
-    told |= {key: _short(row.asked[key]) for key in CHANGES if row.asked.get(key) is not None}
+    cells = dict.fromkeys(COLUMNS, "")
+    cells["name"] = ("★ " if pinned else "") + row.name
+    cells["goal"] = goals_text(row.asked.get("budget"), row.asked.get("extra_time"))
+    cells["limit"] = "" if row.node_limit is None else str(row.node_limit)
+    cells |= {key: _short(row.asked[key]) for key in CHANGES if row.asked.get(key) is not None}
     figures = row.figures
     if figures is None:
-        told["peak saved by"] = row.error
-        return tuple(told.values())
+        cells["peak saved by"] = row.error
+        return tuple(cells.values())
     before = None if pinned or baseline is None else baseline.figures
     sizes = {"step": figures.step_bytes, "peak": figures.peak_bytes}
     if figures.planned:
         sizes["arena"] = figures.arena_bytes
     for key, size in sizes.items():
         if size is not None:
-            told["whole step" if key == "step" else key] = bytes_text(size)
-            told[f"Δ {key}"] = "" if before is None else _change(before, key, size)
-    told["memory"] = spark_text(figures.curve, top)
+            cells["whole step" if key == "step" else key] = bytes_text(size)
+            cells[f"Δ {key}"] = "" if before is None else _change(before, key, size)
+    cells["memory"] = spark_text(figures.curve, top)
     if not figures.planned:
-        return tuple(told.values())
-    told |= {"order": figures.order, "layout": figures.layout, "rewritten": figures.rewritten, "gap": figures.gap_text}
-    told["more time"] = f"{100 * figures.extra_time:.1f} %" if figures.rewritten else ""
-    told["plan s"] = f"{figures.seconds:.2f}"
+        return tuple(cells.values())
+    cells |= {"order": figures.order, "layout": figures.layout, "rewritten": figures.rewritten, "gap": figures.gap_text}
+    cells["more time"] = f"{100 * figures.extra_time:.1f} %" if figures.rewritten else ""
+    cells["plan s"] = f"{figures.seconds:.2f}"
     if row.measured_peak_bytes is not None:
         bits = {True: ", same bits", False: ", other bits", None: ""}[row.identical]
-        told["measured"] = bytes_text(row.measured_peak_bytes) + bits
-    told["step time"] = "" if row.time_ratio is None else f"{row.time_ratio:.2f} x eager"
-    told["peak saved by"] = figures.saved
-    return tuple(told.values())
+        cells["measured"] = bytes_text(row.measured_peak_bytes) + bits
+    cells["step time"] = "" if row.time_ratio is None else f"{row.time_ratio:.2f} x eager"
+    cells["peak saved by"] = figures.saved
+    return tuple(cells.values())
 
 
 def gains_text(rows: Sequence[WhatIf], baseline: WhatIf | None) -> str:
@@ -131,7 +131,7 @@ def alike(rows: Sequence[WhatIf], lines: Sequence[Sequence[str]]) -> dict[int, s
     """Columns of settings in which all of several planned rows say the same, and what: a sentence can say it once."""
     planned = [line for row, line in zip(rows, lines, strict=True) if row.figures and row.figures.planned]
     said = {COLUMNS.index(name): {line[COLUMNS.index(name)] for line in planned} for name in SETTINGS}
-    return {at: one for at, told in said.items() if len(planned) > 1 and len(told) == 1 for one in told if one}
+    return {at: one for at, values in said.items() if len(planned) > 1 and len(values) == 1 for one in values if one}
 
 
 def filled(lines: Sequence[Sequence[str]]) -> list[int]:

@@ -45,7 +45,7 @@ class WhatIf:
             raise InputError(f"the plan of {self.name!r} is not here, only its figures; make it with %roam plan")
         return self.held
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The row in a few words: "vit: auto, +5 %, whole step 13.9 MiB, verified"."""
         if self.figures is None:
             return f"{self.model}: {self.error}" if self.model else self.error

@@ -81,8 +81,6 @@ class _Plan:
 
     def lower(self) -> bool:
         """Move one storage that is live at the peak; False if none can be moved."""
-        if not len(self._storage):
-            return False
         at = int(self._curve.argmax())
         around = np.flatnonzero((self._soonest <= at) & (self._latest > at)).tolist()
         return any(self._moved(gap, at) for gap in around)

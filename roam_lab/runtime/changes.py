@@ -86,8 +86,7 @@ class Reliance:
                 return Change("setting", str(found), f"{_setting_name(found)} is a {kind} now, and was a number")
         for index, values in self._batch_constants.items():
             if not _known(leaves[index], values):
-                told = f"leaf {index} of the batch is {leaves[index]!r}, was {values[0]!r}"
-                return Change("batch", str(index), told)
+                return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {values[0]!r}")
         setting, counted = self._setting_changed(leaves)
         if setting is not None and counted:
             return Change("way", setting, f"the step takes another way than any that was captured, by {setting}")

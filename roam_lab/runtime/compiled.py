@@ -182,7 +182,7 @@ class Compiled:
                 results = self.executor.run(function, arguments, self._ran_with)
         except OtherWayError as error:
             self._undo.put_back()
-            raise OtherWay(self.program.told[error.args[0]]) from None
+            raise OtherWay(self.program.otherwise[error.args[0]]) from None
         except Exception as error:
             line = self._line(error)
             if line is None or (self.program.first_write and line >= self.program.first_write):

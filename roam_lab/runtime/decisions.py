@@ -21,22 +21,22 @@ class Decisions:
     """The conditions of a captured step that are checked before it.
 
     `function`: returns the index of the first condition that does not hold, or None. `inputs`: its arguments, in order:
-    inputs of the step, and outside tensors. `told`: a sentence for each condition that does not hold.
+    inputs of the step, and outside tensors. `sentences`: a sentence for each condition that does not hold.
     """
 
     function: Callable[..., int | None]
     inputs: tuple[Input | torch.Tensor, ...]
-    told: tuple[str, ...]
+    sentences: tuple[str, ...]
 
     def broken(self, values: Mapping[Input, Any]) -> str | None:
         """A sentence on the first condition that does not hold; None where all do. `values`: of the inputs."""
         given = [values[one] if isinstance(one, Input) else one for one in self.inputs]
         with below_autograd():
             found = self.function(*given)
-        return None if found is None else self.told[found]
+        return None if found is None else self.sentences[found]
 
 
-def told(condition: Condition) -> str:
+def way_sentence(condition: Condition) -> str:
     """The sentence that says that a condition does not hold."""
     where = condition.source or "its code"
     return f"the step takes another way at {where} than any that was captured"
@@ -90,7 +90,7 @@ class _Writer:
         source = f"def decide({', '.join(self._arguments)}):\n" + "".join(f"    {line}\n" for line in self._lines)
         exec(compile(source, "<roam decisions>", "exec"), self._space)
         return Decisions(
-            self._space["decide"], tuple(self._inputs), tuple(told(condition) for condition, _ in conditions)
+            self._space["decide"], tuple(self._inputs), tuple(way_sentence(condition) for condition, _ in conditions)
         )
 
     def _enter(self, node: Node, copied: set[int]) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from roam_lab.ir import Graph, lifetimes
 from roam_lab.runtime.heap import function_of_c
 
-TOLD_BYTES = 2**20
+LEAST_BYTES = 2**20
 """Smaller parts are not given up: the system call would cost more than it saves."""
 TOLERANCE = 0.01
 """The fraction of the plan by which memory may exceed it before parts of the arena are given up, as that costs time."""
@@ -49,7 +49,7 @@ def requests(
         starts.setdefault(life.start, []).append(life.storage)
         ends.setdefault(life.end, []).append(life.storage)
     limit = planned + int(planned * TOLERANCE)
-    told: dict[int, Request] = {}
+    requested: dict[int, Request] = {}
     alive: dict[int, int] = {}
     absent: list[Range] = []
     for step in range(len(order)):
@@ -69,12 +69,12 @@ def requests(
                 break
             place = _inside(offsets.get(storage, own), alive[storage], own)
             rest = [*_without(absent, place), place]
-            if _total(rest) - _total(absent) >= TOLD_BYTES:
+            if _total(rest) - _total(absent) >= LEAST_BYTES:
                 holes.append(place)
                 absent = rest
-        if need >= TOLD_BYTES or holes:
-            told[step] = Request(need, before, _total(absent), tuple(holes))
-    return told
+        if need >= LEAST_BYTES or holes:
+            requested[step] = Request(need, before, _total(absent), tuple(holes))
+    return requested
 
 
 def give_up(address: int, holes: Sequence[Range]) -> None:

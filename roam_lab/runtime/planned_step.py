@@ -136,8 +136,8 @@ class PlannedStep:
         while choice.compiled is not None:
             try:
                 return self._run_planned(choice.way, choice.compiled, batch, self._checked(batch, choice.compiled))
-            except OtherWay as told:
-                choice = choices.send(str(told))
+            except OtherWay as otherwise:
+                choice = choices.send(str(otherwise))
             except FailedBefore as failed:
                 return self._run_eager(batch, Reason(str(failed)))
         if choice.reason is not None:
@@ -195,10 +195,10 @@ class PlannedStep:
         if isinstance(way, RoamError):
             led = isinstance(way, FirstStepError) or expected is None
             return self._run_led(key, batch, way) if led else self._run_eager(batch, self._refused(key, way))
-        told = self._compiled[way].goes_otherwise(batch)
-        if told is not None:  # this very batch is what the way was captured with
+        sentence = self._compiled[way].goes_otherwise(batch)
+        if sentence is not None:  # this very batch is what the way was captured with
             self._compiled.drop(way)
-            return self._run_eager(batch, Reason(f"a way was captured that its own batch does not take ({told})"))
+            return self._run_eager(batch, Reason(f"a way was captured that its own batch does not take ({sentence})"))
         rehearsed = expected is None and self._compiled[way].proven  # with the numbers of an earlier start's batch
         try:
             return self._run_planned(way, self._compiled[way], batch, expected)

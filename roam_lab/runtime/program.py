@@ -33,7 +33,7 @@ class OtherWayError(Exception):
     """A condition inside the step does not hold. Whatever was written and stays after the step can be put back
     (`Undo`).
 
-    Its argument is the index of the condition in `Program.told`.
+    Its argument is the index of the condition in `Program.otherwise`.
     """
 
 
@@ -71,7 +71,7 @@ class Program:
 
     `places`: name in the source -> place. `constants`: name -> object. `op_of_line`: source line -> index of its op.
     `ops`: a name of each op for messages. `arguments`: the inputs that are the function's arguments; `residents`: the
-    inputs that are places. `told`: for each condition inside the step a sentence that says that it does not hold;
+    inputs that are places. `otherwise`: for each condition inside the step a sentence that says that it does not hold;
     `undone`: the tensors that are written before the last condition. `first_write`: the source line of the first op
     that writes a tensor which stays after the step. `draws_before`, `draws_before_check`: whether random numbers are
     drawn before that line, and before the last condition.
@@ -85,7 +85,7 @@ class Program:
     arguments: tuple[Input, ...]
     residents: tuple[Input, ...]
     filename: str
-    told: tuple[str, ...] = ()
+    otherwise: tuple[str, ...] = ()
     first_write: int = 0
     draws_before: bool = False
     undone: tuple[Input | torch.Tensor, ...] = ()

@@ -29,8 +29,8 @@ class ProgramLines(ProgramValues):
         target = self.function(node.target)
         if not tensors_of(node):  # .item(), or a list written in place
             if is_check(node.target):
-                otherwise = f"{self.constant(raising_other_way)}({target}, {len(self.told)})"
-                self.told.append(f"{node.target} raises at {_line(node)}")
+                otherwise = f"{self.constant(raising_other_way)}({target}, {len(self.otherwise)})"
+                self.otherwise.append(f"{node.target} raises at {_line(node)}")
                 self.lines.append(self.call(otherwise, node.args, dict(node.kwargs)))
                 self.last_check = len(self.lines)
                 return

@@ -20,7 +20,7 @@ from roam_lab.errors import CaptureError
 from roam_lab.ir import Graph
 from roam_lab.ir.host_copies import HostCopy
 from roam_lab.runtime.arena import Form
-from roam_lab.runtime.decisions import told
+from roam_lab.runtime.decisions import way_sentence
 from roam_lab.runtime.direct_calls import NOTHING_DONE, direct
 from roam_lab.runtime.host_copies import START_COPY
 from roam_lab.runtime.host_memory import contents
@@ -81,7 +81,7 @@ class ProgramValues:
         for number, node in enumerate((*self.batch, *self.settings)):
             self.names[self.key(node)] = f"b{number}"
         self.inside = [placed.condition for placed in self.captured.conditions if placed.when == "inside"]
-        self.told = [told(condition) for condition in self.inside]
+        self.otherwise = [way_sentence(condition) for condition in self.inside]
         self.read_by_checks = {node for condition in self.inside for node in condition.nodes}
         self.node_of = {found: node for node, found in inputs.items()}
 

@@ -77,9 +77,9 @@ def write_program(
         writer.lines += [f"{END_COPY}({number})" for place in now for number in awaited.get(place, ())]
         for place in now:
             if place in requested:
-                told = requested[place]
-                writer.lines += [f"{GIVE_UP}({told.holes})"] if told.holes else []
-                writer.lines += [f"{BEFORE}({told.need}, {told.live}, {told.absent})"] if told.need else []
+                request = requested[place]
+                writer.lines += [f"{GIVE_UP}({request.holes})"] if request.holes else []
+                writer.lines += [f"{BEFORE}({request.need}, {request.live}, {request.absent})"] if request.need else []
         filled = [storage for storage in graph.ops[index].creates if storage in lending]
         if filled:  # the largest first, as they were seen to be possible
             filled.sort(key=lambda one: (-graph.storages[one].bytes, one))
@@ -133,7 +133,7 @@ def write_program(
         tuple(writer.inputs[node] for node in arguments),
         tuple(found for node, found in writer.inputs.items() if node.users and found.kind not in GIVEN),
         f"<roam plan {graph.name} {next(_numbers)}>",
-        tuple(writer.told),
+        tuple(writer.otherwise),
         first_write,
         draws_before,
         tuple(

@@ -45,7 +45,7 @@ class Reasons(dict[str, int]):
         if not known:
             text = f"a training step ran eagerly: {reason.detail or reason.sentence}"
             text += "" if reason.advice == _PLAN_AGAIN else f"; {reason.advice}"
-            warnings.warn(f"{text} (told once; counted in step.reasons)", RoamWarning, stacklevel=_users_level())
+            warnings.warn(f"{text} (warned once; counted in step.reasons)", RoamWarning, stacklevel=_users_level())
 
 
 def _users_level() -> int:

@@ -78,10 +78,10 @@ class Parted:
     error: Exception | None = None
 
     def reason(self, eager_values: dict[str, Any], number: int) -> Reason:
-        """Why to run eagerly from then on; see `told`."""
-        return Reason(self.told(eager_values, number), advice="report it with the model; train eagerly")
+        """Why to run eagerly from then on; see `sentence`."""
+        return Reason(self.sentence(eager_values, number), advice="report it with the model; train eagerly")
 
-    def told(self, eager_values: dict[str, Any], number: int) -> str:
+    def sentence(self, eager_values: dict[str, Any], number: int) -> str:
         """One sentence; `eager_values`: what the eager step leaves, run once more; `number`: that of the step."""
         if self.error is not None:
             return f"planned step {number} failed where the eager step does not: {str(self.error).partition(';')[0]}"

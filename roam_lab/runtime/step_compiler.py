@@ -178,9 +178,9 @@ class StepCompiler:
             offloads = any(rewrite.kind == "offload" for rewrite in plan.rewrites)
             executor = self._execution.executor(captured, step_device(training.model), offloads)
             self._compiled.add(way, Compiled(captured, plan, training, self._tree, pool, guards, executor))
-            if loaded is not None and (told := _not_now(self._compiled[way], batch)) is not None:
+            if loaded is not None and (sentence := _not_now(self._compiled[way], batch)) is not None:
                 self._compiled.drop(way)
-                raise NotStoredError(f"a capture in the cache is not used: {told}")
+                raise NotStoredError(f"a capture in the cache is not used: {sentence}")
         finally:
             captured = plan = loaded = None  # type: ignore[assignment]
             if expected is None and observed is not None:

@@ -35,8 +35,8 @@ def verified_digest(graph_sha256: str, device: torch.device | str) -> str:
 
 def is_verified(plan: Plan, graph_sha256: str | None, device: torch.device) -> bool:
     """Whether a plan was verified in this very environment, for the graph with that fingerprint (None: its own)."""
-    told = plan.environment.get(VERIFIED)
-    return told is not None and told == verified_digest(graph_sha256 or plan.graph_sha256, device)
+    digest = plan.environment.get(VERIFIED)
+    return digest is not None and digest == verified_digest(graph_sha256 or plan.graph_sha256, device)
 
 
 def note_verified(path: str | os.PathLike[str], device: torch.device | str) -> None:

@@ -17,7 +17,7 @@ class Undo:
     """The copies for one program; none for a program without conditions inside the step."""
 
     def __init__(self, program: Program) -> None:
-        self._needed = bool(program.told)
+        self._needed = bool(program.otherwise)
         self._undone = program.undone
         self._draws = program.draws_before_check
         self._saved: list[tuple[torch.Tensor, torch.Tensor]] = []

@@ -17,7 +17,7 @@ from roam_lab.capture.sources.probe import Probe, is_touched
 from roam_lab.capture.sources.reachable import reach
 from roam_lab.capture.training_step import roots_of
 
-_TOLD_BY_IDENTITY = (enum.Enum, type, FunctionType, BuiltinFunctionType, MethodType)
+_COMPARED_BY_IDENTITY = (enum.Enum, type, FunctionType, BuiltinFunctionType, MethodType)
 
 
 def unread(
@@ -30,7 +30,9 @@ def unread(
     another value of the same type, for code that only looks at the type. Values that code compares by identity (members
     of enums, classes, functions) count as read.
     """
-    changed = [one for one in changed if one.whole or not isinstance(one.container.entry(one.key), _TOLD_BY_IDENTITY)]
+    changed = [
+        one for one in changed if one.whole or not isinstance(one.container.entry(one.key), _COMPARED_BY_IDENTITY)
+    ]
     for stand_in in (_probe, _none, _as_it_is, another):
         changed = _through(step, changed, stand_in, is_still)
     return changed

@@ -116,8 +116,8 @@ def _outcomes(
         try:
             (rows,) = _parallel([task], jobs)
         except Exception as error:
-            told = f"its process ended ({type(error).__name__}), perhaps for want of memory; try it with fewer jobs"
-            rows = failed_rows(task, told)
+            sentence = f"its process ended ({type(error).__name__}), perhaps for want of memory; try it with fewer jobs"
+            rows = failed_rows(task, sentence)
         yield rows
 
 

@@ -64,8 +64,8 @@ class SweepTable:
         """ "12 points: 9 planned, 2 do not fit, 1 failed"."""
         counts = Counter(row["status"] for row in self.rows)
         words = {PLANNED: "planned", INFEASIBLE: "without a plan that fits", FAILED: "failed"}
-        told = ", ".join(f"{counts[status]:,} {word}" for status, word in words.items() if counts[status])
-        return f"{len(self.rows):,} point{'' if len(self.rows) == 1 else 's'}" + (f": {told}" if told else "")
+        counted = ", ".join(f"{counts[status]:,} {word}" for status, word in words.items() if counts[status])
+        return f"{len(self.rows):,} point{'' if len(self.rows) == 1 else 's'}" + (f": {counted}" if counted else "")
 
     @property
     def failed(self) -> int:

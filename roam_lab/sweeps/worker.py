@@ -38,7 +38,7 @@ def _by_child(task: Task) -> list[dict[str, Any]]:
         with deaf_children():
             child = subprocess.Popen(command, stdin=nowhere, stdout=nowhere, stderr=subprocess.PIPE, env=environment)
         try:
-            _, told = child.communicate()
+            _, errors = child.communicate()
         finally:
             child.kill()
         if child.returncode == 0:
@@ -46,7 +46,7 @@ def _by_child(task: Task) -> list[dict[str, Any]]:
             return rows
         if len(task.points) > 1:  # one of them may have ended it
             return [row for single in task.single() for row in _by_child(single)]
-        last = (told.decode(errors="replace").split("\n")[-2:-1] or [""])[0].strip()
+        last = (errors.decode(errors="replace").split("\n")[-2:-1] or [""])[0].strip()
         if child.returncode < 0:
             last = f"signal {-child.returncode}, perhaps for want of memory; try it with fewer jobs"
         return failed_rows(task, f"its process ended: {last or f'exit status {child.returncode}'}")

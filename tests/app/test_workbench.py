@@ -78,7 +78,7 @@ def test_the_latest_plan_that_is_left_is_meant_where_the_latest_was_removed(benc
 
 
 @pytest.mark.parametrize(
-    ("act", "told"),
+    ("act", "message"),
     [
         (lambda bench: bench.profile_named("smal"), "there is no profile 'smal'; did you mean 'small'?"),
         (lambda bench: bench.profile_named("zzz"), "there is no profile 'zzz'; there are: small"),
@@ -91,10 +91,12 @@ def test_the_latest_plan_that_is_left_is_meant_where_the_latest_was_removed(benc
         (lambda _: Workbench().what_if("x"), "there is no what-if 'x'; make one with profile first"),
     ],
 )
-def test_an_unknown_name_is_refused_with_a_hint(bench: Workbench, act: Callable[[Workbench], Any], told: str) -> None:
+def test_an_unknown_name_is_refused_with_a_hint(
+    bench: Workbench, act: Callable[[Workbench], Any], message: str
+) -> None:
     with pytest.raises(InputError) as caught:
         act(bench)
-    assert str(caught.value) == told
+    assert str(caught.value) == message
 
 
 def test_a_plan_made_elsewhere_is_kept_under_its_strategies(bench: Workbench) -> None:

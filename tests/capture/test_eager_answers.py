@@ -58,13 +58,13 @@ def test_torchs_own(full, monkeypatch):
     yes(monkeypatch)
     before, arguments = torchs(full), ARGUMENTS.get(full, ())
     code = getattr(before, "__code__", None)
-    told = before(*arguments)
+    found = before(*arguments)
     with answered_as_in_eager():
         assert torchs(full)(*arguments) is False
         assert torchs(full)(1, any="thing") is False
     assert torchs(full) is before
     assert getattr(before, "__code__", None) is code
-    assert before(*arguments) == told
+    assert before(*arguments) == found
 
 
 @pytest.mark.filterwarnings("ignore:.torch._utils.is_compiling. is deprecated")

@@ -46,8 +46,8 @@ def fakes():
     return make
 
 
-def parted(told):
-    return pytest.raises(PartedError, match=told)
+def parted(message):
+    return pytest.raises(PartedError, match=message)
 
 
 def test_step_for_step_and_over(fakes):
@@ -269,7 +269,7 @@ def test_a_parameter_that_was_given_other_memory(fakes):
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("aten.add.Tensor", True),
         ("aten.clone.default", True),
@@ -280,8 +280,8 @@ def test_a_parameter_that_was_given_other_memory(fakes):
         ("roam_lab.rand.default", False),
     ],
 )
-def test_of_which_ops_the_log_tells(target, told):
-    assert is_compared(target) is told
+def test_of_which_ops_the_log_tells(target, message):
+    assert is_compared(target) is message
 
 
 class Changing(nn.Module):
@@ -358,8 +358,8 @@ def test_a_kernel_chosen_by_the_stride_of_a_dimension_of_one_entry():
     model, batch, step = ViewedForConvolution(), torch.randn(6, 5, 5), as_step(lambda model, batch: model(batch))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     log = record(TrainingStep(model, optimizer, step), batch).log
-    told = next(one for one in log.ops if one.target == "aten.convolution.default").arguments[0]
+    message = next(one for one in log.ops if one.target == "aten.convolution.default").arguments[0]
     captured = capture_step(model, optimizer, batch, step, log=log)
     nodes = captured.trace.module.graph.nodes
     node = next(one for one in nodes if one.target is torch.ops.aten.convolution.default)
-    assert node.args[0].meta["val"].stride() == told.stride == (25, 25, 5, 1)
+    assert node.args[0].meta["val"].stride() == message.stride == (25, 25, 5, 1)

@@ -90,7 +90,7 @@ def test_what_only_moves_data(target, forward, backward):
 
 
 @pytest.mark.parametrize(
-    ("target", "told"),
+    ("target", "message"),
     [
         ("aten.native_batch_norm.default", True),
         ("aten.batch_norm_update_stats.default", True),
@@ -100,8 +100,8 @@ def test_what_only_moves_data(target, forward, backward):
         ("aten.mul.Tensor", False),
     ],
 )
-def test_what_must_stay_though_nothing_reads_its_result(target, told):
-    assert has_effect(target) is told
+def test_what_must_stay_though_nothing_reads_its_result(target, message):
+    assert has_effect(target) is message
 
 
 def test_views_and_writes_by_name():

@@ -220,8 +220,8 @@ def test_gradients_and_flags_of_parameters_that_the_step_knows_by_itself_are_put
 
 def test_refuses_a_gradient_outside_the_model():
     head = nn.Linear(4, 1)
-    told = refused(nn.Linear(4, 4), step=as_step(lambda model, batch: head(model(batch)).sum()))
-    assert "the loss has a gradient for a tensor of shape (1, 4) outside the model; put it into the model" in told
+    message = refused(nn.Linear(4, 4), step=as_step(lambda model, batch: head(model(batch)).sum()))
+    assert "the loss has a gradient for a tensor of shape (1, 4) outside the model; put it into the model" in message
     assert all(p.grad is None for p in head.parameters())
 
 
@@ -235,11 +235,11 @@ DRAWS = [
 ]
 
 
-@pytest.mark.parametrize(("draw", "told"), DRAWS)
-def test_refuses_random_numbers_that_are_not_torchs(draw, told):
+@pytest.mark.parametrize(("draw", "message"), DRAWS)
+def test_refuses_random_numbers_that_are_not_torchs(draw, message):
     model = Module(lambda self, y: y * 2 if draw() < 0.5 else y)
     states = random.getstate(), numpy.random.get_state()[2]
-    assert told in refused(model)
+    assert message in refused(model)
     assert (random.getstate(), numpy.random.get_state()[2]) == states
 
 

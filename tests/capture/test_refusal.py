@@ -107,10 +107,10 @@ DATA = [
 ]
 
 
-@pytest.mark.parametrize(("act", "kind", "told"), DATA, ids=lambda value: getattr(value, "__name__", None))
-def test_models_that_no_graph_describes(act, kind, told):
+@pytest.mark.parametrize(("act", "kind", "message"), DATA, ids=lambda value: getattr(value, "__name__", None))
+def test_models_that_no_graph_describes(act, kind, message):
     model = Model(act)
-    assert re.match(told, refused(kind, model))
+    assert re.match(message, refused(kind, model))
     trains(model)
 
 
@@ -125,12 +125,12 @@ def test_a_log_of_the_eager_step_tells_the_values(act, whens):
     assert all(re.match(HERE[:-2] + "$", placed.condition.source) for placed in captured.conditions)
 
 
-@pytest.mark.parametrize(("act", "kind", "told"), [one for one in DATA if one[0] in (mask, nonzero, packed, array)])
-def test_no_log_helps_where_ops_are_not_seen_or_have_no_fixed_shape(act, kind, told):
+@pytest.mark.parametrize(("act", "kind", "message"), [one for one in DATA if one[0] in (mask, nonzero, packed, array)])
+def test_no_log_helps_where_ops_are_not_seen_or_have_no_fixed_shape(act, kind, message):
     model, given, step = Model(act), batch(), as_step(mean)
     optimizer = sgd(model)
     log = record(TrainingStep(model, optimizer, step), given).log
-    with pytest.raises(CaptureError, match=HERE + SHAPES if act in (mask, nonzero) else told) as raised:
+    with pytest.raises(CaptureError, match=HERE + SHAPES if act in (mask, nonzero) else message) as raised:
         capture_step(model, optimizer, given, step, log=log)
     assert type(raised.value) is kind
 
@@ -143,19 +143,21 @@ def test_the_line_named_is_the_very_one():
 
 def test_a_size_that_is_a_tensor_is_no_matter_of_the_batch():
     """What takes a tensor for a size fails on a fake one only: the model does accept the batch."""
-    told = explain(TypeError("zeros(): argument 'size' failed to unpack the object at pos 2 with FakeTensor"))
-    assert isinstance(told, DataDependentError)
-    assert str(told).startswith(BRANCHES)
+    message = explain(TypeError("zeros(): argument 'size' failed to unpack the object at pos 2 with FakeTensor"))
+    assert isinstance(message, DataDependentError)
+    assert str(message).startswith(BRANCHES)
     assert "does not accept this batch" in str(explain(TypeError("forward() takes 2 positional arguments")))
 
 
 def test_batches_that_the_model_does_not_accept():
     model = Model()
-    told = refused(CaptureError, model, torch.randn(3, 7))
-    assert re.match(HERE + r"the model does not accept this batch, or the step fails \(RuntimeError: .*\[3, 7\]", told)
-    assert told.endswith("run one eager step to see it")
-    told = refused(CaptureError, model, {"y": batch()}, step=as_step())
-    assert "Model.forward (unexpected keyword argument 'y'), and no loss is given; give loss=" in told
+    message = refused(CaptureError, model, torch.randn(3, 7))
+    assert re.match(
+        HERE + r"the model does not accept this batch, or the step fails \(RuntimeError: .*\[3, 7\]", message
+    )
+    assert message.endswith("run one eager step to see it")
+    message = refused(CaptureError, model, {"y": batch()}, step=as_step())
+    assert "Model.forward (unexpected keyword argument 'y'), and no loss is given; give loss=" in message
     assert "(too many positional arguments), and" in refused(CaptureError, model, (batch(), batch()), step=as_step())
     trains(model)
 
@@ -179,17 +181,17 @@ STEPS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("step", "told"), STEPS)
-def test_losses_and_steps(step, told):
+@pytest.mark.parametrize(("step", "message"), STEPS)
+def test_losses_and_steps(step, message):
     model = Model()
-    assert re.match(told, refused(CaptureError, model, step=step))
+    assert re.match(message, refused(CaptureError, model, step=step))
     trains(model)
 
 
 def test_an_output_without_loss():
     model = Model(lambda y: (y, y))
-    told = refused(CaptureError, model, step=as_step())
-    assert told == (
+    message = refused(CaptureError, model, step=as_step())
+    assert message == (
         "the output of Model has no .loss (tuple); pass labels in the batch, or give loss= (--loss NAME in %roam): a "
         "criterion such as nn.CrossEntropyLoss() for a batch of (inputs, targets), or a function of (model, batch)"
     )
@@ -202,8 +204,8 @@ def test_loss_and_step_at_once():
 
 def test_optimizers_over_other_parameters():
     model, other = Model(), Model()
-    told = refused(CaptureError, model, optimizer=sgd(other))
-    assert "the optimizer holds 2 parameter(s) that are not the model's, the first of shape (4, 4); build it" in told
+    message = refused(CaptureError, model, optimizer=sgd(other))
+    assert "the optimizer holds 2 parameter(s) that are not the model's, the first of shape (4, 4); build it" in message
     frozen = Model().requires_grad_(False)
     assert "no parameter of the optimizer is trainable; set requires_grad_(True)" in refused(CaptureError, frozen)
     trains(model)
@@ -226,9 +228,9 @@ class Counting(torch.optim.Optimizer):
 def test_optimizers_that_no_graph_describes():
     model = Model()
     counting = Counting(model.parameters())
-    told = refused(FirstStepError, model, optimizer=counting)
-    assert told.startswith("Counting makes state in its first step, or counts in Python numbers, which a captured")
-    assert told.endswith("run one eager step first, or use an optimizer with state in tensors")
+    message = refused(FirstStepError, model, optimizer=counting)
+    assert message.startswith("Counting makes state in its first step, or counts in Python numbers, which a captured")
+    assert message.endswith("run one eager step first, or use an optimizer with state in tensors")
     trains(model, counting)
     captured = capture_step(model, counting, batch(), as_step(mean))
     assert sorted(place.path for place in captured.trace.places) == [
@@ -243,8 +245,10 @@ def test_optimizers_that_no_graph_describes():
 
 def test_sparse_gradients():
     model = Model(layer=nn.Embedding(7, 4, sparse=True))
-    told = refused(CaptureError, model, torch.tensor([1, 2]))
-    assert re.match(HERE + r"aten\._sparse_coo_\S* makes a sparse tensor, which cannot be planned; make it dense", told)
+    message = refused(CaptureError, model, torch.tensor([1, 2]))
+    assert re.match(
+        HERE + r"aten\._sparse_coo_\S* makes a sparse tensor, which cannot be planned; make it dense", message
+    )
 
 
 WRAPPED = [
@@ -254,10 +258,10 @@ WRAPPED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("wrap", "told"), WRAPPED)
+@pytest.mark.parametrize(("wrap", "message"), WRAPPED)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_wrapped_models(wrap, told):
-    assert refused(CaptureError, wrap()).startswith(told)
+def test_wrapped_models(wrap, message):
+    assert refused(CaptureError, wrap()).startswith(message)
 
 
 def test_torch_logs_no_traceback(capfd, caplog):

@@ -105,7 +105,7 @@ def own_generator(x):
 
 
 @pytest.mark.parametrize(
-    ("act", "told"),
+    ("act", "message"),
     [
         (unseen, "the step seeds torch's random generator in a way that no op shows"),
         (
@@ -114,11 +114,11 @@ def own_generator(x):
         ),
     ],
 )
-def test_seeds_that_no_planned_step_would_set_again(act, told):
+def test_seeds_that_no_planned_step_would_set_again(act, message):
     model = nn.Linear(3, 3)
     step = as_step(lambda model, batch: act(model(batch)).pow(2).mean())
     before = torch.get_rng_state()
-    with pytest.raises(CaptureError, match=told):
+    with pytest.raises(CaptureError, match=message):
         capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(4, 3), step)
     torch.set_rng_state(before)
 

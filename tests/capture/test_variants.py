@@ -41,7 +41,7 @@ def test_another_optimizer_has_the_same_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("AdmW", "torch.optim has no optimizer 'AdmW'; did you mean 'AdamW'"),
         ("Optimizer", "has no optimizer 'Optimizer'"),
@@ -51,10 +51,10 @@ def test_another_optimizer_has_the_same_parameters() -> None:
         ("__import__('os')", "is no optimizer"),
     ],
 )
-def test_what_names_no_optimizer(text: str, told: str) -> None:
+def test_what_names_no_optimizer(text: str, message: str) -> None:
     with pytest.raises(InputError) as refused:
         optimizer_of(text)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_what_cannot_be() -> None:

@@ -65,18 +65,18 @@ def test_the_demo_tells_every_figure_and_leaves_the_three_files(capsys, monkeypa
     assert demonstrate(str(folder), silent, factory=f"{tiny}:factory", name="tiny")
     assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
     text = capsys.readouterr().out
-    told = figures(text)
-    assert list(told)[: len(FIGURES)] == FIGURES
-    assert told["bit-identical"] == "yes"
+    found = figures(text)
+    assert list(found)[: len(FIGURES)] == FIGURES
+    assert found["bit-identical"] == "yes"
     assert text.index("arena") < text.index("picture after") < text.index("measured peak, eager")
     files = {path.name for path in folder.iterdir()}
     assert files == {"gpt2_demo.json.gz", "gpt2_demo.roam.json", "gpt2_demo.svg"}
     assert f"{folder}/gpt2_demo.svg" in text
     assert ElementTree.parse(folder / "gpt2_demo.svg").getroot().tag.endswith("svg")
     plan = roam.load(folder / "gpt2_demo.roam.json")
-    assert f"{plan.peak_bytes / 1024:,.1f} KiB" == told["planned peak"]
+    assert f"{plan.peak_bytes / 1024:,.1f} KiB" == found["planned peak"]
     assert f"\n{plan.headline}, predicted;" in text  # also of the plan's file
-    assert told["whole step, planned"] == bytes_text(plan.resident_bytes + plan.arena_bytes)
+    assert found["whole step, planned"] == bytes_text(plan.resident_bytes + plan.arena_bytes)
     (advised,) = re.findall(r"^ +roam (explain .*)$", text, re.MULTILINE)
     assert main(advised.split()) == 0
     assert re.search(r"demo/gpt2\.py:\d+\n", capsys.readouterr().out)  # lines of the model, as of a user's
@@ -167,9 +167,9 @@ def test_the_whole_demo(tmp_path):
         cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    told = figures(done.stdout)
-    assert list(told)[: len(FIGURES)] == FIGURES
-    assert (told["resident"], told["proven optimal"], told["bit-identical"]) == ("1.39 GiB", "yes", "yes")
+    found = figures(done.stdout)
+    assert list(found)[: len(FIGURES)] == FIGURES
+    assert (found["resident"], found["proven optimal"], found["bit-identical"]) == ("1.39 GiB", "yes", "yes")
     plan = roam.load(tmp_path / "roam_demo" / "gpt2_demo.roam.json")
     assert plan.peak_bytes < 300 * 2**20
     assert Path(FACTORY.rpartition(":")[0]).is_file()

@@ -21,10 +21,10 @@ LIMIT_SECONDS = 110
 def launch(function: Any, folder: Path, *args: Any, ranks: int = 2, timeout: float = 40.0) -> list[Any]:
     """What `function(*args)` returns on each rank, inside a process group of that `timeout`; fails where a rank raises,
     dies or hangs. An exception that the function wants to show it returns."""
-    told = attempt(function, folder, *args, ranks=ranks, timeout=timeout)
-    for rank, (outcome, value) in enumerate(told):
+    found = attempt(function, folder, *args, ranks=ranks, timeout=timeout)
+    for rank, (outcome, value) in enumerate(found):
         assert outcome == "returned", f"rank {rank} {outcome}:\n{value}"
-    return [value for _, value in told]
+    return [value for _, value in found]
 
 
 def attempt(function: Any, folder: Path, *args: Any, ranks: int = 2, timeout: float = 40.0) -> list[tuple[str, Any]]:
@@ -39,17 +39,17 @@ def attempt(function: Any, folder: Path, *args: Any, ranks: int = 2, timeout: fl
     for process in processes:
         process.start()
     end = time.monotonic() + LIMIT_SECONDS
-    told: list[tuple[str, Any]] = []
+    heard: list[tuple[str, Any]] = []
     for rank, process in enumerate(processes):
         process.join(max(0.1, end - time.monotonic()))
         if process.is_alive():
             process.kill()
-            told.append(("hung", ""))
+            heard.append(("hung", ""))
             continue
         answer = folder / f"answer{rank}"
-        told.append(torch.load(answer, weights_only=False) if answer.exists() else ("died", process.exitcode))
+        heard.append(torch.load(answer, weights_only=False) if answer.exists() else ("died", process.exitcode))
         answer.unlink(missing_ok=True)
-    return told
+    return heard
 
 
 def _run(function: Any, folder: Path, rank: int, ranks: int, timeout: float, args: Any) -> None:

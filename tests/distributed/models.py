@@ -108,12 +108,15 @@ def both(
     plan = roam.profile(model, batches[0], its, step=train_step).plan()
     run = roam.hook(plan, model, its, step=train_step, **(hooked or {}))
     planned = trained(run, model, its, batches)
+    return found(run, eager, planned) | {"left": digests(model, its), "plan": plan}
+
+
+def found(run: Any, eager: dict[str, str], planned: dict[str, str]) -> dict[str, Any]:
+    """What a test looks at after both trainings: which digests differ, and what the hook says of its steps."""
     return {
         "differs": [name for name in eager if eager[name] != planned.get(name)],
         "planned": run.planned_steps,
         "eager": run.eager_steps,
         "reasons": dict(run.reasons),
-        "left": digests(model, its),
         "notes": run.notes,
-        "plan": plan,
     }

@@ -10,7 +10,7 @@ from torch import nn
 
 import roam_lab as roam
 from roam_lab.runtime.identity import digest
-from tests.distributed.models import rows, step, tokens
+from tests.distributed.models import found, rows, step, tokens
 
 
 def uneven() -> nn.Module:
@@ -120,11 +120,4 @@ def both(make: Any, steps: int = 4, train_step: Any = step, optimizer: Any = tor
     plan = profile.plan(**goals) if dist.get_rank() == 0 else None
     run = roam.hook(plan, model, its, step=train_step)
     planned = train(run, model, batches)
-    return {
-        "differs": [name for name in torchs if torchs[name] != planned.get(name)],
-        "planned": run.planned_steps,
-        "eager": run.eager_steps,
-        "reasons": dict(run.reasons),
-        "notes": run.notes,
-        "plan": plan,
-    }
+    return found(run, torchs, planned) | {"plan": plan}

@@ -103,14 +103,14 @@ def in_one_group(*functions):
 
 
 def test_one_rank_that_differs_is_refused_or_makes_all_run_eagerly(tmp_path):
-    told = launch(in_one_group, tmp_path, another_model, another_code, another_setting, another_shape)
-    for model, code, setting, _ in told:
+    found = launch(in_one_group, tmp_path, another_model, another_code, another_setting, another_shape)
+    for model, code, setting, _ in found:
         assert model.startswith("rank 1 has another model than rank 0")
         assert code.startswith("rank 1 has another training step in its plan than rank 0")
         assert setting.startswith("rank 1 has another setting of roam.hook than rank 0")
-    first, second = (one[-1] for one in told)
-    for told in (first, second):
-        assert (told["planned"], told["eager"], told["differs"]) == (4, 2, []), told["reasons"]
+    first, second = (one[-1] for one in found)
+    for found in (first, second):
+        assert (found["planned"], found["eager"], found["differs"]) == (4, 2, []), found["reasons"]
     assert any(reason.startswith("the batch is not") for reason in second["reasons"])
     assert any(reason.startswith("rank 1 runs this step eagerly: the batch is not") for reason in first["reasons"])
 
@@ -176,14 +176,14 @@ def wrong_on_one_rank():
 def test_one_rank_plans_looks_again_or_is_wrong(tmp_path):
     """Batches of its own are planned; a number that it changes is looked at; a wrong planned step ends planning on all
     ranks."""
-    told = launch(in_one_group, tmp_path, replanned_shapes, changed_on_one_rank, wrong_on_one_rank)
-    for replanned, (same, planned, reasons), _ in told:
+    found = launch(in_one_group, tmp_path, replanned_shapes, changed_on_one_rank, wrong_on_one_rank)
+    for replanned, (same, planned, reasons), _ in found:
         assert (replanned["planned"], replanned["eager"], replanned["differs"]) == (5, 1, []), replanned["reasons"]
         assert same
         assert planned >= 4, reasons
-    first, second = (one[-1] for one in told)
-    for told in (first, second):
-        assert (told["planned"], told["eager"], told["differs"]) == (0, STEPS, []), told["reasons"]
+    first, second = (one[-1] for one in found)
+    for found in (first, second):
+        assert (found["planned"], found["eager"], found["differs"]) == (0, STEPS, []), found["reasons"]
     assert any("is not the eager step on another rank" in reason for reason in first["reasons"])
     assert any("is not the eager step, bit for bit" in reason for reason in second["reasons"])
 
@@ -209,9 +209,9 @@ def dying(where):
 
 @pytest.mark.parametrize("where", [pytest.param("between steps", marks=pytest.mark.slow), "in a step"])
 def test_a_rank_that_dies_ends_the_others_with_a_sentence(tmp_path, where):
-    (how, told), (died, status) = attempt(dying, tmp_path, where, timeout=10.0)
-    assert how == "returned", told
-    sentence, seconds = told
+    (how, found), (died, status) = attempt(dying, tmp_path, where, timeout=10.0)
+    assert how == "returned", found
+    sentence, seconds = found
     assert "another rank of the training has ended, or does not answer" in sentence
     assert seconds < 15
     assert (died, status) == ("died", 7)

@@ -48,21 +48,21 @@ def between_steps():
 
     train(run, model, optimizer, note)
     gradients = sum(p.numel() * p.element_size() for p in model.parameters())
-    told = {"same": all(map(torch.equal, eager, model.parameters())), "away": away, "reasons": dict(run.reasons)}
-    told |= {"bytes": memory_of(model).bytes == gradients, "planned": run.planned_steps}
+    found = {"same": all(map(torch.equal, eager, model.parameters())), "away": away, "reasons": dict(run.reasons)}
+    found |= {"bytes": memory_of(model).bytes == gradients, "planned": run.planned_steps}
     del run
-    return told | {"after the hook": memory_of(model).away}
+    return found | {"after the hook": memory_of(model).away}
 
 
 @pytest.mark.slow
 def test_the_wrappers_buckets_are_given_back_and_found_again(tmp_path):
-    for told in launch(between_steps, tmp_path):
-        assert told["same"], told["reasons"]
-        assert told["bytes"]
-        away = [name for name, gone in told["away"].items() if gone]
+    for found in launch(between_steps, tmp_path):
+        assert found["same"], found["reasons"]
+        assert found["bytes"]
+        away = [name for name, gone in found["away"].items() if gone]
         assert away == ["planned", "planned again"]  # who runs the model by himself may do so again
-        assert told["planned"] == 5, told["reasons"]
-        assert not told["after the hook"]
+        assert found["planned"] == 5, found["reasons"]
+        assert not found["after the hook"]
 
 
 def deep():
@@ -84,9 +84,9 @@ def figures():
 @pytest.mark.slow
 def test_buckets_die_with_their_updates(tmp_path):
     """Where each bucket is updated as soon as it is averaged, not all of them are there at once."""
-    for told in launch(figures, tmp_path):
-        assert told["buckets"] == 4
-        assert told["most"] < told["gradients"]
+    for found in launch(figures, tmp_path):
+        assert found["buckets"] == 4
+        assert found["most"] < found["gradients"]
 
 
 # --- conditions inside of a step, checked at every second step

@@ -28,28 +28,28 @@ def refused():
     from torch.distributed.fsdp import fully_shard
     from torch.distributed.tensor import Shard, distribute_module, distribute_tensor
 
-    told = {}
+    found = {}
     model, optimizer = wrapped(mlp)
     model.register_comm_hook(None, default_hooks.fp16_compress_hook)
-    told["comm hook"] = profiled(model, optimizer)
+    found["comm hook"] = profiled(model, optimizer)
     model, optimizer = wrapped(mlp)
     model._register_builtin_comm_hook(dist.BuiltinCommHookType.FP16_COMPRESS)
-    told["built-in hook"] = profiled(model, optimizer)
+    found["built-in hook"] = profiled(model, optimizer)
     model, optimizer = wrapped(mlp)
     with model.join():
-        told["join"] = profiled(model, optimizer)
+        found["join"] = profiled(model, optimizer)
     model, optimizer = wrapped(mlp, batched_grad_copy=True)
-    told["batched"] = profiled(model, optimizer)
+    found["batched"] = profiled(model, optimizer)
     model = nn.Sequential(nn.Linear(12, 24), nn.SyncBatchNorm(24), nn.Linear(24, 5))
     optimizer = torch.optim.AdamW(model.parameters())
     try:
         roam.profile(model, rows(1)[0], optimizer, step=step)
     except CaptureError as error:
-        told["SyncBatchNorm"] = str(error)
+        found["SyncBatchNorm"] = str(error)
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     model = mlp()
     fully_shard(model, mesh=mesh)
-    told["fully_shard"] = profiled(model, torch.optim.AdamW(model.parameters(), foreach=False))
+    found["fully_shard"] = profiled(model, torch.optim.AdamW(model.parameters(), foreach=False))
 
     def shard(name, module, mesh):
         for key, parameter in list(module.named_parameters(recurse=False)):
@@ -59,12 +59,12 @@ def refused():
     try:
         roam.profile(model, rows(1)[0], torch.optim.SGD(model.parameters(), lr=0.1, foreach=False), step=step)
     except CaptureError as error:
-        told["DTensor"] = str(error)
+        found["DTensor"] = str(error)
     model = nn.ModuleDict({"inner": DistributedDataParallel(mlp())})
-    told["inside"] = profiled(
+    found["inside"] = profiled(
         model, torch.optim.AdamW(model.parameters()), lambda model, *rest: step(model["inner"], *rest)
     )
-    return told
+    return found
 
 
 WORDS = {
@@ -80,11 +80,11 @@ WORDS = {
 
 
 def test_what_cannot_be_planned_is_named(tmp_path):
-    for told in launch(refused, tmp_path):
-        assert told.keys() == WORDS.keys()
+    for found in launch(refused, tmp_path):
+        assert found.keys() == WORDS.keys()
         for name, words in WORDS.items():
-            assert told[name] is not None, name
-            assert all(word in told[name] for word in words), told[name]
+            assert found[name] is not None, name
+            assert all(word in found[name] for word in words), found[name]
 
 
 # --- what a user does later
@@ -102,7 +102,7 @@ def by_their_own_collective(model, optimizer, batch):
 
 def later():
     """Some steps in no_sync(), one beside a collective of the user's own, and a hook that comes late."""
-    told = {"collective": profiled(*wrapped(mlp), by_their_own_collective)}
+    found = {"collective": profiled(*wrapped(mlp), by_their_own_collective)}
 
     def train(run, model, optimizer, batches):
         run(batches[0])
@@ -121,8 +121,8 @@ def later():
     plan = roam.profile(model, batches[0], optimizer, step=step).plan()
     run = roam.hook(plan, model, optimizer, step=step)
     train(run, model, optimizer, batches)
-    told |= {"same": all(map(torch.equal, eager, model.parameters())), "planned": run.planned_steps}
-    return told | {"reasons": dict(run.reasons)}
+    found |= {"same": all(map(torch.equal, eager, model.parameters())), "planned": run.planned_steps}
+    return found | {"reasons": dict(run.reasons)}
 
 
 def plain_average(state, bucket):
@@ -132,11 +132,11 @@ def plain_average(state, bucket):
 
 @pytest.mark.slow
 def test_modes_that_come_and_go(tmp_path):
-    for told in launch(later, tmp_path):
-        assert "communicates with other processes (all_reduce)" in told["collective"]
-        assert (told["same"], told["planned"]) == (True, 2), told["reasons"]
-        assert any("inside no_sync()" in reason for reason in told["reasons"])
-        assert any("communication hook" in reason for reason in told["reasons"])
+    for found in launch(later, tmp_path):
+        assert "communicates with other processes (all_reduce)" in found["collective"]
+        assert (found["same"], found["planned"]) == (True, 2), found["reasons"]
+        assert any("inside no_sync()" in reason for reason in found["reasons"])
+        assert any("communication hook" in reason for reason in found["reasons"])
 
 
 # --- gradients that do not arrive

@@ -26,12 +26,12 @@ def plain(train_step, makes):
     return [both(make, rows(STEPS), train_step, **settings) for make, settings in makes]
 
 
-def same_and_planned(told, eager=1):
-    for rank in told:
+def same_and_planned(expected, eager=1):
+    for rank in expected:
         assert rank["differs"] == [], rank["reasons"]
         assert (rank["planned"], rank["eager"]) == (STEPS - eager, eager), rank["reasons"]
     parameters = [
-        {name: value for name, value in rank["left"].items() if name.startswith("parameter")} for rank in told
+        {name: value for name, value in rank["left"].items() if name.startswith("parameter")} for rank in expected
     ]
     assert all(one == parameters[0] for one in parameters)
 
@@ -40,12 +40,12 @@ def same_and_planned(told, eager=1):
     "train_step", [pytest.param(step, marks=pytest.mark.slow), clipped], ids=lambda one: one.__name__
 )
 def test_several_buckets(tmp_path, train_step):
-    told = launch(
+    found = launch(
         plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {"hooked": {"on_mismatch": "error"}})]
     )
-    for each in zip(*told, strict=True):
+    for each in zip(*found, strict=True):
         same_and_planned(each)
-    many, one = (rank_0["plan"] for rank_0 in told[0])
+    many, one = (rank_0["plan"] for rank_0 in found[0])
     assert exchanges(many) == 2 > exchanges(one) == 1
 
 
@@ -68,9 +68,9 @@ def test_other_modes_of_the_wrapper(tmp_path):
         (mlp, {"gradient_as_bucket_view": True}),
         (with_unused, {"find_unused_parameters": True}),
     ]
-    told = list(zip(*launch(plain, tmp_path, step, makes, ranks=3), strict=True))
-    same_and_planned(told[0])
-    same_and_planned(told[1], eager=0)  # its buckets are known from the start
+    found = list(zip(*launch(plain, tmp_path, step, makes, ranks=3), strict=True))
+    same_and_planned(found[0])
+    same_and_planned(found[1], eager=0)  # its buckets are known from the start
 
 
 def static():

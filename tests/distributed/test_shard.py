@@ -19,21 +19,21 @@ STEPS = 3
 
 def as_fully_shard(makes):
     """What differs, by model."""
-    told = {}
+    found = {}
     for make, train_step in makes:
         batches = batches_of(make, STEPS)
         torchs = eagerly(fully_sharded(make), batches, train_step)
         ours = eagerly(sharded(make), batches, train_step)
-        told[f"{make.__name__} {train_step.__name__}"] = [name for name in torchs if torchs[name] != ours.get(name)]
-    return told
+        found[f"{make.__name__} {train_step.__name__}"] = [name for name in torchs if torchs[name] != ours.get(name)]
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [2, 3, 4])
 def test_as_fully_shard(tmp_path, ranks):
     makes = [(uneven, step), (uneven, clipped), (with_frozen, step), (gpt2, step), (Tied, step)]
-    for told in launch(as_fully_shard, tmp_path, makes, ranks=ranks):
-        assert all(differs == [] for differs in told.values()), told
+    for found in launch(as_fully_shard, tmp_path, makes, ranks=ranks):
+        assert all(differs == [] for differs in found.values()), found
 
 
 # --- what users do with a model
@@ -41,34 +41,34 @@ def test_as_fully_shard(tmp_path, ranks):
 
 def used():
     """Everything in one process group: starting ranks takes longer than this."""
-    told = {}
+    found = {}
     torch.manual_seed(0)
     whole = uneven()
     model = sharded(uneven)
     its = torch.optim.AdamW(model.parameters(), lr=0.01)
-    told["parts"] = [tuple(one.shape) for one in model.parameters()]
-    told["read"] = torch.equal(model[0].weight, whole[0].weight)
-    told["full"] = all(torch.equal(one, whole.state_dict()[name]) for name, one in roam.full_state_dict(model).items())
+    found["parts"] = [tuple(one.shape) for one in model.parameters()]
+    found["read"] = torch.equal(model[0].weight, whole[0].weight)
+    found["full"] = all(torch.equal(one, whole.state_dict()[name]) for name, one in roam.full_state_dict(model).items())
     step(model, its, rows(1)[0])
     trained, own = wholes(model), {name: one.clone() for name, one in model.state_dict().items()}
     another = sharded(uneven)
     another.load_state_dict(roam.full_state_dict(model))
-    told["loads wholes"] = wholes(another) == trained
+    found["loads wholes"] = wholes(another) == trained
     another = sharded(uneven)
     another.load_state_dict(own)
-    told["loads parts"] = wholes(another) == trained
+    found["loads parts"] = wholes(another) == trained
     twin = copy.deepcopy(model)
     step(twin, torch.optim.AdamW(twin.parameters(), lr=0.01), rows(1)[0])
-    told["copy is apart"] = wholes(model) == trained != wholes(twin)
-    told["in double"] = model.double()[0].weight.dtype is torch.float64
-    told["evaluates"] = model.eval()(rows(1)[0][0].double()).shape == (4, 5)
-    told |= {"norm": norms(), "scaler": scaled()}
+    found["copy is apart"] = wholes(model) == trained != wholes(twin)
+    found["in double"] = model.double()[0].weight.dtype is torch.float64
+    found["evaluates"] = model.eval()(rows(1)[0][0].double()).shape == (4, 5)
+    found |= {"norm": norms(), "scaler": scaled()}
     for name, call in REFUSED.items():
         try:
             call()
         except RoamError as error:
-            told[name] = str(error)
-    return told
+            found[name] = str(error)
+    return found
 
 
 def norms():
@@ -139,11 +139,11 @@ WORDS = {
 
 
 def test_what_users_do_with_a_model(tmp_path):
-    for told in launch(used, tmp_path):
-        assert told.pop("parts") == [(13, 12), (13,), (13,), (13,), (2, 25), (2,), (2,), (3, 3), (3,)]
+    for found in launch(used, tmp_path):
+        assert found.pop("parts") == [(13, 12), (13,), (13,), (13,), (2, 25), (2,), (2,), (3, 3), (3,)]
         for name, words in WORDS.items():
-            assert words in told.pop(name, "nothing is said"), name
-        assert all(told.values()), told
+            assert words in found.pop(name, "nothing is said"), name
+        assert all(found.values()), found
 
 
 def test_without_ranks():

@@ -20,8 +20,8 @@ def several(makes):
     return [both(make, STEPS, train_step, **goals) for make, train_step, goals in makes]
 
 
-def same_and_planned(told):
-    for rank in told:
+def same_and_planned(message):
+    for rank in message:
         assert rank["differs"] == [], rank["reasons"]
         assert (rank["planned"], rank["eager"]) == (STEPS, 0), rank["reasons"]
 
@@ -32,8 +32,8 @@ def gathered(plan):
 
 
 def test_planned(tmp_path):
-    told = launch(several, tmp_path, [(uneven, clipped, {})])
-    for each in zip(*told, strict=True):
+    found = launch(several, tmp_path, [(uneven, clipped, {})])
+    for each in zip(*found, strict=True):
         same_and_planned(each)
 
 
@@ -47,10 +47,10 @@ def test_more_models(tmp_path, ranks):
 
 @pytest.mark.slow
 def test_a_budget_gathers_again_in_backward(tmp_path):
-    told = launch(several, tmp_path, [(wide, step, {}), (wide, step, {"extra_time": 1.0})])
-    for each in zip(*told, strict=True):
+    found = launch(several, tmp_path, [(wide, step, {}), (wide, step, {"extra_time": 1.0})])
+    for each in zip(*found, strict=True):
         same_and_planned(each)
-    plain, again = (rank["plan"] for rank in told[0])
+    plain, again = (rank["plan"] for rank in found[0])
     assert gathered(again) > gathered(plain) == 14
     assert again.arena_bytes < 0.7 * plain.arena_bytes
 
@@ -88,9 +88,9 @@ def dying():
 
 @pytest.mark.slow
 def test_ranks_stay_together(tmp_path):
-    told = launch(another_shape, tmp_path)
-    assert [one[:2] for one in told] == [(STEPS - 1, True)] * 2, told
-    assert any("rank 1 runs this step eagerly: the batch is not" in reason for reason in told[0][2])
+    found = launch(another_shape, tmp_path)
+    assert [one[:2] for one in found] == [(STEPS - 1, True)] * 2, found
+    assert any("rank 1 runs this step eagerly: the batch is not" in reason for reason in found[0][2])
     (how, sentence), (died, _) = attempt(dying, tmp_path, timeout=10.0)
     assert (how, died) == ("returned", "died")
     assert "another rank of the training has ended, or does not answer" in sentence

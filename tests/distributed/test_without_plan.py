@@ -21,8 +21,8 @@ STEPS = 7
 
 
 def training(folder):
-    told = both(mlp, smaller_last(STEPS), hooked={"cache": str(folder)}, bucket_cap_mb=0.001)
-    return {"several buckets": told, "refused": refused()}
+    found = both(mlp, smaller_last(STEPS), hooked={"cache": str(folder)}, bucket_cap_mb=0.001)
+    return {"several buckets": found, "refused": refused()}
 
 
 def more_trainings(folder):
@@ -67,19 +67,19 @@ def within_budget():
         run(batches[1])
     assert all(map(torch.equal, before, run.model.parameters()))
     budget = resident + int(free.arena_bytes * 0.9)
-    told = both(wide, batches, hooked={"budget": budget, "cache": False})
-    return told | {"budget": budget, "most": most, "resident": resident, "none": str(none.value)}
+    found = both(wide, batches, hooked={"budget": budget, "cache": False})
+    return found | {"budget": budget, "most": most, "resident": resident, "none": str(none.value)}
 
 
 def refused():
     """What is said on each rank."""
-    told = {}
+    found = {}
 
     def of(kind, hook):
         try:
             hook()
         except (MismatchError, InputError) as error:
-            told[kind] = str(error)
+            found[kind] = str(error)
 
     def activated():
         return nn.Sequential(nn.Linear(12, 24), nn.Tanh() if dist.get_rank() else nn.ReLU(), nn.Linear(24, 5))
@@ -89,17 +89,17 @@ def refused():
     model, optimizer = wrapped(mlp)
     plan = roam.profile(model, rows(1)[0], optimizer, step=step).plan()
     of("both", lambda: roam.hook(plan if dist.get_rank() == 0 else None, model, optimizer, step=step, budget="1GiB"))
-    return told
+    return found
 
 
 def same_and_planned(first, second, *names):
     for rank in (first, second):
         for name in names:
-            told = rank[name]
-            assert told["differs"] == [], (name, told["reasons"])
-            assert told["eager"] == 1, (name, told["reasons"])
-            assert told["planned"] == (3 if name == "budget" else STEPS - 1), (name, told["reasons"])
-            assert told["plan"].order == first[name]["plan"].order, name
+            found = rank[name]
+            assert found["differs"] == [], (name, found["reasons"])
+            assert found["eager"] == 1, (name, found["reasons"])
+            assert found["planned"] == (3 if name == "budget" else STEPS - 1), (name, found["reasons"])
+            assert found["plan"].order == first[name]["plan"].order, name
 
 
 def test_the_first_rank_plans_for_all(tmp_path):
@@ -169,10 +169,10 @@ def accumulations():
 @pytest.mark.slow
 def test_gradients_of_several_calls(tmp_path):
     for around, inside, as_view, with_unused in launch(accumulations, tmp_path):
-        for told in (around, inside, as_view, with_unused):
-            assert told["differs"] == [], told["reasons"]
-        for told in (around, inside):
-            assert told["planned"] >= 8, told["reasons"]
+        for one in (around, inside, as_view, with_unused):
+            assert one["differs"] == [], one["reasons"]
+        for one in (around, inside):
+            assert one["planned"] >= 8, one["reasons"]
         assert any("inside no_sync()" in reason for reason in as_view["reasons"])
         assert any("gradients are left from before" in reason for reason in with_unused["reasons"]), with_unused
 
@@ -181,7 +181,7 @@ def test_gradients_of_several_calls(tmp_path):
 
 
 def sharded_trainings():
-    told = []
+    results = []
     for make, goals in ((sharded.uneven, {}), (sharded.wide, {"extra_time": 1.0})):
         batches = sharded.batches_of(make, STEPS)
         if make is sharded.uneven and dist.get_rank() == 1:
@@ -191,8 +191,8 @@ def sharded_trainings():
         run = roam.hook(model, torch.optim.AdamW(model.parameters(), lr=0.01), step=step, **goals)
         planned = sharded.train(run, model, batches)
         differs = [name for name in torchs if torchs[name] != planned.get(name)]
-        told.append((differs, run.planned_steps, run.eager_steps, dict(run.reasons), run.plan))
-    return told
+        results.append((differs, run.planned_steps, run.eager_steps, dict(run.reasons), run.plan))
+    return results
 
 
 @pytest.mark.slow
@@ -223,6 +223,6 @@ def dying(where):
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["while it plans", "in its planned step"])
 def test_a_rank_that_dies_ends_the_others_with_a_sentence(tmp_path, where):
-    (died, status), (how, told) = attempt(dying, tmp_path, where, timeout=10.0)
-    assert (died, status, how) == ("died", 7, "returned"), told
-    assert "another rank of the training has ended, or does not answer" in told
+    (died, status), (how, found) = attempt(dying, tmp_path, where, timeout=10.0)
+    assert (died, status, how) == ("died", 7, "returned"), found
+    assert "another rank of the training has ended, or does not answer" in found

@@ -9,7 +9,7 @@ import torch.distributed as dist
 
 import roam_lab as roam
 from roam_lab.runtime.identity import digest
-from tests.distributed.models import rows, step, trained, wrapped
+from tests.distributed.models import found, rows, step, trained, wrapped
 
 
 def evaluated(run: Any, model: Any) -> Any:
@@ -56,11 +56,4 @@ def both(
     run = roam.hook(model, its, step=train_step, **(hooked or {}))
     planned = trained(evaluated(run, model), model, its, batches)
     planned |= gradients(model) if keeps else {}
-    return {
-        "differs": [name for name in eager if eager[name] != planned.get(name)],
-        "planned": run.planned_steps,
-        "eager": run.eager_steps,
-        "reasons": dict(run.reasons),
-        "notes": run.notes,
-        "plan": run.plan,
-    }
+    return found(run, eager, planned) | {"plan": run.plan}

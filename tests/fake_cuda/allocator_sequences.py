@@ -85,25 +85,25 @@ def sequence(seed: int, counts: Counter[str]) -> Iterator[str]:
                 yield found
             elif found is not None:
                 held.append(found)
-        if (told := difference(simulated)) is not None:
-            yield told
+        if (seen := difference(simulated)) is not None:
+            yield seen
     for address, block in held:
         torch.cuda.caching_allocator_delete(address)
         simulated.free(block)
     torch.cuda.empty_cache()
     simulated.empty_cache()
-    if (told := difference(simulated)) is not None:
-        yield told
+    if (seen := difference(simulated)) is not None:
+        yield seen
 
 
 def main(first: int, count: int) -> None:
     counts: Counter[str] = Counter()
     differences: list[str] = []
     for seed in range(first, first + count):
-        told = next(sequence(seed, counts), None)
+        found = next(sequence(seed, counts), None)
         counts["sequences"] += 1
-        if told is not None:
-            differences.append(f"sequence {seed}: {told}")
+        if found is not None:
+            differences.append(f"sequence {seed}: {found}")
             break  # what was left allocated would be counted in the next
     print(json.dumps({**counts, "differences": differences}), flush=True)
     os._exit(0)

@@ -35,8 +35,8 @@ def test_an_arena_that_does_not_fit(limited):
     step = roam.hook(plan, model, optimizer, loss, check="never")
     step.prepare(batch)
     limited(plan.arena_bytes // 2)
-    told = r"the arena of \d+ bytes does not fit on cuda.*tensors hold .* held by others .*plan a smaller budget"
-    with pytest.raises(RoamError, match=told):
+    message = r"the arena of \d+ bytes does not fit on cuda.*tensors hold .* held by others .*plan a smaller budget"
+    with pytest.raises(RoamError, match=message):
         step(batch)
     limited(4 * plan.arena_bytes)
     step(batch)

@@ -93,12 +93,12 @@ def both(kind, callbacks=list, settings=None, **options):
     """Train without and with RoamCallback, compare everything, and return the callback and its warnings."""
     eager = left_by(*fit(kind, callbacks(), **options))
     roam = RoamCallback(**(settings or {}))
-    with warnings.catch_warnings(record=True) as told:
+    with warnings.catch_warnings(record=True) as found:
         warnings.simplefilter("always")
         planned = left_by(*fit(kind, [*callbacks(), roam], **options))
     for name in eager:
         assert same(eager[name], planned[name]), f"{name} differs: {eager[name]} and {planned[name]}"
-    return roam, [str(one.message) for one in told if issubclass(one.category, RoamWarning)]
+    return roam, [str(one.message) for one in found if issubclass(one.category, RoamWarning)]
 
 
 def counts(roam):

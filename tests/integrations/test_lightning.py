@@ -26,10 +26,10 @@ OPTIONS = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda one: "-".join(one))
 def test_options_of_a_trainer(options):
-    roam, told = both(Net, **options)
+    roam, found = both(Net, **options)
     assert roam.eager_steps == 0
     assert roam.planned_steps == 2 * options.get("limit_train_batches", 5)
-    assert told == []
+    assert found == []
 
 
 class EveryStep(Net):
@@ -125,9 +125,9 @@ KINDS = [EveryStep, EveryEpoch, OnPlateau, WarmUp, OwnClipping, Norm, Averaged, 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_hooks_schedulers_and_what_a_step_reads(kind):
-    roam, told = both(kind)
+    roam, found = both(kind)
     assert counts(roam) == (10, 0), roam.reasons
-    assert told == []
+    assert found == []
 
 
 @pytest.mark.slow

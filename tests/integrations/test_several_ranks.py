@@ -39,16 +39,16 @@ def accelerated(loops):
 
 
 def test_accelerate(tmp_path):
-    for told, kinds in launch(accelerated, tmp_path, LOOPS[:1]):
+    for found, kinds in launch(accelerated, tmp_path, LOOPS[:1]):
         assert kinds == ["DistributedDataParallel"]
-        for planned, eager, reasons in told:
+        for planned, eager, reasons in found:
             assert (planned, eager) == (14, 1), reasons
 
 
 @pytest.mark.slow
 def test_accelerate_otherwise(tmp_path):
-    for told, _ in launch(accelerated, tmp_path, LOOPS[1:]):
-        for planned, eager, reasons in told:
+    for found, _ in launch(accelerated, tmp_path, LOOPS[1:]):
+        for planned, eager, reasons in found:
             assert planned > eager, reasons
 
 
@@ -87,28 +87,28 @@ def by_lightning(names):
         "metric": (WithMetric, {}),
         "rank zero": (OnRankZero, {}),
     }
-    told = {}
+    found = {}
     for name in names:
         kind, options = kinds[name]
         roam, _ = both(kind, strategy="ddp", devices=2, max_epochs=3, **options)
-        told[name] = roam.planned_steps, roam.eager_steps, roam.reasons
-    return told
+        found[name] = roam.planned_steps, roam.eager_steps, roam.reasons
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["clipped", "metric"])
 def test_lightning(tmp_path, name):
     pytest.importorskip("lightning")
-    for told in launch(by_lightning, tmp_path, [name]):
-        planned, eager, reasons = told[name]
+    for found in launch(by_lightning, tmp_path, [name]):
+        planned, eager, reasons = found[name]
         assert (planned, eager) == (8, 1), reasons
 
 
 @pytest.mark.slow
 def test_lightning_accumulates(tmp_path):
     pytest.importorskip("lightning")
-    for told in launch(by_lightning, tmp_path, ["accumulated"]):
-        planned, eager, reasons = told["accumulated"]
+    for found in launch(by_lightning, tmp_path, ["accumulated"]):
+        planned, eager, reasons = found["accumulated"]
         assert planned + eager == 9, reasons
         assert planned >= 4, reasons
 
@@ -116,7 +116,7 @@ def test_lightning_accumulates(tmp_path):
 @pytest.mark.slow
 def test_lightning_where_one_rank_uses_the_trainer(tmp_path):
     pytest.importorskip("lightning")
-    first, second = (told["rank zero"] for told in launch(by_lightning, tmp_path, ["rank zero"]))
+    first, second = (found["rank zero"] for found in launch(by_lightning, tmp_path, ["rank zero"]))
     for planned, eager, reasons in (first, second):
         assert planned + eager == 9, reasons
     assert any("trainer.callback_metrics" in reason for reason in first[2])
@@ -136,7 +136,7 @@ def by_trainer(folder):
     class Looks(TrainerCallback):
         def on_pre_optimizer_step(self, *args, **kwargs): ...
 
-    told = {}
+    found = {}
     folder = folder / str(dist.get_rank())
     for name, more in (
         ("plain", {}),
@@ -147,21 +147,21 @@ def by_trainer(folder):
         fresh()
         _, ran = both(folder / name.replace(" ", "_"), num_train_epochs=3, **more)
         hooks = {} if ran.roam_step is None else dict(ran.roam_step.reasons)
-        told[name] = (counts(ran) if ran.roam_step else None, dict(ran.roam_reasons), hooks)
-    return told
+        found[name] = (counts(ran) if ran.roam_step else None, dict(ran.roam_reasons), hooks)
+    return found
 
 
 @pytest.mark.slow
 def test_trainer(tmp_path):
     pytest.importorskip("transformers")
     first, second = launch(by_trainer, tmp_path, tmp_path)
-    for told in (first, second):
-        assert told["plain"] == ((8, 0), {}, {}), told["plain"]  # and the first is by Trainer
-        (planned, eager), reasons, _ = told["accumulated"]
+    for found in (first, second):
+        assert found["plain"] == ((8, 0), {}, {}), found["plain"]  # and the first is by Trainer
+        (planned, eager), reasons, _ = found["accumulated"]
         assert (planned + eager, reasons) == (8, {})
-        assert planned >= 4, told["accumulated"]
-        (_, _), reasons, hooks = told["accumulated as by default"]
+        assert planned >= 4, found["accumulated"]
+        (_, _), reasons, hooks = found["accumulated as by default"]
         assert any("find_unused_parameters=True" in reason for reason in hooks)
-        assert told["one rank looks"][0] is None
+        assert found["one rank looks"][0] is None
     assert any("on_pre_optimizer_step" in reason for reason in second["one rank looks"][1])
     assert any("another rank" in reason for reason in first["one rank looks"][1])

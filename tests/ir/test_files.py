@@ -68,3 +68,14 @@ def test_a_pipe_is_written_to_as_it_is(tmp_path: Path) -> None:
     assert os.read(reading, 10) == b"text"
     os.close(reading)
     assert path.is_fifo()
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0, 0o666)])
+def test_who_may_read_a_file_is_what_the_user_set_for_new_ones(tmp_path: Path, mask: int, mode: int) -> None:
+    own = os.umask(mask)
+    try:
+        write_text(tmp_path / "new.json", "text")
+        assert os.umask(mask) == mask
+    finally:
+        os.umask(own)
+    assert (tmp_path / "new.json").stat().st_mode & 0o777 == mode

@@ -85,6 +85,8 @@ BROKEN = {
     "another format": (data(format="onnx"), "format is 'onnx', not 'roam-graph/2'; give a captured graph"),
     "no ops": (data(ops=None), "ops is missing or not a list"),
     "storages a number": (data(storages=10**9), "storages is missing or not a list"),
+    "storage a number": (data(storages=[5]), "storage 0: has no bytes; every storage needs its size"),
+    "storage without a size": (data(storages=[{"bytes": 1}, {}]), "storage 1: has no bytes; every storage needs its"),
     "bytes a text": (data(storages=[{"bytes": "8"}]), "storage 0: bytes is '8', not an integer"),
     "after not integers": (data(ops=op(after=[0.5])), "op 1 (use): after is not a list of integers"),
     "environment a text": (data(environment="cpu"), "environment is str data, not an object; check the file's writer"),

@@ -24,7 +24,7 @@ def test_columns_in_any_sequence_with_more_beside_and_blank_lines(tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "message"),
     [
         ("a,0,1", r"some\.csv:2: 3 cells where the header has 4; the line is truncated"),
         ("a,0,1,2\na,0,1,2", r"some\.csv:3: id 'a' stands on line 2 already"),
@@ -35,8 +35,8 @@ def test_columns_in_any_sequence_with_more_beside_and_blank_lines(tmp_path: Path
         ('a,0,1,"2', r"some\.csv:2: not CSV"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, rows: str, told: str) -> None:
-    with pytest.raises(FormatError, match=told):
+def test_what_is_wrong_is_named_with_its_line(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(FormatError, match=message):
         loaded(tmp_path, f"id,lower,upper,size\n{rows}\n")
 
 

@@ -72,8 +72,8 @@ def test_from_profile_to_a_script_that_trains_bit_for_bit(panel: Panel) -> None:
     panel.page.locator("[role=status]").filter(has_text="wrote plan.py and plan.roam.json").wait_for()
     script = (root / "plan.py").read_text()
     setup = script[: script.index("import roam_lab as roam")]
-    told = train(root, script, "planned.pt")
-    assert told.splitlines()[-1].startswith("4 planned, 0 eager")
+    found = train(root, script, "planned.pt")
+    assert found.splitlines()[-1].startswith("4 planned, 0 eager")
     train(root, setup + EAGER, "eager.pt")
     planned, eager = (torch.load(root / name) for name in ("planned.pt", "eager.pt"))
     assert same(planned, eager)

@@ -42,8 +42,8 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_is_small(book: Path) -> None:
     made = nbformat.read(book, as_version=4)
-    (told,) = (output["data"]["text/plain"] for output in made.cells[1].outputs)
-    assert int(told) > 9_990
+    (message,) = (output["data"]["text/plain"] for output in made.cells[1].outputs)
+    assert int(message) > 9_990
     assert "widgets" in made.metadata
     assert book.stat().st_size < MOST_BYTES
 

@@ -85,13 +85,13 @@ def test_the_head_is_the_verdict_and_tells_eager_and_captured_apart(panel: Lab) 
     same = head_html(plan, replace(panel.profile, eager_graph=panel.profile.graph))
     assert "Eager itself peaks at" not in same
     more = replace(eager, storages=tuple(replace(one, bytes=2 * one.bytes) for one in eager.storages))
-    told = head_html(plan, replace(panel.profile, eager_graph=more))
-    assert told.count("Eager itself peaks at") == 1
+    message = head_html(plan, replace(panel.profile, eager_graph=more))
+    assert message.count("Eager itself peaks at") == 1
 
 
 def test_a_panel_says_what_it_is_where_it_cannot_be_shown(panel: Lab) -> None:
-    told = panel._repr_mimebundle_()["text/plain"]
-    assert told == repr(panel) == "roam lab: the panel over 'small', showing small"
+    message = panel._repr_mimebundle_()["text/plain"]
+    assert message == repr(panel) == "roam lab: the panel over 'small', showing small"
 
 
 def test_bokehjs_is_in_the_output_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -236,7 +236,7 @@ def test_a_pinned_plan_is_the_baseline_of_table_and_curve(panel: Lab) -> None:
 
 
 def test_the_export_names_the_plan_and_shows_the_code(panel: Lab, tmp_path: Path) -> None:
-    assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].told()}"
+    assert panel.exporting.button.description == f"Export {panel.bench.what_ifs['small'].in_words()}"
     panel.exporting.form.value = "a script: plain PyTorch"
     assert panel.exporting.path.value == "plan.py"
     assert "roam.hook(plan, model, optimizer, loss=loss)" in panel.exporting.code.value

@@ -99,8 +99,8 @@ def test_a_reloaded_page_shows_the_present_state(panel: Panel) -> None:
     names = panel.kernel("[row.name for row in panel.bench.what_ifs]")
     panel.reload()
     panel.wait_for_words("captured")
-    told = " ".join(panel.page.locator(".widget-gridbox").first.locator("button").all_inner_texts())
-    assert [name for name in names if name not in told] == []
+    message = " ".join(panel.page.locator(".widget-gridbox").first.locator("button").all_inner_texts())
+    assert [name for name in names if name not in message] == []
     assert panel.page.locator(".widget-dropdown select").first.input_value() == "captured"
     panel.choose("order", "dfs")
     panel.page.locator("[role=status]").filter(has_text="order dfs is worse than captured here").wait_for()
@@ -266,7 +266,7 @@ def test_a_saved_notebook_without_a_kernel_shows_the_last_picture(panel: Panel) 
     panel.page.open(panel.path.name)
     panel.page.locator(".roam-still img").first.wait_for()
     assert panel.page.locator(".roam-still").is_visible()
-    told = panel.page.page.get_by_text("model not found")
-    assert told.count() == 0 or not told.first.is_visible()
+    message = panel.page.page.get_by_text("model not found")
+    assert message.count() == 0 or not message.first.is_visible()
     panel.page.screenshot(Path(os.environ.get("ROAM_SCREENSHOTS", panel.path.parent)) / "panel_saved.png")
     panel.page.errors.clear()  # JupyterLab closes widgets whose kernel has gone, and cannot tell it

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from roam_lab.ir import Graph, Op, Storage, captured_order, fingerprint, live_peak
+from roam_lab.ir import Graph, Op, Storage
 from roam_lab.plan import Plan, make_plan
+from tests.plan.graphs import captured_plan
 from tests.plan.training_step import training_step
 
 KINDS = {"forward": "activation", "backward": "gradient", "update": "temporary"}
@@ -42,20 +43,4 @@ def many_storages_plan(count: int) -> Plan:
         for index in range(count)
     )
     graph = Graph("many", tuple(Storage(1024, kind="activation") for _ in ops), ops)
-    order = captured_order(graph)
-    peak = live_peak(graph, order).bytes
-    return Plan(
-        graph_sha256=fingerprint(graph),
-        order=order,
-        offsets={index: 1024 * (index % 100) for index in range(count)},
-        arena_bytes=100 * 1024,
-        peak_bytes=peak,
-        lower_bound_bytes=peak,
-        captured_peak_bytes=peak,
-        optimal=True,
-        order_strategy="captured",
-        layout_strategy="none",
-        seconds=0.0,
-        graph=graph,
-        status="optimal",
-    )
+    return captured_plan(graph, {index: 1024 * (index % 100) for index in range(count)}, 100 * 1024)

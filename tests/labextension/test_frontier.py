@@ -23,10 +23,10 @@ def test_points_are_those_of_the_file(page: LabPage, name: str) -> None:
     assert shown.locator("h2").inner_text() == f"Frontier of {FOUND.name}"
     assert f"{bytes_text(CAPTURED)} in captured order" in shown.locator(".roam-verdict").inner_text()
     rows = [line.split("\t") for line in shown.locator("tbody").inner_text().splitlines()]
-    told = [*FOUND.points, *([FOUND.checkpointed] if FOUND.checkpointed else [])]
-    assert [row[1] for row in rows] == [f"{100 * point.extra_time:.1f} %" for point in told]
-    assert [row[2] for row in rows] == [bytes_text(FOUND.resident_bytes + point.arena_bytes) for point in told]
-    assert [row[4] for row in rows] == [exact_text(point.arena_bytes) for point in told]
+    found = [*FOUND.points, *([FOUND.checkpointed] if FOUND.checkpointed else [])]
+    assert [row[1] for row in rows] == [f"{100 * point.extra_time:.1f} %" for point in found]
+    assert [row[2] for row in rows] == [bytes_text(FOUND.resident_bytes + point.arena_bytes) for point in found]
+    assert [row[4] for row in rows] == [exact_text(point.arena_bytes) for point in found]
 
 
 def test_every_word_is_read_in_both_themes(page: LabPage) -> None:

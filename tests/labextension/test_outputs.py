@@ -40,7 +40,7 @@ def test_pictures_are_seen_and_follow_the_theme(page: LabPage, plan: Plan, dark:
     for picture in shown.all():
         assert picture.evaluate("one => one.complete && one.naturalWidth") > 0
         assert picture.evaluate("one => getComputedStyle(one).colorScheme") == ("dark" if dark else "light")
-    told = page.locator(".jp-OutputArea-output").first.inner_text()
-    assert told.startswith(plan.headline)  # no letters of the picture stand before it
+    message = page.locator(".jp-OutputArea-output").first.inner_text()
+    assert message.startswith(plan.headline)  # no letters of the picture stand before it
     assert not page.page.get_by_text("model not found").count()
     page.theme(False)

@@ -194,9 +194,9 @@ def test_the_icicle_shows_what_is_alive_at_any_step(page: LabPage, plan: Plan) -
     assert f"step 1 of {len(plan.order):,}: {bytes_text(int(live[0]))}" in head.inner_text()
     icicle.get_by_text("What is alive as a table").click()
     icicle.locator("tbody td").first.wait_for()
-    told = sum(int(cell.split()[0].replace(",", "")) for cell in
+    found = sum(int(cell.split()[0].replace(",", "")) for cell in
                icicle.locator(".roam-texttable tbody td:last-child").all_inner_texts())  # fmt: skip
-    assert told == int(live[0])
+    assert found == int(live[0])
 
 
 def test_what_was_rewritten_and_what_it_costs(page: LabPage) -> None:

@@ -11,6 +11,7 @@ from roam_lab.capture.step import as_step
 from roam_lab.ir.measured import measured_from_data
 from roam_lab.measure.compare_measured import compare
 from roam_lab.measure.eager import measure_eager
+from tests.measure.allocator import allocator_peak
 from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, tiny
 
 MIB = 2**20
@@ -71,18 +72,6 @@ def test_constants_made_in_the_step_count_once():
 
     curve = measure_eager(model, torch.optim.SGD(model.parameters()), torch.ones(3), step)
     assert curve.peak_bytes == 804
-
-
-def allocator_peak(work):
-    """Peak bytes above the start by the CPU allocator's own events, through torch's profiler: no dispatch mode."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    live = peak = 0
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 @pytest.mark.parametrize("name", ["gpt2", "bert", "vit", "t5", "llama", "tiny"])

@@ -115,7 +115,7 @@ def test_one_and_the_same_step_has_one_and_the_same_log():
 
 
 @pytest.mark.parametrize(
-    ("value", "told"),
+    ("value", "message"),
     [
         (None, None),
         (True, True),
@@ -130,9 +130,9 @@ def test_one_and_the_same_step_has_one_and_the_same_log():
         (torch.Generator(), "Generator"),
     ],
 )
-def test_other_arguments_as_plain_values(value, told):
-    assert plain(value) == told
-    assert type(plain(value)) is type(told)
+def test_other_arguments_as_plain_values(value, message):
+    assert plain(value) == message
+    assert type(plain(value)) is type(message)
 
 
 def test_types_by_their_own_names():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roam_lab.errors import ParameterError
-from roam_lab.ir import Graph, Op, Storage, captured_order, check_order, live_peak
+from roam_lab.ir import Graph, captured_order, check_order, live_peak
 from roam_lab.order.bound import lower_bound
 from roam_lab.order.list_scheduling import list_scheduling
 from roam_lab.order.outcome import Outcome, run
@@ -61,10 +61,3 @@ def test_no_time_at_all() -> None:
     found = outcome(training_step(30), time_limit=0.0)
     assert found.timed_out
     assert "time limit" in found.note
-
-
-def test_odd_graphs() -> None:
-    assert outcome(Graph("empty", (), ())).order == ()
-    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, region="op")), (Op("a", "t", (), (1, 2)),))
-    assert outcome(unused).lower_bound_bytes == 5
-    assert outcome(Graph("bare", (), (Op("a", "t"), Op("b", "t", (0,))))).order == (0, 1)

@@ -112,9 +112,9 @@ def test_no_rival_is_better(seed: int) -> None:
 
 
 def test_a_limit_on_nodes_is_told() -> None:
-    told = [roam(branching(seed, 60), leaf_nodes=0, leaf_seconds=2.0, workers=1) for seed in (0, 1, 4)]
-    assert any(outcome.timed_out for outcome in told)
-    for outcome in told:
+    found = [roam(branching(seed, 60), leaf_nodes=0, leaf_seconds=2.0, workers=1) for seed in (0, 1, 4)]
+    assert any(outcome.timed_out for outcome in found)
+    for outcome in found:
         assert outcome.tasks is not None
         assert outcome.timed_out is (outcome.tasks.status == "timed out")
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roam_lab.ir import captured_order, check_order, live_peak
+from roam_lab.ir import Graph, Op, Storage, captured_order, check_order, live_peak
 from roam_lab.order.bound import lower_bound
 from roam_lab.order.outcome import run
 from roam_lab.registry import Strategy, strategies
@@ -69,3 +69,14 @@ def test_a_training_step_is_proven_optimal() -> None:
     peak = live_peak(graph, order).bytes
     assert peak < 0.6 * live_peak(graph, captured_order(graph)).bytes
     assert lower_bound(graph, order).bytes == peak
+
+
+@pytest.mark.parametrize("name", ["exact", "model_ilp"])
+def test_searches_of_odd_graphs(name: str) -> None:
+    """No op; storages without bytes and without a reader; ops that create nothing."""
+    strategy = {entry.name: entry for entry in ORDERS}[name]
+    unused = Graph("unused", (Storage(8), Storage(0), Storage(5, region="op")), (Op("a", "t", (), (1, 2)),))
+    bare = Graph("bare", (), (Op("a", "t"), Op("b", "t", (0,))))
+    found = [run(strategy, graph, defaults(strategy)) for graph in (Graph("empty", (), ()), unused, bare)]
+    assert [one.order for one in found] == [(), (0,), (0, 1)]
+    assert found[1].lower_bound_bytes == 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,11 +11,12 @@ from roam_lab.app.session import profile
 from roam_lab.ir import captured_order, live_peak
 from roam_lab.ir.roofline import GPUS, roofline_seconds
 from roam_lab.plan import Profile
-from roam_lab.plan.alternatives import alternatives, updates_early
+from roam_lab.plan.alternatives import NO_BF16, Alternative, alternatives, updates_early
 from roam_lab.plan.autocast import with_autocast
 from roam_lab.plan.whole_step import eager_whole_bytes
+from roam_lab.rewrite.checkpoint import every_block
 from tests.report.graphs import branches
-from tests.rewrite.graphs import blocks
+from tests.rewrite.graphs import Writer, blocks
 
 
 class Layers(torch.nn.Module):
@@ -88,3 +90,63 @@ def test_each_way_says_what_it_saves_and_how_that_is_known() -> None:
     assert blocked["every block checkpointed"].extra_time
     assert blocked["every block checkpointed"].same_bits
     assert alternatives(branches()) == ()  # a roam-graph/1 tells too little
+
+
+def test_every_field_of_each_way_is_that_of_the_graph_that_it_makes() -> None:
+    graph = captured(False).graph
+    eager = eager_whole_bytes(graph)
+    early, cast = updates_early(graph), with_autocast(graph)
+    assert early is not None
+    assert cast is not None
+    for way, made, same_bits, extra_time, how in zip(
+        (one for one in alternatives(graph) if one.name != "every block checkpointed"),
+        (early, cast),
+        (True, False),
+        (0.0, None),
+        ("the captured ops, each update as soon as ", "estimated: each tensor of 32 bits that autocast "),
+        strict=True,
+    ):
+        assert way.saved_bytes == eager - eager_whole_bytes(made)
+        assert (way.same_bits, way.extra_time) == (same_bits, extra_time)
+        assert way.how.startswith(how)
+        without = NO_BF16 if way.name == "bf16 autocast" else ()
+        assert way.seconds == {key: roofline_seconds(made, gpu) for key, gpu in GPUS.items() if key not in without}
+    graph = blocks(3)
+    blocked = every_block(graph)
+    assert blocked is not None
+    assert alternatives(graph) == (
+        Alternative(
+            "every block checkpointed",
+            eager_whole_bytes(graph) - eager_whole_bytes(blocked.rewritten().graph),
+            blocked.extra_time,
+            {},  # its ops have no flops
+            True,
+            "the captured ops, those inside each repeated block run again before its backward pass",
+        ),
+    )
+
+
+def test_updates_run_as_soon_as_they_can_in_their_own_sequence() -> None:
+    write = Writer()
+    first, second, third = (write.storage(8, kind="gradient") for _ in range(3))
+    weight, scaled = write.storage(8, region="resident", kind="parameter"), write.storage(8, kind="temporary")
+    write.op((first,), phase="backward")
+    write.op((second,), phase="backward")
+    write.op((third,), phase="backward")
+    write.op((scaled,), (first,), phase="update")
+    write.op((), (scaled,), (weight,), phase="update")
+    write.op((), (second,), phase="update")
+    write.op((), (first,), phase="update")
+    write.op((), phase="update")
+    graph = write.graph()
+    early = updates_early(graph)
+    assert early is not None
+    assert [op.name for op in early.ops] == [f"op_{number}" for number in (0, 3, 4, 6, 1, 5, 2, 7)]
+    assert [op.after for op in early.ops] == [(), (0,), (1,), (0,), (), (4,), (), ()]
+    assert [one.kind for one in early.storages] == [None, None, None, "parameter", "temporary"]
+    assert updates_early(early) is None  # nothing is left to do
+    write.op((), (weight,), phase="backward")
+    waiting = write.graph()
+    assert updates_early(waiting) is not None
+    last = replace(waiting.ops[-1], after=(7,))  # the backward pass goes on after an update that waits for nothing
+    assert updates_early(replace(waiting, ops=(*waiting.ops[:-1], last))) is None

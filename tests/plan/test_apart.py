@@ -57,9 +57,10 @@ def test_a_small_step_spends_little_on_its_last_bytes(monkeypatch):
     monkeypatch.setattr(apart, "make_plan", lambda graph, **goals: seen.append(goals.get("layout_parameters")))
     plan_apart(steps(64), environment={})
     plan_apart(steps(64), environment={}, layout_parameters={"close": 0.0})
+    plan_apart(steps(64), environment={}, layout="best_fit")  # which may have no such parameter
     monkeypatch.setattr(apart, "_by_child", lambda graph, goals: None)
     plan_apart(steps(LEAST_BYTES), environment={})
-    assert seen == [{"close": CLOSE_ENOUGH}, {"close": 0.0}, None]
+    assert seen == [{"close": CLOSE_ENOUGH}, {"close": 0.0}, None, None]
 
 
 def test_a_plan_of_another_step_has_the_kinds_and_the_time_of_the_first(started):

@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 
 from roam_lab.ir import Graph, Layout, Op, Storage, lifetimes
 from roam_lab.plan import make_plan
-from roam_lab.plan.beside import SMALL_BYTES, FreeRanges, lent, lies_beside, top_of
+from roam_lab.plan.beside import (
+    SMALL_BYTES,
+    FreeRanges,
+    beside_of,
+    lent,
+    lies_beside,
+    most_apart,
+    rounded,
+    takes_large_blocks,
+    top_of,
+)
 from roam_lab.plan.planner import lay_out
 from roam_lab.registry import Strategy
 from tests.plan.graphs import random_graph
@@ -23,6 +33,10 @@ def test_small_and_kept_results_lie_beside_on_cuda_only():
     assert lies_beside(replace(large, output=True), "cuda")
     assert not lies_beside(replace(large, region="arena"), "cuda")
     assert not lies_beside(small, "cpu")
+    assert [takes_large_blocks(one) for one in (small, large, replace(large, region="arena"))] == [False, True, False]
+    graph = Graph("two", (small, large, small), (Op("all", "t", creates=(0, 1, 2)),))
+    assert beside_of(graph, "cuda") == {0, 2}
+    assert beside_of(graph, "cpu") == frozenset()
 
 
 def test_a_run_is_cut_and_becomes_one_again():
@@ -124,3 +138,38 @@ def test_what_is_lent_is_free_in_the_arena(seed):
                 assert end <= plan.offsets[other.storage] or start >= plan.offsets[other.storage] + other.bytes
     external = {storage for storage in wanted if graph.storages[storage].external}
     assert len(found) >= len(external) // 2
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6))
+def test_a_region_of_their_own_may_cost_a_thousandth_of_the_peak(seed):
+    """By trying every moment."""
+    small = random_graph(seed, 12, external=True)
+    graph = replace(small, storages=tuple(replace(one, bytes=one.bytes * 1000) for one in small.storages))
+    lives = lifetimes(graph, range(len(graph.ops)))
+
+    def most(chosen):
+        return max((sum(one.bytes for one in chosen if one.start <= at < one.end) for at in range(20)), default=0)
+
+    outside = [one for one in lives if graph.storages[one.storage].external]
+    inside = [one for one in lives if not graph.storages[one.storage].external]
+    allowed = int(most(lives) * 1.001)
+    expected = allowed if outside and most(inside) + most(outside) <= allowed else None
+    assert most_apart(graph, lives) == expected
+
+
+def test_what_is_above_by_a_byte_more_than_a_thousandth_is_not_apart():
+    """Both peaks are a step apart: together they take `own` bytes more than the live peak."""
+    for own, fits in ((8, True), (12, False)):
+        storages = (Storage(10_000), Storage(own, region="op"))
+        ops = (Op("a", "t", (), (0,)), Op("b", "t", (0,), (1,)))
+        graph = Graph("edge", storages, ops)
+        assert most_apart(graph, lifetimes(graph, range(2))) == (int(10_000 * 1.001) if fits else None)
+    alone = Graph("alone", storages[:1], ops[:1])
+    assert most_apart(alone, lifetimes(alone, range(1))) is None
+
+
+@pytest.mark.parametrize(("size", "up"), [(0, 0), (1, 512), (512, 512), (513, 1024)])
+def test_sizes_are_rounded_up_as_the_allocator_does(size, up):
+    assert rounded(size) == up
+    assert FreeRanges(size).ranges == [(0, up)]

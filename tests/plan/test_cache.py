@@ -130,3 +130,29 @@ def test_what_a_killed_process_left_is_taken_away(cache):
     cache.keep(make_plan(graph(65)), graph(65), {})
     assert not old.exists()
     assert new.exists()  # another process may be writing it just now
+
+
+def test_the_whole_sentences(cache, tmp_path):
+    place = tmp_path / "a file"
+    place.write_text("")
+    shut = PlanCache(place / "plans")
+    shut.keep(make_plan(graph()), graph(), {})
+    assert shut.notes == [
+        f"the plan is not kept for the next start: [Errno 20] Not a directory: '{place}/plans'; "
+        "set ROAM_CACHE to another folder"
+    ]
+    cache.folder.mkdir()
+    cache._path(graph(), {}).mkdir()  # so that a RoamError says what cannot be written
+    cache.keep(make_plan(graph()), graph(), {})
+    [note] = cache.notes
+    assert note.startswith(f"the plan is not kept for the next start: {cache.folder}")
+    assert note.count(";") == 1
+    assert note.endswith("; set ROAM_CACHE to another folder")
+
+
+def test_a_plan_found_counts_as_used(cache):
+    cache.keep(make_plan(graph()), graph(), {})
+    [entry] = cache.folder.iterdir()
+    os.utime(entry, (1, 1))
+    assert cache.find(graph(), {}) is not None
+    assert entry.stat().st_mtime > 1

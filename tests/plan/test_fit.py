@@ -211,6 +211,15 @@ def test_data() -> None:
     assert device["largest"][1] == {"run": "planned", "batch": 4, "basis": "beyond"}
 
 
+def test_a_gpu_has_rates_or_a_price() -> None:
+    assert not TEN.is_gpu
+    assert Device("own", 1, rates="a100").is_gpu
+    assert Device("own", 1, price_per_hour=0.0).is_gpu
+    assert all(device.is_gpu for device in DEVICES)
+    assert TEN.room_bytes == 9000
+    assert Device("small", 5, overhead_bytes=7).room_bytes == -2
+
+
 def test_devices_leave_room() -> None:
     assert all(0 < device.room_bytes < device.memory_bytes for device in DEVICES)
 

@@ -43,7 +43,7 @@ def test_it_comes_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "value", "told"),
+    ("place", "value", "message"),
     [
         (("format",), "roam-fit/9", "its format is not 'roam-fit/1'; give a file that roam fit -o wrote"),
         (("axis",), "width", "axis is 'width' there, which no fit has"),
@@ -60,7 +60,7 @@ def test_it_comes_back(tmp_path: Path) -> None:
         (("devices", 1, "price_per_hour"), True, "devices 1: price_per_hour is True there"),
     ],
 )
-def test_nothing_in_it_is_believed(tmp_path: Path, place: tuple[Any, ...], value: Any, told: str) -> None:
+def test_nothing_in_it_is_believed(tmp_path: Path, place: tuple[Any, ...], value: Any, message: str) -> None:
     data = FIT.to_data()
     inside: Any = data
     for key in place[:-1]:
@@ -70,7 +70,7 @@ def test_nothing_in_it_is_believed(tmp_path: Path, place: tuple[Any, ...], value
     path.write_text(json.dumps(data))
     with pytest.raises(FormatError) as caught:
         load_fit(path)
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).startswith(str(path))
 
 

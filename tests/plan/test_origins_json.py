@@ -22,6 +22,25 @@ def test_an_origin_survives_its_file(origin, op):
     assert read_origins([written], "file") == (origin,)
 
 
+def test_what_an_op_reads_and_writes_is_said_again_only_where_it_stands_for_something_else():
+    written = [dict(op) for _, op in ORIGINS]
+    add_origins(written, [origin for origin, _ in ORIGINS])
+    assert written == [
+        {"reads": [1, 2], "writes": [], "origin": 3, "results": [4]},
+        {"reads": [1], "writes": [5], "origin": 3, "reads_as": [1, 1], "results": [4]},
+        {"reads": [1], "writes": [], "origin": 3, "reads_as": [1, None], "writes_as": [None], "results": [None, 4]},
+        {
+            "reads": [1], "writes": [5], "origin": [3, 4], "reads_as": [1, None], "writes_as": [5, None],
+            "results": [None, 4],
+        },
+        {"reads": [1], "writes": [], "copies": [1, 2]},
+    ]  # fmt: skip
+    fused = {"reads": [1], "writes": [5]}
+    add_origins([fused], [Origin((3, 4), (1,), (2,), (5,))])  # of several ops always
+    assert fused["reads_as"] == [1]
+    assert fused["writes_as"] == [5]
+
+
 @pytest.mark.parametrize(
     ("op", "wording"),
     [

@@ -159,12 +159,12 @@ def test_a_budget_too_small_says_the_least_known() -> None:
 
 
 def test_progress_is_told_from_start_to_end() -> None:
-    told: list[tuple[str, float]] = []
-    make_plan(pumpkin(), progress=lambda stage, fraction: told.append((stage, fraction)))
-    fractions = [fraction for _, fraction in told]
+    heard: list[tuple[str, float]] = []
+    make_plan(pumpkin(), progress=lambda stage, fraction: heard.append((stage, fraction)))
+    fractions = [fraction for _, fraction in heard]
     assert fractions == sorted(fractions)
-    assert told[0] == ("order: auto", 0.0)
-    assert told[-1] == ("done", 1.0)
+    assert heard[0] == ("order: auto", 0.0)
+    assert heard[-1] == ("done", 1.0)
 
 
 def test_a_search_that_proves_more_than_the_cut_is_the_certificate() -> None:

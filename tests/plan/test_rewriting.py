@@ -7,11 +7,25 @@ from itertools import accumulate
 import pytest
 
 from roam_lab.errors import FormatError, InfeasibleError, ParameterError
-from roam_lab.ir import Graph, Layout, check_layout, fingerprint, lifetimes, load_graph
+from roam_lab.ir import (
+    Graph,
+    Layout,
+    Op,
+    Origin,
+    Rewritten,
+    Storage,
+    captured_order,
+    check_layout,
+    fingerprint,
+    lifetimes,
+    load_graph,
+)
 from roam_lab.ir.graph import Device
+from roam_lab.order.bound import lower_bound
 from roam_lab.plan import make_plan, rewriting
+from roam_lab.plan.plan import Rewrite
 from roam_lab.plan.rewriting import CLOSE, Placing, place
-from roam_lab.registry import Parameter, Strategy
+from roam_lab.registry import Parameter, Strategy, find
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
 from tests.captured import DATA
@@ -188,3 +202,91 @@ def test_gradients_do_not_stay_where_activations_are_made_again():
     assert make_plan(graph, order="captured", budget=room, alignment=1).arena_bytes <= plan.arena_bytes
     least_time = make_plan(graph, order="captured", extra_time=0.001, alignment=1)
     assert least_time.arena_bytes <= free.arena_bytes
+
+
+def test_what_cannot_be_met_in_whole_sentences():
+    graph = blocks(3)
+    with pytest.raises(InfeasibleError) as caught:
+        make_plan(graph, budget=1, alignment=1)
+    least = frontier(graph, 1, strategy="auto")[-1]
+    message = str(caught.value)
+    found = re.fullmatch(
+        r"blocks_3: 1 bytes are too few for the whole step: the least known to do is (\d+) bytes \(150 of them "
+        r"resident\), at (\d+\.\d)% more time; raise the budget, or make the batch smaller",
+        message,
+    )
+    assert found is not None
+    assert int(found[1]) >= 150 + 400
+    assert least.peak_bytes >= 400
+    whole = make_plan(graph, budget=int(found[1]), alignment=1)
+    assert whole.arena_bytes + 150 == int(found[1])
+    with pytest.raises(InfeasibleError, match=f"least known to do is {found[1]} bytes"):
+        make_plan(graph, budget=int(found[1]) - 1, alignment=1)
+    for allowed, fits in ((whole.extra_time, True), (whole.extra_time - 1e-6, False)):
+        if fits:
+            assert make_plan(graph, budget=int(found[1]), extra_time=allowed, alignment=1).order == whole.order
+            continue
+        with pytest.raises(InfeasibleError) as caught:
+            make_plan(graph, budget=int(found[1]), extra_time=allowed, alignment=1)
+        assert str(caught.value) == (
+            f"blocks_3: to fit {found[1]} bytes takes {whole.extra_time:.1%} more time, the least known; allow more "
+            f"than {allowed:.1%}, or raise the budget"
+        )
+
+
+def test_every_field_of_a_rewritten_plan():
+    graph = replace(blocks(3), eager_peak_bytes=1200)
+    plain = make_plan(graph, alignment=1, rewrites=(), seed=5, environment={"device": "cpu"})
+    plan = make_plan(graph, alignment=1, extra_time=0.2, seed=5, environment={"device": "cpu"})
+    for kept in ("graph_sha256", "captured_peak_bytes", "eager_peak_bytes", "layout_strategy", "seed"):
+        assert getattr(plan, kept) == getattr(plain, kept)
+    assert plan.environment == {**plain.environment, "times": "of the graph", "fused_share": "1"}
+    assert plan.order == captured_order(plan.graph)
+    assert plan.certificate == lower_bound(plan.graph, plan.order)
+    assert plan.lower_bound_bytes == plan.certificate.bytes <= plan.peak_bytes
+    assert plan.optimal is (plan.peak_bytes == plan.lower_bound_bytes)
+    assert plan.status == ("optimal" if plan.optimal else "feasible")
+    assert plan.seconds > 0
+    assert plan.tasks is None
+    assert plan.rewrite_strategy == "auto"
+    assert plan.rewrites == rewriting.rewrites_of(plan.rewritten)
+    assert sum(one.extra_time for one in plan.savings) == pytest.approx(plan.extra_time)
+    device = Device(1e12, 1e12, 0.0, 10**6, 1e9, fused_share=0.5)
+    timed = make_plan(replace(graph, device=device, times="measured"), alignment=1, extra_time=0.2)
+    assert (timed.environment["times"], timed.environment["fused_share"]) == ("measured", "0.5")
+    free = make_plan(freely(), alignment=1)
+    assert (free.rewrite_strategy, free.rewrite_bound, free.environment.keys()) == ("free", None, {"python"})
+
+
+@pytest.mark.parametrize("order", ["auto", "captured"])
+def test_rewriting_begins_with_its_own_order_unless_another_is_better(order):
+    """Where both leave as much when what is free is done, it is rewriting's own, whatever order was asked for."""
+    plan = make_plan(freely(), order=order, budget=150, alignment=1)
+    assert (plan.order_strategy, plan.peak_bytes) == ("auto", 110)
+
+
+def test_each_kind_of_rewrite_is_listed_at_its_op():
+    storages = (Storage(8), Storage(8), Storage(8), Storage(8, region="host"))
+    ops = (
+        Op("first", "t", creates=(0,)),
+        Op("both", "t", (0,), (1,), (0,)),
+        Op("again", "t", (1,), (2,), (1,)),
+        Op("out", "t", (2,), (3,), (2,)),
+    )
+    origins = (
+        Origin((0,), (), (0,)),
+        Origin((1, 2), (0,), (None, 0)),
+        Origin((0,), (1,), (2,)),
+        Origin((), copies=(2, 3)),
+    )
+    found = rewriting.rewrites_of(Rewritten(Graph("each", storages, ops), origins))
+    assert found == (Rewrite("fuse", 1), Rewrite("in_place", 1), Rewrite("recompute", 2), Rewrite("offload", 3))
+
+
+def test_offsets_are_multiples_of_64_unless_asked_otherwise():
+    rewritten = frontier(blocks(4), 4, effort=300)[-1].rewritten()
+    layout = find("layout", "auto")
+    for placed in (Placing(layout, layout.accept({})).place(rewritten), place(rewritten)):
+        assert all(offset % 64 == 0 for offset in placed.layout.offsets.values())
+        assert any(placed.layout.offsets.values())
+    assert any(offset % 64 for offset in place(rewritten, "best_fit", 4).layout.offsets.values())

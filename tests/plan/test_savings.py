@@ -7,10 +7,11 @@ import pytest
 from roam_lab.errors import FormatError
 from roam_lab.ir import live_peak
 from roam_lab.plan import make_plan
-from roam_lab.plan.plan import Rewrite, plan_to_data
+from roam_lab.plan.plan import Rewrite, Saving, plan_to_data
 from roam_lab.plan.plan_json import plan_from_data
 from roam_lab.plan.savings import savings_of
 from roam_lab.registry import find
+from roam_lab.rewrite.base_order import with_early_updates
 from roam_lab.rewrite.points import Goals
 from tests.rewrite.graphs import blocks
 
@@ -59,3 +60,32 @@ def test_files_keep_them_and_are_checked(plan):
             plan_from_data({**data, **bad})
     del data["savings"]
     assert plan_from_data(data).savings == ()
+
+
+def test_rows_whole():
+    """A free row is what its graph could be run with; the last takes what is left; an order that changes nothing has
+    no row, unless there is no other."""
+    graph = blocks(3)
+    free = find("rewrite", "free").function
+    peak = live_peak(graph, range(len(graph.ops))).bytes
+    start = free(graph, Goals(kinds=frozenset())).points[0].peak_bytes
+    assert start == peak
+    assert savings_of(graph, peak, 400, 0.3, [Rewrite("recompute", 1)]) == (Saving("recompute", peak - 400, 0.3),)
+    assert savings_of(graph, peak + 8, 400, 0.3, [Rewrite("offload", 1)]) == (
+        Saving("order", 8, 0.0),
+        Saving("offload", peak - 400, 0.3),
+    )
+    assert savings_of(graph, peak, 400, -0.1, []) == (Saving("order", peak - 400, -0.1),)
+    assert savings_of(graph, 400, 400, 0.0, []) == (Saving("order", 0, 0.0),)
+    fused = free(graph, Goals(kinds=frozenset({"fuse"}))).points[0]
+    both = savings_of(graph, peak, 400, 0.3, [Rewrite("fuse", 0), Rewrite("recompute", 1)])
+    assert both == (
+        Saving("fuse", peak - fused.peak_bytes, fused.extra_time),
+        Saving("recompute", fused.peak_bytes - 400, round(0.3 - fused.extra_time, 9)),
+    )
+    backwards = with_early_updates(graph, tuple(range(len(graph.ops))))
+    other = free(graph, Goals(kinds=frozenset(), order=backwards)).points[0].peak_bytes
+    assert savings_of(graph, peak + 5, 1, 0.0, [Rewrite("recompute", 1)], backwards) == (
+        *([Saving("order", peak + 5 - other, 0.0)] if other != peak + 5 else []),
+        Saving("recompute", other - 1, 0.0),
+    )

@@ -22,6 +22,7 @@ def test_what_is_right_comes_back():
     assert all(type(VALUES.number(key)) is float for key in ("size", "part"))
     assert (VALUES.text("text"), VALUES.text("empty")) == ("a", "")
     assert VALUES.numbers("byname") == {"a": 1.0, "b": 2.5}
+    assert VALUES.numbers("nowhere") == {}
     assert [VALUES.missing(key) for key in ("null", "nowhere", "none", "empty")] == [True, True, False, False]
     assert Values({"low": -MOST}, "f", "fit", "roam fit").whole("low") == -MOST
 
@@ -34,6 +35,7 @@ def test_what_is_right_comes_back():
         ("number", ("text", "flag", "nan", "endless", "null", "nowhere")),
         ("text", ("size", "null", "list", "nowhere")),
         ("objects", ("byname", "text", "nowhere")),
+        ("numbers", ("list", "text", "null")),
     ],
 )
 def test_what_is_wrong_is_named(read, keys):

@@ -113,11 +113,11 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"This plan, {exact_text(whole)}" in text
     assert f"Plain PyTorch, {exact_text(fit.need(4, 'eager'))}" in text
     assert "at batch size 4" in text  # by the one point of the fit that is this plan
-    for told in ('value="EUR"', 'value="8"', 'value="700"', 'value="3.25"', 'value="1.00"'):
-        assert told in text
+    for wording in ('value="EUR"', 'value="8"', 'value="700"', 'value="3.25"', 'value="1.00"'):
+        assert wording in text
     assert 'value="0.70"' not in text  # examples in dollars are no euros
     capsys.readouterr()
-    for words, told in (
+    for words, wording in (
         (["--price", "h100"], "'h100' is no price of a GPU; give such as h100=3.10"),
         (["--price", "h100=-1"], "'h100=-1' is no price of a GPU"),
         (["--price", "a100=1"], "several GPUs are named 'a100': A100 40 GB, A100 80 GB; give the whole name of one"),
@@ -127,7 +127,7 @@ def test_on_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     ):
         assert main(["report", path, "-o", page, "--force", *words]) == 2
         err = capsys.readouterr().err
-        assert told in err
+        assert wording in err
         assert err.count("\n") == 1
     assert Path(page).read_text() == text  # no refusal has touched it
 

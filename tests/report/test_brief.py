@@ -67,14 +67,14 @@ def test_the_figures_are_the_plans(plan: Plan) -> None:
 
 
 def test_what_was_captured_on_the_cpu_is_named(plan: Plan) -> None:
-    told = "This step was captured on the CPU: CUDA may choose other kernels"
+    message = "This step was captured on the CPU: CUDA may choose other kernels"
     page = brief_html(plan)
-    assert told in page
+    assert message in page
     updates = sum(op.phase == "update" for op in plan.graph.ops if plan.graph)
     assert f"one by one here and many in a call there ({updates:,} ops)" in page
     assert "Kernels of another device may keep other tensors" not in page
     on_cuda = brief_html(replace(plan, environment={"device": "cuda"}))
-    assert told not in on_cuda
+    assert message not in on_cuda
     assert "Kernels of another device may keep other tensors" in on_cuda
 
 
@@ -117,9 +117,9 @@ def test_the_table_of_gpus_says_what_fits_and_what_is_spare(plan: Plan) -> None:
     )
     assert "too large, " not in page
     cached = replace(points[0], eager_bytes=15 * GIB, eager_least_bytes=9 * GIB)
-    told = brief_html(plan, fit=Fit("f", (cached, points[1])), batch=1)
-    assert '<td class="barely">barely fits, by giving back its cache</td>' in told
-    assert told.count("by giving back its cache") == 1  # the T4 alone has less than 15 GiB
+    message = brief_html(plan, fit=Fit("f", (cached, points[1])), batch=1)
+    assert '<td class="barely">barely fits, by giving back its cache</td>' in message
+    assert message.count("by giving back its cache") == 1  # the T4 alone has less than 15 GiB
     assert '<td class="no">too large, 6.' in brief_html(plan, fit=Fit("f", points), batch=8)
 
 
@@ -133,13 +133,13 @@ def test_a_search_cap_is_no_answer(plan: Plan) -> None:
 
 def test_every_way_says_how_it_is_known(plan: Plan) -> None:
     page = brief_html(make_plan(blocks(6), environment={"device": "cpu"}))
-    for told in (
+    for text in (
         "every block checkpointed",
         "the captured ops",
         "simulated",
         "arena that the plan",
     ):
-        assert told in page
+        assert text in page
     assert "Where each figure is from" in page
     assert "Step times are not measured" in page or "Speed unknown" in page
 
@@ -234,8 +234,10 @@ def test_the_first_sentence_compares_what_the_tables_compare(plan: Plan) -> None
     assert lead is not None
     first = lead[1].replace("\u00a0", " ").replace("&nbsp;", " ")
     eager, ours = decide(plan).eager, decide(plan).plan
-    told = f"reserves {bytes_text(eager.whole_bytes)} of memory with plain PyTorch and {bytes_text(ours.whole_bytes)}"
-    assert told in first
+    message = (
+        f"reserves {bytes_text(eager.whole_bytes)} of memory with plain PyTorch and {bytes_text(ours.whole_bytes)}"
+    )
+    assert message in first
     before, after = (bytes_text(plan.resident_bytes + part) for part in (plan.eager_bytes, plan.arena_bytes))
     assert f"the whole step goes from {before}" in first
     assert f"to {after} with the plan's arena" in first.replace("&#x27;", "'")

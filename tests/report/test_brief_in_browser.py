@@ -97,8 +97,8 @@ def page(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any
 def price(page: Any, device: str, value: str) -> str:
     """The sentence on money after a price was edited."""
     page.locator(f"input[data-price='{device}']").fill(value)
-    told: str = page.locator("#worth").inner_text()
-    return told
+    message: str = page.locator("#worth").inner_text()
+    return message
 
 
 def cost(page: Any, device: str, way: int) -> float:
@@ -109,31 +109,31 @@ def cost(page: Any, device: str, way: int) -> float:
 
 def test_a_slower_gpu_is_no_saving_however_cheap_its_hour(page: Any) -> None:
     """Eager needs the large one, the plan fits the small: a quarter of the price, but slower by more than that."""
-    told = price(page, "small", "1.00")
+    found = price(page, "small", "1.00")
     slower = cost(page, "small", 1) / cost(page, "large", 0)
     assert slower > 1
-    assert "Money: none is saved at batch size 4." in told
-    assert "large is the cheapest GPU per sample (by roofline) with or without a plan" in told
+    assert "Money: none is saved at batch size 4." in found
+    assert "large is the cheapest GPU per sample (by roofline) with or without a plan" in found
     assert page.locator("td[data-device='small'][data-cost='0']").inner_text() == "–"
 
 
 def test_a_saving_is_that_of_a_sample(page: Any) -> None:
-    told = price(page, "small", "0.01")
+    message = price(page, "small", "0.01")
     part = 1 - cost(page, "small", 1) / cost(page, "large", 0)
-    assert f"{100 * part:.0f} % less" in told
+    assert f"{100 * part:.0f} % less" in message
     page.locator("#gpus").fill("3")
     page.locator("#hours").fill("100")
     page.locator("#currency").fill("<i>EUR")
-    told = page.locator("#worth").inner_text()
-    month = float(told.split(" costs ")[1].split()[0].replace(",", ""))
+    message = page.locator("#worth").inner_text()
+    month = float(message.split(" costs ")[1].split()[0].replace(",", ""))
     assert month == pytest.approx(3 * 100 * 4.0 * part, rel=0.01)
-    assert "<i>EUR less" in told
+    assert "<i>EUR less" in message
 
 
 def test_without_a_price_no_cost(page: Any) -> None:
-    told = price(page, "small", "")
+    found = price(page, "small", "")
     assert page.locator("td[data-device='small'][data-cost='1']").inner_text() == "no price"
-    assert "none is saved" in told
+    assert "none is saved" in found
     page.locator("input[data-price='large']").fill("")
     assert "type prices into the table" in page.locator("#worth").inner_text()
     page.locator("input[data-price='large']").fill("4.00")
@@ -162,8 +162,8 @@ def test_where_speed_is_not_known_no_saving_is_told(browser: Any, tmp_path: Path
     write_brief(path, plan)
     opened = browser.new_page()
     opened.goto(path.as_uri())
-    told = opened.locator("#worth").inner_text()
-    assert "Speed unknown: a slower GPU takes longer, so no saving is told." in told
+    message = opened.locator("#worth").inner_text()
+    assert "Speed unknown: a slower GPU takes longer, so no saving is told." in message
     assert "speed unknown" in opened.locator("td[data-cost='1']").first.inner_text()
     assert opened.locator("figure details").first.count() == 1
     opened.close()

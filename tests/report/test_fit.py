@@ -19,11 +19,11 @@ def test_needs_and_largest_batches() -> None:
     points = (Point(1, GIB, 2 * GIB, GIB), Point(3, GIB, 6 * GIB, 3 * GIB))
     devices = (Device("small", 2 * GIB), Device("middle", 6 * GIB), Device("large", 8 * GIB), Device("huge", 90 * GIB))
     text = fit_text(Fit("f", points, devices))
-    told = lines(text)
-    assert told["small"][-2:] == ["none", "none"]
-    assert told["middle"][-2:] == ["~2", "~4*"]
-    assert told["large"][-2:] == ["~3*", "~6*"]
-    assert told["huge"][-3:] == ["3", "or", "more"]
+    message = lines(text)
+    assert message["small"][-2:] == ["none", "none"]
+    assert message["middle"][-2:] == ["~2", "~4*"]
+    assert message["large"][-2:] == ["~3*", "~6*"]
+    assert message["huge"][-3:] == ["3", "or", "more"]
     assert "7.00 GiB" in text
 
 

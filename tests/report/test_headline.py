@@ -42,8 +42,8 @@ def profile():
 def test_every_face_tells_the_same_figure(profile):
     plan = profile.plan()
     assert plan.headline == headline(plan) == headline(plan, profile) == HEADLINE
-    for told in (repr(plan), plan_text(plan), plan_text(plan, profile), verdict_text(plan, HEADLINE, profile)):
-        assert HEADLINE in told
+    for text in (repr(plan), plan_text(plan), plan_text(plan, profile), verdict_text(plan, HEADLINE, profile)):
+        assert HEADLINE in text
     assert verdict_sentence(plan).startswith(f"{HEADLINE}, predicted;")
     rows = {row[0]: row for row in short_rows(plan, profile)}
     assert rows["whole step"] == ("whole step", "264.0 KiB", "115.0 KiB", "-56.4 %, predicted")
@@ -82,8 +82,8 @@ def test_the_sentence_says_what_was_done_and_how_good_it_is(profile):
     assert "; proven, order gains nothing. What is alive at the peak decides;" in nothing
     rewritten = make_plan(blocks(4), extra_time=0.2, alignment=1)
     assert f"; rewritten (recompute; {100 * rewritten.extra_time:.1f} % more time, " in verdict_sentence(rewritten)
-    told = verdict_sentence(profile.plan(), profile, [Smaller(0.05, 20 * KIB, 0.04)])
-    assert told.endswith("order only. With +5 % time: 20.0 KiB.")
+    message = verdict_sentence(profile.plan(), profile, [Smaller(0.05, 20 * KIB, 0.04)])
+    assert message.endswith("order only. With +5 % time: 20.0 KiB.")
     bare = replace(profile.plan(), graph=None)
     assert "a bare plan does not know" in verdict_sentence(bare)
 
@@ -106,6 +106,6 @@ def test_more_time_is_told_where_a_plan_or_a_frontier_knows_it():
     assert all(one.step_bytes < plan.resident_bytes + plan.arena_bytes for one in found)
     points = tuple(LaidOutPoint(time, size, size, 0, 0) for time, size in ((0.0, 9), (0.04, 5), (0.2, 3), (0.5, 1)))
     frontier = Frontier("blocks", 0, 99, points, "times")
-    told = smaller_plans(plan, (), frontier)
-    assert [(one.name, one.step_bytes - plan.resident_bytes) for one in told] == [("+5 % time", 5), ("+25 % time", 3)]
+    seen = smaller_plans(plan, (), frontier)
+    assert [(one.name, one.step_bytes - plan.resident_bytes) for one in seen] == [("+5 % time", 5), ("+25 % time", 3)]
     assert smaller_plans(replace(plan, arena_bytes=3), (), frontier) == []

@@ -21,16 +21,16 @@ def test_they_are_named_and_counted():
         ("aten.mm.default", "forward"),
         ("aten.lerp_.Scalar", "update"),
     ]
-    told = captured_on_cpu(graph(*ops), {"device": "cpu"})
-    assert "attention (2 ops); dropout (1 op); convolutions (1 op); the optimizer's updates" in told
-    assert "many in a call there (1 op)" in told
-    assert "batch norm" not in told
+    found = captured_on_cpu(graph(*ops), {"device": "cpu"})
+    assert "attention (2 ops); dropout (1 op); convolutions (1 op); the optimizer's updates" in found
+    assert "many in a call there (1 op)" in found
+    assert "batch norm" not in found
 
 
 def test_multi_tensor_updates_are_the_same_there():
-    told = captured_on_cpu(graph(("aten._fused_adamw_.default", "update"), ("aten.mm.default", "")), {"device": "cpu"})
-    assert "captured on the CPU" in told
-    assert "above all" not in told
+    found = captured_on_cpu(graph(("aten._fused_adamw_.default", "update"), ("aten.mm.default", "")), {"device": "cpu"})
+    assert "captured on the CPU" in found
+    assert "above all" not in found
 
 
 @pytest.mark.parametrize("environment", [{}, {"device": "cuda"}, {"device": "cuda:1"}])

@@ -34,11 +34,11 @@ def test_a_row_a_kind(plan):
 
 
 def test_the_text_report_says_what_it_cost(plan):
-    told = plan_text(plan)
-    assert "Each row on top of those above it" in told
+    message = plan_text(plan)
+    assert "Each row on top of those above it" in message
     assert f"{100 * plan.extra_time:.1f} % more time" in verdict_sentence(plan)
-    assert "Order gains nothing" not in told
-    assert "captured reservation" not in told  # the graph that is at hand is not the captured one
+    assert "Order gains nothing" not in message
+    assert "captured reservation" not in message  # the graph that is at hand is not the captured one
     assert plan_data(plan)["eager_reservation_bytes"] is None
 
 

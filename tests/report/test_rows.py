@@ -123,28 +123,28 @@ def proven(plan, kind, later=(), earlier=(), optimal=True):
 
 def test_each_kind_of_proof_has_its_own_wording():
     plan = make_plan(branches())
-    told = certificate_sentence
-    assert told(proven(plan, "forced")) == (
+    message = certificate_sentence
+    assert message(proven(plan, "forced")) == (
         "Proven optimal: every legal order holds at least 105.0 KiB while op 2 (wide_b) runs, in 3 storages: "
         "each made by it or before it and needed by it or after it, whatever the order."
     )
-    assert told(proven(plan, "minimum cut", optimal=False)) == (
+    assert message(proven(plan, "minimum cut", optimal=False)) == (
         "Bound: every legal order holds at least 105.0 KiB while op 2 (wide_b) runs: of all states in which it can "
         "run, the cheapest holds 3 storages (a minimum cut)."
     )
-    assert told(proven(plan, "minimum cut", later=(4,))) == (
+    assert message(proven(plan, "minimum cut", later=(4,))) == (
         "Proven optimal: every legal order holds at least 105.0 KiB at some time: with 1 op still to come, the "
         "cheapest state in which op 2 (wide_b) can run holds 3 storages (a minimum cut), and an order that does "
         "otherwise holds as much when one of those ops runs."
     )
-    assert "with 1 op still to come and 2 ops already run, the" in told(proven(plan, "minimum cut", (4,), (1, 3)))
-    assert "at some time: with 1 op already run, the" in told(proven(plan, "minimum cut", earlier=(1,)))
-    assert told(proven(plan, "search")) == (
+    assert "with 1 op still to come and 2 ops already run, the" in message(proven(plan, "minimum cut", (4,), (1, 3)))
+    assert "at some time: with 1 op already run, the" in message(proven(plan, "minimum cut", earlier=(1,)))
+    assert message(proven(plan, "search")) == (
         "Proven optimal: no legal order has a lower peak: an exhaustive search ruled out every one."
     )
     bare = dataclasses.replace(proven(plan, "forced"), graph=None)
-    assert "while op 2 runs" in told(bare)
-    assert told(dataclasses.replace(plan, certificate=None, optimal=False)) == (
+    assert "while op 2 runs" in message(bare)
+    assert message(dataclasses.replace(plan, certificate=None, optimal=False)) == (
         "Bound: no legal order needs less than 105.0 KiB."
     )
 

@@ -48,8 +48,8 @@ def test_plan_text():
     assert any(line.startswith("    parameter") for line in lines)
     assert "Proven optimal: every legal order holds" in text
     assert "Largest alive there:" in text
-    told = plan_text(plan, Profile(graph=branches(), eager_graph=eager_branches()))
-    assert told.count("Eager itself peaks at 254.0 KiB: the planned graph, whose captured peak is 204.0 KiB,") == 1
+    message = plan_text(plan, Profile(graph=branches(), eager_graph=eager_branches()))
+    assert message.count("Eager itself peaks at 254.0 KiB: the planned graph, whose captured peak is 204.0 KiB,") == 1
 
 
 def test_profile_text():

@@ -210,7 +210,7 @@ def test_a_row_without_a_plan_says_so() -> None:
     rows.put(WhatIf("far", None, error="no room"))
     with pytest.raises(InputError, match="the plan of 'far' is not here, only its figures; make it with %roam plan"):
         rows.proven(rows["far"])
-    assert rows["far"].told() == "no room"
+    assert rows["far"].in_words() == "no room"
     assert rows.to_data() == [{"name": "far", "model": "", "baseline": False, "asked": {}, "error": "no room"}]
 
 
@@ -219,9 +219,9 @@ def test_a_plan_is_named_by_how_it_was_made(plans: dict[str, Plan]) -> None:
     row = rows.add(replace(plans["auto"], extra_time=0.05, layout_strategy="best_fit"), "fine", model="vit")
     assert row.figures is not None
     step = bytes_text(row.figures.step_bytes or 0)
-    assert row.told() == f"vit: auto/best_fit, +5 %, whole step {step}, not verified"
-    assert rows.measured("fine", 1, 1.0, True).told().endswith("verified")
-    assert rows.measured("fine", 1, 1.0, False).told().endswith("other bits than eager")
+    assert row.in_words() == f"vit: auto/best_fit, +5 %, whole step {step}, not verified"
+    assert rows.measured("fine", 1, 1.0, True).in_words().endswith("verified")
+    assert rows.measured("fine", 1, 1.0, False).in_words().endswith("other bits than eager")
 
 
 def test_a_sparkline_is_an_image_that_cleaned_html_keeps() -> None:

@@ -117,6 +117,55 @@ def test_a_dropped_storage_is_made_again_and_held_if_asked():
         assert new.recomputed == times - 1
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_what_is_made_on_the_way_is_held_if_asked(first):
+    """One op makes two storages; when it runs again for one of them, the other may stay for its reader, or be made a
+    third time. `first`: the latter has gap 0."""
+    write = Writer()
+    storages = [write.storage(100), write.storage(100)]
+    held, dropped = storages if first else reversed(storages)
+    write.op(storages)
+    write.op((), (dropped,))
+    write.op((write.storage(10),))
+    write.op((), (dropped,))
+    write.op((), (held,))
+    problem = problem_of(write.graph(), ("recompute",))
+    gap = problem.tape.gap_at
+    assert bool(gap[held] == 0) is first
+    twice = ["op_0", "op_0_copy1"]
+    for value, names in ((KEEP, twice), (HOLD, twice), (DROP, [*twice, "op_0_copy2"])):
+        state = problem.start.copy()
+        state[gap[dropped] + 1] = DROP
+        state[gap[held]] = value
+        new = expand(problem, state).graph
+        assert [op.name for op in new.ops if op.name.startswith("op_0")] == names
+        assert (new.ops[-1].reads == (held,)) is (value == KEEP)  # what was kept is read, not the copy
+
+
+def test_copies_are_named_by_how_often_their_op_has_run():
+    """And only the first is a part of its multi-tensor call."""
+    graph = random_step(7)
+    graph = replace(graph, ops=tuple(replace(op, call=3) for op in graph.ops))
+    most = 0
+    for seed in range(30):
+        problem = problem_of(graph, ("recompute",))
+        random = np.random.default_rng(seed)
+        state = problem.start.copy()
+        state[problem.free_gaps] = random.integers(0, 3, len(problem.free_gaps))
+        if not evaluate(problem, state, new_trace(problem)).possible:
+            continue
+        runs: dict[int, int] = {}
+        new = expand(problem, state)
+        for op, origin in zip(new.graph.ops, new.origins, strict=True):
+            (index,) = origin.ops
+            before = runs.get(index, 0)
+            assert op.name == graph.ops[index].name + (f"_copy{before}" if before else "")
+            assert op.call == (None if before else 3)
+            runs[index] = before + 1
+        most = max(most, *runs.values())
+    assert most > 2
+
+
 def test_a_copy_never_reads_a_parameter_after_its_update():
     write = Writer()
     weight = write.storage(10, region="resident")

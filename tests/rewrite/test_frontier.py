@@ -1,5 +1,6 @@
 """The frontier: as many points as asked for, the ends among them; what is refused, and how."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -66,3 +67,13 @@ def test_what_nothing_meets_is_told_with_what_would():
         at_most(graph, -0.1, effort=100)
     with pytest.raises(InfeasibleError, match=r"10 bytes are too few: .* \d+ bytes, at \d+\.\d% more time; raise"):
         within(graph, 10, effort=100)
+
+
+def test_a_point_of_a_graph_without_times_adds_none():
+    """And one that runs the ops once adds exactly 0, whatever the last digits of a sum are."""
+    graph = blocks(3)
+    untimed = replace(graph, ops=tuple(replace(op, time_us=0.0) for op in graph.ops))
+    for one in (graph, untimed):
+        points = found(one, Goals((0.0,)), "greedy", {"effort": 400}).points
+        assert points[0].extra_time == 0.0
+    assert {point.extra_time for point in points} == {0.0}

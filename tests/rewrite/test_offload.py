@@ -103,6 +103,29 @@ def test_random_steps_find_the_same_values_and_never_wait(seed, make, rate, laun
     assert starts == sorted(starts)
 
 
+def test_two_copies_take_the_link_one_after_the_other() -> None:
+    """Two storages of one op lie unused beside the peak; each copy takes 1 us, as each op does."""
+    write = Writer()
+    first, second, small, large, last = (write.storage(size) for size in (100, 100, 10, 300, 10))
+    write.op((first, second))
+    write.op((small,), (first, second))
+    for _ in range(4):
+        write.op((), (small,), (small,))
+    write.op((large,), (small,))
+    write.op((last,), (large,))
+    for _ in range(5):
+        write.op((), (last,), (last,))
+    write.op((), (second, last), (last,))
+    write.op((), (first, last), (last,))
+    graph = write.graph()
+    rewritten = offload(untouched(graph), DEVICE)
+    assert (peak_of(graph), peak_of(rewritten.graph)) == (510, 310)
+    names = [op.name.rstrip("0123456789") if "host" in op.name else op.name for op in rewritten.graph.ops]
+    assert names[1:6] == ["op_1", "to_host_", "op_2", "to_host_", "op_3"]
+    assert names.count("from_host_") == 2
+    assert waited_us(rewritten, captured_order(rewritten.graph), DEVICE) == 0
+
+
 def test_a_storage_goes_more_than_once() -> None:
     graph = valley()
     write = Writer()

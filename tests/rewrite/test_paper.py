@@ -90,7 +90,7 @@ def test_what_is_accepted_does_the_same_in_its_arena(check: Check, first: int) -
 def test_what_is_not_the_same_is_refused(check: Check, first: int) -> None:
     """And little else: what has no bytes, and writes that nobody reads, may be missing without any difference."""
     draw = random.Random(first)
-    told: Counter[tuple[bool, bool]] = Counter()
+    found: Counter[tuple[bool, bool]] = Counter()
     for seed in range(first, first + 50):
         graph, rewritten = rewriting(seed)
         for _ in range(6):
@@ -98,7 +98,7 @@ def test_what_is_not_the_same_is_refused(check: Check, first: int) -> None:
             if made is not None:
                 accepted, same = check(graph, *made), same_when_run(graph, *made)
                 assert same or not accepted, seed
-                told[accepted, same] += 1
-    assert told[True, True] > 50
-    assert told[False, False] > 100
-    assert told[False, True] < 0.1 * told.total()
+                found[accepted, same] += 1
+    assert found[True, True] > 50
+    assert found[False, False] > 100
+    assert found[False, True] < 0.1 * found.total()

@@ -5,11 +5,14 @@ from dataclasses import replace
 import pytest
 
 from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
+from roam_lab.rewrite import proof
 from roam_lab.rewrite.bound import least_bytes
+from roam_lab.rewrite.evaluate import Cost
 from roam_lab.rewrite.frontier import at_most
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.proof import rewrite_bound
+from roam_lab.rewrite.sweep import _gain
 from tests.rewrite.graphs import Writer, blocks, ladder
 from tests.rewrite.test_no_worse import CHEAP
 from tests.rewrite.test_strategies import every_state
@@ -80,3 +83,22 @@ def test_the_least_is_what_one_op_needs():
     alone = Graph("alone", (Storage(60), Storage(60)), (ops[0], second))
     assert least_bytes(alone, frozenset({"in_place"})) == 60
     assert least_bytes(alone, frozenset()) == 120
+
+
+def test_where_no_set_is_found_only_what_one_op_needs_is_proven(monkeypatch):
+    graph = blocks(6)
+    least, peak = least_bytes(graph, Goals().kinds), live_peak(graph, captured_order(graph)).bytes
+    assert least < rewrite_bound(graph, Goals(), peak, 0.0).peak_bytes <= peak
+    monkeypatch.setattr(proof, "smallest_set", lambda *given: None)
+    monkeypatch.setattr(proof, "fastest_set", lambda *given, relaxed: None)
+    found = rewrite_bound(graph, Goals(), peak, 0.0)
+    assert (found.peak_bytes, found.extra_time) == (least, 0.0)
+    assert rewrite_bound(graph, Goals(), least - 1, 0.5).peak_bytes == least - 1
+
+
+def test_what_removes_nothing_gains_less_than_nothing():
+    cost = Cost(100, 10.0, 0, over=50.0)
+    assert _gain(cost, cost) == -1.0
+    assert _gain(cost, replace(cost, over=60.0)) == -1.0
+    assert _gain(cost, replace(cost, over=30.0, us=15.0)) == (cost.excess - replace(cost, over=30.0).excess) / 5.0
+    assert _gain(cost, replace(cost, over=30.0)) == (cost.excess - replace(cost, over=30.0).excess) / 1e-3

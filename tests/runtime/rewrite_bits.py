@@ -210,12 +210,12 @@ def main(names: list[str]) -> int:
         name, _, only = given.partition("/")
         for way in [only] if only else WAYS:
             results = list(compared(name, way))
-            told: dict[str, list[str]] = {}
+            heard: dict[str, list[str]] = {}
             for one in results:
-                told.setdefault(one.kinds[0] if len(one.kinds) == 1 else "all", []).append(str(one))
+                heard.setdefault(one.kinds[0] if len(one.kinds) == 1 else "all", []).append(str(one))
             same = sum(not one.wrong for one in results)
             failed = failed or same < len(results)
-            print(json.dumps({"model": name, "way": way, "same": same, "of": len(results), "plans": told}), flush=True)
+            print(json.dumps({"model": name, "way": way, "same": same, "of": len(results), "plans": heard}), flush=True)
     return int(failed)
 
 

@@ -121,16 +121,16 @@ def train(make, hooked):
 
 
 def main(names):
-    told = {}
+    found = {}
     for name in names:
         traces.clear()
         eager, _ = train(MODELS[name], hooked=False)
         digest, hook = train(MODELS[name], hooked=True)
-        told[name] = {
+        found[name] = {
             "eager": eager, "hooked": digest, "traces": len(traces), "notes": hook.notes, "planned": hook.planned_steps,
             "steps": 4,
         }  # fmt: skip
-    print(json.dumps(told))
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -27,9 +27,9 @@ def test_of_the_very_size_and_aligned(size):
 def test_what_does_not_fit(size):
     with pytest.raises(
         RoamError, match=rf"the arena of {size} bytes does not fit on cpu, where .* this process holds .* \(.*\); free"
-    ) as told:
+    ) as caught:
         allocate(size, CPU)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 LIKES = [

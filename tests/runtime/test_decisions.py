@@ -54,9 +54,9 @@ def test_nothing_to_decide():
 def test_by_the_batch():
     decided = Decided(lambda self, x: x * 2 if x.sum() > 0 else x, torch.ones(3, 4))
     assert decided.broken(torch.ones(3, 4)) is None
-    told = decided.broken(-torch.ones(3, 4))
-    assert told.startswith("the step takes another way at tests/runtime/test_decisions.py:")
-    assert told.endswith(" than any that was captured")
+    message = decided.broken(-torch.ones(3, 4))
+    assert message.startswith("the step takes another way at tests/runtime/test_decisions.py:")
+    assert message.endswith(" than any that was captured")
 
 
 def test_by_the_other_branch_it_is_the_other_way_round():

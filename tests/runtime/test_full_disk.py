@@ -90,8 +90,8 @@ def test_plans_and_captures_that_cannot_be_written(plans, tmp_path):
     script.run(tmp_path / "hooked", full_at=0)
     assert script.left() == eager.left()
     assert script.hook.planned_steps == 6, script.hook.reasons
-    told = [note for note in script.hook.notes if "File too large" in note]
-    assert {note.partition(" is not kept")[0] for note in told} == {"the plan", "the capture"}
+    found = [note for note in script.hook.notes if "File too large" in note]
+    assert {note.partition(" is not kept")[0] for note in found} == {"the plan", "the capture"}
     assert [path for path in plans.rglob("*") if path.is_file()] == []
     again = Script(True)
     again.run(tmp_path / "hooked")

@@ -16,7 +16,7 @@ from roam_lab.plan.beside import top_of
 from roam_lab.runtime import holes
 from roam_lab.runtime.arena import HUGE_PAGE, allocate
 from roam_lab.runtime.heap import function_of_c, resident_bytes
-from roam_lab.runtime.holes import TOLD_BYTES, TOLERANCE, Request, give_up, requests
+from roam_lab.runtime.holes import LEAST_BYTES, TOLERANCE, Request, give_up, requests
 from roam_lab.runtime.hook import hook
 from tests.plan.graphs import random_graph
 from tests.runtime.test_identity import assert_identical
@@ -74,15 +74,15 @@ def chain(*storages):
 
 def test_which_ops_are_told():
     graph = chain(
-        Storage(4 * TOLD_BYTES, region="op"),
-        Storage(8 * TOLD_BYTES),  # in the arena: not malloc's
-        Storage(TOLD_BYTES - 1, region="op"),
-        Storage(2 * TOLD_BYTES, region="op"),
+        Storage(4 * LEAST_BYTES, region="op"),
+        Storage(8 * LEAST_BYTES),  # in the arena: not malloc's
+        Storage(LEAST_BYTES - 1, region="op"),
+        Storage(2 * LEAST_BYTES, region="op"),
     )
     large_plan = 10**9
-    assert requests(graph, captured_order(graph), {}, 8 * TOLD_BYTES, large_plan) == {
-        0: Request(4 * TOLD_BYTES, 0),
-        3: Request(2 * TOLD_BYTES, TOLD_BYTES - 1),
+    assert requests(graph, captured_order(graph), {}, 8 * LEAST_BYTES, large_plan) == {
+        0: Request(4 * LEAST_BYTES, 0),
+        3: Request(2 * LEAST_BYTES, LEAST_BYTES - 1),
     }
 
 
@@ -115,7 +115,7 @@ def as_much_as_can_be(monkeypatch):
     """Every part is given up that may be, however small."""
     given = []
     monkeypatch.setattr(holes, "TOLERANCE", -1.0)
-    monkeypatch.setattr(holes, "TOLD_BYTES", 1)
+    monkeypatch.setattr(holes, "LEAST_BYTES", 1)
 
     def noted(address, ranges):
         given.extend(ranges)
@@ -152,5 +152,5 @@ def test_a_fresh_capture_of_the_same_step_is_the_same_program(as_much_as_can_be,
     [compiled] = step._compiled.values()
     assert as_much_as_can_be
     assert compiled.would_be(capture_step(model, optimizer, batch, as_step(loss)))
-    monkeypatch.setattr(holes, "TOLD_BYTES", 2**40)  # now nothing is worth giving up
+    monkeypatch.setattr(holes, "LEAST_BYTES", 2**40)  # now nothing is worth giving up
     assert not compiled.would_be(capture_step(model, optimizer, batch, as_step(loss)))

@@ -388,8 +388,8 @@ def test_an_op_that_fails_is_named_with_the_users_line():
     planned = roam.hook(plan, model, optimizer, on_mismatch="error")
     planned(batch)
     bad = {**batch, "ids": torch.full_like(batch["ids"], 99)}
-    told = r"op embedding \(aten\.embedding\.default, tests/zoo\.py:\d+\) failed while the plan ran \(.*out of range"
-    with pytest.raises(MismatchError, match=told) as raised:
+    message = r"op embedding \(aten\.embedding\.default, tests/zoo\.py:\d+\) failed while the plan ran \(.*out of range"
+    with pytest.raises(MismatchError, match=message) as raised:
         planned(bad)
     assert "\n" not in str(raised.value)
     assert torch.isfinite(planned(batch))

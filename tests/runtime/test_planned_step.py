@@ -93,10 +93,10 @@ FIRST = {
 @pytest.mark.parametrize("name", FIRST)
 def test_one_eager_step_makes_the_state_and_then_steps_are_planned(name, on_mismatch):
     make, aged = FIRST[name]
-    with pytest.warns(RoamWarning, match="makes its state in its first step, which runs eagerly") as told:
+    with pytest.warns(RoamWarning, match="makes its state in its first step, which runs eagerly") as found:
         hooked = train(make, aged=aged, on_mismatch=on_mismatch)
-    assert len(told) == 1
-    assert told[0].filename == __file__
+    assert len(found) == 1
+    assert found[0].filename == __file__
     assert (hooked.planned_steps, hooked.eager_steps) == (3, 1)
     assert list(hooked.reasons.values()) == [1]
 

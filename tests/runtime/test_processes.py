@@ -13,10 +13,10 @@ from roam_lab.runtime.processes import FreshProcesses
 @pytest.mark.parametrize(("own", "expected"), [(None, "0"), ("7", "7")])
 def test_hashes_of_strings_are_the_same_in_all(monkeypatch, tmp_path, own, expected):
     """transformers keeps a hash in its generation config; a user's own seed stays."""
-    told = []
+    heard = []
 
     def run(command, *, env, **_):
-        told.append(env["PYTHONHASHSEED"])
+        heard.append(env["PYTHONHASHSEED"])
         request = json.loads(Path(command[-1]).read_text())
         Path(request["result"]).write_text("{}")
         return SimpleNamespace(returncode=0)
@@ -28,4 +28,4 @@ def test_hashes_of_strings_are_the_same_in_all(monkeypatch, tmp_path, own, expec
     processes = FreshProcesses({"factory": "file.py:make"}, tmp_path)
     for mode in ("eager", "planned"):
         processes.run(mode)
-    assert told == [expected, expected]
+    assert heard == [expected, expected]

@@ -119,7 +119,7 @@ def test_a_model_output_comes_back_as_one():
 
 
 @pytest.mark.parametrize(
-    ("result", "told"),
+    ("result", "message"),
     [
         (lambda model, loss: None, r"returns no tensor and no number that it computes \(NoneType\); return the loss"),
         (lambda model, loss: (3, "done"), "returns no tensor and no number"),
@@ -129,7 +129,7 @@ def test_a_model_output_comes_back_as_one():
         ),
     ],
 )
-def test_what_cannot_come_back_is_named(result, told):
+def test_what_cannot_come_back_is_named(result, message):
     model = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
@@ -140,7 +140,7 @@ def test_what_cannot_come_back_is_named(result, told):
         optimizer.zero_grad()
         return result(model, loss)
 
-    with pytest.raises(CaptureError, match=told):
+    with pytest.raises(CaptureError, match=message):
         roam.profile(model, torch.randn(4, 3), optimizer, step=step)
 
 

@@ -14,13 +14,13 @@ SCRIPT = Path(__file__).with_name("second_process.py")
 def starts(models, folder, times):
     """What the script tells of each model, start by start."""
     environment = {**os.environ, "ROAM_CACHE": str(folder), "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "random"}
-    told = []
+    heard = []
     for _ in range(times):
         done = subprocess.run(
             [sys.executable, str(SCRIPT), *models], capture_output=True, text=True, env=environment, check=True
         )
-        told.append(json.loads(done.stdout.splitlines()[-1]))
-    return told
+        heard.append(json.loads(done.stdout.splitlines()[-1]))
+    return heard
 
 
 def check(models, folder):

@@ -113,18 +113,18 @@ def test_where_eager_steps_are_errors_the_difference_is_one(monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:a training step ran eagerly")
 @pytest.mark.parametrize(
-    ("harm", "told"),
+    ("harm", "message"),
     [
         (lambda model: torch.rand(1), "random state of torch"),
         (lambda model: setattr(model, "count", 3), "model.count is there after the planned run"),
         (lambda model: 1 / 0, "failed where the eager step does not: division by zero"),
     ],
 )
-def test_what_a_step_must_not_leave(monkeypatch, harm, told):
+def test_what_a_step_must_not_leave(monkeypatch, harm, message):
     life = Life(monkeypatch, harm)
     before = torch.get_rng_state()
     life.hooked(life.batch)
-    assert told in next(iter(life.hooked.reasons))
+    assert message in next(iter(life.hooked.reasons))
     assert torch.equal(torch.get_rng_state(), before)
     assert life.model.bias.grad is None
 
@@ -220,8 +220,8 @@ def test_a_plan_verified_in_this_very_environment_is_not_checked(threads):
 
     life = Life(environment=environment)
     assert life.same()
-    told = "not checked against the eager step: the plan was verified in this environment"
-    assert (life.runs.count, life.hooked.notes) == ((2, []) if threads else (0, [told]))
+    message = "not checked against the eager step: the plan was verified in this environment"
+    assert (life.runs.count, life.hooked.notes) == ((2, []) if threads else (0, [message]))
 
 
 def test_what_cannot_be_put_back_is_not_run_twice():

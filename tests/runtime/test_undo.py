@@ -12,8 +12,8 @@ from roam_lab.capture.inputs import Input
 from roam_lab.runtime.undo import Undo
 
 
-def undo(*undone, told=("the step takes another way",)):
-    return Undo(SimpleNamespace(told=told, undone=undone, draws_before_check=True))
+def undo(*undone, otherwise=("the step takes another way",)):
+    return Undo(SimpleNamespace(otherwise=otherwise, undone=undone, draws_before_check=True))
 
 
 def test_tensors_of_every_kind_and_the_random_state():
@@ -63,7 +63,7 @@ def test_the_last_note_counts():
 
 def test_nothing_is_copied_where_no_condition_stands_inside():
     tensor = torch.zeros(2)
-    found = undo(tensor, told=())
+    found = undo(tensor, otherwise=())
     found.note({}, {})
     state = torch.get_rng_state()
     tensor.add_(1)

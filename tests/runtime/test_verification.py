@@ -13,12 +13,12 @@ def figures(peak: int) -> RunFigures:
 
 
 @pytest.mark.parametrize(
-    ("eager", "planned", "told"),
+    ("eager", "planned", "message"),
     [
         (2**22, 2**21, "eager 4.0 MiB, planned 2.0 MiB (0.50 x), arena 1.0 MiB"),
         (0, 720_896, "eager 0.0 MiB, planned 0.7 MiB (too little to compare), arena 1.0 MiB"),
     ],
 )
-def test_a_ratio_only_of_what_can_be_compared(eager: int, planned: int, told: str) -> None:
+def test_a_ratio_only_of_what_can_be_compared(eager: int, planned: int, message: str) -> None:
     result = Verification(True, (), 4, "cpu", figures(eager), figures(planned), 2**20)
-    assert any(told in line for line in result.lines())
+    assert any(message in line for line in result.lines())

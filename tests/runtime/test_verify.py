@@ -100,9 +100,9 @@ def test_what_cannot_be_put_back_is_said():
 
     model, batch, _ = tiny()
     model.log = open(os.devnull)  # noqa: SIM115
-    told = r"the step reaches model\.log, which cannot be put back after it; .*roam verify FILE\.py:FACTORY"
+    message = r"the step reaches model\.log, which cannot be put back after it; .*roam verify FILE\.py:FACTORY"
     try:
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             verify(None, model, adamw_groups(model.parameters()), batch)
     finally:
         model.log.close()

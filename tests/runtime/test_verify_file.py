@@ -136,8 +136,8 @@ def test_fresh_processes_that_differ_are_told_apart(file):
     assert result.differences[0].startswith("loss of step 1 differs in 1 of 1 elements, at most by ")
     assert "more of" in result.differences[-1]
     assert result.lines()[0].startswith("bit-identical: NO")
-    told = next(line for line in result.lines() if line.startswith("eager alone differs from run to run"))
-    assert told.endswith("also with deterministic algorithms")
+    found = next(line for line in result.lines() if line.startswith("eager alone differs from run to run"))
+    assert found.endswith("also with deterministic algorithms")
 
 
 class Scripted:
@@ -190,6 +190,6 @@ def test_eager_is_asked_again_and_then_deterministically(monkeypatch, file, loss
     assert "".join(letters[m].upper() if deterministic else letters[m] for m, deterministic in made[0].ran) == ran
     assert (result.unrepeatable, result.differences) == (unrepeatable, differences)
     assert result.identical == (not differences)
-    told = [line for line in result.lines() if line.startswith("eager alone differs from run to run")]
-    assert len(told) == len(unrepeatable)
-    assert all(line.endswith("also with deterministic algorithms") == bool(differences) for line in told)
+    seen = [line for line in result.lines() if line.startswith("eager alone differs from run to run")]
+    assert len(seen) == len(unrepeatable)
+    assert all(line.endswith("also with deterministic algorithms") == bool(differences) for line in seen)

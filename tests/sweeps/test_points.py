@@ -32,7 +32,7 @@ def test_one_meaning_is_one_point() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"factory": "train.py"}, "factory is 'train.py'; give FILE.py:FACTORY"),
         ({"batch": 2}, "a point has no 'factory'"),
@@ -50,10 +50,10 @@ def test_one_meaning_is_one_point() -> None:
         ("a.py:f", "a point is a str; give a dict"),
     ],
 )
-def test_what_cannot_be_a_point(given: Any, told: str) -> None:
+def test_what_cannot_be_a_point(given: Any, message: str) -> None:
     with pytest.raises(RoamError) as refused:
         point_of(given)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_an_axis_that_there_is_not() -> None:

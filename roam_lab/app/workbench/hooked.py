@@ -47,7 +47,7 @@ def write_script(
     code = hook_code(loop, hooked)
     made = bench.made_of(row)
     setup = needed_statements(cells, _variables(made))
-    text = f'"""Training by a plan of roam-lab: {row.told()}."""\n\nfrom pathlib import Path\n\n{setup}\n\n{code}'
+    text = f'"""Training by a plan of roam-lab: {row.in_words()}."""\n\nfrom pathlib import Path\n\n{setup}\n\n{code}'
     try:
         compile(text, path, "exec")
     except SyntaxError as error:
@@ -71,10 +71,11 @@ def write_factory_script(plan_path: str, factory: str, loop: Loop, path: str, fo
     given = [key for key in ("model", "optimizer", "batch", "loss", "step") if getattr(made, key) is not None]
     row = WhatIfs().add(plan, factory.rpartition(":")[2])
     goals = {"extra_time": plan.extra_time or None, "device": plan.environment.get("device", "cpu")}
-    named = {key: key for key in given}
-    hooked = Hooked(repr(plan_path), row.told(), named, _kind(made), _is_criterion(made), goals, _several(made))
+    names = {key: key for key in given}
+    several = _several(made)
+    hooked = Hooked(repr(plan_path), row.in_words(), names, _kind(made), _is_criterion(made), goals, several)
     lines = [
-        f'"""Training by a plan of roam-lab: {row.told()}."""\n',
+        f'"""Training by a plan of roam-lab: {row.in_words()}."""\n',
         "from roam_lab.capture.factory import load_factory\n",
         f"made = load_factory({factory!r})",
         *(f'{key} = made["{key}"]' for key in given),
@@ -92,9 +93,8 @@ def _hooked(bench: Workbench, row: WhatIf, plan: str) -> Hooked:
     names = {key: text for key, text in made.names.items() if getattr(made, key) is not None}
     names |= {key: key for key in ("loss", "step") if getattr(made, key) is not None and key not in names}
     device = row.plan.environment.get("device", "cpu")
-    return Hooked(
-        plan, row.told(), names, _kind(made), _is_criterion(made), {**goals, "device": device}, _several(made)
-    )
+    goals = {**goals, "device": device}
+    return Hooked(plan, row.in_words(), names, _kind(made), _is_criterion(made), goals, _several(made))
 
 
 def _kind(made: Made) -> BatchKind:

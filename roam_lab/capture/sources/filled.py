@@ -26,18 +26,18 @@ class FilledError(Exception):
         self.places = places
 
 
-class _Told:
+class _Watched:
     """Base of the list and deque that replace `original` while a step is traced, and note what is done to them."""
 
     original: Any
     read = False
 
 
-class _ToldList(_Told, list[Any]):
+class _WatchedList(_Watched, list[Any]):
     pass
 
 
-class _ToldDeque(_Told, deque[Any]):
+class _WatchedDeque(_Watched, deque[Any]):
     pass
 
 
@@ -59,13 +59,13 @@ def _filling(kind: type, name: str) -> Any:
     return fill
 
 
-for _kind, _told in ((list, _ToldList), (deque, _ToldDeque)):
+for _kind, _watched in ((list, _WatchedList), (deque, _WatchedDeque)):
     for _name in _READING:
         if hasattr(_kind, _name):
-            setattr(_told, _name, _reading(_kind, _name))
+            setattr(_watched, _name, _reading(_kind, _name))
     for _name in _FILLING:
         if hasattr(_kind, _name):
-            setattr(_told, _name, _filling(_kind, _name))
+            setattr(_watched, _name, _filling(_kind, _name))
 
 
 @contextmanager
@@ -75,17 +75,17 @@ def reads_noted(reachable: Reachable, filled: Sequence[ValuePlace]) -> Iterator[
 
     Raises CaptureError at the end where the step has read one.
     """
-    tolds = {id(place.container): (_standing(place.container), place.path) for place in filled}
+    replacing = {id(place.container): (_standing(place.container), place.path) for place in filled}
     with ExitStack() as back:
-        for container in reachable.containers if tolds else ():
+        for container in reachable.containers if replacing else ():
             entries = container.read()
             for key, value in entries.items() if isinstance(entries, dict) else enumerate(entries):
-                if id(value) in tolds and not isinstance(entries, set):
+                if id(value) in replacing and not isinstance(entries, set):
                     back.callback(container.put, key, value)
-                    container.put(key, tolds[id(value)][0])
+                    container.put(key, replacing[id(value)][0])
         yield
-    for told, path in tolds.values():
-        if told.read:
+    for watched, path in replacing.values():
+        if watched.read:
             raise CaptureError(
                 f"the step reads {path.rpartition('[')[0] or path}, which it also fills, so that it is longer in every "
                 "step; count in a number, or read it outside the step"
@@ -93,6 +93,6 @@ def reads_noted(reachable: Reachable, filled: Sequence[ValuePlace]) -> Iterator[
 
 
 def _standing(original: Any) -> Any:
-    told: Any = _ToldDeque(original, original.maxlen) if isinstance(original, deque) else _ToldList(original)
-    told.original = original
-    return told
+    watched: Any = _WatchedDeque(original, original.maxlen) if isinstance(original, deque) else _WatchedList(original)
+    watched.original = original
+    return watched

@@ -75,9 +75,9 @@ class Flags:
         self._modes = function_modes() if _readable(function_modes) else ()  # keeps them, so that ids stay true
         self._before = [reader() for reader in self._readers]
 
-    def told(self) -> list[tuple[str, str]]:
+    def texts(self) -> list[tuple[str, str]]:
         """(name, value as text) of each flag."""
-        return [(name, _told(value)) for (name, _), value in zip(self._flags, self._before, strict=True)]
+        return [(name, _text(value)) for (name, _), value in zip(self._flags, self._before, strict=True)]
 
     def check(self) -> str | None:
         """A sentence on the first flag that differs now; None where none does."""
@@ -86,11 +86,11 @@ class Flags:
             return None
         for (name, _), before, after in zip(self._flags, self._before, now, strict=True):
             if before != after:
-                return f"{name} was {_told(before)} and is {_told(after)} now"
+                return f"{name} was {_text(before)} and is {_text(after)} now"
         return None
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, tuple):
         return ", ".join(type(one).__name__ for one in value) or "none"
     return str(value)

@@ -239,12 +239,12 @@ def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
         return f"{path.removesuffix('.__class__')} was a {before.__name__} and is a {after.__name__} now"
     if container.kind == "set":
         return (
-            f"the set {path} has {_told(after)} now"
+            f"the set {path} has {_text(after)} now"
             if before is MISSING
-            else f"the set {path} has lost {_told(before)}"
+            else f"the set {path} has lost {_text(before)}"
         )
     if before is MISSING:
-        return f"{path} was added: {_told(after)}"
+        return f"{path} was added: {_text(after)}"
     if after is MISSING:
         return f"{path} was taken away"
     if isinstance(after, torch.Tensor):
@@ -253,10 +253,10 @@ def _sentence(container: Container, key: Any, before: Any, after: Any) -> str:
         return f"{path} was {before!r} and is {after!r} now"
     if type(before) is type(after):
         return f"{path} is another {type(after).__name__}"
-    return f"{path} was {_told(before)} and is {_told(after)} now"
+    return f"{path} was {_text(before)} and is {_text(after)} now"
 
 
-def _told(value: Any) -> str:
+def _text(value: Any) -> str:
     if is_plain(value):
         return repr(value)
     return f"a {type(value).__name__}"

@@ -55,13 +55,13 @@ def _no_such(_: Probe, name: str) -> Any:
 def _telling(name: str) -> Any:
     original = _no_such if name == "__getattr__" else getattr(object, name, None)
 
-    def told(self: Probe, *args: Any, **kwargs: Any) -> Any:
+    def raising(self: Probe, *args: Any, **kwargs: Any) -> Any:
         if original is not None and is_ours(sys._getframe(1)):
             return original(self, *args, **kwargs)
         object.__setattr__(self, "touched", True)
         raise TouchedError(name)
 
-    return told
+    return raising
 
 
 for _name in {*dir(object), *_FURTHER} - _NOT_THEMSELVES:

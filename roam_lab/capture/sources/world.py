@@ -160,12 +160,12 @@ class World:
             found = asker(sys._getframe(2))
             if found is None:
                 return original(*args, **kwargs)
-            told = CaptureError(
+            error = CaptureError(
                 f"{user_line(found)}: the step {what(*args)}, which a planned step would not do again; do that "
                 "outside the step"
             )
-            self._refused = self._refused or told
-            raise told
+            self._refused = self._refused or error
+            raise error
 
         self._put(back, home, name, instead)
 

@@ -35,7 +35,7 @@ def key_of_capture(training: TrainingStep, batch: Any, way: int) -> str:
         _machine(device),
         os.path.abspath(sys.argv[0]) if sys.argv else "",
         way,
-        Flags({device.type}).told(),
+        Flags({device.type}).texts(),
         batch_signature(batch),
         _text(batch_structure(batch)),
         _sharing(batch_leaves(batch)),

@@ -136,16 +136,16 @@ class _Lines:
         if container.kind == "function":
             yield path, f"code {code_digest(container.held.__code__)}"
         if isinstance(entries, set):
-            yield path, ", ".join(sorted(self._told(value, path) for value in entries))
+            yield path, ", ".join(sorted(self._text(value, path) for value in entries))
             return
         pairs = list(entries.items() if isinstance(entries, dict) else enumerate(entries))
         for key, value in pairs:
             there = container.place(key)
             if not self._is_out(there) and not isinstance(value, CodeType) and key not in _OF_ONE_PROCESS:
-                yield path, self._told(key, there)  # in this sequence
-                yield there, self._told(value, there)
+                yield path, self._text(key, there)  # in this sequence
+                yield there, self._text(value, there)
 
-    def _told(self, value: Any, path: str, deep: int = 0) -> str:
+    def _text(self, value: Any, path: str, deep: int = 0) -> str:
         """A value as text: plain ones by their value, others by where they are, and what."""
         kind = type(value)
         if isinstance(value, numpy.generic):
@@ -171,7 +171,7 @@ class _Lines:
             return f"{_name(kind)} {value!r}"
         parts = self._parts(value)
         if parts is not None:
-            inner = [self._told(part, path, deep + 1) for part in parts]
+            inner = [self._text(part, path, deep + 1) for part in parts]
             return f"{_name(kind)}({', '.join(sorted(inner) if isinstance(value, frozenset | set) else inner)})"
         there = self._reachable.paths.get(id(value))
         if not isinstance(value, torch.Tensor) and not self._is_known(value, there):

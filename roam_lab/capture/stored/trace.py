@@ -199,16 +199,16 @@ def _output_from_data(data: Mapping[str, Any], objects: Places) -> Output:
 def _form_to_data(one: Output) -> Any:
     """How a result's leaves are held: lists, tuples and dicts."""
 
-    def told(value: Any) -> Any:
+    def form(value: Any) -> Any:
         if value is _LEAF:
             return "*"
         if type(value) in (list, tuple):
-            return [type(value).__name__, [told(part) for part in value]]
+            return [type(value).__name__, [form(part) for part in value]]
         if type(value) is dict:
-            return ["dict", [[value_to_data(key), told(part)] for key, part in value.items()]]
+            return ["dict", [[value_to_data(key), form(part)] for key, part in value.items()]]
         raise NotStoredError(f"the step returns a {type(value).__name__}")
 
-    return told(pytree.tree_unflatten([_LEAF] * one.leaves, one.spec))
+    return form(pytree.tree_unflatten([_LEAF] * one.leaves, one.spec))
 
 
 _LEAF = object()

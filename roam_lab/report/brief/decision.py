@@ -142,8 +142,8 @@ def _eager(
     graph = graph_of(plan)
     if plan.rewrites:
         live = graph.resident_bytes + plan.captured_peak_bytes
-        told = "predicted: live bytes in captured order; what an allocator loses comes on top"
-        return Way(name, live, live, seconds, False, True, told)
+        how = "predicted: live bytes in captured order; what an allocator loses comes on top"
+        return Way(name, live, live, seconds, False, True, how)
     whole = eager_whole_bytes(graph)
     return Way(name, whole, whole, seconds, False, True, SIMULATED)
 
@@ -165,9 +165,9 @@ def _of_fit(
     if fit.axis == "batch size" and size > 1 and size % 2 == 0 and fit.basis(half) != "beyond":
         pairs = ((device.name, fit.seconds(half, device)) for device in devices)
         twice = {name: 2 * seconds for name, seconds in pairs if seconds is not None}
-        told = "predicted: eager at half the batch; gradients added up over two passes, so other rounding"
+        how = "predicted: eager at half the batch; gradients added up over two passes, so other rounding"
         name = f"batch {half:,} twice (accumulation)"
-        ways.append(Way(name, fit.need(half, "eager"), fit.least(half, "eager"), twice, False, False, told))
+        ways.append(Way(name, fit.need(half, "eager"), fit.least(half, "eager"), twice, False, False, how))
     return ways
 
 

@@ -72,7 +72,7 @@ def _at(decision: Decision) -> str:
 def _smallest(decision: Decision) -> str:
     """The smallest GPU for both, with what is spare."""
     pair = [(way, decision.smallest(way)) for way in (decision.eager, decision.plan)]
-    told = [
+    names = [
         f"none for {way.name}"
         if device is None
         else f"{device.name} for {way.name} ({bytes_text(way.spare_bytes(device))} to spare)"
@@ -81,8 +81,8 @@ def _smallest(decision: Decision) -> str:
     (eager, before), (ours, after) = pair
     if before is not None and before == after:
         spare = [bytes_text(way.spare_bytes(before)) for way in (eager, ours)]
-        told = [f"{before.name} for both ({spare[0]} to spare with {eager.name}, {spare[1]} with {ours.name})"]
-    return f"The smallest GPU that holds it with a margin of {MARGIN_TEXT}: {', '.join(told)}."
+        names = [f"{before.name} for both ({spare[0]} to spare with {eager.name}, {spare[1]} with {ours.name})"]
+    return f"The smallest GPU that holds it with a margin of {MARGIN_TEXT}: {', '.join(names)}."
 
 
 def measured(verification: Verification | None) -> str:
@@ -95,11 +95,11 @@ def measured(verification: Verification | None) -> str:
         time = f"at {verification.time_ratio:.2f} times its step time there"
     else:
         time = f"its step time on {verification.device} says nothing about a GPU's"
-    told = (
+    sentence = (
         f"Measured on {verification.device}: the planned step took {bytes_text(planned)} above what the process held "
         f"before, where eager PyTorch took {bytes_text(eager)} ({change_text(eager, planned)}); {time}; {bits}."
     )
-    return f"<p>{xml_text(told)}</p>"
+    return f"<p>{xml_text(sentence)}</p>"
 
 
 def cards(decision: Decision, plan: Plan, profile: Profile | None = None) -> str:
@@ -116,8 +116,8 @@ def cards(decision: Decision, plan: Plan, profile: Profile | None = None) -> str
         (bytes_text(plan.peak_bytes), f"of the plan at its peak, live; {proof}"),
     ]
     if plan.extra_time > 0:
-        told = f"more time, predicted ({plan.environment.get('times', 'times of the graph')})"
-        shown.append((f"{100 * plan.extra_time:.1f} %", told))
+        basis = f"more time, predicted ({plan.environment.get('times', 'times of the graph')})"
+        shown.append((f"{100 * plan.extra_time:.1f} %", basis))
     inner = "".join(
         f'<div class="card"><b>{xml_text(figure)}</b><span>{xml_text(what)}</span></div>' for figure, what in shown
     )
@@ -211,12 +211,12 @@ def largest(fit: Fit | None) -> str:
         for device in fit.devices
         if device.is_gpu
     ]
-    told = (
+    note = (
         f"Predicted; no margin is left. ~: on a line between captured sizes; ~*: extrapolated beside them; or more: "
         f"the largest captured size fits, and beyond {FAR} times of it nothing is foretold."
     )
     title = f"Largest {fit.axis} of each GPU"
-    return f'<h2>{title}</h2>\n{table(title, head, lines)}\n<p class="note">{xml_text(told)}</p>'
+    return f'<h2>{title}</h2>\n{table(title, head, lines)}\n<p class="note">{xml_text(note)}</p>'
 
 
 def sources(
@@ -224,7 +224,7 @@ def sources(
 ) -> str:
     """Where each figure of the page is from: measured on, predicted by, assumed."""
     eager, ours = decision.eager, decision.plan
-    told = [
+    sentences = [
         f"Plain PyTorch, {exact_text(eager.whole_bytes)}, {eager.how}, of the {captured_label(profile)}. The "
         f"simulation holds what eager holds, the allocator's rounding of weights included.",
         f"This plan, {exact_text(ours.whole_bytes)}, {ours.how}. "
@@ -243,27 +243,27 @@ def sources(
     ]
     if plan.extra_time > 0:
         times = plan.environment.get("times", "times of the graph")
-        told.append(f"More time of the plan, {100 * plan.extra_time:.1f} %: predicted by {times}.")
+        sentences.append(f"More time of the plan, {100 * plan.extra_time:.1f} %: predicted by {times}.")
     if fit is not None:
         sizes = ", ".join(f"{point.batch:,}" for point in fit.points)
-        told.append(
+        sentences.append(
             f"Sizes over {fit.axis}: {sizes} were captured and planned; others (~) lie on straight lines through them."
         )
     if profile is not None and profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
-        told.append(
+        sentences.append(
             f"One eager step was measured ({profile.measured.how}): {bytes_text(peak)} live at its peak, "
             f"{bytes_text(profile.captured_peak_bytes)} predicted."
         )
     if verification is not None:
-        told.append(
+        sentences.append(
             f"Eager and planned each ran {verification.steps} steps in a process of its own on {verification.device}, "
             "from the same seed; every loss, parameter, buffer and optimizer state was compared bit for bit."
         )
     environment = ", ".join(f"{key} {value}" for key, value in sorted(plan.environment.items()))
     if environment:
-        told.append(f"Environment: {environment}.")
-    return f"<h2>Where each figure is from</h2>\n{measured(verification)}\n{items(told)}"
+        sentences.append(f"Environment: {environment}.")
+    return f"<h2>Where each figure is from</h2>\n{measured(verification)}\n{items(sentences)}"
 
 
 def figures(decision: Decision) -> str:

@@ -126,7 +126,7 @@ def linked_views(
     slider, play, readout = controls(cursor, views.tensors)
     bar = row(slider, play, search.box, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
     figures = {
-        "controls": column(bar, readout, search.told, sizing_mode="stretch_width", name="roam-controls"),
+        "controls": column(bar, readout, search.summary, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,
         "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, **shared),
         "selected": details_pane(selection, cursor, views.tensors, described, code),

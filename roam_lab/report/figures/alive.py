@@ -65,8 +65,8 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
     moments: dict[str, list[object]] = {"x": [], "y": [], "text": []}
     y = 0.0
     for side in view.sides:
-        told = f"{side.label}: {bytes_text(side.peak_bytes)}"
-        for lettering, at, text in ((heads, y, told), (moments, y - 1, side.at)):
+        head = f"{side.label}: {bytes_text(side.peak_bytes)}"
+        for lettering, at, text in ((heads, y, head), (moments, y - 1, side.at)):
             lettering["x"].append(0)
             lettering["y"].append(at)
             lettering["text"].append(plain(text))

@@ -98,9 +98,9 @@ class Cursor:
 
     def follow(self, model: Any, code: str, more: dict[str, Any] | None = None) -> None:
         """Run `code` when the cursor moves, and when the figures get another plan. `model` carries the cursor."""
-        told = CustomJS(args={**self.given, **(more or {})}, code=CURSOR + code)
-        self.now.js_on_change("data", told)
-        self.steps.js_on_change("data", told)
+        moved = CustomJS(args={**self.given, **(more or {})}, code=CURSOR + code)
+        self.now.js_on_change("data", moved)
+        self.steps.js_on_change("data", moved)
         model.tags = [*model.tags, self.now]
 
 

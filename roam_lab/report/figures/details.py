@@ -45,10 +45,10 @@ def details_pane(
     code: Callable[[str], str] = no_code,
 ) -> Pane:
     """The rows of `details`, renewed in the page. `described`: what `describing` returned."""
-    told = dict(details(known, int(selection.data["storage"][0]), cursor.step, code))
-    name = Text(content=plain(told[""]))
-    heads = [Text(content=label if label in told else "") for label in LABELS]
-    texts = [Text(content=plain(told.get(label, ""))) for label in LABELS]
+    values = dict(details(known, int(selection.data["storage"][0]), cursor.step, code))
+    name = Text(content=plain(values[""]))
+    heads = [Text(content=label if label in values else "") for label in LABELS]
+    texts = [Text(content=plain(values.get(label, ""))) for label in LABELS]
     lines = [
         Div(
             children=[Span(children=[head], style={"flex": "0 0 6.4em", "opacity": "0.8"}), Span(children=[text])],

@@ -62,7 +62,7 @@ legend.setv({ncols: two ? 2 : 1}, {sync: false})
 fig.setv({height: height + (two ? 0 : Math.floor(lines / 2) * line)}, {sync: false})
 """
 _WIDER = """
-const every = JSON.parse(told.tags[0])
+const every = JSON.parse(wider_labels.tags[0])
 const widths = Object.keys(every).map(Number).sort((a, b) => a - b)
 names.setv({data: every[widths.filter((width) => width <= fig.inner_width).pop() ?? widths[0]]}, {sync: false})
 """
@@ -235,10 +235,10 @@ def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
     names = beside(drawn, ink, view.labels(*LEAST_PLOT, FONT), edges, "11px")
     wider = {str(width): label_columns(view.labels(width, LEAST_PLOT[1], FONT), edges) for width in WIDER_PLOTS}
     every = {str(LEAST_PLOT[0]): dict(names.data), **wider}
-    told = ColumnDataSource(data={}, tags=[json.dumps(every, ensure_ascii=False)], name="roam-wider-labels")
-    choose = CustomJS(args={"fig": drawn, "names": names, "told": told}, code=_WIDER)
+    wider_labels = ColumnDataSource(data={}, tags=[json.dumps(every, ensure_ascii=False)], name="roam-wider-labels")
+    choose = CustomJS(args={"fig": drawn, "names": names, "wider_labels": wider_labels}, code=_WIDER)
     drawn.js_on_change("inner_width", choose)
-    told.js_on_change("tags", choose)
+    wider_labels.js_on_change("tags", choose)
 
 
 def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:

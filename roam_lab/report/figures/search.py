@@ -38,7 +38,7 @@ const count = (n, noun) => exact(n) + " " + noun + (n === 1 ? "" : "s")
 // a title that changes would make the box anew, and take the focus from who types in it
 const content = !box.value_input.trim() ? "" : !found.length ? "nothing matches"
   : `found: ${count(found.length, "op")}, ${count(made.length, "storage")}, ${bytesText(bytes)}`
-told.setv({content}, {sync: false})
+summary.setv({content}, {sync: false})
 hits.setv({data: {storage: made}}, {sync: false})
 hit_steps.setv({data: {step: found}}, {sync: false})
 """
@@ -75,7 +75,7 @@ class Search:
     """The box, a line with the number of results, and the results."""
 
     box: TextInput
-    told: Pane
+    summary: Pane
     hits: ColumnDataSource
     hit_steps: ColumnDataSource
 
@@ -86,10 +86,10 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
     hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
     box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
     box.stylesheets = [CONTROLS]
-    told = Text(content="", name="roam-search-told")
+    summary = Text(content="", name="roam-search-summary")
     given = {
         "box": box,
-        "told": told,
+        "summary": summary,
         "hits": hits,
         "hit_steps": hit_steps,
         "steps": cursor.steps,
@@ -102,7 +102,7 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
     box.js_on_change("value_input", find)
     described["tensors"].js_on_change("data", find)
     pane = Pane(
-        elements=[Span(children=[told])], styles={**LINE, "min-height": "0"}, html_attributes={"aria-live": "polite"}
+        elements=[Span(children=[summary])], styles={**LINE, "min-height": "0"}, html_attributes={"aria-live": "polite"}
     )
     return Search(box, pane, hits, hit_steps)
 

@@ -234,7 +234,7 @@ def tap_only(drawn: figure, renderer: Any) -> None:
 def hover(drawn: figure, renderers: Sequence[Any], rows: Sequence[tuple[str, str]], **more: Any) -> HoverTool:
     """A tooltip of `rows` (label, field) over `renderers`; bokeh escapes the values of the fields."""
     # bokeh's own labels have a blue that is hard to read on white (2.6 to 1)
-    told = [("", f"{label}: {field}" if label else field) for label, field in rows]
-    tool = HoverTool(renderers=list(renderers), tooltips=told, **more)
+    tooltips = [("", f"{label}: {field}" if label else field) for label, field in rows]
+    tool = HoverTool(renderers=list(renderers), tooltips=tooltips, **more)
     drawn.add_tools(tool)
     return tool

@@ -39,7 +39,7 @@ def frontier_picture(view: FrontierView) -> Picture:
         parts.append(f'<path class="line planned" d="{line}"/>')
     for mark in view.marks:
         x, y = frame.x(mark.percent), frame.y(mark.whole_bytes / unit)
-        parts.append(SHAPES[mark.role].format(x=x, y=y, title=f"<title>{_told(mark)}</title>"))
+        parts.append(SHAPES[mark.role].format(x=x, y=y, title=f"<title>{_title(mark)}</title>"))
     labels = view.labels(WIDTH - LEFT - RIGHT, PLOT_HEIGHT, FONT)
     for anchor, label in zip(view.anchors, labels, strict=True):
         x, y = frame.x(anchor.percent), frame.y(anchor.bytes / unit)
@@ -50,6 +50,6 @@ def frontier_picture(view: FrontierView) -> Picture:
     return document(view, frame.bottom + 50, parts)
 
 
-def _told(mark: Mark) -> str:
+def _title(mark: Mark) -> str:
     """A point's numbers as text; no part comes from a file, so nothing is escaped."""
     return f"{mark.name}: {bytes_text(mark.whole_bytes)}, {mark.percent:+.1f} % time; {mark.note}"

@@ -53,12 +53,12 @@ def graph_picture(view: GraphView) -> Picture:
         )
         turned = f' transform="translate({(left + right) / 2 + 4:.1f} {(top + bottom) / 2:.1f}) rotate(-90)"'
         parts.append(text(0, 0, cut(bar.label, room(bottom - top)), "mid", "small", more=turned))
-    told = (
+    caption = (
         f"Bands: bytes that a phase keeps for a later one (forward for backward {bytes_text(view.kept_bytes(0, 1))}, "
         f"backward for update {bytes_text(view.kept_bytes(1, 2))}), predicted"
     )
     foot = grid.y(-len(view.rows)) + 14
-    lines = [told, *([view.rewritten] if view.rewritten else [])]
+    lines = [caption, *([view.rewritten] if view.rewritten else [])]
     parts += [text(EDGE, foot + 14 * number, line, "small") for number, line in enumerate(lines)]
     return document(view, foot + 2 + 14 * len(lines), parts)
 

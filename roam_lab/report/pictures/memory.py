@@ -21,8 +21,8 @@ STACK_CELLS = 380
 def memory_picture(view: MemoryView) -> Picture:
     """One SVG document of `view`."""
     unit_name, unit = view.unit
-    told = _legend(view)
-    top = 44 + LINE * ((len(told) + 1) // 2)
+    legend = _legend(view)
+    top = 44 + LINE * ((len(legend) + 1) // 2)
     frame = Frame(top, top + PLOT_HEIGHT, view.axis.end, view.end_bytes / unit)
     parts = frame.axes(view.axis.label, f"{view.counted}, {unit_name}", view.axis.ticks(8))
     parts += _phases(view, frame)
@@ -35,7 +35,7 @@ def memory_picture(view: MemoryView) -> Picture:
         y = frame.y((view.bound_bytes + view.base_bytes) / unit)
         dash = " ".join(map(str, ROLES["bound"].dash))
         parts.append(f'<path class="line bound" stroke-dasharray="{dash}" d="M{frame.left} {y:.1f}H{frame.right}"/>')
-    for number, (swatch, words) in enumerate(told):
+    for number, (swatch, words) in enumerate(legend):
         x, y = 16 + number % 2 * (WIDTH // 2), 46 + number // 2 * LINE
         parts += [swatch.format(x=x, y=y), text(x + 42, y + 4, cut(words, 64))]
     return document(view, frame.bottom + 50, parts)
@@ -57,19 +57,19 @@ def _phases(view: MemoryView, frame: Frame) -> list[str]:
 
 def _legend(view: MemoryView) -> list[tuple[str, str]]:
     """(a swatch with its place left open, words): curves first, then the bound, then the stack's kinds."""
-    told = [
+    legend = [
         (_stroke(curve.role), f"{curve.label}: peak {bytes_text(curve.peak_bytes)} ({curve.basis})")
         for curve in view.curves
     ]
     if view.bound_bytes is not None:
-        told.append((_stroke("bound"), f"proven lower bound of any order: {bytes_text(view.bound_bytes)}"))
+        legend.append((_stroke("bound"), f"proven lower bound of any order: {bytes_text(view.bound_bytes)}"))
     looks = kind_looks(layer.kind for layer in view.stack)
     for layer in view.stack:
         words = f"{view.stacked}: {layer.kind}, at most {bytes_text(layer.peak_bytes)}"
-        told.append((_patch(looks[layer.kind]), words))
+        legend.append((_patch(looks[layer.kind]), words))
     if view.base_bytes:
-        told.append((_patch(RESIDENT), f"resident: {bytes_text(view.base_bytes)}"))
-    return told
+        legend.append((_patch(RESIDENT), f"resident: {bytes_text(view.base_bytes)}"))
+    return legend
 
 
 def _stroke(role: str) -> str:

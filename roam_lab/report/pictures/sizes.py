@@ -36,9 +36,9 @@ def sizes_picture(view: SizesView) -> Picture:
         for size, need in curve.points:
             if size <= view.end_size and need <= view.end_bytes:
                 x, y = frame.x(size), frame.y(need / unit)
-                told = xml_text(f"{curve.name} at {size:,}: {bytes_text(need)}, captured and planned")
+                title = xml_text(f"{curve.name} at {size:,}: {bytes_text(need)}, captured and planned")
                 parts.append(
-                    f'<circle class="{curve.role}-fill" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{told}</title></circle>'
+                    f'<circle class="{curve.role}-fill" cx="{x:.1f}" cy="{y:.1f}" r="4"><title>{title}</title></circle>'
                 )
     if view.ring is not None:
         x, y = frame.x(view.ring[0]), frame.y(view.ring[1] / unit)

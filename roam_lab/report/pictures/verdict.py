@@ -73,11 +73,11 @@ def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> tu
         height = BAR_HEIGHT / 2 if part.name == ALLOCATOR else BAR_HEIGHT  # it is beside the whole step
         parts.append(box(x, top + BAR_HEIGHT - height, width, height, look, 1.0) + "</g>")
         size = bytes_text(part.bytes)
-        told = [one for one in (f"{part.name} {size}", size) if (len(one) + 2) * LETTER < width]
-        if told and part.name != ALLOCATOR:  # hatching would strike the text through
-            plain = f'fill="{look.light}" width="{(len(told[0]) + 1) * LETTER:.1f}" height="{BAR_HEIGHT - 8}"'
+        labels = [one for one in (f"{part.name} {size}", size) if (len(one) + 2) * LETTER < width]
+        if labels and part.name != ALLOCATOR:  # hatching would strike the text through
+            plain = f'fill="{look.light}" width="{(len(labels[0]) + 1) * LETTER:.1f}" height="{BAR_HEIGHT - 8}"'
             words.append(f'<rect x="{x + 3:.1f}" y="{top + 4:.1f}" {plain}/>')
-            words.append(text(x + 6, middle, told[0], more=f' style="{INK}"'))
+            words.append(text(x + 6, middle, labels[0], more=f' style="{INK}"'))
         at += part.bytes
     return parts, words
 

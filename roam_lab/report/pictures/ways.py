@@ -31,11 +31,11 @@ def ways_picture(view: WaysView) -> Picture:
         y = 44 + band + ROW * number
         right = frame.x(bar.bytes / unit)
         role = "planned" if bar.ours else "captured"
-        told = xml_text(f"{bar.name}: {bytes_text(bar.bytes)}, {bar.how}")
+        title = xml_text(f"{bar.name}: {bytes_text(bar.bytes)}, {bar.how}")
         parts.append(text(NAMES - 8, y + 17, cut(bar.name, NAME_LETTERS), "end", *(["bold"] if bar.ours else [])))
         parts.append(
             f'<path class="{role}-fill" fill-opacity=".8" d="M{frame.left} {y + 4}H{right:.1f}v18H{frame.left}z">'
-            f"<title>{told}</title></path>"
+            f"<title>{title}</title></path>"
         )
         size = bytes_text(bar.bytes)
         inside = right + 8 + len(size) * FONT.letter > frame.right

@@ -58,11 +58,11 @@ class AliveView:
 
     @property
     def alt(self) -> str:
-        told = []
+        sentences = []
         for side in self.sides:
             largest = listed([f"{bar.label} {bytes_text(bar.bytes)} ({bar.kind})" for bar in side.bars], 3)
-            told.append(f"{side.label}: {bytes_text(side.peak_bytes)} {side.at}: {largest or 'nothing'}")
-        return f"{self.title}, predicted. {'. '.join(told)}."
+            sentences.append(f"{side.label}: {bytes_text(side.peak_bytes)} {side.at}: {largest or 'nothing'}")
+        return f"{self.title}, predicted. {'. '.join(sentences)}."
 
     @property
     def table(self) -> Table:
@@ -101,8 +101,8 @@ def _side(role: str, label: str, graph: Graph, order: Sequence[int], shown: int,
     peak = live_peak(graph, order)
     op = graph.ops[order[peak.step]]
     known = places(graph)
-    told = kinds(graph, known)
-    found = grouped(graph, known, told)
+    kind_of = kinds(graph, known)
+    found = grouped(graph, known, kind_of)
     groups: dict[int, list[int]] = {}
     for life in lifetimes(graph, order):
         if life.start <= peak.step < life.end:

@@ -64,7 +64,7 @@ class ArenaView:
         grouped = int(self.count[self.storage < 0].sum())
         alone = self.storage[self.storage >= 0].tolist()
         largest = sorted(alone, key=lambda one: -int(self.tensors.bytes[one]))[:3]
-        told = ", ".join(f"{self.tensors.name(one)} {bytes_text(int(self.tensors.bytes[one]))}" for one in largest)
+        names = ", ".join(f"{self.tensors.name(one)} {bytes_text(int(self.tensors.bytes[one]))}" for one in largest)
         external = ""
         if self.external_bytes is not None:
             held = bytes_text(self.arena_bytes - self.external_bytes)
@@ -74,7 +74,7 @@ class ArenaView:
         return (
             f"{self.title}. {placed:,} storages in an arena of {bytes_text(self.arena_bytes)}, layout {self.layout}, "
             f"predicted; {grouped:,} of less than a pixel are drawn together."
-            f"{f' Largest: {told}.' if told else ''}{external}"
+            f"{f' Largest: {names}.' if names else ''}{external}"
         )
 
     @property

@@ -13,5 +13,5 @@ def step_text(known: Tensors, step: int) -> str:
         return "no step: the graph has no ops"
     index = known.order[step]
     place = (known.graph.ops[index].name, known.places.module[index], PHASES[known.places.phase[index]])
-    told = " · ".join(part for part in place if part)
-    return f"step {step + 1:,} of {len(known.order):,} · {told} · {bytes_text(int(known.live_bytes[step]))} alive"
+    where = " · ".join(part for part in place if part)
+    return f"step {step + 1:,} of {len(known.order):,} · {where} · {bytes_text(int(known.live_bytes[step]))} alive"

@@ -29,10 +29,10 @@ def details(known: Tensors, storage: int, step: int, code: Callable[[str], str] 
     if not 0 <= storage < len(known.bytes):
         return [("", NOTHING)]
     size, start, end = int(known.bytes[storage]), int(known.start[storage]), int(known.end[storage])
-    told = [f"{known.kind[storage]}, {bytes_text(size)} ({exact_text(size)})", form(known, storage)]
+    parts = [f"{known.kind[storage]}, {bytes_text(size)} ({exact_text(size)})", form(known, storage)]
     rows = [
         ("", known.name(storage)),
-        ("what", ", ".join(part for part in told if part)),
+        ("what", ", ".join(part for part in parts if part)),
         ("made", known.op(storage)),
         ("line", known.source(storage)),
         ("code", code(known.source(storage))),
@@ -116,4 +116,4 @@ def user(known: Tensors, step: int) -> str:
 
 def text_of(rows: Sequence[tuple[str, str]]) -> str:
     """The rows as lines."""
-    return "\n".join(f"{label}: {told}" if label else told for label, told in rows)
+    return "\n".join(f"{label}: {value}" if label else value for label, value in rows)

@@ -136,7 +136,7 @@ class FrontierView:
 
     @property
     def alt(self) -> str:
-        told = [f"{mark.name}: {bytes_text(mark.whole_bytes)}, {_more(mark.extra_time)}" for mark in self.marks]
+        marks = [f"{mark.name}: {bytes_text(mark.whole_bytes)}, {_more(mark.extra_time)}" for mark in self.marks]
         lines = "".join(f" {line.name} has {bytes_text(line.bytes)} for it." for line in self.lines)
         bound = ""
         if self.bound:
@@ -146,7 +146,7 @@ class FrontierView:
             )
         return (
             f"{self.title}, resident ({bytes_text(self.resident_bytes)}) + arena, predicted; found by rewrite strategy "
-            f"{self.strategy}. {'; '.join(told) or 'Nothing found yet'}.{lines}{bound}"
+            f"{self.strategy}. {'; '.join(marks) or 'Nothing found yet'}.{lines}{bound}"
         )
 
     @property
@@ -187,8 +187,8 @@ def frontier_view(found: Frontier, chosen: Plan | None = None, devices: Iterable
     if chosen is not None:
         whole = planned_whole_bytes(chosen) if own else found.resident_bytes + chosen.arena_bytes
         note = f"arena {change_text(found.captured_peak_bytes, chosen.arena_bytes) or 'as'} against captured"
-        told = f"this plan: {bytes_text(whole)}"
-        marks.append(Mark("chosen", chosen.extra_time, whole, chosen.arena_bytes, "this plan", note, told))
+        label = f"this plan: {bytes_text(whole)}"
+        marks.append(Mark("chosen", chosen.extra_time, whole, chosen.arena_bytes, "this plan", note, label))
     bound = tuple((100 * max(one.extra_time, 0.0), found.resident_bytes + one.peak_bytes) for one in found.bounds)
     highest = max(mark.whole_bytes for mark in marks)
     return FrontierView(

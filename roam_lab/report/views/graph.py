@@ -122,15 +122,15 @@ class GraphView:
         """What the marks in the cells mean, and their totals; "" where nothing runs again or is moved."""
         root = self.tree.nodes[0]
         again, moves = sum(root.again), sum(root.moves)
-        told = [f"{AGAIN} {again:,} ops run again in the backward pass"] if again else []
-        told += [f"{MOVES} {moves:,} moves to the host and back"] if moves else []
-        return "; ".join(told)
+        sentences = [f"{AGAIN} {again:,} ops run again in the backward pass"] if again else []
+        sentences += [f"{MOVES} {moves:,} moves to the host and back"] if moves else []
+        return "; ".join(sentences)
 
     @property
     def alt(self) -> str:
         root = self.tree.nodes[0]
         heavy = sorted(self.rows, key=lambda number: -sum(self.tree.nodes[number].kept))
-        told = [f"{self.tree.nodes[one].label} {bytes_text(sum(self.tree.nodes[one].kept))}" for one in heavy]
+        names = [f"{self.tree.nodes[one].label} {bytes_text(sum(self.tree.nodes[one].kept))}" for one in heavy]
         peak = next((cell for cell in self.cells if cell.peak), None)
         where = f" The planned peak lies in {peak.label}, {PHASES[peak.phase]}." if peak else ""
         guess = f" ({self.tree.places.guessed})" if self.tree.places.guessed else ""
@@ -138,7 +138,7 @@ class GraphView:
             f"{self.title}{guess}: {sum(root.ops):,} ops in {len(self.rows):,} visible modules; forward "
             f"{root.ops[0]:,} ops, backward {root.ops[1]:,}, update {root.ops[2]:,}. Kept, predicted: "
             f"{bytes_text(self.kept_bytes(0, 1))} from forward to backward, {bytes_text(self.kept_bytes(1, 2))} from "
-            f"backward to update; the most by {listed(told, 4) or 'none'}.{where}"
+            f"backward to update; the most by {listed(names, 4) or 'none'}.{where}"
             f"{f' {self.rewritten}.' if self.rewritten else ''}"
         )
 

@@ -159,12 +159,12 @@ class IcicleView:
 
     @property
     def alt(self) -> str:
-        told = []
+        names = []
         for box in sorted((box for box in self.boxes if box.level == 2), key=lambda box: -box.bytes):
             group = box.node - len(self.patterns)
             place = f"{self.patterns[self.pattern[group]]} " if group >= 0 else ""
-            told.append(f"{place}{box.label} {bytes_text(box.bytes)} ({box.kind})")
-        return f"{self.title}, predicted. {self.head(self.step).capitalize()}: {listed(told, 5) or 'nothing'}."
+            names.append(f"{place}{box.label} {bytes_text(box.bytes)} ({box.kind})")
+        return f"{self.title}, predicted. {self.head(self.step).capitalize()}: {listed(names, 5) or 'nothing'}."
 
     @property
     def table(self) -> Table:

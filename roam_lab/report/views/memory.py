@@ -110,17 +110,17 @@ class MemoryView:
 
     @property
     def alt(self) -> str:
-        told = [f"{curve.label}: peak {bytes_text(curve.peak_bytes)}, {curve.basis}" for curve in self.curves]
-        told += [curve.peak_note for curve in self.curves if curve.peak_note]
+        sentences = [f"{curve.label}: peak {bytes_text(curve.peak_bytes)}, {curve.basis}" for curve in self.curves]
+        sentences += [curve.peak_note for curve in self.curves if curve.peak_note]
         if self.bound_bytes is not None:
-            told.append(f"Proven lower bound of any order: {bytes_text(self.bound_bytes)}")
+            sentences.append(f"Proven lower bound of any order: {bytes_text(self.bound_bytes)}")
         if self.stack:
             largest = sorted(self.stack, key=lambda layer: -layer.peak_bytes)
             layers = ", ".join(f"{layer.kind} {bytes_text(layer.peak_bytes)}" for layer in largest)
             guess = f" ({self.guessed})" if self.guessed else ""
-            told.append(f"The {self.stacked} run by kind, each at its own highest{guess}: {layers}")
-        told.append(f"Resident bytes (parameters, state, batch): {bytes_text(self.resident_bytes)}, always there")
-        return f"{self.title}. {'. '.join(told)}."
+            sentences.append(f"The {self.stacked} run by kind, each at its own highest{guess}: {layers}")
+        sentences.append(f"Resident bytes (parameters, state, batch): {bytes_text(self.resident_bytes)}, always there")
+        return f"{self.title}. {'. '.join(sentences)}."
 
     @property
     def table(self) -> Table:
@@ -130,8 +130,8 @@ class MemoryView:
             size = bytes_text(curve.peak_bytes)
             rows.append((curve.label, curve.peak_bytes, size, curve.peak_at, curve.basis, curve.peak_note))
         if self.bound_bytes is not None:
-            told = "no order needs less"
-            rows.append(("lower bound", self.bound_bytes, bytes_text(self.bound_bytes), None, "proven", told))
+            note = "no order needs less"
+            rows.append(("lower bound", self.bound_bytes, bytes_text(self.bound_bytes), None, "proven", note))
         for layer in self.stack:
             size = bytes_text(layer.peak_bytes)
             rows.append((f"{self.stacked}: {layer.kind}", layer.peak_bytes, size, None, "predicted", "at its highest"))
@@ -268,10 +268,10 @@ def _stack(graph: Graph, order: Sequence[int], time: Axis) -> tuple[Floats, tupl
 
 def kind_curves(graph: Graph, order: Sequence[int]) -> Mapping[str, Sizes]:
     """Live bytes in each step of `order`, by kind of storage; together they are `live_curve`."""
-    told = kinds(graph, places(graph))
+    kind_of = kinds(graph, places(graph))
     lives: dict[str, list[tuple[int, int, int]]] = {}
     for life in lifetimes(graph, order):
-        lives.setdefault(told[life.storage], []).append((life.start, life.end, life.bytes))
+        lives.setdefault(kind_of[life.storage], []).append((life.start, life.end, life.bytes))
     curves = {}
     for kind in kind_looks(lives):
         rows = np.array(lives[kind], np.int64)

@@ -81,9 +81,9 @@ class ParetoView:
 
     @property
     def alt(self) -> str:
-        told = [f"{point.name}: {bytes_text(point.arena_bytes)}, {point.seconds:.3g} s" for point in self.points]
+        points = [f"{point.name}: {bytes_text(point.arena_bytes)}, {point.seconds:.3g} s" for point in self.points]
         front = listed([point.name for point in self.front], 12)
-        return f"{self.title}; {self.basis}. {'; '.join(told)}. Not beaten in both: {front or 'none'}."
+        return f"{self.title}; {self.basis}. {'; '.join(points)}. Not beaten in both: {front or 'none'}."
 
     @property
     def table(self) -> Table:

@@ -88,13 +88,13 @@ class SizesView:
 
     @property
     def alt(self) -> str:
-        told = [
+        sentences = [
             f"{curve.name}: " + ", ".join(f"{bytes_text(need)} at {size:,}" for size, need in curve.points)
             for curve in self.curves
         ]
         gpus = ", ".join(f"{line.name} {bytes_text(line.bytes)}" for line in self.lines)
         return (
-            f"{self.title}, predicted. {'; '.join(told)}. What a step can have of GPUs: {gpus or 'none is near'}. "
+            f"{self.title}, predicted. {'; '.join(sentences)}. What a step can have of GPUs: {gpus or 'none is near'}. "
             "Between these sizes curves are straight; beside them they are extrapolated."
         )
 

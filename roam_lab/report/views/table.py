@@ -44,8 +44,8 @@ class Table:
         lines = [[printable(column) for column in self.columns]]
         lines += [[printable(_shown(value)) for value in row] for row in self.rows]
         widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
-        told = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
-        return "\n".join([self.caption, *(line.rstrip() for line in told)])
+        padded = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+        return "\n".join([self.caption, *(line.rstrip() for line in padded)])
 
 
 def _shown(value: Value) -> str:

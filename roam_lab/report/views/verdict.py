@@ -117,12 +117,12 @@ class VerdictView:
     @property
     def alt(self) -> str:
         """The sentence, then each bar with its parts."""
-        told = [
+        sentences = [
             f"{bar.name} ({bar.basis}): {bytes_text(bar.step_bytes)}, of it "
             f"{', '.join(f'{part.name} {bytes_text(part.bytes)}' for part in bar.parts)}"
             for bar in self.bars
         ]
-        return f"{self.title}. {self.sentence} {'. '.join(told)}."
+        return f"{self.title}. {self.sentence} {'. '.join(sentences)}."
 
     @property
     def table(self) -> Table:
@@ -134,8 +134,8 @@ class VerdictView:
                 beside = "simulated, beside the whole step" if part.name == ALLOCATOR else bar.basis
                 rows.append((bar.name, part.name, part.bytes, bytes_text(part.bytes), beside))
         for line in self.lines:
-            told = "less what the driver takes (1 GiB, assumed)"
-            rows.append((line.name, "GPU", line.room_bytes, bytes_text(line.room_bytes), told))
+            note = "less what the driver takes (1 GiB, assumed)"
+            rows.append((line.name, "GPU", line.room_bytes, bytes_text(line.room_bytes), note))
         return Table(self.title, ("run", "part", "bytes", "size", "how it is known"), tuple(rows))
 
 
@@ -173,14 +173,14 @@ def profile_verdict_view(profile: Profile, devices: Sequence[Device] = DEVICES) 
 def _view(name: str, sentence: str, bars: Sequence[Bar], devices: Sequence[Device]) -> VerdictView:
     longest = max(bar.end_bytes for bar in bars)
     names = dict.fromkeys(part.name for bar in bars for part in bar.parts)
-    told = {name: name for name in names} | {name: kind for kind, name in KIND_NAMES.items()}
-    looks = kind_looks(told[one] for one in names if one not in GREYS)
+    kind_of = {name: name for name in names} | {name: kind for kind, name in KIND_NAMES.items()}
+    looks = kind_looks(kind_of[one] for one in names if one not in GREYS)
     return VerdictView(
         name or "a training step",
         sentence,
         tuple(bars),
         _lines(longest, devices),
-        {one: GREYS[one] if one in GREYS else looks[told[one]] for one in names},
+        {one: GREYS[one] if one in GREYS else looks[kind_of[one]] for one in names},
     )
 
 
@@ -199,9 +199,9 @@ def _eager_bar(plan: Plan, profile: Profile | None, resident: Sequence[Part]) ->
     eager = eager_bytes(plan, profile)
     whole = plan.resident_bytes + eager
     if profile is not None:
-        told = profile_verdict_view(profile).bars[0]
-        if told.step_bytes == whole:
-            return told
+        bar = profile_verdict_view(profile).bars[0]
+        if bar.step_bytes == whole:
+            return bar
     graph = graph_of(plan)
     if profile or plan.rewrites or eager != plan.captured_peak_bytes:  # the graph that eager ran is not known
         return Bar("eager", whole, (*resident, Part(LIVE, eager)), "predicted")

@@ -25,18 +25,18 @@ from roam_lab.runtime.executors.recapture import Recaptures, baked
 WARM_UP_STEPS = 3
 CHECKED_REPLAYS = 2
 
-Told = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 class CudaGraphExecutor:
     """Runs a program as a CUDA graph, or, where that is impossible, as `PythonExecutor` does.
 
-    `generators`: those that the step draws from, besides the default one. `told` is called with a sentence when a graph
-    is given up, and on the memory that it takes beside the plan.
+    `generators`: those that the step draws from, besides the default one. `notify` is called with a sentence when a
+    graph is given up, and on the memory that it takes beside the plan.
     """
 
-    def __init__(self, device: torch.device, generators: Sequence[torch.Generator], told: Told) -> None:
-        self._device, self._generators, self._told = device, tuple(generators), told
+    def __init__(self, device: torch.device, generators: Sequence[torch.Generator], notify: Notify) -> None:
+        self._device, self._generators, self._notify = device, tuple(generators), notify
         self._stream: torch.cuda.Stream | None = None
         self._warm = 0
         self._given_up = False
@@ -96,7 +96,7 @@ class CudaGraphExecutor:
     def _give_up(self, why: str) -> None:
         self._forget()
         self._given_up = True
-        self._told(f"the step is not run as a CUDA graph: {why}")
+        self._notify(f"the step is not run as a CUDA graph: {why}")
 
     def _forget(self) -> None:
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -150,7 +150,7 @@ class CudaGraphExecutor:
             return
         self._graph, self._static, self._results, self._numbers = graph, static, results, baked_as
         held = torch.cuda.memory_reserved(self._device) - before
-        self._told(
+        self._notify(
             f"the CUDA graph holds {held / 2**20:,.1f} MiB beside the plan: copies of the batch, what ops allocate "
             "themselves, and workspaces"
         )

@@ -59,9 +59,9 @@ def _obstacles(captured: Captured) -> Iterator[str]:
     for node in captured.step.nodes:
         for does, is_so in _RULES.items():
             if is_so(node):
-                yield f"{_told(node)} {does}"
+                yield f"{_label(node)} {does}"
         if any(storage_key(one) in batch for argument in written_arguments(node) for one in tensors_of(argument)):
-            yield f"{_told(node)} writes into the batch, of which a graph has a copy"
+            yield f"{_label(node)} writes into the batch, of which a graph has a copy"
 
 
 def _input_on_host(found: Input) -> str:
@@ -107,7 +107,7 @@ def _on_host(tensor: torch.Tensor) -> bool:
     return tensor.device.type == "cpu"
 
 
-def _told(node: Node) -> str:
+def _label(node: Node) -> str:
     where = node.meta.get(META_KEY)
     return f"op {node.name} ({node.target}, {(where.source if where else None) or 'no source line'})"
 

@@ -56,11 +56,11 @@ def replicated_step(
     return ReplicatedStep(ranks, own, model, optimizer, step, on_mismatch, check, executor, keep_grads)
 
 
-def refuse_others(told: list[dict[str, Any]]) -> None:
+def refuse_others(gathered: list[dict[str, Any]]) -> None:
     """Raises MismatchError where a rank means something else than the first does."""
-    for rank, means in enumerate(told):
+    for rank, means in enumerate(gathered):
         for what, value in means.items():
-            if value is not None and value != told[0][what]:
+            if value is not None and value != gathered[0][what]:
                 raise MismatchError(
                     f"rank {rank} has another {what} than rank 0, and their gradients would be mixed up; run the same "
                     "script with the same arguments on all ranks, with batches of one shape"

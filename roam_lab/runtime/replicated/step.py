@@ -77,10 +77,10 @@ class ReplicatedStep(PlannedStep):
             super().prepare(batch)
         except RoamError as raised:
             error = raised
-        told = self._ranks.gathered(None if error is None else str(error))
+        sentences = self._ranks.gathered(None if error is None else str(error))
         if error is not None:
             raise error
-        for rank, sentence in enumerate(told):
+        for rank, sentence in enumerate(sentences):
             if sentence is not None:
                 raise CaptureError(f"rank {rank} cannot plan this step: {sentence}")
 
@@ -92,9 +92,9 @@ class ReplicatedStep(PlannedStep):
         with self._check.alone():
             choice = next(choices)
         while True:
-            agreed, told = self._agree(choice)
+            agreed, why = self._agree(choice)
             if agreed == Wish.EAGER:
-                return self._run_eager(batch, self._reason_of_all(choice, told))
+                return self._run_eager(batch, self._reason_of_all(choice, why))
             expected, error = self._expected(agreed, choice, batch)
             if agreed == Wish.CAPTURED:
                 captured = self._captured_by_all(choice, batch, expected, error)
@@ -154,14 +154,14 @@ class ReplicatedStep(PlannedStep):
             return Wish.EAGER, "what the captured steps of two ranks exchange is not the same"
         return Wish(agreed), None
 
-    def _reason_of_all(self, choice: Choice, told: str | None) -> Reason:
+    def _reason_of_all(self, choice: Choice, why: str | None) -> Reason:
         """This rank's own reason to run eagerly, or that of the first that has one."""
         own = choice.reason
         words = self._ranks.gathered(None if own is None else own.sentence)
         if own is not None:
             return own
-        if told is not None:
-            return Reason(told)
+        if why is not None:
+            return Reason(why)
         rank, sentence = next((rank, word) for rank, word in enumerate(words) if word is not None)
         return _elsewhere(rank, sentence)
 
@@ -181,10 +181,10 @@ class ReplicatedStep(PlannedStep):
 
     def _not_checked(self, error: CaptureError | None) -> Reason | None:
         """Why all ranks run eagerly where one could not try its eager step."""
-        told = self._ranks.gathered(None if error is None else _first(str(error)))
+        sentences = self._ranks.gathered(None if error is None else _first(str(error)))
         if error is not None:
             return Reason(_first(str(error)))
-        return next((_elsewhere(rank, word) for rank, word in enumerate(told) if word is not None), None)
+        return next((_elsewhere(rank, word) for rank, word in enumerate(sentences) if word is not None), None)
 
     def _captured_by_all(
         self, choice: Choice, batch: Any, expected: Expected | None, error: RoamError | None
@@ -200,15 +200,15 @@ class ReplicatedStep(PlannedStep):
             except (MismatchError, CaptureError, InfeasibleError) as raised:
                 error = raised
         too_small = str(error) if isinstance(error, InfeasibleError) else None
-        told = self._ranks.gathered((None if error is None else str(error), too_small, _exchanges(choice.compiled)))
-        _refuse_too_small(word for _, word, _ in told)
-        failed = next((rank for rank, (word, _, _) in enumerate(told) if word is not None), None)
-        if failed is None and len({exchanges for _, _, exchanges in told}) == 1:
+        gathered = self._ranks.gathered((None if error is None else str(error), too_small, _exchanges(choice.compiled)))
+        _refuse_too_small(word for _, word, _ in gathered)
+        failed = next((rank for rank, (word, _, _) in enumerate(gathered) if word is not None), None)
+        if failed is None and len({exchanges for _, _, exchanges in gathered}) == 1:
             return choice
         if error is None and (failed is not None or not new):  # what was captured here may be right with others
             if failed is None:
                 return Reason("what the captured steps of two ranks exchange is not the same")
-            return _elsewhere(failed, _first(told[failed][0]))
+            return _elsewhere(failed, _first(gathered[failed][0]))
         if error is None:
             self._compiled.drop(choice.way)
             error = MismatchError("another rank exchanges something else in this step; run one script on all ranks")
@@ -223,10 +223,10 @@ class ReplicatedStep(PlannedStep):
             raise CaptureError(f"{choice.other}, and it takes too many ways to capture each")
         way = self._compiler.compile(choice.key, batch, expected)
         compiled = self._compiled[way]
-        told = compiled.goes_otherwise(batch)
-        if told is not None:
+        sentence = compiled.goes_otherwise(batch)
+        if sentence is not None:
             self._compiled.drop(way)
-            raise CaptureError(f"a way was captured that its own batch does not take ({told})")
+            raise CaptureError(f"a way was captured that its own batch does not take ({sentence})")
         if not self._adds and other_gradients(self.model, self._tree, compiled, batch_leaves(batch)) is not None:
             raise FirstStepError(
                 "gradients are left from before the step, which adds to them"
@@ -283,9 +283,9 @@ def _elsewhere(rank: int, sentence: str) -> Reason:
     return Reason(f"rank {rank} runs this step eagerly: {sentence}")
 
 
-def _refuse_too_small(told: Iterable[str | None]) -> None:
+def _refuse_too_small(sentences: Iterable[str | None]) -> None:
     """Raises InfeasibleError on all ranks where the budget is too small for the first plan of one."""
-    for rank, sentence in enumerate(told):
+    for rank, sentence in enumerate(sentences):
         if sentence is not None:
             raise InfeasibleError(f"{sentence} (rank {rank})")
 

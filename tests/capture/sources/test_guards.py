@@ -131,10 +131,10 @@ def test_what_a_model_is(change, expected):
     guards = guards_of(model, optimizer, step)
     assert guards.check() is None
     change(model)
-    told = guards.check()
-    assert told is not None
-    assert told.startswith(expected)
-    assert guards.check() == told
+    message = guards.check()
+    assert message is not None
+    assert message.startswith(expected)
+    assert guards.check() == message
     guards.renew()
     assert guards.check() is None
 

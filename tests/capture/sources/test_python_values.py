@@ -270,9 +270,9 @@ def refusals():
     }
 
 
-@pytest.mark.parametrize(("step", "told"), refusals().items(), ids=lambda value: getattr(value, "__name__", ""))
-def test_what_a_planned_step_cannot_do_again_is_refused_by_name(step, told):
-    assert re.search(told, refused(step))
+@pytest.mark.parametrize(("step", "message"), refusals().items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_what_a_planned_step_cannot_do_again_is_refused_by_name(step, message):
+    assert re.search(message, refused(step))
 
 
 def test_all_is_as_before_after_a_capture():
@@ -307,8 +307,8 @@ def test_a_tensor_in_a_container_that_the_step_reads_and_renews_is_refused(put):
         state.held = put(batch[0] * 2)
         return loss
 
-    told = re.escape("the step reads a tensor in state.held and binds a new one to it")
-    with pytest.raises(CaptureError, match=told):
+    found = re.escape("the step reads a tensor in state.held and binds a new one to it")
+    with pytest.raises(CaptureError, match=found):
         capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(3, 4), step)
 
 

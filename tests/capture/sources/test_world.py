@@ -40,8 +40,8 @@ def trained(step, steps=4, *, between=lambda index: None, hooked=True, check="fi
     return losses, run
 
 
-def refused(step, told):
-    with pytest.raises(CaptureError, match=told):
+def refused(step, message):
+    with pytest.raises(CaptureError, match=message):
         trained(step)
 
 
@@ -102,7 +102,7 @@ def test_a_step_that_catches_the_refusal_is_refused_all_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"),
+    ("asked", "expected"),
     [
         (lambda: time.time(), "reads the clock"),
         (lambda: perf_counter(), "reads the clock"),
@@ -118,14 +118,14 @@ def test_a_step_that_catches_the_refusal_is_refused_all_the_same(tmp_path):
         (lambda: os.environ.__setitem__("ROAM_TEST", "1"), "changes os.environ"),
     ],
 )
-def test_clock_chance_and_processes_are_refused(asked, told, monkeypatch):
+def test_clock_chance_and_processes_are_refused(asked, expected, monkeypatch):
     monkeypatch.setenv("ROAM_TEST", "0")
 
     def step(*given):
         asked()
         return weighted_step(*given)
 
-    refused(step, rf"test_world\.py:\d+: the step {told}")
+    refused(step, rf"test_world\.py:\d+: the step {expected}")
 
 
 def test_everything_is_put_back_after_a_trace():
@@ -206,9 +206,9 @@ def test_what_a_step_prints_is_printed_once_a_step(capsys, check):
         return loss
 
     eager, _ = trained(step, hooked=False)
-    told = capsys.readouterr().out
+    message = capsys.readouterr().out
     planned, run = trained(step, check=check)
-    assert (planned, capsys.readouterr().out, run.planned_steps) == (eager, told, 4)
+    assert (planned, capsys.readouterr().out, run.planned_steps) == (eager, message, 4)
 
 
 def test_what_a_step_logs_is_logged_once_a_step(caplog):
@@ -218,14 +218,14 @@ def test_what_a_step_logs_is_logged_once_a_step(caplog):
         LOG.debug("not shown")
         return loss
 
-    told = []
+    heard = []
     for hooked in (False, True):
         with caplog.at_level(logging.INFO, logger=LOG.name):
             trained(step, hooked=hooked)
-        told.append([(one.name, one.lineno, one.getMessage()) for one in caplog.records if one.name == LOG.name])
+        heard.append([(one.name, one.lineno, one.getMessage()) for one in caplog.records if one.name == LOG.name])
         caplog.clear()
-    assert len(told[0]) == 4
-    assert told[1] == told[0]
+    assert len(heard[0]) == 4
+    assert heard[1] == heard[0]
 
 
 def prints_a_tensor(*given):
@@ -246,15 +246,15 @@ def prints_an_object(*given):
 
 
 @pytest.mark.parametrize(
-    ("step", "told"),
+    ("step", "message"),
     [
         (prints_a_tensor, r"gives a tensor to print\(\) at .*test_world\.py:\d+"),
         (prints_into_a_text, r"into a text \(print\(\) at"),
         (prints_an_object, r"puts a PosixPath into print\(\) at"),
     ],
 )
-def test_what_could_not_be_printed_alike_is_refused(step, told, capsys):
-    refused(step, told)
+def test_what_could_not_be_printed_alike_is_refused(step, message, capsys):
+    refused(step, message)
     capsys.readouterr()
 
 

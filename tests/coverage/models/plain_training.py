@@ -151,8 +151,8 @@ def ema_teacher() -> Made:
 
     def step(model: nn.Module, optimizer: Optimizer, batch: Any) -> torch.Tensor:
         scores = model(batch[0])
-        told = teacher(batch[0]).softmax(1)
-        loss = fn.cross_entropy(scores, batch[1]) + fn.kl_div(scores.log_softmax(1), told, reduction="batchmean")
+        targets = teacher(batch[0]).softmax(1)
+        loss = fn.cross_entropy(scores, batch[1]) + fn.kl_div(scores.log_softmax(1), targets, reduction="batchmean")
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -40,10 +40,10 @@ def test_series_parallel_orders_reduce_to_one_part_and_others_do_not() -> None:
 
 
 def test_reduction_tells_series_in_order_and_parallel_by_number() -> None:
-    told: list[tuple[str, list[int]]] = []
+    heard: list[tuple[str, list[int]]] = []
     quotient = Quotient([[], [0], [1], [0], [2, 3], [4]])
-    quotient.reduce(lambda nodes: told.append(("series", nodes)), lambda nodes: told.append(("parallel", nodes)))
-    assert told == [("series", [1, 2]), ("series", [4, 5]), ("parallel", [1, 3]), ("series", [0, 1, 4])]
+    quotient.reduce(lambda nodes: heard.append(("series", nodes)), lambda nodes: heard.append(("parallel", nodes)))
+    assert heard == [("series", [1, 2]), ("series", [4, 5]), ("parallel", [1, 3]), ("series", [0, 1, 4])]
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)

@@ -45,7 +45,7 @@ def opening(browser, folder):
         tab = browser.new_page(viewport={"width": 1000, "height": 900})
         opened.append(tab)
         tab.on("pageerror", lambda error: complaints.append(f"{error}\n{error.stack}"))
-        tab.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+        tab.on("console", lambda expected: complaints.append(expected.text) if expected.type == "error" else None)
         tab.on("request", lambda sent: complaints.append(sent.url) if sent.url.startswith("http") else None)
         tab.goto(f"file://{path}")
         tab.wait_for_function(READY)

@@ -30,11 +30,11 @@ def tab(browser, tmp_path_factory):
 def assert_all_follow(tab, step):
     """Whether every figure, the slider and the line of words show `step`."""
     known, axis = VIEWS.tensors, VIEWS.memory.axis
-    told = icicle_columns(replace(VIEWS.icicle, step=step), 700)
+    found = icicle_columns(replace(VIEWS.icicle, step=step), 700)
     data = {key: column(tab, "roam-icicle-data", key) for key in ("level", "bytes", "label", "left")}
     assert (data["label"][0], data["bytes"][0]) == (VIEWS.icicle.head(step), known.live_bytes[step])
-    assert (data["level"], data["bytes"]) == (told["level"], told["bytes"])
-    assert data["left"] == [pytest.approx(left) for left in told["left"]]
+    assert (data["level"], data["bytes"]) == (found["level"], found["bytes"])
+    assert data["left"] == [pytest.approx(left) for left in found["left"]]
     lines = tab.evaluate(
         f"() => ['roam-memory', 'roam-arena'].map(name => ({SOURCE})(name).center.find(one => one.type === 'Span' && "
         "one.dimension === 'height').location)"
@@ -88,9 +88,9 @@ def test_what_a_search_finds_is_marked_everywhere(tab):
     assert len(column(tab, "roam-memory-found", "left")) >= 12
     assert column(tab, "roam-graph-found", "left").count(0.0) >= 1
     assert column(tab, "roam-icicle-data", "thick").count(3) >= 1
-    assert f"{len(found)} storages" in attribute(tab, "roam-search-told", "content")
+    assert f"{len(found)} storages" in attribute(tab, "roam-search-summary", "content")
     box.fill("no such (layer")
-    tab.wait_for_function(f"() => ({SOURCE})('roam-search-told').content === 'nothing matches'")
+    tab.wait_for_function(f"() => ({SOURCE})('roam-search-summary').content === 'nothing matches'")
     for name in ("roam-arena", "roam-memory", "roam-graph", "roam-alive"):
         assert column(tab, f"{name}-found", "left") == []
 

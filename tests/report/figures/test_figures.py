@@ -110,13 +110,13 @@ def test_memory_lines_are_the_views_curves():
     assert stack[f"y_{len(view.stack)}"].max() * 1024 == pytest.approx(plan.peak_bytes)
     (key,) = drawn.select(Legend)
     words = [item.label.value for item in key.items]
-    assert any("measured on cpu" in told for told in words)
-    assert any(told == "proven lower bound 105.0 KiB" for told in words)
+    assert any("measured on cpu" in wording for wording in words)
+    assert any(wording == "proven lower bound 105.0 KiB" for wording in words)
     assert drawn.y_range.end >= plan.captured_peak_bytes / 1024
     assert "KiB" in drawn.yaxis[0].axis_label
     tool = linked(plan, profile)["memory"].select_one({"name": "roam-memory-hover"})
-    told = [text.partition(":")[0] for _, text in tool.tooltips]
-    assert told[1:] == [curve.what for curve in view.curves]
+    wording = [text.partition(":")[0] for _, text in tool.tooltips]
+    assert wording[1:] == [curve.what for curve in view.curves]
     assert not drawn.select(Label)
 
 
@@ -124,19 +124,19 @@ def test_names_stand_where_the_view_puts_them():
     plan = planned(branches())
     view = memory_view(plan)
     drawn = memory_figure(view)
-    labels, told = view.labels(*LEAST_PLOT, FONT), source(drawn, "labels").data
-    assert told["text"] == [label.text for label in labels]
-    assert told["y"] == [pytest.approx(label.y * drawn.y_range.end) for label in labels]
-    assert told["x"] == [pytest.approx(curve.peak_at) for curve in view.curves]
+    labels, found = view.labels(*LEAST_PLOT, FONT), source(drawn, "labels").data
+    assert found["text"] == [label.text for label in labels]
+    assert found["y"] == [pytest.approx(label.y * drawn.y_range.end) for label in labels]
+    assert found["x"] == [pytest.approx(curve.peak_at) for curve in view.curves]
     (names,) = drawn.select(LabelSet)
     assert names.source is source(drawn, "labels")
-    assert max(told["y"]) < drawn.y_range.end
+    assert max(found["y"]) < drawn.y_range.end
     many = {f"plan {number}": replace(plan, arena_bytes=10**6 + number, seconds=1.0) for number in range(30)}
     drawn = pareto_figure(pareto_view(many))
     low, high = drawn.y_range.start, drawn.y_range.end
-    told = source(drawn, "labels").data
-    assert told["text"] == list(many)
-    assert low <= min(told["y"]) < max(told["y"]) < high
+    found = source(drawn, "labels").data
+    assert found["text"] == list(many)
+    assert low <= min(found["y"]) < max(found["y"]) < high
     assert drawn.height > 30 * 14 > pareto_figure(pareto_view({"one": plan})).height
 
 
@@ -197,8 +197,8 @@ def test_selection_finds_its_row_in_each_figure():
         leaf = known.graph.tree.nodes[leaf].parent
         ancestors.add(leaf)
     assert cells["node"][marked[0]] in ancestors
-    told = {text.content for text in figures["selected"].references() if isinstance(text, Text)}
-    assert {plain(text) for _, text in details(known.tensors, storage, known.icicle.step)} <= told
+    message = {text.content for text in figures["selected"].references() if isinstance(text, Text)}
+    assert {plain(text) for _, text in details(known.tensors, storage, known.icicle.step)} <= message
     (box,) = [one for one in figures["memory"].center if isinstance(one, BoxAnnotation)]
     assert box.visible
     assert box.left == known.memory.axis.edges[known.tensors.start[storage]]
@@ -262,6 +262,6 @@ def test_page_is_one_file_that_asks_for_nothing():
 def test_the_whole_tree_travels_with_the_graph():
     plan = planned(blocks(12))
     tree = views_of(plan).graph.tree
-    told = json.loads(source(linked(plan)["graph"], "opened").tags[0])
-    assert len(told["parent"]) == len(tree.nodes)
-    assert sum(kept[4] for kept in told["kept"]) == sum(kept.bytes for kept in tree.kept)
+    found = json.loads(source(linked(plan)["graph"], "opened").tags[0])
+    assert len(found["parent"]) == len(tree.nodes)
+    assert sum(kept[4] for kept in found["kept"]) == sum(kept.bytes for kept in tree.kept)

@@ -99,8 +99,8 @@ def test_the_pane_says_in_the_page_what_python_says(graph):
     asked = [(storage, step) for storage in range(-1, len(known.bytes)) for step in steps]
     found = run(DESCRIBE + DETAILS + RUN_DETAILS, {"page": page, "asked": asked})
     for (storage, step), rows in zip(asked, found, strict=True):
-        told = details(known, storage, step, code)
-        assert [(label, plain(text)) for label, text in told] == [tuple(row) for row in rows]
+        seen = details(known, storage, step, code)
+        assert [(label, plain(text)) for label, text in seen] == [tuple(row) for row in rows]
     assert pane.html_attributes["role"] == "status"
 
 
@@ -113,7 +113,7 @@ def test_ticks_in_the_page_name_real_steps(clock):
     const major = new Function("cb_data", "edges", "closest", TICKS)({ start: 0, end }, edges, CLOSEST)
     console.log(JSON.stringify(major.map((tick) => [tick, new Function("tick", "edges", TEXT)(tick, edges)])))
     """
-    for name, told in (("TICKS", TICKS), ("CLOSEST", CLOSEST), ("TEXT", TICK_TEXT)):
-        code = code.replace(name, json.dumps(told))
+    for name, text in (("TICKS", TICKS), ("CLOSEST", CLOSEST), ("TEXT", TICK_TEXT)):
+        code = code.replace(name, json.dumps(text))
     ticks = run(code, {"left": time.edges[:-1].tolist(), "end": time.end})
     assert [tuple(tick) for tick in ticks] == time.ticks(8)

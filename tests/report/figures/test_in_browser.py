@@ -15,8 +15,8 @@ def test_a_click_in_the_arena_selects_everywhere(shown):
     plan = planned(blocks(4))
     views = views_of(plan)
     tab = shown(page("linked", linked(plan), views.tables()))
-    told = tab.locator("[role=status] span")
-    assert "Nothing selected" in told.first.inner_text()
+    found = tab.locator("[role=status] span")
+    assert "Nothing selected" in found.first.inner_text()
     row = int((views.arena.top - views.arena.bottom).argmax())
     storage = int(views.arena.storage[row])
     unit = views.arena.unit[1]
@@ -27,7 +27,7 @@ def test_a_click_in_the_arena_selects_everywhere(shown):
     click_at(tab, "roam-arena", float(middle[0]), float(middle[1]) / unit)
     assert column(tab, "roam-selection", "storage") == [storage]
     rows = details(views.tensors, storage, views.icicle.step)
-    assert "".join(told.all_inner_texts()) == "".join(label + text for label, text in rows)
+    assert "".join(found.all_inner_texts()) == "".join(label + text for label, text in rows)
     assert selected(tab, "roam-arena-data") == [row]
     assert selected(tab, "roam-tasks-data") == [int(views.tasks.row_of[storage])]
     assert column(tab, "roam-graph-cells", "width").count(4) == 1

@@ -156,10 +156,10 @@ def test_figures_and_controls_are_reached_by_keys_and_have_a_table(tab, plan):
     reached = []
     for _ in range(60):
         tab.keyboard.press("Tab")
-        told = tab.evaluate(FOCUSED)
-        if reached[:1] == [told]:  # they begin again
+        found = tab.evaluate(FOCUSED)
+        if reached[:1] == [found]:  # they begin again
             break
-        reached.append(told)
+        reached.append(found)
     shown = (views.memory, views.icicle, views.graph, views.arena, views.alive, views.frontier)
     for view in shown:
         assert any(label == view.alt for _, label in reached), view.title

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import accumulate, pairwise
 
-from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
+from roam_lab.ir import Graph, Op, Storage
 from roam_lab.order.tasks import Task
 from roam_lab.plan import Plan
+from tests.plan.graphs import captured_plan
 
 KIB = 1024
 HOSTILE = '</script><script>document.title="owned"</script><b>$$x^2$$'
@@ -99,20 +100,6 @@ def tree_of(order: tuple[int, ...], leaves: int = 4) -> Task:
 
 def stacked_plan(graph: Graph) -> Plan:
     """The captured order, every storage above the one before it: a plan of a long step that takes no time to make."""
-    order = captured_order(graph)
     tops = [0, *accumulate(storage.bytes for storage in graph.storages)]
-    peak = live_peak(graph, order).bytes
-    return Plan(
-        graph_sha256="",
-        order=order,
-        offsets={number: tops[number] for number, storage in enumerate(graph.storages) if storage.bytes},
-        arena_bytes=tops[-1],
-        peak_bytes=peak,
-        lower_bound_bytes=peak,
-        captured_peak_bytes=peak,
-        optimal=True,
-        order_strategy="captured",
-        layout_strategy="stacked",
-        seconds=0.0,
-        graph=graph,
-    )
+    offsets = {number: tops[number] for number, storage in enumerate(graph.storages) if storage.bytes}
+    return captured_plan(graph, offsets, tops[-1])

@@ -89,9 +89,9 @@ def test_bokeh_marks_differ_in_shape_and_a_click_tells_its_extra_time(view: Fron
 def test_the_picture_is_legal_and_tells_figures_on_hover(view: FrontierView) -> None:
     drawn = frontier_picture(view)
     root = ElementTree.fromstring(drawn)
-    told = [one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert len(told) == 1 + len(view.marks)
-    assert any("every block checkpointed: 600.0 MiB, +25.0 % time" in one for one in told)
+    message = [one.text or "" for one in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert len(message) == 1 + len(view.marks)
+    assert any("every block checkpointed: 600.0 MiB, +25.0 % time" in one for one in message)
     assert "<b>&step" not in drawn
 
 

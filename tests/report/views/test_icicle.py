@@ -113,12 +113,12 @@ def test_repeated_modules_are_one_bar():
     assert planned.bars[-1].storage == -1
 
 
-def made(**told):
+def made(**message):
     """An op that makes storage 1 of storage 0, then one that reads it, then one that writes into 0 and reads 1."""
-    storages = (Storage(64), Storage(64, output=told.pop("output", False)), Storage(64))
+    storages = (Storage(64), Storage(64, output=message.pop("output", False)), Storage(64))
     ops = [
         Op("first", "a.b.c", (), (0,), pure=True),
-        Op("maker", "a.b.c", (0,), (1,), (0,), **{"pure": True, "time_us": 250.0, **told}),
+        Op("maker", "a.b.c", (0,), (1,), (0,), **{"pure": True, "time_us": 250.0, **message}),
         Op("reader", "a.b.c", (1,), (2,), (1,), pure=True, time_us=750.0),
         Op("writer", "a.b.c", (2,), (), (0,), writes=(0,), pure=False),
         Op("last", "a.b.c", (3,), (), (1, 2), pure=True),
@@ -127,7 +127,7 @@ def made(**told):
 
 
 @pytest.mark.parametrize(
-    ("told", "why"),
+    ("message", "why"),
     [
         ({}, "what it is made of is changed in place before it is needed last"),
         ({"pure": None}, "does not say whether"),
@@ -136,8 +136,8 @@ def made(**told):
         ({"output": True}, "leaves the step"),
     ],
 )
-def test_why_a_storage_cannot_be_made_again(told, why):
-    graph = made(**told)
+def test_why_a_storage_cannot_be_made_again(message, why):
+    graph = made(**message)
     found = needs(graph, captured_order(graph))
     assert why in AGAIN[found.again[1]]
 
@@ -179,9 +179,9 @@ def test_phases_lie_behind_the_whole_axis():
         *order[: len(order) - len(late)],
         *(one for pair in zip_longest(*halves(graph, late)) for one in pair if one is not None),
     ]
-    told = phase_bands(places(graph), turns, axis(graph, turns))
-    assert [band.phase for band in told][:2] == ["forward", "backward and update"]
-    assert told[1].main == "backward"
+    found = phase_bands(places(graph), turns, axis(graph, turns))
+    assert [band.phase for band in found][:2] == ["forward", "backward and update"]
+    assert found[1].main == "backward"
     mixed = np.random.default_rng(0).permutation(len(order)).tolist()  # no legal order: phases only
     fence = phase_bands(places(graph), mixed, axis(graph, mixed))
     assert len(fence) <= CELLS / THINNEST_BAND

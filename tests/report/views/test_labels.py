@@ -82,8 +82,8 @@ def test_names_of_peaks_say_whose_they_are():
     plan = make_plan(branches(), order="captured")
     measured = MeasuredCurve(tuple(op.target for op in branches().ops), (204 * 1024,) * 6, "a tracker", "cpu")
     view = memory_view(plan, Profile(graph=branches(), measured=measured))
-    told = [label.text for label in view.labels(900, 300, FONT)]
-    assert told == ["eager peak: wide_b · <b>&", "planned peak: wide_b · <b>&", "measured peak: aten.mul.Tensor"]
+    message = [label.text for label in view.labels(900, 300, FONT)]
+    assert message == ["eager peak: wide_b · <b>&", "planned peak: wide_b · <b>&", "measured peak: aten.mul.Tensor"]
     boxes = [box(label, 900, 300) for label in view.labels(900, 300, FONT)]
     assert not [pair for pair in combinations(boxes, 2) if meet(*pair)]
     assert min(bottom for _, _, bottom, _ in boxes) >= 300 * view.top_bytes / view.end_bytes  # above all curves

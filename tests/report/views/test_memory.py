@@ -31,12 +31,12 @@ def test_curves_bound_and_their_words():
     assert [curve.role for curve in view.curves] == ["captured", "planned"]
     assert [curve.peak_bytes for curve in view.curves] == [plan.captured_peak_bytes, plan.peak_bytes]
     assert view.bound_bytes == plan.lower_bound_bytes
-    for told in (
+    for text in (
         "captured order (planned graph): peak 204.0 KiB, predicted",
         "lower bound of any order: 105.0 KiB",
         "wide_b",
     ):
-        assert told in view.alt
+        assert text in view.alt
     assert view.table.rows[0][:3] == ("captured order (planned graph)", 204 * KIB, "204.0 KiB")
     assert view.table.rows[-1][:2] == ("resident", 10 * KIB)
 

@@ -36,9 +36,9 @@ def test_the_parts_come_to_the_headline(profile):
     eager, planned = view.bars
     assert (eager.step_bytes, planned.step_bytes) == (264 * KIB, 10 * KIB + plan.arena_bytes)
     for bar in view.bars:
-        told = sizes(bar)
-        beside = told.pop(ALLOCATOR, 0)
-        assert sum(told.values()) == bar.step_bytes
+        found = sizes(bar)
+        beside = found.pop(ALLOCATOR, 0)
+        assert sum(found.values()) == bar.step_bytes
         assert bar.end_bytes == bar.step_bytes + beside
     assert sizes(eager)["weights"] == 4 * KIB
     assert sizes(eager)["other residents"] == KIB
@@ -91,15 +91,15 @@ def test_the_picture_says_what_it_shows(graph):
     view = verdict_view(make_plan(replace(graph, unlisted_resident_bytes=20 * GIB)))
     svg = verdict_picture(view)
     root = ElementTree.fromstring(svg)
-    told = "".join(root.itertext())
+    message = "".join(root.itertext())
     assert root.attrib["role"] == "img"
     assert len(svg) < 60_000
-    assert view.sentence in told  # in its description
+    assert view.sentence in message  # in its description
     assert view.sentence in svg.alt
-    assert "16 GB" in told
+    assert "16 GB" in message
     assert "<script" not in svg
     for bar in view.bars:
-        assert bar.name in told
+        assert bar.name in message
         assert f"{bar.name} " in view.alt
     assert [row[1] for row in view.table.rows].count("whole step") == len(view.bars)
     ElementTree.fromstring(view.table.html())

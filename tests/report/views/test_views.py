@@ -173,8 +173,8 @@ def test_tensors_tell_everything_about_a_storage():
     plan = make_plan(graph)
     known = tensors(plan)
     card = known.card(1)
-    for told in ("storage 1 ", "activation", "100.0 KiB (102,400 bytes)", "block.0", "train.py:10", "wide_a (aten.mm"):
-        assert told in card
+    for text in ("storage 1 ", "activation", "100.0 KiB (102,400 bytes)", "block.0", "train.py:10", "wide_a (aten.mm"):
+        assert text in card
     assert known.kind[3] == "unknown"
     assert tensors(make_plan(bare_of_places(blocks(2)))).kind[:2] == ("activation", "activation")
     assert len(known.table.rows) == 6

@@ -26,8 +26,8 @@ def test_a_step_on_the_cpu_says_that_it_is_no_graph():
     step, batch = made(executor="cuda_graph")
     step(batch)
     step(batch)
-    told = "the step is not run as a CUDA graph: the step runs on cpu, and a CUDA graph on CUDA alone"
-    assert [note for note in step.notes if "CUDA graph" in note] == [told]
+    message = "the step is not run as a CUDA graph: the step runs on cpu, and a CUDA graph on CUDA alone"
+    assert [note for note in step.notes if "CUDA graph" in note] == [message]
     assert (step.planned_steps, step.eager_steps) == (2, 0)
 
 
