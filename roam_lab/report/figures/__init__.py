@@ -115,23 +115,28 @@ def linked_views(
     places: bool = False,
     code: Callable[[str], str] = no_code,
 ) -> dict[str, Any]:
-    """As `linked`, from views that were made before. `places`: always with "frontier" and "tasks", empty and invisible
-    where they are not known, so that `renew` finds them. `code`: returns the source code at "file:line"."""
+    """As `linked`, from views that were made before. `code`: returns the source code at "file:line".
+
+    `places`: always with "frontier" and "tasks", and with what draws rewritten storages, empty and invisible where a
+    plan has none, so that `renew` finds them.
+    """
     selection = new_selection(-1 if selected is None else selected)
     described = describing(views.tensors)
     cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step)
-    memory = memory_figure(views.memory, theme=theme, known=views.tensors, selection=selection, cursor=cursor)
     shared: dict[str, Any] = {"theme": theme, "selection": selection}
+    memory = memory_figure(views.memory, known=views.tensors, cursor=cursor, places=places, **shared)
     search = new_search(cursor, described)
     slider, play, readout = controls(cursor, views.tensors)
     bar = row(slider, play, search.box, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
     figures = {
         "controls": column(bar, readout, search.summary, sizing_mode="stretch_width", name="roam-controls"),
         "memory": memory,
-        "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, **shared),
+        "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, places=places, **shared),
         "selected": details_pane(selection, cursor, views.tensors, described, code),
         "graph": graph_figure(views.graph, cursor=cursor, **shared),
-        "arena": arena_figure(views.arena, described=described, x_range=memory.x_range, cursor=cursor, **shared),
+        "arena": arena_figure(
+            views.arena, described=described, x_range=memory.x_range, cursor=cursor, places=places, **shared
+        ),
         "alive": alive_figure(views.alive, **shared),
     }
     mark_everywhere(figures, views, search, cursor)

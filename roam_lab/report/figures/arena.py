@@ -15,7 +15,7 @@ from roam_lab.report.figures.selection import DESCRIBE, carry, connect, describi
 from roam_lab.report.figures.theme import Theme, empty, hatch_over, hover, ink_of, key_of_looks, rectangles, tap_only
 from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.views.arena import ArenaView
-from roam_lab.report.views.look import kind_looks
+from roam_lab.report.views.look import looks_in
 
 HEIGHT = 460
 HATCHED = 1 / 60
@@ -35,9 +35,10 @@ def arena_figure(
     described: dict[str, Any] | None = None,
     x_range: Any = None,
     cursor: Cursor | None = None,
+    places: bool = False,
 ) -> figure:
     """Every storage of `view` as a rectangle; a click selects it. `described`: of `describing`, to be shared;
-    `cursor`: a drag moves it."""
+    `cursor`: a drag moves it; `places`: as in `looks_in`."""
     ink = ink_of(theme)
     unit_name, unit = view.unit
     drawn = empty(
@@ -52,7 +53,7 @@ def arena_figure(
         y_range=Range1d(0, max(view.arena_bytes, 1) / unit * 1.03),
     )
     tick_steps(drawn, view.axis, cursor.steps if cursor else None)
-    looks = kind_looks(view.kind)
+    looks, unseen = looks_in(view.kind, places)
     high = np.flatnonzero(view.top - view.bottom >= HATCHED * max(view.arena_bytes, 1)).tolist()
     source = ColumnDataSource(
         data={
@@ -86,7 +87,7 @@ def arena_figure(
         drawn.add_layout(
             Span(location=view.external_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dotted")
         )
-    key_of_looks(drawn, ink, looks)
+    key_of_looks(drawn, ink, looks, unseen=unseen)
     described = described or describing(view.tensors)
     text = CustomJSHover(args={"source": source, **described}, code=DESCRIBE + _HOVER)
     hover(drawn, [boxes], [("", "@storage{custom}")], formatters={"@storage": text}, point_policy="follow_mouse")

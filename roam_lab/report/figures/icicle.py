@@ -21,7 +21,7 @@ from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns, w
 from roam_lab.report.figures.selection import UNITS, carry, describing, new_selection
 from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, rectangles, still
 from roam_lab.report.views.icicle import EVERYTHING, LEVELS, IcicleView
-from roam_lab.report.views.look import kind_looks
+from roam_lab.report.views.look import looks_in
 
 HEIGHT = 290
 MARGIN = 60
@@ -64,8 +64,10 @@ def icicle_figure(
     selection: ColumnDataSource | None = None,
     described: dict[str, Any] | None = None,
     found: ColumnDataSource | None = None,
+    places: bool = False,
 ) -> figure:
-    """What is alive under `cursor`. `described`: of `describing`; `found`: what a search found, to be shared."""
+    """What is alive under `cursor`. `described`: of `describing`; `found`: what a search found, to be shared;
+    `places`: as in `looks_in`."""
     ink = ink_of(theme)
     selection = selection or new_selection()
     drawn = empty(
@@ -96,7 +98,8 @@ def icicle_figure(
         still(drawn, Text(x="x", y="top", text=name, y_offset=down, text_font_size=size, **look), words)
     rows = [("", "@label"), ("kind", "@kind"), ("", "@what"), ("bytes", "@bytes{0,0}")]
     hover(drawn, [boxes], rows, point_policy="follow_mouse")
-    key_of_looks(drawn, ink, kind_looks(view.kinds), hatched=False)
+    looks, unseen = looks_in(view.kinds, places)
+    key_of_looks(drawn, ink, looks, hatched=False, unseen=unseen)
     focus = ColumnDataSource(
         data={"node": [EVERYTHING]},
         name="roam-icicle-focus",

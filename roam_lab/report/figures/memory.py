@@ -42,7 +42,7 @@ from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.curves import Curve
 from roam_lab.report.views.labels import Font
-from roam_lab.report.views.look import RESIDENT, ROLES, kind_looks
+from roam_lab.report.views.look import RESIDENT, ROLES, looks_in
 from roam_lab.report.views.memory import MemoryView
 from roam_lab.report.views.tensors import Tensors
 
@@ -56,7 +56,7 @@ TWO_COLUMNS, LEGEND_LINE = 560, 23
 """Width in pixels from which on the legend has two columns, and the height of a line of it."""
 _NARROW = """
 const legend = fig.above.find((one) => one.items)
-const lines = legend ? legend.items.length : 0, two = fig.inner_width >= least
+const lines = legend ? legend.items.filter((one) => one.visible).length : 0, two = fig.inner_width >= least
 if (!legend || legend.ncols === (two ? 2 : 1)) return
 legend.setv({ncols: two ? 2 : 1}, {sync: false})
 fig.setv({height: height + (two ? 0 : Math.floor(lines / 2) * line)}, {sync: false})
@@ -90,11 +90,12 @@ def memory_figure(
     known: Tensors | None = None,
     selection: ColumnDataSource | None = None,
     cursor: Cursor | None = None,
+    places: bool = False,
 ) -> figure:
     """The curves of `view` over its stack and phases; a click on a legend's entry hides it.
 
     With `known`, the tensors of the plan that `view` shows, the lifetime of the selected storage is shaded; with
-    `cursor`, clicks and drags move it, and a tooltip names the step under the mouse.
+    `cursor`, clicks and drags move it, and a tooltip names the step under the mouse. `places`: as in `looks_in`.
     """
     ink = ink_of(theme)
     unit_name, unit = view.unit
@@ -111,20 +112,15 @@ def memory_figure(
     )
     tick_steps(drawn, view.axis, cursor.steps if cursor else None)
     draw_phases(drawn, view.phases, view.axis.end, view.end_bytes / unit, ink)
-    items = _stack(drawn, view, ink, unit)
+    items, unseen = _stack(drawn, view, ink, unit, places)
     for curve in view.curves:
         items.append(_line(drawn, view, curve, ink, unit))
-    if view.bound_bytes is not None:
-        height = (view.bound_bytes + view.base_bytes) / unit
-        look = ROLES["bound"]
-        line = still(
-            drawn,
-            Line(line_color=ink.of(look), line_width=2, line_dash=list(look.dash)),
-            {"x": [0, view.axis.end], "y": [height, height]},
-        )
-        items.append((f"proven lower bound {bytes_text(view.bound_bytes)}", [line]))
+    if view.bound_bytes is not None or places:
+        text, line = _bound(drawn, view, ink, unit)
+        items.append((text, [line]))
+        unseen |= {text} if view.bound_bytes is None else set()
     _peaks(drawn, view, ink, unit)
-    legend(drawn, ink, items, columns=2)
+    legend(drawn, ink, items, columns=2, unseen=unseen)
     narrow = {"fig": drawn, "height": HEIGHT, "line": LEGEND_LINE, "least": TWO_COLUMNS}
     drawn.js_on_change("inner_width", CustomJS(args=narrow, code=_NARROW))
     if known is not None:
@@ -162,8 +158,11 @@ def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
     tool.name = "roam-memory-hover"
 
 
-def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[str, list[object]]]:
-    """Areas above the resident bytes, one renderer for each kind; the last value holds up to the end of the axis."""
+def _stack(
+    drawn: figure, view: MemoryView, ink: Ink, unit: int, places: bool
+) -> tuple[list[tuple[str, list[object]]], set[str]]:
+    """Areas above the resident bytes, one renderer for each kind; the last value holds up to the end of the axis.
+    What the legend says of them, and what it does not show of that."""
     items: list[tuple[str, list[object]]] = []
     if view.base_bytes:
         filled = Quad(
@@ -178,15 +177,22 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
         band = still(drawn, filled, edges)
         items.append((f"resident {bytes_text(view.base_bytes)}", [band]))
     if not len(view.stack_x):
-        return items
+        return items, set()
     x = np.append(view.stack_x, view.axis.end)
-    looks = kind_looks(layer.kind for layer in view.stack)
+    layers = {layer.kind: layer for layer in view.stack}
+    looks, unseen = looks_in(layers, places)
     below = np.full(len(x), view.base_bytes / unit)
     source = ColumnDataSource(data={"x": x, "y_0": below}, name="roam-stack")
-    for number, layer in enumerate(view.stack):
-        below = below + np.append(layer.size_bytes, layer.size_bytes[-1]) / unit
+    hidden = set()
+    for number, (kind, look) in enumerate(looks.items()):
+        text = f"{view.stacked}: {kind}"
+        if kind in unseen:
+            hidden.add(text)
+        else:
+            layer = layers[kind]
+            below = below + np.append(layer.size_bytes, layer.size_bytes[-1]) / unit
+            text += f", at most {bytes_text(layer.peak_bytes)}"
         source.add(below, f"y_{number + 1}")
-        look = looks[layer.kind]
         area = VAreaStep(
             x="x",
             y1=f"y_{number}",
@@ -199,10 +205,8 @@ def _stack(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> list[tuple[s
             hatch_alpha=STACK_HATCH,
             hatch_scale=HATCH_SCALE,
         )
-        items.append(
-            (f"{view.stacked}: {layer.kind}, at most {bytes_text(layer.peak_bytes)}", [still(drawn, area, source)])
-        )
-    return items
+        items.append((text, [still(drawn, area, source)]))
+    return items, hidden
 
 
 def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) -> tuple[str, list[object]]:
@@ -216,6 +220,17 @@ def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) ->
     step = Step(x="x", y="y", mode="after", line_color=ink.of(look), line_width=width, line_dash=list(look.dash))
     line = still(drawn, step, source)
     return f"{curve.label}: {bytes_text(curve.peak_bytes)} ({curve.basis})", [line]
+
+
+def _bound(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> tuple[str, object]:
+    """The proven bound, a line without points where there is none, and what the legend says of it."""
+    look, ends = ROLES["bound"], [0, view.axis.end]
+    glyph = Line(line_color=ink.of(look), line_width=2, line_dash=list(look.dash))
+    if view.bound_bytes is None:
+        return "proven lower bound", still(drawn, glyph, {"x": [], "y": []})
+    height = (view.bound_bytes + view.base_bytes) / unit
+    text = f"proven lower bound {bytes_text(view.bound_bytes)}"
+    return text, still(drawn, glyph, {"x": ends, "y": [height, height]})
 
 
 def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:

@@ -8,7 +8,7 @@ white and on near-black; "light" and "dark" have more contrast.
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -113,12 +113,21 @@ def alt_text(model: Any) -> str:
 
 
 def legend(
-    drawn: figure, ink: Ink, items: Sequence[tuple[str, Sequence[Any]]], columns: int, hides: bool = True
+    drawn: figure,
+    ink: Ink,
+    items: Sequence[tuple[str, Sequence[Any]]],
+    columns: int,
+    hides: bool = True,
+    unseen: Collection[str] = (),
 ) -> None:
-    """A legend above the plot in `columns` columns; a click on an item hides what it names."""
+    """A legend above the plot in `columns` columns; a click on an item hides what it names. `unseen`: names of items
+    that a page does not show."""
     if not items:
         return
-    entries = [LegendItem(label=value(plain(text)), renderers=list(renderers)) for text, renderers in items]
+    entries = [
+        LegendItem(label=value(plain(text)), renderers=list(renderers), visible=text not in unseen)
+        for text, renderers in items
+    ]
     drawn.add_layout(
         Legend(
             items=entries,
@@ -141,14 +150,22 @@ def legend(
     )
 
 
-def key_of_looks(drawn: figure, ink: Ink, looks: Mapping[str, Look], columns: int = 6, hatched: bool = True) -> None:
-    """A legend of fills and, where the figure is `hatched`, of hatches, made from patches outside the plot."""
+def key_of_looks(
+    drawn: figure,
+    ink: Ink,
+    looks: Mapping[str, Look],
+    columns: int = 6,
+    hatched: bool = True,
+    unseen: Collection[str] = (),
+) -> None:
+    """A legend of fills and, where the figure is `hatched`, of hatches, made from patches outside the plot. `unseen`:
+    looks that a page does not name."""
     items = []
     corner = ColumnDataSource(data={edge: [0] for edge in ("left", "right", "bottom", "top")})
     for name, look in looks.items():
         patch = still(drawn, Quad(**filled(ink, ink.of(look), look.hatch if hatched else " ")), corner)
         items.append((name, [patch]))
-    legend(drawn, ink, items, columns, hides=False)
+    legend(drawn, ink, items, columns, hides=False, unseen=unseen)
 
 
 def filled(ink: Ink, colour: str, hatch: str) -> dict[str, Any]:

@@ -51,6 +51,8 @@ KINDS = {
     "offloaded": _same("yellow", "o"),
     "unknown": _same("grey", "\\"),
 }
+REWRITTEN = ("recomputed", "offloaded")
+"""Kinds that a plan has and its graph has not."""
 SPARE = (_same("yellow", "x"), _same("blue", "."), _same("vermilion", "`"), _same("purple", "v"))
 """For kinds unknown here: a graph's file may name any."""
 
@@ -88,6 +90,17 @@ def kind_looks(kinds: Iterable[str]) -> dict[str, Look]:
     strangers = sorted(present - KINDS.keys())
     ours = {kind: look for kind, look in KINDS.items() if kind in present}
     return ours | {kind: SPARE[index % len(SPARE)] for index, kind in enumerate(strangers)}
+
+
+def looks_in(kinds: Iterable[str], places: bool) -> tuple[dict[str, Look], frozenset[str]]:
+    """A look for each of `kinds`, and which of these looks no storage has.
+
+    `places`: there is one for what only rewriting makes in any case. A page draws a figure with other data at once, and
+    takes several times as long for one with other parts.
+    """
+    present = set(kinds)
+    unseen = frozenset(REWRITTEN) - present if places else frozenset()
+    return kind_looks(present | unseen), unseen
 
 
 def pale(look: Look) -> str:

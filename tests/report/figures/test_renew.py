@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from bokeh.document import Document
 from bokeh.layouts import column
+from bokeh.models import Legend
 
 from roam_lab.plan import make_plan
 from roam_lab.report.figures import linked_views, on_select, renew, select, selection_of
@@ -68,16 +69,36 @@ def test_models_keep_their_identity_and_their_listeners():
     assert heard == [3, None, 5]
 
 
-def test_a_kind_more_leaves_what_is_drawn_already():
-    """Each new renderer costs a page a layout of its figure and all colours once more."""
+def test_what_rewriting_makes_has_its_place_before_it_is_there():
+    """A new renderer or entry of a legend costs a page two layouts of its figure."""
     plan, rewritten = (make_plan(rewritable.blocks(4), extra_time=most, alignment=1) for most in (None, 0.25))
     assert "recomputed" in {storage.kind for storage in rewritten.graph.storages}
     model = shown(plan, places=True)
-    figures = [model.select_one({"name": f"roam-{key}"}) for key in ("memory", "arena", "icicle", "alive")]
+    figures = [model.select_one({"name": f"roam-{key}"}) for key in ("memory", "arena", "icicle")]
     before = [list(one.renderers) for one in figures]
+    named = [recomputed_of(one) for one in figures]
+    assert [one.visible for one in named] == [False] * 3
     renew(model, shown(rewritten, places=True))
     for one, old in zip(figures, before, strict=True):
-        assert len(set(one.renderers) - set(old)) <= 2, one.name  # of the new kind
+        assert set(one.renderers) <= set(old), one.name
+    assert [recomputed_of(one) for one in figures] == named
+    assert [one.visible for one in named] == [True] * 3
+    renew(model, shown(plan, places=True))
+    assert [one.visible for one in named] == [False] * 3
+
+
+def recomputed_of(figure):
+    """What the legend says of recomputed storages."""
+    (legend,) = (one for one in figure.above if isinstance(one, Legend))
+    (item,) = (one for one in legend.items if "recomputed" in one.label.value)
+    return item
+
+
+def test_without_places_legends_name_what_is_there_alone():
+    figures = linked_views(views_of(PLANS["auto"]))
+    for key in ("memory", "arena", "icicle"):
+        (legend,) = (one for one in figures[key].above if isinstance(one, Legend))
+        assert all(one.visible and "recomputed" not in one.label.value for one in legend.items)
 
 
 def test_only_what_differs_is_told_to_a_page():
