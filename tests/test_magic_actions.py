@@ -104,7 +104,7 @@ def test_view_takes_a_plan_or_its_file(shell: Any, tmp_path: Path) -> None:
 
 def test_a_frontier_is_shown_returned_and_in_the_report(shell: Any, tmp_path: Path) -> None:
     out = cell(shell, "f = %roam frontier --points 3 --rewrite free")
-    assert "captured peak" in out.outputs[-1].data["text/plain"]
+    assert "of eager" in out.outputs[-1].data["text/plain"]
     assert "Memory against extra time" in out.outputs[-1].data["text/html"]
     assert shell.user_ns["f"].strategy == "free"
     cell(shell, "r = %roam plan --extra-time 0.2 --rewrites in_place,fuse --rewrite free --name rewritten")

@@ -12,11 +12,18 @@ from roam_lab.report.views.frontier import frontier_view
 
 
 def frontier_text(found: Frontier) -> str:
-    """A line for each point: more time, arena, the whole step, ops that run again; every block checkpointed below."""
-    rows = [("more time", "arena", "of captured", "resident + arena", "ops again")]
+    """A line for each point: more time, arena, the whole step and its part of eager's, ops that run again; every block
+    checkpointed below. Where eager's whole step is not known, as in old files, the arena's part of the captured peak.
+    """
+    whole = found.eager_bytes is not None
+    rows = [("more time", "arena", "resident + arena", "of eager" if whole else "of captured", "ops again")]
     rows += [_line(found, point) for point in found.points]
+    if found.eager_bytes is None:
+        before = f"captured peak {bytes_text(found.captured_peak_bytes)}"
+    else:
+        before = f"eager's whole step {bytes_text(found.eager_bytes)}, reserved"
     parts = [
-        f"{found.name}: captured peak {bytes_text(found.captured_peak_bytes)}; times: {found.times}",
+        f"{found.name}: {before}; times: {found.times}",
         table(rows, frozenset(range(5))),
         "Ops again: those that run a second time. Free points fuse ops and run them in place.",
     ]
@@ -48,10 +55,15 @@ def write_frontier(found: Frontier, path: str) -> None:
 
 
 def _line(found: Frontier, point: LaidOutPoint) -> tuple[str, str, str, str, str]:
+    whole = found.resident_bytes + point.arena_bytes
+    if found.eager_bytes is None:
+        part = point.arena_bytes / max(found.captured_peak_bytes, 1)
+    else:
+        part = whole / max(found.eager_bytes, 1)
     return (
         f"{100 * point.extra_time:.1f} %",
         bytes_text(point.arena_bytes),
-        f"{100 * point.arena_bytes / max(found.captured_peak_bytes, 1):.1f} %",
-        bytes_text(found.resident_bytes + point.arena_bytes),
+        bytes_text(whole),
+        f"{100 * part:.1f} %",
         f"{point.recomputed:,}",
     )

@@ -16,6 +16,7 @@ from roam_lab.plan.rewriting import Placing, place
 from roam_lab.plan.whole_step import eager_whole_bytes
 from roam_lab.registry import find
 from roam_lab.report.frontier import frontier_text
+from roam_lab.report.units import bytes_text
 from roam_lab.rewrite.checkpoint import every_block
 from roam_lab.rewrite.frontier import frontier
 from tests.plan.training_step import training_step
@@ -64,8 +65,20 @@ def test_eager_is_the_profiles_where_one_is_known():
 def test_a_row_a_point():
     found = make_frontier(blocks(5), 3)
     text = frontier_text(found)
-    assert "blocks_5: captured peak" in text
+    assert f"blocks_5: eager's whole step {bytes_text(found.eager_bytes)}, reserved" in text
     assert sum(line[:2] == "  " and line.count(" %") == 2 for line in text.splitlines()) == len(found.points)
+    last = found.resident_bytes + found.points[-1].arena_bytes
+    assert f"{100 * last / found.eager_bytes:.1f} %" in text
+    assert "of eager" in text
+    assert "captured" not in text
+
+
+def test_where_eagers_step_is_not_known_arenas_are_compared():
+    found = replace(make_frontier(blocks(5), 3), eager_bytes=None)
+    text = frontier_text(found)
+    assert f"blocks_5: captured peak {bytes_text(found.captured_peak_bytes)}" in text
+    assert "of captured" in text
+    assert f"{100 * found.points[-1].arena_bytes / found.captured_peak_bytes:.1f} %" in text
 
 
 def test_the_first_version_is_refused():
