@@ -1,5 +1,6 @@
-"""Peak and time of a state, beside a second run on paper, written plainly: ops one by one, no chain, nothing in place.
-"""
+"""Peak and time of a state, beside a second run on paper: ops one by one, no chain, nothing in place."""
+
+from itertools import product
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.rewrite.graphs import Writer, random_step
 
 
 class Plain:
-    """A run of `state`, op by op: `ran`, the ops in running order, and how long each made storage lives."""
+    """A run of `state`, op by op: `ran`, the ops in running order, and `lives`, of each storage made."""
 
     def __init__(self, problem: Problem, state) -> None:
         graph, tape = problem.graph, problem.tape
@@ -25,12 +26,12 @@ class Plain:
         self.makes = [[s for s in op.creates if planned[s]] for op in self.ops]
         self.gaps = [range(low, high) for low, high in zip(tape.gap_at[:-1], tape.gap_at[1:], strict=True)]
         self.begins = tape.gap_instruction.tolist()
-        self.live: dict[int, list[int]] = {}  # storage -> [it, first item, last item]
-        self.lives: list[list[int]] = []
+        self.lives: list[list[int]] = []  # [storage, first item, last item]
+        self.live: dict[int, list[int]] = {}
         self.pins = dict.fromkeys(range(len(graph.storages)), 0)
         self.ran: list[int] = []
-        self.now = 0
-        for self.now, made in enumerate(self.makes):
+        for now, made in enumerate(self.makes):
+            self.now = now
             kept = any(self.state[self.gaps[storage][0]] == KEEP for storage in made)
             if kept or not self.again(self.now):
                 self.run(self.now)
@@ -39,9 +40,10 @@ class Plain:
                     self.live.pop(storage, None)
         self.us = sum(self.ops[op].time_us for op in self.ran)
         held = np.zeros(len(self.ran), np.int64)
-        for storage, first, last in self.lives:
-            end = len(self.ran) if graph.storages[storage].output else last + 1
-            held[first:end] += graph.storages[storage].bytes
+        for life in self.lives:
+            storage, first, last = life
+            life[2] = len(self.ran) - 1 if graph.storages[storage].output else last
+            held[first : life[2] + 1] += graph.storages[storage].bytes
         self.peak = int(held.max(initial=0))
         self.hottest = int(held.argmax())
 
@@ -92,6 +94,27 @@ def test_peak_and_time_are_those_of_a_plain_run(seed, state_seed, rate):
     state = problem.start.copy()
     picked = problem.free_gaps[random.random(len(problem.free_gaps)) < rate]
     state[picked] = random.integers(0, 3, len(picked))
+    compare(problem, state)
+
+
+def test_a_result_that_is_there_stays_where_its_op_makes_another_one_again():
+    """The op that runs first makes two results, of which one is kept, the other made again between."""
+    write = Writer()
+    kept, dropped, between = (write.storage(size) for size in (64, 100, 500))
+    write.op((kept, dropped))
+    write.op((between,))
+    write.op((), (kept, between))
+    write.op((), (dropped,))
+    write.op((), (kept,))
+    problem = problem_of(write.graph(), {"recompute"}, order=range(5))
+    state = problem.start.copy()
+    for values in product((KEEP, DROP, HOLD), repeat=len(problem.free_gaps)):
+        state[problem.free_gaps] = values
+        compare(problem, state)
+
+
+def compare(problem, state):
+    """All that both runs say of the state is the same."""
     trace = new_trace(problem)
     cost = evaluate(problem, state, trace, target=100)
     try:
@@ -103,8 +126,10 @@ def test_peak_and_time_are_those_of_a_plain_run(seed, state_seed, rate):
         return
     assert (cost.peak, cost.hottest) == (plain.peak, plain.hottest)
     assert cost.us == pytest.approx(plain.us)
-    assert trace.ops[: trace.found[0]].tolist() == plain.ran
     assert cost.highest == max(0, plain.peak - 100)
+    assert trace.ops[: trace.found[0]].tolist() == plain.ran
+    lives = zip(trace.instance_storage, trace.birth, trace.last, strict=True)
+    assert [[int(each) for each in life] for life in lives][: trace.found[1]] == plain.lives
 
 
 def chain(length: int):
