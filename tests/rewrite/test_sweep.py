@@ -38,7 +38,7 @@ def test_the_best_change_is_the_one_of_greatest_gain_and_no_other_is_tried():
             others = {KEEP: (DROP, HOLD), DROP: (), HOLD: (DROP,)}
             dropped += sum(state[gap] == DROP for gap in ends)
             changes = []
-            for gap, value in [(gap, value) for gap in ends for value in others[int(state[gap])]]:
+            for gap, value in ((end, value) for end in ends for value in others[int(state[end])]):
                 changed = state.copy()
                 changed[gap] = value
                 changes.append((gap, value, _gain(seen, explorer.see(changed, target))))
