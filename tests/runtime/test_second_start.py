@@ -160,9 +160,9 @@ def same(one):
     """Nothing has changed."""
 
 
-def train(change=same, text=SCRIPT, planned=3, eager=0, check="first", **settings):
+def train(change=same, text=SCRIPT, planned=None, eager=0, check="first", **settings):
     """Train hooked, and a twin eagerly, each in a start of its own; the hooked step, after every bit was seen to
-    agree, and how many steps were planned."""
+    agree, and how many steps were planned (None: all)."""
     one, twin = start(text, **settings), start(text, **settings)
     torch.manual_seed(1)
     change(one)
@@ -178,7 +178,8 @@ def train(change=same, text=SCRIPT, planned=3, eager=0, check="first", **setting
     for mine, other in zip(one.optimizer.state.values(), twin.optimizer.state.values(), strict=True):
         assert all(torch.equal(mine[key], other[key]) for key in other)
     assert getattr(one.script, "seen", None) == getattr(twin.script, "seen", None)
-    assert (hooked.planned_steps, hooked.eager_steps) == (planned, eager), hooked.reasons
+    counts = hooked.planned_steps, hooked.eager_steps
+    assert counts == (len(one.batches) if planned is None else planned, eager), hooked.reasons
     return hooked
 
 
