@@ -112,8 +112,11 @@ def test_a_run_goes_on_with_what_was_not_come_to(mutations: ModuleType, monkeypa
 def test_the_mutants_own_tests_come_first_and_are_never_left_out(mutations: ModuleType) -> None:
     (mutant,) = mutations.sampled(mutations.Room(("*.py",), ()), 1, 0)[1]
     room = mutations.Room((), ("tests", "--ignore=tests/test_some.py", "--ignore=tests/test_other.py"))
-    assert mutations.mirrored_first(mutant, room) == room.tests
-    (mutations.ROOT / "tests" / "test_some.py").write_text("")
-    assert mutations.mirrored_first(mutant, room) == (
+    copy = mutations.ROOT / "copy"
+    (copy / "tests").mkdir(parents=True)
+    (mutations.ROOT / "tests" / "test_some.py").write_text("")  # written after the copy was made
+    assert mutations.mirrored_first(mutant, room, copy) == room.tests
+    (copy / "tests" / "test_some.py").write_text("")
+    assert mutations.mirrored_first(mutant, room, copy) == (
         "tests/test_some.py", "tests", "--ignore=tests/test_other.py",
     )  # fmt: skip

@@ -202,7 +202,8 @@ def room_result(name: str, given: argparse.Namespace, reasons: dict[str, str]) -
             raise SystemExit(f"the tests fail without a mutant:\n{(tree.folder / 'log').read_text()[-2000:]}")
         for number, mutant in enumerate(drawn, 1):
             if (word := seen.get(_fault(mutant), "")) == "":
-                word, took = tree.run(mutant, mirrored_first(mutant, room), LEAST_SECONDS + 5 * seconds)
+                tests = mirrored_first(mutant, room, tree.folder)
+                word, took = tree.run(mutant, tests, LEAST_SECONDS + 5 * seconds)
                 print(f"{number}/{len(drawn)} {word} ({took:.1f} s) {mutant.line}: {mutant.name}", flush=True)
                 with path.open("a") as lines:
                     lines.write(json.dumps([*_fault(mutant), word]) + "\n")
@@ -221,12 +222,13 @@ def seen_before(path: Path) -> dict[tuple[str, str], str]:
     return {(name, digest): word for name, digest, word in map(json.loads, lines)}
 
 
-def mirrored_first(mutant: Mutant, room: Room) -> tuple[str, ...]:
+def mirrored_first(mutant: Mutant, room: Room, folder: Path) -> tuple[str, ...]:
     """The room's tests, with the file that mirrors the mutant's in front, also where it is left out for other files: it
-    finds most of them, and then the rest is not run."""
+    finds most of them, and then the rest is not run. `folder`: the copy that tests run in; the tree that it was made
+    from may have got a test since, and a test file that is missing would count as one that fails."""
     file = Path(mutant.file)
     mirror = Path("tests", *file.parts[1:-1], f"test_{file.stem}.py")
-    if not (ROOT / mirror).exists():
+    if not (folder / mirror).exists():
         return room.tests
     return (str(mirror), *(one for one in room.tests if one != f"--ignore={mirror}"))
 

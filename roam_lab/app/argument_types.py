@@ -41,12 +41,17 @@ def memory(text: str) -> int:
     return value
 
 
+def _number(text: str) -> float:
+    """What `text` stands for; NaN, which lies in no range, where that is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
 def fraction(text: str) -> float:
     """A number of 0 or more: "0.1"."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 <= value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a fraction; give such as 0.1 for a tenth more")
     return value
@@ -90,10 +95,7 @@ def seed(text: str) -> int:
 
 def seconds(text: str) -> float:
     """A positive number of seconds."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
+    value = _number(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
     return value
@@ -102,10 +104,7 @@ def seconds(text: str) -> float:
 def price(text: str) -> tuple[str, float]:
     """GPU=PRICE: (its name, or the beginning of it, what it costs an hour)."""
     name, equals, value = text.rpartition("=")
-    try:
-        paid = float(value)
-    except ValueError:
-        paid = -1.0
+    paid = _number(value)
     if not equals or not name.strip() or not 0 <= paid < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no price of a GPU; give such as h100=3.10")
     return name.strip(), paid
