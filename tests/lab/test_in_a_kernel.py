@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,8 @@ def gan_step(model, optimizer, batch):
 """
 EVAL = "model.eval()\n" + PROFILE.replace("small", "still") + "\n"
 META = "away = tuple(one.to('meta') for one in batch)\n%roam profile model away --step train_step --name nowhere"
+HEADLINE = re.compile(r"[\d.]+ -> [\d.]+ [KM]iB, -[\d.]+ %")
+"""Eager's whole step, the planned one's, and the difference."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +53,38 @@ def test_what_ifs_of_two_models_are_two_tables_each_with_its_baseline(kernel: Ke
     assert told.count("eager PyTorch") == 2
     first, second = (told.index(f"{name}\n") for name in ("small", "gan"))
     assert first < told.index("eager PyTorch") < second < told.rindex("eager PyTorch")
+
+
+def test_actions_take_the_shown_plan_say_so_and_name_a_better_one(kernel: Kernel, tmp_path: Path) -> None:
+    kernel.run("plan = %roam plan small --name good")
+    kernel.run("worse = %roam plan small --order captured --rewrites none --name worse")
+    for action, file in (("report", "page.html"), ("export", "plan.svg")):
+        said = kernel.run(f"x = %roam {action} {tmp_path}/{file}").stdout.splitlines()
+        assert said[0].startswith(f"wrote {tmp_path}/{file}: worse (small: captured, whole step ")
+        assert "a better plan of the same step is at hand: " in said[1]
+    verified = kernel.run("v = %roam verify --steps 2").everything()
+    assert "worse (small: captured" in verified
+    said = kernel.run(f"x = %roam report good {tmp_path}/named.html").stdout
+    assert said.startswith(f"wrote {tmp_path}/named.html: good (small: auto")
+    assert "better" not in said
+
+
+def test_one_headline_everywhere(kernel: Kernel, tmp_path: Path) -> None:
+    shown = kernel.run("plan = %roam plan small --name good").shown[-1]
+    (headline,) = set(HEADLINE.findall(shown))
+    assert kernel.value("plan.headline") == headline
+    eager, planned = headline.split(",")[0].split(" -> ")  # "264.0", "115.0 KiB"
+    kernel.run(f"x = %roam report good {tmp_path}/page.html --force")
+    page = (tmp_path / "page.html").read_text()
+    assert set(HEADLINE.findall(page.replace("&gt;", ">"))) <= {headline}
+    for face in (
+        page,
+        kernel.run("%roam compare").shown[-1],
+        kernel.run("%roam fit small --batch-sizes 4 --extra-time 0").everything(),
+        kernel.run("found = %roam frontier small --points 3").everything(),
+    ):
+        assert eager in face
+        assert planned in face
 
 
 def test_eval_mode_is_named(kernel: Kernel) -> None:

@@ -19,7 +19,7 @@ from bokeh.models.dom import Span, Text
 from bokeh.models.ui import Pane
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.selection import DESCRIBE, coded
+from roam_lab.report.figures.selection import DESCRIBE, coded, lists
 from roam_lab.report.figures.theme import Ink, plain
 from roam_lab.report.views.axis import Axis
 from roam_lab.report.views.cursor import step_text
@@ -43,7 +43,7 @@ span.setv({location: steps.data.left[now.data.step[0]] ?? 0}, {sync: false})
 """
 STEP_TEXT = """
 function stepText(step) {
-  const d = steps.data
+  const d = steps.data, {modules} = listsOf(step_names)
   if (!d.left.length) return "no step: the graph has no ops"
   const place = [d.op[step], modules[d.module[step]], phases[d.phase[step]]].filter((part) => part)
   return `step ${exact(step + 1)} of ${exact(d.left.length)} · ${place.join(" · ")} · ${bytesText(d.bytes[step])} alive`
@@ -71,15 +71,13 @@ cb_obj._roam_plays = setInterval(() => {
 @dataclass(frozen=True)
 class Cursor:
     """The step (`now`), and columns over all steps: op, operator, module, source line, phase, bytes alive, where the
-    step begins on the axis, and the cell of the folded graph that runs it. `modules`, `sources`, `operators`: the names
-    that columns hold indices of.
+    step begins on the axis, and the cell of the folded graph that runs it. `names`: the lists
+    modules, sources and operators, that columns hold indices of.
     """
 
     now: ColumnDataSource
     steps: ColumnDataSource
-    modules: list[str]
-    sources: list[str]
-    operators: list[str]
+    names: ColumnDataSource
 
     @property
     def step(self) -> int:
@@ -94,7 +92,7 @@ class Cursor:
     @property
     def words(self) -> dict[str, Any]:
         """Arguments of JavaScript that writes about steps."""
-        return {"steps": self.steps, "modules": self.modules, "phases": list(PHASES)}
+        return {"steps": self.steps, "step_names": self.names, "phases": list(PHASES)}
 
     def follow(self, model: Any, code: str, more: dict[str, Any] | None = None) -> None:
         """Run `code` when the cursor moves, and when the figures get another plan. `model` carries the cursor."""
@@ -139,7 +137,8 @@ def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int) -> Curso
         "cell": (tree.leaf_of_op[np.array(order, np.int64)] * 3 + phase).astype(np.int32),
     }
     now = ColumnDataSource(data={"step": [step]}, name="roam-cursor")
-    return Cursor(now, ColumnDataSource(data=data, name="roam-steps"), modules, sources, operators)
+    names = lists("roam-step-names", modules=modules, sources=sources, operators=operators)
+    return Cursor(now, ColumnDataSource(data=data, name="roam-steps"), names)
 
 
 def line_at(drawn: figure, cursor: Cursor, ink: Ink, taps: bool = False) -> None:

@@ -15,7 +15,7 @@ from bokeh.models.dom import Div, Span, Text
 from bokeh.models.ui import Pane
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor
-from roam_lab.report.figures.selection import DESCRIBE, carry, coded
+from roam_lab.report.figures.selection import DESCRIBE, carry, coded, lists, parts_of
 from roam_lab.report.figures.theme import plain
 from roam_lab.report.views.details import LABELS, NOTHING, details, form, inputs, no_code, step_us, times_of
 from roam_lab.report.views.needs import AGAIN
@@ -24,9 +24,8 @@ from roam_lab.report.views.tensors import Tensors
 
 DETAILS = files(__package__).joinpath("details.js").read_text("utf-8")
 _TELL = """
-const page = {tensors: tensors.data, steps: steps.data, facts: facts.data, usesAt: uses_at.data.at,
-  uses: uses.data.step, again, times, total, forms, kinds, modules, sources, codes, stepModules: step_modules, phases,
-  nothing}
+const page = {...listsOf(names), ...listsOf(facts), tensors: tensors.data, steps: steps.data, facts: facts.data,
+  usesAt: uses_at.data.at, uses: uses.data.step, again, stepModules: listsOf(step_names).modules, phases, nothing}
 const rows = detailsRows(page, selection.data.storage[0], now.data.step[0])
 texts[0].setv({content: rows[0][1]}, {sync: false})
 labels.forEach((label, at) => {
@@ -58,13 +57,16 @@ def details_pane(
     ]
     every = range(len(known.bytes))
     forms, coded_form = coded([form(known, one) for one in every])
-    facts = {
+    columns = {
         "form": coded_form,
         "external": np.array([storage.external for storage in known.graph.storages], np.int8),
         "again": known.needs.again.astype(np.int8),
         "us": np.nan_to_num(known.needs.again_us, nan=-1.0),
         "reads": np.array([inputs(known, one) for one in every], np.int32),
     }
+    codes = [plain(code(source)) for source in parts_of(described["names"])["sources"]]
+    facts = lists("roam-facts", forms=forms, codes=codes, times=plain(times_of(known)), total=step_us(known))
+    facts.data = columns
     pane = Pane(
         elements=[Div(children=[Span(children=[name], style={"font-weight": "600"})]), *lines],
         name="roam-selected",
@@ -80,20 +82,16 @@ def details_pane(
     carry(pane, selection)
     given = {
         "selection": selection,
-        "facts": ColumnDataSource(data=facts, name="roam-facts"),
+        "facts": facts,
         "uses_at": ColumnDataSource(data={"at": known.needs.at.astype(np.int32)}, name="roam-uses-at"),
         "uses": ColumnDataSource(data={"step": known.needs.step.astype(np.int32)}, name="roam-uses"),
         "texts": [name, *texts],
         "heads": heads,
         "labels": list(LABELS),
-        "forms": forms,
         "again": list(AGAIN),
-        "times": plain(times_of(known)),
-        "total": step_us(known),
-        "step_modules": cursor.modules,
+        "step_names": cursor.names,
         "phases": list(PHASES),
         "nothing": NOTHING,
-        "codes": [plain(code(source)) for source in described["sources"]],
         **described,
     }
     cursor.follow(pane, DESCRIBE + DETAILS + _TELL, given)

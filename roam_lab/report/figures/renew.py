@@ -40,7 +40,7 @@ def renew(shown: Model, wanted: Model, later: Collection[str] = ()) -> Callable[
             if meant is not value:
                 setattr(model, name, meant)
     # data last: its listeners in the page then find everything else up to date
-    changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource))
+    changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource) + (change[1] == "data"))
     waiting = _made_of(shown, later)
     _make(shown, [change for change in changes if change[0] not in waiting])
     rest = [change for change in changes if change[0] in waiting]

@@ -31,7 +31,7 @@ RUG = 0.03
 """Height of the rug below the memory curves, as a fraction of the figure."""
 TITLE = "search: layer, source line or op"
 _FIND = """
-const found = searchSteps(steps.data, {modules, sources, operators}, box.value_input)
+const found = searchSteps(steps.data, listsOf(step_names), box.value_input)
 const made = searchStorages(tensors.data, found)
 const bytes = made.reduce((sum, s) => sum + tensors.data.bytes[s], 0)
 const count = (n, noun) => exact(n) + " " + noun + (n === 1 ? "" : "s")
@@ -43,7 +43,7 @@ hits.setv({data: {storage: made}}, {sync: false})
 hit_steps.setv({data: {step: found}}, {sync: false})
 """
 _RUG = """
-const {left} = steps.data
+const {left} = steps.data, end = x.bounds[1]
 const rug = {left: [], right: []}
 for (const step of hit_steps.data.step) {
   const right = Math.max(step + 1 < left.length ? left[step + 1] : end, left[step] + end / 900)
@@ -93,9 +93,7 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
         "hits": hits,
         "hit_steps": hit_steps,
         "steps": cursor.steps,
-        "modules": cursor.modules,
-        "sources": cursor.sources,
-        "operators": cursor.operators,
+        "step_names": cursor.names,
         "tensors": described["tensors"],
     }
     find = CustomJS(args=given, code=DESCRIBE + SEARCH + _FIND)
@@ -110,17 +108,17 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
 def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, cursor: Cursor) -> None:
     """Let every figure of one plan show the results; the icicle outlines its boxes itself."""
     memory = views.memory
-    mark_steps(figures["memory"], search, cursor, memory.axis.end, RUG * memory.end_bytes / memory.unit[1])
+    mark_steps(figures["memory"], search, cursor, RUG * memory.end_bytes / memory.unit[1])
     edges = {edge: edge for edge in ("left", "right", "bottom", "top")}
     mark_rows(figures["arena"], search, views.arena.row_of, edges=edges)
     mark_rows(figures["alive"], search, *rows_of(views.alive), edges={**edges, "left": "zero"})
     mark_cells(figures["graph"], search, cursor)
 
 
-def mark_steps(drawn: figure, search: Search, cursor: Cursor, end: float, height: float) -> None:
-    """Results as a rug of height `height` at the bottom of a figure over time."""
+def mark_steps(drawn: figure, search: Search, cursor: Cursor, height: float) -> None:
+    """Results as a rug of height `height` at the bottom of a figure over time, which is as long as its x axis may be."""
     marks = _marks(drawn, "memory", {"left": [], "right": []}, bottom=0, top=height, fill_color=COLOUR)
-    given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "end": end}
+    given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "x": drawn.x_range}
     search.hit_steps.js_on_change("data", CustomJS(args=given, code=_RUG))
 
 

@@ -8,6 +8,7 @@ sources that show storages are connected to it by row; other figures listen to i
 # mypy: disable-error-code="arg-type, attr-defined, call-arg"
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
@@ -45,7 +46,7 @@ DESCRIBE = (
     UNITS
     + """
 function describe(s) {
-  const d = tensors.data
+  const d = tensors.data, {kinds, modules, sources} = listsOf(names)
   const parts = ["storage " + s, kinds[d.kind[s]], bytesText(d.bytes[s]) + " (" + exact(d.bytes[s]) + " bytes)"]
   for (const told of [modules[d.module[s]], sources[d.source[s]], d.op[s]]) if (told) parts.push(told)
   if (d.start[s] >= 0) parts.push("steps " + exact(d.start[s] + 1) + " to " + exact(d.end[s]))
@@ -107,12 +108,23 @@ def describing(known: Tensors) -> dict[str, Any]:
         "end": known.end.astype(np.int32),
         "offset": known.offset.astype(np.float64),
     }
-    return {
-        "tensors": ColumnDataSource(data=data, name="roam-tensors"),
-        "kinds": kinds,
-        "modules": modules,
-        "sources": sources,
-    }
+    names = lists("roam-tensor-names", kinds=kinds, modules=modules, sources=sources)
+    return {"tensors": ColumnDataSource(data=data, name="roam-tensors"), "names": names}
+
+
+def lists(name: str, **parts: Any) -> ColumnDataSource:
+    """Lists of any lengths, and numbers, for code in the page, which reads them by `listsOf`.
+
+    In a source, not as arguments: another plan then changes a text, where new arguments would make bokeh look through
+    all models in the kernel, and make the code anew in the page.
+    """
+    return ColumnDataSource(data={}, tags=[json.dumps(parts, separators=(",", ":"), ensure_ascii=False)], name=name)
+
+
+def parts_of(source: ColumnDataSource) -> dict[str, Any]:
+    """What was given to `lists`."""
+    found: dict[str, Any] = json.loads(source.tags[0])
+    return found
 
 
 def coded(names: list[str]) -> tuple[list[str], NDArray[np.int32]]:

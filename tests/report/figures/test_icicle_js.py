@@ -12,7 +12,7 @@ from roam_lab.report.figures.cursor import new_cursor
 from roam_lab.report.figures.details import DETAILS, details_pane
 from roam_lab.report.figures.icicle import ICICLE
 from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns, word_columns
-from roam_lab.report.figures.selection import DESCRIBE, describing, new_selection
+from roam_lab.report.figures.selection import DESCRIBE, describing, new_selection, parts_of
 from roam_lab.report.figures.theme import plain
 from roam_lab.report.figures.ticks import TICK_TEXT, TICKS
 from roam_lab.report.views.axis import CLOSEST, axis
@@ -90,9 +90,10 @@ def test_the_pane_says_in_the_page_what_python_says(graph):
     cursor = new_cursor(known, axis(graph, plan.order), module_tree(graph, plan.order), 0)
     pane = details_pane(new_selection(), cursor, known, described := describing(known), code)
     arguments = cursor.now.js_property_callbacks["change:data"][0].args
-    page = {name: arguments[name] for name in ("again", "times", "total", "forms", "phases", "nothing", "codes")}
-    page |= {name: described[name] for name in ("kinds", "modules", "sources")}
-    page |= {"stepModules": cursor.modules, "steps": columns(cursor.steps), "tensors": columns(described["tensors"])}
+    page = {name: arguments[name] for name in ("again", "phases", "nothing")}
+    page |= parts_of(described["names"]) | parts_of(arguments["facts"])
+    page |= {"stepModules": parts_of(cursor.names)["modules"], "steps": columns(cursor.steps)}
+    page |= {"tensors": columns(described["tensors"])}
     page |= {"facts": columns(arguments["facts"])}
     page |= {"usesAt": columns(arguments["uses_at"])["at"], "uses": columns(arguments["uses"])["step"]}
     steps = range(0, len(plan.order), max(len(plan.order) // 5, 1)) or [0]
