@@ -10,9 +10,11 @@ from tests.coverage.outcome import outcome_of
 from tests.coverage.registry import SOURCES, entries
 
 ENTRIES = entries()
-WITH_ADAMW = ("gpt2", "mixtral")
-"""AdamW's ops, a dozen a parameter, are the same in every model, and take nearly half of a capture: two have them here,
+WITH_ADAMW = ("gpt2",)
+"""AdamW's ops, a dozen a parameter, are the same in every model, and take nearly half of a capture: one has them here,
 all in `make coverage-of-models`, and tests/runtime/test_identity.py every optimizer's."""
+LONG = ("llama_padded_later", "mamba", "upernet", "wav2vec2_classes", "sd3")
+"""Models of families that have another one here."""
 
 
 def with_sgd(build):
@@ -25,7 +27,10 @@ def with_sgd(build):
     return built
 
 
-@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.ci])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in LONG else []) for name, entry in ENTRIES.items() if entry.ci],
+)
 def test_model(name):
     entry = ENTRIES[name]
     found = outcome_of(entry.build if name in WITH_ADAMW else with_sgd(entry.build))

@@ -38,6 +38,7 @@ def accelerated(loops):
     return [(step.planned_steps, step.eager_steps, dict(step.reasons)) for step in steps], kinds
 
 
+@pytest.mark.slow  # tests/distributed has several ranks, test_accelerate.py has Accelerate
 def test_accelerate(tmp_path):
     for found, kinds in launch(accelerated, tmp_path, LOOPS[:1]):
         assert kinds == ["DistributedDataParallel"]

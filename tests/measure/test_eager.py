@@ -153,7 +153,10 @@ def test_optimizers_left_as_they_were_and_in_steady_state(name):
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in ("bert", "t5", "vit") else []) for name in sorted(MODELS)],
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in ("bert", "t5", "unet", "vit") else [])
+        for name in sorted(MODELS)
+    ],
 )
 def test_predicted_curve_agrees(name):
     """The captured order's peak is the measured one to 5 %, or the profile says why."""

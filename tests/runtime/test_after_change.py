@@ -260,7 +260,7 @@ BESIDE = {
 
 
 @pytest.mark.parametrize("change", BESIDE.values(), ids=BESIDE)
-@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize("check", [pytest.param("first", marks=pytest.mark.slow), "never"])
 def test_a_counter_leaves_what_lies_beside_it_guarded(change, check):
     """The step changes one attribute of the model itself; the user changes another."""
 

@@ -110,7 +110,7 @@ def test_optimizers_that_have_run_before(name, device):
 @pytest.mark.parametrize("name", sorted(STEPS))
 @pytest.mark.parametrize(
     "make_optimizer",
-    [adamw, pytest.param(adamw_groups, marks=pytest.mark.slow), OPTIMIZERS["sgd_momentum_single"]],
+    [adamw, *(pytest.param(one, marks=pytest.mark.slow) for one in (adamw_groups, OPTIMIZERS["sgd_momentum_single"]))],
 )
 def test_user_steps(name, make_optimizer, device):
     torch.manual_seed(0)
@@ -127,7 +127,9 @@ def test_user_steps_with_checkpointing(name, device):
     assert_identical(model, adamw(model.parameters()), on(device, batch), step=STEPS[name])
 
 
-@pytest.mark.parametrize("name", of_models(["resnet", "densenet", "gpt2"]))
+@pytest.mark.parametrize(
+    "name", ["resnet", *(pytest.param(name, marks=pytest.mark.slow) for name in ("densenet", "gpt2"))]
+)
 def test_evaluation_mode(name, device):
     """Frozen statistics and no dropout: fine-tuning as many do it."""
     torch.manual_seed(0)

@@ -116,7 +116,7 @@ def test_a_hook_has_one_block_of_the_host_and_gives_it_back(monkeypatch: pytest.
     assert step.planned_steps == 2
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_what_the_planner_moves_runs_bit_for_bit(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roam_lab.runtime.host_memory.PlainCopies", LateCopies)
     monkeypatch.setattr(LateCopies, "seed", seed)

@@ -53,6 +53,7 @@ def check(name: str, seed: int, kinds: tuple[str, ...] = KINDS, step: str | None
     return {rewrite.kind for rewrite in plan.rewrites}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_alone(kind: str) -> None:
     assert check("gpt2", 1, (kind,)) == {kind}
@@ -63,7 +64,7 @@ def test_all_kinds_together(name: str) -> None:
     assert check(name, 1) == set(KINDS)
 
 
-@pytest.mark.parametrize("step", ["autocast", "clipped"])
+@pytest.mark.parametrize("step", ["autocast", pytest.param("clipped", marks=pytest.mark.slow)])
 def test_other_steps(step: str) -> None:
     assert "recompute" in check("gpt2", 5, step=step)
 

@@ -14,7 +14,7 @@ from tests.runtime.rewriting import random_rewriting
 from tests.zoo import MODELS, OPTIMIZERS
 
 
-@pytest.mark.parametrize("name", ["gpt2", "resnet"])
+@pytest.mark.parametrize("name", [pytest.param("gpt2", marks=pytest.mark.slow), "resnet"])
 def test_every_op_is_timed_and_nothing_changes(name, tmp_path):
     torch.manual_seed(0)
     model, batch, loss = MODELS[name]()
