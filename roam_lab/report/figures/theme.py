@@ -119,14 +119,20 @@ def legend(
     columns: int,
     hides: bool = True,
     unseen: Collection[str] = (),
+    rows: bool = False,
 ) -> None:
     """A legend above the plot in `columns` columns; a click on an item hides what it names. `unseen`: names of items
-    that a page does not show."""
+    that a page does not show; `rows`: the renderers have a row for each item, which looks like that row."""
     if not items:
         return
     entries = [
-        LegendItem(label=value(plain(text)), renderers=list(renderers), visible=text not in unseen)
-        for text, renderers in items
+        LegendItem(
+            label=value(plain(text)),
+            renderers=list(renderers),
+            visible=text not in unseen,
+            index=place if rows else None,
+        )
+        for place, (text, renderers) in enumerate(items)
     ]
     drawn.add_layout(
         Legend(
@@ -160,12 +166,14 @@ def key_of_looks(
 ) -> None:
     """A legend of fills and, where the figure is `hatched`, of hatches, made from patches outside the plot. `unseen`:
     looks that a page does not name."""
-    items = []
-    corner = ColumnDataSource(data={edge: [0] for edge in ("left", "right", "bottom", "top")})
-    for name, look in looks.items():
-        patch = still(drawn, Quad(**filled(ink, ink.of(look), look.hatch if hatched else " ")), corner)
-        items.append((name, [patch]))
-    legend(drawn, ink, items, columns, hides=False, unseen=unseen)
+    # one renderer with a row for each look: a renderer for each was a quarter of all models
+    every = list(looks.values())
+    edges = {edge: edge for edge in ("left", "right", "bottom", "top")}
+    patches: dict[str, list[Any]] = {edge: [0] * len(every) for edge in edges}
+    patches |= {"fill": [ink.of(look) for look in every], "hatch": [look.hatch if hatched else " " for look in every]}
+    source = ColumnDataSource(data=patches, name="roam-key")
+    patch = still(drawn, Quad(**edges, **filled(ink, "fill", "hatch")), source)
+    legend(drawn, ink, [(name, [patch]) for name in looks], columns, hides=False, unseen=unseen, rows=True)
 
 
 def filled(ink: Ink, colour: str, hatch: str) -> dict[str, Any]:

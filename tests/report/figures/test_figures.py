@@ -160,11 +160,22 @@ def test_arena_is_one_renderer_in_the_palette():
     assert len(data["left"]) == len(view.left)
     assert set(data["fill"]) <= {look.light for look in KINDS.values()} <= set(OKABE_ITO.values())
     assert sum(one.data_source is source(drawn, "arena-data") for one in drawn.renderers) == 1
-    patterns = {one.glyph.hatch_pattern for one in drawn.renderers if len(one.data_source.data["left"]) > 1}
+    patterns = {one.glyph.hatch_pattern for one in drawn.renderers if one.data_source.name != "roam-key"}
     assert patterns <= {None, *(look.hatch for look in KINDS.values())}
     assert len(patterns) > 2
     (tap,) = drawn.select(TapTool)
     assert [one.data_source for one in tap.renderers] == [source(drawn, "arena-data")]
+
+
+def test_a_key_of_looks_shows_each_name_with_its_own_row():
+    drawn = arena_figure(views_of(planned(blocks(5))).arena, places=True)
+    (key,) = drawn.select(Legend)
+    rows = source(drawn, "key").data
+    for item in key.items:
+        look = KINDS[item.label.value]
+        (patch,) = item.renderers
+        assert (rows["fill"][item.index], rows["hatch"][item.index]) == (look.light, look.hatch)
+        assert (patch.glyph.fill_color, patch.glyph.hatch_pattern) == ("fill", "hatch")
 
 
 def test_ten_thousand_rectangles_are_one_source():
@@ -229,7 +240,8 @@ def test_tasks_show_status_by_colour_and_hatch():
     data = source(drawn, "tasks-data").data
     assert len(data["left"]) == 7
     leaves = [at for at, status in enumerate(data["alpha"]) if status == 0.65]
-    patterns = {one.glyph.hatch_pattern for one in drawn.renderers if hasattr(one.glyph, "hatch_pattern")}
+    hatched = (one for one in drawn.renderers if one.data_source.name is None)
+    patterns = {one.glyph.hatch_pattern for one in hatched if hasattr(one.glyph, "hatch_pattern")}
     assert len(patterns - {" ", None}) == 2
     assert len({data["fill"][at] for at in leaves}) == 3
 
