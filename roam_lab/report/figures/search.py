@@ -116,7 +116,7 @@ def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, curso
 
 
 def mark_steps(drawn: figure, search: Search, cursor: Cursor, height: float) -> None:
-    """Results as a rug of height `height` at the bottom of a figure over time, which is as long as its x axis may be."""
+    """Results as a rug of height `height` at the bottom of a figure over time, up to the end of its x axis."""
     marks = _marks(drawn, "memory", {"left": [], "right": []}, bottom=0, top=height, fill_color=COLOUR)
     given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "x": drawn.x_range}
     search.hit_steps.js_on_change("data", CustomJS(args=given, code=_RUG))
