@@ -39,9 +39,8 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
         x_axis_label=f"bytes, {unit_name} (predicted)",
         x_range=Range1d(0, widest / unit * LABELLED),
         y_range=Range1d(-lines + 0.5, 0.8),
+        y_axis_type=None,
     )
-    drawn.yaxis.visible = False
-    drawn.ygrid.visible = False
     looks = kind_looks(bar.kind for side in view.sides for bar in side.bars if bar.storage >= 0)
     columns: dict[str, list[object]] = {
         name: []

@@ -78,10 +78,10 @@ def graph_figure(
         "tap,save",
         x_range=Range1d(-BRACKET * deep - 0.06, COLUMNS[2][1] + 0.04),
         y_range=Range1d(-len(view.rows) - 0.1, 1.0),
+        x_axis_type=None,
+        y_axis_type=None,
     )
     carry(drawn, selection)
-    drawn.axis.visible = False
-    drawn.grid.visible = False
     marks = Title(text=view.rewritten, text_color=ink.text, text_font_size="11px", text_font_style="normal")
     drawn.add_layout(marks, "below")
     columns = graph_columns(view, ink, int(selection.data["storage"][0]))

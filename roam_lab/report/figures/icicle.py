@@ -78,10 +78,10 @@ def icicle_figure(
         "tap,save",
         x_range=Range1d(0, 1),
         y_range=Range1d(-LEVELS, 0),
+        x_axis_type=None,
+        y_axis_type=None,
     )
     carry(drawn, selection)
-    drawn.axis.visible = False
-    drawn.grid.visible = False
     picked = int(selection.data["storage"][0])
     columns = icicle_columns(view, WIDTH - MARGIN, picked)
     source = ColumnDataSource(data=columns, name="roam-icicle-data")

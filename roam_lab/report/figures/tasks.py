@@ -43,8 +43,8 @@ def tasks_figure(view: TasksView, *, theme: Theme = "auto", selection: ColumnDat
         x_axis_label="op, in the sequence of the tree",
         x_range=Range1d(0, max(view.ops, 1), bounds=(0, max(view.ops, 1))),
         y_range=Range1d(-view.depth, 0.1),
+        y_axis_type=None,
     )
-    drawn.yaxis.visible = False
     drawn.grid.visible = False
     wide = [cell.right - cell.left >= NAMED * max(view.ops, 1) for cell in cells]
     source = ColumnDataSource(
