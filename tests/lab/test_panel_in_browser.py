@@ -47,6 +47,15 @@ def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None
     assert len([label for label in labels if label]) >= 4
 
 
+def test_what_is_alive_at_the_peak_stands_in_groups(panel: Panel) -> None:
+    """By module pattern and operator; what is too small to be shown is no grey bar of nearly everything."""
+    labels, kinds = (panel.column("roam-alive-data", key) for key in ("what", "kind"))
+    widths = panel.column("roam-alive-data", "right")
+    assert any("×3" in label for label in labels), labels
+    rest = sum(width for width, kind in zip(widths, kinds, strict=True) if kind == "the rest")
+    assert rest < sum(widths) / 4
+
+
 def test_figures_and_table_follow_strategy_and_granularity(panel: Panel) -> None:
     """How soon is measured in benchmarks/panel.py."""
     tree = panel.page.page.get_by_role("img", name="ROAM's tree of tasks")
