@@ -20,7 +20,7 @@ from roam_lab.plan.beside import (
     top_of,
 )
 from roam_lab.plan.planner import lay_out
-from roam_lab.registry import Strategy
+from roam_lab.registry import Strategy, find
 from tests.plan.graphs import random_graph
 
 MIB = 2**20
@@ -173,3 +173,18 @@ def test_what_is_above_by_a_byte_more_than_a_thousandth_is_not_apart():
 def test_sizes_are_rounded_up_as_the_allocator_does(size, up):
     assert rounded(size) == up
     assert FreeRanges(size).ranges == [(0, up)]
+
+
+@pytest.mark.parametrize(("external", "arena_bytes"), [(110, 1210), (111, 1100)])
+def test_on_the_cpu_external_storages_lie_above_where_that_costs_no_more_than_is_allowed(
+    external, arena_bytes, monkeypatch
+):
+    """The external one is gone before the last one comes: in one region they share their bytes."""
+    monkeypatch.setattr("roam_lab.plan.beside.APART", 0.1)
+    storages = (Storage(900), Storage(external, region="op"), Storage(200))
+    ops = [Op("own", "t", (), (0,)), Op("by op", "t", (0,), (1,)), Op("end", "t", (1,), (), (0, 1))]
+    ops += [Op("late", "t", (2,), (2,), (0,)), Op("last", "t", (3,), (), (2,))]
+    graph = Graph("apart", storages, tuple(ops))
+    placed = lay_out(graph, range(5), find("layout", "best_fit"), {}, 1)
+    assert placed.arena_bytes == arena_bytes
+    assert (placed.offsets[1] == 1100) is (arena_bytes == 1210)
