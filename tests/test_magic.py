@@ -125,6 +125,11 @@ def test_the_question_mark_shows_the_full_help(shell):
         ("%roam explain", "there is no plan yet; make one with profile or plan first"),
         ("%roam explain batch", "batch is a tuple, not a plan"),
         ("%roam plan batch", "batch is a tuple, not a profile"),
+        (
+            "%roam profile model batch --loss torch.nn.MSELoss",
+            "MSELoss is a class; give a loss made of it, such as torch",
+        ),
+        ("%roam fit --extra-times 0.1", "unrecognized arguments: --extra-times 0.1; see %roam fit --help"),
         ("%roam help nothing", "invalid choice: 'nothing'"),
     ],
 )

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
 """CSS that keeps columns aligned, also in a notebook that was converted to a page."""
-WRAP = "white-space:pre-wrap"
+WRAP = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere"
+"""CSS of a sentence; JupyterLab breaks text of this kind in the middle of words."""
 PLAN_MIME = "application/vnd.roam.plan+json"
 """The mime type of the viewer of plans in labextension/."""
 

@@ -19,7 +19,7 @@ def test_a_step_of_2000_ops_is_in_view_within_two_seconds_of_its_capture() -> No
     html = early._repr_html_()
     assert time.perf_counter() - began < 2
     assert "Planning ..." in html
-    assert html.startswith("<img ")
+    assert "<img " in html[:60]
     assert len(html) < 500_000
 
 
