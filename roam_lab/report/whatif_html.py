@@ -49,7 +49,7 @@ def _shared_html(shared: dict[int, str]) -> str:
         return ""
     settings = ", ".join(f"{COLUMNS[at]} {words}" for at, words in shared.items() if at != REWRITTEN)
     if REWRITTEN in shared:
-        settings += f"{'; ' if settings else ''}those that are rewritten by {shared[REWRITTEN]}"
+        settings += f"{'; ' if settings else ''}those that may add time rewritten by {shared[REWRITTEN]}"
     return f'<div style="padding:2px 8px"><small>All plans: {xml_text(settings)}.</small></div>'
 
 

@@ -130,10 +130,10 @@ def arranged(rows: Iterable[WhatIf], sort: str = "as made", down: bool = False, 
 
 def alike(rows: Sequence[WhatIf], lines: Sequence[Sequence[str]]) -> dict[int, str]:
     """Columns of settings in which all of several planned rows say the same, and what: a sentence can say it once.
-    Of the strategy that rewrites, all that are rewritten: other columns say which are."""
+    Of the strategy that rewrites, all that are rewritten: other columns say which, and which add no time ("free")."""
     planned = [line for row, line in zip(rows, lines, strict=True) if row.figures and row.figures.planned]
     said = {COLUMNS.index(name): {line[COLUMNS.index(name)] for line in planned} for name in SETTINGS}
-    said[REWRITTEN].discard("")
+    said[REWRITTEN] -= {"", "free"}
     return {at: one for at, values in said.items() if len(planned) > 1 and len(values) == 1 for one in values if one}
 
 

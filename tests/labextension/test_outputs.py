@@ -8,10 +8,12 @@ import pytest
 
 from roam_lab.lab.shown import Shown, plan_shown
 from roam_lab.lab.still import _Marked, panel_report
+from roam_lab.magic import _remark
 from roam_lab.plan import Plan
 from roam_lab.report.pictures.canvas import LEAST_WIDTH
 from roam_lab.report.whatifs import WhatIfs
 from tests.browser import LabPage
+from tests.contrast import assert_read
 
 VIEW = {"application/vnd.jupyter.widget-view+json": {"model_id": "gone", "version_major": 2, "version_minor": 0}}
 
@@ -61,3 +63,18 @@ def test_on_a_narrow_page_letters_stay_large_and_words_whole(page: LabPage, plan
     words = page.page.get_by_text("A sentence, longer than").first
     assert words.evaluate("one => getComputedStyle(one).wordBreak") == "normal"
     page.page.set_viewport_size(size)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_refusal_is_read(page: LabPage, capsys: pytest.CaptureFixture[str], dark: bool) -> None:
+    _remark("there is no profile yet")
+    told = {"output_type": "stream", "name": "stderr", "text": capsys.readouterr().err}
+    cell = {"cell_type": "code", "id": "one", "execution_count": 1, "metadata": {}, "source": "p", "outputs": [told]}
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}  # without one, a dialog covers the words
+    book = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}
+    (page.lab.root / "refused.ipynb").write_text(json.dumps(book))
+    page.open("refused.ipynb")
+    page.theme(dark)
+    page.page.get_by_text("roam: there is no profile yet").wait_for()
+    assert_read(page.page, ".jp-OutputArea-output")
+    page.theme(False)

@@ -17,7 +17,7 @@ from roam_lab.report.views.look import PEAK, PHASES, ROLES, TIMES, Look
 from roam_lab.report.views.table import View
 
 WIDTH = 860
-LEAST_WIDTH = 720
+LEAST_WIDTH = 680
 """Pixels to which an image is made smaller on a narrow page; then it is scrolled, as its letters get too small."""
 LEFT, RIGHT = 76, 22
 LETTER = 6.1
