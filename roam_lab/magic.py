@@ -263,9 +263,9 @@ class RoamMagics(Magics):
 
 
 def _remark(sentence: str) -> None:
-    """One red line on standard error."""
+    """One bold line on standard error; in a colour it would be too faint on the ground that JupyterLab gives it."""
     line = printable(f"roam: {' '.join(sentence.split())}")
-    print(f"\x1b[31m{line}\x1b[0m", file=sys.stderr)
+    print(f"\x1b[1m{line}\x1b[0m", file=sys.stderr)
 
 
 def full_help() -> str:

@@ -54,7 +54,7 @@ def plan_file(tmp_path):
         (["qqq"], "there is no action 'qqq'; choose one of profile, plan"),
         (["--nope"], "unrecognized arguments: --nope; see roam --help"),
         (["plan"], "the following arguments are required: GRAPH; see roam plan --help"),
-        (["plan", "g.json", "--ordr", "list"], "unrecognized arguments: --ordr list"),
+        (["plan", "g.json", "--ordr", "list"], "unrecognized arguments: --ordr list; see roam plan --help"),
         (["plan", "g.json", "--seed", "x"], "argument --seed: 'x' is not a whole number of at most 2^62; give"),
         (["plan", "g.json", "--seed", str(2**63)], f"'{2**63}' is not a whole number of at most 2^62; give such as 0"),
         (["plan", "g.json", "--alignment", "3"], "argument --alignment: '3' is not a power of two; give such as 64 or"),

@@ -92,7 +92,7 @@ def facts():
 bench = get_ipython().magics_manager.registry["RoamMagics"].bench
 """
 PROFILE = "x = %roam profile {model} batch --optimizer optimizer --loss loss --name {name}"
-TOLD = "\x1b[31mroam: interrupted; model, optimizer and batch are as they were, and earlier results are kept\x1b[0m\n"
+TOLD = "\x1b[1mroam: interrupted; model, optimizer and batch are as they were, and earlier results are kept\x1b[0m\n"
 
 
 def press() -> None:

@@ -30,7 +30,7 @@ def test_profile_returns_the_profile_and_shows_text_and_picture(shell):
     assert "whole step, eager, predicted" in early.data["text/plain"]
     assert shown.data["text/plain"].startswith(f"small: {shell.user_ns['p'].plan().headline}, predicted;")
     html = shown.data["text/html"]
-    assert html.startswith("<img ")
+    assert "<img " in html[:60]
     assert "on top, measured" in shown.data["text/plain"]  # an eager step leads the capture
     pictures = [b64decode(data) for data in re.findall('data:image/svg.xml;base64,([^"]+)', html)]
     assert b"measured eager (cpu)" in pictures[1]
@@ -58,7 +58,7 @@ def test_plan_follows_the_last_profile_or_a_named_one(shell):
     assert isinstance(shell.user_ns["a"], Plan)
     assert shell.user_ns["a"].graph.name == "other"
     assert (shell.user_ns["b"].graph.name, shell.user_ns["b"].order_strategy) == ("small", "captured")
-    assert [output.data["text/html"][:5] for output in caught.outputs] == ["<img "] * 2
+    assert ["<img " in output.data["text/html"][:60] for output in caught.outputs] == [True] * 2
     assert "whole step" in caught.outputs[0].data["text/plain"]
 
 
@@ -125,14 +125,19 @@ def test_the_question_mark_shows_the_full_help(shell):
         ("%roam explain", "there is no plan yet; make one with profile or plan first"),
         ("%roam explain batch", "batch is a tuple, not a plan"),
         ("%roam plan batch", "batch is a tuple, not a profile"),
+        (
+            "%roam profile model batch --loss torch.nn.MSELoss",
+            "MSELoss is a class; give a loss made of it, such as torch",
+        ),
+        ("%roam fit --extra-times 0.1", "unrecognized arguments: --extra-times; see %roam fit --help"),
         ("%roam help nothing", "invalid choice: 'nothing'"),
     ],
 )
-def test_errors_are_one_short_red_message(shell, line, message):
+def test_errors_are_one_short_message(shell, line, message):
     caught = cell(shell, f"x = {line}")
     assert shell.user_ns["x"] is None
     assert caught.stdout == ""
-    assert caught.stderr.startswith("\x1b[31mroam: ")
+    assert caught.stderr.startswith("\x1b[1mroam: ")
     assert caught.stderr.endswith("\x1b[0m\n")
     assert caught.stderr.count("\n") == 1
     assert message in caught.stderr

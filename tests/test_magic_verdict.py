@@ -42,7 +42,7 @@ def test_the_verdict_comes_first_and_the_details_are_folded(shell: Any) -> None:
     assert text.startswith(f"small: {plan.headline}, predicted; fits 16 GB")
     assert len(text.splitlines()) <= 10
     open_part = html[: html.index("<details>")]
-    assert open_part.startswith("<img ")
+    assert "<img " in open_part[:60]
     assert plan.headline.replace(">", "&gt;") in open_part
     assert open_part.count("<table>") == 1
     assert "<pre" not in open_part

@@ -14,7 +14,9 @@ export interface IFrontierPoint {
 export interface IFrontier {
   readonly name: string;
   readonly residentBytes: number;
-  readonly capturedPeakBytes: number;
+  /** Live bytes above the residents: of the eager step, or of the captured order where the file knows no more. */
+  readonly eagerPeakBytes: number;
+  readonly eagerName: 'eager' | 'captured order';
   /** By ascending extra time, none dominated. */
   readonly points: ReadonlyArray<IFrontierPoint>;
   /** Where the ops' times are from. */
@@ -34,11 +36,15 @@ export function isFrontier(value: unknown): boolean {
 /** The frontier in parsed data, checked. Raises PlanError. */
 export function frontierOfData(value: unknown): IFrontier {
   const data = table(value, 'the file');
+  const known = data.eager_peak_bytes !== undefined && data.eager_peak_bytes !== null;
   const points = list(data.points, 'points', MOST_POINTS).map((one, at) => readPoint(one, `point ${at}`));
   return {
     name: optionalText(data.name),
     residentBytes: size(data.resident_bytes, 'resident_bytes'),
-    capturedPeakBytes: size(data.captured_peak_bytes, 'captured_peak_bytes'),
+    eagerPeakBytes: known
+      ? size(data.eager_peak_bytes, 'eager_peak_bytes')
+      : size(data.captured_peak_bytes, 'captured_peak_bytes'),
+    eagerName: known ? 'eager' : 'captured order',
     points: points.sort((one, other) => one.extraTime - other.extraTime),
     times: optionalText(data.times),
     checkpointed: data.checkpointed ? readPoint(data.checkpointed, 'checkpointed') : null
@@ -50,7 +56,12 @@ export function wholeBytes(frontier: IFrontier, point: IFrontierPoint): number {
   return frontier.residentBytes + point.arenaBytes;
 }
 
-/** '10.68 -> 7.39 GiB at +5.0 % time'-like sentence of the first and the last point. */
+/** Bytes of the whole step without a plan: resident + live. */
+export function eagerBytes(frontier: IFrontier): number {
+  return frontier.residentBytes + frontier.eagerPeakBytes;
+}
+
+/** Eager, the first and the last point in a sentence. */
 export function frontierText(frontier: IFrontier): string {
   const { points } = frontier;
   if (!points.length) {
@@ -58,9 +69,9 @@ export function frontierText(frontier: IFrontier): string {
   }
   const told = (point: IFrontierPoint) =>
     `${bytesText(wholeBytes(frontier, point))} with ${grouped(100 * point.extraTime, 1)} % more time`;
-  const captured = bytesText(frontier.residentBytes + frontier.capturedPeakBytes);
+  const eager = `${bytesText(eagerBytes(frontier))} ${frontier.eagerName === 'eager' ? 'eager' : 'in captured order'}`;
   const last = points.length > 1 ? `, ${told(points[points.length - 1])} at the least` : '';
-  return `Whole step, predicted: ${captured} in captured order; ${told(points[0])}${last}.`;
+  return `Whole step, predicted: ${eager}; ${told(points[0])}${last}.`;
 }
 
 function readPoint(value: unknown, what: string): IFrontierPoint {

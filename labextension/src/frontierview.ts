@@ -1,7 +1,7 @@
 /** A frontier on one page: memory of the whole step against extra time, and its points as a table. */
 
 import { element, textTable } from './element';
-import { frontierText, IFrontier, IFrontierPoint, wholeBytes } from './frontier';
+import { eagerBytes, frontierText, IFrontier, IFrontierPoint, wholeBytes } from './frontier';
 import { lineEntry, LINES, Theme } from './palette';
 import { Plot } from './plot';
 import { bytesText, changeText, exactText, grouped } from './units';
@@ -15,23 +15,24 @@ class FrontierPlot extends Plot {
     this.yTitle = 'whole step';
     const { points, checkpointed } = frontier;
     const all = checkpointed ? [...points, checkpointed] : points;
-    const captured = frontier.residentBytes + frontier.capturedPeakBytes;
-    this.y.high = Math.max(1, captured, ...all.map(point => wholeBytes(frontier, point))) * HEADROOM;
+    const eager = eagerBytes(frontier);
+    this.y.high = Math.max(1, eager, ...all.map(point => wholeBytes(frontier, point))) * HEADROOM;
     this.x.high = Math.max(1, ...all.map(point => 100 * point.extraTime)) * HEADROOM;
     this.canvas.setAttribute('role', 'img');
     this.canvas.setAttribute('aria-label', `${frontierText(frontier)} The same as a table below.`);
     this.setLegend([
       lineEntry('planned: the least known for that time', LINES.planned),
-      lineEntry(`captured order ${bytesText(captured)}`, LINES.captured),
+      lineEntry(`${frontier.eagerName} ${bytesText(eager)}`, LINES.captured),
       ...(checkpointed ? [lineEntry('▲ every block checkpointed', LINES.other)] : [])
     ]);
   }
 
   protected paint(context: CanvasRenderingContext2D, theme: Theme): void {
-    const { points, checkpointed, residentBytes, capturedPeakBytes } = this._frontier;
+    const { points, checkpointed } = this._frontier;
+    const eager = this.y.at(eagerBytes(this._frontier));
     this._stroke(context, theme, LINES.captured);
-    context.moveTo(this.x.from, this.y.at(residentBytes + capturedPeakBytes));
-    context.lineTo(this.x.to, this.y.at(residentBytes + capturedPeakBytes));
+    context.moveTo(this.x.from, eager);
+    context.lineTo(this.x.to, eager);
     context.stroke();
     this._stroke(context, theme, LINES.planned);
     points.forEach((point, at) => {
@@ -98,7 +99,7 @@ export class FrontierView {
 }
 
 function pointsTable(frontier: IFrontier): HTMLTableElement {
-  const before = frontier.residentBytes + frontier.capturedPeakBytes;
+  const before = eagerBytes(frontier);
   const row = (name: string, point: IFrontierPoint) => [
     name,
     `${grouped(100 * point.extraTime, 1)} %`,
@@ -108,7 +109,7 @@ function pointsTable(frontier: IFrontier): HTMLTableElement {
     grouped(point.recomputed),
     bytesText(point.offloadedBytes)
   ];
-  return textTable(`Times: ${frontier.times || 'not told'}. Change against the captured order.`, [
+  return textTable(`Times: ${frontier.times || 'not told'}. Change against ${frontier.eagerName}.`, [
     ['point', 'more time', 'whole step', 'change', 'arena', 'ops again', 'to the host'],
     ...frontier.points.map((point, at) => row(`${at + 1}`, point)),
     ...(frontier.checkpointed ? [row('every block checkpointed', frontier.checkpointed)] : [])

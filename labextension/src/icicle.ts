@@ -22,9 +22,12 @@ interface IGroup {
   readonly bytes: number;
 }
 
-/** Layers that run the same are one: 'h.3.attn' and 'h.11.attn' are 'h.*.attn'. */
+/**
+ * Layers that run the same are one: 'h.3.attn' and 'h.11.attn' are 'h.*.attn'. A path of numbers alone, of a bare
+ * Sequential, stays as it is: '*' would name nothing.
+ */
 export function patternOf(module: string): string {
-  return module.replace(/(^|\.)\d+(?=\.|$)/g, '$1*') || 'no module';
+  return /^[\d.]+$/.test(module) ? module : module.replace(/(^|\.)\d+(?=\.|$)/g, '$1*') || 'no module';
 }
 
 /** `rows` by what `nameOf` says, the largest group first, names in the order of the alphabet among equals. */

@@ -29,16 +29,19 @@ class PlanRenderer extends Widget implements IRenderMime.IRenderer {
   private _view: PlanView | null = null;
 }
 
+/** Before HTML, which has 50: an output that brings both, for front ends without this viewer, is shown by the viewer. */
+const RANK = 40;
+
 const extension: IRenderMime.IExtension = {
   id: 'roam-lab:output',
   description: 'Shows roam-lab plans in notebook outputs.',
   rendererFactory: {
     safe: true,
     mimeTypes: [MIME_TYPE],
-    defaultRank: 60,
+    defaultRank: RANK,
     createRenderer: options => new PlanRenderer(options.mimeType)
   },
-  rank: 60,
+  rank: RANK,
   dataType: 'json'
 };
 

@@ -19,5 +19,12 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**{"allow_abbrev": False, **settings})
         self._negative_number_matcher = re.compile(r"-(\.?\d|inf|nan)")  # argparse's own knows "-1" and "-.5" alone
 
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse's, but an action refuses what it does not know itself: its own help is the one to read."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown and self._subparsers is None:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return found, unknown
+
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{' '.join(message.split())}; see {self.prog} --help")

@@ -28,7 +28,7 @@ def head_html(
     sentences = [certificate_sentence(plan), captured_sentence(plan, profile)]
     if plan.rewrites:
         sentences.append(f"Saved by {saved_text(plan)}.")
-    figures = html_table(rows[0], rows[1:])
+    figures = html_table(rows[0], rows[1:], right=(1, 2))
     return (
         f'<h3 style="margin:4px 0">{xml_text(view.name)}</h3>'
         f'<p class="roam-verdict"><b>{xml_text(view.sentence)}</b></p>'

@@ -31,3 +31,6 @@ def check_kinds(objects: dict[str, Any], chosen: dict[str, str]) -> None:
                 article = "an" if kind_found[0] in "aeiouAEIOU" else "a"
                 found = f"{'holds' if several and value else 'is'} {article} {kind_found}"
                 raise InputError(f"{chosen[key]} {found}, not a torch {kind.__name__}; see %roam help profile")
+    loss = objects.get("loss")
+    if isinstance(loss, type):
+        raise InputError(f"{chosen['loss']} is a class; give a loss made of it, such as {chosen['loss']}()")

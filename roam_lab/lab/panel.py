@@ -21,6 +21,7 @@ from roam_lab.lab.still import Still, cell_number, panel_report
 from roam_lab.lab.table import WhatIfTable
 from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.progress import Progress
+from roam_lab.report.headline import gains_nothing
 from roam_lab.report.sentences import kept_order_sentence
 from roam_lab.report.units import bytes_text
 from roam_lab.report.whatif_table import gains_text
@@ -29,7 +30,7 @@ from roam_lab.sweeps.at_hand import add_what_ifs
 
 if TYPE_CHECKING:
     from roam_lab.app.workbench import Workbench
-    from roam_lab.plan import Plan
+    from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
     from roam_lab.report.whatifs import WhatIf
     from roam_lab.sweeps.points import SweepPoint
@@ -80,7 +81,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.ask()
         else:
             self._show()
-            self.line.idle(_hint(self.bench.what_ifs[self.chosen].plan))
+            self.line.idle(_hint(self.bench.what_ifs[self.chosen].plan, self.profile))
 
     def __repr__(self) -> str:
         """The plain text where widgets cannot be shown; ipywidgets cuts it at 110 letters."""
@@ -213,7 +214,7 @@ class Lab(widgets.VBox):  # type: ignore[misc]
         asked = self._asked
         row = self.bench.keep(plan, None, self.profile, asked.get("node_limit"), asked)
         self.chosen = row.name
-        self.line.idle(kept_order_sentence(plan, asked["order"]) or _hint(plan))
+        self.line.idle(kept_order_sentence(plan, asked["order"]) or _hint(plan, self.profile))
         self._show()
         if self.controls.goals.active:
             self._find(after_plan=True)
@@ -285,10 +286,10 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.still.show(panel_report(self.bench.what_ifs[self.chosen], rows, profile))
 
 
-def _hint(plan: Plan) -> str:
-    """Advice for steps where a better order gains nothing."""
-    nothing = plan.extra_time <= 0 and plan.peak_bytes > 0.99 * plan.captured_peak_bytes
-    return "order gains nothing here; More what-ifs, What would help? tries what does" if nothing else ""
+def _hint(plan: Plan, profile: Profile) -> str:
+    """Advice for steps of which the headline says that order gains nothing."""
+    nothing = plan.extra_time <= 0 and gains_nothing(plan, profile)
+    return "order gains nothing here: open More what-ifs and press What would help? to try what does" if nothing else ""
 
 
 def _button(text: str, pressed: Callable[[Any], None], tooltip: str) -> Any:

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 
 PRE = "font:12px/1.35 ui-monospace,Menlo,Consolas,monospace;white-space:pre;overflow-x:auto"
 """CSS that keeps columns aligned, also in a notebook that was converted to a page."""
-WRAP = "white-space:pre-wrap"
+WRAP = "white-space:pre-wrap;word-break:normal;overflow-wrap:anywhere"
+"""CSS of a sentence; JupyterLab breaks text of this kind in the middle of words."""
+SIZES = (1, 2)
+"""Columns of sizes in the small table."""
 PLAN_MIME = "application/vnd.roam.plan+json"
 """The mime type of the viewer of plans in labextension/."""
 
@@ -72,7 +75,7 @@ class Verdict(Shown):
         self._sentence, self._rows, self._remarks, self._folded = sentence, rows, tuple(remarks), tuple(folded)
 
     def _repr_html_(self) -> str:
-        table = html_table(self._rows[0], self._rows[1:]) if self._rows else ""
+        table = html_table(self._rows[0], self._rows[1:], SIZES) if self._rows else ""
         remarks = "".join(f"<li>{escape(printable(remark))}</li>" for remark in self._remarks)
         folded = "".join(f"<details><summary>{escape(title)}</summary>{html}</details>" for title, html in self._folded)
         sentence = f'<p class="roam-verdict"><b>{escape(printable(self._sentence))}</b></p>'

@@ -48,7 +48,8 @@ class Frontier:
     recomputed, as `torch.utils.checkpoint` does, and nothing else is rewritten; None where the graph has no repeated
     blocks. `graph_sha256`: the graph's fingerprint. `eager_bytes`: what the whole eager step reserves
     (plan/whole_step.py; None: not known). `alternatives`: what PyTorch itself offers. `bounds`: lower bounds of the
-    live peak over all rewritings of the captured order in these kinds, by ascending extra time.
+    live peak over all rewritings of the captured order in these kinds, by ascending extra time. `eager_peak_bytes`: the
+    live peak of the eager step above the residents, which headlines compare with (None: not known).
     """
 
     name: str
@@ -62,6 +63,7 @@ class Frontier:
     eager_bytes: int | None = None
     alternatives: tuple[Alternative, ...] = ()
     bounds: tuple[RewriteBound, ...] = ()
+    eager_peak_bytes: int | None = None
 
     def to_data(self) -> dict[str, Any]:
         """Plain JSON data, as `roam frontier --json` prints it."""
@@ -103,10 +105,11 @@ def make_frontier(
     goals = Goals(kinds=frozenset(default_kinds(timed) if kinds is None else kinds))
     bounds = [(rewrite_bound(timed, goals, one.peak_bytes, one.extra_time), one.extra_time) for one in _spread(known)]
     eager = graph if profile is None else profile.eager_graph or graph
+    captured = live_peak(graph, captured_order(graph)).bytes
     return Frontier(
         graph.name,
         graph.resident_bytes,
-        live_peak(graph, captured_order(graph)).bytes,
+        captured,
         tuple(laid_out),
         timed.times or "of the graph",
         strategy,
@@ -115,6 +118,7 @@ def make_frontier(
         eager_whole_bytes(graph if profile is None else profile),
         alternatives(eager),
         tuple(RewriteBound(bound.peak_bytes, extra_time) for bound, extra_time in bounds),
+        max(captured, graph.eager_peak_bytes or 0, 0 if profile is None else profile.eager_bytes),
     )
 
 

@@ -33,6 +33,7 @@ def load_frontier(path: str | os.PathLike[str]) -> Frontier:
         None if data.missing("eager_bytes") else data.size("eager_bytes"),
         () if data.missing("alternatives") else tuple(map(_alternative, data.objects("alternatives"))),
         () if data.missing("bounds") else tuple(map(_bound, data.objects("bounds"))),
+        None if data.missing("eager_peak_bytes") else data.size("eager_peak_bytes"),
     )
 
 

@@ -41,10 +41,10 @@ def fit_text(fit: Fit) -> str:
         f"{bytes_text(max(more, 0))} here; what fits is judged with it)\n\n"
         f"largest {fit.axis}\n{table(largest, right)}\n"
         "~ on a straight line between two sizes that were captured; ~* extrapolated beside them; or more: the largest "
-        f"that was captured fits, and beyond {FAR} times of it nothing is foretold. No margin is left: take less where "
-        f"something else runs on the device. --memory captures the answer itself. {ASSUMED} Of each device, 1 GiB is "
-        "taken as lost to the driver's context, or to Python and PyTorch themselves; in RAM, malloc may hold more than "
-        "is alive."
+        f"that was captured fits, and beyond {FAR} times of it nothing is predicted. No margin is left: take less "
+        f"where something else runs on the device. --memory captures the answer itself. {ASSUMED} Of each device, "
+        "1 GiB is taken as lost to the driver's context, or to Python and PyTorch themselves; in RAM, malloc may hold "
+        "more than is alive."
     )
 
 

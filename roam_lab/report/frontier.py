@@ -8,20 +8,20 @@ from roam_lab.report.pictures.frontier import frontier_picture
 from roam_lab.report.safe_text import printable
 from roam_lab.report.text import table
 from roam_lab.report.units import bytes_text
-from roam_lab.report.views.frontier import frontier_view
+from roam_lab.report.views.frontier import eager_step_bytes, frontier_view
 
 
 def frontier_text(found: Frontier) -> str:
-    """A line for each point: more time, arena, the whole step and its part of eager's, ops that run again; every block
-    checkpointed below. Where eager's whole step is not known, as in old files, the arena's part of the captured peak.
+    """A line for each point: more time, arena, the whole step and its part of eager's, as headlines have it, ops that
+    run again; what eager and others reserve below. Old files do not know eager's live peak: there it is the captured
+    order's.
     """
-    whole = found.eager_bytes is not None
-    rows = [("more time", "arena", "resident + arena", "of eager" if whole else "of captured", "ops again")]
+    known = found.eager_peak_bytes is not None
+    rows = [("more time", "arena", "resident + arena", "of eager" if known else "of captured", "ops again")]
     rows += [_line(found, point) for point in found.points]
-    if found.eager_bytes is None:
-        before = f"captured peak {bytes_text(found.captured_peak_bytes)}"
-    else:
-        before = f"eager's whole step {bytes_text(found.eager_bytes)}, reserved"
+    before = f"{'eager' if known else 'captured order'}, whole step {bytes_text(eager_step_bytes(found))}, predicted"
+    if found.eager_bytes is not None:
+        before += f" (its allocator reserves {bytes_text(found.eager_bytes)})"
     parts = [
         f"{found.name}: {before}; times: {found.times}",
         table(rows, frozenset(range(5))),
@@ -41,7 +41,8 @@ def _without_a_plan(found: Frontier) -> list[str]:
         more = "not known" if way.extra_time is None else f"{100 * way.extra_time:.1f} %"
         lines.append((way.name, more, bytes_text(found.eager_bytes - way.saved_bytes)))
     bounds = (
-        "Whole step without a plan: the caching allocator simulated; bf16 autocast is an estimate, with other rounding."
+        "Reserved: by the caching allocator, simulated, with what it rounds up and cannot use; a plan's arena is one "
+        "piece. bf16 autocast is an estimate, with other rounding."
     )
     return [table(lines, frozenset({1, 2})), bounds]
 
@@ -56,10 +57,7 @@ def write_frontier(found: Frontier, path: str) -> None:
 
 def _line(found: Frontier, point: LaidOutPoint) -> tuple[str, str, str, str, str]:
     whole = found.resident_bytes + point.arena_bytes
-    if found.eager_bytes is None:
-        part = point.arena_bytes / max(found.captured_peak_bytes, 1)
-    else:
-        part = whole / max(found.eager_bytes, 1)
+    part = whole / max(eager_step_bytes(found), 1)
     return (
         f"{100 * point.extra_time:.1f} %",
         bytes_text(point.arena_bytes),

@@ -144,7 +144,8 @@ trainer = PlannedTrainer(
     model={model}, args=arguments, train_dataset=rows, optimizers=({optimizer}, None){_goals(hooked)}
 )
 trainer.train()
-print(f"{{trainer.roam_step.planned_steps if trainer.roam_step else 0}} planned", trainer.roam_reasons or "")
+planned = trainer.roam_step.planned_steps if trainer.roam_step else 0
+print(f"{{planned}} planned; the first step is Trainer's own", trainer.roam_reasons or "")
 """
 
 

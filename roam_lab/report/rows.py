@@ -14,6 +14,7 @@ from roam_lab.report.graphs import captured_name, eager_graph, graph_of
 from roam_lab.report.headline import eager_bytes
 from roam_lab.report.reservations import reservation, unmodelled_settings
 from roam_lab.report.rewrites import rewrite_bound_text, rewrites_text
+from roam_lab.report.sentences import unseen_text
 from roam_lab.report.units import bytes_text, change_text
 
 if TYPE_CHECKING:
@@ -105,8 +106,11 @@ def profile_rows(profile: Profile) -> list[Row]:
         Row("whole step, eager", profile.resident_bytes + profile.eager_bytes, "predicted: resident + peak"),
         *resident_rows(profile.resident_bytes, profile.resident),
         Row("eager peak", profile.captured_peak_bytes, "predicted, above resident, as PyTorch runs the step"),
-        *reservation_rows("eager", profile.reservation()),
     ]
+    if profile.eager_bytes > profile.captured_peak_bytes:
+        unseen = profile.eager_bytes - profile.captured_peak_bytes
+        rows.append(Row("workspace in ops", unseen, "predicted; part of the whole step, which it makes higher"))
+    rows += reservation_rows("eager", profile.reservation())
     if profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
         gap = profile.captured_peak_bytes - peak
@@ -132,10 +136,12 @@ def short_rows(plan: Plan, profile: Profile | None = None) -> list[tuple[str, st
     rows.append(("lower bound", "", bytes_text(plan.lower_bound_bytes), f"of the peak, any order; {bound}"))
     if plan.rewrites:
         times = plan.environment.get("times", "times of the graph")
-        rows.append(("extra time", "", f"{100 * plan.extra_time:.1f} %", f"predicted ({times})"))
+        source = f"predicted ({times})" if plan.extra_time > 0 else "no op is run again"
+        rows.append(("extra time", "", f"{100 * plan.extra_time:.1f} %", source))
     if profile is not None and profile.measured is not None:
         measured = profile.measured
-        rows.append(("on top, measured", bytes_text(measured.peak_bytes), "", f"{measured.how}, {measured.device}"))
+        how = "; ".join(filter(None, (f"{measured.how}, {measured.device}", unseen_text(profile))))
+        rows.append(("on top, measured", bytes_text(measured.peak_bytes), "", how))
     return rows
 
 

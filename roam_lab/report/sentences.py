@@ -26,6 +26,17 @@ def captured_sentence(plan: Plan, profile: Profile | None) -> str:
     )
 
 
+def unseen_text(profile: Profile) -> str:
+    """Why a measured peak is less than what is predicted for eager: workspace that ops take for themselves, which a
+    measurement that follows tensors does not see; "" where none is counted, the measurement sees it, or it is too
+    little to change a figure."""
+    unseen = profile.eager_bytes - profile.captured_peak_bytes
+    alike = bytes_text(profile.eager_bytes) == bytes_text(profile.captured_peak_bytes)
+    if unseen <= 0 or alike or profile.measured is None or profile.measured.peak_bytes >= profile.eager_bytes:
+        return ""
+    return f"it sees tensors only, and not the {bytes_text(unseen)} predicted for workspace inside ops"
+
+
 def kept_order_sentence(plan: Plan, asked: str) -> str:
     """A sentence on the order of `plan` where it is not the one that was `asked` for; "" where it is."""
     kept = plan.order_strategy

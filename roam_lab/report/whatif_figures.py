@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ from roam_lab.report.rewrites import kind_name, saved_text, signed_bytes
 
 if TYPE_CHECKING:
     from roam_lab.plan import Plan
+    from roam_lab.report.whatifs import WhatIf
 
 SAMPLES = 48
 """Values of a sparkline; each is the highest of its part of the step."""
@@ -20,7 +21,8 @@ SAMPLES = 48
 @dataclass(frozen=True, slots=True)
 class Figures:
     """Sizes in bytes. `resident_bytes` is None for a bare plan; `curve` is live memory over the step at up to SAMPLES
-    moments (empty where it is not known). `eager_bytes`: what eager takes for the same step above the residents."""
+    moments (empty where it is not known). `eager_bytes`: what eager takes for the same step above the residents;
+    `eager_curve`: at up to SAMPLES moments, where a profile is known."""
 
     order: str
     layout: str
@@ -35,6 +37,7 @@ class Figures:
     saved: str
     curve: tuple[int, ...] = ()
     eager_bytes: int | None = None
+    eager_curve: tuple[int, ...] = ()
 
     @property
     def planned(self) -> bool:
@@ -75,12 +78,20 @@ def figures_of(plan: Plan) -> Figures:
     )
 
 
+def beside_eager(row: WhatIf, eager_bytes: Sequence[int]) -> WhatIf:
+    """`row` with eager's live bytes over its step, for the row of eager and the line behind each sparkline."""
+    curve, figures = highest(eager_bytes), row.figures
+    if figures is None or figures.eager_curve == curve:
+        return row
+    return replace(row, figures=replace(figures, eager_curve=curve))
+
+
 def eager_figures(of: Figures, plan: Plan | None = None) -> Figures:
     """The figures of the step as eager PyTorch runs it. `of`: those of any plan of the step; `plan`: that plan, where
-    there is one; it gives the curve unless it is rewritten."""
-    eager = of.eager_bytes or 0
-    graph = None if plan is None or plan.rewrites else plan.graph
-    curve = () if graph is None else highest(live_curve(graph, captured_order(graph)).tolist())
+    there is one; it gives the curve where no profile did, unless it is rewritten."""
+    eager, curve = of.eager_bytes or 0, of.eager_curve
+    if not curve and plan is not None and plan.graph is not None and not plan.rewrites:
+        curve = highest(live_curve(plan.graph, captured_order(plan.graph)).tolist())
     return Figures("captured", "", "", of.resident_bytes, eager, eager, 0, False, 0.0, 0.0, "", curve, eager)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from roam_lab.report.safe_text import xml_text
-from roam_lab.report.whatif_table import COLUMNS, WORDS, alike, filled, highest_of, line_of, spark_of
+from roam_lab.report.whatif_table import COLUMNS, REWRITTEN, WORDS, alike, filled, highest_of, line_of, spark_of
 
 if TYPE_CHECKING:
     from roam_lab.report.whatifs import WhatIf, WhatIfs
@@ -47,7 +47,9 @@ def table_html(rows: Sequence[WhatIf], baseline: WhatIf | None, names: bool = Tr
 def _shared_html(shared: dict[int, str]) -> str:
     if not shared:
         return ""
-    settings = ", ".join(f"{COLUMNS[at]} {words}" for at, words in shared.items())
+    settings = ", ".join(f"{COLUMNS[at]} {words}" for at, words in shared.items() if at != REWRITTEN)
+    if REWRITTEN in shared:
+        settings += f"{'; ' if settings else ''}those that may add time rewritten by {shared[REWRITTEN]}"
     return f'<div style="padding:2px 8px"><small>All plans: {xml_text(settings)}.</small></div>'
 
 

@@ -24,6 +24,7 @@ CHANGES = ("batch", "sequence", "dtype", "optimizer")
 """What a what-if may change of the step itself, which is then captured anew."""
 SETTINGS = (*CHANGES, "order", "layout", "rewritten", "limit")
 """What was asked for, in words."""
+REWRITTEN = COLUMNS.index("rewritten")
 SORTS: dict[str, Callable[[WhatIf], Any]] = {
     "as made": lambda row: 0,
     "whole step": lambda row: row.figures and row.figures.step_bytes,
@@ -128,9 +129,11 @@ def arranged(rows: Iterable[WhatIf], sort: str = "as made", down: bool = False, 
 
 
 def alike(rows: Sequence[WhatIf], lines: Sequence[Sequence[str]]) -> dict[int, str]:
-    """Columns of settings in which all of several planned rows say the same, and what: a sentence can say it once."""
+    """Columns of settings in which all of several planned rows say the same, and what: a sentence can say it once.
+    Of the strategy that rewrites, all that are rewritten: other columns say which, and which add no time ("free")."""
     planned = [line for row, line in zip(rows, lines, strict=True) if row.figures and row.figures.planned]
     said = {COLUMNS.index(name): {line[COLUMNS.index(name)] for line in planned} for name in SETTINGS}
+    said[REWRITTEN] -= {"", "free"}
     return {at: one for at, values in said.items() if len(planned) > 1 and len(values) == 1 for one in values if one}
 
 

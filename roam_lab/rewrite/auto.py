@@ -24,7 +24,7 @@ SWEPT = 20_000
     ),
 )
 def auto(graph: Graph, goals: Goals, effort: int = 5_000, seed: int = 0) -> Found:
-    """Save sets first; where they leave a gap to their bound, search: what to use.
+    """What to keep and what to make again by an integer program; where that leaves a gap to its bound, by search, too.
 
     | at first               | the save set of each goal, expanded, repaired, polished                      |
     | where a gap is left    | search from the best states known: a block's decisions copied to others, a   |

@@ -18,6 +18,8 @@ from roam_lab.ir import fingerprint
 from roam_lab.plan import make_plan
 from roam_lab.plan.devices import GIB, Device
 from roam_lab.plan.runs import EXTRA_TIMES, RUNS
+from roam_lab.report.whatif_figures import highest
+from roam_lab.report.whatif_html import tables_html
 
 MIB = 2**20
 
@@ -105,6 +107,18 @@ def test_a_plan_made_elsewhere_is_kept_under_its_strategies(bench: Workbench) ->
     assert (row.node_limit, bench.what_if(), bench.of[row.name]) == (64, row, "small")
     assert bench.keep(row.plan, None, known, node_limit=64) is row
     assert bench.made_of(row) is bench.made["small"]
+
+
+def test_eager_has_a_curve_also_where_every_plan_is_rewritten(bench: Workbench) -> None:
+    slow = make_plan(bench.profiles["small"].graph, extra_time=0.5)
+    assert slow.rewrites
+    bench.what_ifs.remove("small")
+    bench.keep(slow, "slow", bench.profiles["small"])
+    eager = bench.what_ifs.eager_of("small")
+    assert eager is not None
+    assert eager.figures is not None
+    assert eager.figures.curve == highest(bench.profiles["small"].captured_curve) != ()
+    assert "data:image" in tables_html(bench.what_ifs).partition("slow")[0]  # eager's row is the one before
 
 
 def test_settings_that_cannot_be_met_leave_what_was_there(bench: Workbench) -> None:

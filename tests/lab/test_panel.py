@@ -21,6 +21,7 @@ from roam_lab.lab.figure_area import load_bokeh
 from roam_lab.lab.head import head_html
 from roam_lab.lab.panel import Lab
 from roam_lab.lab.shown import row_shown
+from roam_lab.report.headline import gains_nothing
 from roam_lab.report.whatifs import WhatIf
 
 
@@ -74,6 +75,16 @@ def test_a_new_setting_makes_a_what_if_and_shows_it(panel: Lab) -> None:
     panel.remove("small")
     assert panel.chosen != "small"
     assert "small" not in panel.table._rows
+
+
+def test_advice_for_a_step_that_gains_nothing_is_given_where_the_headline_says_so(panel: Lab) -> None:
+    plan, profile = replace(panel.bench.what_ifs["small"].plan, extra_time=0.0), panel.profile
+    early = replace(plan, captured_peak_bytes=plan.peak_bytes)  # gradients given back early: no gain of the order
+    assert not gains_nothing(early, profile)
+    assert panel_module._hint(early, profile) == ""
+    same = replace(early, arena_bytes=profile.eager_bytes)
+    assert gains_nothing(same, profile)
+    assert "press What would help?" in panel_module._hint(same, profile)
 
 
 def test_the_head_is_the_verdict_and_tells_eager_and_captured_apart(panel: Lab) -> None:

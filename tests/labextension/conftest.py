@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from roam_lab.lab.shown import PLAN_MIME, PlanView
 from roam_lab.plan import Plan
-from roam_lab.plan.plan import plan_to_data
 from tests.browser import Lab, LabPage, open_page, require_browser, running_lab
 from tests.labextension.plans import many_storages_plan, step_plan
 
@@ -30,10 +30,8 @@ def lab(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     step_plan(6, order="captured").save(root / "runs" / "captured.roam.json")
     many_storages_plan(10_000).save(root / "many.roam.json")
     output = {"output_type": "display_data", "metadata": {}, "data": {}}
-    outputs = [
-        {**output, "data": {"application/vnd.roam.plan+json": data, "text/plain": "a plan"}}
-        for data in (plan_to_data(plan), {"format": "<b>none</b>"})
-    ]
+    datas = (PlanView(plan)._repr_mimebundle_(), {PLAN_MIME: {"format": "<b>none</b>"}, "text/plain": "a plan"})
+    outputs = [{**output, "data": data} for data in datas]
     cell = {"cell_type": "code", "id": "one", "execution_count": 1, "metadata": {}, "source": "p", "outputs": outputs}
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
     notebook = {"cells": [cell], "metadata": kernel, "nbformat": 4, "nbformat_minor": 5}

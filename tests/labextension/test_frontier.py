@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from roam_lab.report.units import bytes_text, exact_text
+from roam_lab.report.units import bytes_text, change_text, exact_text
 from tests.browser import LabPage
 from tests.contrast import assert_apart, assert_read
 from tests.report.views.test_frontier import FOUND
@@ -27,6 +28,18 @@ def test_points_are_those_of_the_file(page: LabPage, name: str) -> None:
     assert [row[1] for row in rows] == [f"{100 * point.extra_time:.1f} %" for point in found]
     assert [row[2] for row in rows] == [bytes_text(FOUND.resident_bytes + point.arena_bytes) for point in found]
     assert [row[4] for row in rows] == [exact_text(point.arena_bytes) for point in found]
+
+
+def test_eager_is_what_headlines_call_so_where_the_file_knows_it(page: LabPage) -> None:
+    replace(FOUND, eager_peak_bytes=2 * FOUND.captured_peak_bytes).save(page.lab.root / "known.frontier.json")
+    page.open("known.frontier.json")
+    shown = page.locator(".roam-document:visible")
+    shown.locator("canvas[data-draw-milliseconds]").wait_for()
+    whole = FOUND.resident_bytes + 2 * FOUND.captured_peak_bytes
+    assert f"predicted: {bytes_text(whole)} eager; " in shown.locator(".roam-verdict").inner_text()
+    assert shown.get_by_text(f"eager {bytes_text(whole)}", exact=True).count() == 1
+    change = change_text(whole, FOUND.resident_bytes + FOUND.points[0].arena_bytes)
+    assert change.removeprefix("-") in shown.locator(".roam-texttable").inner_text()
 
 
 def test_every_word_is_read_in_both_themes(page: LabPage) -> None:

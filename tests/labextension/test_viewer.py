@@ -19,6 +19,15 @@ LEFT, RIGHT, TOP, BOTTOM = 64, 12, 10, 36
 """Pixels round a plot, as in labextension/src/plot.ts."""
 
 
+WITHIN = """one => {
+  const box = one.getBoundingClientRect()
+  const inside = (child) => child.left >= box.left && child.right <= box.right + 1 &&
+    child.top >= box.top && child.bottom <= box.bottom + 1
+  return [...one.children].map(child => child.getBoundingClientRect()).every(inside)
+}"""
+"""Whether an element holds all of its children."""
+
+
 def view(page: LabPage, path: str = "auto.roam.json") -> Any:
     """The viewer of `path`, drawn."""
     page.open(path)
@@ -275,6 +284,9 @@ def test_output_of_a_cell(page: LabPage, plan: Plan) -> None:
     assert output.locator('[data-figure="planned"] .roam-tile-exact').inner_text() == exact_text(plan.peak_bytes)
     click_storage(plan, output, lives_by_size(plan)[0])
     assert chosen(output) == lives_by_size(plan)[0].storage
+    output.get_by_text("How it was planned").click()
+    for tile in output.locator(".roam-tile, .roam-facts").all():  # JupyterLab has a layout of its own for them there
+        assert tile.evaluate(WITHIN)
     problem = page.locator(".roam-output .roam-problem")
     assert 'format is "<b>none</b>"' in problem.inner_text()
     assert problem.locator("b").count() == 0

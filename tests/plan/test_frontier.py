@@ -62,23 +62,36 @@ def test_eager_is_the_profiles_where_one_is_known():
     assert alone.eager_bytes == eager_whole_bytes(graph) < found.eager_bytes
 
 
-def test_a_row_a_point():
-    found = make_frontier(blocks(5), 3)
+def test_a_row_a_point_against_what_headlines_call_eager():
+    graph = replace(blocks(5), eager_peak_bytes=2**40)
+    found = make_frontier(graph, 3)
     text = frontier_text(found)
-    assert f"blocks_5: eager's whole step {bytes_text(found.eager_bytes)}, reserved" in text
+    eager = graph.resident_bytes + 2**40
+    assert make_plan(graph).headline.startswith("1,024")
+    reserved = bytes_text(found.eager_bytes)
+    assert f"blocks_5: eager, whole step {bytes_text(eager)}, predicted (its allocator reserves {reserved})" in text
     assert sum(line[:2] == "  " and line.count(" %") == 2 for line in text.splitlines()) == len(found.points)
     last = found.resident_bytes + found.points[-1].arena_bytes
-    assert f"{100 * last / found.eager_bytes:.1f} %" in text
+    assert f"{100 * last / eager:.1f} %" in text
     assert "of eager" in text
     assert "captured" not in text
 
 
-def test_where_eagers_step_is_not_known_arenas_are_compared():
-    found = replace(make_frontier(blocks(5), 3), eager_bytes=None)
+def test_eagers_live_peak_is_the_largest_that_is_known():
+    graph = blocks(3)
+    captured = live_peak(graph, captured_order(graph)).bytes
+    assert make_frontier(graph, 2).eager_peak_bytes == captured
+    more = Profile(graph=graph, eager_graph=blocks(6))
+    assert make_frontier(graph, 2, profile=more).eager_peak_bytes == more.eager_bytes > captured
+
+
+def test_where_eagers_step_is_not_known_it_is_the_captured_order():
+    found = replace(make_frontier(blocks(5), 3), eager_bytes=None, eager_peak_bytes=None)
     text = frontier_text(found)
-    assert f"blocks_5: captured peak {bytes_text(found.captured_peak_bytes)}" in text
+    whole = found.resident_bytes + found.captured_peak_bytes
+    assert f"blocks_5: captured order, whole step {bytes_text(whole)}, predicted; times" in text
     assert "of captured" in text
-    assert f"{100 * found.points[-1].arena_bytes / found.captured_peak_bytes:.1f} %" in text
+    assert f"{100 * (found.resident_bytes + found.points[-1].arena_bytes) / whole:.1f} %" in text
 
 
 def test_the_first_version_is_refused():

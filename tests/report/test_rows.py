@@ -12,9 +12,11 @@ from roam_lab.plan import Certificate, Profile, make_plan
 from roam_lab.report.graphs import captured_name, graph_of
 from roam_lab.report.headline import verdict_sentence
 from roam_lab.report.reservations import reservation
-from roam_lab.report.rows import Alive, alive_at_peak, plan_rows, profile_data, profile_rows
-from roam_lab.report.sentences import captured_sentence, certificate_sentence, peak_sentence
+from roam_lab.report.rows import Alive, alive_at_peak, plan_rows, profile_data, profile_rows, short_rows
+from roam_lab.report.sentences import captured_sentence, certificate_sentence, peak_sentence, unseen_text
+from roam_lab.report.units import bytes_text
 from tests.report.graphs import KIB, branches, chain, eager_branches
+from tests.rewrite.graphs import blocks as rewritable
 
 
 def by_label(rows):
@@ -189,3 +191,27 @@ def test_an_empty_graph_has_a_report():
     assert peak_sentence(graph, (), "captured") == "The graph has no ops, so it needs no memory."
     assert by_label(plan_rows(plan))["arena"].size_bytes == 0
     assert certificate_sentence(plan)
+
+
+def test_workspace_that_a_measurement_does_not_see_is_told_where_both_stand():
+    """Eager's whole step counts what ops take for themselves; a measurement of tensors does not see it."""
+    measured = MeasuredCurve(("aten.mul.Tensor",), (100 * KIB,), "tensors followed", "cpu")
+    profile = Profile(graph=branches(), eager_graph=chain(3), measured=measured)
+    unseen = profile.eager_bytes - profile.captured_peak_bytes
+    assert unseen > 0
+    found = by_label(profile_rows(profile))
+    assert found["workspace in ops"].size_bytes == unseen
+    words = f"it sees tensors only, and not the {bytes_text(unseen)} predicted for workspace inside ops"
+    assert short_rows(make_plan(branches()), profile)[-1][3] == f"tensors followed, cpu; {words}"
+    seen = dataclasses.replace(measured, live_bytes=(profile.eager_bytes,))
+    assert unseen_text(dataclasses.replace(profile, measured=seen)) == ""
+    alike = Profile(graph=branches(), measured=measured)
+    assert unseen_text(alike) == ""
+    assert "workspace in ops" not in by_label(profile_rows(alike))
+
+
+def test_a_plan_that_adds_no_time_needs_no_source_of_times():
+    slow = make_plan(rewritable(4), extra_time=0.2, alignment=1)
+    assert ("extra time", "", f"{100 * slow.extra_time:.1f} %", "predicted (of the graph)") in short_rows(slow)
+    free = dataclasses.replace(slow, extra_time=0.0)
+    assert ("extra time", "", "0.0 %", "no op is run again") in short_rows(free)

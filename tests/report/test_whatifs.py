@@ -13,10 +13,13 @@ from roam_lab.errors import InputError
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.sparkline import spark_image
 from roam_lab.report.units import bytes_text, change_text
+from roam_lab.report.whatif_figures import figures_of
+from roam_lab.report.whatif_html import tables_html
 from roam_lab.report.whatif_table import COLUMNS, SORTS, arranged, highest_of
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 from tests.plan.graphs import pumpkin
 from tests.plan.training_step import training_step
+from tests.rewrite.graphs import blocks as rewritable
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +137,22 @@ def test_each_delta_is_of_the_figure_before_it(plans: dict[str, Plan]) -> None:
     assert len({change_text(*pair) for pair in sizes.values()}) > 1  # one for all would be wrong
     for figure, pair in sizes.items():
         assert cell(rows, "auto", f"Δ {figure}") == change_text(*pair)
+
+
+def test_the_strategy_that_rewrote_is_said_once(plans: dict[str, Plan]) -> None:
+    """A column of one word took the place of the sentence at the right, which was cut off."""
+    rows = WhatIfs()
+    rows.add(plans["auto"], "plain")
+    assert "rewritten" not in tables_html(rows)
+    slow = make_plan(rewritable(4), extra_time=0.2, alignment=1)
+    rows.add(slow, "slow")
+    html = tables_html(rows)
+    assert ">rewritten<" not in html
+    assert "All plans: order auto, layout auto; those that may add time rewritten by auto." in html
+    rows.put(replace(rows["slow"], name="free", held=None, figures=replace(figures_of(slow), rewritten="free")))
+    assert "those that may add time rewritten by auto." in tables_html(rows)
+    rows.put(replace(rows["slow"], name="other", held=None, figures=replace(figures_of(slow), rewritten="greedy")))
+    assert ">rewritten<" in tables_html(rows)
 
 
 def test_each_model_has_a_table_and_a_baseline_of_its_own(plans: dict[str, Plan]) -> None:

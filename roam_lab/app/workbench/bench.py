@@ -17,6 +17,7 @@ from roam_lab.plan.fit import Fit
 from roam_lab.plan.largest import Within
 from roam_lab.progress import Progress, silent
 from roam_lab.report.units import bytes_text
+from roam_lab.report.whatif_figures import beside_eager
 from roam_lab.report.whatifs import WhatIf, WhatIfs
 
 if TYPE_CHECKING:
@@ -105,7 +106,9 @@ class Workbench(Session):
         label, order = self.name_of(of), (asked or {}).get("order")
         if name is None and order not in (None, "auto", plan.order_strategy) and not plan.rewrites:
             name = f"{order}: {plan.order_strategy} kept"  # worse than what the plan keeps, which its row says
-        row = self.what_ifs.add(plan, name, node_limit, label, asked)
+        row = self.what_ifs.put(
+            beside_eager(self.what_ifs.add(plan, name, node_limit, label, asked), of.captured_curve)
+        )
         self.plan, self.latest = plan, row.name
         self.of[row.name] = label
         return row

@@ -15,6 +15,7 @@ from roam_lab.report.graphs import captured_label, graph_of
 from roam_lab.report.headline import eager_bytes
 from roam_lab.report.other_kernels import captured_on_cpu
 from roam_lab.report.safe_text import printable, xml_text
+from roam_lab.report.sentences import unseen_text
 from roam_lab.report.units import bytes_text, change_text, exact_text
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def largest(fit: Fit | None) -> str:
     ]
     note = (
         f"Predicted; no margin is left. ~: on a line between captured sizes; ~*: extrapolated beside them; or more: "
-        f"the largest captured size fits, and beyond {FAR} times of it nothing is foretold."
+        f"the largest captured size fits, and beyond {FAR} times of it nothing is predicted."
     )
     title = f"Largest {fit.axis} of each GPU"
     return f'<h2>{title}</h2>\n{table(title, head, lines)}\n<p class="note">{xml_text(note)}</p>'
@@ -251,9 +252,10 @@ def sources(
         )
     if profile is not None and profile.measured is not None:
         peak = max(profile.measured.live_bytes, default=0)
+        unseen = unseen_text(profile)
         sentences.append(
             f"One eager step was measured ({profile.measured.how}): {bytes_text(peak)} live at its peak, "
-            f"{bytes_text(profile.captured_peak_bytes)} predicted."
+            f"{bytes_text(profile.captured_peak_bytes)} predicted{f'; {unseen}' if unseen else ''}."
         )
     if verification is not None:
         sentences.append(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from roam_lab.report.pictures.canvas import RIGHT, WIDTH, Frame, Picture, box, cut, document, key, room, text
+from roam_lab.report.pictures.canvas import LETTER, RIGHT, WIDTH, Frame, Picture, box, cut, document, key, room, text
 from roam_lab.report.units import bytes_text, unit_for
-from roam_lab.report.views.alive import AliveView
+from roam_lab.report.views.alive import AliveView, Bar
 from roam_lab.report.views.look import RESIDENT, kind_looks
 
 ROW = 19
+LEAST = 0.5
+"""The longest bar has at least this part of the width; names that find no room then are cut."""
 
 
 def alive_picture(view: AliveView) -> Picture:
@@ -16,7 +18,9 @@ def alive_picture(view: AliveView) -> Picture:
     widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])
     unit_name, unit = unit_for(widest)
     lines = sum(len(side.bars) + 2 for side in view.sides)
-    frame = Frame(70, 70 + lines * ROW, widest / unit * 1.5, 1, left=16)
+    shares = [(bar.bytes / widest, LETTER * len(_words(bar)) + 12) for side in view.sides for bar in side.bars]
+    longest = max(min(_length(*one) for one in shares) if shares else 0.0, LEAST * (WIDTH - RIGHT - 16))
+    frame = Frame(70, 70 + lines * ROW, widest / unit * (WIDTH - RIGHT - 16) / longest, 1, left=16)
     parts = frame.axes(f"bytes, {unit_name} (predicted)") + key(looks, 50)
     y = frame.top + ROW
     for side in view.sides:
@@ -26,8 +30,16 @@ def alive_picture(view: AliveView) -> Picture:
             width = frame.x(bar.bytes / unit) - frame.left
             parts.append(box(frame.left, y, width, ROW - 4, looks.get(bar.kind, RESIDENT)))
             end = frame.left + width + 6
-            words = f"{bytes_text(bar.bytes)}  {bar.label}"
-            parts.append(text(end, y + ROW - 8, cut(words, room(WIDTH - RIGHT - end))))
+            parts.append(text(end, y + ROW - 8, cut(_words(bar), room(WIDTH - RIGHT - end))))
             y += ROW
         y += 2 * ROW
     return document(view, frame.bottom + 50, parts)
+
+
+def _words(bar: Bar) -> str:
+    return f"{bytes_text(bar.bytes)}  {bar.label}"
+
+
+def _length(share: float, words: float) -> float:
+    """Pixels that the longest bar may have, so that `words` pixels have room behind one of `share` of its length."""
+    return (WIDTH - RIGHT - 16 - words) / share if share else float(WIDTH)

@@ -17,6 +17,8 @@ from roam_lab.report.views.look import PEAK, PHASES, ROLES, TIMES, Look
 from roam_lab.report.views.table import View
 
 WIDTH = 860
+LEAST_WIDTH = 680
+"""Pixels to which an image is made smaller on a narrow page; then it is scrolled, as its letters get too small."""
 LEFT, RIGHT = 76, 22
 LETTER = 6.1
 """Approximate width of a letter of the usual size, in pixels."""
@@ -96,8 +98,9 @@ def as_image(picture: Picture) -> str:
     """`picture` as an image element, for HTML that may be sanitized: an untrusted notebook or a code host removes all
     of an inline SVG but its text."""
     data = b64encode(picture.encode()).decode()
-    size = f'width="{WIDTH}" height="{picture.height}" style="max-width:100%;height:auto"'
-    return f'<img class="roam-image" alt="{xml_text(picture.alt)}" {size} src="data:image/svg+xml;base64,{data}">'
+    size = f'width="{WIDTH}" height="{picture.height}" style="max-width:100%;min-width:{LEAST_WIDTH}px;height:auto"'
+    image = f'<img class="roam-image" alt="{xml_text(picture.alt)}" {size} src="data:image/svg+xml;base64,{data}">'
+    return f'<div style="overflow-x:auto">{image}</div>'
 
 
 def text(x: float, y: float, words: str, *classes: str, more: str = "") -> str:

@@ -6,6 +6,7 @@ from roam_lab.report.pictures.canvas import LETTER, RIGHT, WIDTH, Frame, Picture
 from roam_lab.report.safe_text import xml_text
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.axis import ticks
+from roam_lab.report.views.look import ink_on
 from roam_lab.report.views.verdict import ALLOCATOR, Bar, VerdictView
 
 BAR_HEIGHT, GAP = 26, 12
@@ -14,8 +15,8 @@ NAMES = (108, 230)
 """Least and most width in pixels for the names of bars."""
 BOLD = 7.2
 """Approximate width of a letter of names and sizes, in pixels."""
-INK = "fill:#111"
-"""Text on a coloured part: dark in both themes, as the colours are the same."""
+INNER = 7.0
+"""The same of labels on parts, with the widest of usual fonts: the plain ground behind a label is as wide."""
 
 
 def verdict_picture(view: VerdictView) -> Picture:
@@ -73,11 +74,11 @@ def _bar(view: VerdictView, bar: Bar, frame: Frame, top: float, unit: int) -> tu
         height = BAR_HEIGHT / 2 if part.name == ALLOCATOR else BAR_HEIGHT  # it is beside the whole step
         parts.append(box(x, top + BAR_HEIGHT - height, width, height, look, 1.0) + "</g>")
         size = bytes_text(part.bytes)
-        labels = [one for one in (f"{part.name} {size}", size) if (len(one) + 2) * LETTER < width]
+        labels = [one for one in (f"{part.name} {size}", size) if (len(one) + 2) * INNER < width]
         if labels and part.name != ALLOCATOR:  # hatching would strike the text through
-            plain = f'fill="{look.light}" width="{(len(labels[0]) + 1) * LETTER:.1f}" height="{BAR_HEIGHT - 8}"'
+            plain = f'fill="{look.light}" width="{(len(labels[0]) + 1) * INNER:.1f}" height="{BAR_HEIGHT - 8}"'
             words.append(f'<rect x="{x + 3:.1f}" y="{top + 4:.1f}" {plain}/>')
-            words.append(text(x + 6, middle, labels[0], more=f' style="{INK}"'))
+            words.append(text(x + 6, middle, labels[0], more=f' style="fill:{ink_on(look.light)}"'))
         at += part.bytes
     return parts, words
 

@@ -123,11 +123,12 @@ class FrontierView:
 
     @property
     def anchors(self) -> tuple[Anchor, ...]:
-        """What is labelled in the figure: marks, GPUs at the right edge, the bound at its end."""
+        """What is labelled in the figure: marks, GPUs and residents at the right edge, the bound at its end."""
         marks = [Anchor(max(mark.percent, 0.0), mark.whole_bytes, mark.label) for mark in self.marks if mark.label]
         lines = [Anchor(self.end_percent, line.bytes, line.name) for line in self.lines]
         bound = [Anchor(*self.bound[-1], "lower bound")] if self.bound else []
-        return (*marks, *lines, *bound)
+        resident = Anchor(self.end_percent, self.resident_bytes, f"resident {bytes_text(self.resident_bytes)}")
+        return (*marks, *lines, *bound, *([resident] if self.resident_bytes else []))
 
     def labels(self, width: float, height: float, font: Font) -> list[Label]:
         """The name of each anchor, placed in a plot of `width` by `height` pixels."""
@@ -182,8 +183,7 @@ def frontier_view(found: Frontier, chosen: Plan | None = None, devices: Iterable
         ours = LaidOutPoint(chosen.extra_time, chosen.arena_bytes, chosen.peak_bytes, *_made_again(chosen))
         at = sum(point.extra_time < chosen.extra_time for point in points)
         marks.insert(at, _mark(found, ours, "planned", _more(chosen.extra_time), ""))
-    marks.append(_eager(found))
-    marks += _checkpointed(found)
+    marks += [*_eager(found), *_checkpointed(found)]
     if chosen is not None:
         whole = planned_whole_bytes(chosen) if own else found.resident_bytes + chosen.arena_bytes
         note = f"arena {change_text(found.captured_peak_bytes, chosen.arena_bytes) or 'as'} against captured"
@@ -225,15 +225,27 @@ def _made_again(plan: Plan) -> tuple[int, int]:
     return (0, 0) if made is None else (made.recomputed, made.offloaded_bytes)
 
 
-def _eager(found: Frontier) -> Mark:
-    if found.eager_bytes is None:
-        whole = found.resident_bytes + found.captured_peak_bytes
-        note, held = "live peak of the planned graph in eager's order; what an allocator loses comes on top", "holds"
-    else:
-        whole, note, held = found.eager_bytes, "what PyTorch's caching allocator reserves, simulated", "reserves"
-    return Mark(
-        "captured", 0.0, whole, whole - found.resident_bytes, "eager", note, f"eager {held} {bytes_text(whole)}"
-    )
+def eager_step_bytes(found: Frontier) -> int:
+    """Bytes of the whole eager step, residents and live peak, that headlines compare with; in older files, which do not
+    know them, those of the planned graph in eager's order."""
+    live = found.captured_peak_bytes if found.eager_peak_bytes is None else found.eager_peak_bytes
+    return found.resident_bytes + live
+
+
+def _eager(found: Frontier) -> list[Mark]:
+    """What eager's tensors take, and where it is known what its allocator reserves for them."""
+    live = eager_step_bytes(found)
+    note = "residents and live peak" + ("" if found.eager_peak_bytes else " of the planned graph in eager's order")
+    marks = [_without_arena(found, live, "eager", note, f"eager {bytes_text(live)}")]
+    if found.eager_bytes is not None:
+        note = "what PyTorch's caching allocator reserves, simulated"
+        label = f"eager reserves {bytes_text(found.eager_bytes)}"
+        marks.append(_without_arena(found, found.eager_bytes, "eager, reserved", note, label))
+    return marks
+
+
+def _without_arena(found: Frontier, whole: int, name: str, note: str, label: str) -> Mark:
+    return Mark("captured", 0.0, whole, whole - found.resident_bytes, name, note, label)
 
 
 def _checkpointed(found: Frontier) -> list[Mark]:

@@ -53,9 +53,12 @@ def grouped(graph: Graph, known: Places, kinds: Sequence[str]) -> Groups:
 
 
 def pattern_of(module: str) -> str:
-    """A module's path with a star for every numbered part: "h.3.attn" -> "h.*.attn"."""
-    parts = ("*" if part.isdigit() else part for part in module.split("."))
-    return ".".join(parts) if module else STEP_ITSELF
+    """A module's path with a star for every numbered part: "h.3.attn" -> "h.*.attn". A path of numbers alone stays as
+    it is: the parts of a bare Sequential do not repeat one another, and "*" would be the name of all of them."""
+    parts = module.split(".")
+    if all(part.isdigit() for part in parts):
+        return module
+    return ".".join("*" if part.isdigit() else part for part in parts) if module else STEP_ITSELF
 
 
 def operator_of(op: Op) -> str:

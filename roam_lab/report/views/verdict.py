@@ -16,7 +16,7 @@ from roam_lab.plan.runs import planned_bytes
 from roam_lab.report.graphs import eager_graph, graph_of
 from roam_lab.report.headline import eager_bytes, eager_sentence, memory_label, smaller_plans, verdict_sentence
 from roam_lab.report.units import bytes_text, unit_for
-from roam_lab.report.views.look import OKABE_ITO, Look, kind_looks
+from roam_lab.report.views.look import Look, kind_looks
 from roam_lab.report.views.places import kinds, places
 from roam_lab.report.views.table import Table, Value
 
@@ -42,8 +42,8 @@ GREYS = {
     BATCH: Look("#cccccc", "#cccccc", "."),
     OTHER: Look("#b3b3b3", "#b3b3b3", "\\"),
     "resident": Look("#999999", "#999999", "-"),
-    ARENA: Look(OKABE_ITO["sky"], OKABE_ITO["sky"]),
-    LIVE: Look(OKABE_ITO["sky"], OKABE_ITO["sky"]),
+    ARENA: Look("#d9c6ef", "#d9c6ef", "/"),  # of all kinds together, so in no kind's colour
+    LIVE: Look("#d9c6ef", "#d9c6ef", "/"),
     LAYOUT: Look("#c8c8c8", "#c8c8c8", "/"),
     ALLOCATOR: Look("#c0c0c0", "#c0c0c0", "x"),
 }

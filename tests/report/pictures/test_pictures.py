@@ -11,10 +11,11 @@ from IPython.core.formatters import DisplayFormatter
 
 from roam_lab.ir.measured import MeasuredCurve
 from roam_lab.plan import Profile, make_plan
-from roam_lab.report.pictures import memory_picture, pareto_picture, pictures, pictures_of
-from roam_lab.report.pictures.canvas import FONT, LEFT, RIGHT, SMALL_FONT, WIDTH, hatch
+from roam_lab.report.pictures import alive_picture, memory_picture, pareto_picture, pictures, pictures_of
+from roam_lab.report.pictures.canvas import FONT, LEFT, LETTER, RIGHT, SMALL_FONT, WIDTH, hatch
 from roam_lab.report.pictures.memory import PLOT_HEIGHT
 from roam_lab.report.views import views_of
+from roam_lab.report.views.alive import AliveView, Bar, Side
 from roam_lab.report.views.arena import arena_view
 from roam_lab.report.views.labels import room_for
 from roam_lab.report.views.look import KINDS
@@ -183,3 +184,20 @@ def test_the_graph_marks_the_peak_and_shows_each_cell():
 def test_same_plan_same_pictures():
     plan = planned(branches())
     assert pictures(plan) == pictures(plan)
+
+
+@pytest.mark.parametrize("named", [3, 12, 45])
+def test_bars_leave_as_much_room_as_their_names_need(named):
+    bar = Bar(0, 2**20, "activation", "w" * named, "")
+    view = AliveView("step", (Side("planned", "planned", 2**20, "at step 1", (bar, replace(bar, bytes=2**19)), True),))
+    root = ElementTree.fromstring(alive_picture(view))
+    boxes = [node for node in root.iter(f"{NAMESPACE}rect") if float(node.attrib["height"]) == 15]
+    widths = [float(node.attrib["width"]) for node in boxes]
+    plot = WIDTH - RIGHT - 16
+    words = [node for node in root.iter(f"{NAMESPACE}text") if "ww" in node.text]
+    assert len(words) == 2
+    assert all("…" not in node.text for node in words)
+    ends = [float(node.attrib["x"]) + LETTER * len(node.text) for node in words]
+    assert max(ends) <= WIDTH - RIGHT
+    assert max(widths) == pytest.approx(2 * min(widths), abs=0.3)
+    assert max(ends) > WIDTH - RIGHT - 20 or max(widths) == pytest.approx(plot / 2)

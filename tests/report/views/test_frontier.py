@@ -165,6 +165,15 @@ def test_eager_and_checkpointing_are_pytorchs_own_where_they_are_known() -> None
     assert (by_role["checkpointed"].whole_bytes, by_role["checkpointed"].extra_time) == (950 * MIB, 0.3)
 
 
+def test_eagers_tensors_and_what_is_reserved_for_them_are_two_points_and_residents_have_a_name() -> None:
+    view = frontier_view(replace(FOUND, eager_bytes=1200 * MIB, eager_peak_bytes=950 * MIB))
+    found = [(mark.whole_bytes // MIB, mark.label) for mark in view.marks if mark.role == "captured"]
+    assert found == [(1050, "eager 1.03 GiB"), (1200, "eager reserves 1.17 GiB")]
+    assert "residents and live peak" in [mark.note for mark in view.marks]
+    assert "resident 100.0 MiB" in frontier_picture(view)
+    assert "resident 100.0 MiB" in [anchor.label for anchor in view.anchors]
+
+
 def test_a_plan_takes_the_place_of_points_that_it_beats(chosen: Plan) -> None:
     point = LaidOutPoint(chosen.extra_time, chosen.arena_bytes + 1, chosen.peak_bytes, 1, 0)
     first = LaidOutPoint(0.0, 10 * chosen.arena_bytes, 10 * chosen.arena_bytes, 0, 0)

@@ -29,6 +29,8 @@ from tests.rewrite.graphs import blocks as rewritable
 def test_patterns_and_operators():
     assert pattern_of("transformer.h.11.attn.c_proj") == "transformer.h.*.attn.c_proj"
     assert pattern_of("layer1.0.conv2") == "layer1.*.conv2"  # conv1 and conv2 stay apart
+    assert pattern_of("0.linear1") == "*.linear1"
+    assert [pattern_of(path) for path in ("0", "1", "3.1")] == ["0", "1", "3.1"]  # of a bare Sequential: "*" names none
     assert pattern_of("") == "loss and step"
     targets = {"aten.addmm.default": "addmm", "aten.mul.Tensor": "mul", "roam.copy": "copy", "step": "step"}
     for target, name in targets.items():

@@ -13,7 +13,20 @@ from roam_lab.report.figures.verdict import verdict_figure
 from roam_lab.report.headline import headline
 from roam_lab.report.pictures.verdict import verdict_picture
 from roam_lab.report.units import bytes_text
-from roam_lab.report.views.verdict import ALLOCATOR, LAYOUT, LIVE, profile_verdict_view, verdict_view
+from roam_lab.report.views.look import ink_on, kind_looks
+from roam_lab.report.views.verdict import (
+    ALLOCATOR,
+    ARENA,
+    GREYS,
+    KIND_NAMES,
+    LAYOUT,
+    LIVE,
+    Bar,
+    Part,
+    VerdictView,
+    profile_verdict_view,
+    verdict_view,
+)
 from tests.plan.graphs import empty
 from tests.report.graphs import KIB, branches, eager_branches
 from tests.report.views.graphs import bare_of_places, blocks
@@ -133,3 +146,18 @@ def test_bokeh_draws_the_same_bars(profile):
     ends = [one.data["text"] for one in drawn.references() if "text" in getattr(one, "data", {})]
     assert [bar.end_text for bar in view.bars] in ends
     assert alt_text(drawn) == view.alt
+
+
+def test_labels_are_read_on_every_kind_and_sums_have_a_colour_of_their_own():
+    """A label of "computed again" is white, as dark text is too faint on its blue; what is several kinds together does
+    not look as one of them."""
+    kinds = ("activation", "gradient", "temporary", "workspace", "output", "recomputed", "offloaded")
+    names = [KIND_NAMES.get(kind, kind) for kind in kinds]
+    looks = dict(zip(names, kind_looks(kinds).values(), strict=True))
+    bar = Bar("planned", 70 * 2**20, tuple(Part(name, 10 * 2**20) for name in names), "predicted")
+    drawn = ElementTree.fromstring(verdict_picture(VerdictView("step", "Much.", (bar,), (), looks)))
+    inks = [one.attrib["style"] for one in drawn.iter("{http://www.w3.org/2000/svg}text") if "style" in one.attrib]
+    assert inks == [f"fill:{ink_on(look.light)}" for look in looks.values()]
+    assert len(set(inks)) == 2
+    for name in (LIVE, ARENA):
+        assert GREYS[name].light not in {look.light for look in looks.values()}
