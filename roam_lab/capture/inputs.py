@@ -205,28 +205,6 @@ def model_digest(model: torch.nn.Module) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def model_modes(model: torch.nn.Module) -> tuple[Any, ...]:
-    """What a user may switch between steps, to be compared: `training` of every module, `requires_grad` of every
-    parameter."""
-    training = tuple(module.training for module in model.modules())
-    return (training, tuple(parameter.requires_grad for parameter in model.parameters()))
-
-
-def parameter_names(model: torch.nn.Module, optimizers: Optimizers) -> dict[int, str]:
-    """id(parameter) -> name. Raises CaptureError when an optimizer holds parameters that the model does not."""
-    names = {id(p): name for name, p in model.named_parameters()}
-    held = [p for _, _, group in groups_of(optimizers) for p in group["params"]]
-    foreign = [p for p in held if id(p) not in names]
-    if foreign:
-        raise CaptureError(
-            f"the optimizer holds {len(foreign)} parameter(s) that are not the model's, the first of shape "
-            f"{tuple(foreign[0].shape)}; build it from this model's parameters() (after any .to() or deepcopy)"
-        )
-    if not any(p.requires_grad for p in held):
-        raise CaptureError("no parameter of the optimizer is trainable; set requires_grad_(True) on some")
-    return names
-
-
 def state_inputs(optimizers: Optimizers, names: dict[int, str]) -> Iterator[tuple[Input, torch.Tensor]]:
     """An input, with its present tensor, for every tensor in every optimizer's state, nested ones included."""
     for number, optimizer in enumerate(optimizers):

@@ -73,7 +73,7 @@ def rehearse(
         given = inputs.enter_batch(batch, frozen=set(range(len(batch_leaves(batch)))))
         with (
             swapped(training.optimizers, fakes, names, inputs.tensors),
-            parameters_replaced(training.model, dict(inputs.tensors), tie_weights=True),
+            parameters_replaced(training.model, dict(inputs.of_model), tie_weights=True),
         ):
             inputs.enter_state()
             with (

@@ -67,6 +67,9 @@ class StepEnd:
 
     def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield from self._model.named_parameters()
+        yield from (
+            (name, self._tensors[name]) for name in self._inputs.parameters if name not in self._inputs.of_model
+        )
         for name, buffer in self._model.named_buffers():
             yield f"buffer {name}", buffer
         for found, _ in self._inputs.state:

@@ -11,10 +11,11 @@ from torch.fx import GraphModule, Node
 
 from roam_lab.capture.conditions import Condition
 from roam_lab.capture.gradients import HowItLies
-from roam_lab.capture.inputs import Input, parameter_names
+from roam_lab.capture.inputs import Input
 from roam_lab.capture.refusal import refuse_closure, refuse_wrapped
 from roam_lab.capture.sources.output import Output
 from roam_lab.capture.sources.places import Changing, Settled, ValuePlace
+from roam_lab.capture.trained import parameter_names
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.distributed.sharding import refuse_unsharded
 

@@ -14,7 +14,6 @@ from roam_lab.capture.inputs import (
     batch_leaves,
     check_attributes,
     check_leaves,
-    groups_of,
     is_number,
     is_text,
     setting_inputs,
@@ -25,6 +24,7 @@ from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.trained import held_beside
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.errors import CaptureError
 
@@ -33,9 +33,10 @@ class TraceInputs:
     """Collects the inputs of one trace. `found`: the inputs so far; `values`: the fake or symbol of each; both in the
     order of the graph's placeholders.
 
-    `tensors`: name of a parameter or buffer -> its fake; `parameters`: the names of parameters. `symbols`: symbol ->
-    its input. `leaves`: the batch's leaves as the step is given them; `batch_numbers`: indices of the leaves that are
-    symbols; `batch_constants`: index -> value of those that are constants. `state`: inputs of optimizer state.
+    `parameters`: the step's, by name; `tensors`: name of a parameter or buffer -> its fake; `of_model`: those of them
+    that the model holds. `symbols`: symbol -> its input. `leaves`: the batch's leaves as the step is given them;
+    `batch_numbers`: indices of the leaves that are symbols; `batch_constants`: index -> value of those that are
+    constants. `state`: inputs of optimizer state.
     """
 
     def __init__(self, training: TrainingStep, mode: StepFakeMode, fakes: Fakes) -> None:
@@ -48,13 +49,14 @@ class TraceInputs:
         self.batch_constants: dict[int, Any] = {}
         self.leaves: list[Any] = []
         self.state: list[tuple[Input, Any]] = []
-        model = training.model
-        self.parameters = [name for name, _ in model.named_parameters()]
-        named = [*model.named_parameters(), *model.named_buffers()]
+        self.parameters = training.parameters
+        named = [*self.parameters.items(), *training.model.named_buffers()]
         self.tensors: dict[str, torch.Tensor] = {name: fakes(value) for name, value in named}
+        beside = held_beside(training.model, self._optimizers)
+        self.of_model = {name: one for name, one in self.tensors.items() if name not in beside}
         for name, tensor in self.tensors.items():
-            self._enter(Input("parameter" if name in set(self.parameters) else "buffer", (name,)), tensor)
-        for name, parameter in model.named_parameters() if training.adds else ():
+            self._enter(Input("parameter" if name in self.parameters else "buffer", (name,)), tensor)
+        for name, parameter in self.parameters.items() if training.adds else ():
             if parameter.grad is not None:
                 _refuse_gradient(name, parameter.grad)
                 gradient = self.tensors[name].grad = fakes(parameter.grad)
@@ -167,13 +169,12 @@ def serials_of(
     training: TrainingStep, batch: Any, serial: Callable[[torch.Tensor], int | None]
 ) -> dict[Input, int]:  # fmt: skip
     """Input -> the number, in an op log, of the storage that its tensor has now; `serial` gives that of a tensor."""
-    model, optimizers = training.model, training.optimizers
-    names = {id(parameter): name for name, parameter in model.named_parameters()}
-    named: list[tuple[Input, Any]] = [(Input("parameter", (name,)), one) for name, one in model.named_parameters()]
-    named += [(Input("buffer", (name,)), one) for name, one in model.named_buffers()]
+    parameters, optimizers = training.parameters, training.optimizers
+    names = {id(parameter): name for name, parameter in parameters.items()}
+    named: list[tuple[Input, Any]] = [(Input("parameter", (name,)), one) for name, one in parameters.items()]
+    named += [(Input("buffer", (name,)), one) for name, one in training.model.named_buffers()]
     named += [(Input("batch", (index,)), leaf) for index, leaf in enumerate(batch_leaves(batch))]
-    if all(id(p) in names for _, _, group in groups_of(optimizers) for p in group["params"]):
-        named += [*state_inputs(optimizers, names), *setting_inputs(optimizers)]
+    named += [*state_inputs(optimizers, names), *setting_inputs(optimizers)]
     numbers = ((found, serial(one)) for found, one in named if isinstance(one, torch.Tensor))
     return {found: number for found, number in numbers if number is not None}
 

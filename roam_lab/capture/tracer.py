@@ -203,11 +203,11 @@ class Tracer:
     def _made(self, python: PythonState, outputs: PythonOutputs, reachable: Reachable, world: World) -> GraphModule:
         before = host_state(self._optimizers)
         self._caches_casts = torch.is_autocast_cache_enabled()
-        numbers = numbers_of(self._optimizers, self._inputs.fake_names(), dict(self._model.named_parameters()))
+        numbers = numbers_of(self._optimizers, self._inputs.fake_names(), self._inputs.parameters)
         residents = {id(tensor): name for name, tensor in self._tensors.items()}
 
         def traced(*_: Any) -> tuple[Any, ...]:
-            with parameters_replaced(self._model, dict(self._tensors), tie_weights=True):
+            with parameters_replaced(self._model, dict(self._inputs.of_model), tie_weights=True):
                 with (
                     autocast_cache(self._caches_casts),
                     self._gradients.noted(),

@@ -9,6 +9,7 @@ import torch
 
 from roam_lab.capture.sources.library import is_prepared
 from roam_lab.capture.step import StepFunction
+from roam_lab.capture.trained import trained_parameters
 from roam_lab.distributed import averaged_as_ops
 from roam_lab.errors import CaptureError, InputError
 
@@ -103,6 +104,11 @@ class TrainingStep:
     def optimizers(self) -> tuple[torch.optim.Optimizer, ...]:
         """The optimizers as a tuple. Raises CaptureError for what is no optimizer."""
         return optimizers_of(self.optimizer)
+
+    @property
+    def parameters(self) -> dict[str, torch.Tensor]:
+        """Name -> parameter, as in `trained_parameters`: the model's, and those that only an optimizer holds."""
+        return trained_parameters(self.model, self.optimizers)
 
     def run(self, batch: Any) -> Any:
         """Run one eager step. Returns what the user's function returns."""

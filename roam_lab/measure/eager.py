@@ -74,7 +74,7 @@ class Observer:
         """Run and record one eager step, and put everything back as it was before it."""
         before = _snapshot(self.training, self.batch)
         try:
-            for parameter in self.training.model.parameters():
+            for parameter in self.training.parameters.values():
                 parameter.grad = None  # left from before; a step is captured as if there were none
             with muted(), trial():
                 return record(self.training, self.batch, self.check)
@@ -173,7 +173,7 @@ def _held_tensors(training: TrainingStep, batch: Any) -> list[torch.Tensor]:
     """Tensors that exist before the step besides the model's: optimizer state and settings, old gradients, the
     batch."""
     parts = [
-        [parameter.grad for parameter in training.model.parameters()],
+        [parameter.grad for parameter in training.parameters.values()],
         *([list(optimizer.state.values()), optimizer.param_groups] for optimizer in training.optimizers),
         batch,
     ]

@@ -54,7 +54,7 @@ class Everything:
 
     def gradients(self) -> Digests:
         """The digest of each gradient that is set now, by the parameter's name."""
-        named = self._step.model.named_parameters()
+        named = self._step.parameters.items()
         return {name: digest(one.grad) for name, one in named if one.grad is not None}
 
     def tensors(self) -> dict[str, torch.Tensor]:

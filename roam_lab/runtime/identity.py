@@ -39,6 +39,8 @@ def named_values(model: torch.nn.Module, optimizer: OptimizerOrSeveral) -> Itera
         for index, group in enumerate(one.param_groups):
             for position, parameter in enumerate(group["params"]):
                 owner = names.get(id(parameter), f"group {index} parameter {position}")
+                if id(parameter) not in names:
+                    yield f"parameter of {title} {owner}", parameter
                 yield from _leaves(f"{title} state {owner}", one.state.get(parameter, {}))
             for key, value in group.items():
                 if key != "params":

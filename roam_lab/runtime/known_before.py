@@ -54,7 +54,7 @@ class Known:
 
 
 def other_gradients(
-    model: torch.nn.Module, tree: ModelTree, compiled: Compiled, leaves: Sequence[Any]
+    training: TrainingStep, tree: ModelTree, compiled: Compiled, leaves: Sequence[Any]
 ) -> str | None:  # fmt: skip
     """A sentence on how the gradients that exist before the step (from an earlier one, or set by the user) differ from
     those that it was captured with; None where they do not. `leaves`: of the batch."""
@@ -62,7 +62,7 @@ def other_gradients(
         return "a tensor of the batch has a gradient from before"
     if not compiled.begun and all(parameter.grad is None for parameter in tree.parameters()):
         return None
-    for name, one in model.named_parameters():
+    for name, one in training.parameters.items():
         if name in compiled.cleared:
             continue
         gradient, begun = one.grad, compiled.begun.get(name)

@@ -70,7 +70,7 @@ class PlannedStep:
         self.reasons: dict[str, int] = Reasons()
         self.notes: list[str] = plans.notes
         self._execution = Execution(executor, self.notes)
-        self._tree, self._pool = ModelTree(model), ArenaPool()
+        self._tree, self._pool = ModelTree(model, optimizer), ArenaPool()
         self._watch = ForwardWatch(self._tree, self._pool)
         self._compiled = CompiledSteps(self._pool)
         self._eager, self._led = dict[Key, Reason](), set[Key]()
@@ -163,7 +163,7 @@ class PlannedStep:
                 if kept is None:
                     other = change.sentence if way in self._compiled.ways(key) else other
                     continue
-            other = other_gradients(self.model, self._tree, compiled, leaves)
+            other = other_gradients(self._training, self._tree, compiled, leaves)
             if other is not None and not self._adds:
                 reason = Reason("gradients are left from before the step, which adds to them")
                 break

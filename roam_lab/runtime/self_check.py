@@ -163,7 +163,7 @@ class SelfCheck:
                 arrays = frozenset(start.changed_arrays())
                 if logged and not once:
                     start.restore()
-                    for parameter in () if step.adds else step.model.parameters():
+                    for parameter in () if step.adds else step.parameters.values():
                         parameter.grad = None  # left from before; a step is captured as if there were none
                     with muted(), code.noted() if kept else nullcontext():
                         run = record(step, batch)

@@ -259,6 +259,6 @@ def number_at(training: TrainingStep, path: str) -> ValuePlace | None:
 
 def _prime(training: TrainingStep, captured: Captured) -> None:
     """Make the optimizer state that the first step would make."""
-    named = dict(training.model.named_parameters())
+    named = training.parameters
     for optimizer in training.optimizers:
         prime_optimizer(optimizer, [named[name] for name in captured.trace.updated])

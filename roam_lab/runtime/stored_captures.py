@@ -232,7 +232,7 @@ def _hold_against(trace: Trace, observed: Observed) -> None:
 
 
 def _hold_gradients(training: TrainingStep, trace: Trace) -> None:
-    there = {name: one.grad for name, one in training.model.named_parameters() if one.grad is not None}
+    there = {name: one.grad for name, one in training.parameters.items() if one.grad is not None}
     found = {name: how_it_lies(one) for name, one in there.items() if name not in trace.cleared}
     if found != dict(trace.begun):
         raise NotStoredError("the step begins with other gradients")

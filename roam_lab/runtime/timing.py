@@ -107,7 +107,7 @@ def _bound(
     order = captured_order(graph)
     placed: Layout = lay_out(graph, order, find("layout", "best_fit"), {}, ALIGNMENTS[where.type], where.type)
     program = _marked(write_program(captured, order, placed.offsets, placed.arena_bytes, rewritten=rewritten))
-    tensors = Residents(ModelTree(model), optimizers_of(optimizer), program.residents).find()
+    tensors = Residents(ModelTree(model, optimizer), optimizers_of(optimizer), program.residents).find()
     own = top_of(graph, placed.offsets)
     arena = allocate(own, where)
     arena.zero_()  # so that its memory is there

@@ -226,7 +226,7 @@ def _waiting(progress: Progress) -> Callable[[str], None]:
 
 def _put_gradients_aside(step: TrainingStep) -> None:
     """Clear old gradients, which are no part of the runs that are compared."""
-    for parameter in step.model.parameters():
+    for parameter in step.parameters.values():
         parameter.grad = None
 
 

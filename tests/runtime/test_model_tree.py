@@ -1,6 +1,7 @@
 """The modules of a model, walked again when one is replaced."""
 
 import pytest
+import torch
 from torch import nn
 
 from roam_lab.runtime.model_tree import ModelTree
@@ -40,3 +41,28 @@ def test_modes():
     model.append(nn.Linear(2, 2))
     tree.refresh()
     assert tree.modes() != training
+
+
+def test_parameters_that_only_an_optimizer_holds():
+    model, first, second = nn.Linear(2, 2), nn.Parameter(torch.zeros(3)), nn.Parameter(torch.zeros(4))
+    optimizer = torch.optim.SGD([{"params": [*model.parameters(), first]}], lr=0.1)
+    tree = ModelTree(model, optimizer)
+    walks, modes = tree.walks, tree.modes()
+    assert tree.tensor("param_groups[0].params[2]") is first
+    assert any(one is first for one in tree.parameters())
+    first.requires_grad_(False)
+    assert tree.modes() != modes
+    tree.refresh()
+    assert tree.walks == walks
+    optimizer.param_groups[0]["params"][2] = second
+    tree.refresh()
+    assert tree.tensor("param_groups[0].params[2]") is second
+    with pytest.raises(KeyError):
+        tree.tensor("param_groups[0].params[3]")
+    optimizer.add_param_group({"params": [first]})
+    tree.refresh()
+    assert tree.tensor("param_groups[1].params[0]") is first
+    weight = model.weight
+    model.weight = nn.Parameter(torch.ones(2, 2))  # nothing tells the tree
+    tree.refresh()
+    assert tree.tensor("param_groups[0].params[0]") is weight

@@ -9,7 +9,7 @@ from tests.situations.strangers import ALL, evaluated, schedule_free
 EAGER = {
     "graph_attention", "schedule_free", "packed", "connectionist", "detection", "self_distilled", "contrastive",
     "mixed_up", "deep_q", "projected", "adversarial_domains", "experts", "preference", "normalised_returns",
-    "layerwise", "translation", "accumulated", "evolving", "uncertain",
+    "layerwise", "translation", "accumulated", "evolving",
 }  # fmt: skip
 """Those whose step, or a part of it, is run eagerly and says why."""
 OFTEN = {"private", "projected", "uncertain", "centred", "evolving", "quantization_aware", "low_rank", "skip_gram"}

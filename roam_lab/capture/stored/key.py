@@ -40,7 +40,7 @@ def key_of_capture(training: TrainingStep, batch: Any, way: int) -> str:
         _text(batch_structure(batch)),
         _sharing(batch_leaves(batch)),
         [_module(name, one) for name, one in model.named_modules(remove_duplicate=False)],
-        [_tensor(name, one) for name, one in (*model.named_parameters(), *model.named_buffers())],
+        [_tensor(name, one) for name, one in (*training.parameters.items(), *model.named_buffers())],
         _libraries(model),
         [_text(type(one)) for one in training.optimizers],
         _text(fixed_settings(training.optimizers)),

@@ -22,7 +22,7 @@ class Places:
 
     def __init__(self, training: TrainingStep, reachable: Reachable) -> None:
         self._optimizers, self._reachable = training.optimizers, reachable
-        self._parameters = dict(training.model.named_parameters())
+        self._parameters = training.parameters
 
     @cached_property
     def tensors(self) -> dict[str, torch.Tensor]:

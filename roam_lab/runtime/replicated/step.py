@@ -227,7 +227,7 @@ class ReplicatedStep(PlannedStep):
         if sentence is not None:
             self._compiled.drop(way)
             raise CaptureError(f"a way was captured that its own batch does not take ({sentence})")
-        if not self._adds and other_gradients(self.model, self._tree, compiled, batch_leaves(batch)) is not None:
+        if not self._adds and other_gradients(self._training, self._tree, compiled, batch_leaves(batch)) is not None:
             raise FirstStepError(
                 "gradients are left from before the step, which adds to them"
             )  # another time it is right
