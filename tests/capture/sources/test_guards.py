@@ -291,6 +291,30 @@ def test_forget_and_left_out():
     assert guards.check() == "model.norm.momentum was 0.1 and is 0.5 now"
 
 
+def test_what_is_left_out_costs_no_slow_look():
+    """A step that fills a container of its own would be looked at slowly each time."""
+    model, optimizer, step = made()
+    model.seen = {"names": ["a"]}
+    guards = guards_of(model, optimizer, step, ["model.seen"])
+    for change in (lambda: model.seen.update(count=1), lambda: model.seen["names"].append("b")):
+        change()
+        assert guards._watch.unchanged()
+    guards.forget("model.scaling")
+    model.scaling["default"] = 7.0
+    assert guards._watch.unchanged()
+    assert guards.check() is None
+
+
+def test_hooks_of_state_dicts_do_nothing_in_a_step():
+    model, optimizer, step = made()
+    guards = guards_of(model, optimizer, step)
+    model.register_state_dict_pre_hook(lambda *_: None)
+    model.register_load_state_dict_post_hook(lambda *_: None)
+    optimizer.register_state_dict_post_hook(lambda *_: None)
+    assert guards._watch.unchanged()
+    assert guards.check() is None
+
+
 def test_what_a_step_changes_itself_is_left_out():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5))
