@@ -22,6 +22,7 @@ from roam_lab.capture.host_values import READ, HostValues
 from roam_lab.capture.inputs import Input
 from roam_lab.capture.moves import is_check
 from roam_lab.capture.nodes import storage_key, tensors_of, written_arguments
+from roam_lab.capture.number_functions import in_conditions
 from roam_lab.capture.torch_internals import OpOverload, PythonPrinter
 
 When = Literal["never", "before", "inside"]
@@ -59,7 +60,7 @@ def conditions_of(
     plain: list[Any] = []
     found: list[Condition] = []
     for guard in guards:
-        expression = guard.expr
+        expression = values.written_out(guard.expr)
         numbers = sorted((s for s in expression.free_symbols if s in values.symbols), key=values.symbols.__getitem__)
         if not numbers:
             plain.append(expression)
@@ -93,7 +94,7 @@ def expression_holds(expression: Any, symbols: Sequence[Any]) -> Callable[..., b
 @lru_cache(maxsize=4096)
 def _function(text: str) -> Callable[..., bool]:
     """The function of a text, cached: conditions of two captures of one step are then equal."""
-    function: Callable[..., bool] = eval(text, {"math": math, "torch": torch})
+    function: Callable[..., bool] = eval(text, {"math": math, "torch": torch, **in_conditions})
     return function
 
 

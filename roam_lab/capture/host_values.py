@@ -23,6 +23,7 @@ class HostValues:
 
     `fixed`: numbers that must be constants because a shape depends on them; that they have this value is a condition of
     the trace. `lines`: for each number the user's line that reads it. `constant`: fixed number -> its value.
+    `computed`: symbol -> the expression of other symbols that it stands for (number_functions.py).
     """
 
     def __init__(self, environment: ShapeEnv, fixed: Collection[int]) -> None:
@@ -30,6 +31,7 @@ class HostValues:
         self._fixed = fixed
         self.symbols: dict[Any, int] = {}
         self.constants: dict[int, bool | int | float] = {}
+        self.computed: dict[Any, Any] = {}
         self.lines: list[str | None] = []
 
     def read(self, dtype: torch.dtype, answer: bool | int | float | None, source: str | None) -> Any:
@@ -54,3 +56,16 @@ class HostValues:
             return self._environment.create_symfloatnode(symbol, hint=float(answer), source=source_of)
         whole = self._environment.create_symintnode(symbol, hint=int(answer), source=source_of)
         return whole == 1 if dtype is torch.bool else whole
+
+    def compute(self, expression: Any, value: float) -> Any:
+        """A new symbol for what is computed of others; `value`: what it is in the eager step."""
+        source = ConstantSource(f"computed_{len(self.computed)}")
+        symbol = self._environment.create_unspecified_symbol(value, source=source, dynamic_dim=DimDynamic.DYNAMIC)
+        self.computed[symbol] = expression
+        return self._environment.create_symfloatnode(symbol, hint=value, source=source)
+
+    def written_out(self, expression: Any) -> Any:
+        """The expression without symbols of `computed`."""
+        for symbol, of_others in reversed(self.computed.items()):
+            expression = expression.xreplace({symbol: of_others})
+        return expression

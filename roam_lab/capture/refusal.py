@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from traceback import walk_tb
 
 import torch
 
@@ -47,6 +48,16 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
             f"{where}the step takes a tensor to NumPy, where its ops are not seen; use torch's ops, or do that part "
             "before the step"
         )
+    if "data is not allocated yet" in first:
+        if _goes_through(error, "ctc_loss"):
+            return CaptureError(
+                f"{where}ctc_loss is given lengths as Python numbers, which it takes past torch's ops; give them as "
+                "tensors (torch.tensor(lengths)), with which the step is planned"
+            )
+        return CaptureError(
+            f"{where}code that is no op of torch reads a tensor's memory, where it is not seen; make it an op "
+            "(torch.library.custom_op), or do that part outside the step"
+        )
     if "torch._C.Generator" in first:
         return CaptureError(
             f"{where}an op draws from a torch.Generator, which torch {torch.__version__} cannot trace; draw from "
@@ -78,6 +89,11 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
         f"{where}the model does not accept this batch, or the step fails ({type(error).__name__}: {first[:160]}); "
         "run one eager step to see it"
     )
+
+
+def _goes_through(error: Exception, function: str) -> bool:
+    """Whether an error was raised while a Python function of this name ran."""
+    return any(frame.f_code.co_name == function for frame, _ in walk_tb(error.__traceback__))
 
 
 def refuse_sparse(module: torch.fx.GraphModule) -> None:

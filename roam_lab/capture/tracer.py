@@ -194,7 +194,7 @@ class Tracer:
     def _is_symbol(self, word: str) -> bool:
         values = self._mode.values
         assert values is not None
-        return any(word == str(symbol) for symbol in (*self._inputs.symbols, *values.symbols))
+        return any(word == str(symbol) for symbol in (*self._inputs.symbols, *values.symbols, *values.computed))
 
     def _known_answer(self) -> bool | int | None:
         answer, self._provenance.answer = self._provenance.answer, None
@@ -215,7 +215,7 @@ class Tracer:
                     self._schedulers(reachable, outputs) as schedulers,
                     world.noted(),
                     reads_noted(reachable, self._known.filled),
-                    symbols_as_numbers(reachable),
+                    symbols_as_numbers(reachable, self._mode.values),
                     held_parameters_replaced(reachable, self._model, self._names, self._tensors),
                 ):
                     result = self._training.run_as_ops(self._batch)

@@ -325,6 +325,35 @@ def test_a_number_that_is_gone_or_of_another_type_is_not(traces):
     assert hooked.notes == ["a capture in the cache is not used: seen['steps'] is a number of another type, or gone"]
 
 
+def test_functions_of_a_counter_are_found_again(traces):
+    by_hand = "import math\n" + COUNTING.replace("0.5 / seen", "math.exp(-seen").replace('["steps"])', '["steps"]))')
+    text = by_hand.replace(
+        "    optimizer.step()",
+        "    if math.isfinite(loss.item()) and numpy.cos(seen['steps']) < 2:\n        optimizer.step()",
+    )
+    train(text=text)
+    made = len(traces)
+    assert train(text=text).notes == [REHEARSED]
+    assert train(further, text).notes == [REHEARSED]
+    assert len(traces) == made
+
+
+PARAMETRIZED = SCRIPT.replace("nn.Linear(8, 2)", "nn.utils.parametrizations.weight_norm(nn.Linear(8, 2))")
+
+
+def with_further_handles(one):
+    """Numbers of hooks are counted for the whole process."""
+    nn.Linear(1, 1).register_forward_hook(lambda *_: None).remove()
+
+
+def test_hooks_of_checkpoints_do_not_matter(traces):
+    train(text=PARAMETRIZED)
+    made = len(traces)
+    assert made > 0
+    assert train(with_further_handles, PARAMETRIZED).notes == [REHEARSED]
+    assert len(traces) == made
+
+
 def resumed(one):
     """In the state that training has after two steps."""
     step = as_step(one.loss)

@@ -4,11 +4,11 @@ import pytest
 
 from tests.situations.judge import GRADIENTS, HONEST, PLANNED, compare
 from tests.situations.models import slow_unless
-from tests.situations.strangers import ALL, evaluated, schedule_free
+from tests.situations.strangers import ALL, connectionist, evaluated, schedule_free
 
 EAGER = {
     "graph_attention", "schedule_free", "packed", "connectionist", "detection", "self_distilled", "contrastive",
-    "mixed_up", "deep_q", "projected", "adversarial_domains", "experts", "preference", "normalised_returns",
+    "mixed_up", "deep_q", "projected", "experts", "preference", "normalised_returns",
     "layerwise", "translation", "accumulated", "evolving",
 }  # fmt: skip
 """Those whose step, or a part of it, is run eagerly and says why."""
@@ -22,3 +22,8 @@ def test_stranger(make):
     between = evaluated if make is schedule_free else None
     right = HONEST if make.__name__ in EAGER else PLANNED
     compare(make, 11, between=between, ignore=GRADIENTS).must_be(right)
+
+
+def test_lengths_that_are_python_numbers():
+    verdict = compare(connectionist, 4, ignore=GRADIENTS).must_be(HONEST)
+    assert "ctc_loss is given lengths as Python numbers, which it takes past torch's ops" in verdict.why

@@ -31,12 +31,14 @@ _HOOKS = {
     "_optimizer_step_post_hooks": "step post-hook",
     "_post_accumulate_grad_hooks": "hook after its gradient is accumulated",
 }
-_NO_MATTER = (
+NO_MATTER = (
     "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
     "_non_persistent_buffers_set", "_forward_hooks_with_kwargs", "_forward_hooks_always_called",
     "_forward_pre_hooks_with_kwargs", "_optimizer_state_dict_pre_hooks", "_optimizer_state_dict_post_hooks",
     "_optimizer_load_state_dict_pre_hooks", "_optimizer_load_state_dict_post_hooks",
 )  # fmt: skip
+"""Ends of the paths of what no step reads: hooks of checkpoints, and notes on others. Their keys are numbers of the
+whole process."""
 _requires_grad = attrgetter("requires_grad")
 
 
@@ -143,7 +145,7 @@ class Guards:
         kept: list[Container] = []
         ignored: dict[Container, frozenset[Any]] = {}
         for one in self._containers:
-            if self._is_out(one.path) or one.path.endswith(_NO_MATTER):
+            if self._is_out(one.path) or one.path.endswith(NO_MATTER):
                 continue
             if one.path in unhooked:
                 continue  # the module's attribute `_is_full_backward_hook` changes when a hook is added

@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.host_values import HostValues
+from roam_lab.capture.number_functions import number_functions
 from roam_lab.capture.sources.probe import Probe, touch
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.torch_internals import FakeTensor
@@ -25,9 +27,9 @@ _KINDS = {torch.SymInt: int, torch.SymFloat: float, torch.SymBool: bool}
 
 
 @contextmanager
-def symbols_as_numbers(reachable: Reachable) -> Iterator[None]:
+def symbols_as_numbers(reachable: Reachable, values: HostValues | None) -> Iterator[None]:
     """A context in which functions of that name are in the globals of the user's functions. `float` is left alone where
-    it is used as a class, too."""
+    it is used as a class, too. Functions of `math` and NumPy make symbols of symbols, which `values` keeps."""
     functions: dict[int, list[FunctionType]] = {}
     for one in reachable.code:
         if one.kind == "function":
@@ -42,7 +44,8 @@ def symbols_as_numbers(reachable: Reachable) -> Iterator[None]:
     for space, name, stand_in in put:
         space[name] = stand_in
     try:
-        yield
+        with number_functions(reachable, values):
+            yield
     finally:
         for space, name, stand_in in put:
             if space.get(name) is stand_in:

@@ -6,6 +6,7 @@ from typing import Any
 
 import sympy
 
+from roam_lab.capture.number_functions import sympy_functions as number_functions
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.torch_internals import sympy_functions
 
@@ -15,6 +16,7 @@ _KNOWN: dict[str, Any] = {
         for name in ("Add", "Mul", "Pow", "Eq", "Ne", "Lt", "Le", "Gt", "Ge", "Not", "And", "Or", "Abs", "Min", "Max")
     },
     **{f"torch.{name}": function for name, function in sympy_functions.items()},
+    **{f"numbers.{name}": function for name, function in number_functions.items()},
 }
 _LONG = {"StrictLessThan": "Lt", "LessThan": "Le", "StrictGreaterThan": "Gt", "GreaterThan": "Ge"}
 _LONG |= {"Equality": "Eq", "Unequality": "Ne"}
@@ -37,7 +39,7 @@ def expression_to_data(expression: Any) -> Any:
         return float(expression)
     name = type(expression).__name__
     name = _LONG.get(name, name)
-    for known in (name, f"torch.{name}"):
+    for known in (name, f"torch.{name}", f"numbers.{name}"):
         if type(expression) is _KNOWN.get(known):
             return {"call": known, "on": [expression_to_data(part) for part in expression.args]}
     raise NotStoredError(f"a condition of the step holds {name}")

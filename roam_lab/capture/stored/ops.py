@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from roam_lab.capture.number_functions import node_targets
 from roam_lab.capture.stored import NotStoredError
 from roam_lab.capture.torch_internals import OpOverload
 
@@ -28,6 +29,7 @@ _HOST: dict[str, Any] = {
     **{f"operator.{name}": getattr(operator, name) for name in _NUMBERS},
     **{f"math.{name}": getattr(math, name) for name in _MATH},
     **{f"torch.{name}": getattr(torch, name) for name in _SYMBOLIC},
+    **{f"numbers.{name}": function for name, function in node_targets.items()},
     **{f"builtins.{name}": getattr(builtins, name) for name in ("abs", "bool", "float", "int", "max", "min", "round")},
 }
 _NAME_OF = {id(function): name for name, function in _HOST.items()}

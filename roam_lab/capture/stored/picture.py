@@ -38,7 +38,7 @@ import numpy
 import torch
 
 from roam_lab.capture.sources.containers import MISSING, Container
-from roam_lab.capture.sources.guards import MOST_ARRAY_BYTES
+from roam_lab.capture.sources.guards import MOST_ARRAY_BYTES, NO_MATTER
 from roam_lab.capture.sources.library import is_machinery
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.stateful import content_bytes, is_stateful
@@ -80,7 +80,8 @@ def picture_of(reachable: Reachable, containers: Collection[Container], left_out
     for path, why in reachable.not_walked:
         raise NotStoredError(f"the step reaches {path}, of which not all can be looked at ({why})")
     found: dict[str, Any] = {}
-    for path, line in _Lines(reachable, containers, left_out).all():
+    out = {*left_out, *(one.path for one in containers if one.path.endswith(NO_MATTER))}
+    for path, line in _Lines(reachable, containers, out).all():
         found.setdefault(path, hashlib.sha256()).update(line.encode("utf-8", "surrogateescape") + b"\n")
     return {path: one.hexdigest()[:20] for path, one in found.items()}
 
