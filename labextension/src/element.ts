@@ -18,6 +18,9 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
+/** A number with its unit, which stay on one line. */
+const FIGURE = /^[−-]?[\d.,]+ (B|bytes|[KMGTP]iB|%)$/;
+
 /** A table with a caption, of plain texts: the first row names the columns, the first cell of each other names it. */
 export function textTable(caption: string, rows: ReadonlyArray<ReadonlyArray<string>>): HTMLTableElement {
   const [head, ...body] = rows;
@@ -30,10 +33,14 @@ export function textTable(caption: string, rows: ReadonlyArray<ReadonlyArray<str
       'tbody',
       {},
       ...body.map(([name, ...cells]) =>
-        element('tr', {}, element('th', { scope: 'row' }, name), ...cells.map(text => element('td', {}, text)))
+        element('tr', {}, element('th', { scope: 'row' }, name), ...cells.map(cellOf))
       )
     )
   );
+}
+
+function cellOf(text: string): HTMLElement {
+  return element('td', FIGURE.test(text) ? { class: 'roam-mod-figure' } : {}, text);
 }
 
 let made = 0;

@@ -45,20 +45,25 @@ function tile(name: string, bytes: number, note: string): HTMLElement {
 
 /** What was rewritten, kind by kind, and what that costs. */
 function rewrites(plan: IPlan): HTMLElement {
-  const time = `${grouped(100 * plan.extraTime, 1)} % more time, predicted`;
   const saved = (bytes: number | null) => (bytes === null ? '' : `${bytes < 0 ? '−' : ''}${bytesText(Math.abs(bytes))}`);
-  return textTable(`Rewritten: ${plan.extraTime > 0 ? time : 'no more time'}`, [
+  return textTable(`Rewritten: ${timeText(plan)}${plan.extraTime > 0 ? ', predicted' : ''}`, [
     ['what', 'how often', 'peak less by'],
     ...plan.rewrites.map(({ kind, count, savedBytes }) => [kind, grouped(count), saved(savedBytes)])
   ]);
 }
 
+function timeText(plan: IPlan): string {
+  return plan.extraTime > 0 ? `${grouped(100 * plan.extraTime, 1)} % more time` : 'no more time';
+}
+
 function verdict(plan: IPlan): string {
   const above = Math.max(plan.capturedPeakBytes, plan.eagerPeakBytes);
   const gains = above > 0 && above - plan.arenaBytes >= 0.01 * above;
-  const proof = plan.optimal ? 'no legal order needs less' : proofText(plan);
+  const least = plan.rewrites.length ? 'no order of it needs less' : 'no legal order needs less';
+  const proof = plan.optimal ? least : proofText(plan);
+  const how = plan.rewrites.length ? `rewritten (${timeText(plan)}), ` : gains ? '' : 'order gains nothing: ';
   const what = plan.graph ? 'Whole step, eager and planned' : 'Above what is always there, eager and planned';
-  return `${what}: ${headlineText(plan)}, predicted; ${gains ? '' : 'order gains nothing: '}${proof}.`;
+  return `${what}: ${headlineText(plan)}, predicted; ${how}${proof}.`;
 }
 
 function provenance(plan: IPlan): HTMLElement {

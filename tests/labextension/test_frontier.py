@@ -30,6 +30,28 @@ def test_points_are_those_of_the_file(page: LabPage, name: str) -> None:
     assert [row[4] for row in rows] == [exact_text(point.arena_bytes) for point in found]
 
 
+LINES = """all => all.map(one => {
+  const range = document.createRange()
+  range.selectNodeContents(one)
+  return new Set([...range.getClientRects()].map(box => Math.round(box.y))).size
+})"""
+"""How many lines of text each element has."""
+
+
+def test_on_a_narrow_page_words_and_figures_are_whole(page: LabPage) -> None:
+    FOUND.save(page.lab.root / "narrow.frontier.json")
+    size = page.page.viewport_size
+    page.page.set_viewport_size({"width": 900, "height": 1000})
+    page.open("narrow.frontier.json")
+    table = page.locator(".roam-document:visible .roam-texttable")
+    table.wait_for()
+    change = table.get_by_role("columnheader", name="change").evaluate_all(LINES)
+    figures = table.locator("tbody td").filter(has_text="bytes").evaluate_all(LINES)
+    page.page.set_viewport_size(size)
+    assert change == [1]
+    assert figures == [1, 1, 1]
+
+
 def test_eager_is_what_headlines_call_so_where_the_file_knows_it(page: LabPage) -> None:
     replace(FOUND, eager_peak_bytes=2 * FOUND.captured_peak_bytes).save(page.lab.root / "known.frontier.json")
     page.open("known.frontier.json")

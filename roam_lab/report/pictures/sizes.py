@@ -22,7 +22,7 @@ def sizes_picture(view: SizesView) -> Picture:
     def path(corners: Iterable[tuple[float, float]]) -> str:
         return "M" + "L".join(f"{frame.x(size):.1f} {frame.y(need / unit):.1f}" for size, need in corners)
 
-    parts = frame.axes(view.x_label, f"reserved for the whole step, {unit_name} (predicted)")
+    parts = frame.axes(view.x_label, f"whole step, {unit_name}; eager: reserved (predicted)")
     key = "dots: captured and planned · solid: between them · short dashes: extrapolated · long dashes: what a GPU has"
     parts.append(text(16, 44, key))
     for gpu in view.lines:
