@@ -5,18 +5,19 @@ import pytest
 from tests.situations.judge import GRADIENTS, HONEST, PLANNED, compare
 from tests.situations.models import slow_unless
 from tests.situations.strangers import ALL, connectionist, evaluated, schedule_free
+from tests.situations.strangers_of_today import TODAY
 
 EAGER = {
     "graph_attention", "schedule_free", "packed", "connectionist", "detection", "self_distilled", "contrastive",
     "mixed_up", "deep_q", "projected", "experts", "preference", "normalised_returns",
-    "layerwise", "translation", "accumulated", "evolving",
+    "layerwise", "translation", "accumulated", "evolving", "unfrozen_one_by_one",
 }  # fmt: skip
 """Those whose step, or a part of it, is run eagerly and says why."""
 OFTEN = {"private", "projected", "uncertain", "centred", "evolving", "quantization_aware", "low_rank", "skip_gram"}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("make", ALL, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", [*ALL, *TODAY], ids=lambda make: make.__name__)
 def test_stranger(make):
     slow_unless(make.__name__ in OFTEN)
     between = evaluated if make is schedule_free else None
