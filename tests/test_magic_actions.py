@@ -11,6 +11,7 @@ from IPython.core.completer import CompletionContext
 
 from roam_lab.app import host as host_module
 from roam_lab.lab.completion import candidates
+from roam_lab.lab.shown import WRAP
 from roam_lab.plan import Plan, Profile, load_plan
 from roam_lab.plan.devices import GIB, Device
 from roam_lab.plan.largest import Largest, LargestSizes, Within
@@ -128,7 +129,9 @@ def test_fit_plans_at_several_sizes_and_leaves_the_model_alone(shell: Any) -> No
     caught = cell(shell, "f = %roam fit small --batch-sizes 2,4,8 --extra-time 0.1")
     assert [point.batch for point in shell.user_ns["f"].points] == [2, 4, 8]
     assert "largest batch" in caught.outputs[-1].data["text/plain"]
-    assert '<span style="white-space:pre-wrap">eager: what' in caught.outputs[-1].data["text/html"]  # no word is cut
+    html = caught.outputs[-1].data["text/html"]
+    assert f'<span style="{WRAP}">eager: what' in html  # no word is cut
+    assert "pre-wrap" in WRAP
     assert same(before, state(shell))
 
 
