@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
 
 from roam_lab.capture.inputs import batch_leaves
+from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.provenance import own_nodes
 from roam_lab.capture.sources.python_values import Symbolic
 from roam_lab.capture.sources.rebinding import Rebinding
@@ -57,13 +58,34 @@ class StepEnd:
                     "run one eager step before"
                 )
         self._rebinding.check(self._holders())
-        for name, buffer in self._model.named_buffers():
-            if name in self._tensors and buffer is not self._tensors[name]:
-                _write(f"buffer {name}", self._tensors[name], buffer)
+        rebound = [one for one in self._names() if one[1] is not one[2]]
+        self._check_apart(rebound)
+        for name, before, now in rebound:
+            _write(name, before, now)
+
+    def _names(self) -> Iterator[tuple[str, torch.Tensor, Any]]:
+        """Each buffer and each tensor of optimizer state: its name, what it was before the step, what it is now."""
+        for name, buffer in self._model.named_buffers(remove_duplicate=False):
+            if name in self._tensors:
+                yield f"buffer {name}", self._tensors[name], buffer
         for found, value in self._inputs.state:
-            present = self._inputs.present_state(found)
-            if present is not value:
-                _write(str(found), value, present)
+            yield str(found), value, self._inputs.present_state(found)
+
+    def _check_apart(self, rebound: Iterable[tuple[str, torch.Tensor, Any]]) -> None:
+        """Raise CaptureError where a name is bound to what another one holds, too: from then on they are one tensor,
+        and copies would be two."""
+        owners: dict[int, set[str]] = {}
+        own = [(name, self._tensors[name]) for name in self._inputs.parameters]
+        for name, tensor in (*own, *((name, before) for name, before, _ in self._names())):
+            owners.setdefault(storage_key(tensor), set()).add(name)
+        for name, _, now in rebound:
+            if isinstance(now, torch.Tensor):
+                holders = owners.setdefault(storage_key(now), {name})
+                if name not in holders:
+                    raise CaptureError(
+                        f"the step binds {name} to the tensor that is also {min(holders)}, so that both are one from "
+                        "then on; copy it instead (copy_ under torch.no_grad(), or clone)"
+                    )
 
     def _holders(self) -> Iterator[tuple[str, torch.Tensor]]:
         yield from self._model.named_parameters()

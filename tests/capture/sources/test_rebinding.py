@@ -170,3 +170,124 @@ def test_a_tensor_of_the_steps_own_is_given_other_data(step, planned):
         assert torch.equal(hooked(batch), step(twin, other, batch))
     assert torch.equal(model.weight, twin.weight)
     assert hooked.planned_steps == 3, hooked.reasons
+
+
+class Exchanging(nn.Module):
+    """Buffers that a step binds anew."""
+
+    def __init__(self, bind):
+        super().__init__()
+        self.layer, self.bind = nn.Linear(4, 4), bind
+        self.register_buffer("a", torch.zeros(4))
+        self.register_buffer("b", torch.ones(4))
+
+    def forward(self, x):
+        self.bind(self)
+        return self.layer(x) * self.a + self.b
+
+
+def bound_to_another(model):
+    model.a = model.b
+
+
+def exchanged(model):
+    model.a, model.b = model.b, model.a
+
+
+def both_to_one_that_is_new(model):
+    model.a = model.b = model.b + 1
+
+
+def view_of_another(model):
+    model.a = model.b.detach()
+
+
+def view_of_its_own(model):
+    model.a = model.a.detach()
+
+
+def new_ones(model):
+    model.a, model.b = model.b + 1, model.a * 2
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize(
+    ("bind", "planned"),
+    [
+        (bound_to_another, False),
+        (exchanged, False),
+        (both_to_one_that_is_new, False),
+        (view_of_another, False),
+        (view_of_its_own, False),
+        (new_ones, True),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::roam_lab.RoamWarning")
+def test_buffers_that_become_one_tensor_are_no_copies(bind, planned, check):
+    """The user changes one of them between steps: the other changes with it, or does not."""
+
+    def run(hooked):
+        torch.manual_seed(0)
+        model = Exchanging(bind)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        def step(model, optimizer, batch):
+            loss = model(batch).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss
+
+        ours = roam.hook(model, optimizer, step=step, check=check) if hooked else None
+        losses = []
+        for number in range(5):
+            batch = torch.randn(3, 4)
+            losses.append((ours(batch) if ours else step(model, optimizer, batch)).item())
+            (model.a if number % 2 else model.b).add_(1)
+        return [losses, model.a.tolist(), model.b.tolist()], ours
+
+    eager, _ = run(False)
+    found, ours = run(True)
+    assert found == eager
+    assert (ours.planned_steps > 0) is planned, ours.reasons
+    if not planned and check == "never":
+        assert any(words in next(iter(ours.reasons)) for words in ("is also", "a view of buffer"))
+
+
+class TurnsAbout(torch.optim.Optimizer):
+    """Two moments that change places at each step."""
+
+    def __init__(self, params):
+        super().__init__(params, {"lr": 0.1})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for one in group["params"]:
+                state = self.state[one]
+                if not state:
+                    state["one"], state["two"] = torch.zeros_like(one), torch.ones_like(one)
+                state["one"], state["two"] = state["two"], state["one"]
+                state["one"].add_(one.grad)
+                one.sub_(state["one"] - state["two"], alpha=group["lr"])
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.filterwarnings("ignore::roam_lab.RoamWarning")
+def test_states_that_change_places(check):
+    def run(hooked):
+        torch.manual_seed(0)
+        model = nn.Linear(4, 4)
+        optimizer = TurnsAbout(model.parameters())
+
+        def step(model, optimizer, batch):
+            loss = model(batch).pow(2).mean()
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            return loss
+
+        ours = roam.hook(model, optimizer, step=step, check=check) if hooked else None
+        return [(ours(batch) if ours else step(model, optimizer, batch)).item() for batch in torch.randn(6, 3, 4)]
+
+    assert run(True) == run(False)
