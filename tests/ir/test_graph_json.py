@@ -212,3 +212,11 @@ def test_what_a_first_format_did_not_list_is_kept(tmp_path: Path) -> None:
     graph = Graph("g", (), (), unlisted_resident_bytes=5)
     save_graph(graph, tmp_path / "g.json")
     assert load_graph(tmp_path / "g.json").unlisted_resident_bytes == 5
+
+
+def test_what_is_not_known_has_no_key(tmp_path: Path) -> None:
+    """Files say nothing of what is not known, rather than null."""
+    save_graph(Graph("bare", (Storage(8),), (Op("one", "t", creates=(0,)),)), path := tmp_path / "bare.json")
+    data = json.loads(path.read_text())
+    assert data["storages"] == [{"bytes": 8, "region": "arena"}]
+    assert all(value is not None for op in data["ops"] for value in op.values())

@@ -67,3 +67,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     save_instance(path, ["a", "b"], lives, Layout({0: 64}, 68))
     assert path.read_text() == "id,lower,upper,size,offset\na,0,2,4,64\nb,1,3,0,0\n"
     assert load_instance(path).lifetimes == lives
+
+
+def test_an_instance_without_bytes_has_no_peak(tmp_path: Path) -> None:
+    path = tmp_path / "none.csv"
+    path.write_text("id,lower,upper,size\n1,0,2,0\n")
+    assert load_instance(path).peak_bytes == 0

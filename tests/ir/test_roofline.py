@@ -73,3 +73,13 @@ def test_an_op_is_of_half_precision_where_it_makes_or_writes_such_numbers() -> N
     gpu = GPUS["a100"]
     times = [op.time_us for op in with_roofline(Graph("g", storages, (make, use)), gpu).ops]
     assert times == pytest.approx([LAUNCH_US + 1e18 / gpu.half, LAUNCH_US + 1e18 / gpu.single], rel=1e-3)
+
+
+def test_times_have_three_decimals() -> None:
+    """Nanoseconds: more would make files longer, and is known of no op."""
+    odd = Graph("odd", (Storage(1024),), (Op("one", "t", creates=(0,), flops=10**6),))
+    device = Device(7e12, 3e11, 1.23456, 2**20, 1e10)
+    timed = (with_rates(odd, device, "here"), with_roofline(odd, GPUS["h100"]))
+    for (op,) in (one.ops for one in timed):
+        assert op.time_us is not None
+        assert op.time_us == round(op.time_us, 3) != round(op.time_us, 2)
