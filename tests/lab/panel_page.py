@@ -79,7 +79,7 @@ class Panel:
               return book.scrollToItem(book.widgets.length - 1, "smart")
             }"""
         )
-        self.page.page.wait_for_function(f"({SOURCE})('roam-arena')", timeout=60_000)
+        self.page.page.wait_for_function(f"({SOURCE})('roam-arena')", timeout=90_000)
         self.page.locator(".bk-Figure").first.wait_for()
 
     def kernel(self, expression: str) -> Any:
