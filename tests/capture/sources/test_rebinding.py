@@ -172,6 +172,22 @@ def test_a_tensor_of_the_steps_own_is_given_other_data(step, planned):
     assert hooked.planned_steps == 3, hooked.reasons
 
 
+def squared(model, optimizer, batch):
+    loss = model(batch).pow(2).mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return loss
+
+
+def hooked_or_not(model, optimizer, check):
+    """A step by a hook with this check, or the user's own for None; and the hook."""
+    if check is None:
+        return (lambda batch: squared(model, optimizer, batch)), None
+    ours = roam.hook(model, optimizer, step=squared, check=check)
+    return ours, ours
+
+
 class Exchanging(nn.Module):
     """Buffers that a step binds anew."""
 
@@ -226,28 +242,18 @@ def new_ones(model):
 def test_buffers_that_become_one_tensor_are_no_copies(bind, planned, check):
     """The user changes one of them between steps: the other changes with it, or does not."""
 
-    def run(hooked):
+    def run(check):
         torch.manual_seed(0)
         model = Exchanging(bind)
-        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-
-        def step(model, optimizer, batch):
-            loss = model(batch).pow(2).mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss
-
-        ours = roam.hook(model, optimizer, step=step, check=check) if hooked else None
+        step, ours = hooked_or_not(model, torch.optim.SGD(model.parameters(), lr=0.1), check)
         losses = []
         for number in range(5):
-            batch = torch.randn(3, 4)
-            losses.append((ours(batch) if ours else step(model, optimizer, batch)).item())
+            losses.append(step(torch.randn(3, 4)).item())
             (model.a if number % 2 else model.b).add_(1)
         return [losses, model.a.tolist(), model.b.tolist()], ours
 
-    eager, _ = run(False)
-    found, ours = run(True)
+    eager, _ = run(None)
+    found, ours = run(check)
     assert found == eager
     assert (ours.planned_steps > 0) is planned, ours.reasons
     if not planned and check == "never":
@@ -275,19 +281,10 @@ class TurnsAbout(torch.optim.Optimizer):
 @pytest.mark.parametrize("check", ["first", "never"])
 @pytest.mark.filterwarnings("ignore::roam_lab.RoamWarning")
 def test_states_that_change_places(check):
-    def run(hooked):
+    def run(check):
         torch.manual_seed(0)
         model = nn.Linear(4, 4)
-        optimizer = TurnsAbout(model.parameters())
+        step, _ = hooked_or_not(model, TurnsAbout(model.parameters()), check)
+        return [step(batch).item() for batch in torch.randn(6, 3, 4)]
 
-        def step(model, optimizer, batch):
-            loss = model(batch).pow(2).mean()
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-            return loss
-
-        ours = roam.hook(model, optimizer, step=step, check=check) if hooked else None
-        return [(ours(batch) if ours else step(model, optimizer, batch)).item() for batch in torch.randn(6, 3, 4)]
-
-    assert run(True) == run(False)
+    assert run(check) == run(None)
