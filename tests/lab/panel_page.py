@@ -54,22 +54,11 @@ class Panel:
         self.page.page.wait_for_function(f"{KERNEL}?.status === 'idle'", timeout=60_000)
 
     def reload(self) -> None:
-        """Save the notebook, load the whole page anew, open it again: the kernel has gone on. A second time where no
-        figure comes: ipywidgets gives a kernel four seconds to tell of its widgets, which a busy machine may not have.
-        """
-        from playwright.sync_api import TimeoutError as PageTimeoutError
-
+        """Save the notebook, load the whole page anew, open it again: the kernel has gone on."""
         self.page.execute("docmanager:save")
-        self._load()
-        try:
-            self.wait_for_figures()
-        except PageTimeoutError:
-            self._load()
-            self.wait_for_figures()
-
-    def _load(self) -> None:
         self.page.load()
         self._open()
+        self.wait_for_figures()
 
     def wait_for_figures(self) -> None:
         """Scroll to the panel's cell, as cells out of sight are not drawn, and wait until BokehJS holds its figures."""

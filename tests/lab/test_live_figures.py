@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from bokeh.core.property.validation import validate
 from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 
@@ -115,3 +116,12 @@ def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan
     assert after == told(loaded(fresh).roots[0])
     for one in (figures, fresh):
         one.close()
+
+
+@pytest.mark.parametrize("settings", [{"order": "roam"}, {"extra_time": 0.25, "alignment": 1}], ids=["order", "time"])
+def test_figures_that_bokeh_does_not_check_are_the_same(settings: dict[str, Any]) -> None:
+    """As the panel makes them; bokeh turns some values into others where it checks them."""
+    views = views_of(make_plan(rewritable.blocks(4), **settings), baseline=("base", make_plan(GRAPH)))
+    with validate(False):
+        unchecked = _arranged(views, no_code)
+    assert told(unchecked) == told(_arranged(views, no_code))

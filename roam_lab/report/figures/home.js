@@ -25,22 +25,31 @@ function homeDark(el) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.18
 }
 
-// Every colour of theme "auto", or of the one painted before, becomes that of the theme that the page has.
-function homePaint(root, inks, theme) {
-  const before = root._roam_theme ?? "auto"
+// Every colour of theme "auto", or of the one painted before, becomes that of the theme that the page has. All figures of
+// a document are painted at once: each refers to the others, so a walk from each would find every model again.
+function homePaint(document, inks, theme) {
+  const before = document._roam_theme ?? "auto"
   const change = new Map()
   for (const from of new Set(["auto", before]))
     Object.entries(inks[from]).forEach(([name, colour]) => change.set(colour, inks[theme][name]))
-  for (const model of root.references())
-    for (const property of Object.keys(model.properties ?? {})) {
-      if (!property.endsWith("color")) continue
+  const models = new Set(document.roots().flatMap((root) => [...root.references()]))
+  for (const model of models)
+    for (const property of homeColours(model)) {
       const spec = model[property]
       const value = typeof spec === "string" ? spec : spec?.value
       const wanted = typeof value === "string" ? change.get(value) : undefined
       if (wanted === undefined || wanted === value) continue
       model.setv({[property]: typeof spec === "string" ? wanted : {...spec, value: wanted}}, {sync: false})
     }
-  root._roam_theme = theme
+  document._roam_theme = theme
+}
+
+// The names of a model's colours, found once for each of its classes.
+function homeColours(model) {
+  const known = (globalThis._roam_colours ??= new Map())
+  const kind = model.constructor
+  if (!known.has(kind)) known.set(kind, Object.keys(model.properties ?? {}).filter((name) => name.endsWith("color")))
+  return known.get(kind)
 }
 
 function homeKeys(el, now, steps) {
@@ -72,6 +81,16 @@ function homeQuiet(document) {
   document._trigger_on_change = function (event) { if (!own(event)) tell.call(this, event) }
 }
 
+// One of the figures that ask in the same turn of the page paints for all.
+function homeOnce(document, paint) {
+  if (!document || document._roam_paints) return
+  document._roam_paints = true
+  queueMicrotask(() => {
+    document._roam_paints = false
+    paint()
+  })
+}
+
 // As soon as the figure is in the page, which its model hears of before its view can be found.
 function homeSettle(fig, inks, now, steps, tries = 40) {
   homeQuiet(fig.document)
@@ -84,12 +103,12 @@ function homeSettle(fig, inks, now, steps, tries = 40) {
   if (!inks) return
   const paint = () => {
     const shown = homeView(fig)
-    if (shown?.el.isConnected) homePaint(fig, inks, homeDark(shown.el) ? "dark" : "light")
+    if (shown?.el.isConnected) homePaint(fig.document, inks, homeDark(shown.el) ? "dark" : "light")
   }
-  paint()
+  homeOnce(fig.document, paint)
   if (fig._roam_watches) return
   fig._roam_watches = true
-  const later = () => setTimeout(paint, 100)
+  const later = () => setTimeout(() => homeOnce(fig.document, paint), 100)
   const watch = new MutationObserver(later)
   for (const one of [document.documentElement, document.body])
     watch.observe(one, {attributes: true, attributeFilter: ["class", "style", "data-theme", "data-jp-theme-name"]})
