@@ -13,7 +13,7 @@ ENTRIES = entries()
 WITH_ADAMW = ("gpt2",)
 """AdamW's ops, a dozen a parameter, are the same in every model, and take nearly half of a capture: one has them here,
 all in `make coverage-of-models`, and tests/runtime/test_identity.py every optimizer's."""
-LONG = ("llama_padded_later", "mamba", "upernet", "wav2vec2_classes", "sd3")
+LONG = ("autoencoder_kl", "bert", "clip", "gemma3", "llama_padded_later", "mamba", "sd3", "upernet", "wav2vec2_classes")
 """Models of families that have another one here."""
 
 

@@ -56,7 +56,7 @@ class Page:
 
 @pytest.fixture
 def plans() -> list[Plan]:
-    return [make_plan(GRAPH, order=name) for name in ("captured", "roam", "dfs")]
+    return [make_plan(GRAPH, order=name) for name in ("captured", "roam")]
 
 
 def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,7 +132,15 @@ BY_OUTCOME = frozenset({"another_loss", "a_condition_inverted"})
 assert len(ALL) >= 20
 
 
-@pytest.mark.parametrize("harm", ALL, ids=lambda harm: harm.__name__)
+SWAPPED = [harm for harm in ALL if harm.__name__.startswith("operands_of_")]
+"""The same harm to other ops; two of them suffice where time counts."""
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [pytest.param(harm, marks=[pytest.mark.slow] if harm in SWAPPED[2:] else []) for harm in ALL],
+    ids=lambda harm: harm.__name__,
+)
 def test_the_log_and_the_self_check_find_it(monkeypatch, plan, eager, harm):
     count = damaged(monkeypatch, harm)
     ran, hooked, errors = hooked_run(plan)

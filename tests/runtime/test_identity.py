@@ -119,7 +119,13 @@ def test_user_steps(name, make_optimizer, device):
     assert_identical(model, make_optimizer(model.parameters()), on(device, batch), step=STEPS[name])
 
 
-@pytest.mark.parametrize("name", sorted(STEPS))
+LONG_STEPS = ("clipped", "clipped_accumulation")
+"""Steps whose parts the others have."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in LONG_STEPS else []) for name in sorted(STEPS)]
+)
 def test_user_steps_with_checkpointing(name, device):
     torch.manual_seed(0)
     model, batch, _ = tiny_checkpointed()

@@ -64,12 +64,13 @@ def test_all_kinds_together(name: str) -> None:
     assert check(name, 1) == set(KINDS)
 
 
-@pytest.mark.parametrize("step", ["autocast", pytest.param("clipped", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["autocast", "clipped"])
 def test_other_steps(step: str) -> None:
     assert "recompute" in check("gpt2", 5, step=step)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "resnet"])
+@pytest.mark.parametrize("name", [pytest.param("gpt2", marks=pytest.mark.slow), "resnet"])
 def test_a_few_rows_at_a_time(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With scratch, or a cache, for a part of the rows only."""
     if name == "gpt2":
