@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
 BELOW = ("roam-frontier", "roam-alive", "roam-tasks")
 """Figures below the others: a page draws them last."""
-TABLES_SECONDS = 0.9
+TABLES_SECONDS = 1.2
 """The folded tables come after all figures."""
 NARROW, WIDE = "1 1 460px", "2 1 500px"
 """CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""
@@ -68,14 +68,17 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         self._storage = None
         views = views_of(plan, profile, frontier=frontier, baseline=baseline)
         if not self._live:
-            drawn = pictures_of(views)
-            self._still.value = "".join(drawn[key] for key in KEYS if key in drawn)
+            pictures = pictures_of(views)
+            self._still.value = "".join(pictures[key] for key in KEYS if key in pictures)
         else:
             from bokeh.core.property.validation import validate
 
-            # figures are made of our own values: bokeh's look at each took a quarter of their time
-            with _no_collection(), validate(False):
-                self._draw(_arranged(views, code_of if captured_here else no_code))
+            with _no_collection():
+                # figures are made of our own values: bokeh's look at each took a quarter of their time. It is needed
+                # where they are sent: unchecked, the name of a column passes for a colour
+                with validate(False):
+                    drawn = _arranged(views, code_of if captured_here else no_code)
+                self._draw(drawn)
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
         self._later.call(lambda: self._show_tables(views))

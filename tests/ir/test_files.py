@@ -79,3 +79,12 @@ def test_who_may_read_a_file_is_what_the_user_set_for_new_ones(tmp_path: Path, m
     finally:
         os.umask(own)
     assert (tmp_path / "new.json").stat().st_mode & 0o777 == mode
+
+
+def test_a_name_that_ends_in_gz_is_packed_and_the_same_text_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("one.json.gz", "two.json.gz", "plain.json"):
+        write_text(tmp_path / name, "text")
+    packed = (tmp_path / "one.json.gz").read_bytes()
+    assert gzip.decompress(packed) == b"text"
+    assert (tmp_path / "two.json.gz").read_bytes() == packed
+    assert (tmp_path / "plain.json").read_bytes() == b"text"

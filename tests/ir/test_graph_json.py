@@ -220,3 +220,13 @@ def test_what_is_not_known_has_no_key(tmp_path: Path) -> None:
     data = json.loads(path.read_text())
     assert data["storages"] == [{"bytes": 8, "region": "arena"}]
     assert all(value is not None for op in data["ops"] for value in op.values())
+
+
+@pytest.mark.parametrize("key", ["source", "module"])
+def test_what_describes_an_op_is_text(tmp_path: Path, key: str) -> None:
+    path = tmp_path / "graph.json"
+    save_graph(Graph("g", (Storage(8),), (Op("a", "f", creates=(0,)),)), path)
+    data = json.loads(path.read_text())
+    data["ops"][0][key] = 12
+    path.write_text(json.dumps(data))
+    assert getattr(load_graph(path).ops[0], key) == "12"

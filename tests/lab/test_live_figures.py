@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from bokeh.core.property.validation import validate
 from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 
-from roam_lab.lab.figure_area import BELOW, _arranged
+from roam_lab.app.host import Host
+from roam_lab.lab.figure_area import BELOW, FigureArea, _arranged
 from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.figures import select
@@ -118,10 +118,29 @@ def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan
         one.close()
 
 
+def checked(plan: Plan) -> Any:
+    """What a page gets of figures that bokeh has checked."""
+    figures = LiveFigures(_arranged(views_of(plan), no_code))
+    try:
+        return told(loaded(figures).roots[0])
+    finally:
+        figures.close()
+
+
 @pytest.mark.parametrize("settings", [{"order": "roam"}, {"extra_time": 0.25, "alignment": 1}], ids=["order", "time"])
-def test_figures_that_bokeh_does_not_check_are_the_same(settings: dict[str, Any]) -> None:
-    """As the panel makes them; bokeh turns some values into others where it checks them."""
-    views = views_of(make_plan(rewritable.blocks(4), **settings), baseline=("base", make_plan(GRAPH)))
-    with validate(False):
-        unchecked = _arranged(views, no_code)
-    assert told(unchecked) == told(_arranged(views, no_code))
+def test_what_a_panel_sends_is_what_bokeh_has_checked(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A panel lets bokeh make figures unchecked: what it turns into others where it checks them must be the same, in
+    what a page gets first and in what follows."""
+    first, other = make_plan(rewritable.blocks(4)), make_plan(rewritable.blocks(4), **settings)
+    area = FigureArea(Host("jupyter", True, True), lambda storage: None)
+    area.show(first, None)
+    (document,) = json.loads(json.dumps(area._figures.render_bundle["docs_json"])).values()
+    assert told(Document.from_json(document).roots[0]) == checked(first)
+    page = Page(area._figures, monkeypatch)
+    monkeypatch.setattr(area._figures._later, "call", lambda rest: rest())
+    area.show(other, None)
+    page.take_in()
+    assert told(page.document.roots[0]) == checked(other)
+    area.close()

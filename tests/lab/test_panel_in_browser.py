@@ -45,6 +45,8 @@ def test_the_panel_appears_with_figures_table_and_controls(panel: Panel) -> None
         return found
     }""")
     assert len([label for label in labels if label]) >= 4
+    colours = f"() => ({SOURCE})('roam-arena').renderers.map(one => one.glyph.fill_color?.field)"
+    assert "fill" in panel.page.page.evaluate(colours)  # the rectangles have those of their rows
 
 
 def test_what_is_alive_at_the_peak_stands_in_groups(panel: Panel) -> None:
