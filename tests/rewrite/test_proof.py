@@ -6,7 +6,7 @@ import pytest
 
 from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
 from roam_lab.rewrite import proof
-from roam_lab.rewrite.bound import least_bytes
+from roam_lab.rewrite.bound import RewriteBound, least_bytes
 from roam_lab.rewrite.evaluate import Cost
 from roam_lab.rewrite.frontier import at_most
 from roam_lab.rewrite.kinds import KINDS
@@ -102,3 +102,16 @@ def test_what_removes_nothing_gains_less_than_nothing():
     assert _gain(cost, replace(cost, over=60.0)) == -1.0
     assert _gain(cost, replace(cost, over=30.0, us=15.0)) == (cost.excess - replace(cost, over=30.0).excess) / 5.0
     assert _gain(cost, replace(cost, over=30.0)) == (cost.excess - replace(cost, over=30.0).excess) / 1e-3
+
+
+def test_without_an_exact_instant_or_times_only_the_least_is_proven(monkeypatch):
+    graph = blocks(3)
+    least = least_bytes(graph, Goals().kinds)
+    assert rewrite_bound(graph, Goals(), 900, 0.0).peak_bytes > least
+    assert rewrite_bound(graph, Goals(), 600, 0.3).extra_time > 0
+    timeless = replace(graph, ops=tuple(replace(op, time_us=0.0) for op in graph.ops))
+    assert rewrite_bound(timeless, Goals(), 600, 0.3) == RewriteBound(least, 0.0)
+    first = proof.first_instant
+    monkeypatch.setattr(proof, "first_instant", lambda *given: replace(first(*given), exact=False))
+    assert rewrite_bound(graph, Goals(), 900, 0.0) == RewriteBound(least, 0.0)
+    assert rewrite_bound(graph, Goals(), 600, 0.3) == RewriteBound(least, 0.0)
