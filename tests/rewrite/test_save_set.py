@@ -8,7 +8,7 @@ import pytest
 from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.save_set import UNITS, Instant, fastest_set, instant_of, smallest_set
 from roam_lab.rewrite.tape import problem_of
-from tests.rewrite.graphs import blocks, ladder, random_step
+from tests.rewrite.graphs import Writer, blocks, ladder, random_step
 
 MOST_GAPS = 9
 RECOMPUTE = {"recompute"}
@@ -116,6 +116,22 @@ def test_the_fastest_and_the_smallest_set_are_the_best_of_all():
                 assert best - 1 - scale / UNITS <= found.bound
     assert tried > 30
     assert again > 10
+
+
+def test_what_cannot_be_made_again_stays_for_the_copies_that_read_it():
+    write = Writer()
+    drawn, wide, hot, last = (write.storage(size) for size in (100, 300, 10, 5))
+    write.op((drawn,), random=True)
+    write.op((wide,), (drawn,))
+    write.op((hot,))
+    write.op((last,), (wide, hot))
+    problem = problem_of(write.graph(), RECOMPUTE)
+    instants = [Instant(2, True, 10, True)]
+    assert sorted(set(Sets(problem, instants).all)) == [(110, 0), (310, 0), (410, 0)]  # the copy can wait till then
+    found = smallest_set(problem, instants, 10.0, 1000)
+    assert found is not None
+    assert found.bytes == pytest.approx(110, abs=1 + 1000 / UNITS)
+    assert found.us == 0.0
 
 
 @pytest.mark.parametrize(
