@@ -18,7 +18,10 @@ ALONE = [{"gradient_clip_val": 0.5}, {"precision": "bf16-mixed"}, {"precision": 
 """For who looks for what is wrong with one of the others, which have them together."""
 OPTIONS = [
     *(pytest.param(options, marks=pytest.mark.slow) for options in ALONE),
-    {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value", "precision": "bf16-true", "data": rows(38)},
+    pytest.param(
+        {"gradient_clip_val": 0.01, "gradient_clip_algorithm": "value", "precision": "bf16-true", "data": rows(38)},
+        marks=pytest.mark.slow,
+    ),
     {"accumulate_grad_batches": 2, "data": rows(36)},
     {"limit_train_batches": 4, "val_check_interval": 2, "gradient_clip_val": 0.5, "precision": "bf16-mixed"},
 ]
