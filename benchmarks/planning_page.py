@@ -13,6 +13,8 @@ from machine import mib
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "planning.md"
 SCALING = ROOT / "benchmarks" / "results" / "scaling.json"
+EARLIER = ROOT / "benchmarks" / "results" / "planning_earlier.json"
+"""What the run before found, of each row only what it is compared by."""
 Row = Mapping[str, Any]
 BEST_KNOWN = {
     **dict.fromkeys("ABEFGHIK", (1_048_576, "1,048,576")),
@@ -35,6 +37,8 @@ def page(results: str) -> str:
     parts = [_head(data), _orders(graphs), _layouts(graphs), _instances(instances), _published(graphs, instances)]
     if SCALING.exists():
         parts.append(_scaling(json.loads(SCALING.read_text())))
+    if EARLIER.exists():
+        parts.append(_beside_earlier(rows, json.loads(EARLIER.read_text())))
     if failed:
         parts.append("## Without a result\n\n" + "\n".join(f"- {row['key']}: {row['error']}" for row in failed))
     return "\n\n".join(parts) + "\n"
@@ -220,6 +224,25 @@ def _over_pangu(rows: Mapping[str, Row], layout: str) -> str:
     if layout not in rows:
         return "not run"
     return f"{100 * (rows[layout]['arena_bytes'] / rows[layout]['peak_bytes'] - 1):.2f} %"
+
+
+def _beside_earlier(rows: list[Row], earlier: Mapping[str, Any]) -> str:
+    """`auto` and `roam` then and now, and how many of all results are larger."""
+    before = {row["key"]: row for row in earlier["rows"]}
+    both = [(before[row["key"]], row) for row in rows if row["key"] in before]
+    larger = [sum(now[what] > then[what] for then, now in both) for what in ("peak_bytes", "arena_bytes")]
+    lines = [["graph", "order and layout", "peak then, MiB", "now", "arena then, MiB", "now", "seconds then", "now"]]
+    for then, now in both:
+        if now["kind"] == "graph" and (now["order"], now["layout"]) in (("auto", "auto"), ("roam", "roam")):
+            sizes = [mib(one[what]) for what in ("peak_bytes", "arena_bytes") for one in (then, now)]
+            seconds = [f"{_seconds(one):.2f}" for one in (then, now)]
+            lines.append([_short(now["name"]), now["order"], *sizes, *seconds])
+    machine = earlier["machine"]
+    return (
+        f"## Beside the run before\n\nThe run of {earlier['date'][:10]}, commit {earlier['commit']}, on "
+        f"{machine['processor']}, {machine['cores']} cores; seconds compare machines, too. Of {len(both):,} results "
+        f"that both have, {larger[0]} have a higher peak now, and {larger[1]} a larger arena.\n\n{table(lines, 2)}"
+    )
 
 
 def _scaling(data: Mapping[str, Any]) -> str:

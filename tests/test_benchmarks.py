@@ -147,7 +147,13 @@ def test_the_page_says_gaps_means_and_failures(tmp_path, monkeypatch):
     data = {"rows": rows, "machine": machine, "date": "2026-01-01T", "commit": "c", "versions": {"python": "3"}}
     (tmp_path / "planning.json").write_text(json.dumps(data))
     monkeypatch.setattr(planning_page, "SCALING", tmp_path / "none.json")
+    earlier = {**data, "date": "2025-12-31T", "rows": [{**rows[0], "peak_bytes": 99, "layout_seconds": 5.0}]}
+    (tmp_path / "earlier.json").write_text(json.dumps(earlier))
+    monkeypatch.setattr(planning_page, "EARLIER", tmp_path / "earlier.json")
     page = planning_page.page(str(tmp_path / "planning.json"))
+    assert "The run of 2025-12-31, commit c, on cpu, 2 cores;" in page
+    assert "Of 1 results that both have, 1 have a higher peak now, and 0 a larger arena." in page
+    assert "| 7.00 | 3.00 |" in page
     assert "| auto | **0** |" in page
     assert "| model_ilp | 50.00* |" in page
     assert "| boxing | 100.00 |" in page
