@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
 BELOW = ("roam-frontier", "roam-alive", "roam-tasks")
 """Figures below the others: a page draws them last."""
-TABLES_SECONDS = 1.2
+TABLES_SECONDS = 1.8
 """The folded tables come after all figures."""
 NARROW, WIDE = "1 1 460px", "2 1 500px"
 """CSS flex of the graph and of what stands beside it: neither gets less than its pixels, what is left goes 1 to 2."""

@@ -16,7 +16,7 @@ from jupyter_bokeh.widgets import BokehModel
 from roam_lab.lab.later import Later
 from roam_lab.report.figures import renew
 
-LATER_SECONDS = 0.8
+LATER_SECONDS = 1.4
 """Enough for a page to paint what came first."""
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MISSING = ".jp-OutputArea-child:has(+ .jp-OutputArea-child .roam-still) > .jupyter-widgets:not(:has(*))"
 """CSS selector of what JupyterLab writes above the still picture: that the panel's widget model is not found."""
 
-PAUSE_SECONDS = 1.8
+PAUSE_SECONDS = 2.4
 
 
 class Still:
