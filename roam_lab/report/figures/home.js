@@ -103,12 +103,12 @@ function homeSettle(fig, inks, now, steps, tries = 40) {
   if (!inks) return
   const paint = () => {
     const shown = homeView(fig)
-    if (shown?.el.isConnected) homePaint(fig.document, inks, homeDark(shown.el) ? "dark" : "light")
+    if (shown?.el.isConnected) homeOnce(fig.document, () => homePaint(fig.document, inks, homeDark(shown.el) ? "dark" : "light"))
   }
-  homeOnce(fig.document, paint)
+  paint()
   if (fig._roam_watches) return
   fig._roam_watches = true
-  const later = () => setTimeout(() => homeOnce(fig.document, paint), 100)
+  const later = () => setTimeout(paint, 100)
   const watch = new MutationObserver(later)
   for (const one of [document.documentElement, document.body])
     watch.observe(one, {attributes: true, attributeFilter: ["class", "style", "data-theme", "data-jp-theme-name"]})
