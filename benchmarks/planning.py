@@ -6,7 +6,8 @@
 Graphs of ../shared/graphs: each order with the auto layout, each layout with the auto order, and the pairs that stand
 for a published planner (PAIRS). Instances of ../shared/layouts: each layout. Each run has a process of its own. Rows
 go to benchmarks/results/planning.json as they come; a second run does only what is not there yet, unless the planning
-code has changed since (--keep keeps such rows, too; --fresh keeps none). At the end docs/planning.md is written.
+code has changed since (--keep keeps such rows, too; --fresh keeps none). At the end docs/planning.md is written;
+what --fresh replaced stands beside it (benchmarks/results/planning_earlier.json).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import rivals
-from planning_page import PAGE, page
+from planning_page import EARLIER, PAGE, as_earlier, page
 from runner import ROOT, Job, Results, run_all
 
 from roam_lab.errors import RoamError
-from roam_lab.ir import write_text
+from roam_lab.ir import read_json, write_text
 from roam_lab.registry import strategies
 
 SHARED = ROOT.parent / "shared"
@@ -93,6 +94,8 @@ def main() -> int:
     if not SHARED.is_dir():
         parser.error(f"{SHARED} with graphs and layouts is not here")
     if arguments.fresh and Path(arguments.output).exists():
+        if Path(arguments.output) == OUTPUT:
+            write_text(EARLIER, as_earlier(read_json(OUTPUT)))
         os.unlink(arguments.output)
     results = Results(arguments.output, arguments.keep or arguments.page_only)
     try:

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "planning.md"
 SCALING = ROOT / "benchmarks" / "results" / "scaling.json"
 EARLIER = ROOT / "benchmarks" / "results" / "planning_earlier.json"
-"""What the run before found, of each row only what it is compared by."""
+"""What the run before found, of each row only what it is compared by; `planning.py --fresh` writes it."""
 Row = Mapping[str, Any]
 BEST_KNOWN = {
     **dict.fromkeys("ABEFGHIK", (1_048_576, "1,048,576")),
@@ -224,6 +224,13 @@ def _over_pangu(rows: Mapping[str, Row], layout: str) -> str:
     if layout not in rows:
         return "not run"
     return f"{100 * (rows[layout]['arena_bytes'] / rows[layout]['peak_bytes'] - 1):.2f} %"
+
+
+def as_earlier(data: Mapping[str, Any]) -> str:
+    """The JSON of a run, as the next one has it beside its own."""
+    compared = ("key", "peak_bytes", "arena_bytes", "order_seconds", "layout_seconds")
+    rows = [{key: row[key] for key in compared if key in row} for row in data["rows"] if "error" not in row]
+    return json.dumps({**{key: data[key] for key in ("date", "commit", "machine")}, "rows": rows}, indent=1) + "\n"
 
 
 def _beside_earlier(rows: list[Row], earlier: Mapping[str, Any]) -> str:

@@ -148,7 +148,7 @@ def test_the_page_says_gaps_means_and_failures(tmp_path, monkeypatch):
     (tmp_path / "planning.json").write_text(json.dumps(data))
     monkeypatch.setattr(planning_page, "SCALING", tmp_path / "none.json")
     earlier = {**data, "date": "2025-12-31T", "rows": [{**rows[0], "peak_bytes": 99, "layout_seconds": 5.0}]}
-    (tmp_path / "earlier.json").write_text(json.dumps(earlier))
+    (tmp_path / "earlier.json").write_text(planning_page.as_earlier(earlier))
     monkeypatch.setattr(planning_page, "EARLIER", tmp_path / "earlier.json")
     page = planning_page.page(str(tmp_path / "planning.json"))
     assert "The run of 2025-12-31, commit c, on cpu, 2 cores;" in page
