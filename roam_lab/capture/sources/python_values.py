@@ -85,7 +85,9 @@ class PythonOutputs:
             if one.kind == "object" and type(one.before) is type(one.after) and equal(was(one.before), one.after)
         ]  # another object with the same in it: GradScaler renews a dict at the end of each step
         gone = {id(one.before) for one in renewed}
-        self.paths |= changed_paths(changes)
+        # a flag stays a condition: what the step makes of it may follow from what it was
+        flags = [one for one in changes if type(one.before) is bool and type(one.after) is bool and one.key is not None]
+        self.paths |= changed_paths([one for one in changes if one not in flags])
         constants: list[ValuePlace] = []
         refused: list[CaptureError] = []
         for change in changes:
@@ -95,7 +97,9 @@ class PythonOutputs:
             symbol = self._symbols.get((id(change.container), change.key))
             if symbol is not None and change.after is symbol:
                 continue  # the number that the step was given, and that it leaves
-            if change.kind == "grown" and isinstance(change.container, list | deque):
+            if change in flags:
+                self._put("assign", place, change.after)
+            elif change.kind == "grown" and isinstance(change.container, list | deque):
                 if id(change.container) not in self._noted:
                     self._noted.add(id(change.container))
                     self._filled.append(place)
