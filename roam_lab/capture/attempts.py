@@ -12,12 +12,14 @@ import torch
 
 from roam_lab.capture.gradients import LeftForLaterError
 from roam_lab.capture.guide import ShapeOfValuesError
+from roam_lab.capture.known import Known
+from roam_lab.capture.sources.carried import CarriedError
 from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.places import NOTHING_KNOWN, Changing, Settled
 from roam_lab.capture.sources.python_values import NumbersChangedError, SettledError
 from roam_lab.capture.torch_internals import little_kept_of_traces
 from roam_lab.capture.trace import Trace
-from roam_lab.capture.tracer import Known, Tracer
+from roam_lab.capture.tracer import Tracer
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir.op_log import OpLog
@@ -49,7 +51,7 @@ def trace_step(
     second step. Raises CaptureError (DataDependentError where a shape, or without a log a branch, depends on values)
     naming the user's line.
     """
-    known = Known(places=list(changing.numbers), filled=list(changing.filled))
+    known = Known.of(changing)
     settled: list[Settled] = []
     settling = 0
     with little_kept_of_traces(), ExitStack() as afterwards:
@@ -77,6 +79,8 @@ def trace_step(
                 known.later |= set(error.names)
             except FilledError as error:
                 known.filled += error.places
+            except CarriedError as error:
+                known.carried += error.places
             except NumbersChangedError as error:
                 if len(known.places) > MOST_NUMBERS:
                     raise CaptureError(

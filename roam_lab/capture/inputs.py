@@ -20,7 +20,7 @@ from roam_lab.capture.torch_internals import pytree
 from roam_lab.errors import CaptureError
 
 Optimizers = tuple[torch.optim.Optimizer, ...]
-Kind = Literal["parameter", "buffer", "gradient", "state", "setting", "batch", "python"]
+Kind = Literal["parameter", "buffer", "gradient", "state", "setting", "batch", "python", "carried"]
 
 
 _PLAIN = (Probe, torch.Tensor, bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device)
@@ -33,7 +33,8 @@ class Input:
     `path` by kind. parameter, gradient (from before the step), buffer: (name,). state: (optimizer index, parameter
     name, key, ...), with further keys where the state nests. setting (of a parameter group): (optimizer index, group
     index, key, part or None). batch: (leaf index,). python (a number that the step changes itself): (index in
-    `Trace.places`, path as the user writes it).
+    `Trace.places`, path as the user writes it). carried (a tensor that the step reads and binds anew): (index in
+    `Trace.carried`, leaf index, path as the user writes it).
     """
 
     kind: Kind

@@ -24,6 +24,8 @@ from roam_lab.errors import CaptureError, DataDependentError
 from roam_lab.ir import Graph, Op, Storage
 
 _POINTWISE = torch.Tag.pointwise
+_KINDS = {"carried": "buffer"}
+"""Kinds of inputs that are known under another name in graphs."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ def build_step(
                 node.meta["val"] = constant
             builder.resident(node, tensors)
             for tensor in tensors:
-                kind = inputs[node].kind if node in inputs else "constant"
+                kind = _KINDS.get(inputs[node].kind, inputs[node].kind) if node in inputs else "constant"
                 unused = kind == "state" and not node.users  # of a parameter without gradient
                 if storage_key(tensor) in there:
                     continue

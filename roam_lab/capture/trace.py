@@ -33,7 +33,8 @@ class Trace:
 
     Python values. `places`: of the Python numbers that are inputs. `filled`: an entry of each list that the step fills.
     `outputs`: what the step returns and does to Python objects; `changed`: the paths of all these. `unread`: paths of
-    values that change from step to step and that the step does not read (a scheduler's counters).
+    values that change from step to step and that the step does not read (a scheduler's counters). `carried`: of the
+    tensors that the step reads and binds anew, which are inputs.
 
     Gradients, by parameters' names. `updated`: those that received one. `cleared`: those whose old gradient is cleared
     before one is added. `begun`: name -> how the old gradient lies that the step adds to or reads. `stays`: those whose
@@ -66,6 +67,7 @@ class Trace:
     begun: Mapping[str, HowItLies] = field(default_factory=dict)
     stays: frozenset[str] = frozenset()
     unread: frozenset[str] = frozenset()
+    carried: tuple[ValuePlace, ...] = ()
 
     @property
     def left(self) -> range:
@@ -80,7 +82,7 @@ class Trace:
     @property
     def changing(self) -> Changing:
         """What is known of the step's changes, so that another trace of it need not find that out."""
-        return Changing(self.places, self.filled)
+        return Changing(self.places, self.filled, self.carried)
 
 
 def refuse_at_sight(training: TrainingStep) -> dict[int, str]:

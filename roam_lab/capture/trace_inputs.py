@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -24,6 +24,7 @@ from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.prime import prime_optimizer
 from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.trained import held_beside
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.errors import CaptureError
@@ -133,6 +134,22 @@ class TraceInputs:
                 made[id(place.container), place.key] = number
             self._enter(found, number)
         return made
+
+    def enter_carried(self, places: Sequence[ValuePlace]) -> None:
+        """Make inputs of the tensors that the step reads and binds anew, and write their fakes to their places. Raises
+        CaptureError where one is another input, too."""
+        for index, place in enumerate(places):
+            leaves, spec = pytree.tree_flatten(place.read())
+            for at, leaf in enumerate(leaves):
+                if isinstance(leaf, torch.Tensor):
+                    leaves[at] = self._fakes(leaf)
+                    if (name := self.shared_with(leaves[at])) is not None:
+                        raise CaptureError(
+                            f"the step binds a new tensor to {place.path}, which it reads, and which is {name}, too; "
+                            "bind a copy there (.clone())"
+                        )
+                    self._enter(Input("carried", (index, at, place.path)), leaves[at])
+            place.write(pytree.tree_unflatten(leaves, spec))
 
     def without_cleared(self, module: GraphModule) -> tuple[Input, ...]:
         """The inputs without those old gradients that nothing in the module reads; their placeholders are removed."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from roam_lab.capture.fused import FusedOptimizerMode
 from roam_lab.capture.gradients import Gradients, LeftForLaterError, how_it_lies
 from roam_lab.capture.guide import Guide, ShapeOfValuesError
 from roam_lab.capture.inputs import batch_leaves
+from roam_lab.capture.known import Known
 from roam_lab.capture.known_values import KnownValues
 from roam_lab.capture.lists import tolist_as_ops
 from roam_lab.capture.moves import must_stay
@@ -27,10 +27,11 @@ from roam_lab.capture.provenance import META_KEY, ProvenanceMode, follow
 from roam_lab.capture.refusal import explain, refuse_own_generators, refuse_sparse, unlogged
 from roam_lab.capture.rng import rng_as_ops
 from roam_lab.capture.snapshot import Leaves, RandomState
+from roam_lab.capture.sources.carried import CarriedError, LooksMode, check_alone
 from roam_lab.capture.sources.filled import FilledError, reads_noted
 from roam_lab.capture.sources.held_parameters import held_parameters_replaced
 from roam_lab.capture.sources.optimizers import host_state, numbers_of, swapped, symbolic_min_max
-from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.sources.places import OptimizerPlace
 from roam_lab.capture.sources.python_state import PythonState
 from roam_lab.capture.sources.python_values import NumbersChangedError, PythonOutputs, SettledError
 from roam_lab.capture.sources.reachable import Reachable, reach
@@ -50,26 +51,8 @@ from roam_lab.errors import CaptureError, FirstStepError, RoamError
 from roam_lab.interrupt import held
 from roam_lab.ir.op_log import OpLog
 
-_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError, FilledError, LeftForLaterError)
+_AGAIN = (ShapeOfValuesError, NumbersChangedError, SettledError, FilledError, CarriedError, LeftForLaterError)
 """Exceptions after which the step is traced once more, with what they say."""
-
-
-@dataclass
-class Known:
-    """What earlier traces of the step have shown.
-
-    Shapes depend on `fixed`, numbers read out of tensors (`HostValues`), and on `frozen`, numbers of the batch (indices
-    of leaves). `places`: of the Python numbers that change, and are symbols. `filled`: entries of lists that the step
-    adds to. `later`: names of parameters whose gradients it leaves for the next step to add to. `as_eager`: whether
-    libraries are told that nothing is traced (eager_answers.py).
-    """
-
-    fixed: set[int] = field(default_factory=set)
-    frozen: set[int] = field(default_factory=set)
-    places: list[ValuePlace] = field(default_factory=list)
-    filled: list[ValuePlace] = field(default_factory=list)
-    later: set[str] = field(default_factory=set)
-    as_eager: bool = True
 
 
 class Tracer:
@@ -86,7 +69,7 @@ class Tracer:
     ) -> None:
         self._training, self._model, self._optimizers = training, training.model, training.optimizers
         self._names = refuse_at_sight(training)
-        self._known = replace(known, fixed=set(known.fixed), places=list(known.places), filled=list(known.filled))
+        self._known = known.copied()
         self._guide = None if log is None else Guide(log)
         self._mode = StepFakeMode(self._guide, known.fixed)
         self._fakes = Fakes(self._mode, device)
@@ -102,6 +85,7 @@ class Tracer:
             self._mode.answer = self._known_answer  # taken off again when the trace is over
             self._provenance.known = KnownValues(self._inputs.found, batch_leaves(batch))
         self._rebinding = Rebinding({id(tensor): name for name, tensor in self._tensors.items()}, self._copied)
+        self._looks = LooksMode()
         self._end = StepEnd(training.model, self._inputs, self._rebinding)
         self._switched = Switched(self._fakes.made)
         self._trained = {name: one.requires_grad for name, one in self._tensors.items()}
@@ -122,12 +106,13 @@ class Tracer:
         random, python, leaves = RandomState(), PythonState(reachable), Leaves(reachable)
         if self._guide is None:  # whoever has a log has seen what the step uses
             python.check_trial()
-        before = [place.read() for place in self._known.places]
+        before = self._known.present()
         caches = [(one, one.cache_info().misses) for one in reachable.caches]
         try:
             with swapped(self._optimizers, self._fakes, self._names, self._tensors):
                 self._inputs.enter_optimizers()
-                symbols = self._inputs.enter_numbers(self._known.places, before, self._names)
+                symbols = self._inputs.enter_numbers(self._known.places, before[: len(self._known.places)], self._names)
+                self._inputs.enter_carried(self._known.carried)
                 outputs = PythonOutputs(
                     symbols,
                     self._outside.met,
@@ -135,10 +120,13 @@ class Tracer:
                     self._is_symbol,
                     self._inputs.leaves,
                     self._inputs.shared_with,
+                    self._known.carried,
+                    self._looks.at,
                 )
                 world = World(reachable, outputs.call)
                 module = self._made(python, outputs, reachable, world)
                 refuse_sparse(module)
+                check_alone(module, zip(self._inputs.found, self._inputs.values, strict=True), outputs.carried)
                 kept = [one for _, one in reachable.stateful if isinstance(one, torch.Generator)]
                 refuse_own_generators(module, [torch.default_generator, *kept])
                 self._outside.check_gradients()
@@ -155,7 +143,7 @@ class Tracer:
                 self._outside.drop_gradients()
                 leaves.restore()
                 python.restore()
-                self._put_numbers_back(before)
+                self._known.put_back(before)
                 for cache, misses in caches:
                     if cache.cache_info().misses != misses:
                         cache.cache_clear()  # it holds fakes
@@ -181,15 +169,8 @@ class Tracer:
             variables=frozenset(world.variables), scripted=world.scripted,
             gradients_held=tuple(self._gradients.held),
             begun={name: how_it_lies(one) for name, one in self._gradients.begun.items()},
-            stays=self._stays, unread=self._unread,
+            stays=self._stays, unread=self._unread, carried=tuple(self._known.carried),
         )  # fmt: skip
-
-    def _put_numbers_back(self, before: list[Any]) -> None:
-        """Write Python numbers back to their places, also where their containers could not be reached meanwhile: a
-        probe (sources/probe.py) may have stood in place of one."""
-        for place, value in zip(self._known.places, before, strict=True):
-            if not isinstance(place, OptimizerPlace) and place.read() is not value:
-                place.write(value)
 
     def _is_symbol(self, word: str) -> bool:
         values = self._mode.values
@@ -214,6 +195,7 @@ class Tracer:
                     follow(self._provenance, self._model, self._optimizers),
                     self._schedulers(reachable, outputs) as schedulers,
                     world.noted(),
+                    self._looks,
                     reads_noted(reachable, self._known.filled),
                     symbols_as_numbers(reachable, self._mode.values),
                     held_parameters_replaced(reachable, self._model, self._names, self._tensors),

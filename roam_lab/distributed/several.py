@@ -22,4 +22,4 @@ def process_group_of(model: Any) -> Any:
 
 def own_kinds(model: Any) -> tuple[str, ...]:
     """The kinds (see `capture/inputs.py`) of those inputs of a captured step that differ from rank to rank."""
-    return ("batch", "buffer", "parameter", "state", "gradient") if is_sharded(model) else ("batch", "buffer")
+    return ("batch", "buffer", "carried", "parameter", "state", "gradient")[: 6 if is_sharded(model) else 3]

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from roam_lab.capture import Captured
 from roam_lab.capture.inputs import Input, Optimizers, fixed_settings, read_setting
+from roam_lab.capture.sources.carried import carried_form, leaves_given, structure_of
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.guards import Differing, Guards
-from roam_lab.capture.sources.places import OptimizerPlace
-from roam_lab.capture.sources.values import same
+from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.sources.values import is_plain, same
+from roam_lab.capture.trace import Trace
 from roam_lab.errors import MismatchError
 from roam_lab.runtime.binding import Forms, Residents
 from roam_lab.runtime.program import Program
@@ -44,6 +47,7 @@ class Reliance:
         self._optimizers, self._residents, self._guards = optimizers, residents, guards
         self._held, self._conditions, self._places = trace.held, trace.guards, trace.places
         self.changing = trace.changing
+        self._bound = list(_bound(trace))
         used = {symbol for condition in self._conditions for symbol in condition.free_symbols}
         self._symbols = {symbol: found for symbol, found in trace.symbols.items() if symbol in used}
         self._batch_constants = {index: [value] for index, value in trace.batch_constants.items()}
@@ -87,6 +91,9 @@ class Reliance:
         for index, values in self._batch_constants.items():
             if not _known(leaves[index], values):
                 return Change("batch", str(index), f"leaf {index} of the batch is {leaves[index]!r}, was {values[0]!r}")
+        for place, form_of, form in self._bound:
+            if form_of(_present(place)) != form:
+                return Change("way", place.path, f"{place.path} has another shape or type than any that was captured")
         setting, counted = self._setting_changed(leaves)
         if setting is not None and counted:
             return Change("way", setting, f"the step takes another way than any that was captured, by {setting}")
@@ -152,6 +159,25 @@ class Reliance:
             return tuple(map(self.number, self.settings))
         except KeyError:
             return ()
+
+
+def _bound(trace: Trace) -> Iterator[tuple[ValuePlace, Callable[[Any], Any], Any]]:
+    """Each place to which the step binds something anew, what of it the step may rely on, and what that is now. Numbers
+    are inputs, and plain values by themselves are guarded."""
+    places = [(place, carried_form) for place in trace.carried]
+    places += [(output.place, structure_of) for output in trace.outputs if output.how == "assign"]
+    for place, form_of in places:
+        now, form = _present(place), partial(form_of, inputs=leaves_given(place, trace.places))
+        if now is None or not is_plain(now):
+            yield place, form, form(now)
+
+
+def _present(place: ValuePlace) -> Any:
+    """What stands at a place; None where it is gone."""
+    try:
+        return place.read()
+    except KeyError:
+        return None
 
 
 def _known(leaf: Any, values: Sequence[Any]) -> bool:

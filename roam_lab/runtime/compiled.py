@@ -21,6 +21,7 @@ from roam_lab.plan import Plan
 from roam_lab.plan.beside import lent, top_of
 from roam_lab.runtime.arena import Form
 from roam_lab.runtime.arena_pool import ArenaPool
+from roam_lab.runtime.arguments import Arguments
 from roam_lab.runtime.binding import Residents, addresses, bind, outside_of, sharing
 from roam_lab.runtime.changes import Reliance
 from roam_lab.runtime.decisions import write_decisions
@@ -30,7 +31,7 @@ from roam_lab.runtime.heap import SLACK, SLACK_WITHOUT_BUDGET, Heap
 from roam_lab.runtime.holes import give_up
 from roam_lab.runtime.host_copies import END_COPY, START_COPY, host_layout
 from roam_lab.runtime.model_tree import ModelTree
-from roam_lab.runtime.program import BEFORE, GIVE_UP, GIVEN, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
+from roam_lab.runtime.program import BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK, OtherWayError, Program
 from roam_lab.runtime.program_writer import write_program
 from roam_lab.runtime.proof import Proof, place_of_proof
 from roam_lab.runtime.undo import Undo
@@ -93,7 +94,7 @@ class Compiled:
         self._tree = tree
         self.residents = Residents(tree, self._optimizers, self.program.residents)
         self._outside = tuple(outside_of(self.program))
-        self._given = [found for found in self.program.arguments if found.kind in GIVEN]
+        self._arguments = Arguments(captured, self.program, tree)
         self.reliance = Reliance(captured, self._optimizers, self.residents, self.program, guards)
         self._outputs = captured.trace.outputs
         self._decisions = write_decisions(captured)
@@ -101,7 +102,7 @@ class Compiled:
         self._decided = Residents(tree, self._optimizers, tuple(one for one in wanted if isinstance(one, Input)))
         self._undo = Undo(self.program)
         self._bound: list[int] | None = None
-        self._shared, self._shared_by_batch = list[int](), list[int]()
+        self._shared = list[int]()
         self._function: Callable[..., tuple[Any, ...]] | None = None
         self._unproven: dict[str, tuple[torch.Tensor, int]] = {}
         self._ran_with: tuple[Any, ...] = ()
@@ -150,14 +151,11 @@ class Compiled:
         found: dict[Input, Any] = {}
         tensors = self._decided.find()
         for one in self._decided.inputs:
-            if one.kind == "batch":
-                found[one] = leaves[one.path[0]]
+            if one.kind in ("batch", "carried"):
+                found[one] = self._arguments.value(one, leaves)
             else:
                 found[one] = tensors[one] if one in tensors else self.reliance.number(one)
         return found
-
-    def _argument(self, found: Input, leaves: Sequence[Any]) -> Any:
-        return leaves[found.path[0]] if found.kind == "batch" else self._tree.tensor(found.path[0]).grad
 
     def run(self, batch: Any) -> Any:
         """Run one step on the resident tensors. Returns what the user's step returns, in tensors of their own.
@@ -171,11 +169,12 @@ class Compiled:
         if function is None or addresses((*tensors.values(), *self._outside)) != self._bound:
             function = self._bind(tensors)
         leaves = batch_leaves(batch)
-        arguments = [self._argument(one, leaves) for one in self._given]
-        self._check_sharing(arguments)
+        arguments = self._arguments.find(leaves)
+        if not self._arguments.share_as_before(arguments):
+            raise OtherWay("tensors of the batch share their memory, which they did not, or no more")
         self._ran_with = tuple(map(self.reliance.number, self.reliance.settings))
         self._heap.start()
-        self._undo.note(tensors, dict(zip(self._given, arguments, strict=True)))
+        self._undo.note(tensors, dict(zip(self._arguments.inputs, arguments, strict=True)))
         random = RandomState() if self.program.draws_before else None
         try:
             with below_autograd():
@@ -226,6 +225,7 @@ class Compiled:
         if shared != (self._shared or shared):
             raise OtherWay("some of the tensors that the step uses share their memory, which they did not, or no more")
         self._shared = shared
+        self._arguments.beside((*tensors.values(), *self._outside))
         self.executor.moved()
         arena = self._pool.take(self)
         host = self._pool.host
@@ -241,13 +241,6 @@ class Compiled:
         self._bound = addresses((*tensors.values(), *self._outside))
         self._unproven = {name: (tensor, tensor.data_ptr()) for name, tensor in places.items()}
         return self._function
-
-    def _check_sharing(self, arguments: Sequence[Any]) -> None:
-        """Raise OtherWay where tensors of the batch share memory in another way than those of the first batch."""
-        shared = sharing(one for one in arguments if isinstance(one, torch.Tensor))
-        if shared != (self._shared_by_batch or shared):
-            raise OtherWay("tensors of the batch share their memory, which they did not, or no more")
-        self._shared_by_batch = shared
 
     def unbind(self) -> None:
         """Drop every view of the arena; the next run makes them anew."""

@@ -25,7 +25,7 @@ BEFORE, GIVE_UP, LEND, SETTLE, TAKE_BACK = "before", "give_up", "lend", "settle"
 """The names in a program of `Heap.before`, `holes.give_up` and the methods of `LendingArena`."""
 
 
-GIVEN = ("batch", "gradient")
+GIVEN = ("batch", "gradient", "carried")
 """Kinds of inputs whose tensors are others in each step, so that they are arguments of the program."""
 
 

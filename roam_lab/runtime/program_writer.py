@@ -114,12 +114,16 @@ def write_program(
     output = next(node for node in captured.trace.module.graph.nodes if node.op == "output")
     results: Any = output.args[0]
     left = captured.trace.left
-    given = [
-        f"{writer.value(one)}.clone()"
-        if isinstance(one, Node) and tensors_of(one) and not (index in left and writer.is_own(one))
-        else writer.expression(one)
-        for index, one in enumerate(results)
-    ]
+    given = list(map(writer.expression, results))
+    copies: dict[Node, str] = {}
+    for index, one in enumerate(results):
+        if isinstance(one, Node) and tensors_of(one) and not (index in left and writer.is_own(one)):
+            given[index] = f"{writer.value(one)}.clone()"
+            if results.count(one) > 1:  # one tensor in several places
+                if one not in copies:
+                    copies[one] = f"kept{len(copies)}"
+                    writer.lines.append(f"{copies[one]} = {given[index]}")
+                given[index] = copies[one]
     writer.lines.append(f"return {', '.join(given)},")
     arguments = (*writer.batch, *writer.settings)
     head = f"def step({', '.join(writer.names[writer.key(node)] for node in arguments)}):\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from roam_lab.capture import Captured, TrainingStep, capture_step, prime_optimizer, step_device
@@ -54,6 +54,7 @@ class StepCompiler:
         self.stored = self._captures_of(plans)
         self._planned_for: Key | None = None  # the batch and mode that the plan was seen to be for
         self._numbers: list[ValuePlace] = []
+        self._carried: list[ValuePlace] = []
 
     def _captures_of(self, plans: Plans) -> StoredCaptures:
         return StoredCaptures(plans.captures_folder, plans.notes)
@@ -146,10 +147,11 @@ class StepCompiler:
         if kept is not None and kept.entry is not None and observed is not None:
             loaded = stored.captured(kept, training, batch, observed)
         way: Key = (*key, self._ways.next(key))
-        changing = Changing(tuple(self._numbers))
+        changing = Changing(_there(self._numbers), carried=_there(self._carried))
         try:
             captured = loaded or _captured(training, batch, log if observed is None else observed.log, changing)
             self._look_at(captured)
+            self._carried = list(captured.trace.carried)  # what one way binds anew, the others may read
             unseen = sorted(expected.arrays - captured.trace.changed) if expected is not None else []
             if unseen:
                 raise CaptureError(
@@ -245,6 +247,19 @@ def _not_now(compiled: Compiled, batch: Any) -> str | None:
     """Why a step that was not captured just now cannot run on this batch; None where it can."""
     change = compiled.reliance.change(batch_leaves(batch))
     return compiled.goes_otherwise(batch) if change is None else change.sentence
+
+
+def _there(places: Iterable[ValuePlace]) -> tuple[ValuePlace, ...]:
+    """Those at which something stands."""
+
+    def stands(place: ValuePlace) -> bool:
+        try:
+            place.read()
+        except KeyError:
+            return False
+        return True
+
+    return tuple(filter(stands, places))
 
 
 def number_at(training: TrainingStep, path: str) -> ValuePlace | None:

@@ -13,6 +13,7 @@ import torch
 from roam_lab.capture import Captured, OptimizerOrSeveral, optimizers_of, prime_optimizer
 from roam_lab.capture.inputs import batch_leaves, read_setting
 from roam_lab.capture.snapshot import Snapshot
+from roam_lab.capture.sources.carried import carried_tensor
 from roam_lab.capture.step import StepFunction
 from roam_lab.capture.torch_internals import below_autograd, device_waits
 from roam_lab.errors import InputError
@@ -122,6 +123,8 @@ def _bound(
     for found in program.arguments:
         if found.kind == "batch":
             arguments.append(leaves[found.path[0]])
+        elif found.kind == "carried":
+            arguments.append(carried_tensor(captured.trace.carried, found))
         elif found.kind == "python":
             arguments.append(captured.trace.places[found.path[0]].read())
         else:

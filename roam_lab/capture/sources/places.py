@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import CellType
 from typing import Any
 
+from roam_lab.capture.torch_internals import pytree
+
 
 @dataclass(frozen=True, eq=False)
 class ValuePlace:
@@ -45,13 +47,41 @@ class ValuePlace:
             object.__setattr__(self.container, self.key, value)
 
 
+@dataclass(frozen=True, eq=False)
+class LeafPlace(ValuePlace):
+    """The place of a number among the leaves of a tuple, list or dict that the step binds anew, looked up each time.
+
+    `key`: of the whole, and the leaf's index.
+    """
+
+    @property
+    def whole(self) -> ValuePlace:
+        """Where the whole is bound."""
+        return ValuePlace(self.container, self.key[0], self.path)
+
+    def read(self) -> Any:
+        """The present number. Raises KeyError where it is gone."""
+        leaves = pytree.tree_leaves(self.whole.read())
+        if self.key[1] >= len(leaves):
+            raise KeyError(self.path)
+        return leaves[self.key[1]]
+
+    def write(self, value: Any) -> None:
+        """Bind a whole with another number in it."""
+        leaves, spec = pytree.tree_flatten(self.whole.read())
+        leaves[self.key[1]] = value
+        self.whole.write(pytree.tree_unflatten(leaves, spec))
+
+
 @dataclass(frozen=True)
 class Changing:
     """What is known, before a capture, to change from step to step. `numbers`: places of Python numbers, which become
-    inputs; `filled`: one entry of each list that the step fills."""
+    inputs; `filled`: one entry of each list that the step fills; `carried`: places of tensors that the step reads and
+    binds anew."""
 
     numbers: tuple[ValuePlace, ...] = ()
     filled: tuple[ValuePlace, ...] = ()
+    carried: tuple[ValuePlace, ...] = ()
 
 
 NOTHING_KNOWN = Changing()

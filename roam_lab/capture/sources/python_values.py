@@ -10,10 +10,12 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import torch
 
+from roam_lab.capture.sources.carried import CarriedError, check_carried, numbers_in
 from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.filled import FilledError
 from roam_lab.capture.sources.guards import changed_paths
@@ -21,7 +23,7 @@ from roam_lab.capture.sources.output import How, Output
 from roam_lab.capture.sources.places import OptimizerPlace, Settled, ValuePlace
 from roam_lab.capture.sources.python_state import Change
 from roam_lab.capture.sources.switched import Switched
-from roam_lab.capture.sources.values import is_plain
+from roam_lab.capture.sources.values import equal, is_plain
 from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError, FirstStepError
 
@@ -50,7 +52,8 @@ class PythonOutputs:
     `symbols`: (id of a container, key) of the numbers that are symbols of this trace. `read`: id -> tensor of the real
     tensors that the step read. `filled`: entries of the lists for which it is noted whether the step reads them.
     `is_symbol`: whether a word is the name of a symbol. `batch`: the leaves of the batch. `shares`: tensor -> the name
-    of the input whose memory it shares, or None.
+    of the input whose memory it shares, or None. `carried`: places of the tensors that are inputs of this trace.
+    `looked_at`: id -> tensor of the real tensors that the step asks for a shape.
     """
 
     def __init__(
@@ -61,21 +64,28 @@ class PythonOutputs:
         is_symbol: Callable[[str], bool] = lambda _: False,
         batch: Sequence[Any] = (),
         shares: Callable[[torch.Tensor], str | None] = lambda _: None,
+        carried: Sequence[ValuePlace] = (),
+        looked_at: Mapping[int, torch.Tensor] = MappingProxyType({}),
     ) -> None:
         self._symbols = symbols
-        self._read = read
+        self._read, self._looked_at = read, looked_at
         self._noted = {id(place.container) for place in filled}
         self._is_symbol, self._shares = is_symbol, shares
         self._batch = {id(leaf): index for index, leaf in enumerate(batch) if isinstance(leaf, torch.Tensor)}
         self._filled: list[ValuePlace] = []
+        self._inputs = {(id(place.container), place.key) for place in carried}
+        self._carried: list[ValuePlace] = []
+        self._constants: list[ValuePlace] = []
+        self._made: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self.carried: dict[str, Any] = {}
         self.values: list[Any] = []
         self.outputs: list[Output] = []
-        self.paths: set[str] = set()
+        self.paths = {place.path for place in carried}
         self._settled: list[Settled] = []
 
     def take(self, changes: list[Change], was: Callable[[Any], Any]) -> None:
-        """Turn `changes` into outputs. Raises NumbersChangedError, SettledError, FilledError, or CaptureError for a
-        change that cannot be made again in every step.
+        """Turn `changes` into outputs. Raises NumbersChangedError, SettledError, FilledError, CarriedError, or
+        CaptureError for a change that cannot be made again in every step.
 
         `was(container)`: its entries before the step.
         """
@@ -88,7 +98,7 @@ class PythonOutputs:
         # a flag stays a condition: what the step makes of it may follow from what it was
         flags = [one for one in changes if type(one.before) is bool and type(one.after) is bool and one.key is not None]
         self.paths |= changed_paths([one for one in changes if one not in flags])
-        constants: list[ValuePlace] = []
+        constants = self._constants
         refused: list[CaptureError] = []
         for change in changes:
             if change in renewed or id(change.container) in gone:
@@ -124,12 +134,18 @@ class PythonOutputs:
             raise SettledError(self._settled)
         if constants:
             raise NumbersChangedError(constants)
+        if self._carried:
+            raise CarriedError(self._carried)
         if refused:
             raise refused[0]
         if self._filled:
             raise FilledError(self._filled)
 
     def _assign(self, change: Change, place: ValuePlace) -> None:
+        numbers = [one for one in numbers_in(place, change.before) if (id(one.container), one.key) not in self._symbols]
+        if numbers and change.key is not None:
+            self._constants += numbers
+            return
         leaves = pytree.tree_leaves(change.after)
         self._refuse_texts(leaves, change.path)
         traced = any(isinstance(leaf, FakeTensor | Symbolic) for leaf in leaves)
@@ -138,19 +154,19 @@ class PythonOutputs:
         if change.kind in ("random", "iterator") or not (traced or settled) or change.key is None:
             # hooks that a library installs in the first forward stay; it may be that the next step adds none
             raise FirstStepError(_cannot(change)) if _is_new_entry(change) else CaptureError(_cannot(change))
-        if _other_constants(change.before, change.after):
-            raise CaptureError(_cannot(change))
         if first:
             if traced:
                 raise FirstStepError(_made_first(change.path))
             self._settled.append(Settled(place, change.before, change.after))
             return
-        if any(id(leaf) in self._read for leaf in pytree.tree_leaves(change.before)):
-            what = "the tensor" if isinstance(change.before, torch.Tensor) else "a tensor in"
-            raise CaptureError(
-                f"the step reads {what} {change.path} and binds a new one to it; write it in place (copy_), or make it "
-                "a buffer (register_buffer)"
-            )
+        before = {id(leaf) for leaf in pytree.tree_leaves(change.before)}
+        computes = not before.isdisjoint(self._read)
+        if (id(change.container), change.key) in self._inputs:
+            self.carried[change.path] = change.after
+        elif computes or not before.isdisjoint(self._looked_at):
+            check_carried(change.path, change.before, change.after, computes)
+            self._carried.append(place)
+            return
         self._put("assign", place, change.after)
 
     def take_optimizers(self, before: Mapping[OptimizerPlace, Any], now: Callable[[OptimizerPlace], Any]) -> None:
@@ -223,8 +239,14 @@ class PythonOutputs:
                     f"the step keeps in {place.path} a view of {name}, of which a planned step would keep a copy; keep "
                     "a copy (.clone()), or the tensor itself"
                 )
-        self.values += [leaf.detach() if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
+        self.values += [self._detached(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self.outputs.append(Output(how, place, spec, len(leaves), function, of_batch))
+
+    def _detached(self, tensor: torch.Tensor) -> torch.Tensor:
+        """One for one: what the step puts into two places is one tensor in both."""
+        if id(tensor) not in self._made:
+            self._made[id(tensor)] = tensor, tensor.detach()
+        return self._made[id(tensor)][1]
 
     def _refuse_texts(self, leaves: list[Any], path: str) -> None:
         """Raise CaptureError for a string that contains the name of a symbol of this trace."""
@@ -234,24 +256,6 @@ class PythonOutputs:
                 f"the step writes a number that changes from step to step into a text ({path}), which a planned step "
                 "would not do again; give the number by itself, or make the text after the step"
             )
-
-
-def equal(before: Any, after: Any) -> bool:
-    """Whether two objects are the same, or containers of one kind with equal plain values or the same objects in
-    them."""
-    if before is after:
-        return True
-    if isinstance(before, dict) and isinstance(after, dict):
-        return list(before) == list(after) and all(equal(before[key], after[key]) for key in before)
-    if isinstance(before, list | tuple | deque) and isinstance(after, list | tuple | deque):
-        return len(before) == len(after) and all(map(equal, before, after))
-    if isinstance(before, set | frozenset) and isinstance(after, set | frozenset):
-        return bool(before == after)
-    return (
-        type(before) is type(after)
-        and isinstance(before, bool | int | str | bytes | type(None))
-        and bool(before == after)
-    )
 
 
 def is_number(value: Any) -> bool:
@@ -264,16 +268,6 @@ def is_number(value: Any) -> bool:
 def is_plain_number(value: Any) -> bool:
     """Whether a value is an int or float, and no symbol or truth value."""
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _other_constants(before: Any, after: Any) -> bool:
-    """Whether two tuples, lists or dicts of one structure contain different constant numbers; the next step would have
-    yet another number there."""
-    if isinstance(before, int | float) or type(before) is not type(after):
-        return False
-    old, new = pytree.tree_leaves(before), pytree.tree_leaves(after)
-    pairs = zip(old, new, strict=False)
-    return any(is_plain_number(one) and is_plain_number(other) and one != other for one, other in pairs)
 
 
 def _is_new_entry(change: Change) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import defaultdict, deque
 from types import MethodType
 from typing import Any
 from weakref import ReferenceType
@@ -59,6 +59,24 @@ def same(before: Any, after: Any, depth: int = 0) -> bool:
     if kind in (list, dict, set, frozenset) or issubclass(kind, tuple):
         return _same_entries(kind, before, after, depth)
     return False
+
+
+def equal(before: Any, after: Any) -> bool:
+    """Whether two objects are the same, or containers of one kind with equal plain values or the same objects in
+    them."""
+    if before is after:
+        return True
+    if isinstance(before, dict) and isinstance(after, dict):
+        return list(before) == list(after) and all(equal(before[key], after[key]) for key in before)
+    if isinstance(before, list | tuple | deque) and isinstance(after, list | tuple | deque):
+        return len(before) == len(after) and all(map(equal, before, after))
+    if isinstance(before, set | frozenset) and isinstance(after, set | frozenset):
+        return bool(before == after)
+    return (
+        type(before) is type(after)
+        and isinstance(before, bool | int | str | bytes | type(None))
+        and bool(before == after)
+    )
 
 
 def _same_entries(kind: type, before: Any, after: Any, depth: int) -> bool:

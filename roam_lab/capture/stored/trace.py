@@ -11,7 +11,7 @@ from torch.fx import Node
 from roam_lab.capture.conditions import Condition, equals_constant, expression_holds
 from roam_lab.capture.inputs import Input, batch_leaves, read_setting
 from roam_lab.capture.sources.output import Output
-from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.sources.places import LeafPlace, OptimizerPlace, ValuePlace
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.schedulers import stepping
 from roam_lab.capture.stored import NotStoredError
@@ -62,6 +62,9 @@ def _refuse(trace: Trace) -> None:
         raise NotStoredError("the step calls TorchScript")
     if trace.presumed:
         raise NotStoredError("the step makes values in its first run")
+    bound = [*trace.carried, *(one for one in trace.places if isinstance(one, LeafPlace))]
+    if bound:
+        raise NotStoredError(f"the step reads {bound[0].path} and binds it anew")
 
 
 def trace_from_data(data: Mapping[str, Any], training: TrainingStep, batch: Any, reachable: Reachable) -> Trace:

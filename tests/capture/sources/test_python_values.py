@@ -224,7 +224,7 @@ def refused(step):
 
 def refusals():
     window = collections.deque([0.0] * 3, maxlen=3)
-    words, log, numbers, state = iter("abcdef"), {"last": "a"}, [1, 2, 3], Thing(first=None, mean=torch.zeros(()))
+    words, log, numbers, state = iter("abcdef"), {"last": "a"}, [1, 2, 3], Thing(first=None)
 
     def takes(model, optimizer, batch):
         next(words)
@@ -246,10 +246,6 @@ def refusals():
         state.first = train(model, optimizer, batch)
         return state.first * 1
 
-    def reads(model, optimizer, batch):
-        state.mean = 0.9 * state.mean + train(model, optimizer, batch)
-        return state.mean * 1
-
     def either(model, optimizer, batch):
         window.append(train(model, optimizer, batch))
         return window[-1] * 1
@@ -265,7 +261,6 @@ def refusals():
         grows: r"the step adds entries to log",
         either: r"the step changes window, which a planned step would not do again",
         first: r"the step makes state\.first in its first run and keeps it; run one eager step before",
-        reads: r"the step reads the tensor state\.mean and binds a new one to it; write it in place \(copy_\), or",
         objects: r"the step puts a Thing into numbers\S*, which a planned step cannot make again; keep tensors and",
     }
 
@@ -295,21 +290,6 @@ def test_all_is_as_before_after_a_capture():
     assert scheduler[0].state_dict() == before
     assert "step" not in vars(scheduler[0])
     assert sorted(output.how for output in captured.trace.outputs) == ["append", "assign", "call", "return"]
-
-
-@pytest.mark.parametrize("put", [lambda h: (h,), lambda h: [h], lambda h: {"h": h}], ids=["tuple", "list", "dict"])
-def test_a_tensor_in_a_container_that_the_step_reads_and_renews_is_refused(put):
-    state, model = Thing(held=put(torch.zeros(4))), Model()
-
-    def step(model, optimizer, batch):
-        old = state.held[0] if not isinstance(state.held, dict) else state.held["h"]
-        loss = train(model, optimizer, batch + old)
-        state.held = put(batch[0] * 2)
-        return loss
-
-    found = re.escape("the step reads a tensor in state.held and binds a new one to it")
-    with pytest.raises(CaptureError, match=found):
-        capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(3, 4), step)
 
 
 def test_settings_that_are_tuples_are_written_back():
@@ -368,15 +348,3 @@ def test_a_tuple_of_a_word_and_a_number_is_written_back(place, check):
         return state.tag, optimizer.param_groups[0]["tag"], model.linear.weight.tolist()
 
     assert trained(hooked=True) == trained(hooked=False)
-
-
-def test_numbers_in_a_tuple_that_the_step_counts_on_are_refused():
-    state, model = Thing(both=(0, torch.zeros(()))), Model()
-
-    def step(model, optimizer, batch):
-        loss = train(model, optimizer, batch)
-        state.both = (state.both[0] + 1, loss)
-        return loss
-
-    with pytest.raises(CaptureError, match=re.escape("the step changes state.both, which a planned step would not do")):
-        capture_step(model, torch.optim.SGD(model.parameters()), torch.randn(3, 4), step)
