@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
 
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
-BESIDE, BELOW = ("roam-graph", "roam-icicle", "roam-arena"), ("roam-frontier", "roam-alive", "roam-tasks")
-"""Figures beside the curve of memory, which a page draws first, and below all others, which it draws last."""
+BELOW = ("roam-frontier", "roam-alive", "roam-tasks")
+"""Figures below the others: a page draws them last."""
 TABLES_SECONDS = 1.8
 """The folded tables come after all figures."""
 NARROW, WIDE = "1 1 460px", "2 1 500px"
@@ -117,7 +117,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             on_select(model, self._listen)
             on_pick(model, self._picked)
         else:
-            self._figures.replace(model, BESIDE, BELOW)
+            self._figures.replace(model, BELOW)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from jupyter_bokeh.widgets import BokehModel
 from roam_lab.lab.later import Later
 from roam_lab.report.figures import renew
 
-SOON_SECONDS, LATER_SECONDS = 0.15, 1.4
-"""Enough for a page to paint what came first: one figure, and what stands beside it."""
+LATER_SECONDS = 1.4
+"""Enough for a page to paint what came first."""
 
 
 class LiveFigures(BokehModel):  # type: ignore[misc]
@@ -32,24 +32,18 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
     """Changes that are collected to be sent in one message."""
 
     def __init__(self, model: Any, **more: Any) -> None:
-        self._soon, self._later = Later(SOON_SECONDS), Later(LATER_SECONDS)
+        self._later = Later(LATER_SECONDS)
         super().__init__(model, **more)
 
-    def replace(self, model: Any, soon: Collection[str] = (), later: Collection[str] = ()) -> None:
+    def replace(self, model: Any, later: Collection[str] = ()) -> None:
         """Make what stands here into `model`, by one message with what differs. What differs in the figures with a name
-        in `soon` is sent in a second one, and of those in `later` in a third, each a moment after the one before."""
-        self._all_now()
-        first, second = self._in_one_message(lambda: renew(self._model, model, soon, later))
-        self._soon.call(lambda: self._in_one_message(first))
-        self._later.call(lambda: self._in_one_message(second))
-
-    def _all_now(self) -> None:
-        self._soon.now()
+        in `later` is sent in a second one, a moment after the first."""
         self._later.now()
+        rest = self._in_one_message(lambda: renew(self._model, model, later))
+        self._later.call(lambda: self._in_one_message(rest))
 
     def close(self) -> None:
         """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""
-        self._soon.cancel()
         self._later.cancel()
         if self.comm is not None:
             super().close()
@@ -68,7 +62,7 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
         if event.setter is self:
             return
         if self._held is None:
-            self._all_now()
+            self._later.now()
             self._patch([event])
         else:
             self._held.append(event)
@@ -98,6 +92,6 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
     def get_state(self, key: str | Iterable[str] | None = None, drop_defaults: bool = False) -> Any:
         """The state that a page gets. All of it is asked for by a page that was just loaded."""
         if key is None and self.comm is not None:
-            self._all_now()
+            self._later.now()
             self._trait_values["render_bundle"] = self._model_to_traits(self._model)
         return super().get_state(key, drop_defaults)

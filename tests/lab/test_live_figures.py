@@ -8,7 +8,7 @@ from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 
 from roam_lab.app.host import Host
-from roam_lab.lab.figure_area import BELOW, BESIDE, FigureArea, _arranged
+from roam_lab.lab.figure_area import BELOW, FigureArea, _arranged
 from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
 from roam_lab.report.figures import select
@@ -74,29 +74,32 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
     figures.close()
 
 
-def test_the_curve_comes_first_and_what_lies_below_last(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = rewritable.blocks(4)
     plan, other = (make_plan(graph, extra_time=most, alignment=1) for most in (None, 0.25))
     figures = LiveFigures(_arranged(views_of(plan), no_code), combine_events=True)
     page = Page(figures, monkeypatch)
     waiting: list[Any] = []
-    for one in (figures._soon, figures._later):
-        monkeypatch.setattr(one, "call", waiting.append)
+    monkeypatch.setattr(figures._later, "call", waiting.append)
 
-    def shown(name: str) -> Any:
-        return told(page.document.select_one({"name": f"roam-{name}"}))
+    def bars() -> Any:
+        return told(page.document.select_one({"name": "roam-alive-data"}))
 
-    order = ("planned", "arena-data", "alive-data")
-    whole, before = len(json.dumps(LiveFigures._model_to_traits(figures._model)["docs_json"])), list(map(shown, order))
-    figures.replace(_arranged(views_of(other), no_code), BESIDE, BELOW)
+    def boxes() -> Any:
+        return told(page.document.select_one({"name": "roam-arena-data"}))
+
+    whole, before = len(json.dumps(LiveFigures._model_to_traits(figures._model)["docs_json"])), (bars(), boxes())
+    figures.replace(_arranged(views_of(other), no_code), BELOW)
     sent = sum(len(part if isinstance(part, bytes) else json.dumps(part)) for part in page.parts)
+    page.take_in()
+    assert page.messages == 1
     assert sent < whole / 3
-    for messages, new in enumerate([(True, False, False), (True, True, False), (True, True, True)], 1):
-        page.take_in()
-        assert page.messages == messages
-        assert tuple(shown(name) != was for name, was in zip(order, before, strict=True)) == new
-        if waiting:
-            waiting.pop(0)()
+    assert bars() == before[0]
+    assert boxes() != before[1]
+    waiting.pop()()
+    page.take_in()
+    assert page.messages == 2
+    assert bars() != before[0]
     assert told(figures._model) == told(_arranged(views_of(other), no_code))
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
     figures.close()
@@ -136,8 +139,7 @@ def test_what_a_panel_sends_is_what_bokeh_has_checked(
     (document,) = json.loads(json.dumps(area._figures.render_bundle["docs_json"])).values()
     assert told(Document.from_json(document).roots[0]) == checked(first)
     page = Page(area._figures, monkeypatch)
-    for one in (area._figures._soon, area._figures._later):
-        monkeypatch.setattr(one, "call", lambda rest: rest())
+    monkeypatch.setattr(area._figures._later, "call", lambda rest: rest())
     area.show(other, None)
     page.take_in()
     assert told(page.document.roots[0]) == checked(other)

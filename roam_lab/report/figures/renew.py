@@ -8,14 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import numpy as np
 from bokeh.model import Model
 from bokeh.models import ColumnDataSource
 from bokeh.models.renderers import GlyphRenderer
-from bokeh.plotting import figure
 
 Change = tuple[Model, str, Any]
 """A model, one of its properties, and what that becomes."""
@@ -23,9 +21,9 @@ LINKS = ("tags", "js_property_callbacks", "js_event_callbacks")
 """Properties through which a figure refers to what it shares with others."""
 
 
-def renew(shown: Model, wanted: Model, *later: Collection[str]) -> list[Callable[[], None]]:
-    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it. `later`: names of figures, in
-    groups; what differs in those of one group alone is changed when its function is called, of those that are returned.
+def renew(shown: Model, wanted: Model, later: Collection[str] = ()) -> Callable[[], None]:
+    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it. What differs in the figures with
+    a name in `later` alone is changed when the returned function is called.
 
     Models of `shown` stay the same objects, with their listeners, where `wanted` has one of the same class in the same
     position; others are added or removed. Selection, zoom and what is hidden become those of `wanted`.
@@ -43,19 +41,10 @@ def renew(shown: Model, wanted: Model, *later: Collection[str]) -> list[Callable
                 setattr(model, name, meant)
     # data last: its listeners in the page then find everything else up to date
     changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource) + (change[1] == "data"))
-    taken = _made_of(shown, _figures(shown).difference(*later)) if later else set()
-    groups: list[set[Model]] = []
-    for names in later:
-        groups.append(_made_of(shown, names) - taken)
-        taken |= groups[-1]
-    now = [change for change in changes if not any(change[0] in group for group in groups)]
-    _make(shown, now)
-    parts = [[change for change in changes if change[0] in group] for group in groups]
-    return [partial(_make, shown, part) for part in parts]
-
-
-def _figures(shown: Model) -> set[str]:
-    return {one.name for one in _all_models(shown) if isinstance(one, figure) and one.name}
+    waiting = _made_of(shown, later)
+    _make(shown, [change for change in changes if change[0] not in waiting])
+    rest = [change for change in changes if change[0] in waiting]
+    return lambda: _make(shown, rest)
 
 
 def _make(shown: Model, changes: Sequence[Change]) -> None:
@@ -181,7 +170,7 @@ def _models(value: Any) -> list[Model]:
 
 
 def _made_of(shown: Model, names: Collection[str]) -> set[Model]:
-    """What the figures with these names in `shown` are made of: without what links them with others, as are the
+    """What only the figures with these names in `shown` are made of: without what links them with others, as are the
     selection and whatever code refers to."""
     found: set[Model] = set()
     waiting = [one for one in _all_models(shown) if one.name in names] if names else []
