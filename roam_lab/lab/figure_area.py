@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
 BELOW = ("roam-frontier", "roam-alive", "roam-tasks")
-"""Figures below the others: a page draws them last."""
+"""Figures below the others: they are made, and drawn, last."""
 TABLES_SECONDS = 1.8
 """The folded tables come after all figures."""
 NARROW, WIDE = "1 1 460px", "2 1 500px"
@@ -71,14 +73,8 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             pictures = pictures_of(views)
             self._still.value = "".join(pictures[key] for key in KEYS if key in pictures)
         else:
-            from bokeh.core.property.validation import validate
-
             with _no_collection():
-                # figures are made of our own values: bokeh's look at each took a quarter of their time. It is needed
-                # where they are sent: unchecked, the name of a column passes for a colour
-                with validate(False):
-                    drawn = _arranged(views, code_of if captured_here else no_code)
-                self._draw(drawn)
+                self._draw(partial(_arranged, views, code_of if captured_here else no_code))
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
         self._later.call(lambda: self._show_tables(views))
@@ -108,16 +104,17 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         self._storage = storage
         self._selected(storage)
 
-    def _draw(self, model: Any) -> None:
+    def _draw(self, made: Callable[[dict[str, Any]], Any]) -> None:
         from roam_lab.lab.live_figures import LiveFigures
         from roam_lab.report.figures import on_pick, on_select
 
         if self._figures is None:
+            model = made({})
             self._figures = LiveFigures(model, combine_events=True)
             on_select(model, self._listen)
             on_pick(model, self._picked)
         else:
-            self._figures.replace(model, BELOW)
+            self._figures.replace(made, BELOW)
 
 
 @contextmanager
@@ -149,19 +146,30 @@ def load_bokeh() -> None:
     publish_display_data({"application/javascript": f"(function () {{\n{script}\n}}).call(window)"})  # type: ignore[no-untyped-call]
 
 
-def _arranged(views: Views, code: Callable[[str], str]) -> Any:
+def _arranged(views: Views, code: Callable[[str], str], kept: Mapping[str, Any] = MappingProxyType({})) -> Any:
     """Cursor and search at the top; graph and selected storage at the left, memory, icicle and arena at the right, the
     rest below; in a narrow page all in one column.
 
     Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here. Figures stand in panes, not
-    in bokeh's rows and columns: whenever one of those changes a little, bokeh lays out all figures anew.
+    in bokeh's rows and columns: whenever one of those changes a little, bokeh lays out all figures anew. `kept`:
+    figures, by name, that are there already and stay as they are.
     """
-    from bokeh.layouts import column
-    from bokeh.models.ui import Pane
+    from bokeh.core.property.validation import validate
 
     from roam_lab.report.figures import linked_views
 
-    figures = linked_views(views, places=True, code=code)
+    # figures are made of our own values: bokeh's look at each took a quarter of their time. It is needed where they are
+    # sent: unchecked, the name of a column passes for a colour
+    with validate(False):
+        there = {name.removeprefix("roam-"): one for name, one in kept.items()}
+        figures = linked_views(views, places=True, code=code, kept=there)
+        return _in_rows(figures)
+
+
+def _in_rows(figures: dict[str, Any]) -> Any:
+    from bokeh.layouts import column
+    from bokeh.models.ui import Pane
+
     right = (figures["memory"], figures["icicle"], figures["arena"], figures["frontier"])
     side = Pane(elements=list(right), styles={"flex": WIDE})
     left = Pane(elements=[figures["graph"], figures["selected"]], styles={"flex": NARROW})

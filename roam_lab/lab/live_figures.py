@@ -35,12 +35,20 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
         self._later = Later(LATER_SECONDS)
         super().__init__(model, **more)
 
-    def replace(self, model: Any, later: Collection[str] = ()) -> None:
-        """Make what stands here into `model`, by one message with what differs. What differs in the figures with a name
-        in `later` is sent in a second one, a moment after the first."""
-        self._later.now()
-        rest = self._in_one_message(lambda: renew(self._model, model, later))
-        self._later.call(lambda: self._in_one_message(rest))
+    def replace(self, made: Callable[[dict[str, Any]], Any], below: Collection[str] = ()) -> None:
+        """Make what stands here into what `made` makes, by one message with what differs.
+
+        `made` is given figures, by name, that stay as they are. First these are the ones with a name in `below`; a
+        moment later, when the page has painted the others, it is called once more with none.
+        """
+        self._later.cancel()
+        kept = {name: self._model.select_one({"name": name}) for name in below}
+        self._renew(made(kept), kept.values())
+        if below:
+            self._later.call(lambda: self._renew(made({}), ()))
+
+    def _renew(self, model: Any, kept: Collection[Any]) -> None:
+        self._in_one_message(lambda: renew(self._model, model, kept))
 
     def close(self) -> None:
         """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""

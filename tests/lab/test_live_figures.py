@@ -1,6 +1,8 @@
 """The widget's messages, as a page takes them in: after each the page holds what the kernel holds."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -54,6 +56,11 @@ class Page:
             )
 
 
+def made_of(plan: Plan) -> Callable[[dict[str, Any]], Any]:
+    """What makes the figures of a plan, beside those that stay."""
+    return partial(_arranged, views_of(plan), no_code)
+
+
 @pytest.fixture
 def plans() -> list[Plan]:
     return [make_plan(GRAPH, order=name) for name in ("captured", "roam")]
@@ -63,7 +70,7 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
     figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
     page = Page(figures, monkeypatch)
     for number, plan in enumerate(plans[1:], 1):
-        figures.replace(_arranged(views_of(plan), no_code))
+        figures.replace(made_of(plan))
         page.take_in()
         assert page.messages == number
         assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
@@ -88,14 +95,20 @@ def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPat
     def boxes() -> Any:
         return told(page.document.select_one({"name": "roam-arena-data"}))
 
+    def links() -> list[int]:
+        return [len(one) for model in page.document.models for one in model.js_property_callbacks.values()]
+
+    linked = links()
     whole, before = len(json.dumps(LiveFigures._model_to_traits(figures._model)["docs_json"])), (bars(), boxes())
-    figures.replace(_arranged(views_of(other), no_code), BELOW)
+    figures.replace(made_of(other), BELOW)
     sent = sum(len(part if isinstance(part, bytes) else json.dumps(part)) for part in page.parts)
     page.take_in()
     assert page.messages == 1
     assert sent < whole / 3
     assert bars() == before[0]
     assert boxes() != before[1]
+    assert links() == linked  # what stays is selected and searched as before
+    assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
     waiting.pop()()
     page.take_in()
     assert page.messages == 2
@@ -105,10 +118,26 @@ def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPat
     figures.close()
 
 
+def test_another_plan_before_what_lies_below_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = rewritable.blocks(4)
+    plan, roam, rewritten = (make_plan(graph, order="captured"), make_plan(graph), make_plan(graph, extra_time=0.25))
+    figures = LiveFigures(_arranged(views_of(plan), no_code), combine_events=True)
+    page = Page(figures, monkeypatch)
+    waiting: list[Any] = []
+    monkeypatch.setattr(figures._later, "call", waiting.append)
+    for one in (rewritten, roam, plan, rewritten):
+        figures.replace(made_of(one), BELOW)
+    waiting[-1]()
+    page.take_in()
+    assert told(figures._model) == told(_arranged(views_of(rewritten), no_code))
+    assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
+    figures.close()
+
+
 def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan]) -> None:
     figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
     before = told(loaded(figures).roots[0])
-    figures.replace(_arranged(views_of(plans[1]), no_code))
+    figures.replace(made_of(plans[1]))
     after = told(loaded(figures).roots[0])
     select(figures._model, 3)
     assert before != after != told(loaded(figures).roots[0])

@@ -30,7 +30,8 @@ one zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened"
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bokeh.layouts import column, row
@@ -114,8 +115,10 @@ def linked_views(
     selected: int | None = None,
     places: bool = False,
     code: Callable[[str], str] = no_code,
+    kept: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """As `linked`, from views that were made before. `code`: returns the source code at "file:line".
+    """As `linked`, from views that were made before. `code`: returns the source code at "file:line". `kept`: figures,
+    by key, that are shown already, to stand in place of those that would be made, linked with what they were.
 
     `places`: always with "frontier" and "tasks", and with what draws rewritten storages, empty and invisible where a
     plan has none, so that `renew` finds them.
@@ -137,15 +140,16 @@ def linked_views(
         "arena": arena_figure(
             views.arena, described=described, x_range=memory.x_range, cursor=cursor, places=places, **shared
         ),
-        "alive": alive_figure(views.alive, **shared),
     }
+    if "alive" not in kept:
+        figures["alive"] = alive_figure(views.alive, **shared)
     mark_everywhere(figures, views, search, cursor)
-    if views.frontier is not None or places:
+    if (views.frontier is not None or places) and "frontier" not in kept:
         figures["frontier"] = frontier_figure(views.frontier or no_frontier(views.arena.name), theme=theme)
         figures["frontier"].styles = {"display": "" if views.frontier else "none"}
-    if views.tasks is not None or places:
+    if (views.tasks is not None or places) and "tasks" not in kept:
         figures["tasks"] = tasks_figure(views.tasks or no_tasks(views.tensors.graph), theme=theme, selection=selection)
         # `visible` would make the page lay out all figures again
         figures["tasks"].styles = {"display": "" if views.tasks else "none"}
     settle(figures.values(), cursor, theme)
-    return figures
+    return {**figures, **kept}

@@ -6,7 +6,7 @@ most of the time from a plan to its picture.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -21,19 +21,20 @@ LINKS = ("tags", "js_property_callbacks", "js_event_callbacks")
 """Properties through which a figure refers to what it shares with others."""
 
 
-def renew(shown: Model, wanted: Model, later: Collection[str] = ()) -> Callable[[], None]:
-    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it. What differs in the figures with
-    a name in `later` alone is changed when the returned function is called.
+def renew(shown: Model, wanted: Model, kept: Collection[Model] = ()) -> None:
+    """Make `shown`, in a document or not, what `wanted` is; `wanted` is used up by it.
 
     Models of `shown` stay the same objects, with their listeners, where `wanted` has one of the same class in the same
-    position; others are added or removed. Selection, zoom and what is hidden become those of `wanted`.
+    position; others are added or removed. Selection, zoom and what is hidden become those of `wanted`. `kept`: models
+    of `shown` that stand in `wanted`, too, and stay as they are; what links them with others stays, too.
     """
     twins = _twins(shown, wanted)
     changes: list[Change] = []
-    for model in _all_models(wanted):
+    for model in _all_models(wanted, kept):
         twin = twins.get(model)
         if twin is not None:
-            changes += [(twin, *change) for change in _changes(twin, model, twins)]
+            found = _changes(twin, model, twins)
+            changes += [(twin, name, value) for name, value in found if not (kept and name in LINKS)]
             continue
         for name, value in _own(model).items():
             meant = _with_twins(value, twins)
@@ -41,13 +42,6 @@ def renew(shown: Model, wanted: Model, later: Collection[str] = ()) -> Callable[
                 setattr(model, name, meant)
     # data last: its listeners in the page then find everything else up to date
     changes.sort(key=lambda change: isinstance(change[0], ColumnDataSource) + (change[1] == "data"))
-    waiting = _made_of(shown, later)
-    _make(shown, [change for change in changes if change[0] not in waiting])
-    rest = [change for change in changes if change[0] in waiting]
-    return lambda: _make(shown, rest)
-
-
-def _make(shown: Model, changes: Sequence[Change]) -> None:
     others = any(_models(value) for _, _, value in changes)
     # otherwise each change would walk through all models
     with shown.document.models.freeze() if shown.document and others else nullcontext():
@@ -63,7 +57,7 @@ def _twins(shown: Model, wanted: Model) -> dict[Model, Model]:
     waiting = [(shown, wanted)]
     while waiting:
         old, new = waiting.pop()
-        if new in twins or old in taken or not _alike(old, new):
+        if old is new or new in twins or old in taken or not _alike(old, new):
             continue
         twins[new] = old
         taken.add(old)
@@ -169,24 +163,12 @@ def _models(value: Any) -> list[Model]:
     return [model for one in value for model in _models(one)] if _is_list(value) else []
 
 
-def _made_of(shown: Model, names: Collection[str]) -> set[Model]:
-    """What only the figures with these names in `shown` are made of: without what links them with others, as are the
-    selection and whatever code refers to."""
-    found: set[Model] = set()
-    waiting = [one for one in _all_models(shown) if one.name in names] if names else []
-    while waiting:
-        one = waiting.pop()
-        if one not in found and not hasattr(one, "args"):
-            found.add(one)
-            waiting += [part for name, value in _own(one).items() if name not in LINKS for part in _models(value)]
-    return found
-
-
-def _all_models(root: Model) -> list[Model]:
-    found = {root: None}
+def _all_models(root: Model, without: Collection[Model]) -> list[Model]:
+    found, apart = {root: None}, set(without)
     waiting = [root]
     while waiting:
-        new = [one for value in _own(waiting.pop()).values() for one in _models(value) if one not in found]
+        models = (one for value in _own(waiting.pop()).values() for one in _models(value))
+        new = [one for one in models if one not in found and one not in apart]
         found.update(dict.fromkeys(new))
         waiting += new
     return list(found)

@@ -111,7 +111,8 @@ def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, curso
     mark_steps(figures["memory"], search, cursor, RUG * memory.end_bytes / memory.unit[1])
     edges = {edge: edge for edge in ("left", "right", "bottom", "top")}
     mark_rows(figures["arena"], search, views.arena.row_of, edges=edges)
-    mark_rows(figures["alive"], search, *rows_of(views.alive), edges={**edges, "left": "zero"})
+    if "alive" in figures:
+        mark_rows(figures["alive"], search, *rows_of(views.alive), edges={**edges, "left": "zero"})
     mark_cells(figures["graph"], search, cursor)
 
 
