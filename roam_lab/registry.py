@@ -211,10 +211,10 @@ def strategy(room: Room, name: str, *, source: str, parameters: tuple[Parameter,
         summary = (function.__doc__ or "").strip().splitlines()
         if not summary:
             raise ValueError(f"{room} strategy {name!r} has no docstring")
-        takes = [*inspect.signature(function).parameters][2 if room == "rewrite" else 1 :]
-        declares = [parameter.name for parameter in parameters]
-        if sorted(takes) != sorted(declares):
-            raise ValueError(f"{room} strategy {name!r} takes the parameters {takes}, and declares {declares}")
+        takes = [*inspect.signature(function).parameters.values()][2 if room == "rewrite" else 1 :]
+        names, declares = sorted(one.name for one in takes), sorted(one.name for one in parameters)
+        if names != declares and all(one.kind != one.VAR_KEYWORD for one in takes):
+            raise ValueError(f"{room} strategy {name!r} takes the parameters {names}, and declares {declares}")
         if (room, name) in _REGISTRY.entries:
             raise ValueError(f"{room} strategy {name!r} is registered twice")
         _REGISTRY.entries[room, name] = Strategy(room, name, function, summary[0], source, parameters)
