@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
+import os
 import pkgutil
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
-from roam_lab.errors import JudgementError, ParameterError, UnknownStrategyError
+from roam_lab.errors import JudgementError, ParameterError, RoamError, UnknownStrategyError
 
 Room = Literal["order", "layout", "rewrite"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,16 +121,32 @@ class Strategy:
             hint = f"did you mean {near[0]!r}?"
         raise ParameterError(f"{self.room} {self.name!r} has no parameter {name!r}; {hint}")
 
+    def call(self, returns: type | tuple[type, ...], /, *given: Any, **values: Any) -> Any:
+        """What the function returns, in the context of `judged`: something of that type, or of one of those."""
+        with self.judged():
+            found = self.function(*given, **values)
+            if not isinstance(found, returns):
+                wanted = " or ".join(one.__name__ for one in (returns if isinstance(returns, tuple) else (returns,)))
+                raise JudgementError(f"it returned {type(found).__name__}, not {wanted}")
+        return found
+
     @contextmanager
     def judged(self) -> Iterator[None]:
-        """A context for judging the strategy's result: a JudgementError inside is raised again with the strategy's
-        name."""
+        """A context for the strategy and for judging its result: an error inside is raised again as a JudgementError
+        with the strategy's name. Other RoamErrors, and errors of memory and files, pass."""
+        what = f"{self.room} {self.name!r}"
         try:
             yield
         except JudgementError as error:
+            raise JudgementError(f"{what} broke a rule: {error}; choose another and tell its author") from None
+        except (RoamError, MemoryError, OSError):
+            raise
+        except Exception as error:
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{os.path.basename(frame.filename)}:{frame.lineno}"
             raise JudgementError(
-                f"{self.room} {self.name!r} broke a rule: {error}; choose another and tell its author"
-            ) from None
+                f"{what} failed: {type(error).__name__}: {error} ({place}); choose another and tell its author"
+            ) from error
 
     def describe(self) -> dict[str, Any]:
         """Plain data for `roam strategies --json` and the docs."""
@@ -182,13 +201,20 @@ _REGISTRY = _Registry()
 def strategy(room: Room, name: str, *, source: str, parameters: tuple[Parameter, ...] = ()) -> Callable[[F], F]:
     """A decorator that registers a pure function as strategy `name`; the first line of its docstring is its summary.
 
-    Raises ValueError for a function without docstring, and for a name that is registered already.
+    Raises ValueError for an unknown room, a function without docstring or whose arguments are not what is declared, and
+    for a name that is registered already.
     """
+    if room not in get_args(Room):
+        raise ValueError(f"{name!r} is for the room {room!r}; there are {', '.join(get_args(Room))}")
 
     def register(function: F) -> F:
         summary = (function.__doc__ or "").strip().splitlines()
         if not summary:
             raise ValueError(f"{room} strategy {name!r} has no docstring")
+        takes = [*inspect.signature(function).parameters.values()][2 if room == "rewrite" else 1 :]
+        names, declares = sorted(one.name for one in takes), sorted(one.name for one in parameters)
+        if names != declares and all(one.kind != one.VAR_KEYWORD for one in takes):
+            raise ValueError(f"{room} strategy {name!r} takes the parameters {names}, and declares {declares}")
         if (room, name) in _REGISTRY.entries:
             raise ValueError(f"{room} strategy {name!r} is registered twice")
         _REGISTRY.entries[room, name] = Strategy(room, name, function, summary[0], source, parameters)

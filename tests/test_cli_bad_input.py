@@ -86,6 +86,7 @@ def test_usage(capsys, words, message):
 
 def test_missing_graph(capsys, tmp_path):
     assert f"{tmp_path}/none.json: there is no such file" in refused(capsys, "plan", tmp_path / "none.json")
+    assert "give a file that `roam profile -o`" in refused(capsys, "plan", "train.py:make")
 
 
 def test_a_folder_for_a_graph(capsys, tmp_path):

@@ -228,6 +228,38 @@ def test_values_that_do_not_fit(parameter, text, message):
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("room", "parameters", "message"),
+    [
+        ("orders", (), r"'mine' is for the room 'orders'; there are order, layout, rewrite"),
+        ("order", (), r"takes the parameters \['width'\], and declares \[\]"),
+        ("rewrite", (Parameter("width", int, 1, ""),), r"takes the parameters \[\], and declares \['width'\]"),
+    ],
+)
+def test_what_is_declared_is_checked(room, parameters, message):
+    def mine(graph, width):
+        """Mine."""
+
+    with pytest.raises(ValueError, match=message):
+        registry.strategy(room, "mine", source="a test", parameters=parameters)(mine)
+
+
+def test_what_fails_names_the_strategy():
+    def broken(graph):
+        return graph.nothing
+
+    with pytest.raises(
+        JudgementError, match=r"^order 'mine' failed: AttributeError: .*'nothing' \(test_registry\.py:\d+\)"
+    ):
+        Strategy("order", "mine", broken, "Mine.", "a test").call(tuple, branches())
+    with pytest.raises(
+        JudgementError, match=r"^order 'mine' broke a rule: it returned NoneType, not tuple or list; choose"
+    ):
+        Strategy("order", "mine", lambda graph: None, "Mine.", "a test").call((tuple, list), branches())
+    with pytest.raises(OSError, match="full"), Strategy("order", "mine", broken, "Mine.", "a test").judged():
+        raise OSError("full")
+
+
 def test_what_the_judge_refuses_names_the_strategy():
     entry = Strategy("order", "mine", lambda graph: (), "Mine.", "a test")
     with pytest.raises(JudgementError, match=r"^order 'mine' broke a rule: a rule; choose another"), entry.judged():

@@ -242,7 +242,7 @@ class Session:
         instance = load_instance(path)
         self.progress(f"layout: {layout}", 0.0)
         began = time.perf_counter()
-        placed: Layout = strategy.function(instance.problem, **values)
+        placed: Layout = strategy.call(Layout, instance.problem, **values)
         seconds = time.perf_counter() - began
         with strategy.judged():
             check_layout(instance.problem, placed)

@@ -87,7 +87,7 @@ def explain(error: Exception, *, eager_runs: bool = False) -> RoamError:
         )
     return CaptureError(
         f"{where}the model does not accept this batch, or the step fails ({type(error).__name__}: {first[:160]}); "
-        "run one eager step to see it"
+        "run one eager step to see it (loss= is called with model and batch, unless it is a module)"
     )
 
 

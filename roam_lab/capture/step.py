@@ -13,11 +13,11 @@ from roam_lab.errors import CaptureError
 
 LossFunction = Callable[[torch.nn.Module, Any], torch.Tensor]
 StepFunction = Callable[[torch.nn.Module, Any, Any], Any]
+"""`step(model, optimizer, batch)`; takes one optimizer or the tuple that was given."""
 GIVE_A_LOSS = (
     "give loss= (--loss NAME in %roam): a criterion such as nn.CrossEntropyLoss() for a batch of (inputs, targets), or "
     "a function of (model, batch)"
 )
-"""`step(model, optimizer, batch)`; takes one optimizer or the tuple that was given."""
 
 
 def model_loss(model: torch.nn.Module, batch: Any) -> torch.Tensor:
@@ -99,9 +99,12 @@ def criterion_loss(criterion: Callable[[Any, Any], torch.Tensor]) -> LossFunctio
 
 def as_loss(loss: LossFunction | torch.nn.Module | None) -> LossFunction:
     """The loss function of (model, batch) for what the user gave: None means the model's own loss, a module (such as
-    nn.CrossEntropyLoss()) a criterion, anything else is such a function itself."""
+    nn.CrossEntropyLoss()) a criterion, anything else is such a function itself. Raises CaptureError for a function of
+    torch.nn.functional, which is called with inputs and targets."""
     if loss is None:
         return model_loss
+    if getattr(loss, "__module__", None) in ("torch.nn.functional", "torch._C._nn"):
+        raise CaptureError(f"{getattr(loss, '__name__', 'the loss')} takes no (model, batch); {GIVE_A_LOSS}")
     if isinstance(loss, torch.nn.Module):
         return criterion_loss(loss)
     return loss

@@ -27,6 +27,8 @@ def main(words: Sequence[str] | None = None) -> int:
     except SystemExit as over:  # --help has printed
         return int(over.code or 0)
     except RoamError as error:
+        if os.environ.get("ROAM_DEBUG"):
+            traceback.print_exc()
         return _refuse(str(error), error.exit_status)
     except KeyboardInterrupt:
         return _refuse("interrupted", INTERRUPTED)

@@ -29,7 +29,12 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         data = path.read_bytes()
         return _unpacked(data, path) if data[:2] == b"\x1f\x8b" else data
     except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; check the path") from None
+        made = (
+            "give a file that `roam profile -o` or `roam plan -o` has written"
+            if ".py:" in path.name
+            else "check the path"
+        )
+        raise InputError(f"{path}: there is no such file; {made}") from None
     except gzip.BadGzipFile:
         raise FormatError(f"{path}: damaged gzip data; write the file again") from None
     except OSError as error:

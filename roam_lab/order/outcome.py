@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,6 @@ class Outcome:
 
 
 def run(strategy: Strategy, graph: Graph, values: Mapping[str, Any]) -> Outcome:
-    """Call an order strategy; an order alone becomes an outcome that says nothing else."""
-    found = strategy.function(graph, **values)
+    """Call an order strategy; an order alone becomes an outcome that says nothing else. Raises as `Strategy.call`."""
+    found = strategy.call((Outcome, Iterable), graph, **values)
     return found if isinstance(found, Outcome) else Outcome(tuple(found))

@@ -262,7 +262,7 @@ def _in_regions(
             continue
         base = -(-arena_bytes // alignment) * alignment
         rounded = tuple(replace(life, bytes=-(-life.bytes // alignment) * alignment) for life in part)
-        placed: Layout = strategy.function(rounded, **parameters)
+        placed: Layout = strategy.call(Layout, rounded, **parameters)
         top = max(placed.offsets[life.storage] + life.bytes for life in rounded)
         if top == placed.arena_bytes:  # unless the strategy reserves more, the last bytes need no rounding
             top = max(placed.offsets[life.storage] + life.bytes for life in part)

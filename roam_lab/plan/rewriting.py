@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from roam_lab.errors import InfeasibleError
+from roam_lab.errors import InfeasibleError, JudgementError
 from roam_lab.ir import Graph, Layout, Order, Rewritten, captured_order, check_rewritten, live_peak
 from roam_lab.ir.rewritten import repeated
 from roam_lab.ir.roofline import GPUS, with_roofline
@@ -103,7 +103,7 @@ def rewritten_plan(
         if otherwise is not None and (point is None or otherwise < point.peak_bytes):
             start, goals = plan.order, replace(goals, order=plan.order)
             point = found(timed, goals, strategy, parameters).at_most(extra_time or 0.0)
-        placed = None if point is None else placing.place(point.rewritten())
+        placed = None if point is None else placing.place(judged(timed, point, strategy))
         if point is None or placed is None or placed.layout.arena_bytes >= plan.arena_bytes:
             return plan
     else:
@@ -112,7 +112,6 @@ def rewritten_plan(
     rewrites = rewrites_of(placed.rewritten)
     if not rewrites:
         return plan
-    check_rewritten(timed, placed.rewritten, placed.order)
     proof = lower_bound(placed.rewritten.graph, placed.order)
     share = 1.0 if timed.device is None else timed.device.fused_share
     noted = {"times": timed.times or "of the graph", "fused_share": f"{share:g}"}
@@ -184,7 +183,7 @@ def _within(
         for point in known.points:
             if point.peak_bytes > room:
                 continue
-            placed = placing.place(point.rewritten())
+            placed = placing.place(judged(graph, point, strategy))
             if placed.layout.arena_bytes > room:
                 continue
             if extra_time is not None and point.extra_time > extra_time + 1e-9:
@@ -200,6 +199,20 @@ def _within(
         f"({graph.resident_bytes} of them resident), at {least.extra_time:.1%} more time; raise the budget, or make "
         "the batch smaller"
     )
+
+
+def judged(graph: Graph, point: Point, strategy: str) -> Rewritten:
+    """What `point` makes of `graph`, once the judge has run it on paper. Raises JudgementError naming the strategy."""
+    with find("rewrite", strategy).judged():
+        made = point.rewritten()
+        if not isinstance(made, Rewritten):
+            raise JudgementError(f"its point makes {type(made).__name__}, not Rewritten")
+        order = captured_order(made.graph)
+        check_rewritten(graph, made, order)
+        peak = live_peak(made.graph, order).bytes
+        if peak != point.peak_bytes:
+            raise JudgementError(f"it promised a live peak of {point.peak_bytes} bytes, and it is {peak}")
+    return made
 
 
 def rewrites_of(rewritten: Rewritten) -> tuple[Rewrite, ...]:

@@ -24,12 +24,12 @@ def found(
 ) -> Found:
     """Every point that `strategy` finds for the goals, with the graph itself and the free rewriting, none dominated.
 
-    Raises FormatError for a roam-graph/1, UnknownStrategyError, ParameterError.
+    Raises FormatError for a roam-graph/1, UnknownStrategyError, ParameterError, and as `Strategy.call`.
     """
     check_graph(graph)
     asked = find("rewrite", strategy)
     values = asked.accept(parameters or {})
-    known: Found = asked.function(graph, goals, **values)
+    known: Found = asked.call(Found, graph, goals, **values)
     if strategy == "none":
         return known
     others = [find("rewrite", name).function(graph, goals).points for name in ("none", "free") if name != strategy]

@@ -155,7 +155,9 @@ def test_batches_that_the_model_does_not_accept():
     assert re.match(
         HERE + r"the model does not accept this batch, or the step fails \(RuntimeError: .*\[3, 7\]", message
     )
-    assert message.endswith("run one eager step to see it")
+    assert message.endswith(
+        "run one eager step to see it (loss= is called with model and batch, unless it is a module)"
+    )
     message = refused(CaptureError, model, {"y": batch()}, step=as_step())
     assert "Model.forward (unexpected keyword argument 'y'), and no loss is given; give loss=" in message
     assert "(too many positional arguments), and" in refused(CaptureError, model, (batch(), batch()), step=as_step())
@@ -186,6 +188,14 @@ def test_losses_and_steps(step, message):
     model = Model()
     assert re.match(message, refused(CaptureError, model, step=step))
     trains(model)
+
+
+def test_a_function_of_inputs_and_targets_as_loss():
+    """What most users try first."""
+    with pytest.raises(
+        CaptureError, match=r"^cross_entropy takes no \(model, batch\); give loss= .*nn\.CrossEntropyLoss"
+    ):
+        as_step(nn.functional.cross_entropy)
 
 
 def test_an_output_without_loss():

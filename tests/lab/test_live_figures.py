@@ -10,10 +10,11 @@ from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 
 from roam_lab.app.host import Host
-from roam_lab.lab.figure_area import BELOW, FigureArea, _arranged
+from roam_lab.lab.figure_area import BELOW, KEYS, FigureArea, _arranged
 from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
-from roam_lab.report.figures import select
+from roam_lab.report.figures import linked_views, select
+from roam_lab.report.pictures import pictures_of
 from roam_lab.report.views import views_of
 from roam_lab.report.views.details import no_code
 from tests.report.figures.alike import told
@@ -64,6 +65,13 @@ def made_of(plan: Plan) -> Callable[[dict[str, Any]], Any]:
 @pytest.fixture
 def plans() -> list[Plan]:
     return [make_plan(GRAPH, order=name) for name in ("captured", "roam")]
+
+
+def test_the_panel_has_every_figure_and_picture(plans: list[Plan]) -> None:
+    views = views_of(plans[1])
+    arranged = {model.name for model in _arranged(views, no_code).references()}
+    assert {drawn.name for drawn in linked_views(views, places=True).values()} <= arranged
+    assert pictures_of(views).keys() <= set(KEYS)
 
 
 def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ from itertools import accumulate
 
 import pytest
 
-from roam_lab.errors import FormatError, InfeasibleError, ParameterError
+from roam_lab import registry
+from roam_lab.errors import FormatError, InfeasibleError, JudgementError, ParameterError
 from roam_lab.ir import (
     Graph,
     Layout,
@@ -21,6 +22,7 @@ from roam_lab.ir import (
     load_graph,
 )
 from roam_lab.ir.graph import Device
+from roam_lab.ir.rewritten import untouched
 from roam_lab.order.bound import lower_bound
 from roam_lab.plan import make_plan, rewriting
 from roam_lab.plan.plan import Rewrite
@@ -28,8 +30,9 @@ from roam_lab.plan.rewriting import CLOSE, Placing, place
 from roam_lab.registry import Parameter, Strategy, find
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
+from roam_lab.rewrite.points import Found, Point
 from tests.captured import DATA
-from tests.rewrite.graphs import Writer, blocks, judged
+from tests.rewrite.graphs import Writer, blocks, judged, random_step
 
 
 def test_every_point_is_placed_in_the_order_that_it_was_planned_for():
@@ -290,3 +293,26 @@ def test_offsets_are_multiples_of_64_unless_asked_otherwise():
         assert all(offset % 64 == 0 for offset in placed.layout.offsets.values())
         assert any(placed.layout.offsets.values())
     assert any(offset % 64 for offset in place(rewritten, "best_fit", 4).layout.offsets.values())
+
+
+WRONG = {
+    "promises": (lambda graph: untouched(graph), "it promised a live peak of 1 bytes, and it is"),
+    "forgets": (lambda graph: replace(untouched(graph), origins=()), "0 origins are given for"),
+    "leaves out": (lambda graph: Rewritten(replace(graph, ops=()), ()), "is dropped, and it writes or draws random"),
+    "mistakes": (lambda graph: graph, "its point makes Graph, not Rewritten"),
+}
+
+
+@pytest.mark.parametrize("limits", [{"extra_time": 0.1}, {"budget": random_step(5).resident_bytes + 1}], ids=str)
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_rewriting_is_an_error_that_names_its_strategy(monkeypatch, name, limits):
+    """It was taken for one that gains nothing, and kept the free one from being taken."""
+    make, message = WRONG[name]
+
+    def wrong(graph, goals):
+        return Found((Point(0.0, 1, lambda: make(graph), "wrong"),))
+
+    mine = Strategy("rewrite", "wrong", wrong, "Wrong.", "a test")
+    monkeypatch.setitem(registry._REGISTRY.entries, ("rewrite", "wrong"), mine)
+    with pytest.raises(JudgementError, match=f"^rewrite 'wrong' broke a rule: .*{message}"):
+        make_plan(random_step(5), rewrite="wrong", alignment=1, **limits)

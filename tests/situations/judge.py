@@ -167,6 +167,8 @@ class Run:
     results: list[dict[str, str]] = dataclasses.field(default_factory=list)
     kept: list[Any] = dataclasses.field(default_factory=list)
     end: dict[str, str] = dataclasses.field(default_factory=dict)
+    earlier: dict[str, str] = dataclasses.field(default_factory=dict)
+    """Everything before the last step: what only trial runs change may by chance be right at one moment, not at two."""
 
     def add(self, result: Any) -> None:
         self.results.append(dict(Walk().leaves("result", result)))
@@ -178,7 +180,7 @@ class Run:
         later = [dict(Walk().leaves("result", result)) for result in other.kept]
         now = zip(self.results, later, strict=True)
         pairs += [(f"what step {i} returned, now", *both) for i, both in enumerate(now)]
-        pairs.append(("at the end", self.end, other.end))
+        pairs += [("at the end", self.end, other.end), ("before the last step", self.earlier, other.earlier)]
         return [
             f"{when} {place}: eager {one.get(place)}, hooked {two.get(place)}"
             for when, one, two in pairs
@@ -220,9 +222,11 @@ def compare(
         run.add(result)
         if between:
             between(made, index)
+        if len(run.results) == steps - 1:
+            run.earlier = left(made)
 
-    def finish(made: Situation, run: Run) -> None:
-        run.end = everything(made.roots() | {"batches": made.batches}, ignore)
+    def left(made: Situation) -> dict[str, str]:
+        return everything(made.roots() | {"batches": made.batches}, ignore)
 
     with settings_kept():
         same_seed(0)
@@ -232,7 +236,7 @@ def compare(
             warnings.simplefilter("ignore")
             for index in range(steps):
                 one(made, made.eager, index, eager)
-        finish(made, eager)
+        eager.end = left(made)
     folder = ""
     if hooking is roam_hook and BY == "second-start":
         folder = tempfile.mkdtemp()
@@ -264,7 +268,7 @@ def compare(
                     one(made, made.eager, len(hooked.results), hooked)
                 for optimizer in made.optimizers():
                     optimizer.state_dict()
-                finish(made, hooked)
+                hooked.end = left(made)
                 verdict.told += eager.differences(hooked)
             except Exception as after:
                 verdict.told += [f"the eager step raised {type(after).__name__}: {str(after)[:300]}"]
@@ -273,7 +277,7 @@ def compare(
             return verdict
         except Exception:
             return Verdict("traceback", traceback.format_exc().splitlines()[-12:], step=step)
-        finish(made, hooked)
+        hooked.end = left(made)
     verdict = Verdict("planned", eager.differences(hooked), step=step, warned=[str(w.message) for w in caught])
     verdict.planned, verdict.eager, verdict.reasons = _counts(step, steps)
     if verdict.told:

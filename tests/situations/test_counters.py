@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import hashlib
 import itertools
 import math
 import mmap
@@ -58,7 +59,7 @@ def counter(kind, model):
     numbers, tally, array, one = itertools.count(1), collections.Counter(), numpy.zeros(2), [0]
     namespace = {"opt": {"nested": [0]}}
     n, attribute = 0, iter(range(1, 100))
-    mapped, view = mmap.mmap(-1, 8), memoryview(bytearray(8))
+    mapped, view, seen = mmap.mmap(-1, 8), memoryview(bytearray(8)), hashlib.sha256()
 
     def by_generator():
         at = 0
@@ -110,6 +111,9 @@ def counter(kind, model):
         if kind == "view of bytes":
             view[0] += 1
             return view[0]
+        if kind == "hash":
+            seen.update(b"one more")
+            return seen.digest()[0]
         if kind == "nested":
             namespace["opt"]["nested"][0] += 1
             return namespace["opt"]["nested"][0]
@@ -138,7 +142,7 @@ def counter(kind, model):
 COUNTERS = [
     "nonlocal", "global", "list", "dataclass", "slots", "class attribute", "defaultdict", "Counter", "itertools.count",
     "iterator", "generator", "numpy", "nested", "property", "function attribute", "length of a list",
-    "module attribute", "submodule attribute", "tensor in a closure", "mapped memory", "view of bytes",
+    "module attribute", "submodule attribute", "tensor in a closure", "mapped memory", "view of bytes", "hash",
 ]  # fmt: skip
 
 

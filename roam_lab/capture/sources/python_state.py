@@ -43,8 +43,8 @@ class PythonState:
     """A shallow copy of every container that a step reaches, and the state of generators, iterators and arrays.
 
     `cannot_restore`: paths of objects that `restore` cannot put back (Python generators, data loaders' iterators, zip,
-    map, open files, context variables without a value, NumPy arrays above 1 MiB). The contents of tensors are not
-    copied; only which memory they have.
+    map, open files, hashes, context variables without a value, NumPy arrays above 1 MiB). The contents of tensors are
+    not copied; only which memory they have.
     """
 
     def __init__(self, reachable: Reachable) -> None:
@@ -144,7 +144,8 @@ def not_put_back(path: str) -> str:
     """A sentence on a step that reaches an object which a trial run would leave changed."""
     return (
         f"the step reaches {path}, which could not be put back after a trial run (an iterator, a generator, an open "
-        "file, a context variable without a value); use it outside the step, and pass what it gives in the batch"
+        "file, a hash, a context variable without a value); use it outside the step, and pass what it gives in the "
+        "batch"
     )
 
 

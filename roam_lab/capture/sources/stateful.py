@@ -6,6 +6,7 @@ from __future__ import annotations
 import array
 import ast
 import ctypes
+import hashlib
 import io
 import itertools
 import mmap
@@ -34,6 +35,7 @@ _C_VALUES: tuple[Any, ...] = (ctypes.c_int.__mro__[1], ctypes.Array, ctypes.Stru
 _ARRAYS = (numpy.ndarray, bytearray, array.array, mmap.mmap, *_C_VALUES)
 _QUEUES = (queue.SimpleQueue,)
 _PYTHON = (GeneratorType, CoroutineType, AsyncGeneratorType)
+_HASHES = tuple({type(getattr(hashlib, name)()) for name in sorted(hashlib.algorithms_guaranteed)})
 _ITERATORS: tuple[Any, ...] = (
     iter([]), iter(()), reversed([]), iter(range(0)), iter(range(1 << 70)), iter(""), iter("ä"), iter(b""),
     iter({}), iter({}.values()), iter({}.items()), iter(set()),
@@ -47,7 +49,7 @@ def is_stateful(value: Any) -> bool:
     if isinstance(value, mmap.mmap):
         return _is_small(value)
     return (
-        issubclass(kind, (*_RANDOM, *_ARRAYS, *_PYTHON, *_QUEUES, *_databases(), io.IOBase))
+        issubclass(kind, (*_RANDOM, *_ARRAYS, *_PYTHON, *_QUEUES, *_HASHES, *_databases(), io.IOBase))
         or _is_c_iterator(kind)
         or _is_loader(value)
     )
@@ -91,8 +93,10 @@ def holds_others(value: Any) -> bool:
 
 
 def content_bytes(value: Any, most: int | None = None) -> bytes | None:
-    """The contents of an array or C value, by which changes between steps are found (sources/guards.py). Of an array
-    larger than `most` bytes only some entries, spread over all of it. None for an object of another kind."""
+    """The contents of an array, C value or hash, by which changes between steps are found (sources/guards.py). Of an
+    array larger than `most` bytes only some entries, spread over all of it. None for an object of another kind."""
+    if isinstance(value, _HASHES):
+        return _digest(value)
     if not isinstance(value, _ARRAYS):
         return None
     if not isinstance(value, numpy.ndarray):
@@ -200,6 +204,8 @@ def _read(value: Any) -> Any:
             return bytes(value)
         if isinstance(value, _QUEUES):
             return (value.qsize(),)
+        if isinstance(value, _HASHES):
+            return _digest(value)
         if isinstance(value, GeneratorType):
             return _position(value)
         if isinstance(value, io.IOBase):
@@ -211,6 +217,12 @@ def _read(value: Any) -> Any:
         return _reduced(value) if _is_c_iterator(type(value)) else None
     except (OSError, ValueError, NotImplementedError, SyntaxError, TypeError, pickle.PicklingError):
         return None  # a stream without a position, a source of true randomness, a count of fractions
+
+
+def _digest(value: Any) -> bytes:
+    """What a hash has seen so far, as its digest; those of SHAKE have no length of their own."""
+    digest: bytes = value.digest() if value.digest_size else value.digest(32)
+    return digest
 
 
 def _reduced(iterator: Any) -> Any:

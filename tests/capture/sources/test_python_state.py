@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import hashlib
 import itertools
 import mmap
 import random
@@ -14,7 +15,7 @@ import transformers
 from torch import nn
 
 from roam_lab.capture.sources import MISSING, PythonState, reach
-from roam_lab.capture.sources.stateful import MOST_ARRAY_BYTES
+from roam_lab.capture.sources.stateful import MOST_ARRAY_BYTES, content_bytes
 from roam_lab.errors import CaptureError
 
 TEMPERATURE = 2.0
@@ -209,6 +210,20 @@ def test_what_cannot_be_rewound_is_named(tmp_path):
         assert {"step.generator", "step.file"} <= moved
         assert any(one.path.startswith("step.loader") for one in state.changes())
         assert any(one.path.startswith("step.zipped") for one in state.changes())
+
+
+@pytest.mark.parametrize("name", sorted(hashlib.algorithms_guaranteed))
+def test_a_hash_is_compared_and_cannot_be_put_back(name):
+    thing = Thing(seen=hashlib.new(name))
+    state = state_of(step=thing)
+    assert (state.changes(), state.cannot_restore) == ((), ("step.seen",))
+    state.check_unused()
+    before = content_bytes(thing.seen)
+    thing.seen.update(b"one more")
+    assert [one.path for one in state.changes()] == ["step.seen"]
+    assert content_bytes(thing.seen) != before
+    with pytest.raises(CaptureError, match=r"the step reaches step\.seen, which could not be put back"):
+        state.check_unused()
 
 
 def test_arrays():
