@@ -9,7 +9,7 @@ BENCH_ARGS ?=
 TORCH_VENV ?= .venv-torch-
 TORCHES ?= 2.8.0 2.11.0 2.13.0 2.14.1
 SUITE ?= torch
-TWO_WORKERS := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+ONE_THREAD := PYTHONPATH=. OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv demo demo-full test test-fake-cuda check format docs docs-site release bench bench-planning bench-training bench-fusing bench-budget bench-budget-measured bench-integrations soak rivals notebooks picture clean \
 	bench-cuda rehearse-cuda plans-cuda coverage-of-models mutations bench-second-start test-slow test-situations test-torch test-newest test-lowest test-newest-identity support
@@ -41,12 +41,13 @@ demo: $(STAMP)  ## GPT-2 124M: one training step planned and drawn in a minute, 
 demo-full: $(STAMP)  ## GPT-2 124M of transformers, batch 1 and 4, eager against planned (7 to 17 minutes)
 	$(BIN)/python examples/demo.py
 
-# two workers with one thread each: torch's own threads would fight over the cores
+# one thread each: torch's own threads would fight over the cores. Three workers for two cores: one in four seconds a
+# test waits for a browser or another process
 test: $(STAMP)  ## every test but those that take long
-	$(TWO_WORKERS) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/situations $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/situations $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## the tests that take long: notebooks, more models, 100,000 ops
-	ROAM_SLOW_TESTS=1 $(TWO_WORKERS) $(BIN)/python -m pytest -n 2 -m slow --ignore tests/situations $(PYTEST_ARGS)
+	ROAM_SLOW_TESTS=1 $(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m slow --ignore tests/situations $(PYTEST_ARGS)
 
 $(TORCH_VENV)%/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(@D)
@@ -63,14 +64,14 @@ endif
 
 # what it finds is written for docs/support.md; SUITE=identity for those tests alone
 test-torch: $(TORCH_VENV)$(TORCH)/.installed  ## all tests that import torch, with another torch: make test-torch TORCH=2.14.1
-	$(TWO_WORKERS) $(<D)/bin/python benchmarks/support.py run $(SUITE) -n 2 --dist loadfile $(PYTEST_ARGS)
+	$(ONE_THREAD) $(<D)/bin/python benchmarks/support.py run $(SUITE) -n 2 --dist loadfile $(PYTEST_ARGS)
 
 # where pip is held back by a constraint of the machine's own, the newest is what that leaves
 test-newest:  ## every test, with the newest of every package that pip finds
 	$(PYTHON) -m venv .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --upgrade torch
 	.venv-newest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager -e '.[dev]'
-	$(TWO_WORKERS) .venv-newest/bin/python benchmarks/support.py run all --packages newest \
+	$(ONE_THREAD) .venv-newest/bin/python benchmarks/support.py run all --packages newest \
 		-n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-lowest:  ## all tests that import torch, with the lowest version of every package that pyproject.toml allows
@@ -78,7 +79,7 @@ test-lowest:  ## all tests that import torch, with the lowest version of every p
 	PYTHONPATH=. $(BIN)/python benchmarks/support.py lowest > .venv-lowest/constraints.txt
 	.venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/constraints.txt torch
 	ROAM_LAB_FRONTEND=skip .venv-lowest/bin/python -m pip install --quiet -c .venv-lowest/constraints.txt -e '.[dev]'
-	$(TWO_WORKERS) .venv-lowest/bin/python benchmarks/support.py run torch --packages lowest \
+	$(ONE_THREAD) .venv-lowest/bin/python benchmarks/support.py run torch --packages lowest \
 		-n 2 --dist loadfile $(PYTEST_ARGS)
 
 FAKE_TORCH ?= 2.14.1
@@ -90,7 +91,7 @@ build/fake_cuda-%/libfake.so: $(TORCH_VENV)%/.installed $(wildcard tests/fake_cu
 
 # a CUDA build of torch on a device that computes nothing: what is captured, allocated and launched, but no numbers
 test-fake-cuda: $(FAKE_CUDA)/libfake.so  ## CUDA's host side without a GPU (gcc; FAKE_TORCH=2.14.1)
-	ROAM_FAKE_CUDA=1 FAKE_DEVICES=2 LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) $(TWO_WORKERS) \
+	ROAM_FAKE_CUDA=1 FAKE_DEVICES=2 LD_PRELOAD=$(abspath $<) LD_LIBRARY_PATH=$(abspath $(FAKE_CUDA)) $(ONE_THREAD) \
 		$(TORCH_VENV)$(FAKE_TORCH)/bin/python -m pytest -p no:xdist tests/fake_cuda $(PYTEST_ARGS)
 
 test-newest-identity: $(STAMP)  ## identity tests and a part of the fake CUDA suite with the newest torch, if it installs in two minutes
@@ -191,7 +192,7 @@ plans-cuda: $(FAKE_CUDA)/libfake.so  ## bench-cuda's plans, for BENCH_ARGS="--pl
 
 MUTATION_ARGS ?=
 mutations: $(STAMP)  ## small faults put into ir/, rewrite/, plan/ and guards: which do the tests find? (MUTATION_ARGS="ir --count 200")
-	$(TWO_WORKERS) $(BIN)/python tools/mutations.py $(MUTATION_ARGS)
+	$(ONE_THREAD) $(BIN)/python tools/mutations.py $(MUTATION_ARGS)
 
 coverage-of-models: $(STAMP)  ## which of 400 models are trained bit for bit: docs/coverage.md (half an hour; resumable)
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 $(BIN)/python -m tests.coverage.run $(COVERAGE_ARGS)
