@@ -210,7 +210,7 @@ def judged(graph: Graph, point: Point, strategy: str) -> Rewritten:
         order = captured_order(made.graph)
         check_rewritten(graph, made, order)
         peak = live_peak(made.graph, order).bytes
-        if peak != point.peak_bytes:
+        if peak > point.peak_bytes:
             raise JudgementError(f"it promised a live peak of {point.peak_bytes} bytes, and it is {peak}")
     return made
 
