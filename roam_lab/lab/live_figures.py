@@ -42,7 +42,7 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
         moment later, when the page has painted the others, it is called once more with none.
         """
         self._later.cancel()
-        kept = {name: self._model.select_one({"name": name}) for name in below}
+        kept = {name: self._model.document.get_model_by_name(name) for name in below}
         self._renew(made(kept), kept.values())
         if below:
             self._later.call(lambda: self._renew(made({}), ()))
