@@ -32,7 +32,7 @@ def step(seed):
     graph = replace(random_step(seed), device=CHEAP if seed % 2 else None)
     if seed % 3 == 0:
         return graph
-    scale = 2**18 if seed % 3 == 1 else 1
+    scale = 2**20 if seed % 3 == 1 else 1
     storages = tuple(replace(one, bytes=scale * (32 if one.bytes == 100 else one.bytes)) for one in graph.storages)
     return replace(graph, storages=storages, ops=tuple(replace(op, rows=op.rows and 4) for op in graph.ops))
 
