@@ -28,11 +28,11 @@ def chain_classes(graph: Graph) -> list[tuple[int, int] | None]:
     classes: list[tuple[int, int] | None] = []
     for op in graph.ops:
         sizes = [elements(graph, storage) for storage in (*op.creates, *op.writes)]
-        fusible = op.rows is not None and not op.random and (op.pure or bool(op.writes)) and bool(sizes)
-        if fusible and all(elements(graph, storage) == max(sizes) for storage in op.writes):
-            classes.append((op.rows or 0, max(sizes)))
-        else:
-            classes.append(None)
+        found = None
+        if op.rows is not None and not op.random and (op.pure or op.writes) and sizes:
+            if all(elements(graph, storage) == max(sizes) for storage in op.writes):
+                found = (op.rows, max(sizes))
+        classes.append(found)
     return classes
 
 

@@ -154,7 +154,9 @@ class Plain(Lists):
     def inside(self, ops: list[int], inner: set[int]) -> int:
         """The most bytes of values inside a fused op, each held from its op to its last reader."""
         lasts = {s: [op for op in ops if s in self.reads[op] or s in self.makes[op]] for s in inner}
-        return max(sum(self.size[s] for s, (first, *more) in lasts.items() if first <= op <= [first, *more][-1]) for op in ops)
+        return max(
+            sum(self.size[s] for s, (first, *more) in lasts.items() if first <= op <= [first, *more][-1]) for op in ops
+        )
 
     def put_in_place(self) -> None:
         for number, item in enumerate(self.items):
@@ -167,7 +169,12 @@ class Plain(Lists):
     def fits(self, number: int, item: Item, op: int, new: int, instance: int) -> bool:
         """Whether the result `new` of `op` may take the memory of an instance that the item reads."""
         old, _, last = self.lives[instance]
-        if last != number or instance in self.place.values() or self.tape.output[old] or self.size[old] != self.size[new]:
+        if (
+            last != number
+            or instance in self.place.values()
+            or self.tape.output[old]
+            or self.size[old] != self.size[new]
+        ):
             return False
         reader = max(one for one in item.ops if old in self.reads[one])
         row_by_row = reader < op and self.tape.inside[new] and self.tape.elements[new] == self.tape.elements[old]

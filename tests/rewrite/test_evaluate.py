@@ -91,6 +91,7 @@ def compare(problem, state):
         sum(max(0, held - 100) for held in plain.curve),
         max(0, plain.peak - 100),
     )
+    assert evaluate(problem, state, trace).over == sum(plain.curve)
     items, instances = trace.found.tolist()
     assert [item.us for item in plain.items] == pytest.approx(trace.item_us[:items].tolist())
     for at, values, key in ((trace.ops_at, trace.ops, "ops"), (trace.reads_at, trace.reads, "reads"),
@@ -133,3 +134,9 @@ def test_a_state_may_run_growth_times_the_ops_and_not_many_more(length):
     assert cost.possible == (runs < GROWTH * 2 * length + 16)
     if cost.possible:
         assert cost.us == runs
+
+
+def test_how_far_a_state_is_from_the_target():
+    assert Cost(100, 1.0, 0).excess == 0
+    assert Cost(100, 1.0, 0, over=5.0, highest=7.0).excess == 26
+    assert (Cost(2**62 - 1, 1.0, 0).possible, Cost(2**62, 1.0, 0).possible) == (True, False)

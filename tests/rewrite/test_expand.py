@@ -55,7 +55,11 @@ def ops_say_what_their_origins_say(graph, rewritten):
         assert op.reads == tuple(reads)
         assert op.creates == (*(one for one in results if one not in op.writes), *scratch)
         assert set(op.writes) == {*writes, *results} - set(op.creates)
-        assert all(new[one].kind == ("recomputed" if seen & set(origin.ops) else None) for one in op.creates if one not in scratch)
+        assert all(
+            new[one].kind == ("recomputed" if seen & set(origin.ops) else None)
+            for one in op.creates
+            if one not in scratch
+        )
         after = {writer[one] for one in reads if one in writer}
         for one in op.writes:
             after |= {*readers.get(one, ()), *([writer[one]] if one in writer else [])}

@@ -32,9 +32,7 @@ def gaps_of(graph, begins):
         uses = [index for index in range(len(graph.ops)) if storage in graph.uses[index]]
         writes = [i for i, op in enumerate(graph.ops) if storage in (*op.creates, *op.writes)]
         if not info.output and info.bytes >= least:
-            found += [
-                Gap(storage, max(w for w in writes if w <= a), a, b) for a, b in pairwise(uses) if b - a > 1
-            ]
+            found += [Gap(storage, max(w for w in writes if w <= a), a, b) for a, b in pairwise(uses) if b - a > 1]
     found.sort(key=lambda gap: (gap.after, gap.storage))
     return sorted(found, key=lambda gap: begins[gap.before + 1] - begins[gap.after])
 

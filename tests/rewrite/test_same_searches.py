@@ -35,7 +35,7 @@ STEPS = {
 class Recorded(Explorer):
     """An explorer that keeps a digest of the states that it evaluates, and of the targets."""
 
-    def __init__(self, problem, effort):
+    def __init__(self, problem, effort=0):
         super().__init__(problem, effort)
         self.seen = 0
         Recorded.latest = self
@@ -98,11 +98,15 @@ def searches(graph):
 def test_the_table_has_every_step():
     if os.environ.get("ROAM_UPDATE_REWRITINGS"):
         rows = {f"{step}: {name}": row for step in STEPS for name, row in searches(STEPS[step]).items()}
-        TABLE.write_text("{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in rows.items()) + "\n}\n")
+        TABLE.write_text(
+            "{\n" + ",\n".join(f"{json.dumps(key)}: {json.dumps(row)}" for key, row in rows.items()) + "\n}\n"
+        )
     assert {key.partition(":")[0] for key in json.loads(TABLE.read_text())} == set(STEPS)
 
 
 @pytest.mark.parametrize("step", STEPS)
 def test_every_search_evaluates_the_same_states_and_finds_the_same(step):
-    known = {key.partition(": ")[2]: row for key, row in json.loads(TABLE.read_text()).items() if key.startswith(f"{step}:")}
+    known = {
+        key.partition(": ")[2]: row for key, row in json.loads(TABLE.read_text()).items() if key.startswith(f"{step}:")
+    }
     assert searches(STEPS[step]) == known

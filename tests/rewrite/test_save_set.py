@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from roam_lab.ir.graph import Device
-from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite import save_set
+from roam_lab.rewrite.explorer import Explorer
 from roam_lab.rewrite.save_set import UNITS, Instant, SaveSet, applied, fastest_set, instant_of, least_us, smallest_set
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, problem_of
 from roam_lab.solvers.ilp import Solved
@@ -193,7 +193,8 @@ def stays(problem, found):
 
 
 @pytest.mark.parametrize(
-    ("us", "held", "saved"), [(0.0, 448, {A, B}), (1.9, 448, {A, B}), (2.0, 384, {A}), (4.0, 320, {B}), (6.0, 256, set())]
+    ("us", "held", "saved"),
+    [(0.0, 448, {A, B}), (1.9, 448, {A, B}), (2.0, 384, {A}), (4.0, 320, {B}), (6.0, 256, set())],
 )
 def test_a_set_has_exactly_the_bytes_and_the_time_of_what_it_saves_and_makes_again(us, held, saved):
     problem = two_to_keep()
@@ -204,7 +205,10 @@ def test_a_set_has_exactly_the_bytes_and_the_time_of_what_it_saves_and_makes_aga
     assert held <= fast.bytes <= held + 1
     assert fast.us == pytest.approx(0.0 if us == 1.9 else us)
     assert small.us == pytest.approx(us)  # all that is allowed
-    assert fastest_set(problem, AT_OP_3, held - 1) is None or stays(problem, fastest_set(problem, AT_OP_3, held - 1)) != saved
+    assert (
+        fastest_set(problem, AT_OP_3, held - 1) is None
+        or stays(problem, fastest_set(problem, AT_OP_3, held - 1)) != saved
+    )
 
 
 def test_what_is_to_be_saved_is_saved_whatever_that_costs():

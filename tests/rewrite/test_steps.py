@@ -117,10 +117,14 @@ def test_a_chain_is_taken_apart_where_that_does_not_raise_the_peak_nor_take_long
         if not evaluate(problem, state, trace).possible:
             continue
         plain = Plain(problem, state)
-        expected = Steps([], [life[0] for life in plain.lives], [plain.place.get(i, -1) for i in range(len(plain.lives))])
+        expected = Steps(
+            [], [life[0] for life in plain.lives], [plain.place.get(i, -1) for i in range(len(plain.lives))]
+        )
         whole = []
         for number, item in enumerate(plain.items):
-            whole.append(Step(tuple(item.ops), tuple(item.reads), tuple(item.makes), item.scratch, pytest.approx(item.us)))
+            whole.append(
+                Step(tuple(item.ops), tuple(item.reads), tuple(item.makes), item.scratch, pytest.approx(item.us))
+            )
             apart = Apart(plain, number, len(expected.storage)) if len(item.ops) > 1 else None
             taken = apart is not None and apart.most <= plain.peak and problem.share == 1
             met[taken, apart is not None, problem.share] += 1
