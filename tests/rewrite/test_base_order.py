@@ -131,7 +131,7 @@ def with_updates(graph: Graph, order: list[int]) -> tuple[int, ...]:
     for group in sorted(map(sorted, groups)):
         waits = [order.index(before) for op in group for before in graph.ops[op].after if before in order]
         behind.setdefault(max(waits, default=-1), []).extend(group)
-    return tuple([*behind.get(-1, []), *(one for step, op in enumerate(order) for one in (op, *behind.get(step, [])))])
+    return (*behind.get(-1, []), *(one for step, op in enumerate(order) for one in (op, *behind.get(step, []))))
 
 
 @pytest.mark.parametrize("first", range(0, 60, 20))

@@ -98,7 +98,7 @@ def compare(problem, state):
                             (trace.makes_at, trace.makes, "makes")):  # fmt: skip
         lists = [getattr(item, key) for item in plain.items]
         assert at[: items + 1].tolist() == [0, *accumulate(map(len, lists))]
-        assert values[: at[items]].tolist() == sum(lists, [])
+        assert values[: at[items]].tolist() == [one for entries in lists for one in entries]
     for values, key in ((trace.item_instruction, "instruction"), (trace.item_main, "main"), (trace.scratch, "scratch")):
         assert values[:items].tolist() == [getattr(item, key) for item in plain.items]
     assert trace.curve[:items].tolist() == plain.curve

@@ -140,10 +140,10 @@ def test_copies_wait_for_what_used_their_source_and_ops_for_what_came_back():
                 assert op.reuse == tuple(pair for pair in before.reuse if pair[1] in op.reads)
             for one in (*op.creates, *op.touches):
                 users.setdefault(one, set()).add(number)
-        for move, (there, again) in zip(sorted(moves, key=lambda one: one.back),
-                                        list(zip(*[iter(range(len(graph.storages), len(made.graph.storages)))] * 2)),
-                                        strict=True):  # fmt: skip
-            one, (host, arena) = graph.storages[move.storage], (made.graph.storages[new] for new in (there, again))
+        new = made.graph.storages[len(graph.storages) :]
+        for number, move in enumerate(sorted(moves, key=lambda one: one.back)):
+            host, arena = new[2 * number : 2 * number + 2]
+            one = graph.storages[move.storage]
             assert (host.bytes, host.region, arena) == (one.bytes, "host", replace(one, region="arena"))
     assert copies > 200
 

@@ -28,7 +28,9 @@ def test_extra_times_are_fractions_of_the_time_of_the_graph_without_the_last_dig
 
 
 def test_a_point_may_take_a_billionth_more_than_is_asked():
-    found = Found(tuple(Point(extra, 9 - at, lambda: pytest.fail(), "") for at, extra in enumerate((0.1, 0.2))))
+    found = Found(
+        tuple(Point(extra, 9 - at, lambda: pytest.fail("not asked for"), "") for at, extra in enumerate((0.1, 0.2)))
+    )
     assert found.at_most(0.1 - 9e-10).peak_bytes == 9
     assert found.at_most(0.1 - 2e-9) is None
     assert found.at_most(0.2 - 9e-10).peak_bytes == 8

@@ -1,7 +1,7 @@
 """Searches are deterministic: on small steps each evaluates the states that it did before, and finds the same.
 
 The figures are renewed, once a change of a search has been looked at, by
-`ROAM_UPDATE_REWRITINGS=1 python -m pytest tests/rewrite/test_same_searches.py`.
+`ROAM_UPDATE_REWRITINGS=1 python -m pytest tests/rewrite/test_search.py`.
 """
 
 import json
