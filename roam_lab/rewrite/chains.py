@@ -28,9 +28,11 @@ def chain_classes(graph: Graph) -> list[tuple[int, int] | None]:
     classes: list[tuple[int, int] | None] = []
     for op in graph.ops:
         sizes = [elements(graph, storage) for storage in (*op.creates, *op.writes)]
-        alike = sizes and all(elements(graph, storage) == max(sizes) for storage in op.writes)
-        fusible = op.rows is not None and not op.random and (op.pure or op.writes) and alike
-        classes.append((op.rows, max(sizes)) if fusible and op.rows is not None else None)
+        alike = all(elements(graph, storage) == max(sizes) for storage in op.writes)
+        if op.rows is not None and not op.random and (op.pure or op.writes) and sizes and alike:
+            classes.append((op.rows, max(sizes)))
+        else:
+            classes.append(None)
     return classes
 
 
