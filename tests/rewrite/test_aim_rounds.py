@@ -134,7 +134,7 @@ def test_a_state_within_the_time_and_near_the_least_bytes_found_ends_the_search(
         )  # fmt: skip
         return len(answers.asked)
 
-    assert rounds(501) == 2
+    assert rounds(aim.NEAR * 500) == 2
     assert rounds(502) == 3
     assert rounds(401, second=400) == 2
     assert rounds(402, second=400) == 3
@@ -162,6 +162,7 @@ def test_time_that_a_state_took_too_much_is_taken_off_the_next_round(monkeypatch
     assert given((found(bytes_=500), (120.13, 500), None, 1)) == [20.0, pytest.approx(19.87)]
     assert given((found(bytes_=500), (125.0, 500), hot(1), 1)) == [20.0, 20.0]  # a new instant goes first
     assert given((found(bytes_=500), (145.0, 500), None, 1)) == [20.0]  # nothing is left
+    assert given((found(bytes_=500), (1001.0, 500), None, 1), us=1000.0) == [900.0]  # just hardly
     assert given(us=100.0) == []
 
 
