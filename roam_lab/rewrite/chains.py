@@ -28,9 +28,9 @@ def chain_classes(graph: Graph) -> list[tuple[int, int] | None]:
     classes: list[tuple[int, int] | None] = []
     for op in graph.ops:
         sizes = [elements(graph, storage) for storage in (*op.creates, *op.writes)]
-        fusible = op.rows is not None and not op.random and (op.pure or bool(op.writes)) and bool(sizes)
-        if fusible and all(elements(graph, storage) == max(sizes) for storage in op.writes):
-            classes.append((op.rows or 0, max(sizes)))
+        alike = all(elements(graph, storage) == max(sizes) for storage in op.writes)
+        if op.rows is not None and not op.random and (op.pure or op.writes) and sizes and alike:
+            classes.append((op.rows, max(sizes)))
         else:
             classes.append(None)
     return classes

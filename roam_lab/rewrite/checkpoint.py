@@ -17,7 +17,7 @@ from roam_lab.rewrite.tape import HOLD, Ints, problem_of
 @strategy("rewrite", "checkpoint", source="Chen et al., arXiv 1604.06174; torch.utils.checkpoint on every block")
 def checkpoint(graph: Graph, goals: Goals) -> Found:
     """Every block recomputed before its backward pass, every second one, or segments of about their square root."""
-    explorer = Explorer(problem_of(graph, goals.kinds, goals.order), 1_000)
+    explorer = Explorer(problem_of(graph, goals.kinds, goals.order))
     explorer.see(explorer.problem.start)
     for level in explorer.roles.levels:
         count = int(level.max()) + 1
@@ -31,7 +31,7 @@ def every_block(graph: Graph, kinds: Iterable[str] = ("recompute",)) -> Point | 
     """The point at which every block is recomputed and nothing else is rewritten, `kinds` apart: what a user gets from
     `torch.utils.checkpoint` without a planner. None where the graph has no repeated blocks whose results could be made
     again, or where such a rewriting cannot be run."""
-    explorer = Explorer(problem_of(graph, kinds), 1)
+    explorer = Explorer(problem_of(graph, kinds))
     if not explorer.roles.levels:
         return None
     state = _segments(explorer, explorer.roles.levels[0], 1, every=1)

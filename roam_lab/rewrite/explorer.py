@@ -25,7 +25,7 @@ class Explorer:
     look at it, and stop. `trace`: the run of the state evaluated last.
     """
 
-    def __init__(self, problem: Problem, effort: int) -> None:
+    def __init__(self, problem: Problem, effort: int = 0) -> None:
         self.problem = problem
         self.trace: Trace = new_trace(problem)
         self.roles: Roles = roles_of(problem)

@@ -14,12 +14,12 @@ from roam_lab.rewrite.tape import free_problem
 @strategy("rewrite", "free", source="in-place reuse as in ONNX Runtime and XLA's buffer assignment; chains run by rows")
 def free(graph: Graph, goals: Goals) -> Found:
     """Ops in place and fused wherever that is possible, none run twice; updates as early as they may run."""
-    explorer = Explorer(free_problem(graph, goals.kinds, goals.order), 1)
+    explorer = Explorer(free_problem(graph, goals.kinds, goals.order))
     explorer.see(explorer.problem.start)
     return Found(points_of(explorer, "free"))
 
 
 def free_peak(graph: Graph, kinds: Collection[str], order: Sequence[int] | None) -> int:
     """Bytes of an order's live peak after the rewritings that cost no time (`order` None: the base order)."""
-    explorer = Explorer(free_problem(graph, kinds, order), 1)
+    explorer = Explorer(free_problem(graph, kinds, order))
     return explorer.see(explorer.problem.start).peak

@@ -33,8 +33,9 @@ def offloaded(graph: Graph, goals: Goals, points: Sequence[Point]) -> tuple[Poin
     shares = SHARES if len(goals.extra_times) <= len(SHARES) else (1.0,)
     tried = [known.at_most(extra * share) for extra in goals.extra_times for share in shares]
     tried.append(points[0] if points else None)
-    made = {id(point): _with_offload(graph, device, point) for point in tried if point is not None}
-    found = [point for point in made.values() if point is not None]
+    once = {id(point): point for point in tried if point is not None}
+    made = [_with_offload(graph, device, point) for point in once.values()]
+    found = [point for point in made if point is not None]
     for budget in goals.budgets:
         found += _within(graph, device, points, budget)
     return tuple(found)

@@ -23,7 +23,7 @@ def rewrite_bound(graph: Graph, goals: Goals, peak_bytes: int, extra_time: float
     least = min(least_bytes(graph, goals.kinds), peak_bytes)
     if "offload" in goals.kinds:  # what one instant must save can lie on the host
         return RewriteBound(least, 0.0)
-    explorer = Explorer(problem_of(graph, goals.kinds, goals.order), 2)
+    explorer = Explorer(problem_of(graph, goals.kinds, goals.order))
     problem = explorer.problem
     instant = first_instant(explorer, problem.start)
     if not instant.exact or not problem.base_us:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from roam_lab.rewrite.explorer import Explorer, State
-from roam_lab.rewrite.tape import Problem
+from roam_lab.rewrite.tape import KEEP, Problem
 from roam_lab.solvers.ilp import modeller, solve, variable
 
 UNITS = 1000
@@ -148,9 +148,9 @@ class _Model:
         if not answer.values or answer.objective is None:
             return None
         values = answer.values
-        kept = {gap: values.get(name.name, 1.0) > 0.5 for gap, name in self.keep.items()}
-        us = sum(values.get(name.name, 0.0) * part for name, part in self.cost.items()) * self.problem.base_us
-        held = int(values.get("held", 0.0) * self.scale) + 1
+        kept = {gap: values[name.name] > 0.5 for gap, name in self.keep.items()}
+        us = sum(values[name.name] * part for name, part in self.cost.items()) * self.problem.base_us
+        held = int(values["held"] * self.scale) + 1
         return SaveSet(kept, us, held, max(0.0, answer.bound or 0.0) * unit, self.slack)
 
     def _add(self, number: int, instant: Instant) -> None:
@@ -242,7 +242,7 @@ def applied(explorer: Explorer, state: State, found: SaveSet, dropped: int, drop
         if not explorer.is_free[gap]:
             continue
         if kept:
-            state[gap] = 0
+            state[gap] = KEEP
         else:
             storage = explorer.gap_storage[gap]
             state[gap] = dropped_fused if tape.inside[storage] else dropped

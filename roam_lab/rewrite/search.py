@@ -47,7 +47,8 @@ def search(explorer: Explorer, effort: int, us: float | None = None, budget: int
     end = explorer.left - effort
     if not len(explorer.problem.free_gaps):
         return
-    vain, before = 0, (-1, -1.0)
+    vain = 0
+    before: tuple[int, float] | None = None
     while explorer.left > max(end, 0):
         best = front.at_most(us) if us is not None else front.within(budget or 0)
         if best is None:

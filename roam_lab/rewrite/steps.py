@@ -73,9 +73,8 @@ def _split(problem: Problem, trace: Trace, item: int, run: Steps, peak: int) -> 
     value: dict[int, int] = {}  # storage -> the instance that the chain's ops find
     ends = {instance for instance in reads if trace.last[instance] == item and not tape.output[run.storage[instance]]}
     for op in _part(trace.ops_at, trace.ops, item):
-        used = [outer.get(s, value.get(s, -1)) for s in tape.reads[tape.reads_at[op] : tape.reads_at[op + 1]].tolist()]
-        if -1 in used:
-            return None
+        read = tape.reads[tape.reads_at[op] : tape.reads_at[op + 1]].tolist()
+        used = [outer[storage] if storage in outer else value[storage] for storage in read]
         makes = []
         for storage in tape.makes[tape.makes_at[op] : tape.makes_at[op + 1]].tolist():
             instance = own.get(storage)

@@ -13,6 +13,8 @@ import pytest
 
 from roam_lab.errors import FormatError, InputError
 from roam_lab.ir import Device, Graph, Op, Storage, fingerprint, load_graph, save_graph
+from roam_lab.ir.graph import MOST_BYTES
+from roam_lab.ir.graph_json import graph_from_data, graph_to_data
 from tests.plan.graphs import random_graph
 
 
@@ -28,6 +30,9 @@ def data(**changes: Any) -> dict[str, Any]:
         ],
     }
     return {**whole, **changes}
+
+
+RATES = {"flops_per_s": 1.0, "bytes_per_s": 2.0, "launch_us": 3.0, "cache_bytes": 4, "host_bytes_per_s": 5.0}
 
 
 def op(**changes: Any) -> list[dict[str, Any]]:
@@ -90,6 +95,26 @@ BROKEN = {
     "bytes a text": (data(storages=[{"bytes": "8"}]), "storage 0: bytes is '8', not an integer"),
     "after not integers": (data(ops=op(after=[0.5])), "op 1 (use): after is not a list of integers"),
     "environment a text": (data(environment="cpu"), "environment is str data, not an object; check the file's writer"),
+    "after a number": (data(ops=op(after=5)), "op 1 (use): after is not a list of integers"),
+    "reuse a number": (data(ops=op(reuse=5)), "op 1 (use): reuse is not a list of pairs"),
+    "reuse of what it does not make": (data(ops=op(reuse=[[0, 0]])), "op 1 (use): reuse pairs storages 0 and 0"),
+    "reuse in threes": (data(ops=op(reuse=[[1, 0, 0]])), "op 1 (use): reuse is not a list of pairs"),
+    "a longer cycle": (
+        data(ops=[{**data()["ops"][0], "after": [2]}, data()["ops"][1], {"name": "end", "after": [1]}]),
+        "op 0 (make): after names op 2, which itself must follow op 0: a cycle; remove one",
+    ),
+    "creates just out of range": (data(ops=op(creates=[2])), "op 1 (use): creates names 2, outside 0..1"),
+    "after just out of range": (data(ops=op(after=[2])), "op 1 (use): after names 2, outside 0..1"),
+    "sizes just too large": (
+        data(storages=[{"bytes": MOST_BYTES}, {"bytes": 1}]),
+        f"storages take {MOST_BYTES + 1} bytes",
+    ),
+    "residents of negative size": (data(resident_bytes=-1), "resident_bytes is -1; sizes are never negative"),
+    "residents in part": (data(resident_bytes=0.5), "resident_bytes is 0.5, not an integer"),
+    "a rate of nothing": (data(device={**RATES, "launch_us": 0}), "device: launch_us is 0, not a number above 0"),
+    "a peak below nothing": (data(eager_peak_bytes=-1), "eager_peak_bytes is -1, outside 0 to"),
+    "a peak too high": (data(eager_peak_bytes=MOST_BYTES + 1), f"eager_peak_bytes is {MOST_BYTES + 1}, outside 0 to"),
+    "bytes true": (data(storages=[{"bytes": True}]), "storage 0: bytes is True, not an integer"),
     "op a list": (data(ops=[[]]), "op 0: is not an object"),
 }
 
@@ -220,6 +245,8 @@ def test_what_is_not_known_has_no_key(tmp_path: Path) -> None:
     data = json.loads(path.read_text())
     assert data["storages"] == [{"bytes": 8, "region": "arena"}]
     assert all(value is not None for op in data["ops"] for value in op.values())
+    assert set(data) == {"format", "name", "storages", "ops"}
+    assert set(data["ops"][0]) == {"name", "target", "after", "creates", "reads", "writes"}
 
 
 @pytest.mark.parametrize("key", ["source", "module"])
@@ -230,3 +257,30 @@ def test_what_describes_an_op_is_text(tmp_path: Path, key: str) -> None:
     data["ops"][0][key] = 12
     path.write_text(json.dumps(data))
     assert getattr(load_graph(path).ops[0], key) == "12"
+
+
+def test_what_a_file_does_not_say_is_not_made_up() -> None:
+    graph = graph_from_data({"format": "roam-graph/2", "storages": [{"bytes": 8}], "ops": [{}]})
+    assert (graph.name, graph.unlisted_resident_bytes, graph.times, graph.device) == ("", 0, None, None)
+    assert (graph.environment, graph.eager_peak_bytes) == ({}, None)
+    assert graph.storages == (Storage(8),)
+    assert graph.ops == (Op("op_0", ""),)
+    external = [{"bytes": 8, "external": True}, {"bytes": 8, "external": False}]
+    assert [one.region for one in graph_from_data(data(storages=external)).storages] == ["op", "arena"]
+    device = graph_from_data(data(device=RATES)).device
+    assert device == Device(1.0, 2.0, 3.0, 4, 5.0, fused_share=1.0)
+
+
+@pytest.mark.parametrize("peak", [0, 7, MOST_BYTES])
+def test_the_eager_peak_survives(peak: int) -> None:
+    graph = replace(random_graph(0), eager_peak_bytes=peak)
+    assert graph_from_data(graph_to_data(graph)).eager_peak_bytes == peak
+
+
+def test_what_lies_just_within_is_read() -> None:
+    rows = {"rows": MOST_BYTES, "call": 0, "time_us": 1e24, "flops": 0, "name": 5, "phase": "x"}
+    found = graph_from_data(data(ops=op(**rows), storages=[{"bytes": MOST_BYTES, "shape": [0]}, {"bytes": 0}]))
+    read = found.ops[1]
+    assert (read.rows, read.call, read.time_us, read.flops, read.name) == (MOST_BYTES, 0, 1e24, 0, "5")
+    assert (found.storages[0].shape, found.storages[1].bytes) == ((0,), 0)
+    assert graph_from_data(data(device={**RATES, "fused_share": 0.25})).device == Device(1.0, 2.0, 3.0, 4, 5.0, 0.25)

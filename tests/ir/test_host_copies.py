@@ -76,3 +76,26 @@ def test_a_link_carries_one_copy_at_a_time() -> None:
     slow = replace(DEVICE, host_bytes_per_s=8e5)
     assert waited_us(MOVED, range(5), slow) == pytest.approx((5 + 11 - 6) + 11)
     assert waited_us(MOVED, (0, 2, 3, 1, 4), slow) == pytest.approx(11 + 10)
+
+
+def test_a_copy_into_a_host_storage_that_is_used_waits_for_that_use() -> None:
+    """MADE goes out, comes back, and goes out into the same place again, at the earliest when the copy back has
+    begun."""
+    second = Op("again", "roam::to_host", after=(3,), reads=(MADE,), writes=(HOST,))
+    graph = Graph("g", STORAGES, (*OPS[:4], second, replace(OPS[4], after=(3,))))
+    rewritten = Rewritten(graph, (*ORIGINS[:4], Origin((), copies=(MADE, HOST)), ORIGINS[4]))
+    assert host_copies(rewritten, range(6)) == (
+        HostCopy(MADE, HOST, 0, 2), HostCopy(HOST, BACK, 3, 5), HostCopy(MADE, HOST, 3, 4)
+    )  # fmt: skip
+    alone = Graph("g", STORAGES, (OPS[0], replace(OPS[2], after=(0,)), replace(OPS[1])))
+    assert host_copies(Rewritten(alone, (ORIGINS[0], ORIGINS[2], ORIGINS[1])), range(3)) == (
+        HostCopy(MADE, HOST, 0, 1),
+    )
+
+
+def test_a_copy_begins_no_earlier_than_the_one_before() -> None:
+    late = Op("late", "roam::to_host", after=(1,), reads=(OTHER,), creates=(4,))
+    storages = (*STORAGES[:4], Storage(4, region="host"))
+    graph = Graph("g", storages, (OPS[1], replace(OPS[0]), replace(OPS[2], after=(1,)), replace(late, after=(0,))))
+    rewritten = Rewritten(graph, (ORIGINS[1], ORIGINS[0], ORIGINS[2], Origin((), copies=(OTHER, 4))))
+    assert host_copies(rewritten, range(4)) == (HostCopy(MADE, HOST, 1, 2), HostCopy(OTHER, 4, 1, 3))

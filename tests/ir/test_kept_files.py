@@ -29,3 +29,16 @@ def test_what_a_killed_writer_left_goes_once_it_is_stale(tmp_path):
     fresh = made(tmp_path / ".b.x.124", 5)
     make_room(tmp_path, ".x", 100)
     assert (stale.exists(), fresh.exists()) == (False, True)
+
+
+def test_what_is_as_old_as_allowed_stays_and_no_more_goes_than_must(tmp_path, monkeypatch):
+    now = 1_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
+    left = made(tmp_path / ".a.x.1", STALE_SECONDS)
+    files = [made(tmp_path / f"{age}.x", age, 10) for age in (50, 40, 30, 20)]
+    make_room(tmp_path, ".x", 25)
+    assert left.exists()
+    assert [one.exists() for one in files] == [False, False, True, True]
+    now += 1
+    make_room(tmp_path, ".x", 25)
+    assert not left.exists()

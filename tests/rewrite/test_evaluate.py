@@ -1,100 +1,60 @@
-"""Peak and time of a state, beside a second run on paper: ops one by one, no chain, nothing in place."""
+"""Peak, time and every item of a state's run, beside a run on paper in plain Python."""
 
-from itertools import product
+from collections import Counter
+from dataclasses import replace
+from itertools import accumulate, product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from roam_lab.rewrite.evaluate import evaluate
-from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER, Problem, problem_of
+from roam_lab.ir.graph import Device
+from roam_lab.rewrite.evaluate import Cost, evaluate
+from roam_lab.rewrite.kinds import ON_DEVICE
+from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER, SCRATCH_BYTES, problem_of
 from roam_lab.rewrite.trace import GROWTH, new_trace
 from tests.rewrite.graphs import Writer, random_step
+from tests.rewrite.plain import Plain
+
+CHEAP = Device(1e12, 1e12, 1.0, 2**20, 1e9, fused_share=0.5)
 
 
-class Plain:
-    """A run of `state`, op by op: `ran`, the ops in running order, and `lives`, of each storage made."""
-
-    def __init__(self, problem: Problem, state) -> None:
-        graph, tape = problem.graph, problem.tape
-        self.tape, self.state = tape, state.tolist()
-        planned = [not storage.always_there for storage in graph.storages]
-        self.ops = [graph.ops[op] for op in problem.order]
-        self.reads = [[s for s in op.touches if planned[s]] for op in self.ops]
-        self.maker = {s: number for number, op in enumerate(self.ops) for s in op.creates if planned[s]}
-        self.makes = [[s for s in op.creates if planned[s]] for op in self.ops]
-        self.gaps = [range(low, high) for low, high in zip(tape.gap_at[:-1], tape.gap_at[1:], strict=True)]
-        self.begins = tape.gap_instruction.tolist()
-        self.lives: list[list[int]] = []  # [storage, first item, last item]
-        self.live: dict[int, list[int]] = {}
-        self.pins = dict.fromkeys(range(len(graph.storages)), 0)
-        self.ran: list[int] = []
-        for now, made in enumerate(self.makes):
-            self.now = now
-            kept = any(self.state[self.gaps[storage][0]] == KEEP for storage in made)
-            if kept or not self.again(self.now):
-                self.run(self.now)
-            for storage in (*self.reads[self.now], *made):
-                if self.state[self.gap_after(storage)] != KEEP:
-                    self.live.pop(storage, None)
-        self.us = sum(self.ops[op].time_us for op in self.ran)
-        held = np.zeros(len(self.ran), np.int64)
-        for life in self.lives:
-            storage, first, last = life
-            life[2] = len(self.ran) - 1 if graph.storages[storage].output else last
-            held[first : life[2] + 1] += graph.storages[storage].bytes
-        self.peak = int(held.max(initial=0))
-        self.hottest = int(held.argmax())
-
-    def again(self, op: int) -> bool:
-        return bool(self.tape.op_again[op]) and self.now < self.tape.op_until[op]
-
-    def touched(self, storage: int) -> bool:
-        return self.now in [self.begins[gap] for gap in self.gaps[storage]]
-
-    def gap_after(self, storage: int) -> int:
-        """The gap that begins behind the running instruction."""
-        return next(gap for gap in self.gaps[storage] if self.begins[gap] == self.now)
-
-    def said(self, storage: int) -> int | None:
-        """What the state says of the gap that the storage is in; None before its first."""
-        past = [gap for gap in self.gaps[storage] if self.begins[gap] < self.now]
-        return self.state[past[-1]] if past else None
-
-    def run(self, op: int) -> None:
-        for storage in self.reads[op]:
-            self.pins[storage] += 1
-        for storage in self.reads[op]:
-            if storage not in self.live:
-                if not self.again(self.maker[storage]):
-                    raise LookupError(storage)
-                self.run(self.maker[storage])
-        item = len(self.ran)
-        self.ran.append(op)
-        for storage in self.reads[op]:
-            self.live[storage][2] = item
-            self.pins[storage] -= 1
-        for storage in self.makes[op]:
-            life = [storage, item, item]
-            self.lives.append(life)
-            stays = self.state[self.gap_after(storage)] == KEEP if self.touched(storage) else self.said(storage) == HOLD
-            if storage not in self.live and (stays or self.pins[storage]):
-                self.live[storage] = life
-        for storage in self.reads[op]:
-            if not self.pins[storage] and not self.touched(storage) and self.said(storage) == DROP:
-                self.live.pop(storage, None)
-
-
-@settings(max_examples=150, deadline=None)
-@given(st.integers(0, 10**6), st.integers(0, 10**6), st.sampled_from((0.0, 0.3, 0.7, 1.0)))
-def test_peak_and_time_are_those_of_a_plain_run(seed, state_seed, rate):
-    problem = problem_of(random_step(seed), {"recompute"})
-    random = np.random.default_rng(state_seed)
+def random_state(problem, random):
+    """Now and then one that also drops what cannot be made again."""
     state = problem.start.copy()
-    picked = problem.free_gaps[random.random(len(problem.free_gaps)) < rate]
+    gaps = problem.free_gaps if random.random() < 0.9 else np.arange(len(state))
+    picked = gaps[random.random(len(gaps)) < random.choice((0.0, 0.3, 0.7, 1.0))]
     state[picked] = random.integers(0, 3, len(picked))
-    compare(problem, state)
+    return state
+
+
+def step(seed):
+    """A random step; two of three with more chains, some of them of values that take more than a chain may."""
+    graph = replace(random_step(seed), device=CHEAP if seed % 2 else None)
+    if seed % 3 == 0:
+        return graph
+    scale = 2**20 if seed % 3 == 1 else 1
+    storages = tuple(replace(one, bytes=scale * (32 if one.bytes == 100 else one.bytes)) for one in graph.storages)
+    return replace(graph, storages=storages, ops=tuple(replace(op, rows=op.rows and 4) for op in graph.ops))
+
+
+@pytest.mark.parametrize("kinds", [("recompute",), ("recompute", "fuse"), ON_DEVICE])
+def test_a_run_is_the_one_on_paper(kinds):
+    """Random states of random steps, among them chains that run again, values inside them, and results in place."""
+    random, met = np.random.default_rng(len(kinds)), Counter()
+    for seed in range(150):
+        problem = problem_of(step(seed), kinds)
+        for _ in range(2):
+            plain = compare(problem, random_state(problem, random))
+            met["impossible"] += plain is None
+            for item in plain.items if plain else ():
+                met["chain", item.main] += len(item.ops) > 1
+                met["inside"] += item.scratch > 0
+                met["too much inside"] += item.scratch == SCRATCH_BYTES
+            met["in place"] += len(plain.place) if plain else 0
+    wanted = ["impossible"]
+    wanted += [("chain", True), ("chain", False), "inside", "too much inside"] if "fuse" in kinds else []
+    wanted += ["in place"] if "in_place" in kinds else []
+    assert min(met[one] for one in wanted) > 10, met
 
 
 def test_a_result_that_is_there_stays_where_its_op_makes_another_one_again():
@@ -114,22 +74,39 @@ def test_a_result_that_is_there_stays_where_its_op_makes_another_one_again():
 
 
 def compare(problem, state):
-    """All that both runs say of the state is the same."""
+    """All that both runs say of the state is the same. Returns the one on paper; None where it cannot be run."""
     trace = new_trace(problem)
     cost = evaluate(problem, state, trace, target=100)
     try:
         plain = Plain(problem, state)
     except LookupError:
-        assert not cost.possible
-        return
-    if len(plain.ran) >= GROWTH * len(problem.order):  # it may be refused; see the test below
-        return
-    assert (cost.peak, cost.hottest) == (plain.peak, plain.hottest)
-    assert cost.us == pytest.approx(plain.us)
-    assert cost.highest == max(0, plain.peak - 100)
-    assert trace.ops[: trace.found[0]].tolist() == plain.ran
+        assert (cost.possible, cost.us, cost.excess) == (False, float("inf"), float("inf"))
+        return None
+    if len(plain.items) >= GROWTH * len(problem.order):  # it may be refused; see the test below
+        return None
+    assert cost == Cost(
+        plain.peak,
+        pytest.approx(plain.us),
+        plain.hottest,
+        sum(max(0, held - 100) for held in plain.curve),
+        max(0, plain.peak - 100),
+    )
+    assert evaluate(problem, state, trace).over == sum(plain.curve)
+    items, instances = trace.found.tolist()
+    assert [item.us for item in plain.items] == pytest.approx(trace.item_us[:items].tolist())
+    for at, values, key in ((trace.ops_at, trace.ops, "ops"), (trace.reads_at, trace.reads, "reads"),
+                            (trace.makes_at, trace.makes, "makes")):  # fmt: skip
+        lists = [getattr(item, key) for item in plain.items]
+        assert at[: items + 1].tolist() == [0, *accumulate(map(len, lists))]
+        assert values[: at[items]].tolist() == [one for entries in lists for one in entries]
+    for values, key in ((trace.item_instruction, "instruction"), (trace.item_main, "main"), (trace.scratch, "scratch")):
+        assert values[:items].tolist() == [getattr(item, key) for item in plain.items]
+    assert trace.curve[:items].tolist() == plain.curve
     lives = zip(trace.instance_storage, trace.birth, trace.last, strict=True)
-    assert [[int(each) for each in life] for life in lives][: trace.found[1]] == plain.lives
+    assert [[int(each) for each in life] for life in lives][:instances] == plain.lives
+    assert trace.made_by[:instances].tolist() == plain.made_by
+    assert trace.place_of[:instances].tolist() == [plain.place.get(one, -1) for one in range(instances)]
+    return plain
 
 
 def chain(length: int):
@@ -152,8 +129,14 @@ def test_a_state_may_run_growth_times_the_ops_and_not_many_more(length):
     state = problem.start.copy()
     state[problem.free_gaps] = DROP
     runs = length + length * (length + 1) // 2
-    assert len(Plain(problem, state).ran) == runs
+    assert len(Plain(problem, state).items) == runs
     cost = evaluate(problem, state, new_trace(problem))
     assert cost.possible == (runs < GROWTH * 2 * length + 16)
     if cost.possible:
         assert cost.us == runs
+
+
+def test_how_far_a_state_is_from_the_target():
+    assert Cost(100, 1.0, 0).excess == 0
+    assert Cost(100, 1.0, 0, over=5.0, highest=7.0).excess == 26
+    assert (Cost(2**62 - 1, 1.0, 0).possible, Cost(2**62, 1.0, 0).possible) == (True, False)

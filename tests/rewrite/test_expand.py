@@ -11,9 +11,10 @@ from roam_lab.errors import FormatError, InfeasibleError
 from roam_lab.ir import Graph, Op, Storage, captured_order, live_peak
 from roam_lab.ir.graph import Device
 from roam_lab.rewrite.evaluate import evaluate
-from roam_lab.rewrite.expand import expand
+from roam_lab.rewrite.expand import _Expansion, expand
 from roam_lab.rewrite.frontier import frontier
 from roam_lab.rewrite.kinds import KINDS
+from roam_lab.rewrite.steps import Steps
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, problem_of
 from roam_lab.rewrite.trace import new_trace
 from tests.rewrite.graphs import Writer, blocks, judged, random_step
@@ -32,11 +33,48 @@ def check(graph, state_seed, rate, kinds=KINDS):
             expand(problem, state)
         return False
     rewritten = expand(problem, state)
+    ops_say_what_their_origins_say(graph, rewritten)
     peak, us = judged(graph, rewritten)
     assert peak == live_peak(rewritten.graph, captured_order(rewritten.graph)).bytes
     assert peak <= cost.peak  # less where a chain runs op by op and an operand dies between them
     assert us == pytest.approx(cost.us)
     return True
+
+
+def ops_say_what_their_origins_say(graph, rewritten):
+    """Storages, dependences and the rest of each op of a rewritten graph, from its origin and the ops before alone."""
+    writer, readers, seen, drawn = {}, {}, set(), None
+    for number, (op, origin) in enumerate(zip(rewritten.graph.ops, rewritten.origins, strict=True)):
+        parts = [graph.ops[index] for index in origin.ops]
+        reads, results, writes = (
+            [one for one in dict.fromkeys(places) if one is not None]
+            for places in (origin.reads, origin.results, origin.writes)
+        )
+        new = rewritten.graph.storages
+        scratch = [one for one in op.creates if new[one].kind == "scratch"]
+        assert op.reads == tuple(reads)
+        assert op.creates == (*(one for one in results if one not in op.writes), *scratch)
+        assert set(op.writes) == {*writes, *results} - set(op.creates)
+        assert all(
+            new[one].kind == ("recomputed" if seen & set(origin.ops) else None)
+            for one in op.creates
+            if one not in scratch
+        )
+        after = {writer[one] for one in reads if one in writer}
+        for one in op.writes:
+            after |= {*readers.get(one, ()), *([writer[one]] if one in writer else [])}
+        if any(part.random for part in parts):
+            after, drawn = after | ({drawn} if drawn is not None else set()), number
+        assert op.after == tuple(sorted(after))
+        for one in (*op.creates, *op.writes):
+            writer[one], readers[one] = number, []
+        for one in reads:
+            readers.setdefault(one, []).append(number)
+        assert op.pure == (all(part.pure for part in parts) and not op.writes)
+        assert op.reuse == ()
+        assert (op.phase, op.module) == (parts[-1].phase, parts[-1].module)
+        seen |= set(origin.ops)
+    assert all(not storage.output for storage in new[len(graph.storages) :])
 
 
 @settings(max_examples=60, deadline=None)
@@ -207,3 +245,33 @@ def test_what_is_made_again_is_of_kind_recomputed():
                 kinds.add((again, rewritten.graph.storages[storage].kind))
         seen.update(origin.ops)
     assert kinds == {(False, None), (True, "recomputed")}
+
+
+def test_a_fused_op_is_named_by_its_ends_and_counts_all_its_parts():
+    def fused(*flops, copies=0, pure=True):
+        write = Writer()
+        a, b, c = (write.storage(64) for _ in range(3))
+        for storage, reads, count in zip((a, b, c), ((), (a,), (b,)), flops, strict=True):
+            write.op((storage,), reads, rows=4, flops=count, pointwise=True, call=7)
+        if not pure:
+            write.op((), (c,), (c,), rows=4, flops=0)
+        problem = problem_of(write.graph())
+        expansion = _Expansion(problem, Steps([], [], []))
+        for _ in range(copies):
+            expansion._named([2])
+        return expansion._named([0, 1, 2] if pure else [0, 1, 2, 3])
+
+    one = fused(3, None, 4)
+    assert (one.name, one.target, one.flops, one.pure) == ("fused_op_0_to_op_2", "roam::fused", 7, True)
+    assert (one.pointwise, one.call, one.rows) == (None, None, 4)
+    assert fused(None, None, None).flops is None
+    assert fused(0, None, None).flops == 0
+    assert fused(1, 2, 3, copies=2).name == "fused_op_0_to_op_2_copy2"  # as often as any of them has run
+    assert fused(1, 2, 3, pure=False).pure is False
+
+
+def test_a_state_is_written_out_with_its_chains_taken_apart_unless_asked():
+    graph = chain(2**20)
+    problem = problem_of(graph, ("fuse",))
+    assert len(expand(problem, problem.start).graph.ops) == 4
+    assert len(expand(problem, problem.start, split=False).graph.ops) == 3

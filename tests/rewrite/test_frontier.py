@@ -2,13 +2,15 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
 from roam_lab.errors import InfeasibleError
 from roam_lab.registry import find
+from roam_lab.rewrite import frontier as module
 from roam_lab.rewrite.frontier import EXTRA_TIMES, at_most, found, frontier, within
-from roam_lab.rewrite.points import Found, Goals, Point, undominated
+from roam_lab.rewrite.points import Bound, Found, Goals, Point, undominated
 from tests.rewrite.graphs import blocks
 
 
@@ -77,3 +79,59 @@ def test_a_point_of_a_graph_without_times_adds_none():
         points = found(one, Goals((0.0,)), "greedy", {"effort": 400}).points
         assert points[0].extra_time == 0.0
     assert {point.extra_time for point in points} == {0.0}
+
+
+def test_the_graph_itself_and_the_free_rewriting_are_always_among_what_is_found(monkeypatch):
+    asked = []
+    known = {"some": [(0.2, 50), (0.3, 60)], "none": [(0.0, 100)], "free": [(0.0, 90), (0.2, 50)]}
+
+    def entry(room, name):
+        def function(graph, goals, **values):
+            asked.append((name, values))
+            return Found(tuple(point(*one) for one in known[name]), (Bound(0.0, len(name)),))
+
+        return SimpleNamespace(accept=lambda values: {**values, "accepted": True}, function=function)
+
+    monkeypatch.setattr(module, "find", entry)
+    monkeypatch.setattr(module, "offloaded", lambda graph, goals, points: (point(0.1, 70), point(0.4, 50)))
+
+    def told(name, parameters=None, **goals):
+        asked.clear()
+        result = found(blocks(2), Goals(**goals), name, parameters)
+        return [(one.extra_time, one.peak_bytes) for one in result.points], result.bounds[0].peak_bytes, asked[:]
+
+    others = [("none", {}), ("free", {})]
+    assert told("some", {"effort": 3}) == (
+        [(0.0, 90), (0.2, 50)], 4, [("some", {"effort": 3, "accepted": True}), *others],
+    )  # fmt: skip
+    assert told("none") == ([(0.0, 100)], 4, [("none", {"accepted": True})])
+    assert told("free")[2] == [("free", {"accepted": True}), ("none", {})]
+    assert told("some", kinds=frozenset({"offload"}))[0] == [(0.0, 90), (0.1, 70), (0.2, 50)]
+
+
+def test_the_points_of_a_frontier_are_those_for_its_times_and_the_last(monkeypatch):
+    asked, graph = [], blocks(2)
+
+    def answer(graph, goals, strategy, parameters):
+        asked.append((goals, strategy, parameters))
+        return Found(tuple(point(number / 100, 100 - number) for number in range(20)))
+
+    monkeypatch.setattr(module, "found", answer)
+
+    def times(*count, **more):
+        return [round(100 * one.extra_time) for one in frontier(graph, *count, **more)]
+
+    assert times(1) == [0]
+    assert times(2) == [0, 19]
+    assert times(4) == [0, 2, 10, 19]  # of 0, 2, 5, 10, 19
+    assert times(6) == [0, 2, 5, 10, 15, 19]
+    assert times() == [0, 2, 3, 5, 7, 10, 12, 15, 19]
+    assert asked[-1] == (Goals((0.0, 0.02, 0.03, 0.05, 0.07, 0.1, 0.12, 0.15, 0.2, 0.25, 0.33)), "auto", {})
+    assert times(9, kinds=("fuse",), strategy="some", effort=3) == [0, 2, 5, 10, 15, 19]
+    assert asked[-1] == (Goals(EXTRA_TIMES, kinds=frozenset({"fuse"})), "some", {"effort": 3})
+    assert times(16)[:6] == [0, 1, 2, 3, 5, 7]
+    assert asked[-1][0].extra_times == tuple(sorted((*EXTRA_TIMES, 0.03, 0.07, 0.12, 0.4, 0.01, 0.18, 0.29)))
+    assert at_most(graph, 0.055, effort=3).extra_time == 0.05
+    assert asked[-1] == (Goals((0.055,)), "auto", {"effort": 3})
+    assert within(graph, 95, kinds=("recompute",)).extra_time == 0.05
+    assert asked[-1] == (Goals(budgets=(95,), kinds=frozenset({"recompute"})), "auto", {})

@@ -12,6 +12,7 @@ from roam_lab.rewrite.frontier import at_most
 from roam_lab.rewrite.kinds import KINDS
 from roam_lab.rewrite.points import Goals
 from roam_lab.rewrite.proof import rewrite_bound
+from roam_lab.rewrite.save_set import SaveSet
 from roam_lab.rewrite.sweep import _gain
 from tests.rewrite.graphs import Writer, blocks, ladder
 from tests.rewrite.test_no_worse import CHEAP
@@ -115,3 +116,37 @@ def test_without_an_exact_instant_or_times_only_the_least_is_proven(monkeypatch)
     monkeypatch.setattr(proof, "first_instant", lambda *given: replace(first(*given), exact=False))
     assert rewrite_bound(graph, Goals(), 900, 0.0) == RewriteBound(least, 0.0)
     assert rewrite_bound(graph, Goals(), 600, 0.3) == RewriteBound(least, 0.0)
+
+
+def test_a_bound_is_what_the_program_of_the_first_instant_proves(monkeypatch):
+    """In bytes less the slack, in time with that of the ops; and never past the rewriting that it is about."""
+    graph, asked = blocks(3), []
+    base = sum(op.time_us for op in graph.ops)
+    least = least_bytes(graph, Goals().kinds)
+    monkeypatch.setattr(proof, "least_us", lambda problem: base - 20.0)
+
+    def told(peak, extra, small=500.7, slack=20, fast=30.0):
+        asked.clear()
+        monkeypatch.setattr(
+            proof,
+            "smallest_set",
+            lambda problem, instants, *rest: asked.append(rest) or SaveSet({}, 0, 0, small, slack),
+        )
+        monkeypatch.setattr(
+            proof,
+            "fastest_set",
+            lambda problem, instants, *rest, relaxed: asked.append((*rest, relaxed)) or SaveSet({}, 0, 0, fast, 0),
+        )
+        found = rewrite_bound(graph, Goals(), peak, extra)
+        return found.peak_bytes, found.extra_time
+
+    assert told(600, 0.5) == (480, round(10 / base, 9))
+    assert asked == [(pytest.approx(0.5 * base + 20), 900), (600, True)]
+    assert told(1000, 0.0) == (480, 0.0)
+    assert asked == [(pytest.approx(20, abs=1e-6), 1000), (1000, True)]
+    assert told(450, 0.5)[0] == 450
+    assert told(600, 0.01)[1] == 0.01
+    assert told(600, -0.5, fast=5.0) == (480, 0.0)
+    assert asked[0][0] == 0.0  # there is no time
+    assert told(600, 0.5, small=100.0)[0] == least
+    assert told(600, 0.5, fast=15.0)[1] == 0.0

@@ -43,7 +43,7 @@ def test_other_bytes_phases_targets_and_results_are_other_roles():
 
 
 def test_the_levels_are_blocks_by_the_first_and_by_the_second_number():
-    assert roles_of(problem_of(random_step(3))).levels == ()
+    assert roles_of(problem_of(random_step(3))).levels == roles_of(problem_of(blocks(1))).levels == ()
     (level,) = roles_of(problem_of(blocks(3))).levels
     assert set(level.tolist()) == {-1, 0, 1, 2}
     write = Writer()
@@ -74,7 +74,8 @@ def test_what_segments_hand_on_is_read_in_forward_and_made_outside():
     ]  # of the first op, and of the blocks but the last
     assert handed_on(problem, segments(problem, level, 1)) == frozenset(results)
     assert handed_on(problem, segments(problem, level, 2)) == frozenset({results[0], results[2]})
-    assert forward_end(problem) < problem.tape.gap_instruction.max()
+    assert forward_end(problem_of(blocks(4, fused=False))) == 8
+    assert forward_end(problem) == 8
     write = Writer()
     write.op((write.storage(8),))
     assert forward_end(problem_of(write.graph())) == -1

@@ -1,13 +1,17 @@
 """Save sets of small steps beside the best of all sets, each tried."""
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 
+from roam_lab.ir.graph import Device
+from roam_lab.rewrite import save_set
 from roam_lab.rewrite.explorer import Explorer
-from roam_lab.rewrite.save_set import UNITS, Instant, fastest_set, instant_of, smallest_set
-from roam_lab.rewrite.tape import problem_of
+from roam_lab.rewrite.save_set import UNITS, Instant, SaveSet, applied, fastest_set, instant_of, least_us, smallest_set
+from roam_lab.rewrite.tape import DROP, HOLD, KEEP, problem_of
+from roam_lab.solvers.ilp import Solved
 from tests.rewrite.graphs import Writer, blocks, ladder, random_step
 
 MOST_GAPS = 9
@@ -162,3 +166,112 @@ def test_an_instant_is_exact_where_its_op_is_alone_and_has_the_bytes_that_no_set
                 if trace.birth[one] < item < trace.last[one] and one not in read
             )
             assert instant.rest == trace.curve[item] - held
+
+
+def two_to_keep(sizes=(128, 64), rows=None, share=None):
+    """a takes 4 us, b, made from a, 2 us; both are used before op 3, which makes 256 bytes, and after it."""
+    write = Writer()
+    a, b, hot = (write.storage(size) for size in (*sizes, 256))
+    sink = write.storage(8, region="resident")
+    write.op((a,), time_us=4.0)
+    write.op((b,), (a,), time_us=2.0, rows=rows)
+    write.op((), (a, b), (sink,))
+    write.op((hot,))
+    write.op((), (b, hot), (sink,))
+    write.op((), (a,), (sink,))
+    device = None if share is None else Device(1e12, 1e12, 1.0, 2**20, 1e9, fused_share=share)
+    return problem_of(replace(write.graph(), device=device), ("fuse", "recompute"), order=range(6))
+
+
+AT_OP_3 = [Instant(3, True, 256, True)]
+A, B = 0, 1
+
+
+def stays(problem, found):
+    """The storages that a set saves across the instant."""
+    return {int(problem.gap_storage[gap]) for gap, kept in found.kept.items() if kept}
+
+
+@pytest.mark.parametrize(
+    ("us", "held", "saved"),
+    [(0.0, 448, {A, B}), (1.9, 448, {A, B}), (2.0, 384, {A}), (4.0, 320, {B}), (6.0, 256, set())],
+)
+def test_a_set_has_exactly_the_bytes_and_the_time_of_what_it_saves_and_makes_again(us, held, saved):
+    problem = two_to_keep()
+    small = smallest_set(problem, AT_OP_3, us, 1024)
+    fast = fastest_set(problem, AT_OP_3, held)
+    assert stays(problem, small) == stays(problem, fast) == saved
+    assert (small.bytes, small.slack) == (held + 1, 0)  # rounded up
+    assert held <= fast.bytes <= held + 1
+    assert fast.us == pytest.approx(0.0 if us == 1.9 else us)
+    assert small.us == pytest.approx(us)  # all that is allowed
+    assert (
+        fastest_set(problem, AT_OP_3, held - 1) is None
+        or stays(problem, fastest_set(problem, AT_OP_3, held - 1)) != saved
+    )
+
+
+def test_what_is_to_be_saved_is_saved_whatever_that_costs():
+    problem = two_to_keep()
+    assert smallest_set(problem, AT_OP_3, 10.0, 1024, saved={B}).bytes == 320 + 1
+    assert fastest_set(problem, AT_OP_3, 319, saved={B}) is None
+    assert fastest_set(problem, AT_OP_3, 320, saved={B}).us == pytest.approx(4.0)
+
+
+def test_small_storages_are_saved_without_asking_and_are_the_slack_of_the_bound():
+    problem = two_to_keep()
+    gaps = {int(problem.gap_storage[gap]): gap for gap in smallest_set(problem, AT_OP_3, 10.0, 1024).kept}
+    found = smallest_set(problem, AT_OP_3, 10.0, 8000 * 64)
+    assert (list(found.kept), found.slack) == ([gaps[A]], 64)
+    found = smallest_set(problem, AT_OP_3, 10.0, 8000 * 64 - 1)
+    assert (set(found.kept), found.slack) == ({gaps[A], gaps[B]}, 0)
+    assert smallest_set(problem, AT_OP_3, 10.0, 8000 * 64, saved={B}).slack == 0  # it would not be made again
+    twice = [Instant(3, True, 256, True), Instant(4, False, 256, True)]
+    assert smallest_set(problem, twice, 10.0, 8000 * 64).slack == 64  # of the instant with most
+
+
+def test_a_relaxed_program_does_not_count_what_is_small():
+    problem = two_to_keep((63_744, 8))  # with the 256 bytes of the op 64,000, and 8 more
+    assert stays(problem, fastest_set(problem, AT_OP_3, 64_000)) == set()
+    assert stays(problem, fastest_set(problem, AT_OP_3, 64_000, relaxed=True)) == {A}
+    assert fastest_set(problem, AT_OP_3, 63_991, relaxed=True).us > 0
+
+
+def test_the_least_target_is_one_byte():
+    at = [Instant(3, True, 0, True)]
+    assert stays(two_to_keep((2, 1)), fastest_set(two_to_keep((2, 1)), at, 0)) == {B}
+    assert stays(two_to_keep((2, 2)), fastest_set(two_to_keep((2, 2)), at, 0)) == set()
+
+
+def test_an_op_that_can_be_fused_costs_its_share():
+    assert least_us(two_to_keep()) == least_us(two_to_keep(rows=4)) == least_us(two_to_keep(share=0.5)) == 10.0
+    problem = two_to_keep(rows=4, share=0.5)
+    assert least_us(problem) == 9.0
+    assert fastest_set(problem, AT_OP_3, 384).us == pytest.approx(1.0)
+
+
+def test_what_the_solver_does_not_say_is_not_made_up(monkeypatch):
+    def given(objective, bound, values=None):
+        values = {"held": 0.25, "keep0": 1.0, "keep3": 0.0} if values is None else values
+        monkeypatch.setattr(save_set, "solve", lambda program, node_limit: Solved("feasible", objective, bound, values))
+        model = save_set._Model(two_to_keep(), [], 1024, ())
+        return model.solved(7, 2.0)
+
+    assert given(3.0, 2.5) == SaveSet({}, 0.0, 257, 5.0, 0)
+    assert given(3.0, None).bound == given(3.0, -1.0).bound == 0.0
+    assert given(None, 1.0) is None
+    assert given(3.0, 1.0, {}) is None
+
+
+def test_a_set_is_put_into_the_gaps_that_are_free():
+    problem = two_to_keep(rows=4)
+    explorer, count = Explorer(problem, 10), len(problem.start)
+    a, b = (int(problem.tape.gap_at[one]) for one in (A, B))
+    explorer.is_free[b + 1] = False
+    given = np.full(count, HOLD, np.int8)
+    found = SaveSet({a: True, b: False, a + 1: False, b + 1: True}, 0.0, 0, 0.0, 0)
+    state = applied(explorer, given, found, DROP, HOLD)
+    assert (state[a], state[a + 1], state[b]) == (KEEP, DROP, HOLD)  # b may pass inside
+    assert applied(explorer, given, found, HOLD, DROP)[[a + 1, b]].tolist() == [HOLD, DROP]
+    assert state[b + 1] == HOLD
+    assert (given == HOLD).all()

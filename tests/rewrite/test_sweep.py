@@ -1,11 +1,14 @@
 """Greedy descent and polishing: which change is taken, what is tried for it, and when it ends."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from roam_lab.rewrite import search as searching
+from roam_lab.rewrite.evaluate import Cost
 from roam_lab.rewrite.explorer import Explorer
-from roam_lab.rewrite.sweep import _best, _by_role, _gain, polish, reach, sweep
+from roam_lab.rewrite.sweep import _best, _by_role, _gain, _kept_if_better, _of_copies, polish, reach, sweep
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER, problem_of
 from tests.rewrite.graphs import blocks, ladder, random_step
 
@@ -121,3 +124,50 @@ def test_a_search_polishes_what_is_within_the_budget_and_not_much_slower_and_not
     assert polished == [number for number, near in enumerate(reached, 1) if near]
     assert polished
     assert len(polished) < len(reached) or len(front.us) < 4
+
+
+@pytest.mark.parametrize(
+    ("us", "excess", "peak", "taken"),
+    [
+        (9.0, 0.0, 100, True),
+        (9.0, 99.0, 100, True),  # less time is enough
+        (10.0 - 2e-6, 9.0, 100, True),
+        (10.0 - 1e-7, 9.0, 100, False),  # not in the last digits
+        (10.0, 8.0, 100, True),
+        (10.0, 9.0, 100, False),
+        (10.0 + 1e-7, 8.0, 100, False),
+        (9.0, 0.0, 120, True),  # no higher than it was
+        (9.0, 0.0, 121, False),
+    ],
+)
+def test_a_change_is_kept_that_takes_less_time_or_no_more_and_is_nearer_the_target(us, excess, peak, taken):
+    explorer = SimpleNamespace(left=1, see=lambda state, target: Cost(peak, us, 0, over=excess))
+    state, seen = np.array([KEEP, DROP, DROP], np.int8), Cost(120, 10.0, 0, over=9.0)
+    cost, better = _kept_if_better(explorer, state, seen, [0, 1], HOLD, 110)
+    assert (better, cost.us) == (taken, us if taken else 10.0)
+    assert state.tolist() == ([HOLD, HOLD, DROP] if taken else [KEEP, DROP, DROP])
+
+
+def test_what_is_so_already_or_can_no_longer_be_evaluated_is_not_tried():
+    state, seen = np.array([KEEP, DROP], np.int8), Cost(120, 10.0, 0)
+    assert _kept_if_better(SimpleNamespace(left=9), state, seen, [1], DROP, 0) == (seen, False)
+    assert _kept_if_better(SimpleNamespace(left=0), state, seen, [0, 1], DROP, 0) == (seen, False)
+    lower = SimpleNamespace(left=1, see=lambda state, target: Cost(99, 9.0, 0))
+    assert _kept_if_better(lower, state, seen, [0, 1], DROP, 0)[1]
+
+
+def test_the_gaps_of_copies_are_in_lists_of_one_role_the_dearest_op_first():
+    explorer, tried = Explorer(problem_of(blocks(4))), 0
+    tape, of_gap = explorer.problem.tape, explorer.roles.of_gap.tolist()
+    for state in random_states(explorer, 6):
+        explorer.see(state)
+        again = explorer.again().tolist()
+        groups = _of_copies(explorer)
+        gaps = [gap for gap in explorer.problem.free_gaps.tolist() if tape.creator[explorer.gap_storage[gap]] in again]
+        assert sorted(gap for group in groups for gap in group) == gaps
+        assert all(group == sorted(group) and len({of_gap[gap] for gap in group}) == 1 for group in groups)
+        assert len({of_gap[group[0]] for group in groups}) == len(groups)
+        times = [max(tape.op_us[tape.creator[explorer.gap_storage[gap]]] for gap in group) for group in groups]
+        assert times == sorted(times, reverse=True)
+        tried += len(groups) > 1
+    assert tried > 1
