@@ -49,6 +49,7 @@ class TraceInputs:
         self.batch_constants: dict[int, Any] = {}
         self.leaves: list[Any] = []
         self.state: list[tuple[Input, Any]] = []
+        self._there: set[tuple[Any, ...]] = set()
         self.parameters = training.parameters
         named = [*self.parameters.items(), *training.model.named_buffers()]
         self.tensors: dict[str, torch.Tensor] = {name: fakes(value) for name, value in named}
@@ -96,6 +97,7 @@ class TraceInputs:
 
     def enter_state(self) -> None:
         """Make inputs of the optimizers' state. The optimizers must hold fakes by then."""
+        self._there = {found.path[:2] for found, _ in state_inputs(self._optimizers, self.fake_names())}
         with self._mode:
             for optimizer in self._optimizers:
                 prime_optimizer(optimizer, fake=True)
@@ -135,11 +137,15 @@ class TraceInputs:
         return made
 
     def without_cleared(self, module: GraphModule) -> tuple[Input, ...]:
-        """The inputs without those old gradients that nothing in the module reads; their placeholders are removed."""
+        """The inputs without old gradients that nothing in the module uses, and without state of optimizers that have
+        made none and that the step does not step. Their placeholders are removed."""
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        pairs = list(zip(placeholders, self.found, strict=True))
+        of_state = {found.path[:2] for node, found in pairs if found.kind == "state" and node.users} | self._there
         kept: list[Input] = []
-        for node, found in zip(placeholders, self.found, strict=True):
-            if found.kind == "gradient" and not node.users:
+        for node, found in pairs:
+            not_made = found.kind == "state" and found.path[:2] not in of_state
+            if not_made or (found.kind == "gradient" and not node.users):
                 module.graph.erase_node(node)
             else:
                 kept.append(found)

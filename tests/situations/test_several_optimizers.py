@@ -205,7 +205,8 @@ def test_over_frozen_rest(clears):
     compare(make).must_be(PLANNED)
 
 
-def test_given_but_never_stepped():
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_given_but_never_stepped(check):
     def step(model, optimizers, batch):
         return each_step(model, optimizers[:1], batch)
 
@@ -214,7 +215,25 @@ def test_given_but_never_stepped():
         pair = OPTIM.AdamW(model[0].parameters(), lr=1e-2), OPTIM.AdamW(model[2].parameters(), lr=1e-2)
         return Situation(model, pair, data(), step=step)
 
-    compare(make).must_be(HONEST)
+    compare(make, check=check).must_be(PLANNED)
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize("dampening", [0.0, 0.3])
+def test_from_one_optimizer_to_another(dampening, check):
+    """SWATS: Adam first, then SGD, which has no state before its own first step."""
+
+    def make():
+        model, at = mlp(), {"step": 0}
+        later = OPTIM.SGD(model.parameters(), lr=0.05, momentum=0.9, dampening=dampening)
+
+        def step(model, optimizers, batch):
+            at["step"] += 1
+            return each_step(model, optimizers[:1] if at["step"] < 4 else optimizers[1:], batch)
+
+        return Situation(model, (OPTIM.AdamW(model.parameters(), lr=1e-2), later), data(), step=step, others={"at": at})
+
+    compare(make, 7, variants=2, check=check).must_be(HONEST if dampening else PLANNED)
 
 
 def test_actor_critic_with_a_soft_target():
