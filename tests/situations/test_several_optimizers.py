@@ -215,7 +215,29 @@ def test_given_but_never_stepped(check):
         pair = OPTIM.AdamW(model[0].parameters(), lr=1e-2), OPTIM.AdamW(model[2].parameters(), lr=1e-2)
         return Situation(model, pair, data(), step=step)
 
-    compare(make, check=check).must_be(PLANNED)
+    compare(make, check=check).must_be(HONEST)
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_a_slow_optimizer_on_the_sum_of_gradients(check):
+    """The body is stepped in every third call, on what three calls have left."""
+
+    def make():
+        model, at = mlp(), {"step": 0}
+        pair = OPTIM.AdamW(model[2].parameters(), lr=1e-2), OPTIM.SGD(model[0].parameters(), lr=0.05)
+
+        def step(model, optimizers, batch):
+            at["step"] += 1
+            loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+            loss.backward()
+            for optimizer in optimizers if at["step"] % 3 == 0 else optimizers[:1]:
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss.detach()
+
+        return Situation(model, pair, data(), step=step, others={"at": at})
+
+    compare(make, 7, variants=3, check=check).must_be(HONEST)
 
 
 @pytest.mark.parametrize("check", ["first", "never"])
