@@ -220,7 +220,7 @@ class Tracer:
                 ):
                     result = self._training.run_as_ops(self._batch)
                 world.check()
-                schedulers.check()
+                schedulers.check(python.changes)
                 if self._guide is not None:
                     self._guide.finish()
                 self._end.check(result, self._batch)
