@@ -14,6 +14,7 @@ from roam_lab.capture.inputs import (
     batch_leaves,
     check_attributes,
     check_leaves,
+    given_attributes,
     is_number,
     is_text,
     setting_inputs,
@@ -22,8 +23,10 @@ from roam_lab.capture.inputs import (
 )
 from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.prime import prime_optimizer
+from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.trained import held_beside
 from roam_lab.capture.training_step import TrainingStep
 from roam_lab.errors import CaptureError
@@ -48,6 +51,7 @@ class TraceInputs:
         self.batch_numbers: set[int] = set()
         self.batch_constants: dict[int, Any] = {}
         self.leaves: list[Any] = []
+        self._attributes: list[tuple[Any, dict[str, Any]]] = []
         self.state: list[tuple[Input, Any]] = []
         self._there: set[tuple[Any, ...]] = set()
         self.parameters = training.parameters
@@ -77,6 +81,8 @@ class TraceInputs:
             found = Input("batch", (index,))
             if isinstance(leaf, torch.Tensor):
                 leaves[index] = self._fakes(_alias(leaf))  # one tensor under two names is two inputs
+                vars(leaves[index]).update(given_attributes(leaf))
+                self._attributes.append((leaves[index], dict(vars(leaves[index]))))
                 if leaf.is_leaf and leaf.requires_grad:
                     leaves[index].requires_grad_()
                     if leaf.grad is not None:
@@ -94,6 +100,17 @@ class TraceInputs:
                 self.batch_constants[index] = leaf
         self.leaves = leaves
         return with_leaves(batch, leaves)
+
+    def changed_attribute(self) -> str | None:
+        """The name of an attribute that a tensor of the batch did not have, or had otherwise, before the step; None
+        where there is none."""
+        name: str
+        for leaf, before in self._attributes:
+            for name, value in vars(leaf).items():
+                known = before.get(name, MISSING)
+                if value is not known and not name.startswith("_") and (known is MISSING or is_plain(known)):
+                    return name
+        return None
 
     def enter_state(self) -> None:
         """Make inputs of the optimizers' state. The optimizers must hold fakes by then."""

@@ -234,3 +234,21 @@ def test_attributes_of_parameters(how, check):
 
     verdict = compare(make, between=between, ignore=GRADIENTS, check=check)
     verdict.must_be(HONEST if how in ("deleted", "of a buffer") else PLANNED)
+
+
+@pytest.mark.parametrize("given", [2.0, [1, 2]])
+def test_attributes_of_the_batch(given):
+    """A weight that only some batches carry, as an attribute of their inputs."""
+
+    def make():
+        batches = data(4)
+        batches[1][0].weight = batches[3][0].weight = given
+
+        def loss(model, batch):
+            factor = getattr(batch[0], "weight", 1.0)
+            return CROSS(model(batch[0]), batch[1]) * (factor if isinstance(factor, float) else len(factor))
+
+        model = mlp()
+        return Situation(model, sgd(model), batches, loss)
+
+    compare(make, variants=2).must_be(PLANNED if given == 2.0 else HONEST)
