@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from roam_lab import profile
+from roam_lab import hook, profile
 from roam_lab.lab.cell_turns import CellTurns
 from roam_lab.lab.thread_task import ThreadTask
 from roam_lab.turns import cancel_present, turn
@@ -171,3 +171,51 @@ def test_without_the_extension_cells_take_no_turns() -> None:
     assert [event for event, _ in shell.events.known] == ["pre_run_cell", "post_run_cell"]
     turns.close()
     assert shell.events.known == []
+
+
+def small(seed: int) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(seed)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.GELU(), torch.nn.Linear(8, 2))
+    return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+
+
+def train(step: Callable[[Any], Any], failed: list[BaseException], steps: int) -> None:
+    inputs = torch.linspace(-1, 1, 24).view(6, 4)
+    try:
+        for _ in range(steps):
+            step((inputs, inputs[:, :2]))
+    except BaseException as error:
+        failed.append(error)
+
+
+def eager(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[Any], Any]:
+    def step(batch: Any) -> torch.Tensor:
+        loss = torch.nn.functional.mse_loss(model(batch[0]), batch[1])
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        return loss
+
+    return step
+
+
+def test_threads_that_train_at_once_leave_what_they_leave_alone() -> None:
+    """Two of them hooked, the third eager, while the others capture."""
+    alone, at_once = [small(seed) for seed in range(3)], [small(seed) for seed in range(3)]
+    failed: list[BaseException] = []
+    for pair in alone:
+        train(eager(*pair), failed, 3)
+    steps: list[Callable[[Any], Any]] = [
+        hook(*pair, loss=torch.nn.MSELoss(), cache=False) for pair in at_once[:2]
+    ]  # fmt: skip
+    threads = [
+        threading.Thread(target=train, args=(step, failed, 3)) for step in (*steps, eager(*at_once[2]))
+    ]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert [step.planned_steps for step in steps] == [3, 3]  # type: ignore[attr-defined]
+    for (one, _), (other, _) in zip(alone, at_once, strict=True):
+        assert all(map(torch.equal, one.state_dict().values(), other.state_dict().values()))

@@ -60,7 +60,7 @@ class Gradients:
         self.cleared: set[str] = set()
         self.updated: list[str] = []
         self.held: list[tuple[Node, tuple[int, ...]]] = []
-        self._stepped = False
+        self._stepped: set[int] = set()
         self._sometimes: set[str] = set()
         self._left: dict[str, torch.Tensor] = {}
 
@@ -95,9 +95,9 @@ class Gradients:
 
         return zero_grad
 
-    def _note_update(self) -> None:
+    def _note_update(self, optimizer: torch.optim.Optimizer) -> None:
         self._before_update()
-        self._stepped = True
+        self._stepped |= {id(one) for group in optimizer.param_groups for one in group["params"]}
         self.updated.extend(self._present())
 
     def _is_untouched(self, name: str) -> bool:
@@ -118,22 +118,30 @@ class Gradients:
         """Called when the step is over. Returns parameter's name -> gradient for the gradients that the step made and
         that stay set, and the names of all parameters whose gradient stays set, old ones included.
 
-        A gradient that the step leaves stays set where no optimizer has stepped (a later call will use it), where the
-        next step adds to it, or may (it is cleared in a branch), and where the user keeps it (`keep_grads`).
+        A gradient that the step leaves stays set where no optimizer has stepped, or none of those that have its
+        parameter (a later call will use it), where the next step adds to it, or may (it is cleared in a branch), and
+        where the user keeps it (`keep_grads`).
         """
-        left = self._present()
+        left, waiting = self._present(), self._waiting()
         self._hold(left.values())
         asked = self._training.keep_grads
         stays = {
             name
             for name in left
-            if not self._stepped or name in self._later or name in self._sometimes or name in self.begun
-            or asked is True or name in (asked or ())
+            if not self._stepped or name in waiting or name in self._later or name in self._sometimes
+            or name in self.begun or asked is True or name in (asked or ())
         }  # fmt: skip
         self._left = {name: one for name, one in left.items() if name not in self.cleared and name not in stays}
         begun = {name: one for name, (one, _) in self._begun.items()}
         made = {name: one for name, one in left.items() if name in stays and one is not begun.get(name)}
         return made, frozenset(stays)
+
+    def _waiting(self) -> set[str]:
+        """Names of parameters that an optimizer has and none has stepped, and whose gradients the step does not clear
+        first."""
+        groups = (group for optimizer in self._training.optimizers for group in optimizer.param_groups)
+        held = {id(one) for group in groups for one in group["params"]} - self._stepped
+        return {name for name, one in self._tensors.items() if id(one) in held and name not in self.cleared}
 
     def check_read(self, module: GraphModule) -> None:
         """Raise LeftForLaterError where the next step would add to a gradient that this one leaves and does not keep,

@@ -16,7 +16,7 @@ import torch
 from roam_lab.capture.prime import numeric_settings
 from roam_lab.capture.sources.probe import Probe
 from roam_lab.capture.sources.values import is_plain
-from roam_lab.capture.torch_internals import pytree
+from roam_lab.capture.torch_internals import FakeTensor, pytree
 from roam_lab.errors import CaptureError
 
 Optimizers = tuple[torch.optim.Optimizer, ...]
@@ -61,7 +61,10 @@ def batch_leaves(batch: Any) -> list[Any]:
 def batch_structure(batch: Any) -> Any:
     """The structure of a batch without its leaves, as nested tuples of types and keys; batches of equal structure have
     their leaves in the same order. The order of a dict's keys is part of it, and so are the numbers and strings among
-    the attributes of a container of a class of the user's."""
+    the attributes of a tensor, or of a container of a class of the user's."""
+    if isinstance(batch, torch.Tensor):
+        given = given_attributes(batch).items()
+        return tuple((name, value if is_plain(value) else type(value)) for name, value in given) or None
     beside = tuple((name, value) for name, value in _attributes(batch) if is_plain(value))
     opened = batch if isinstance(batch, Mapping) else _opened(batch)
     if opened is not None:
@@ -86,6 +89,13 @@ def with_leaves(batch: Any, leaves: list[Any]) -> Any:
         else:
             object.__setattr__(twin, key, value)  # whether it is frozen or not
     return twin
+
+
+def given_attributes(leaf: torch.Tensor) -> dict[str, Any]:
+    """The attributes that a user has given to a tensor of the batch."""
+    if isinstance(leaf, FakeTensor):
+        return {}
+    return {name: value for name, value in vars(leaf).items() if not name.startswith("_dynamo")}
 
 
 def mapped(function: Callable[[Any], Any], batch: Any) -> Any:
@@ -141,6 +151,12 @@ def check_leaves(leaves: list[Any]) -> None:
                 f"the batch holds a {kind} tensor, which has no storage that could be planned; give a dense one, or "
                 "train eagerly"
             )
+        for name, value in given_attributes(leaf).items() if isinstance(leaf, torch.Tensor) else ():
+            if not is_plain(value):
+                raise CaptureError(
+                    f"a tensor of the batch has an attribute .{name}, a {type(value).__name__}, which would be frozen "
+                    "into the plan; give it as an entry of the batch"
+                )
         if not isinstance(leaf, _PLAIN):
             raise CaptureError(
                 f"the batch holds a {type(leaf).__module__}.{type(leaf).__qualname__}, whose contents would be frozen "

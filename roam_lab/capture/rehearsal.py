@@ -78,7 +78,7 @@ def rehearse(
             inputs.enter_state()
             with (
                 _as_in_eager(),
-                held_parameters_replaced(reachable, training.model, names, inputs.tensors),
+                held_parameters_replaced(reachable, training.model, names, inputs.tensors, fakes.made),
                 mode,
                 _FollowerMode(mode, fakes, follower, check) as seen,
                 code.noted(),

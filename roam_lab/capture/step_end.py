@@ -34,6 +34,12 @@ class StepEnd:
                 "the step changes its batch (takes entries out, or puts others in), which a planned step would not do "
                 "again; let it work on a copy, such as dict(batch)"
             )
+        attribute = self._inputs.changed_attribute()
+        if attribute is not None:
+            raise CaptureError(
+                f"the step sets the attribute .{attribute} of a tensor of its batch, which a planned step would not do "
+                "again; keep it elsewhere"
+            )
         if any(isinstance(one, torch.Tensor) and one.is_leaf and one.grad is not None for one in before):
             raise CaptureError(
                 "the step leaves a gradient on a tensor of its batch, which a planned step does not make; take it "

@@ -14,6 +14,7 @@ from roam_lab.capture.inputs import (
     batch_leaves,
     check_attributes,
     check_leaves,
+    given_attributes,
     is_number,
     is_text,
     setting_inputs,
@@ -22,8 +23,10 @@ from roam_lab.capture.inputs import (
 )
 from roam_lab.capture.nodes import storage_key
 from roam_lab.capture.prime import prime_optimizer
+from roam_lab.capture.sources.containers import MISSING
 from roam_lab.capture.sources.optimizers import settle_state, symbol_for, symbolic_settings
 from roam_lab.capture.sources.places import OptimizerPlace, ValuePlace
+from roam_lab.capture.sources.values import is_plain
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.trained import held_beside
 from roam_lab.capture.training_step import TrainingStep
@@ -49,7 +52,9 @@ class TraceInputs:
         self.batch_numbers: set[int] = set()
         self.batch_constants: dict[int, Any] = {}
         self.leaves: list[Any] = []
+        self._attributes: list[tuple[Any, dict[str, Any]]] = []
         self.state: list[tuple[Input, Any]] = []
+        self._there: set[tuple[Any, ...]] = set()
         self.parameters = training.parameters
         named = [*self.parameters.items(), *training.model.named_buffers()]
         self.tensors: dict[str, torch.Tensor] = {name: fakes(value) for name, value in named}
@@ -77,6 +82,8 @@ class TraceInputs:
             found = Input("batch", (index,))
             if isinstance(leaf, torch.Tensor):
                 leaves[index] = self._fakes(_alias(leaf))  # one tensor under two names is two inputs
+                vars(leaves[index]).update(given_attributes(leaf))
+                self._attributes.append((leaves[index], dict(vars(leaves[index]))))
                 if leaf.is_leaf and leaf.requires_grad:
                     leaves[index].requires_grad_()
                     if leaf.grad is not None:
@@ -95,8 +102,20 @@ class TraceInputs:
         self.leaves = leaves
         return with_leaves(batch, leaves)
 
+    def changed_attribute(self) -> str | None:
+        """The name of an attribute that a tensor of the batch did not have, or had otherwise, before the step; None
+        where there is none."""
+        name: str
+        for leaf, before in self._attributes:
+            for name, value in vars(leaf).items():
+                known = before.get(name, MISSING)
+                if value is not known and not name.startswith("_") and (known is MISSING or is_plain(known)):
+                    return name
+        return None
+
     def enter_state(self) -> None:
         """Make inputs of the optimizers' state. The optimizers must hold fakes by then."""
+        self._there = {found.path[:2] for found, _ in state_inputs(self._optimizers, self.fake_names())}
         with self._mode:
             for optimizer in self._optimizers:
                 prime_optimizer(optimizer, fake=True)
@@ -152,11 +171,15 @@ class TraceInputs:
             place.write(pytree.tree_unflatten(leaves, spec))
 
     def without_cleared(self, module: GraphModule) -> tuple[Input, ...]:
-        """The inputs without those old gradients that nothing in the module reads; their placeholders are removed."""
+        """The inputs without old gradients that nothing in the module uses, and without state of optimizers that have
+        made none and that the step does not step. Their placeholders are removed."""
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        pairs = list(zip(placeholders, self.found, strict=True))
+        of_state = {found.path[:2] for node, found in pairs if found.kind == "state" and node.users} | self._there
         kept: list[Input] = []
-        for node, found in zip(placeholders, self.found, strict=True):
-            if found.kind == "gradient" and not node.users:
+        for node, found in pairs:
+            not_made = found.kind == "state" and found.path[:2] not in of_state
+            if not_made or (found.kind == "gradient" and not node.users):
                 module.graph.erase_node(node)
             else:
                 kept.append(found)

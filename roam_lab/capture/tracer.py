@@ -198,11 +198,11 @@ class Tracer:
                     self._looks,
                     reads_noted(reachable, self._known.filled),
                     symbols_as_numbers(reachable, self._mode.values),
-                    held_parameters_replaced(reachable, self._model, self._names, self._tensors),
+                    held_parameters_replaced(reachable, self._model, self._names, self._tensors, self._fakes.made),
                 ):
                     result = self._training.run_as_ops(self._batch)
                 world.check()
-                schedulers.check()
+                schedulers.check(python.changes)
                 if self._guide is not None:
                     self._guide.finish()
                 self._end.check(result, self._batch)

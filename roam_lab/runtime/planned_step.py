@@ -38,6 +38,7 @@ from roam_lab.runtime.state_made import StateMade
 from roam_lab.runtime.step_compiler import StepCompiler
 from roam_lab.runtime.this_environment import is_verified
 from roam_lab.runtime.ways import Ways
+from roam_lab.turns import turn
 
 
 class PlannedStep:
@@ -117,7 +118,7 @@ class PlannedStep:
         """
         key = self._key(batch)
         if not self._compiled.ways(key) and self._known.first_step() is None:
-            with unwatched(self._watch):
+            with turn("a training step"), unwatched(self._watch):
                 self._pool.release()
                 self._compiler.prepare(key, batch)
 
@@ -128,7 +129,7 @@ class PlannedStep:
     def __call__(self, batch: Any) -> Any:
         """Run one step on `batch`. Returns what the user's step returns (the loss, or a tuple or dict); tensors are
         detached, and no later step writes to them."""
-        with unwatched(self._watch):
+        with turn("a training step"), unwatched(self._watch):  # another hook's capture changes the process meanwhile
             return self._step(batch)
 
     def _step(self, batch: Any) -> Any:
@@ -234,8 +235,7 @@ class PlannedStep:
         nothing_ran = not (self._compiled or self.planned_steps or self.eager_steps)
         if self.on_mismatch == "error" or (nothing_ran and self._plans.given):
             raise error
-        reason = refusal(error, bool(self.planned_steps))
-        self._ways.refuse(key, reason)
+        self._ways.refuse(key, reason := refusal(error, bool(self.planned_steps)))
         return reason
 
     @property

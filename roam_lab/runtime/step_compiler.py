@@ -273,7 +273,13 @@ def number_at(training: TrainingStep, path: str) -> ValuePlace | None:
 
 
 def _prime(training: TrainingStep, captured: Captured) -> None:
-    """Make the optimizer state that the first step would make."""
+    """Make the optimizer state that the first step would make: of those optimizers that the step steps. Raises
+    FirstStepError where only a step can make it."""
     named = training.parameters
-    for optimizer in training.optimizers:
-        prime_optimizer(optimizer, [named[name] for name in captured.trace.updated])
+    used = {found.path[:2] for found in captured.trace.inputs if found.kind == "state"}
+    for number, optimizer in enumerate(training.optimizers):
+        wanted = [named[name] for name in captured.trace.updated if (number, name) in used]
+        if not prime_optimizer(optimizer, wanted) and not all(map(optimizer.state.get, wanted)):
+            raise FirstStepError(
+                f"{type(optimizer).__name__} makes its state in its first step; run one eager step before"
+            )

@@ -53,6 +53,10 @@ class Walk:
         """(place, contents) of all that `value` leads to."""
         if isinstance(value, torch.Tensor):
             yield name, bits(value)
+            if type(value) in (torch.Tensor, nn.Parameter) and vars(value) and id(value) not in self.entered:
+                self.entered[id(value)] = value
+                for key in sorted(vars(value)):
+                    yield from self.leaves(f"{name}.{key}", vars(value)[key])
             return
         if isinstance(value, PLAIN):
             yield name, f"{type(value).__name__} {value!r}"

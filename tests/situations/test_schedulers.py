@@ -1,11 +1,12 @@
 """Learning rates that change: by schedulers in the step and between steps, and by hand."""
 
 import math
+import types
 
 import pytest
 import torch
 
-from tests.situations.judge import HONEST, PLANNED, compare
+from tests.situations.judge import HONEST, PLANNED, REFUSED, compare
 from tests.situations.models import classifier, mlp, sgd, slow_unless, stepping
 
 SCHEDULE = torch.optim.lr_scheduler
@@ -90,3 +91,27 @@ def test_learning_rate_by_hand_in_the_step():
         return classifier(step=step)
 
     compare(make).must_be(HONEST)
+
+
+@pytest.mark.parametrize("reads", ["count", "length"])
+def test_a_function_that_reads_what_the_step_changes(reads):
+    """The count is the step's own; the length of the warm-up beside it stays as it is."""
+
+    def make():
+        at = types.SimpleNamespace(count=0, length=4)
+        functions = {
+            "count": lambda epoch: min(1.0, (epoch + 1 + at.count) / 8),
+            "length": lambda epoch: min(1.0, (epoch + 1) / at.length),
+        }
+        model = mlp()
+        optimizer = sgd(model)
+        scheduler = SCHEDULE.LambdaLR(optimizer, functions[reads])
+
+        def after(loss):
+            at.count += 1
+            scheduler.step()
+
+        return classifier(model, optimizer, step=stepping(after), others={"scheduler": scheduler, "at": at})
+
+    verdict = compare(make, check="never").must_be(REFUSED if reads == "count" else PLANNED)
+    assert reads == "length" or "changes at.count, which a function of a scheduler" in verdict.why

@@ -205,7 +205,8 @@ def test_over_frozen_rest(clears):
     compare(make).must_be(PLANNED)
 
 
-def test_given_but_never_stepped():
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_given_but_never_stepped(check):
     def step(model, optimizers, batch):
         return each_step(model, optimizers[:1], batch)
 
@@ -214,7 +215,47 @@ def test_given_but_never_stepped():
         pair = OPTIM.AdamW(model[0].parameters(), lr=1e-2), OPTIM.AdamW(model[2].parameters(), lr=1e-2)
         return Situation(model, pair, data(), step=step)
 
-    compare(make).must_be(HONEST)
+    compare(make, check=check).must_be(HONEST)
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+def test_a_slow_optimizer_on_the_sum_of_gradients(check):
+    """The body is stepped in every third call, on what three calls have left."""
+
+    def make():
+        model, at = mlp(), {"step": 0}
+        pair = OPTIM.AdamW(model[2].parameters(), lr=1e-2), OPTIM.SGD(model[0].parameters(), lr=0.05)
+
+        def step(model, optimizers, batch):
+            at["step"] += 1
+            loss = nn.functional.cross_entropy(model(batch[0]), batch[1])
+            loss.backward()
+            for optimizer in optimizers if at["step"] % 3 == 0 else optimizers[:1]:
+                optimizer.step()
+                optimizer.zero_grad()
+            return loss.detach()
+
+        return Situation(model, pair, data(), step=step, others={"at": at})
+
+    compare(make, 7, variants=3, check=check).must_be(HONEST)
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize("dampening", [0.0, 0.3])
+def test_from_one_optimizer_to_another(dampening, check):
+    """SWATS: Adam first, then SGD, which has no state before its own first step."""
+
+    def make():
+        model, at = mlp(), {"step": 0}
+        later = OPTIM.SGD(model.parameters(), lr=0.05, momentum=0.9, dampening=dampening)
+
+        def step(model, optimizers, batch):
+            at["step"] += 1
+            return each_step(model, optimizers[:1] if at["step"] < 4 else optimizers[1:], batch)
+
+        return Situation(model, (OPTIM.AdamW(model.parameters(), lr=1e-2), later), data(), step=step, others={"at": at})
+
+    compare(make, 7, variants=2, check=check).must_be(HONEST if dampening else PLANNED)
 
 
 def test_actor_critic_with_a_soft_target():

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.utils import prune
 
-from tests.situations.judge import HONEST, Situation, compare
+from tests.situations.judge import GRADIENTS, HONEST, PLANNED, Situation, compare
 from tests.situations.models import classifier, data, inputs, mlp, sgd, slow_unless
 
 CROSS = nn.functional.cross_entropy
@@ -191,3 +191,64 @@ def test_parameters_without_an_optimizer():
         return classifier(step=step, others={"weight": weight})
 
     compare(make).must_be(HONEST)
+
+
+ATTRIBUTES = ["bound anew", "summed in place", "counted", "scales", "of a buffer", "deleted"]
+
+
+@pytest.mark.parametrize(("how", "check"), [*((how, "never") for how in ATTRIBUTES), ("bound anew", "first")])
+def test_attributes_of_parameters(how, check):
+    """What a user has hung on a parameter: a gradient in float32 (Megatron), a scale of its rate, a curvature."""
+
+    def make():
+        model = nn.Sequential(nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Linear(8, 4))
+        for index, p in enumerate(model.parameters()):
+            p.noted, p.steps, p.scale = torch.zeros_like(p), 0, 1.0 - index / 8
+        model[1].running_mean.seen = 0
+
+        def step(model, optimizer, batch):
+            loss = CROSS(model(batch[0]), batch[1])
+            optimizer.zero_grad()
+            loss.backward()
+            for p in model.parameters():
+                if how == "bound anew":
+                    p.noted = p.grad.detach().abs()
+                elif how == "summed in place":
+                    p.noted.add_(p.grad)
+                    p.grad.copy_(p.noted).mul_(0.5)
+                elif how == "counted":
+                    p.steps += 1
+                elif how == "scales":
+                    p.grad.mul_(getattr(p, "scale", 1.0))
+            if how == "of a buffer":
+                model[1].running_mean.seen += 1
+            elif how == "deleted" and hasattr(model[0].weight, "scale"):
+                del model[0].weight.scale
+            optimizer.step()
+            return loss.detach()
+
+        return Situation(model, sgd(model), data(), step=step)
+
+    def between(made, index):
+        made.model[0].bias.scale = 0.5 + index / 4
+
+    verdict = compare(make, between=between, ignore=GRADIENTS, check=check)
+    verdict.must_be(HONEST if how in ("deleted", "of a buffer") else PLANNED)
+
+
+@pytest.mark.parametrize("given", [2.0, [1, 2]])
+def test_attributes_of_the_batch(given):
+    """A weight that only some batches carry, as an attribute of their inputs."""
+
+    def make():
+        batches = data(4)
+        batches[1][0].weight = batches[3][0].weight = given
+
+        def loss(model, batch):
+            factor = getattr(batch[0], "weight", 1.0)
+            return CROSS(model(batch[0]), batch[1]) * (factor if isinstance(factor, float) else len(factor))
+
+        model = mlp()
+        return Situation(model, sgd(model), batches, loss)
+
+    compare(make, variants=2).must_be(PLANNED if given == 2.0 else HONEST)

@@ -3,12 +3,13 @@ the step runs on fakes, these are the fakes, too, which have the gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 
+from roam_lab.capture.sources.attributes import attributes_shared
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.reachable import Reachable
 
@@ -17,10 +18,12 @@ _READ = ("dict", "list", "deque", "attributes", "cell", "names")
 
 @contextmanager
 def held_parameters_replaced(
-    reachable: Reachable, model: torch.nn.Module, names: Mapping[int, str], fakes: Mapping[str, torch.Tensor]
+    reachable: Reachable, model: torch.nn.Module, names: Mapping[int, str], fakes: Mapping[str, torch.Tensor],
+    made: Callable[[torch.Tensor], torch.Tensor | None],
 ) -> Iterator[None]:  # fmt: skip
     """A context in which lists, tuples, dicts, attributes and variables within reach hold a parameter's fake in its
-    place. `names`: id of a parameter -> its name; `fakes`: by that name.
+    place, and every fake has its tensor's attributes. `names`: id of a parameter -> its name; `fakes`: by that name;
+    `made`: the fake of a tensor, if there is one.
 
     What the model's modules hold as their own is left alone: `parameters_replaced` does that. Entries that the step
     itself has changed stay as it leaves them.
@@ -38,7 +41,8 @@ def held_parameters_replaced(
                 if instead is not value:
                     put.append((container, key, value, instead))
                     container.put(key, instead)
-        yield
+        with attributes_shared(reachable.tensors, made):
+            yield
     finally:
         for container, key, value, instead in reversed(put):
             entries = container.read()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import sys
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,18 +78,20 @@ def settle_state(optimizers: Optimizers, fakes: Fakes) -> None:
 
 
 @contextmanager
-def steps_noted(optimizers: Optimizers, note: Callable[[], None]) -> Iterator[None]:
-    """A context in which `note` is called before each step of a given optimizer. Raises CaptureError when an optimizer
-    that was not given is stepped."""
-    given = {id(optimizer) for optimizer in optimizers}
+def steps_noted(optimizers: Optimizers, note: Callable[[torch.optim.Optimizer], None]) -> Iterator[None]:
+    """A context in which `note(optimizer)` is called before each step of a given one. Raises CaptureError when an
+    optimizer that was not given is stepped; what other threads train is none of it."""
+    given, thread = {id(optimizer) for optimizer in optimizers}, threading.get_ident()
 
     def before(optimizer: torch.optim.Optimizer, *_: Any) -> None:
         if id(optimizer) not in given:
+            if threading.get_ident() != thread:
+                return
             raise CaptureError(
                 f"{user_line(sys._getframe()) or 'the step'}: the step also steps a {type(optimizer).__name__} that "
                 "was not given; give all of them, optimizer=(first, second), and the step takes the tuple"
             )
-        note()
+        note(optimizer)
 
     handle = register_optimizer_step_pre_hook(before)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from roam_lab.capture.sources.containers import Container
 from roam_lab.capture.sources.probe import is_ours
+from roam_lab.capture.sources.python_state import Change
+from roam_lab.capture.sources.rate_functions import changed_reading
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.sources.values import is_plain
 from roam_lab.errors import CaptureError
@@ -60,12 +62,20 @@ class Noted:
         """It is stepped now, in the step as it stands; a planned step does so when it is over."""
         self._stepped[id(scheduler)] += 1
 
-    def check(self) -> None:
-        """Raises CaptureError where the step has read what a scheduler's own step had changed before."""
+    def check(self, changes: Callable[[], Iterable[Change]]) -> None:
+        """Raises CaptureError where the step has read what a scheduler's own step had changed before, or where a
+        function of a scheduler that it has stepped reads what the step changes (`changes()`)."""
         if self._too_late is not None:
             raise CaptureError(
                 f"the step reads {self._too_late} after that scheduler's step(), which a planned step calls when all "
                 "else is done; read it when the step is over, or before step()"
+            )
+        stepped = [one.owner for number, one in self.found.items() if number in self._stepped]
+        read = changed_reading(stepped, changes()) if stepped else None
+        if read is not None:
+            raise CaptureError(
+                f"the step changes {read.path}, which a function of a scheduler that it steps reads; a planned step "
+                "calls that when all else is done; step the scheduler outside the step"
             )
 
     def watch(self, container: Container) -> None:

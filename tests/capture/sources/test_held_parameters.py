@@ -71,7 +71,7 @@ def test_everything_is_put_back_but_what_the_step_has_changed():
     names = {id(weight): "weight", id(bias): "bias"}
     fakes = {name: torch.zeros(2) for name in ("weight", "bias")}
     reachable = reach({"model": model, "root": root})
-    with held_parameters_replaced(reachable, model, names, fakes):
+    with held_parameters_replaced(reachable, model, names, fakes, lambda _: None):
         assert root["list"][0] is fakes["weight"]
         assert root["tuple"][1][0] is fakes["weight"]
         assert root["dict"]["w"] is fakes["weight"]
