@@ -67,12 +67,14 @@ class Snapshot:
 
 
 class Leaves:
-    """Gradients of the leaves that a step reaches, and whether they require one, at one moment. `restore` puts them
-    back; the contents of gradients are not copied. A step on fakes may set these of the user's own tensors, too."""
+    """Gradients of the leaves that a step reaches, whether they require one, and the attributes that were given to
+    tensors, at one moment. `restore` puts them back; the contents of gradients are not copied. A step on fakes may set
+    these of the user's own tensors, too."""
 
     def __init__(self, reachable: Reachable) -> None:
         leaves = [one for _, one in reachable.tensors if one.is_leaf]
         self._leaves = [(one, one.requires_grad, one.grad) for one in leaves]
+        self._attributes = [(vars(one), dict(vars(one))) for _, one in reachable.tensors]
 
     def restore(self) -> None:
         """May be called more than once."""
@@ -81,6 +83,10 @@ class Leaves:
                 tensor.requires_grad_(needs)
             if tensor.grad is not gradient:
                 tensor.grad = gradient
+        for now, before in self._attributes:
+            if now.keys() != before.keys() or any(now[name] is not value for name, value in before.items()):
+                now.clear()
+                now.update(before)
 
 
 class RandomState:

@@ -242,3 +242,18 @@ def test_refuses_batches_that_hide_data(batch):
     assert "whose contents would be frozen into the plan; give tensors in dicts, lists and tuples" in refused(
         nn.Linear(4, 4), batch
     )
+
+
+def test_a_refused_step_counts_once_on_its_batch():
+    """The attribute that it sets on a tensor of the batch is put back before the step runs again."""
+    model, batch = nn.Linear(4, 2), torch.randn(3, 4)
+
+    def step(model, optimizer, batch):
+        batch.seen = getattr(batch, "seen", 0) + 1
+        return mean_square(model, batch)
+
+    planned = hook(None, model, sgd(model), step=step, check="never")
+    for seen in (1, 2, 3):
+        planned(batch)
+        assert batch.seen == seen
+    assert "sets the attribute .seen of a tensor of its batch" in next(iter(planned.reasons))
