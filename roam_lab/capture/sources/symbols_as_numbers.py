@@ -20,6 +20,7 @@ import torch
 from roam_lab.capture.host_values import HostValues
 from roam_lab.capture.number_functions import number_functions
 from roam_lab.capture.sources.comparisons import plain_comparisons
+from roam_lab.capture.sources.powers import whole_powers
 from roam_lab.capture.sources.probe import Probe, touch
 from roam_lab.capture.sources.reachable import Reachable
 from roam_lab.capture.torch_internals import FakeTensor
@@ -45,7 +46,7 @@ def symbols_as_numbers(reachable: Reachable, values: HostValues | None) -> Itera
     for space, name, stand_in in put:
         space[name] = stand_in
     try:
-        with number_functions(reachable, values), plain_comparisons():
+        with number_functions(reachable, values), plain_comparisons(), whole_powers():
             yield
     finally:
         for space, name, stand_in in put:
