@@ -133,13 +133,13 @@ class Strategy:
     @contextmanager
     def judged(self) -> Iterator[None]:
         """A context for the strategy and for judging its result: an error inside is raised again as a JudgementError
-        with the strategy's name. Other RoamErrors, and errors of memory and files, pass."""
+        with the strategy's name. Other RoamErrors pass, and errors of memory, files and missing packages."""
         what = f"{self.room} {self.name!r}"
         try:
             yield
         except JudgementError as error:
             raise JudgementError(f"{what} broke a rule: {error}; choose another and tell its author") from None
-        except (RoamError, MemoryError, OSError):
+        except (RoamError, MemoryError, OSError, ImportError):
             raise
         except Exception as error:
             frame = traceback.extract_tb(error.__traceback__)[-1]

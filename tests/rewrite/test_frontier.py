@@ -90,7 +90,11 @@ def test_the_graph_itself_and_the_free_rewriting_are_always_among_what_is_found(
             asked.append((name, values))
             return Found(tuple(point(*one) for one in known[name]), (Bound(0.0, len(name)),))
 
-        return SimpleNamespace(accept=lambda values: {**values, "accepted": True}, function=function)
+        return SimpleNamespace(
+            accept=lambda values: {**values, "accepted": True},
+            function=function,
+            call=lambda _, *given, **values: function(*given, **values),
+        )
 
     monkeypatch.setattr(module, "find", entry)
     monkeypatch.setattr(module, "offloaded", lambda graph, goals, points: (point(0.1, 70), point(0.4, 50)))

@@ -1,4 +1,4 @@
-"""Attributes that a user has given to tensors (`parameter.lr_scale`, `parameter.main_grad`): while a step runs on
+"""Attributes that a user has given to tensors (a parameter's own rate, a gradient in more bits): while a step runs on
 fakes, a fake has those of its tensor, and its tensor gets what the step does to them."""
 
 from __future__ import annotations
