@@ -200,6 +200,7 @@ def compare(
     raises: type[Exception] | tuple[type[Exception], ...] = (),
     fake: bool = False,
     ignore: str = "",
+    at_two_moments: bool = True,
     hooking: Callable[..., Callable[[Any], Any]] = roam_hook,
     **options: Any,
 ) -> Verdict:
@@ -208,7 +209,8 @@ def compare(
     `between(made, i)` is what the user does after step i; `around(i)` the context in which step i is called.
     `raises`: what the user's step may raise, to be caught by the user, who goes on. `variants`: in how many ways the
     step branches; so many steps may run eagerly. `ignore`: a pattern of places that no run repeats (clocks).
-    `options` go to roam.hook.
+    `at_two_moments`: whether everything is looked at before the last step, too; FSDP's memory bears no look between
+    steps. `options` go to roam.hook.
     """
 
     def one(made: Situation, call: Callable[[Any], Any], index: int, run: Run) -> None:
@@ -222,7 +224,7 @@ def compare(
         run.add(result)
         if between:
             between(made, index)
-        if len(run.results) == steps - 1:
+        if at_two_moments and len(run.results) == steps - 1:
             run.earlier = left(made)
 
     def left(made: Situation) -> dict[str, str]:

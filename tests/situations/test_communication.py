@@ -232,7 +232,7 @@ def test_fully_sharded():
 
     made = make()
     made.eager(made.batch(0))
-    compare(make, steps=3, ignore="mesh|fsdp|hooks").must_be(REFUSED)
+    compare(make, steps=3, ignore="mesh|fsdp|hooks", at_two_moments=False).must_be(REFUSED)
 
 
 def test_a_group_that_nobody_uses():
