@@ -41,10 +41,9 @@ demo: $(STAMP)  ## GPT-2 124M: one training step planned and drawn in a minute, 
 demo-full: $(STAMP)  ## GPT-2 124M of transformers, batch 1 and 4, eager against planned (7 to 17 minutes)
 	$(BIN)/python examples/demo.py
 
-# one thread each: torch's own threads would fight over the cores. Three workers for two cores: one in four seconds a
-# test waits for a browser or another process
+# one thread each: torch's own threads would fight over the cores
 test: $(STAMP)  ## every test but those that take long
-	$(ONE_THREAD) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/situations $(PYTEST_ARGS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/situations $(PYTEST_ARGS)
 
 test-slow: $(STAMP)  ## the tests that take long: notebooks, more models, 100,000 ops
 	ROAM_SLOW_TESTS=1 $(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m slow --ignore tests/situations $(PYTEST_ARGS)

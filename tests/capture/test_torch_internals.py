@@ -11,7 +11,7 @@ from roam_lab.capture import torch_internals
 PACKAGE = Path(roam_lab.__file__).parent
 DOOR = "torch_internals.py"
 INTERNAL = ("torch.fx.experimental", "torch.nn.utils.stateless")
-PLAIN = {"torch.nn.Module._apply", "torch.Tensor.__format__"} | {
+PLAIN = {"torch.nn.Module._apply", "torch.Tensor.__format__", "torch.SymFloat.__pow__"} | {
     f"torch.{name}" for name in ("__version__", "__file__", "__config__", "__config__.show")
 }
 
