@@ -164,7 +164,11 @@ def checked(plan: Plan) -> Any:
         figures.close()
 
 
-@pytest.mark.parametrize("settings", [{"order": "roam"}, {"extra_time": 0.25, "alignment": 1}], ids=["order", "time"])
+@pytest.mark.parametrize(
+    "settings",
+    [pytest.param({"order": "roam"}, marks=pytest.mark.slow), {"extra_time": 0.25, "alignment": 1}],
+    ids=["order", "time"],
+)
 def test_what_a_panel_sends_is_what_bokeh_has_checked(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,8 +26,8 @@ def panel(page: LabPage) -> Any:
     shown = page.locator(".roam-panel")
     shown.get_by_role("button", name="Refresh").click()
     shown.locator(f"li[data-path='{CAPTURED}'] .roam-plan-saving", has_text="MiB").wait_for()
-    while shown.locator("input:checked").count():
-        shown.locator("input:checked").first.uncheck()
+    while (ticked := shown.locator("input:checked")).count():
+        ticked.first.click()  # `uncheck` would look at it once more, where none is ticked any longer
     return shown
 
 

@@ -21,6 +21,7 @@ from roam_lab.registry import find
 from tests.order.search.graphs import narrow_graph, parallel
 from tests.plan.graphs import best_peak, pumpkin, random_graph
 from tests.plan.training_step import training_step
+from tests.twins import sampled
 
 MODEL = find("order", "model_ilp")
 ABOVE_ALL = 10**9
@@ -68,7 +69,7 @@ def test_the_optimum_where_the_list_proves_nothing(streams: str, solver: str) ->
 
 @pytest.mark.parametrize(
     "graph",
-    [pumpkin(20), training_step(1), narrow_graph(1, 40), narrow_graph(2), narrow_graph(5, 50, 10)],
+    sampled([pumpkin(20), training_step(1), narrow_graph(1, 40), narrow_graph(2), narrow_graph(5, 50, 10)], 3),
     ids=lambda graph: graph.name,
 )
 def test_the_optimum_of_graphs_up_to_60_ops(graph: Graph) -> None:

@@ -204,7 +204,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("change", SETTINGS.values(), ids=SETTINGS.keys())
-@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize("check", [pytest.param("first", marks=pytest.mark.slow), "never"])
 @pytest.mark.filterwarnings("ignore::roam_lab.RoamWarning")
 def test_settings_and_state_of_any_kind(change, check):
     def make():

@@ -14,6 +14,7 @@ from roam_lab.plan import make_plan
 from roam_lab.runtime.identity import digest, digests
 from roam_lab.runtime.self_check import SelfCheck
 from tests import damage
+from tests.twins import apart_from, sampled
 
 
 class Small(nn.Module):
@@ -133,12 +134,12 @@ assert len(ALL) >= 20
 
 
 SWAPPED = [harm for harm in ALL if harm.__name__.startswith("operands_of_")]
-"""The same harm to other ops; two of them suffice where time counts."""
+"""The same harm to other ops; two of them are enough where time counts, and every second one of the others."""
 
 
 @pytest.mark.parametrize(
     "harm",
-    [pytest.param(harm, marks=[pytest.mark.slow] if harm in SWAPPED[2:] else []) for harm in ALL],
+    apart_from([harm for harm in ALL if harm in SWAPPED[:2] or harm not in SWAPPED][::2], ALL),
     ids=lambda harm: harm.__name__,
 )
 def test_the_log_and_the_self_check_find_it(monkeypatch, plan, eager, harm):
@@ -158,9 +159,9 @@ ALONE = [harm for harm in ALL if harm.__name__ not in damage.LATER | damage.FORM
 
 @pytest.mark.parametrize(
     "harm",
-    [pytest.param(harm, marks=[pytest.mark.slow] if place % 3 else []) for place, harm in enumerate(ALONE)],
+    sampled(ALONE, 5),
     ids=lambda harm: harm.__name__,
-)  # every third one: each takes a second
+)
 def test_the_self_check_alone_finds_it(monkeypatch, plan, eager, harm):
     monkeypatch.setattr(captured, "compare_with_log", lambda *_: None)
     count = damaged(monkeypatch, harm)

@@ -10,6 +10,7 @@ from torch.nn.functional import cross_entropy
 
 import roam_lab as roam
 from roam_lab.errors import InputError
+from tests.twins import sampled
 
 WINDOW = 3
 
@@ -173,7 +174,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("make", sampled(OPTIMIZERS.values(), 2), ids=OPTIMIZERS)
 def test_accumulation_over_calls(make):
     hooked = Twice(make).train(clipped, windows(), on_mismatch="error")
     assert (hooked.planned_steps, hooked.eager_steps) == (12, 0)
@@ -196,15 +197,20 @@ def test_the_switch_may_be_an_attribute():
 @pytest.mark.parametrize(
     ("step", "between"),
     [
-        (never_cleared, nothing),
-        (never_cleared, zero_grad),
         (never_cleared, clear_now_and_then),
-        (never_cleared, scale),
         (zeroed, nothing),
-        (backward_alone, update),
         (backward_alone, scale),
-        (cleared_first, nothing),
         (cleared_first, zero_grad),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                (never_cleared, nothing),
+                (never_cleared, zero_grad),
+                (never_cleared, scale),
+                (backward_alone, update),
+                (cleared_first, nothing),
+            )
+        ),
     ],
     ids=lambda one: one.__name__,
 )
@@ -219,7 +225,9 @@ def test_a_parameter_may_get_its_first_gradient_in_any_call():
 
 
 @pytest.mark.parametrize(
-    "step", [cleared_in_a_branch, cleared_behind_a_return, zeroed_first, zeroed_by_hand], ids=lambda one: one.__name__
+    "step",
+    sampled([cleared_in_a_branch, cleared_behind_a_return, zeroed_first, zeroed_by_hand], 2),
+    ids=lambda one: one.__name__,
 )
 def test_what_a_later_call_may_use_is_left(step):
     """One that goes another way than the call before it."""

@@ -124,7 +124,7 @@ def test_another_model_is_refused_at_once_and_another_step_at_its_first_call():
     assert torch.isfinite(replanned(pair.batch))
 
 
-@pytest.mark.parametrize("shape", [(3, 4), (5, 4, 1)])
+@pytest.mark.parametrize("shape", [(3, 4), pytest.param((5, 4, 1), marks=pytest.mark.slow)])
 def test_batches_of_another_shape(shape):
     batch = torch.randn(3, 4) if shape == (3, 4) else torch.randn(4, 5).T
     for on_mismatch, planned in (("eager", False), ("replan", True)):

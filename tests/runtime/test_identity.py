@@ -15,6 +15,7 @@ from roam_lab.runtime.hook import hook
 from roam_lab.runtime.identity import digest, digests, first_differences
 from roam_lab.runtime.measured_run import decay_learning_rates
 from tests.copies import copied
+from tests.twins import sampled
 from tests.zoo import MODELS, OPTIMIZERS, STEPS, adamw, adamw_groups, tiny, tiny_checkpointed
 
 COUNT = 4
@@ -75,7 +76,20 @@ def test_models(name, device):
     assert_identical(model, adamw(model.parameters()), on(device, batch), loss)
 
 
-@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+IN_TURN = ("foreach", "fused", "single")
+"""The forms of an optimizer: of most one is tried here, and each form with several."""
+
+
+def of_optimizers():
+    seen = set()
+    for name in sorted(OPTIMIZERS):
+        kind, _, form = name.rpartition("_")
+        twin = form in IN_TURN and kind in seen and kind not in ("adamw", "sgd_momentum")
+        seen.add(kind)
+        yield pytest.param(name, marks=pytest.mark.slow if twin else [])
+
+
+@pytest.mark.parametrize("name", of_optimizers())
 def test_optimizers(name, device):
     torch.manual_seed(0)
     model, batch, loss = tiny()
@@ -95,7 +109,7 @@ AGED = [
 ]
 
 
-@pytest.mark.parametrize("name", AGED)
+@pytest.mark.parametrize("name", sampled(AGED, 4))
 def test_optimizers_that_have_run_before(name, device):
     """State and step counts as after a checkpoint was loaded."""
     torch.manual_seed(0)
@@ -119,7 +133,7 @@ def test_user_steps(name, make_optimizer, device):
     assert_identical(model, make_optimizer(model.parameters()), on(device, batch), step=STEPS[name])
 
 
-LONG_STEPS = ("clipped", "clipped_accumulation")
+LONG_STEPS = ("accumulation", "clipped", "clipped_accumulation")
 """Steps whose parts the others have."""
 
 

@@ -76,7 +76,7 @@ CASES = {
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow if name == "resnet" else []) for name in CASES]
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in ("resnet", "accumulation") else []) for name in CASES]
 )
 def test_every_legal_order_gives_the_same_bits(name):
     torch.manual_seed(0)

@@ -21,6 +21,7 @@ from roam_lab.plan import make_plan
 from roam_lab.runtime import plans, this_environment
 from roam_lab.runtime.compiled import Compiled
 from roam_lab.runtime.self_check import SelfCheck
+from tests.twins import sampled
 
 SCRIPT = """
 import os
@@ -416,12 +417,15 @@ def step_of(model, optimizer, batch):
 
 @pytest.mark.parametrize(
     "line",
-    [
-        "return doubled if hidden == 5 else loss.detach()",
-        "seen['option'] = hidden",
-        "seen['losses'].append(hidden)",
-        "seen['held'][hidden].add_(doubled)",
-    ],
+    sampled(
+        [
+            "return doubled if hidden == 5 else loss.detach()",
+            "seen['option'] = hidden",
+            "seen['losses'].append(hidden)",
+            "seen['held'][hidden].add_(doubled)",
+        ],
+        2,
+    ),
 )
 def test_a_step_that_leaves_something_else_is_held_against_the_eager_step(line, eager_runs):
     text = LEAVES.replace("HERE", line)

@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 import roam_lab as roam
+from tests.twins import apart_from
 
 STEPS = 8
 LENGTH = 4
@@ -200,6 +201,7 @@ LOOPS = [
     MovingAverage, AverageOutside, SchedulerOutside, SchedulerInside, Freezes, Evaluates, ChangesLengths, LastIsSmaller,
     SavesAndLoads,
 ]  # fmt: skip
+QUICK = [HalfWithScaler, ClippedByNorm, AccumulatesOverCalls, MovingAverage, SchedulerInside, Freezes, LastIsSmaller]
 FIRST_IS_EAGER = {HalfWithScaler: 1}
 """GradScaler makes its scale in its first step."""
 
@@ -214,7 +216,7 @@ def everything(loop):
     yield from (torch.zeros(()) if one.grad is None else one.grad for one in loop.model.parameters())
 
 
-@pytest.mark.parametrize("kind", LOOPS, ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", apart_from(QUICK, LOOPS), ids=lambda kind: kind.__name__)
 def test_a_loop(kind):
     torch.manual_seed(0)
     model = Model()

@@ -95,10 +95,10 @@ def test_errors_before_any_process(file, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
-        ("nothing", InputError, "there is no function nothing"),
+        pytest.param("nothing", InputError, "there is no function nothing", marks=pytest.mark.slow),
         ("raising", RoamError, "train_file.py:23: "),
         ("dying", RoamError, "ended with status 7 and no result; its last line was: about to die"),
-        ("killed", RoamError, "was killed (signal 9)"),
+        pytest.param("killed", RoamError, "was killed (signal 9)", marks=pytest.mark.slow),
     ],
 )
 def test_errors_of_runs_are_one_sentence(file, name, kind, words):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.sources.attributes import attributes_shared
-from roam_lab.capture.sources.containers import Container
+from roam_lab.capture.sources.containers import Container, Entries
 from roam_lab.capture.sources.reachable import Reachable
 
 _READ = ("dict", "list", "deque", "attributes", "cell", "names")
@@ -21,9 +21,9 @@ def held_parameters_replaced(
     reachable: Reachable, model: torch.nn.Module, names: Mapping[int, str], fakes: Mapping[str, torch.Tensor],
     made: Callable[[torch.Tensor], torch.Tensor | None],
 ) -> Iterator[None]:  # fmt: skip
-    """A context in which lists, tuples, dicts, attributes and variables within reach hold a parameter's fake in its
-    place, and every fake has its tensor's attributes. `names`: id of a parameter -> its name; `fakes`: by that name;
-    `made`: the fake of a tensor, if there is one.
+    """A context in which lists, tuples, dicts (as key, too), attributes and variables within reach hold a parameter's
+    fake in its place, and every fake has its tensor's attributes. `names`: id of a parameter -> its name; `fakes`: by
+    that name; `made`: the fake of a tensor, if there is one.
 
     What the model's modules hold as their own is left alone: `parameters_replaced` does that. Entries that the step
     itself has changed stay as it leaves them.
@@ -31,11 +31,17 @@ def held_parameters_replaced(
     twins = {number: fakes[name] for number, name in names.items()}
     own = {id(one._parameters) for one in model.modules()}
     put: list[tuple[Container, Any, Any, Any]] = []
+    renamed: list[tuple[Container, dict[torch.Tensor, torch.Tensor]]] = []
     try:
         for container in reachable.containers:
             if container.kind not in _READ or id(container.held) in own:
                 continue
             entries = container.read()
+            if isinstance(entries, dict):
+                keys = {key: twins[id(key)] for key in entries if isinstance(key, torch.Tensor) and id(key) in twins}
+                if keys:
+                    entries = _rename(container, keys)
+                    renamed.append((container, {twin: key for key, twin in keys.items()}))
             for key, value in list(entries.items() if isinstance(entries, dict) else enumerate(entries)):
                 instead = _replaced(value, twins)
                 if instead is not value:
@@ -49,6 +55,16 @@ def held_parameters_replaced(
             there = isinstance(entries, dict) or key < len(entries)
             if there and container.entry(key) is instead:
                 container.put(key, value)
+        for container, keys in reversed(renamed):
+            _rename(container, keys)
+
+
+def _rename(container: Container, keys: Mapping[Any, Any]) -> Entries:
+    """Give entries of a dict other keys, in their places; returns what it holds then."""
+    entries = container.read()
+    assert isinstance(entries, dict)
+    container.write({keys.get(key, key): value for key, value in entries.items()})
+    return container.read()
 
 
 def _replaced(value: Any, twins: Mapping[int, torch.Tensor]) -> Any:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bokeh.document import Document
 from bokeh.embed import components
 from bokeh.resources import Resources
+from bokeh.settings import settings
 
 from roam_lab.report.figures.theme import alt_text
 from roam_lab.report.safe_text import xml_text
@@ -41,7 +43,7 @@ def page(
     None: as the viewer prefers. Names are escaped.
     """
     named = dict(figures) if isinstance(figures, Mapping) else {str(at): one for at, one in enumerate(figures)}
-    script, divs = components(named) if named else ("", {})
+    script, divs = _embedded(named) if named else ("", {})
     parts = []
     for key, div in divs.items():
         alt = alt_text(named[key])
@@ -56,3 +58,23 @@ def page(
         f'<link rel="icon" href="data:,">\n<style>{STYLE}{forced}</style>\n{resources().render()}\n</head>\n'
         f"<body><h1>{xml_text(title)}</h1>\n{''.join(parts)}\n{script}\n</body></html>\n"
     )
+
+
+def _embedded(named: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    """The script that draws figures and, for each, the element that it draws in.
+
+    bokeh would walk through all that the linked figures refer to for every pair of them, and once more for each to
+    check what they were made with: three quarters of the time of a page.
+    """
+    if all(one.document is None for one in named.values()):
+        document = Document()
+        with document.models.freeze():
+            for one in named.values():
+                document.add_root(one)
+    checks = settings.perform_document_validation()
+    settings.perform_document_validation.set_value(False)
+    try:
+        script, divs = components(named)
+    finally:
+        settings.perform_document_validation.set_value(checks)
+    return script, divs

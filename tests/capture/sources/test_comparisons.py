@@ -93,7 +93,10 @@ def trained(use, hooked, by):
 # one step runs eagerly: that in which parameters get their first gradients
 @pytest.mark.filterwarnings("ignore:a training step ran eagerly")
 @pytest.mark.parametrize(
-    ("use", "by"), [*((one, "count") for one in USES), ("is True", "loss"), ("requires_grad", "loss")]
+    ("use", "by"),
+    [*((one, "count") for one in list(USES)[::2]), ("is True", "loss")]
+    + [pytest.param(one, "count", marks=pytest.mark.slow) for one in list(USES)[1::2]]
+    + [pytest.param("requires_grad", "loss", marks=pytest.mark.slow)],
 )
 def test_what_takes_a_bool_alone(use, by):
     losses, parameters, _ = trained(USES[use], False, by)

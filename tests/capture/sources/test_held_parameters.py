@@ -83,3 +83,70 @@ def test_everything_is_put_back_but_what_the_step_has_changed():
     assert root["tuple"] is before["tuple"]
     assert root["dict"]["w"] is weight
     assert root["gone"] == []
+
+
+def by_velocity(model):
+    """Momentum of the user's own, bound anew by parameter; no decay for what is not in a table."""
+    velocity = {one: torch.zeros_like(one) for one in model.parameters()}
+    decayed = {one: 0.1 for one in model.parameters() if one.ndim > 1}
+
+    def step(model, optimizer, batch):
+        loss = model(batch).square().mean()
+        loss.backward()
+        with torch.no_grad():
+            for one in model.parameters():
+                velocity[one] = velocity[one] * 0.9 + one.grad + one * decayed.get(one, 0.0)
+                one -= 0.01 * velocity[one]
+        model.zero_grad()
+        return loss.detach()
+
+    return step, torch.optim.SGD(model.parameters(), lr=0.1)
+
+
+def in_backward(model):
+    """An optimizer for each parameter, stepped as soon as there is a gradient: as in torch's tutorial on memory."""
+    each = {one: torch.optim.AdamW([one], lr=0.01) for one in model.parameters()}
+
+    def update(parameter):
+        each[parameter].step()
+        each[parameter].zero_grad()
+
+    for one in model.parameters():
+        one.register_post_accumulate_grad_hook(update)
+
+    def step(model, optimizer, batch):
+        loss = model(batch).square().mean()
+        loss.backward()
+        return loss.detach()
+
+    return step, tuple(each.values())
+
+
+@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize("kind", [by_velocity, in_backward])
+def test_parameters_are_keys(kind, check):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    twin = copy.deepcopy(model)
+    step, optimizer = kind(model)
+    eager, twins = kind(twin)
+    call = roam.hook(model, optimizer, step=step, cache=False, check=check)
+    for _ in range(5):
+        batch = torch.randn(3, 4)
+        assert torch.equal(call(batch), eager(twin, twins, batch))
+        assert all(map(torch.equal, model.parameters(), twin.parameters()))
+    assert call.planned_steps == 5, call.reasons
+
+
+def test_keys_are_put_back_in_their_places():
+    model = nn.Linear(2, 3)
+    table = {"first": 1, model.weight: 2, None: 3, model.bias: 4}
+    reachable = reach({"model": model, "table": table})
+    names = {id(one): name for name, one in model.named_parameters()}
+    fakes = {name: torch.nn.Parameter(one.detach().clone()) for name, one in model.named_parameters()}
+    with held_parameters_replaced(reachable, model, names, fakes, lambda tensor: None):
+        assert list(table) == ["first", fakes["weight"], None, fakes["bias"]]
+        table[fakes["weight"]] = 5
+        del table[None]
+        table["last"] = 6
+    assert list(table.items()) == [("first", 1), (model.weight, 5), (model.bias, 4), ("last", 6)]

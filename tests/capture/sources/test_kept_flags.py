@@ -53,7 +53,7 @@ def in_a_dict(loop):
     return 1.0
 
 
-@pytest.mark.parametrize("check", ["first", "never"])
+@pytest.mark.parametrize("check", [pytest.param("first", marks=pytest.mark.slow), "never"])
 @pytest.mark.parametrize("factor", [improved, late, read_first, by_turns, in_a_dict])
 def test_a_flag_that_flips_is_a_way_of_its_own(factor, check):
     torch.manual_seed(0)

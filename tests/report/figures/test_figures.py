@@ -34,6 +34,7 @@ from roam_lab.report.views.pareto import pareto_view
 from tests.plan.graphs import empty, random_graph
 from tests.report.graphs import branches, chain
 from tests.report.views.graphs import HOSTILE, bare_of_places, blocks, stacked_plan, tree_of
+from tests.twins import sampled
 
 
 def planned(graph, **settings):
@@ -46,7 +47,7 @@ def source(model, name):
     return found
 
 
-@pytest.mark.parametrize("theme", sorted(INKS))
+@pytest.mark.parametrize("theme", sampled(sorted(INKS), 1))
 @pytest.mark.parametrize(
     "graph", [empty(), chain(1), branches(), bare_of_places(blocks(3)), random_graph(4, 20)], ids=lambda g: g.name
 )

@@ -109,7 +109,7 @@ def mixed(browser, tmp_path_factory):
         yield show(page("mixed", linked(plan)))
 
 
-@pytest.mark.parametrize("width", [900, 1400, 1900])
+@pytest.mark.parametrize("width", [900, pytest.param(1400, marks=pytest.mark.slow), 1900])
 def test_no_word_lies_over_another_or_leaves_its_figure(tab, mixed, width):
     for shown in (tab, mixed):
         shown.set_viewport_size({"width": width, "height": 900})
