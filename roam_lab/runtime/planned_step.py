@@ -194,6 +194,7 @@ class PlannedStep:
 
     def _run_captured(self, key: Key, batch: Any, way: Key | RoamError, expected: Expected | None) -> Any:
         if isinstance(way, RoamError):
+            way = self._state_made.or_first_step(way, self.on_mismatch != "error" and not self._plans.given)
             led = isinstance(way, FirstStepError) or expected is None
             return self._run_led(key, batch, way) if led else self._run_eager(batch, self._refused(key, way))
         sentence = self._compiled[way].goes_otherwise(batch)
