@@ -76,9 +76,8 @@ class PlannedStep:
         self._compiled = CompiledSteps(self._pool)
         self._eager, self._led = dict[Key, Reason](), set[Key]()
         self._check = self._kind_of_check(check, self.notes)
-        self._state_made = StateMade(self.optimizers)
+        self._state_made, self._ways = StateMade(self.optimizers), Ways()
         self._known = Known(plans, TrainingStep(model, optimizer, step), self._state_made, on_mismatch == "replan")
-        self._ways = Ways()
         alone = weakref.ref(self)  # no reference cycle: a deleted step frees its memory at once
         self._compiler = self._kind_of_compiler(
             plans, lambda: cast("PlannedStep", alone())._training, on_mismatch == "replan", self._tree,
