@@ -34,7 +34,7 @@ from torch.fx.experimental.proxy_tensor import (
 from torch.fx.experimental.symbolic_shapes import DimDynamic, GuardOnDataDependentSymNode, ShapeEnv
 from torch.nn.utils.stateless import _reparametrize_module
 from torch.utils import _pytree as pytree
-from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes, _get_current_dispatch_mode_stack
 from torch.utils._sympy import functions as _sympy_functions
 from torch.utils._sympy.printers import PythonPrinter
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -62,6 +62,7 @@ __all__ = [
     "below_autograd",
     "boxed_call",
     "device_waits",
+    "dispatch_modes",
     "fake_of",
     "fetch_sym_proxy",
     "function_modes",
@@ -228,6 +229,11 @@ def references(tensor: torch.Tensor, storage: torch.UntypedStorage) -> tuple[int
 def function_modes() -> tuple[Any, ...]:
     """The active modes with __torch_function__, such as a default device."""
     return tuple(_C._get_function_stack_at(index) for index in range(_C._len_torch_function_stack()))
+
+
+def dispatch_modes() -> tuple[Any, ...]:
+    """The active modes with __torch_dispatch__, such as a counter of operations."""
+    return tuple(_get_current_dispatch_mode_stack()) if _C._len_torch_dispatch_stack() else ()
 
 
 def saved_tensors_hooks() -> Any:

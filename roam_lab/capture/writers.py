@@ -79,6 +79,11 @@ _untrue: dict[Any, set[tuple[Any, ...]]] = {}
 """(op, geometry of its arguments) where the writer was seen to give other bits than the op."""
 
 
+def has_strides(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is an ordinary one, in one storage: not a sparse nor a nested one."""
+    return tensor.layout is torch.strided and not tensor.is_nested
+
+
 def geometry(leaves: Sequence[Any]) -> tuple[Any, ...]:
     """The geometry of an op's arguments: shape, strides and dtype of each tensor among them, in sequence."""
     return tuple(

@@ -11,6 +11,7 @@ from roam_lab.capture.constants import in_sequence, name_of, plain
 from roam_lab.capture.literals import LIFTS, literal
 from roam_lab.capture.torch_internals import pytree
 from roam_lab.capture.user_lines import user_line
+from roam_lab.capture.writers import has_strides
 from roam_lab.ir.op_log import LoggedOp, LoggedTensor, OpLog
 from roam_lab.measure.storage_recorder import StorageRecorder
 from roam_lab.measure.writer_test import try_writer
@@ -34,7 +35,7 @@ class OpRecorder(StorageRecorder):
 
     def told_as(self, tensor: torch.Tensor) -> int | None:
         """The number in the log of the storage that `tensor` has now; None where no logged operator used it."""
-        return self._serials.get(tensor.untyped_storage()._cdata) if tensor.layout is torch.strided else None
+        return self._serials.get(tensor.untyped_storage()._cdata) if has_strides(tensor) else None
 
     def run(self, func: Any, args: Any, kwargs: Any, accumulated: bool) -> Any:
         if func in LIFTS:
@@ -54,8 +55,9 @@ class OpRecorder(StorageRecorder):
         return result
 
     def _logged(self, tensor: torch.Tensor) -> LoggedTensor:
-        if tensor.layout is not torch.strided:
-            return LoggedTensor(tuple(tensor.shape), (), name_of(tensor.dtype), tensor.device.type, -1, 0, 0)
+        if not has_strides(tensor):
+            shape = () if tensor.is_nested else tuple(tensor.shape)
+            return LoggedTensor(shape, (), name_of(tensor.dtype), tensor.device.type, -1, 0, 0)
         storage = tensor.untyped_storage()
         return LoggedTensor(
             tuple(tensor.shape),

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from roam_lab.capture.torch_internals import TorchDispatchMode, in_backward, pytree, references
+from roam_lab.capture.writers import has_strides
 from roam_lab.distributed.wrapper import marks_used
 
 _ADD = torch.ops.aten.add.Tensor
@@ -114,7 +115,9 @@ class StorageRecorder(TorchDispatchMode):
         first, second = args
         if not (isinstance(first, torch.Tensor) and isinstance(second, torch.Tensor)):
             return False
-        if first.shape != second.shape or first.dtype != second.dtype or first.layout is not torch.strided:
+        if not (has_strides(first) and has_strides(second)):
+            return False
+        if first.shape != second.shape or first.dtype != second.dtype:
             return False
         if first.untyped_storage()._cdata not in self._sizes:
             return False
@@ -148,5 +151,5 @@ def _counts_of_the_engine_alone() -> tuple[int, int, int]:
 
 def _storages(*values: Any) -> Iterator[torch.UntypedStorage]:
     for leaf in pytree.tree_leaves(values):
-        if isinstance(leaf, torch.Tensor) and leaf.layout is torch.strided:
+        if isinstance(leaf, torch.Tensor) and has_strides(leaf):
             yield leaf.untyped_storage()

@@ -13,7 +13,7 @@ import torch
 
 from roam_lab.capture.hand_made import is_copied
 from roam_lab.capture.torch_internals import below_autograd, pytree, without_modes
-from roam_lab.capture.writers import geometry, note_untrue, writer_for
+from roam_lab.capture.writers import geometry, has_strides, note_untrue, writer_for
 from roam_lab.distributed.collectives import starts_exchange
 
 MOST_BYTES = 16 * 2**20
@@ -27,11 +27,12 @@ def try_writer(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result
     if torch.Tag.nondeterministic_seeded in func.tags or func._schema.is_mutable or starts_exchange(func):
         return  # other ranks would have to try it, too
     results = list(result) if isinstance(result, list | tuple) else [result]
-    if not all(isinstance(one, torch.Tensor) and one.layout is torch.strided for one in results):
+    leaves = pytree.arg_tree_leaves(*args, **kwargs)
+    given = [one for one in leaves if isinstance(one, torch.Tensor)]
+    if not all(isinstance(one, torch.Tensor) and has_strides(one) for one in (*results, *given)):
         return
     if sum(one.untyped_storage().nbytes() for one in results) > MOST_BYTES:
         return
-    leaves = pytree.arg_tree_leaves(*args, **kwargs)
     key = (func, geometry(leaves))
     if key in _tried:
         return

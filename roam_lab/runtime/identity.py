@@ -10,6 +10,7 @@ import torch
 from roam_lab.capture import OptimizerOrSeveral, optimizers_of
 from roam_lab.capture.sources.digest import digest, raw_bytes
 from roam_lab.capture.torch_internals import pytree
+from roam_lab.capture.writers import has_strides
 
 __all__ = [
     "Digests",
@@ -73,7 +74,7 @@ def detached(result: Any) -> Any:
 def no_view(tensor: torch.Tensor) -> torch.Tensor:
     """The tensor, detached, as one that is no view, so that its user may detach it in place: as of a loss or a gradient
     that eager leaves."""
-    plain = type(tensor) is torch.Tensor and tensor.layout is torch.strided and not tensor.is_nested
+    plain = type(tensor) is torch.Tensor and has_strides(tensor)
     if not plain or tensor.is_quantized or tensor.is_conj() or tensor.is_neg() or tensor.is_inference():
         return tensor.detach()
     own = torch.empty(0, dtype=tensor.dtype, device=tensor.device)

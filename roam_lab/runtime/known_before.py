@@ -11,6 +11,7 @@ import torch
 from roam_lab.capture import TrainingStep, can_prime
 from roam_lab.capture.gradients import how_it_lies
 from roam_lab.capture.inputs import batch_signature, signatures_alike
+from roam_lab.capture.torch_internals import dispatch_modes
 from roam_lab.capture.trace import refuse_at_sight
 from roam_lab.errors import CaptureError
 from roam_lab.runtime.compiled import Compiled
@@ -51,6 +52,16 @@ class Known:
             if not can_prime(optimizer) and not self.state_made.by(optimizer):
                 return Reason(f"{type(optimizer).__name__} makes its state in its first step, which runs eagerly")
         return None
+
+
+def watched() -> Reason | None:
+    """The reason to run eagerly while somebody looks at each op (a counter of operations, a tracer): a planned step has
+    other ops; None where nobody does."""
+    modes = dispatch_modes()
+    if not modes:
+        return None
+    name = type(modes[-1]).__name__
+    return Reason(f"a {name} is active, which sees the ops of a step, and those of a planned one are others")
 
 
 def other_gradients(

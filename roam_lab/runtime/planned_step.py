@@ -29,7 +29,7 @@ from roam_lab.runtime.everything import tensors_now
 from roam_lab.runtime.executors import Execution, ExecutorName
 from roam_lab.runtime.forward_watch import ForwardWatch, unwatched
 from roam_lab.runtime.identity import detached, values_of
-from roam_lab.runtime.known_before import Known, other_gradients
+from roam_lab.runtime.known_before import Known, other_gradients, watched
 from roam_lab.runtime.model_tree import ModelTree
 from roam_lab.runtime.plans import Plans
 from roam_lab.runtime.reasons import Reason, Reasons, leading, refusal
@@ -148,7 +148,7 @@ class PlannedStep:
         """Yields each captured way that may be right, and last what to do without one. After each it is sent the reason
         why that way was not right."""
         ways = self._compiled.ways(key)
-        reason = self._eager.get(key)
+        reason = watched() or self._eager.get(key)
         if reason is None and not ways:
             reason = self._known.not_planned(batch)
         other: str | None = None

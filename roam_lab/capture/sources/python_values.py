@@ -233,11 +233,18 @@ class PythonOutputs:
         of_batch = {at: self._batch[id(leaf)] for at, leaf in enumerate(leaves) if id(leaf) in self._batch}
         leaves = [None if at in of_batch else leaf for at, leaf in enumerate(leaves)]
         for leaf in leaves:
-            kept = how not in ("return", "leave") and isinstance(leaf, torch.Tensor)
-            if kept and (name := self._shares(leaf)) is not None:
+            if how == "leave" or not isinstance(leaf, torch.Tensor):
+                continue
+            name, what = self._shares(leaf), "returns" if how == "return" else f"keeps in {place.path}"
+            if name is None and (leaf.is_leaf or leaf.retains_grad) and leaf.grad is not None:
                 raise CaptureError(
-                    f"the step keeps in {place.path} a view of {name}, of which a planned step would keep a copy; keep "
-                    "a copy (.clone()), or the tensor itself"
+                    f"the step {what} a tensor with a gradient of its own, which it has not after a planned step; take "
+                    "the gradient (.grad) instead"
+                )
+            if name is not None and how != "return":
+                raise CaptureError(
+                    f"the step {what} a view of {name}, of which a planned step would keep a copy; keep a copy "
+                    "(.clone()), or the tensor itself"
                 )
         self.values += [self._detached(leaf) if isinstance(leaf, torch.Tensor) else leaf for leaf in leaves]
         self.outputs.append(Output(how, place, spec, len(leaves), function, of_batch))

@@ -225,6 +225,7 @@ def refused(step):
 def refusals():
     window = collections.deque([0.0] * 3, maxlen=3)
     words, log, numbers, state = iter("abcdef"), {"last": "a"}, [1, 2, 3], Thing(first=None)
+    kept = {"hidden": torch.zeros(3)}
 
     def takes(model, optimizer, batch):
         next(words)
@@ -254,7 +255,20 @@ def refusals():
         numbers.append(Thing(count=1))
         return train(model, optimizer, batch)
 
+    def keeps_a_gradient(model, optimizer, batch):
+        hidden = (batch * 1).requires_grad_()
+        hidden.retain_grad()
+        loss = train(model, optimizer, hidden)
+        kept["hidden"] = hidden
+        return loss
+
+    def returns_a_gradient(model, optimizer, batch):
+        hidden = batch.clone().requires_grad_()
+        return train(model, optimizer, hidden), hidden
+
     return {
+        keeps_a_gradient: r"the step keeps in kept\['hidden'\] a tensor with a gradient of its own, which it has not",
+        returns_a_gradient: r"the step returns a tensor with a gradient of its own, which it has not after a planned",
         takes: r"the step takes from the iterator words, which a planned step would not do again; do that outside",
         text: r"the step changes log\['last'\], which a planned step would not do again; do that outside",
         shrinks: r"the step takes entries out of numbers",
