@@ -24,8 +24,13 @@ def name_of(dtype: torch.dtype) -> str:
 
 def in_sequence(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
     """Every argument of an op in the sequence of its schema, with the schema's defaults for those that were left out.
+    Tensors may be nodes of a graph.
 
     Callers of an op, and modes that pass a call on, differ in which arguments they name and which they leave out.
     """
     rest = func._schema.arguments[len(args) :]
-    return (*args, *(kwargs.get(argument.name, argument.default_value) for argument in rest if not argument.is_out))
+    given = (*args, *(kwargs.get(argument.name, argument.default_value) for argument in rest if not argument.is_out))
+    if func is torch.ops.aten.as_strided.default and given[3] is None:
+        viewed = given[0] if isinstance(given[0], torch.Tensor) else given[0].meta["val"]
+        return (*given[:3], viewed.storage_offset())  # what eager gives, where the user gives none
+    return given

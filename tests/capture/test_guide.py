@@ -1,5 +1,7 @@
 """The log of an eager step leads a trace: where they part, capture ends; what fakes do not know comes from the log."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -363,3 +365,31 @@ def test_a_kernel_chosen_by_the_stride_of_a_dimension_of_one_entry():
     nodes = captured.trace.module.graph.nodes
     node = next(one for one in nodes if one.target is torch.ops.aten.convolution.default)
     assert node.args[0].meta["val"].stride() == message.stride == (25, 25, 5, 1)
+
+
+class Chunks(nn.Module):
+    """A view without an offset, for which eager gives the tensor's own."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(4, 4)
+
+    def forward(self, x):
+        y = self.linear(x).clone()
+        y.as_strided((3, 2), (4, 1)).mul_(2)
+        return y.as_strided((4, 2, 4), (4, 4, 1)).square().mean()
+
+
+def test_a_view_without_an_offset_is_planned():
+    torch.manual_seed(0)
+    model = Chunks()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    hook = roam.hook(model, optimizer, loss=lambda model, batch: model(batch), cache=False, on_mismatch="error")
+    twin = copy.deepcopy(model)
+    twins = torch.optim.SGD(twin.parameters(), lr=0.1)
+    step = as_step(lambda model, batch: model(batch))
+    for _ in range(3):
+        batch = torch.randn(5, 4)
+        assert torch.equal(hook(batch), step(twin, twins, batch))
+    assert torch.equal(model.linear.weight, twin.linear.weight)
+    assert hook.planned_steps == 3

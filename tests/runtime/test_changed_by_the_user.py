@@ -154,11 +154,19 @@ def patching(home, name, instead):
     return make, lambda: setattr(home, name, original)
 
 
+@torch.no_grad()
+def step_by_sign(optimizer):
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            parameter.sub_(parameter.grad.sign(), alpha=group["lr"])
+
+
 @pytest.mark.parametrize(
     ("home", "name", "instead"),
     [
         (functional, "gelu", functional.relu),
         (nn.Linear, "forward", lambda layer, x: 2 * functional.linear(x, layer.weight, layer.bias)),
+        (torch.optim.SGD, "step", step_by_sign),
     ],
 )
 @pytest.mark.filterwarnings("ignore::roam_lab.RoamWarning")

@@ -55,12 +55,14 @@ class NamesWatched:
         for (_, path), (held, names) in self._names.items():
             yield Container("names", held, path, names=tuple(names))
 
-    def code(self, parts: Iterable[torch.nn.Module]) -> Iterator[Container]:
+    def code(
+        self, parts: Iterable[torch.nn.Module], optimizers: Iterable[torch.optim.Optimizer] = ()
+    ) -> Iterator[Container]:
         """Containers for the step's code: the user's functions, the names that they use of library modules, and the
-        classes of the model's `parts`."""
+        classes of the model's `parts` and of `optimizers`."""
         yield from self._functions
         for path, (held, names) in self._libraries.items():
             yield Container("names", held, path, names=tuple(sorted(names)))
-        for kind in dict.fromkeys(base for module in parts for base in type(module).__mro__):
-            if issubclass(kind, torch.nn.Module) and not is_user_code(kind.__module__):
+        for kind in dict.fromkeys(base for one in (*parts, *optimizers) for base in type(one).__mro__):
+            if issubclass(kind, torch.nn.Module | torch.optim.Optimizer) and not is_user_code(kind.__module__):
                 yield Container("class", kind, kind.__name__)

@@ -58,7 +58,7 @@ def reach(roots: Mapping[str, Any], *, most_objects: int = MOST_OBJECTS, most_en
         tuple(walk.stateful),
         tuple(walk.not_walked),
         walk.paths,
-        tuple(walk.names.code(module for _, module in walk.modules)),
+        tuple(walk.names.code((one for _, one in walk.modules), (one for _, one in walk.optimizers))),
         tuple(walk.caches),
         tuple(walk.kept),
     )
