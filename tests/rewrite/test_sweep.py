@@ -8,7 +8,17 @@ import pytest
 from roam_lab.rewrite import search as searching
 from roam_lab.rewrite.evaluate import Cost
 from roam_lab.rewrite.explorer import Explorer
-from roam_lab.rewrite.sweep import _best, _by_role, _gain, _kept_if_better, _of_copies, polish, reach, sweep
+from roam_lab.rewrite.sweep import (
+    _best,
+    _by_role,
+    _gain,
+    _kept_if_better,
+    _of_copies,
+    _whole_roles,
+    polish,
+    reach,
+    sweep,
+)
 from roam_lab.rewrite.tape import DROP, HOLD, KEEP, NEVER, problem_of
 from tests.rewrite.graphs import blocks, ladder, random_step
 
@@ -55,6 +65,46 @@ def test_the_best_change_is_the_one_of_greatest_gain_and_no_other_is_tried():
                 found += 1
     assert found > 10
     assert dropped > 0
+
+
+@pytest.mark.parametrize(
+    ("removed", "chosen"),
+    [
+        ({("a", DROP): 5.0, ("a", HOLD): 2.0, ("b", DROP): 7.0, ("b", HOLD): 3.0}, ("b", DROP)),
+        ({("a", DROP): 5.0, ("a", HOLD): 8.0, ("b", DROP): 7.0}, ("a", HOLD)),
+        ({("a", DROP): 6.0, ("b", DROP): 6.0}, ("a", DROP)),  # of equal ones the first
+        ({("b", HOLD): 0.5}, ("b", HOLD)),
+        ({("a", DROP): 0.0, ("b", DROP): -1.0}, None),
+        ({}, None),
+    ],
+)
+def test_the_best_of_several_roles_is_changed_as_a_whole(removed, chosen):
+    """A role of one gap is not tried; what does not help is put back."""
+    groups = {"a": [1, 3], "b": [0, 4, 5], "single": [2]}
+    start = np.array([KEEP, HOLD, KEEP, KEEP, DROP, KEEP])
+    tried = []
+
+    def see(state, _):
+        (change,) = (
+            (name, value)
+            for name, gaps in groups.items()
+            for value in (DROP, HOLD)
+            if (state[gaps] == value).all() and (np.delete(state, gaps) == np.delete(start, gaps)).all()
+        )
+        tried.append(change)
+        return Cost(0, 1.0, 0, over=10.0 - removed.get(change, 0.0))
+
+    state = start.copy()
+    found = _whole_roles(SimpleNamespace(see=see), state, Cost(0, 0.0, 0, over=10.0), groups, 0)
+    assert tried == [("a", DROP), ("a", HOLD), ("b", DROP), ("b", HOLD)]
+    expected = start.copy()
+    if chosen is None:
+        assert found is None
+    else:
+        name, value = chosen
+        expected[groups[name]] = value
+        assert found == (groups[name][0], value, removed[chosen])
+    assert (state == expected).all()
 
 
 def test_polishing_ends_with_the_first_pass_that_gains_nothing():
