@@ -26,6 +26,8 @@ _OVERWRITING = ("aten::bernoulli", "aten::copy", "aten::fill", "aten::normal", "
 class _Log(TorchDispatchMode):
     """Every operator that runs inside, by what went in and what came out; the order does not matter to it."""
 
+    of_planned_steps = True
+
     def __init__(self) -> None:
         super().__init__()
         self.ran: list[Ran] = []

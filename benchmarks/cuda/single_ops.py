@@ -72,6 +72,8 @@ def _updated(size: int, apart: bool = False, **settings: Any) -> list[torch.Tens
 class Recorded(TorchDispatchMode):
     """Every operator that runs inside, with what it was given; `ops`: (operator, args, kwargs, result)."""
 
+    of_planned_steps = True
+
     def __init__(self) -> None:
         super().__init__()
         self.ops: list[tuple[Any, Any, Any, Any]] = []
