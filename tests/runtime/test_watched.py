@@ -5,14 +5,9 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import roam_lab as roam
+from roam_lab.capture import as_step
 
-
-def step(model, optimizer, batch):
-    loss = model(batch).square().mean()
-    optimizer.zero_grad()
-    loss.backward()
-    optimizer.step()
-    return loss.detach()
+step = as_step(lambda model, batch: model(batch).square().mean())
 
 
 def trained(call, counted):
