@@ -55,8 +55,12 @@ class StepEnd:
         """Where the step has bound a new tensor to the name of a buffer or of optimizer state, copy it into the old
         one.
 
-        Raises CaptureError where shape or dtype differ, FirstStepError where the step has resized the old one.
+        Raises CaptureError where shape or dtype differ, FirstStepError where the step has resized the old one, or has
+        added to state that was there: the next step begins with more.
         """
+        grown = self._inputs.grown_state()
+        if grown is not None:
+            raise FirstStepError(f"the step adds {grown} to what its optimizer keeps; run one eager step before")
         for name, shape in self._shapes.items():
             if self._tensors[name].shape != shape:
                 raise FirstStepError(

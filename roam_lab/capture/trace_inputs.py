@@ -193,6 +193,13 @@ class TraceInputs:
                 return str(found)
         return None
 
+    def grown_state(self) -> Input | None:
+        """A tensor of optimizer state that the step has added to what its parameter had before; None where there is
+        none. First state is none of these: it was made, and entered, before the step."""
+        entered = {found for found, _ in self.state}
+        present = (found for found, _ in state_inputs(self._optimizers, self.fake_names()))
+        return next((found for found in present if found.path[:2] in self._there and found not in entered), None)
+
     def present_state(self, found: Input) -> Any:
         """The present value of an input of optimizer state; None where it is gone."""
         number, name, *keys = found.path

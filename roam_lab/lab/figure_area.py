@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -21,10 +20,9 @@ from roam_lab.report.views.details import no_code
 if TYPE_CHECKING:
     from roam_lab.plan import Plan, Profile
     from roam_lab.plan.frontier import Frontier
+    from roam_lab.report.figures import Stage
 
 KEYS = ("memory", "icicle", "arena", "graph", "frontier", "alive", "tasks")
-BELOW = ("roam-frontier", "roam-alive", "roam-tasks")
-"""Figures below the others: they are made, and drawn, last."""
 TABLES_SECONDS = 1.8
 """The folded tables come after all figures."""
 NARROW, WIDE = "1 1 460px", "2 1 500px"
@@ -74,7 +72,7 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
             self._still.value = "".join(pictures[key] for key in KEYS if key in pictures)
         else:
             with _no_collection():
-                self._draw(partial(_arranged, views, code_of if captured_here else no_code))
+                self._draw(views, code_of if captured_here else no_code)
         figures = self._figures if self._live else self._still
         self.children = (self._why, figures, self._tables)
         self._later.call(lambda: self._show_tables(views))
@@ -104,17 +102,16 @@ class FigureArea(widgets.VBox):  # type: ignore[misc]
         self._storage = storage
         self._selected(storage)
 
-    def _draw(self, made: Callable[[dict[str, Any]], Any]) -> None:
+    def _draw(self, views: Views, code: Callable[[str], str]) -> None:
         from roam_lab.lab.live_figures import LiveFigures
         from roam_lab.report.figures import on_pick, on_select
 
         if self._figures is None:
-            model = made({})
-            self._figures = LiveFigures(model, combine_events=True)
-            on_select(model, self._listen)
-            on_pick(model, self._picked)
+            self._figures = LiveFigures(partial(_arranged, views, code), combine_events=True)
+            on_select(self._figures._model, self._listen)
+            on_pick(self._figures._model, self._picked)
         else:
-            self._figures.replace(made, BELOW)
+            self._figures.replace(partial(_arranged, views, code))
 
 
 @contextmanager
@@ -146,24 +143,18 @@ def load_bokeh() -> None:
     publish_display_data({"application/javascript": f"(function () {{\n{script}\n}}).call(window)"})  # type: ignore[no-untyped-call]
 
 
-def _arranged(views: Views, code: Callable[[str], str], kept: Mapping[str, Any] = MappingProxyType({})) -> Any:
+def _arranged(views: Views, code: Callable[[str], str], stage: Stage, below: bool = True) -> Any:
     """Cursor and search at the top; graph and selected storage at the left, memory, icicle and arena at the right, the
     rest below; in a narrow page all in one column.
 
     Rows wrap by themselves, as flex boxes of the page do, so no width has to be known here. Figures stand in panes, not
-    in bokeh's rows and columns: whenever one of those changes a little, bokeh lays out all figures anew. `kept`:
-    figures, by name, that are there already and stay as they are.
+    in bokeh's rows and columns: whenever one of those changes a little, bokeh lays out all figures anew. `below`:
+    whether to draw what stands below, too, which must be there by then otherwise.
     """
-    from bokeh.core.property.validation import validate
-
     from roam_lab.report.figures import linked_views
 
-    # figures are made of our own values: bokeh's look at each took a quarter of their time. It is needed where they are
-    # sent: unchecked, the name of a column passes for a colour
-    with validate(False):
-        there = {name.removeprefix("roam-"): one for name, one in kept.items()}
-        figures = linked_views(views, places=True, code=code, kept=there)
-        return _in_rows(figures)
+    figures = linked_views(views, places=True, code=code, stage=stage, below=below)
+    return stage.once("panel", lambda: _in_rows(figures))
 
 
 def _in_rows(figures: dict[str, Any]) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from bokeh.core.property.validation import validate
 from bokeh.document import Document
 from bokeh.embed.elements import div_for_render_item
 from bokeh.embed.util import RenderItem
@@ -14,10 +15,14 @@ from bokeh.util.serialization import make_globally_unique_css_safe_id, make_glob
 from jupyter_bokeh.widgets import BokehModel
 
 from roam_lab.lab.later import Later
-from roam_lab.report.figures import renew
+from roam_lab.report.figures import Stage
 
 LATER_SECONDS = 1.4
 """Enough for a page to paint what came first."""
+
+
+Draw = Callable[[Stage, bool], Any]
+"""Draws figures on a stage, those below as well where it is told so, and returns the model that holds all."""
 
 
 class LiveFigures(BokehModel):  # type: ignore[misc]
@@ -31,24 +36,26 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
     _held: list[Any] | None = None
     """Changes that are collected to be sent in one message."""
 
-    def __init__(self, model: Any, **more: Any) -> None:
+    def __init__(self, draw: Draw, **more: Any) -> None:
         self._later = Later(LATER_SECONDS)
+        self._stage = Stage()
+        # figures are made of our own values: bokeh's look at each took a quarter of their time. It is needed where they
+        # are sent: unchecked, the name of a column passes for a colour
+        with validate(False):
+            model = draw(self._stage, True)
+        self._stage.show()
         super().__init__(model, **more)
 
-    def replace(self, made: Callable[[dict[str, Any]], Any], below: Collection[str] = ()) -> None:
-        """Make what stands here into what `made` makes, by one message with what differs.
-
-        `made` is given figures, by name, that stay as they are. First these are the ones with a name in `below`; a
-        moment later, when the page has painted the others, it is called once more with none.
-        """
+    def replace(self, draw: Draw) -> None:
+        """Let the figures become what `draw` draws, by one message with what differs: first without those below; a
+        moment later, when the page has painted the others, with them."""
         self._later.cancel()
-        kept = {name: self._model.document.get_model_by_name(name) for name in below}
-        self._renew(made(kept), kept.values())
-        if below:
-            self._later.call(lambda: self._renew(made({}), ()))
+        self._draw(draw, below=False)
+        self._later.call(lambda: self._draw(draw, below=True))
 
-    def _renew(self, model: Any, kept: Collection[Any]) -> None:
-        self._in_one_message(lambda: renew(self._model, model, kept))
+    def _draw(self, draw: Draw, below: bool) -> None:
+        draw(self._stage, below)
+        self._in_one_message(self._stage.show)
 
     def close(self) -> None:
         """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""

@@ -10,10 +10,10 @@ from bokeh.core.serialization import Buffer, Serialized
 from bokeh.document import Document
 
 from roam_lab.app.host import Host
-from roam_lab.lab.figure_area import BELOW, KEYS, FigureArea, _arranged
+from roam_lab.lab.figure_area import KEYS, FigureArea, _arranged
 from roam_lab.lab.live_figures import LiveFigures
 from roam_lab.plan import Plan, make_plan
-from roam_lab.report.figures import linked_views, select
+from roam_lab.report.figures import Stage, linked_views, select
 from roam_lab.report.pictures import pictures_of
 from roam_lab.report.views import views_of
 from roam_lab.report.views.details import no_code
@@ -57,9 +57,18 @@ class Page:
             )
 
 
-def made_of(plan: Plan) -> Callable[[dict[str, Any]], Any]:
-    """What makes the figures of a plan, beside those that stay."""
+def drawing(plan: Plan) -> Callable[[Stage, bool], Any]:
+    """What draws the figures of a plan on a stage."""
     return partial(_arranged, views_of(plan), no_code)
+
+
+def live(plan: Plan) -> LiveFigures:
+    return LiveFigures(drawing(plan), combine_events=True)
+
+
+def afresh(plan: Plan) -> Any:
+    """All that the figures of a plan are which were drawn for it alone."""
+    return told(drawing(plan)(Stage(), True))
 
 
 @pytest.fixture
@@ -69,20 +78,21 @@ def plans() -> list[Plan]:
 
 def test_the_panel_has_every_figure_and_picture(plans: list[Plan]) -> None:
     views = views_of(plans[1])
-    arranged = {model.name for model in _arranged(views, no_code).references()}
+    arranged = {model.name for model in _arranged(views, no_code, Stage()).references()}
     assert {drawn.name for drawn in linked_views(views, places=True).values()} <= arranged
     assert pictures_of(views).keys() <= set(KEYS)
 
 
-def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
-    figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
+def test_two_messages_make_the_page_show_the_next_plan(plans: list[Plan], monkeypatch: pytest.MonkeyPatch) -> None:
+    figures = live(plans[0])
     page = Page(figures, monkeypatch)
+    monkeypatch.setattr(figures._later, "call", lambda rest: rest())
     for number, plan in enumerate(plans[1:], 1):
-        figures.replace(made_of(plan))
+        figures.replace(drawing(plan))
         page.take_in()
-        assert page.messages == number
+        assert page.messages == 2 * number
         assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
-        assert told(figures._model) == told(_arranged(views_of(plan), no_code))
+        assert told(figures._model) == afresh(plan)
     select(figures._model, 3)
     page.take_in()
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
@@ -92,7 +102,7 @@ def test_one_message_makes_the_page_show_the_next_plan(plans: list[Plan], monkey
 def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = rewritable.blocks(4)
     plan, other = (make_plan(graph, extra_time=most, alignment=1) for most in (None, 0.25))
-    figures = LiveFigures(_arranged(views_of(plan), no_code), combine_events=True)
+    figures = live(plan)
     page = Page(figures, monkeypatch)
     waiting: list[Any] = []
     monkeypatch.setattr(figures._later, "call", waiting.append)
@@ -108,7 +118,7 @@ def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPat
 
     linked = links()
     whole, before = len(json.dumps(LiveFigures._model_to_traits(figures._model)["docs_json"])), (bars(), boxes())
-    figures.replace(made_of(other), BELOW)
+    figures.replace(drawing(other))
     sent = sum(len(part if isinstance(part, bytes) else json.dumps(part)) for part in page.parts)
     page.take_in()
     assert page.messages == 1
@@ -121,7 +131,7 @@ def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPat
     page.take_in()
     assert page.messages == 2
     assert bars() != before[0]
-    assert told(figures._model) == told(_arranged(views_of(other), no_code))
+    assert told(figures._model) == afresh(other)
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
     figures.close()
 
@@ -129,27 +139,27 @@ def test_what_lies_below_comes_in_a_second_message(monkeypatch: pytest.MonkeyPat
 def test_another_plan_before_what_lies_below_has_come(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = rewritable.blocks(4)
     plan, roam, rewritten = (make_plan(graph, order="captured"), make_plan(graph), make_plan(graph, extra_time=0.25))
-    figures = LiveFigures(_arranged(views_of(plan), no_code), combine_events=True)
+    figures = live(plan)
     page = Page(figures, monkeypatch)
     waiting: list[Any] = []
     monkeypatch.setattr(figures._later, "call", waiting.append)
     for one in (rewritten, roam, plan, rewritten):
-        figures.replace(made_of(one), BELOW)
+        figures.replace(drawing(one))
     waiting[-1]()
     page.take_in()
-    assert told(figures._model) == told(_arranged(views_of(rewritten), no_code))
+    assert told(figures._model) == afresh(rewritten)
     assert told(page.document.roots[0]) == told(loaded(figures).roots[0])
     figures.close()
 
 
 def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan]) -> None:
-    figures = LiveFigures(_arranged(views_of(plans[0]), no_code), combine_events=True)
+    figures = live(plans[0])
     before = told(loaded(figures).roots[0])
-    figures.replace(made_of(plans[1]))
+    figures.replace(drawing(plans[1]))
     after = told(loaded(figures).roots[0])
     select(figures._model, 3)
     assert before != after != told(loaded(figures).roots[0])
-    fresh = LiveFigures(_arranged(views_of(plans[1]), no_code), combine_events=True)
+    fresh = live(plans[1])
     assert after == told(loaded(fresh).roots[0])
     for one in (figures, fresh):
         one.close()
@@ -157,7 +167,7 @@ def test_a_page_that_asks_for_everything_gets_the_present_state(plans: list[Plan
 
 def checked(plan: Plan) -> Any:
     """What a page gets of figures that bokeh has checked."""
-    figures = LiveFigures(_arranged(views_of(plan), no_code))
+    figures = live(plan)
     try:
         return told(loaded(figures).roots[0])
     finally:

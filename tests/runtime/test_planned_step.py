@@ -9,7 +9,7 @@ from torch import nn
 
 import roam_lab as roam
 from roam_lab.capture import as_step, capture_step
-from roam_lab.errors import MismatchError, RoamWarning
+from roam_lab.errors import FirstStepError, MismatchError, RoamWarning
 from roam_lab.plan import make_plan
 from roam_lab.runtime.identity import digests
 
@@ -49,6 +49,28 @@ class Sign(torch.optim.Optimizer):
             for p in group["params"]:
                 if p.grad is not None:
                     p.add_(p.grad.sign(), alpha=-group["lr"])
+
+
+class Late(torch.optim.Optimizer):
+    """Keeps a mean of gradients from its first step on, and of their squares from its second."""
+
+    def __init__(self, parameters, lr=0.01):
+        super().__init__(parameters, {"lr": lr})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                name = "mean" if not state else "square"
+                if name not in state:
+                    state[name] = torch.zeros_like(p)
+                state["mean"].mul_(0.9).add_(p.grad)
+                if "square" in state:
+                    state["square"].mul_(0.9).addcmul_(p.grad, p.grad)
+                p.sub_(state["mean"] / (1 + state.get("square", 0)), alpha=group["lr"])
 
 
 class Net(nn.Module):
@@ -122,6 +144,24 @@ def test_state_taken_away_is_made_by_one_more_eager_step():
         "the first step of its kind runs eagerly, and shows what to capture (Lion makes state in its"
     )
     assert list(hooked.reasons.values()) == [1, 1]
+
+
+@pytest.mark.filterwarnings("ignore::roam_lab.errors.RoamWarning")
+@pytest.mark.parametrize("check", [1, "never"])
+def test_state_that_grows_once_more_is_waited_for(check):
+    step, batch = as_step(), torch.randn(5, 3)
+    trained, model, twin = Net(), Net(), Net()
+    twin.load_state_dict(model.state_dict())
+    of_trained, optimizer, of_twin = (Late(one.parameters()) for one in (trained, model, twin))
+    step(trained, of_trained, batch)
+    with pytest.raises(FirstStepError, match=r"the step adds .* to what its optimizer keeps"):
+        capture_step(trained, of_trained, batch, step)
+    step(trained, of_trained, batch)
+    hooked = roam.hook(make_plan(capture_step(trained, of_trained, batch, step).graph), model, optimizer, check=check)
+    for _ in range(6):
+        assert torch.equal(hooked(batch), step(twin, of_twin, batch).detach())
+        assert digests(model, optimizer) == digests(twin, of_twin)
+    assert hooked.planned_steps == 4
 
 
 def two(model):

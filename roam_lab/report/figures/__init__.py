@@ -30,15 +30,14 @@ one zoomed in to), "roam-graph-cells" (node, storage, label, ...), "roam-opened"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bokeh.layouts import column, row
 
 from roam_lab.report.figures.alive import alive_figure
 from roam_lab.report.figures.arena import arena_figure
-from roam_lab.report.figures.cursor import controls, new_cursor
+from roam_lab.report.figures.cursor import Cursor, controls, new_cursor
 from roam_lab.report.figures.details import details_pane
 from roam_lab.report.figures.frontier import frontier_figure, on_pick
 from roam_lab.report.figures.graph import graph_figure
@@ -47,9 +46,9 @@ from roam_lab.report.figures.icicle import icicle_figure
 from roam_lab.report.figures.memory import memory_figure
 from roam_lab.report.figures.page import page, resources
 from roam_lab.report.figures.pareto import pareto_figure
-from roam_lab.report.figures.renew import renew
-from roam_lab.report.figures.search import mark_everywhere, new_search
+from roam_lab.report.figures.search import Search, mark_everywhere, new_search
 from roam_lab.report.figures.selection import describing, new_selection, on_select, select, selection_of
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.figures.tasks import tasks_figure
 from roam_lab.report.figures.theme import Theme, alt_text
 from roam_lab.report.views import Views, views_of
@@ -62,7 +61,12 @@ if TYPE_CHECKING:
     from roam_lab.plan.frontier import Frontier
     from roam_lab.report.views.axis import Clock
 
+BELOW = ("frontier", "alive", "tasks")
+"""Figures that stand below the others, and may be drawn when a page has painted those."""
+
 __all__ = [
+    "BELOW",
+    "Stage",
     "Theme",
     "alive_figure",
     "alt_text",
@@ -79,7 +83,6 @@ __all__ = [
     "on_select",
     "page",
     "pareto_figure",
-    "renew",
     "resources",
     "select",
     "selection_of",
@@ -115,41 +118,59 @@ def linked_views(
     selected: int | None = None,
     places: bool = False,
     code: Callable[[str], str] = no_code,
-    kept: Mapping[str, Any] = MappingProxyType({}),
+    stage: Stage | None = None,
+    below: bool = True,
 ) -> dict[str, Any]:
-    """As `linked`, from views that were made before. `code`: returns the source code at "file:line". `kept`: figures,
-    by key, that are shown already, to stand in place of those that would be made, linked with what they were.
+    """As `linked`, from views that were made before. `code`: returns the source code at "file:line".
 
-    `places`: always with "frontier" and "tasks", and with what draws rewritten storages, empty and invisible where a
-    plan has none, so that `renew` finds them.
+    `stage`: on which figures have been drawn before; they become those of `views` at its next `show`, the figures of
+    BELOW only where `below` is true. `places`: always with "frontier" and "tasks", and with what draws rewritten
+    storages, empty and invisible where a plan has none, so that another plan changes what is drawn, not with what.
     """
-    selection = new_selection(-1 if selected is None else selected)
-    described = describing(views.tensors)
-    cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step)
-    shared: dict[str, Any] = {"theme": theme, "selection": selection}
+    stage = stage or Stage()
+    selection = new_selection(-1 if selected is None else selected, stage)
+    described = describing(views.tensors, stage)
+    cursor = new_cursor(views.tensors, views.memory.axis, views.graph.tree, views.icicle.step, stage)
+    shared: dict[str, Any] = {"theme": theme, "selection": selection, "stage": stage}
     memory = memory_figure(views.memory, known=views.tensors, cursor=cursor, places=places, **shared)
-    search = new_search(cursor, described)
-    slider, play, readout = controls(cursor, views.tensors)
-    bar = row(slider, play, search.box, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
+    search = new_search(stage, cursor, described)
     figures = {
-        "controls": column(bar, readout, search.summary, sizing_mode="stretch_width", name="roam-controls"),
+        "controls": _controls(stage, cursor, views, search),
         "memory": memory,
         "icicle": icicle_figure(views.icicle, cursor, described=described, found=search.hits, places=places, **shared),
-        "selected": details_pane(selection, cursor, views.tensors, described, code),
+        "selected": details_pane(selection, cursor, views.tensors, described, code, stage),
         "graph": graph_figure(views.graph, cursor=cursor, **shared),
         "arena": arena_figure(
             views.arena, described=described, x_range=memory.x_range, cursor=cursor, places=places, **shared
         ),
     }
-    if "alive" not in kept:
-        figures["alive"] = alive_figure(views.alive, **shared)
-    mark_everywhere(figures, views, search, cursor)
-    if (views.frontier is not None or places) and "frontier" not in kept:
-        figures["frontier"] = frontier_figure(views.frontier or no_frontier(views.arena.name), theme=theme)
-        figures["frontier"].styles = {"display": "" if views.frontier else "none"}
-    if (views.tasks is not None or places) and "tasks" not in kept:
-        figures["tasks"] = tasks_figure(views.tasks or no_tasks(views.tensors.graph), theme=theme, selection=selection)
+    if below:
+        figures |= _below(stage, views, theme, selection, places)
+    mark_everywhere(stage, figures, views, search, cursor)
+    settle(stage, figures.values(), cursor, theme)
+    return figures
+
+
+def _controls(stage: Stage, cursor: Cursor, views: Views, search: Search) -> Any:
+    slider, play, readout = controls(stage, cursor, views.tensors)
+
+    def made() -> Any:
+        bar = row(slider, play, search.box, sizing_mode="stretch_width", styles={"flex-wrap": "wrap"})
+        return column(bar, readout, search.summary, sizing_mode="stretch_width", name="roam-controls")
+
+    return stage.once("roam-controls", made)
+
+
+def _below(stage: Stage, views: Views, theme: Theme, selection: Any, places: bool) -> dict[str, Any]:
+    """The figures of BELOW."""
+    figures = {"alive": alive_figure(views.alive, theme=theme, selection=selection, stage=stage)}
+    if views.frontier is not None or places:
+        frontier = views.frontier or no_frontier(views.arena.name)
+        figures["frontier"] = frontier_figure(frontier, theme=theme, stage=stage)
+        stage.set(figures["frontier"], styles={"display": "" if views.frontier else "none"})
+    if views.tasks is not None or places:
+        tasks = views.tasks or no_tasks(views.tensors.graph)
+        figures["tasks"] = tasks_figure(tasks, theme=theme, selection=selection, stage=stage)
         # `visible` would make the page lay out all figures again
-        figures["tasks"].styles = {"display": "" if views.tasks else "none"}
-    settle(figures.values(), cursor, theme)
-    return {**figures, **kept}
+        stage.set(figures["tasks"], styles={"display": "" if views.tasks else "none"})
+    return figures

@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import numpy as np
-from bokeh.models import ColumnDataSource, Range1d, Text
+from bokeh.models import ColumnDataSource, Text
 from bokeh.plotting import figure
 from numpy.typing import NDArray
 
+from roam_lab.report.figures.parts import empty, filled, hover, key_of_looks, lively, still
 from roam_lab.report.figures.selection import carry, connect, new_selection
-from roam_lab.report.figures.theme import Theme, empty, filled, hover, ink_of, key_of_looks, plain, still
+from roam_lab.report.figures.stage import Stage
+from roam_lab.report.figures.theme import Theme, ink_of, plain
 from roam_lab.report.units import bytes_text, exact_text, unit_for
 from roam_lab.report.views.alive import AliveView
 from roam_lab.report.views.look import RESIDENT, kind_looks
@@ -24,21 +26,28 @@ LABELLED = 2.4
 """How many times the longest bar the axis is long: the rest is for the names beside them, in narrow notebooks too."""
 
 
-def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDataSource | None = None) -> figure:
+def alive_figure(
+    view: AliveView,
+    *,
+    theme: Theme = "auto",
+    selection: ColumnDataSource | None = None,
+    stage: Stage | None = None,
+) -> figure:
     """The bars of `view`, largest first, each with its size and name beside it; a click selects the storage."""
-    ink = ink_of(theme)
+    ink, stage = ink_of(theme), stage or Stage()
     widest = max([bar.bytes for side in view.sides for bar in side.bars] + [1])
     unit_name, unit = unit_for(widest)
     lines = sum(len(side.bars) + 3 for side in view.sides)
     drawn = empty(
+        stage,
         "alive",
         view,
         ink,
         lines * ROW_HEIGHT + 100,
         "tap,save",
         x_axis_label=f"bytes, {unit_name} (predicted)",
-        x_range=Range1d(0, widest / unit * LABELLED),
-        y_range=Range1d(-lines + 0.5, 0.8),
+        x_range=stage.range("roam-alive.x", 0, widest / unit * LABELLED),
+        y_range=stage.range("roam-alive.y", -lines + 0.5, 0.8),
         y_axis_type=None,
     )
     looks = kind_looks(bar.kind for side in view.sides for bar in side.bars if bar.storage >= 0)
@@ -87,30 +96,30 @@ def alive_figure(view: AliveView, *, theme: Theme = "auto", selection: ColumnDat
             columns["kind"].append(plain(bar.kind))
             columns["source"].append(plain(bar.source))
         y -= 2
-    source = ColumnDataSource(data=columns, name="roam-alive-data")
-    bars = drawn.hbar(
-        y="y",
-        right="right",
-        height=2 * HALF,
-        source=source,
+    source = stage.source("roam-alive.data", columns, "roam-alive-data")
+    pale = {
         **filled(ink, "fill", "hatch"),
-        fill_alpha=0.75,
-        selection_line_color=ink.text,
-        selection_line_width=3,
-        nonselection_fill_alpha=0.4,
-        nonselection_line_alpha=0.4,
-    )
+        "fill_alpha": 0.75,
+        "selection_line_color": ink.text,
+        "selection_line_width": 3,
+        "nonselection_fill_alpha": 0.4,
+        "nonselection_line_alpha": 0.4,
+    }
     words = {"text_color": ink.text, "text_baseline": "middle", "text_font_size": "11px"}
-    drawn.text(x="right", y="y", text="label", x_offset=6, source=source, **words, nonselection_text_alpha=0.7)
     bold = {**words, "text_font_size": "12px", "text_font_style": "bold"}
-    still(drawn, Text(x="x", y="y", text="text", **bold), heads)
-    still(drawn, Text(x="x", y="y", text="text", **words), moments)
-    key_of_looks(drawn, ink, looks)
+    beside = {**words, "x_offset": 6, "nonselection_text_alpha": 0.7, "source": source}
+    bars = lively(
+        stage, drawn, "bars", lambda: drawn.hbar(y="y", right="right", height=2 * HALF, source=source, **pale)
+    )
+    lively(stage, drawn, "labels", lambda: drawn.text(x="right", y="y", text="label", **beside))
+    still(stage, drawn, "heads", lambda: Text(x="x", y="y", text="text", **bold), heads)
+    still(stage, drawn, "moments", lambda: Text(x="x", y="y", text="text", **words), moments)
+    key_of_looks(stage, drawn, ink, looks)
     rows = [("", "@what"), ("kind", "@kind"), ("bytes", "@bytes"), ("line", "@source")]
-    hover(drawn, [bars], rows, point_policy="follow_mouse")
-    selection = selection or new_selection()
-    carry(drawn, selection)
-    connect(selection, source, *rows_of(view))
+    hover(stage, drawn, "hover", [bars], rows, point_policy="follow_mouse")
+    selection = selection or new_selection(stage=stage)
+    carry(stage, drawn, selection)
+    connect(stage, selection, source, *rows_of(view))
     return drawn
 
 

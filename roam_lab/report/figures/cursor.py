@@ -19,7 +19,9 @@ from bokeh.models.dom import Span, Text
 from bokeh.models.ui import Pane
 from bokeh.plotting import figure
 
+from roam_lab.report.figures.parts import layout
 from roam_lab.report.figures.selection import DESCRIBE, coded, lists
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.figures.theme import Ink, plain
 from roam_lab.report.views.axis import Axis
 from roam_lab.report.views.cursor import step_text
@@ -73,16 +75,16 @@ class Cursor:
     """The step (`now`), and columns over all steps: op, operator, module, source line, phase, bytes alive, where the
     step begins on the axis, and the cell of the folded graph that runs it. `names`: the lists
     modules, sources and operators, that columns hold indices of.
+
+    `step`: the one that it was made at, from 0; `left` and `cell`: of that step, None where there is none.
     """
 
     now: ColumnDataSource
     steps: ColumnDataSource
     names: ColumnDataSource
-
-    @property
-    def step(self) -> int:
-        """The step under the cursor, from 0."""
-        return int(self.now.data["step"][0])
+    step: int
+    left: float | None
+    cell: int | None
 
     @property
     def given(self) -> dict[str, Any]:
@@ -94,12 +96,11 @@ class Cursor:
         """Arguments of JavaScript that writes about steps."""
         return {"steps": self.steps, "step_names": self.names, "phases": list(PHASES)}
 
-    def follow(self, model: Any, code: str, more: dict[str, Any] | None = None) -> None:
+    def follow(self, stage: Stage, model: Any, code: str, more: dict[str, Any]) -> None:
         """Run `code` when the cursor moves, and when the figures get another plan. `model` carries the cursor."""
-        moved = CustomJS(args={**self.given, **(more or {})}, code=CURSOR + code)
-        self.now.js_on_change("data", moved)
-        self.steps.js_on_change("data", moved)
-        model.tags = [*model.tags, self.now]
+        key = f"{model.name}.follow"
+        stage.listen(key, CURSOR + code, {**self.given, **more}, (self.now, "data"), (self.steps, "data"))
+        stage.add(model, "tags", self.now)
 
 
 CONTROLS = """
@@ -119,8 +120,9 @@ LINE = {
 }
 
 
-def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int) -> Cursor:
+def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int, stage: Stage | None = None) -> Cursor:
     """The cursor of one plan, at `step`. `time`: the axis of memory and arena; `tree`: of the folded graph."""
+    stage = stage or Stage()
     graph, order = known.graph, known.order
     modules, module = coded([known.places.module[index] for index in order])
     sources, source = coded([graph.ops[index].source or "" for index in order])
@@ -136,55 +138,53 @@ def new_cursor(known: Tensors, time: Axis, tree: ModuleTree, step: int) -> Curso
         "left": time.edges[: len(order)],
         "cell": (tree.leaf_of_op[np.array(order, np.int64)] * 3 + phase).astype(np.int32),
     }
-    now = ColumnDataSource(data={"step": [step]}, name="roam-cursor")
-    names = lists("roam-step-names", modules=modules, sources=sources, operators=operators)
-    return Cursor(now, ColumnDataSource(data=data, name="roam-steps"), names)
+    now = stage.source("roam-cursor", {"step": [step]}, "roam-cursor")
+    names = lists(stage, "roam-step-names", modules=modules, sources=sources, operators=operators)
+    left, cell = (float(data["left"][step]), int(data["cell"][step])) if len(order) else (None, None)
+    return Cursor(now, stage.source("roam-steps", data, "roam-steps"), names, step, left, cell)
 
 
-def line_at(drawn: figure, cursor: Cursor, ink: Ink, taps: bool = False) -> None:
+def line_at(stage: Stage, drawn: figure, cursor: Cursor, ink: Ink, taps: bool = False) -> None:
     """A vertical line at the cursor in a figure over time. A drag moves it; with `taps`, so does a click."""
-    left = cursor.steps.data["left"]
     # bokeh draws the overlay separately: the line moves, and the rectangles below are not drawn again
-    span = LineAcross(location=float(left[cursor.step]) if len(left) else 0.0, dimension="height", level="overlay")
-    span.line_color, span.line_width = ink.text, 1.5
-    drawn.add_layout(span)
-    cursor.follow(drawn, _LINE, {"span": span})
-    drawn.toolbar.active_drag = None
-    drag = CustomJS(args={**cursor.given, "fig": drawn}, code=CURSOR + _DRAG)
-    for event in ("panstart", "pan", *(("tap",) if taps else ())):
-        drawn.js_on_event(event, drag)
+    look = {"dimension": "height", "level": "overlay", "line_color": ink.text, "line_width": 1.5}
+    span = layout(stage, drawn, "cursor", lambda: LineAcross(**look), location=cursor.left or 0.0)
+    cursor.follow(stage, drawn, _LINE, {"span": span})
+    _dragged(stage, drawn, cursor, _DRAG, "panstart", "pan", *(("tap",) if taps else ()))
+    stage.set(drawn.toolbar, active_drag=None)
 
 
-def scrubbed(drawn: figure, cursor: Cursor) -> None:
+def scrubbed(stage: Stage, drawn: figure, cursor: Cursor) -> None:
     """In a figure without a time axis, a drag across its width moves the cursor through the whole step."""
-    scrub = CustomJS(args={**cursor.given, "fig": drawn}, code=CURSOR + _SCRUB)
-    for event in ("panstart", "pan"):
-        drawn.js_on_event(event, scrub)
+    _dragged(stage, drawn, cursor, _SCRUB, "panstart", "pan")
 
 
-def controls(cursor: Cursor, known: Tensors) -> tuple[Slider, Toggle, Pane]:
+def _dragged(stage: Stage, drawn: figure, cursor: Cursor, code: str, *events: str) -> None:
+    def make() -> CustomJS:
+        drag = CustomJS(args={**cursor.given, "fig": drawn}, code=CURSOR + code)
+        for event in events:
+            drawn.js_on_event(event, drag)
+        return drag
+
+    stage.once(f"{drawn.name}.drag", make)
+
+
+def controls(stage: Stage, cursor: Cursor, known: Tensors) -> tuple[Slider, Toggle, Pane]:
     """A slider that moves the cursor by keyboard and for screen readers, a button that plays the step, and a line of
     text on the step under the cursor."""
     count = len(known.order)
-    slider = Slider(
-        start=1,
-        end=max(count, 2),
-        value=cursor.step + 1,
-        title="step",
-        format="0,0",
-        disabled=count < 2,
-        name="roam-slider",
-        sizing_mode="stretch_width",
-        min_width=260,
-        margin=(4, 14, 4, 12),
-        stylesheets=[CONTROLS],
-    )
-    text = Text(content=plain(step_text(known, cursor.step)))
-    cursor.follow(slider, DESCRIBE + STEP_TEXT + _SLIDER, {"slider": slider, "text": text, **cursor.words})
+    look = {"title": "step", "format": "0,0", "sizing_mode": "stretch_width", "min_width": 260}
+    look |= {"margin": (4, 14, 4, 12), "stylesheets": [CONTROLS]}
+    slider = stage.once("roam-slider", lambda: Slider(start=1, end=2, value=1, name="roam-slider", **look))
+    stage.set(slider, end=max(count, 2), value=cursor.step + 1, disabled=count < 2)
+    text = stage.set(stage.once("roam-readout.text", Text), content=plain(step_text(known, cursor.step)))
+    given = {"slider": slider, "text": text, **cursor.words}
+    cursor.follow(stage, slider, DESCRIBE + STEP_TEXT + _SLIDER, given)
     moved = "cursorMove(now, steps, slider.value - 1)"
-    slider.js_on_change("value", CustomJS(args={**cursor.given, "slider": slider}, code=CURSOR + moved))
-    play = Toggle(label="▶ play", name="roam-play", width=84, align="center", disabled=count < 2)
-    play.stylesheets = [CONTROLS]
-    play.js_on_change("active", CustomJS(args=cursor.given, code=CURSOR + _PLAY))
-    readout = Pane(elements=[Span(children=[text])], name="roam-readout", styles=LINE)
-    return slider, play, readout
+    stage.listen("roam-slider.moved", CURSOR + moved, {**cursor.given, "slider": slider}, (slider, "value"))
+    button = {"name": "roam-play", "width": 84, "align": "center", "stylesheets": [CONTROLS]}
+    play = stage.once("roam-play", lambda: Toggle(**button))
+    stage.set(play, label="▶ play", active=False, disabled=count < 2)
+    stage.listen("roam-play.pressed", CURSOR + _PLAY, cursor.given, (play, "active"))
+    line = stage.once("roam-readout", lambda: Pane(elements=[Span(children=[text])], name="roam-readout", styles=LINE))
+    return slider, play, line

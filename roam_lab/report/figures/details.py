@@ -10,12 +10,13 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS
+from bokeh.models import ColumnDataSource
 from bokeh.models.dom import Div, Span, Text
 from bokeh.models.ui import Pane
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor
-from roam_lab.report.figures.selection import DESCRIBE, carry, coded, lists, parts_of
+from roam_lab.report.figures.selection import DESCRIBE, carry, coded, lists, parts_of, selected_in
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.figures.theme import plain
 from roam_lab.report.views.details import LABELS, NOTHING, details, form, inputs, no_code, step_us, times_of
 from roam_lab.report.views.needs import AGAIN
@@ -42,19 +43,14 @@ def details_pane(
     known: Tensors,
     described: dict[str, Any],
     code: Callable[[str], str] = no_code,
+    stage: Stage | None = None,
 ) -> Pane:
     """The rows of `details`, renewed in the page. `described`: what `describing` returned."""
-    values = dict(details(known, int(selection.data["storage"][0]), cursor.step, code))
-    name = Text(content=plain(values[""]))
-    heads = [Text(content=label if label in values else "") for label in LABELS]
-    texts = [Text(content=plain(values.get(label, ""))) for label in LABELS]
-    lines = [
-        Div(
-            children=[Span(children=[head], style={"flex": "0 0 6.4em", "opacity": "0.8"}), Span(children=[text])],
-            style={"display": "flex"},
-        )
-        for head, text in zip(heads, texts, strict=True)
-    ]
+    stage = stage or Stage()
+    values = dict(details(known, selected_in(stage, selection), cursor.step, code))
+    name = _text(stage, "name", values[""])
+    heads = [_text(stage, f"head.{label}", label if label in values else "") for label in LABELS]
+    texts = [_text(stage, f"text.{label}", values.get(label, "")) for label in LABELS]
     every = range(len(known.bytes))
     forms, coded_form = coded([form(known, one) for one in every])
     columns = {
@@ -64,11 +60,46 @@ def details_pane(
         "us": np.nan_to_num(known.needs.again_us, nan=-1.0),
         "reads": np.array([inputs(known, one) for one in every], np.int32),
     }
-    codes = [plain(code(source)) for source in parts_of(described["names"])["sources"]]
-    facts = lists("roam-facts", forms=forms, codes=codes, times=plain(times_of(known)), total=step_us(known))
-    facts.data = columns
-    pane = Pane(
-        elements=[Div(children=[Span(children=[name], style={"font-weight": "600"})]), *lines],
+    codes = [plain(code(source)) for source in parts_of(described["names"], stage)["sources"]]
+    told = {"forms": forms, "codes": codes, "times": plain(times_of(known)), "total": step_us(known)}
+    uses_at, uses = known.needs.at.astype(np.int32), known.needs.step.astype(np.int32)
+    given = {
+        "selection": selection,
+        "facts": lists(stage, "roam-facts", columns, **told),
+        "uses_at": stage.source("roam-uses-at", {"at": uses_at}, "roam-uses-at"),
+        "uses": stage.source("roam-uses", {"step": uses}, "roam-uses"),
+        "texts": [name, *texts],
+        "heads": heads,
+        "labels": list(LABELS),
+        "again": list(AGAIN),
+        "step_names": cursor.names,
+        "phases": list(PHASES),
+        "nothing": NOTHING,
+        **described,
+    }
+    pane = stage.once("roam-selected", lambda: _pane(name, heads, texts))
+    carry(stage, pane, selection)
+    tell = DESCRIBE + DETAILS + _TELL
+    cursor.follow(stage, pane, tell, given)
+    stage.listen("roam-selected.tell", CURSOR + tell, {**cursor.given, **given}, (selection, "data"))
+    return pane
+
+
+def _text(stage: Stage, what: str, content: str) -> Text:
+    return stage.set(stage.once(f"roam-selected.{what}", Text), content=plain(content))
+
+
+def _pane(name: Text, heads: list[Text], texts: list[Text]) -> Pane:
+    first = Div(children=[Span(children=[name], style={"font-weight": "600"})])
+    lines = [
+        Div(
+            children=[Span(children=[head], style={"flex": "0 0 6.4em", "opacity": "0.8"}), Span(children=[text])],
+            style={"display": "flex"},
+        )
+        for head, text in zip(heads, texts, strict=True)
+    ]
+    return Pane(
+        elements=[first, *lines],
         name="roam-selected",
         styles={
             "color": "inherit",
@@ -79,21 +110,3 @@ def details_pane(
         },
         html_attributes={"role": "status", "aria-live": "polite"},
     )
-    carry(pane, selection)
-    given = {
-        "selection": selection,
-        "facts": facts,
-        "uses_at": ColumnDataSource(data={"at": known.needs.at.astype(np.int32)}, name="roam-uses-at"),
-        "uses": ColumnDataSource(data={"step": known.needs.step.astype(np.int32)}, name="roam-uses"),
-        "texts": [name, *texts],
-        "heads": heads,
-        "labels": list(LABELS),
-        "again": list(AGAIN),
-        "step_names": cursor.names,
-        "phases": list(PHASES),
-        "nothing": NOTHING,
-        **described,
-    }
-    cursor.follow(pane, DESCRIBE + DETAILS + _TELL, given)
-    selection.js_on_change("data", CustomJS(args={**cursor.given, **given}, code=CURSOR + DESCRIBE + DETAILS + _TELL))
-    return pane

@@ -6,12 +6,15 @@ plan as points; GPUs as horizontal lines."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from bokeh.models import ColumnDataSource, Line, Range1d, Segment, Span, Step
+from bokeh.models import ColumnDataSource, Line, Segment, Span, Step
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.theme import Theme, beside, empty, hover, ink_of, plain, still, tap_only
+from roam_lab.report.figures.parts import beside, empty, hover, layout, lively, still, tap_only
+from roam_lab.report.figures.stage import Stage
+from roam_lab.report.figures.theme import Theme, ink_of, plain
 from roam_lab.report.units import bytes_text, exact_text
 from roam_lab.report.views.frontier import FrontierView
 from roam_lab.report.views.labels import Font
@@ -24,11 +27,12 @@ FONT = Font(6.6, 14.0)
 SOURCE = "roam-frontier-data"
 
 
-def frontier_figure(view: FrontierView, *, theme: Theme = "auto") -> figure:
+def frontier_figure(view: FrontierView, *, theme: Theme = "auto", stage: Stage | None = None) -> figure:
     """The marks of `view`; a click on one of the frontier's points picks it (see `on_pick`)."""
-    ink = ink_of(theme)
+    ink, stage = ink_of(theme), stage or Stage()
     unit_name, unit = view.unit
     drawn = empty(
+        stage,
         "frontier",
         view,
         ink,
@@ -36,61 +40,59 @@ def frontier_figure(view: FrontierView, *, theme: Theme = "auto") -> figure:
         "tap,save",
         x_axis_label=plain(view.x_label),
         y_axis_label=f"resident + arena, {unit_name} (predicted)",
-        x_range=Range1d(-0.02 * view.end_percent, view.end_percent),
-        y_range=Range1d(0, view.end_bytes / unit),
+        x_range=stage.range("roam-frontier.x", -0.02 * view.end_percent, view.end_percent),
+        y_range=stage.range("roam-frontier.y", 0, view.end_bytes / unit),
     )
     front = view.front
     steps = {"x": [mark.percent for mark in front], "y": [mark.whole_bytes / unit for mark in front]}
-    still(drawn, Step(x="x", y="y", mode="after", line_color=ink.of(ROLES["planned"]), line_width=2), steps)
-    resident = Span(location=view.resident_bytes / unit, dimension="width", line_color=ink.axis, line_dash="dotted")
-    drawn.add_layout(resident)
-    for gpu in view.lines:
-        across = Span(location=gpu.bytes / unit, dimension="width", line_color=ink.axis, line_dash=[8, 4])
-        drawn.add_layout(across)
+    planned = {"mode": "after", "line_color": ink.of(ROLES["planned"]), "line_width": 2}
+    still(stage, drawn, "front", lambda: Step(x="x", y="y", **planned), steps)
+    sizes = [view.resident_bytes, *(gpu.bytes for gpu in view.lines)]
+    for number, size in enumerate(sizes):
+        across = {"dimension": "width", "line_color": ink.axis, "line_dash": [8, 4] if number else "dotted"}
+        layout(stage, drawn, f"line.{number}", partial(Span, **across), location=size / unit)
     bound = {"x": [percent for percent, _ in view.bound_steps], "y": [size / unit for _, size in view.bound_steps]}
-    look = ROLES["bound"]
-    still(drawn, Line(x="x", y="y", line_color=ink.of(look), line_width=2, line_dash=list(look.dash)), bound)
-    source = ColumnDataSource(
-        data={
-            "x": [mark.percent for mark in view.marks],
-            "y": [mark.whole_bytes / unit for mark in view.marks],
-            "role": [mark.role for mark in view.marks],
-            "name": [plain(mark.name) for mark in view.marks],
-            "size": [f"{bytes_text(mark.whole_bytes)} ({exact_text(mark.whole_bytes)})" for mark in view.marks],
-            "note": [plain(mark.note) for mark in view.marks],
-            "color": [ink.text if mark.role == "chosen" else ink.of(ROLES[mark.role]) for mark in view.marks],
-            "fill": [0.0 if mark.role == "chosen" else 0.9 for mark in view.marks],
-            "marker": [MARKERS[mark.role] for mark in view.marks],
-            "wide": [20 if mark.role == "chosen" else 10 for mark in view.marks],
-        },
-        name=SOURCE,
-    )
-    points = drawn.scatter(
-        "x",
-        "y",
-        source=source,
-        marker="marker",
-        size="wide",
-        line_color="color",
-        line_width=2,
-        fill_color="color",
-        fill_alpha="fill",
-        nonselection_line_alpha=1.0,
-        nonselection_fill_alpha="fill",
-    )
+    proven = {"line_color": ink.of(ROLES["bound"]), "line_width": 2, "line_dash": list(ROLES["bound"].dash)}
+    still(stage, drawn, "bound", lambda: Line(x="x", y="y", **proven), bound)
+    data = {
+        "x": [mark.percent for mark in view.marks],
+        "y": [mark.whole_bytes / unit for mark in view.marks],
+        "role": [mark.role for mark in view.marks],
+        "name": [plain(mark.name) for mark in view.marks],
+        "size": [f"{bytes_text(mark.whole_bytes)} ({exact_text(mark.whole_bytes)})" for mark in view.marks],
+        "note": [plain(mark.note) for mark in view.marks],
+        "color": [ink.text if mark.role == "chosen" else ink.of(ROLES[mark.role]) for mark in view.marks],
+        "fill": [0.0 if mark.role == "chosen" else 0.9 for mark in view.marks],
+        "marker": [MARKERS[mark.role] for mark in view.marks],
+        "wide": [20 if mark.role == "chosen" else 10 for mark in view.marks],
+    }
+    source = stage.source("roam-frontier.data", data, SOURCE)
+    stage.set(source.selected, indices=[])
+    mark = {
+        "marker": "marker",
+        "size": "wide",
+        "line_color": "color",
+        "line_width": 2,
+        "fill_color": "color",
+        "fill_alpha": "fill",
+        "nonselection_line_alpha": 1.0,
+        "nonselection_fill_alpha": "fill",
+    }
+    points = lively(stage, drawn, "points", lambda: drawn.scatter("x", "y", source=source, **mark))
     tap_only(drawn, points)
     labels = view.labels(*LEAST_PLOT, FONT)
     high = view.end_bytes / unit
-    beside(drawn, ink, labels, (view.end_percent, 0.0, high), "12px")
+    beside(stage, drawn, ink, labels, (view.end_percent, 0.0, high), "12px")
     away = [(anchor, label) for anchor, label in zip(view.anchors, labels, strict=True) if label.moved]
     lead = {
         "x": [anchor.percent for anchor, _ in away],
         "y": [anchor.bytes / unit for anchor, _ in away],
         "to": [(label.y + FONT.line / 2 / LEAST_PLOT[1]) * high for _, label in away],
     }
-    still(drawn, Segment(x0="x", y0="y", x1="x", y1="to", line_color=ink.axis, line_width=0.8), lead)
+    ends = {"x0": "x", "y0": "y", "x1": "x", "y1": "to", "line_color": ink.axis, "line_width": 0.8}
+    still(stage, drawn, "lead", lambda: Segment(**ends), lead)
     rows = [("", "@name"), ("extra time", "@x{0.0} %"), ("resident + arena", "@size"), ("", "@note")]
-    hover(drawn, [points], rows)
+    hover(stage, drawn, "hover", [points], rows)
     return drawn
 
 

@@ -9,16 +9,20 @@ Opening happens in the page (`fold.js`), so it works without a kernel, too. The 
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.resources import files
 
-from bokeh.models import BoxAnnotation, ColumnDataSource, CustomJS, MultiLine, Range1d, Scatter, Text, Title
+from bokeh.models import BoxAnnotation, CDSView, ColumnDataSource, GroupFilter, MultiLine, Quad, Scatter, Text, Title
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.graph_columns import graph_columns, tree_data
-from roam_lab.report.figures.selection import UNITS, carry, new_selection
-from roam_lab.report.figures.theme import Ink, Theme, empty, hover, ink_of, rectangles, still
+from roam_lab.report.figures.parts import EDGES, HATCH_SCALE, empty, hover, layout, lively, rectangles, still
+from roam_lab.report.figures.selection import UNITS, carry, new_selection, selected_in
+from roam_lab.report.figures.stage import Stage
+from roam_lab.report.figures.theme import Ink, Theme, ink_of
 from roam_lab.report.views.graph import BRACKET, COLUMNS, HALF, GraphView
+from roam_lab.report.views.look import PHASES as LOOKS
 
 ROW_HEIGHT = 56
 MARGIN = 84
@@ -64,35 +68,36 @@ def graph_figure(
     theme: Theme = "auto",
     selection: ColumnDataSource | None = None,
     cursor: Cursor | None = None,
+    stage: Stage | None = None,
 ) -> figure:
     """`view` as a U: forward down the left, backward up beside it, update at the right; bands are saved bytes. The cell
     that runs the step under the `cursor` is framed."""
-    ink = ink_of(theme)
-    selection = selection or new_selection()
+    ink, stage = ink_of(theme), stage or Stage()
+    selection = selection or new_selection(stage=stage)
     deep = max((bar.level for bar in view.brackets), default=-1) + 1
     drawn = empty(
+        stage,
         "graph",
         view,
         ink,
         max(len(view.rows), 2) * ROW_HEIGHT + MARGIN,
         "tap,save",
-        x_range=Range1d(-BRACKET * deep - 0.06, COLUMNS[2][1] + 0.04),
-        y_range=Range1d(-len(view.rows) - 0.1, 1.0),
+        x_range=stage.range("roam-graph.x", -BRACKET * deep - 0.06, COLUMNS[2][1] + 0.04),
+        y_range=stage.range("roam-graph.y", -len(view.rows) - 0.1, 1.0),
         x_axis_type=None,
         y_axis_type=None,
     )
-    carry(drawn, selection)
-    marks = Title(text=view.rewritten, text_color=ink.text, text_font_size="11px", text_font_style="normal")
-    drawn.add_layout(marks, "below")
-    columns = graph_columns(view, ink, int(selection.data["storage"][0]))
-    sources = {name: ColumnDataSource(data=data, name=f"roam-graph-{name}") for name, data in columns.items()}
-    _glyphs(drawn, sources, ink)
-    words = ColumnDataSource(
-        data={"node": list(view.opened)},
-        name="roam-opened",
-        tags=[json.dumps(tree_data(view, ink), separators=(",", ":"), ensure_ascii=False)],
-    )
-    drawn.tags = [*drawn.tags, words]
+    carry(stage, drawn, selection)
+    marks = {"text_color": ink.text, "text_font_size": "11px", "text_font_style": "normal"}
+    layout(stage, drawn, "rewritten", lambda: Title(**marks), "below", text=view.rewritten)
+    columns = graph_columns(view, ink, selected_in(stage, selection))
+    sources = {
+        name: stage.source(f"roam-graph.{name}.data", data, f"roam-graph-{name}") for name, data in columns.items()
+    }
+    _glyphs(stage, drawn, sources, ink)
+    tree = json.dumps(tree_data(view, ink), separators=(",", ":"), ensure_ascii=False)
+    words = stage.source("roam-graph.words", {"node": list(view.opened)}, "roam-opened", tags=[tree])
+    stage.add(drawn, "tags", words)
     given = {"words": words, "selection": selection}
     laid = {
         **given,
@@ -104,74 +109,80 @@ def graph_figure(
         "row_height": ROW_HEIGHT,
         "margin": MARGIN,
     }
-    redraw = CustomJS(args=laid, code=FOLD + _DRAW)
-    words.js_on_change("data", redraw)
-    selection.js_on_change("data", redraw)
-    drawn.js_on_change("inner_width", redraw)
+    heard = ((words, "data"), (selection, "data"), (drawn, "inner_width"))
+    stage.listen("roam-graph.redraw", FOLD + _DRAW, laid, *heard)
     for name in ("cells", "bands", "brackets"):
-        code = CustomJS(args={**given, "source": sources[name]}, code=FOLD + _OPEN)
-        sources[name].selected.js_on_change("indices", code)
+        args = {**given, "source": sources[name]}
+        stage.listen(f"roam-graph.{name}.open", FOLD + _OPEN, args, (sources[name].selected, "indices"))
     if cursor is not None:
-        _frame(drawn, view, cursor, ink, words)
-        scrubbed(drawn, cursor)
+        _frame(stage, drawn, view, cursor, ink, words)
+        scrubbed(stage, drawn, cursor)
     return drawn
 
 
-def _frame(drawn: figure, view: GraphView, cursor: Cursor, ink: Ink, words: ColumnDataSource) -> None:
+def _frame(stage: Stage, drawn: figure, view: GraphView, cursor: Cursor, ink: Ink, words: ColumnDataSource) -> None:
     """A frame around the cell under the cursor; it follows the cursor, and modules that are opened."""
-    box = BoxAnnotation(left=0, right=0, bottom=0, top=0, level="overlay", fill_alpha=0, visible=False)
-    box.line_color, box.line_width, box.line_dash = ink.text, 3, [5, 3]
-    cells = cursor.steps.data["cell"]
-    leaf, phase = divmod(int(cells[cursor.step]), 3) if len(cells) else (0, 0)
-    row = view.row_of(leaf) if len(cells) else -1
-    if row >= 0:
-        box.left, box.right = COLUMNS[phase]
-        box.bottom, box.top, box.visible = -row - HALF, -row + HALF, True
-    drawn.add_layout(box)
-    cursor.follow(drawn, FOLD + _FRAME, {"box": box, "words": words})
-    given = {**cursor.given, "box": box, "words": words}
-    words.js_on_change("data", CustomJS(args=given, code=CURSOR + FOLD + _FRAME))
+    look = {"level": "overlay", "fill_alpha": 0, "line_color": ink.text, "line_width": 3, "line_dash": [5, 3]}
+    cell = cursor.cell
+    leaf, phase = divmod(0 if cell is None else cell, 3)
+    row = -1 if cell is None else view.row_of(leaf)
+    edges = (0, 0, 0, 0) if row < 0 else (*COLUMNS[phase], -row - HALF, -row + HALF)
+    place = dict(zip(EDGES, edges, strict=True))
+    box = layout(stage, drawn, "frame", lambda: BoxAnnotation(**look), visible=row >= 0, **place)
+    cursor.follow(stage, drawn, FOLD + _FRAME, {"box": box, "words": words})
+    args = {**cursor.given, "box": box, "words": words}
+    stage.listen("roam-graph.frame.opened", CURSOR + FOLD + _FRAME, args, (words, "data"))
 
 
-def _glyphs(drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> None:
+def _glyphs(stage: Stage, drawn: figure, sources: dict[str, ColumnDataSource], ink: Ink) -> None:
     """Draw bands below the cells, text on top."""
-    shown = []
     flow, bands, cells, brackets = (sources[name] for name in ("flow", "bands", "cells", "brackets"))
-    still(drawn, MultiLine(xs="xs", ys="ys", line_color=ink.axis, line_width=1.2, line_alpha=0.8), flow)
-    still(drawn, Scatter(x="x", y="y", marker="marker", size=6, fill_color=ink.axis, line_color=ink.axis), flow)
-    band = drawn.patches(
-        "xs", "ys", source=bands, fill_color="fill", fill_alpha=0.42, line_color="fill", line_width=0.7
-    )
-    hover(drawn, [band], [("", "@text"), ("bytes", "@bytes{0,0}")], point_policy="follow_mouse")
-    for source, fill in ((cells, "fill"), (brackets, ink.axis)):
-        shown.append(
-            rectangles(
-                drawn,
-                source,
-                fill,
-                fill_alpha=0.16,
-                line_color="line" if source is cells else ink.axis,
-                line_width="width" if source is cells else 0.6,
-                hatch_pattern="hatch" if source is cells else " ",
-                hatch_color=fill,
-                hatch_alpha=0.12,
-                hatch_scale=9,
-            )
-        )
-    hover(drawn, shown[:1], [("", "@label"), ("", "@sub"), ("", "@mark"), ("", "@hint")], point_policy="follow_mouse")
-    hover(drawn, shown[1:], [("", "@label"), ("", "click to fold it")], point_policy="follow_mouse")
+    line = {"line_color": ink.axis, "line_width": 1.2, "line_alpha": 0.8}
+    still(stage, drawn, "flow", lambda: MultiLine(xs="xs", ys="ys", **line), flow)
+    arrow = {"marker": "marker", "size": 6, "fill_color": ink.axis, "line_color": ink.axis}
+    still(stage, drawn, "arrows", lambda: Scatter(x="x", y="y", **arrow), flow)
+    pale = {"fill_color": "fill", "fill_alpha": 0.42, "line_color": "fill", "line_width": 0.7}
+    band = lively(stage, drawn, "bands", lambda: drawn.patches("xs", "ys", source=bands, **pale))
+    hover(stage, drawn, "band", [band], [("", "@text"), ("bytes", "@bytes{0,0}")], point_policy="follow_mouse")
+    cell = rectangles(stage, drawn, "cells", cells, fill_alpha=0.16, line_color="line", line_width="width")
+    bar = rectangles(stage, drawn, "bars", brackets, ink.axis, fill_alpha=0.16, line_color=ink.axis, line_width=0.6)
+    for look in LOOKS.values():
+        if look.hatch != " ":
+            _hatch(stage, drawn, cells, look.hatch, ink.of(look))
+    rows = [("", "@label"), ("", "@sub"), ("", "@mark"), ("", "@hint")]
+    hover(stage, drawn, "cell", [cell], rows, point_policy="follow_mouse")
+    hover(stage, drawn, "bar", [bar], [("", "@label"), ("", "click to fold it")], point_policy="follow_mouse")
     centred = {"text_align": "center", "text_baseline": "middle", "text_color": ink.text}
-    upper = Text(x="middle", y="upper", text="short", text_font_size="12px", **centred)
-    lower = Text(x="middle", y="lower", text="sub", text_font_size="10px", **centred)
-    corner = {**centred, "text_align": "right", "text_baseline": "bottom"}
-    peak = Text(x="right", y="top", text="mark", y_offset=-2, text_font_size="10px", **corner)
-    for words in (upper, lower, peak):
-        still(drawn, words, cells)
-    side = Text(x="middle", y="centre", text="short", angle=1.5708, text_font_size="11px", **centred)
-    still(drawn, side, brackets)
+    corner = {**centred, "text_align": "right", "text_baseline": "bottom", "y_offset": -2}
+    for name, x, y, size, style in (
+        ("short", "middle", "upper", "12px", centred),
+        ("sub", "middle", "lower", "10px", centred),
+        ("mark", "right", "top", "10px", corner),
+    ):
+        own = {**style, "x": x, "y": y, "text": name, "text_font_size": size}
+        still(stage, drawn, name, partial(Text, **own), cells)
+    turned = {**centred, "x": "middle", "y": "centre", "text": "short", "angle": 1.5708, "text_font_size": "11px"}
+    still(stage, drawn, "side", lambda: Text(**turned), brackets)
     heads = {
         "x": [sum(column) / 2 for column in COLUMNS],
         "y": [0.74] * 3,
         "text": ["forward ↓", "backward ↑", "update"],
     }
-    still(drawn, Text(x="x", y="y", text="text", text_font_size="12px", **centred), heads)
+    still(stage, drawn, "heads", lambda: Text(x="x", y="y", text="text", text_font_size="12px", **centred), heads)
+
+
+def _hatch(stage: Stage, drawn: figure, cells: ColumnDataSource, pattern: str, colour: str) -> None:
+    """Hatch the cells of one phase: where patterns differ within a renderer, bokeh makes one for every cell."""
+    look = {"hatch_pattern": pattern, "hatch_color": colour, "hatch_alpha": 0.12, "hatch_scale": HATCH_SCALE}
+    edges = {edge: edge for edge in EDGES}
+    of_phase = stage.once(
+        f"roam-graph.phase.{pattern}", lambda: CDSView(filter=GroupFilter(column_name="hatch", group=pattern))
+    )
+    still(
+        stage,
+        drawn,
+        f"hatch.{pattern}",
+        lambda: Quad(**edges, fill_alpha=0, line_alpha=0, **look),
+        cells,
+        view=of_phase,
+    )

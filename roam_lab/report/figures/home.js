@@ -29,10 +29,14 @@ function homeDark(el) {
 // a document are painted at once: each refers to the others, so a walk from each would find every model again.
 function homePaint(document, inks, theme) {
   const before = document._roam_theme ?? "auto"
+  const painted = (document._roam_painted ??= new WeakSet())
+  // another plan mostly changes what models hold: the walk is for those that are new
+  if (before === theme && [...document.all_models].every((model) => painted.has(model))) return
   const change = new Map()
   for (const from of new Set(["auto", before]))
     Object.entries(inks[from]).forEach(([name, colour]) => change.set(colour, inks[theme][name]))
   const models = new Set(document.roots().flatMap((root) => [...root.references()]))
+  for (const model of [...models, ...document.all_models]) painted.add(model)
   for (const model of models)
     for (const property of homeColours(model)) {
       const spec = model[property]

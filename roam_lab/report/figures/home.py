@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from importlib.resources import files
 from typing import Any
 
-from bokeh.models import CustomJS
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.figures.theme import INKS, Theme
 
 HOME = files(__package__).joinpath("home.js").read_text("utf-8")
@@ -20,7 +20,7 @@ homeSettle(fig, inks, now, steps)
 """
 
 
-def settle(figures: Iterable[Any], cursor: Cursor, theme: Theme) -> None:
+def settle(stage: Stage, figures: Iterable[Any], cursor: Cursor, theme: Theme) -> None:
     """Let each figure learn, once it is shown, how dark its page is (in theme "auto") and listen to keys: arrows, page
     up and down, home, end. Shift with an arrow moves as far as a page key."""
     # axis and grid have one colour in each theme
@@ -28,6 +28,6 @@ def settle(figures: Iterable[Any], cursor: Cursor, theme: Theme) -> None:
     for one in figures:
         if isinstance(one, figure):
             given = {"fig": one, "inks": inks if theme == "auto" else None, **cursor.given}
-            callback = CustomJS(args=given, code=CURSOR + HOME + _SETTLE)
-            one.js_on_change("inner_width", callback)
-            cursor.steps.js_on_change("data", callback)  # another plan's new parts do not have the colours yet
+            # heard at another plan, too: its new parts do not have the colours yet
+            heard = ((one, "inner_width"), (cursor.steps, "data"))
+            stage.listen(f"{one.name}.settle", CURSOR + HOME + _SETTLE, given, *heard)

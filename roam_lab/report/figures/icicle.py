@@ -9,17 +9,20 @@ it. The node zoomed in to is in the source named "roam-icicle-focus", column "no
 from __future__ import annotations
 
 import json
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS, Range1d, Text
+from bokeh.models import ColumnDataSource, Text
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, Cursor, scrubbed
 from roam_lab.report.figures.icicle_columns import alive_data, icicle_columns, word_columns
-from roam_lab.report.figures.selection import UNITS, carry, describing, new_selection
-from roam_lab.report.figures.theme import WIDTH, Theme, empty, hover, ink_of, key_of_looks, rectangles, still
+from roam_lab.report.figures.parts import WIDTH, empty, hover, key_of_looks, rectangles, still
+from roam_lab.report.figures.selection import UNITS, carry, describing, new_selection, selected_in
+from roam_lab.report.figures.stage import Stage
+from roam_lab.report.figures.theme import Theme, ink_of
 from roam_lab.report.views.icicle import EVERYTHING, LEVELS, IcicleView
 from roam_lab.report.views.look import looks_in
 
@@ -65,49 +68,42 @@ def icicle_figure(
     described: dict[str, Any] | None = None,
     found: ColumnDataSource | None = None,
     places: bool = False,
+    stage: Stage | None = None,
 ) -> figure:
     """What is alive under `cursor`. `described`: of `describing`; `found`: what a search found, to be shared;
     `places`: as in `looks_in`."""
-    ink = ink_of(theme)
-    selection = selection or new_selection()
+    ink, stage = ink_of(theme), stage or Stage()
+    selection = selection or new_selection(stage=stage)
     drawn = empty(
+        stage,
         "icicle",
         view,
         ink,
         HEIGHT,
         "tap,save",
-        x_range=Range1d(0, 1),
-        y_range=Range1d(-LEVELS, 0),
+        x_range=stage.range("roam-icicle.x", 0, 1),
+        y_range=stage.range("roam-icicle.y", -LEVELS, 0),
         x_axis_type=None,
         y_axis_type=None,
     )
-    carry(drawn, selection)
-    picked = int(selection.data["storage"][0])
-    columns = icicle_columns(view, WIDTH - MARGIN, picked)
-    source = ColumnDataSource(data=columns, name="roam-icicle-data")
-    words = ColumnDataSource(data=word_columns(columns), name="roam-icicle-words")
-    boxes = rectangles(
-        drawn,
-        source,
-        line_color="line",
-        line_width="thick",
-    )
+    carry(stage, drawn, selection)
+    columns = icicle_columns(view, WIDTH - MARGIN, selected_in(stage, selection))
+    source = stage.source("roam-icicle.data", columns, "roam-icicle-data")
+    words = stage.source("roam-icicle.words", word_columns(columns), "roam-icicle-words")
+    boxes = rectangles(stage, drawn, "boxes", source, line_color="line", line_width="thick")
     look = {"text_color": "ink", "text_baseline": "middle", "x_offset": 4}
-    y_of = {"upper": (14, "12px"), "lower": (31, "11px")}
-    for name, (down, size) in y_of.items():
-        still(drawn, Text(x="x", y="top", text=name, y_offset=down, text_font_size=size, **look), words)
+    for name, down, size in (("upper", 14, "12px"), ("lower", 31, "11px")):
+        own = {**look, "x": "x", "y": "top", "text": name, "y_offset": down, "text_font_size": size}
+        still(stage, drawn, name, partial(Text, **own), words)
     rows = [("", "@label"), ("kind", "@kind"), ("", "@what"), ("bytes", "@bytes{0,0}")]
-    hover(drawn, [boxes], rows, point_policy="follow_mouse")
+    hover(stage, drawn, "hover", [boxes], rows, point_policy="follow_mouse")
     looks, unseen = looks_in(view.kinds, places)
-    key_of_looks(drawn, ink, looks, hatched=False, unseen=unseen)
-    focus = ColumnDataSource(
-        data={"node": [EVERYTHING]},
-        name="roam-icicle-focus",
-        tags=[json.dumps(alive_data(view), separators=(",", ":"), ensure_ascii=False)],
-    )
-    described = described or describing(view.tensors)
-    groups = ColumnDataSource(data={"group": view.group.astype(np.int32)}, name="roam-icicle-groups")
-    found = found or ColumnDataSource(data={"storage": []}, name="roam-found")
+    key_of_looks(stage, drawn, ink, looks, hatched=False, unseen=unseen)
+    alive = json.dumps(alive_data(view), separators=(",", ":"), ensure_ascii=False)
+    focus = stage.source("roam-icicle.focus", {"node": [EVERYTHING]}, "roam-icicle-focus", tags=[alive])
+    described = described or describing(view.tensors, stage)
+    groups = stage.source("roam-icicle.groups", {"group": view.group.astype(np.int32)}, "roam-icicle-groups")
+    found = found or stage.source("roam-found", {"storage": []}, "roam-found")
     laid = {
         "focus": focus,
         "groups": groups,
@@ -118,13 +114,10 @@ def icicle_figure(
         "words": words,
         "fig": drawn,
     }
-    cursor.follow(drawn, ICICLE + _DRAW, laid)
-    draw = CustomJS(args={**laid, **cursor.given}, code=CURSOR + ICICLE + _DRAW)
-    for what in (focus, groups, selection, found):
-        what.js_on_change("data", draw)
-    drawn.js_on_change("inner_width", draw)
-    source.selected.js_on_change(
-        "indices", CustomJS(args={"focus": focus, "selection": selection, "source": source}, code=_ZOOM)
-    )
-    scrubbed(drawn, cursor)
+    cursor.follow(stage, drawn, ICICLE + _DRAW, laid)
+    heard = [(one, "data") for one in (focus, groups, selection, found)]
+    stage.listen("roam-icicle.draw", CURSOR + ICICLE + _DRAW, {**laid, **cursor.given}, *heard, (drawn, "inner_width"))
+    zoom = {"focus": focus, "selection": selection, "source": source}
+    stage.listen("roam-icicle.zoom", _ZOOM, zoom, (source.selected, "indices"))
+    scrubbed(stage, drawn, cursor)
     return drawn

@@ -5,16 +5,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import numpy as np
 from bokeh.models import (
     BoxAnnotation,
     ColumnDataSource,
-    CustomJS,
     CustomJSHover,
     Line,
     Quad,
-    Range1d,
     Scatter,
     Span,
     Step,
@@ -23,26 +22,27 @@ from bokeh.models import (
 from bokeh.plotting import figure
 
 from roam_lab.report.figures.cursor import CURSOR, STEP_TEXT, Cursor, line_at
-from roam_lab.report.figures.phases import draw_phases
-from roam_lab.report.figures.selection import DESCRIBE, carry, new_selection
-from roam_lab.report.figures.theme import (
+from roam_lab.report.figures.parts import (
+    EDGES,
     HATCH_SCALE,
-    Ink,
-    Theme,
     beside,
     empty,
     hover,
-    ink_of,
     label_columns,
+    layout,
     legend,
     source_of,
     still,
 )
+from roam_lab.report.figures.phases import draw_phases
+from roam_lab.report.figures.selection import DESCRIBE, carry, new_selection, selected_in
+from roam_lab.report.figures.stage import Stage
+from roam_lab.report.figures.theme import Ink, Theme, ink_of
 from roam_lab.report.figures.ticks import tick_steps
 from roam_lab.report.units import bytes_text
 from roam_lab.report.views.curves import Curve
 from roam_lab.report.views.labels import Font
-from roam_lab.report.views.look import RESIDENT, ROLES, looks_in
+from roam_lab.report.views.look import RESIDENT, ROLES, Look, looks_in
 from roam_lab.report.views.memory import MemoryView
 from roam_lab.report.views.tensors import Tensors
 
@@ -91,15 +91,17 @@ def memory_figure(
     selection: ColumnDataSource | None = None,
     cursor: Cursor | None = None,
     places: bool = False,
+    stage: Stage | None = None,
 ) -> figure:
     """The curves of `view` over its stack and phases; a click on a legend's entry hides it.
 
     With `known`, the tensors of the plan that `view` shows, the lifetime of the selected storage is shaded; with
     `cursor`, clicks and drags move it, and a tooltip names the step under the mouse. `places`: as in `looks_in`.
     """
-    ink = ink_of(theme)
+    ink, stage = ink_of(theme), stage or Stage()
     unit_name, unit = view.unit
     drawn = empty(
+        stage,
         "memory",
         view,
         ink,
@@ -107,169 +109,176 @@ def memory_figure(
         "xpan,xwheel_zoom,box_zoom,reset,save",
         x_axis_label=view.axis.label,
         y_axis_label=f"{view.counted}, {unit_name}",
-        x_range=Range1d(0, view.axis.end, bounds=(0, view.axis.end)),
-        y_range=Range1d(0, view.end_bytes / unit),
+        x_range=stage.range("roam-memory.x", 0, view.axis.end, bounded=True),
+        y_range=stage.range("roam-memory.y", 0, view.end_bytes / unit),
     )
-    tick_steps(drawn, view.axis, cursor.steps if cursor else None)
-    draw_phases(drawn, view.phases, view.axis.end, view.end_bytes / unit, ink)
-    items, unseen = _stack(drawn, view, ink, unit, places)
+    tick_steps(stage, drawn, view.axis, cursor.steps if cursor else None)
+    draw_phases(stage, drawn, view.phases, view.axis.end, view.end_bytes / unit, ink)
+    items, unseen = _stack(stage, drawn, view, ink, unit, places)
     for curve in view.curves:
-        items.append(_line(drawn, view, curve, ink, unit))
+        items.append(_line(stage, drawn, view, curve, ink, unit))
     if view.bound_bytes is not None or places:
-        text, line = _bound(drawn, view, ink, unit)
+        text, line = _bound(stage, drawn, view, ink, unit)
         items.append((text, [line]))
         unseen |= {text} if view.bound_bytes is None else set()
-    _peaks(drawn, view, ink, unit)
-    legend(drawn, ink, items, columns=2, unseen=unseen)
+    _peaks(stage, drawn, view, ink, unit)
+    legend(stage, drawn, ink, items, columns=2, unseen=unseen)
     narrow = {"fig": drawn, "height": HEIGHT, "line": LEGEND_LINE, "least": TWO_COLUMNS}
-    drawn.js_on_change("inner_width", CustomJS(args=narrow, code=_NARROW))
+    stage.listen("roam-memory.narrow", _NARROW, narrow, (drawn, "inner_width"))
     if known is not None:
-        selection = selection or new_selection()
-        carry(drawn, selection)
-        _span(drawn, view, known, ink, selection)
+        selection = selection or new_selection(stage=stage)
+        carry(stage, drawn, selection)
+        _span(stage, drawn, view, known, ink, selection)
     if cursor is not None:
-        line_at(drawn, cursor, ink, taps=True)
-        _hover(drawn, view, cursor, unit)
+        line_at(stage, drawn, cursor, ink, taps=True)
+        _hover(stage, drawn, view, cursor, unit)
     return drawn
 
 
-def _hover(drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
+def _hover(stage: Stage, drawn: figure, view: MemoryView, cursor: Cursor, unit: int) -> None:
     """Over the whole plot, a line of text for the step and one for each curve there."""
-    everywhere = drawn.quad(
-        left="left",
-        right="right",
-        bottom="bottom",
-        top="top",
-        source=ColumnDataSource(
-            data={"left": [0.0], "right": [view.axis.end], "bottom": [0.0], "top": [view.end_bytes / unit]},
-            name="roam-memory-plot",
-        ),
-        fill_alpha=0,
-        line_alpha=0,
-    )
-    step = CustomJSHover(args=cursor.words, code=CURSOR + DESCRIBE + STEP_TEXT + _AT_STEP)
-    formatters: dict[str, object] = {"@left": step}
+    whole = {"left": [0.0], "right": [view.axis.end], "bottom": [0.0], "top": [view.end_bytes / unit]}
+    source = stage.source("roam-memory.plot", whole, "roam-memory-plot")
+    edges = {edge: edge for edge in EDGES}
+    everywhere = still(stage, drawn, "everywhere", lambda: Quad(**edges, fill_alpha=0, line_alpha=0), source)
+
+    def at_step() -> CustomJSHover:
+        return CustomJSHover(args=cursor.words, code=CURSOR + DESCRIBE + STEP_TEXT + _AT_STEP)
+
+    formatters: dict[str, object] = {"@left": stage.once("roam-memory.at-step", at_step)}
     rows = [("", "@left{custom}")]
     for curve, column in zip(view.curves[:3], ("right", "bottom", "top"), strict=False):
-        line = source_of(drawn, f"roam-{curve.role}")
-        formatters[f"@{column}"] = CustomJSHover(args={"line": line}, code=CURSOR + DESCRIBE + _AT_CURVE)
+
+        def at_curve(role: str = curve.role) -> CustomJSHover:
+            return CustomJSHover(args={"line": source_of(drawn, f"roam-{role}")}, code=CURSOR + DESCRIBE + _AT_CURVE)
+
+        formatters[f"@{column}"] = stage.once(f"roam-memory.at-{curve.role}", at_curve)
         rows.append((curve.what, f"@{column}{{custom}}"))
-    tool = hover(drawn, [everywhere], rows, formatters=formatters, point_policy="follow_mouse")
+    tool = hover(stage, drawn, "hover", [everywhere], rows, formatters, point_policy="follow_mouse")
     tool.name = "roam-memory-hover"
 
 
 def _stack(
-    drawn: figure, view: MemoryView, ink: Ink, unit: int, places: bool
+    stage: Stage, drawn: figure, view: MemoryView, ink: Ink, unit: int, places: bool
 ) -> tuple[list[tuple[str, list[object]]], set[str]]:
     """Areas above the resident bytes, one renderer for each kind; the last value holds up to the end of the axis.
     What the legend says of them, and what it does not show of that."""
     items: list[tuple[str, list[object]]] = []
     if view.base_bytes:
-        filled = Quad(
-            fill_color=ink.of(RESIDENT),
-            fill_alpha=0.25,
-            line_alpha=0,
-            hatch_pattern=RESIDENT.hatch,
-            hatch_color=ink.text,
-            hatch_alpha=STACK_HATCH,
-        )
+
+        def filled() -> Quad:
+            return Quad(
+                fill_color=ink.of(RESIDENT),
+                fill_alpha=0.25,
+                line_alpha=0,
+                hatch_pattern=RESIDENT.hatch,
+                hatch_color=ink.text,
+                hatch_alpha=STACK_HATCH,
+            )
+
         edges = {"left": [0], "right": [view.axis.end], "bottom": [0], "top": [view.base_bytes / unit]}
-        band = still(drawn, filled, edges)
+        band = still(stage, drawn, "resident", filled, edges)
         items.append((f"resident {bytes_text(view.base_bytes)}", [band]))
     if not len(view.stack_x):
         return items, set()
-    x = np.append(view.stack_x, view.axis.end)
     layers = {layer.kind: layer for layer in view.stack}
     looks, unseen = looks_in(layers, places)
-    below = np.full(len(x), view.base_bytes / unit)
-    source = ColumnDataSource(data={"x": x, "y_0": below}, name="roam-stack")
+    below = np.full(len(view.stack_x) + 1, view.base_bytes / unit)
+    columns = {"x": np.append(view.stack_x, view.axis.end), "y_0": below}
+    texts: list[str] = []
     hidden = set()
-    for number, (kind, look) in enumerate(looks.items()):
-        text = f"{view.stacked}: {kind}"
+    for kind in looks:
+        texts.append(f"{view.stacked}: {kind}")
         if kind in unseen:
-            hidden.add(text)
+            hidden.add(texts[-1])
         else:
             layer = layers[kind]
             below = below + np.append(layer.size_bytes, layer.size_bytes[-1]) / unit
-            text += f", at most {bytes_text(layer.peak_bytes)}"
-        source.add(below, f"y_{number + 1}")
-        area = VAreaStep(
-            x="x",
-            y1=f"y_{number}",
-            y2=f"y_{number + 1}",
-            step_mode="after",
-            fill_color=ink.of(look),
-            fill_alpha=0.38,
-            hatch_pattern=look.hatch,
-            hatch_color=ink.text,
-            hatch_alpha=STACK_HATCH,
-            hatch_scale=HATCH_SCALE,
-        )
-        items.append((text, [still(drawn, area, source)]))
+            texts[-1] += f", at most {bytes_text(layer.peak_bytes)}"
+        columns[f"y_{len(texts)}"] = below
+    source = stage.source("roam-memory.stack", columns, "roam-stack")
+    for number, (look, text) in enumerate(zip(looks.values(), texts, strict=True)):
+        key = f"stack.{number}.{look.light}.{look.hatch}"
+        area = still(stage, drawn, key, partial(_area, number, look, ink), source)
+        items.append((text, [area]))
     return items, hidden
 
 
-def _line(drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) -> tuple[str, list[object]]:
+def _area(number: int, look: Look, ink: Ink) -> VAreaStep:
+    return VAreaStep(
+        x="x",
+        y1=f"y_{number}",
+        y2=f"y_{number + 1}",
+        step_mode="after",
+        fill_color=ink.of(look),
+        fill_alpha=0.38,
+        hatch_pattern=look.hatch,
+        hatch_color=ink.text,
+        hatch_alpha=STACK_HATCH,
+        hatch_scale=HATCH_SCALE,
+    )
+
+
+def _line(stage: Stage, drawn: figure, view: MemoryView, curve: Curve, ink: Ink, unit: int) -> tuple[str, list[object]]:
     look = ROLES[curve.role]
     values = np.append(curve.size_bytes, curve.size_bytes[-1:]) + view.base_bytes
     x = np.append(curve.x, view.axis.end) if len(curve.x) else curve.x
-    source = ColumnDataSource(
-        data={"x": x, "y": values / unit, "bytes": values.astype(np.float64)}, name=f"roam-{curve.role}"
-    )
+    data = {"x": x, "y": values / unit, "bytes": values.astype(np.float64)}
+    source = stage.source(f"roam-memory.{curve.role}.data", data, f"roam-{curve.role}")
     width = 2 if curve.role == "planned" else 1.6
-    step = Step(x="x", y="y", mode="after", line_color=ink.of(look), line_width=width, line_dash=list(look.dash))
-    line = still(drawn, step, source)
+    look_of = {"line_color": ink.of(look), "line_width": width, "line_dash": list(look.dash)}
+    line = still(stage, drawn, curve.role, lambda: Step(x="x", y="y", mode="after", **look_of), source)
     return f"{curve.label}: {bytes_text(curve.peak_bytes)} ({curve.basis})", [line]
 
 
-def _bound(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> tuple[str, object]:
+def _bound(stage: Stage, drawn: figure, view: MemoryView, ink: Ink, unit: int) -> tuple[str, object]:
     """The proven bound, a line without points where there is none, and what the legend says of it."""
-    look, ends = ROLES["bound"], [0, view.axis.end]
-    glyph = Line(line_color=ink.of(look), line_width=2, line_dash=list(look.dash))
-    if view.bound_bytes is None:
-        return "proven lower bound", still(drawn, glyph, {"x": [], "y": []})
-    height = (view.bound_bytes + view.base_bytes) / unit
-    text = f"proven lower bound {bytes_text(view.bound_bytes)}"
-    return text, still(drawn, glyph, {"x": ends, "y": [height, height]})
+    look, size, ends = ROLES["bound"], view.bound_bytes, [0, view.axis.end]
+    height = None if size is None else (size + view.base_bytes) / unit
+    line = still(
+        stage,
+        drawn,
+        "bound",
+        lambda: Line(line_color=ink.of(look), line_width=2, line_dash=list(look.dash)),
+        {"x": [], "y": []} if height is None else {"x": ends, "y": [height, height]},
+    )
+    return "proven lower bound" + ("" if size is None else f" {bytes_text(size)}"), line
 
 
-def _peaks(drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
+def _peaks(stage: Stage, drawn: figure, view: MemoryView, ink: Ink, unit: int) -> None:
     """A triangle at each curve's peak, and its name."""
     shown = view.peaks
-    source = ColumnDataSource(
-        data={
-            "x": [curve.peak_at for curve in shown],
-            "y": [(curve.peak_bytes + view.base_bytes) / unit for curve in shown],
-            "color": [ink.of(ROLES[curve.role]) for curve in shown],
-        },
-        name="roam-peaks",
-    )
-    peak = Scatter(x="x", y="y", marker="inverted_triangle", size=9, fill_color="color", line_color="color")
-    still(drawn, peak, source)
+    data = {
+        "x": [curve.peak_at for curve in shown],
+        "y": [(curve.peak_bytes + view.base_bytes) / unit for curve in shown],
+        "color": [ink.of(ROLES[curve.role]) for curve in shown],
+    }
+    source = stage.source("roam-memory.peaks.data", data, "roam-peaks")
+    look = {"marker": "inverted_triangle", "size": 9, "fill_color": "color", "line_color": "color"}
+    still(stage, drawn, "peaks", lambda: Scatter(x="x", y="y", **look), source)
     edges = (view.axis.end, 0.0, view.end_bytes / unit)
-    names = beside(drawn, ink, view.labels(*LEAST_PLOT, FONT), edges, "11px")
+    least = view.labels(*LEAST_PLOT, FONT)
+    names = beside(stage, drawn, ink, least, edges, "11px")
     wider = {str(width): label_columns(view.labels(width, LEAST_PLOT[1], FONT), edges) for width in WIDER_PLOTS}
-    every = {str(LEAST_PLOT[0]): dict(names.data), **wider}
-    wider_labels = ColumnDataSource(data={}, tags=[json.dumps(every, ensure_ascii=False)], name="roam-wider-labels")
-    choose = CustomJS(args={"fig": drawn, "names": names, "wider_labels": wider_labels}, code=_WIDER)
-    drawn.js_on_change("inner_width", choose)
-    wider_labels.js_on_change("tags", choose)
+    every = {str(LEAST_PLOT[0]): label_columns(least, edges), **wider}
+    told = [json.dumps(every, ensure_ascii=False)]
+    wider_labels = stage.source("roam-memory.wider", {}, "roam-wider-labels", tags=told)
+    args = {"fig": drawn, "names": names, "wider_labels": wider_labels}
+    stage.listen("roam-memory.choose", _WIDER, args, (drawn, "inner_width"), (wider_labels, "tags"))
 
 
-def _span(drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:
+def _span(stage: Stage, drawn: figure, view: MemoryView, known: Tensors, ink: Ink, selection: ColumnDataSource) -> None:
     """Shade the lifetime of the selected storage."""
-    box = BoxAnnotation(
-        left=0, right=0, fill_color=ink.axis, fill_alpha=0.22, line_color=ink.text, line_dash="dotted", visible=False
-    )
     edges, hair = view.axis.edges, view.axis.end / 800
     lives = {
         "left": np.where(known.start >= 0, edges[known.start], -1.0),
         "right": np.maximum(edges[known.end], edges[known.start] + hair),
     }
-    now = int(selection.data["storage"][0])
-    if now >= 0 and lives["left"][now] >= 0:
-        box.left, box.right, box.visible = float(lives["left"][now]), float(lives["right"][now]), True
-    drawn.add_layout(box)
-    given = {"selection": selection, "box": box, "lives": ColumnDataSource(data=lives, name="roam-lives")}
-    selection.js_on_change("data", CustomJS(args=given, code=_SPAN))
-    drawn.add_layout(Span(location=0, dimension="width", line_color=ink.axis, line_alpha=0.6))
+    now = selected_in(stage, selection)
+    seen = now >= 0 and bool(lives["left"][now] >= 0)
+    left, right = (float(lives[edge][now]) if seen else 0 for edge in ("left", "right"))
+    look = {"fill_color": ink.axis, "fill_alpha": 0.22, "line_color": ink.text, "line_dash": "dotted"}
+    box = layout(stage, drawn, "lifetime", lambda: BoxAnnotation(**look), left=left, right=right, visible=seen)
+    source = stage.source("roam-memory.lives", lives, "roam-lives")
+    stage.listen("roam-memory.span", _SPAN, {"selection": selection, "box": box, "lives": source}, (selection, "data"))
+    layout(stage, drawn, "ground", lambda: Span(location=0, dimension="width", line_color=ink.axis, line_alpha=0.6))

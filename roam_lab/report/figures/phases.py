@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bokeh.models import ColumnDataSource, CustomJS, Quad, Text
+from bokeh.models import Quad, Text
 from bokeh.plotting import figure
 
-from roam_lab.report.figures.theme import Ink, still
+from roam_lab.report.figures.parts import still
+from roam_lab.report.figures.stage import Stage
+from roam_lab.report.figures.theme import Ink
 from roam_lab.report.views.look import PHASES
 from roam_lab.report.views.phases import PhaseBand
 
@@ -25,7 +27,7 @@ if (told.some((one, at) => one !== name[at])) bands.setv({data: {...bands.data, 
 """
 
 
-def draw_phases(drawn: figure, bands: Sequence[PhaseBand], end: float, top: float, ink: Ink) -> None:
+def draw_phases(stage: Stage, drawn: figure, bands: Sequence[PhaseBand], end: float, top: float, ink: Ink) -> None:
     """Draw `bands` of an axis that ends at `end`, up to `top`, behind everything."""
     data = {
         "left": [band.left for band in bands],
@@ -36,15 +38,14 @@ def draw_phases(drawn: figure, bands: Sequence[PhaseBand], end: float, top: floa
         "phase": [band.phase for band in bands],
         "name": [band.phase if _fits(band, end) else "" for band in bands],
     }
-    source = ColumnDataSource(data=data, name="roam-phases")
-    area = Quad(left="left", right="right", bottom=0, top="top", fill_color="fill", fill_alpha=0.07, line_alpha=0)
-    still(drawn, area, source).level = "underlay"
-    words = Text(x="middle", y="top", text="name", text_color=ink.text, text_font_size="11px", y_offset=3)
-    words.text_align, words.text_baseline = "center", "top"
-    still(drawn, words, source)
-    choose = CustomJS(args={"fig": drawn, "bands": source, "letter": LETTER}, code=_NAMES)
-    drawn.js_on_change("inner_width", choose)
-    source.js_on_change("data", choose)
+    source = stage.source(f"{drawn.name}.phases", data, "roam-phases")
+    edges = {"left": "left", "right": "right", "bottom": 0, "top": "top"}
+    look = {"fill_color": "fill", "fill_alpha": 0.07, "line_alpha": 0}
+    still(stage, drawn, "phases.area", lambda: Quad(**edges, **look), source, level="underlay")
+    words = {"text_color": ink.text, "text_font_size": "11px", "text_align": "center", "text_baseline": "top"}
+    still(stage, drawn, "phases.names", lambda: Text(x="middle", y="top", text="name", y_offset=3, **words), source)
+    args = {"fig": drawn, "bands": source, "letter": LETTER}
+    stage.listen(f"{drawn.name}.phases.choose", _NAMES, args, (drawn, "inner_width"), (source, "data"))
 
 
 def _fits(band: PhaseBand, end: float) -> bool:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS, Quad, TextInput
+from bokeh.models import ColumnDataSource, Quad, TextInput
 from bokeh.models.dom import Span, Text
 from bokeh.models.ui import Pane
 from bokeh.plotting import figure
@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 from roam_lab.report.figures.alive import rows_of
 from roam_lab.report.figures.cursor import CONTROLS, LINE, Cursor
 from roam_lab.report.figures.graph import FOLD
+from roam_lab.report.figures.parts import EDGES, source_of, still
 from roam_lab.report.figures.selection import DESCRIBE
-from roam_lab.report.figures.theme import source_of, still
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.views import Views
 
 SEARCH = files(__package__).joinpath("search.js").read_text("utf-8")
@@ -80,13 +81,14 @@ class Search:
     hit_steps: ColumnDataSource
 
 
-def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
+def new_search(stage: Stage, cursor: Cursor, described: dict[str, Any]) -> Search:
     """A search over the steps of `cursor`. `described`: what `describing` returned."""
-    hits = ColumnDataSource(data={"storage": []}, name="roam-found")
-    hit_steps = ColumnDataSource(data={"step": []}, name="roam-found-steps")
-    box = TextInput(title=TITLE, placeholder="h.*.attn   train.py:12   softmax", name="roam-search", width=250)
-    box.stylesheets = [CONTROLS]
-    summary = Text(content="", name="roam-search-summary")
+    hits = stage.source("roam-found", {"storage": []}, "roam-found")
+    hit_steps = stage.source("roam-found-steps", {"step": []}, "roam-found-steps")
+    look = {"title": TITLE, "placeholder": "h.*.attn   train.py:12   softmax", "width": 250, "stylesheets": [CONTROLS]}
+    box = stage.once("roam-search", lambda: TextInput(name="roam-search", **look))
+    stage.set(box, value="", value_input="")
+    summary = stage.once("roam-search-summary", lambda: Text(content="", name="roam-search-summary"))
     given = {
         "box": box,
         "summary": summary,
@@ -96,34 +98,33 @@ def new_search(cursor: Cursor, described: dict[str, Any]) -> Search:
         "step_names": cursor.names,
         "tensors": described["tensors"],
     }
-    find = CustomJS(args=given, code=DESCRIBE + SEARCH + _FIND)
-    box.js_on_change("value_input", find)
-    described["tensors"].js_on_change("data", find)
-    pane = Pane(
-        elements=[Span(children=[summary])], styles={**LINE, "min-height": "0"}, html_attributes={"aria-live": "polite"}
-    )
+    heard = ((box, "value_input"), (described["tensors"], "data"))
+    stage.listen("roam-search.find", DESCRIBE + SEARCH + _FIND, given, *heard)
+    line = {"styles": {**LINE, "min-height": "0"}, "html_attributes": {"aria-live": "polite"}}
+    pane = stage.once("roam-search.line", lambda: Pane(elements=[Span(children=[summary])], **line))
     return Search(box, pane, hits, hit_steps)
 
 
-def mark_everywhere(figures: dict[str, Any], views: Views, search: Search, cursor: Cursor) -> None:
+def mark_everywhere(stage: Stage, figures: dict[str, Any], views: Views, search: Search, cursor: Cursor) -> None:
     """Let every figure of one plan show the results; the icicle outlines its boxes itself."""
     memory = views.memory
-    mark_steps(figures["memory"], search, cursor, RUG * memory.end_bytes / memory.unit[1])
-    edges = {edge: edge for edge in ("left", "right", "bottom", "top")}
-    mark_rows(figures["arena"], search, views.arena.row_of, edges=edges)
+    mark_steps(stage, figures["memory"], search, cursor, RUG * memory.end_bytes / memory.unit[1])
+    edges = {edge: edge for edge in EDGES}
+    mark_rows(stage, figures["arena"], search, views.arena.row_of, edges=edges)
     if "alive" in figures:
-        mark_rows(figures["alive"], search, *rows_of(views.alive), edges={**edges, "left": "zero"})
-    mark_cells(figures["graph"], search, cursor)
+        mark_rows(stage, figures["alive"], search, *rows_of(views.alive), edges={**edges, "left": "zero"})
+    mark_cells(stage, figures["graph"], search, cursor)
 
 
-def mark_steps(drawn: figure, search: Search, cursor: Cursor, height: float) -> None:
+def mark_steps(stage: Stage, drawn: figure, search: Search, cursor: Cursor, height: float) -> None:
     """Results as a rug of height `height` at the bottom of a figure over time, up to the end of its x axis."""
-    marks = _marks(drawn, "memory", {"left": [], "right": []}, bottom=0, top=height, fill_color=COLOUR)
+    marks = _marks(stage, drawn, {"left": [], "right": []}, {"bottom": 0, "top": height, "fill_color": COLOUR})
     given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "x": drawn.x_range}
-    search.hit_steps.js_on_change("data", CustomJS(args=given, code=_RUG))
+    stage.listen(f"{drawn.name}.marks.draw", _RUG, given, (search.hit_steps, "data"))
 
 
 def mark_rows(
+    stage: Stage,
     drawn: figure,
     search: Search,
     row_of: NDArray[np.int64],
@@ -132,34 +133,32 @@ def mark_rows(
     edges: dict[str, str],
 ) -> None:
     """A frame around each rectangle of `drawn` that shows a storage which was found. `edges`: its source's columns."""
-    key = str(drawn.name).removeprefix("roam-")
-    source = source_of(drawn, f"roam-{key}-data")
-    marks = _marks(drawn, key, {edge: [] for edge in edges}, fill_alpha=0)
+    marks = _marks(stage, drawn, {edge: [] for edge in edges}, {"fill_alpha": 0})
     twins = np.full(len(row_of), -1) if twin_of is None else twin_of
-    places = ColumnDataSource(data={"row": row_of.astype(np.int32), "twin": twins.astype(np.int32)})
+    places = {"row": row_of.astype(np.int32), "twin": twins.astype(np.int32)}
     given = {
         "marks": marks,
         "hits": search.hits,
-        "source": source,
-        "row_of": places,
+        "source": source_of(drawn, f"{drawn.name}-data"),
+        "row_of": stage.source(f"{drawn.name}.marks.rows", places),
         "names": [list(pair) for pair in edges.items()],
     }
-    search.hits.js_on_change("data", CustomJS(args=given, code=SEARCH + _ROWS))
+    stage.listen(f"{drawn.name}.marks.draw", SEARCH + _ROWS, given, (search.hits, "data"))
 
 
-def mark_cells(drawn: figure, search: Search, cursor: Cursor) -> None:
+def mark_cells(stage: Stage, drawn: figure, search: Search, cursor: Cursor) -> None:
     """A frame around each cell of the folded graph that runs a step which was found."""
-    marks = _marks(drawn, "graph", {edge: [] for edge in ("left", "right", "bottom", "top")}, fill_alpha=0)
+    marks = _marks(stage, drawn, {edge: [] for edge in EDGES}, {"fill_alpha": 0})
     words = source_of(drawn, "roam-opened")
     given = {"marks": marks, "hit_steps": search.hit_steps, "steps": cursor.steps, "words": words}
-    draw = CustomJS(args=given, code=FOLD + _CELLS)
-    search.hit_steps.js_on_change("data", draw)
-    words.js_on_change("data", draw)
+    stage.listen(f"{drawn.name}.marks.draw", FOLD + _CELLS, given, (search.hit_steps, "data"), (words, "data"))
 
 
-def _marks(drawn: figure, key: str, data: dict[str, list[float]], **more: Any) -> ColumnDataSource:
-    source = ColumnDataSource(data=data, name=f"roam-{key}-found")
-    quad = Quad(**{edge: edge for edge in ("left", "right", "bottom", "top")} | more)
-    quad.line_color, quad.line_width = COLOUR, 2.5
-    still(drawn, quad, source).level = "overlay"
+def _marks(stage: Stage, drawn: figure, data: dict[str, list[float]], look: dict[str, Any]) -> ColumnDataSource:
+    """`look`: of the frames, beside their edges, which are columns or given in it."""
+    source = stage.source(f"{drawn.name}.marks.data", data, f"{drawn.name}-found")
+    edges: dict[str, Any] = {edge: edge for edge in EDGES}
+    own = {**edges, "line_color": COLOUR, "line_width": 2.5, **look}
+    made = still(stage, drawn, "marks", lambda: Quad(**own), source, level="overlay")
+    stage.set(made.glyph, **look)
     return source

@@ -14,9 +14,10 @@ from importlib.resources import files
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, CustomJS
+from bokeh.models import ColumnDataSource
 from numpy.typing import NDArray
 
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.figures.theme import plain
 from roam_lab.report.views.tensors import Tensors
 
@@ -58,17 +59,23 @@ function describe(s) {
 """`Tensors.card` in JavaScript; needs the arguments of `describing`."""
 
 
-def new_selection(storage: int = NONE) -> ColumnDataSource:
+def new_selection(storage: int = NONE, stage: Stage | None = None) -> ColumnDataSource:
     """A selection of its own: figures that share it are linked. `storage`: selected from the start."""
-    return ColumnDataSource(data={"storage": [storage]}, name=NAME)
+    return (stage or Stage()).source(NAME, {"storage": [storage]}, NAME)
 
 
-def carry(model: Any, selection: ColumnDataSource) -> None:
+def selected_in(stage: Stage, selection: ColumnDataSource) -> int:
+    """The storage that is selected, -1 for none."""
+    return int(stage.value(selection, "data")["storage"][0])
+
+
+def carry(stage: Stage, model: Any, selection: ColumnDataSource) -> None:
     """Attach the selection to `model`, so that it is in every page with it, and `selection_of` finds it."""
-    model.tags = [*model.tags, selection]
+    stage.add(model, "tags", selection)
 
 
 def connect(
+    stage: Stage,
     selection: ColumnDataSource,
     source: ColumnDataSource,
     row_of: NDArray[np.int64],
@@ -82,18 +89,19 @@ def connect(
     """
     rows = row_of.astype(np.int32)
     twins = np.full(len(rows), -1, np.int32) if twin_of is None else twin_of.astype(np.int32)
-    # in a source, not as an argument: `renew` then changes data alone
-    places = ColumnDataSource(data={"row": rows, "twin": twins})
-    given = {"selection": selection, "source": source, "row_of": places}
-    source.selected.js_on_change("indices", CustomJS(args=given, code=_ROWS + _TAKE))
-    selection.js_on_change("data", CustomJS(args=given, code=_ROWS + _SHOW))
-    now = int(selection.data["storage"][0])
-    if 0 <= now < len(rows):
-        source.selected.indices = [row for row in (int(rows[now]), int(twins[now])) if row >= 0]
+    key = f"{source.name}.selected"
+    given = {"selection": selection, "source": source}
+    given["row_of"] = stage.source(f"{key}.rows", {"row": rows, "twin": twins})
+    stage.listen(f"{key}.take", _ROWS + _TAKE, given, (source.selected, "indices"))
+    stage.listen(f"{key}.show", _ROWS + _SHOW, given, (selection, "data"))
+    now = selected_in(stage, selection)
+    places = (int(rows[now]), int(twins[now])) if 0 <= now < len(rows) else ()
+    stage.set(source.selected, indices=[row for row in places if row >= 0])
 
 
-def describing(known: Tensors) -> dict[str, Any]:
+def describing(known: Tensors, stage: Stage | None = None) -> dict[str, Any]:
     """Arguments that DESCRIBE needs: columns over all storages, with each name listed once."""
+    stage = stage or Stage()
     every = range(len(known.bytes))
     modules, module = coded([known.module(one) for one in every])
     sources, source = coded([known.source(one) for one in every])
@@ -108,22 +116,20 @@ def describing(known: Tensors) -> dict[str, Any]:
         "end": known.end.astype(np.int32),
         "offset": known.offset.astype(np.float64),
     }
-    names = lists("roam-tensor-names", kinds=kinds, modules=modules, sources=sources)
-    return {"tensors": ColumnDataSource(data=data, name="roam-tensors"), "names": names}
+    names = lists(stage, "roam-tensor-names", kinds=kinds, modules=modules, sources=sources)
+    return {"tensors": stage.source("roam-tensors", data, "roam-tensors"), "names": names}
 
 
-def lists(name: str, **parts: Any) -> ColumnDataSource:
-    """Lists of any lengths, and numbers, for code in the page, which reads them by `listsOf`.
-
-    In a source, not as arguments: another plan then changes a text, where new arguments would make bokeh look through
-    all models in the kernel, and make the code anew in the page.
-    """
-    return ColumnDataSource(data={}, tags=[json.dumps(parts, separators=(",", ":"), ensure_ascii=False)], name=name)
+def lists(stage: Stage, name: str, data: dict[str, Any] | None = None, **parts: Any) -> ColumnDataSource:
+    """Lists of any lengths, and numbers, for code in the page, which reads them by `listsOf`; `data`: columns beside
+    them."""
+    told = [json.dumps(parts, separators=(",", ":"), ensure_ascii=False)]
+    return stage.source(name, data or {}, name, tags=told)
 
 
-def parts_of(source: ColumnDataSource) -> dict[str, Any]:
+def parts_of(source: ColumnDataSource, stage: Stage | None = None) -> dict[str, Any]:
     """What was given to `lists`."""
-    found: dict[str, Any] = json.loads(source.tags[0])
+    found: dict[str, Any] = json.loads((stage or Stage()).value(source, "tags")[0])
     return found
 
 

@@ -3,10 +3,13 @@
 # mypy: disable-error-code="call-arg"
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from bokeh.models import ColumnDataSource, CustomJSTicker, CustomJSTickFormatter
 from bokeh.plotting import figure
 
+from roam_lab.report.figures.stage import Stage
 from roam_lab.report.views.axis import CLOSEST, Axis
 
 TICKS = """
@@ -32,13 +35,20 @@ return step === undefined ? "" : String(step).replace(/\\B(?=(\\d{3})+(?!\\d))/g
 """
 
 
-def tick_steps(drawn: figure, time: Axis, steps: ColumnDataSource | None = None) -> None:
+def tick_steps(stage: Stage, drawn: figure, time: Axis, steps: ColumnDataSource | None = None) -> None:
     """Let the x axis of `drawn` count steps from 1, if `time` does; other clocks have bokeh's own ticks. `steps` has
     a column "left", where each step begins; made here where there is none."""
-    if not time.counts_steps:
-        return
-    edges = steps or ColumnDataSource(data={"left": np.asarray(time.edges[:-1], np.float64)}, name="roam-edges")
-    ticker = CustomJSTicker(args={"edges": edges, "closest": CLOSEST}, major_code=TICKS)
-    drawn.xaxis.ticker = ticker
-    drawn.xaxis.formatter = CustomJSTickFormatter(args={"edges": edges}, code=TICK_TEXT)
-    drawn.xgrid.ticker = ticker
+    key, grid = f"{drawn.name}.ticks", drawn.xgrid[0]
+    axis: Any = drawn.xaxis[0]
+    ticker, formatter = (
+        stage.once(f"{key}.plain", lambda: axis.ticker),
+        stage.once(f"{key}.digits", lambda: axis.formatter),
+    )
+    if time.counts_steps:
+        left = {"left": np.asarray(time.edges[:-1], np.float64)}
+        edges = steps or stage.source(f"{key}.edges", left, "roam-edges")
+        args = {"edges": edges, "closest": CLOSEST}
+        ticker = stage.once(f"{key}.steps", lambda: CustomJSTicker(args=args, major_code=TICKS))
+        formatter = stage.once(f"{key}.texts", lambda: CustomJSTickFormatter(args={"edges": edges}, code=TICK_TEXT))
+    stage.set(axis, ticker=ticker, formatter=formatter)
+    stage.set(grid, ticker=ticker if time.counts_steps else None)
