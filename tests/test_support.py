@@ -33,7 +33,7 @@ def support(monkeypatch):
     return support
 
 
-@pytest.fixture(params=[pytest.param((), marks=pytest.mark.slow), ("-n", "1")], ids=["here", "worker"])
+@pytest.fixture(params=[pytest.param(how, marks=pytest.mark.slow) for how in ((), ("-n", "1"))], ids=["here", "worker"])
 def result(request, tmp_path):
     """The result file of a run over sample tests instead of the project's."""
     (tmp_path / "test_sample.py").write_text(SAMPLES)

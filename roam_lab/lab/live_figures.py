@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from threading import RLock
 from typing import Any
 
 from bokeh.core.property.validation import validate
@@ -38,7 +39,7 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
 
     def __init__(self, draw: Draw, **more: Any) -> None:
         self._later = Later(LATER_SECONDS)
-        self._stage = Stage()
+        self._stage, self._drawing = Stage(), RLock()
         # figures are made of our own values: bokeh's look at each took a quarter of their time. It is needed where they
         # are sent: unchecked, the name of a column passes for a colour
         with validate(False):
@@ -54,8 +55,10 @@ class LiveFigures(BokehModel):  # type: ignore[misc]
         self._later.call(lambda: self._draw(draw, below=True))
 
     def _draw(self, draw: Draw, below: bool) -> None:
-        draw(self._stage, below)
-        self._in_one_message(self._stage.show)
+        with self._drawing:  # without an event loop what comes later comes in a thread
+            self._stage.begin()
+            draw(self._stage, below)
+            self._in_one_message(self._stage.show)
 
     def close(self) -> None:
         """Once: jupyter_bokeh's own fails the second time, and Python's collector closes again."""

@@ -207,7 +207,8 @@ def dying(where):
         return str(error), time.monotonic() - began
 
 
-@pytest.mark.parametrize("where", [pytest.param("between steps", marks=pytest.mark.slow), "in a step"])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["between steps", "in a step"])
 def test_a_rank_that_dies_ends_the_others_with_a_sentence(tmp_path, where):
     (how, found), (died, status) = attempt(dying, tmp_path, where, timeout=10.0)
     assert how == "returned", found

@@ -36,9 +36,8 @@ def same_and_planned(expected, eager=1):
     assert all(one == parameters[0] for one in parameters)
 
 
-@pytest.mark.parametrize(
-    "train_step", [pytest.param(step, marks=pytest.mark.slow), clipped], ids=lambda one: one.__name__
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("train_step", [step, clipped], ids=lambda one: one.__name__)
 def test_several_buckets(tmp_path, train_step):
     found = launch(
         plain, tmp_path, train_step, [(mlp, {"bucket_cap_mb": 0.001}), (mlp, {"hooked": {"on_mismatch": "error"}})]

@@ -29,6 +29,7 @@ def test_checkpoints_and_going_on_from_one(tmp_path, model):
     assert counts(resumed)[0] >= 4
 
 
+@pytest.mark.slow
 def test_the_best_model_and_early_stopping(tmp_path):
     eager, planned = both(
         tmp_path, options=lambda: {"callbacks": [EarlyStoppingCallback(1)]}, save_strategy="steps", save_steps=2,

@@ -13,6 +13,7 @@ from nbconvert import HTMLExporter
 from tests.contrast import assert_read
 from tests.lab.panel_page import SETUP, Panel, opened_panel
 from tests.report.figures.in_page import SOURCE
+from tests.twins import sampled
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +155,7 @@ CONTROLS = """() => {
 }"""
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", sampled([True, False], 1), ids=["dark", "light"])
 def test_themes(panel: Panel, tmp_path: Path, dark: bool) -> None:
     panel.page.theme(dark)
     panel.page.page.evaluate("document.querySelector('.widget-vbox').scrollIntoView()")

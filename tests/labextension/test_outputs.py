@@ -14,6 +14,7 @@ from roam_lab.report.pictures.canvas import LEAST_WIDTH
 from roam_lab.report.whatifs import WhatIfs
 from tests.browser import LabPage
 from tests.contrast import assert_read
+from tests.twins import sampled
 
 VIEW = {"application/vnd.jupyter.widget-view+json": {"model_id": "gone", "version_major": 2, "version_minor": 0}}
 
@@ -34,7 +35,7 @@ def notebook(plan: Plan) -> str:
     return json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", sampled([False, True], 1), ids=["light", "dark"])
 def test_pictures_are_seen_and_follow_the_theme(page: LabPage, plan: Plan, dark: bool) -> None:
     (page.lab.root / "colleague.ipynb").write_text(notebook(plan))
     page.open("colleague.ipynb")
@@ -65,7 +66,7 @@ def test_on_a_narrow_page_letters_stay_large_and_words_whole(page: LabPage, plan
     page.page.set_viewport_size(size)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("dark", sampled([False, True], 1), ids=["light", "dark"])
 def test_a_refusal_is_read(page: LabPage, capsys: pytest.CaptureFixture[str], dark: bool) -> None:
     _remark("there is no profile yet")
     told = {"output_type": "stream", "name": "stderr", "text": capsys.readouterr().err}

@@ -116,7 +116,7 @@ def test_it_stops_at_its_time_limit(streams: str, time_limit: float) -> None:
     assert "time limit" in found.note
 
 
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("seed", sampled(range(15), 6))
 def test_precedences_leave_the_best_order(seed: int) -> None:
     problem = problem_of(narrow_graph(seed, 25))
     left = reduced(problem, Effort(0))

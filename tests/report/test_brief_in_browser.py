@@ -17,6 +17,7 @@ from roam_lab.report.brief import write_brief
 from tests.browser import CHROMIUM, FLAGS, require_browser
 from tests.contrast import assert_apart, assert_read
 from tests.plan.training_step import training_step
+from tests.twins import sampled
 
 MIB = 2**20
 CONTRAST = """() => {
@@ -139,14 +140,14 @@ def test_without_a_price_no_cost(page: Any) -> None:
     page.locator("input[data-price='large']").fill("4.00")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", sampled(["light", "dark"], 1))
 def test_all_text_can_be_read(page: Any, scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
     assert page.evaluate(CONTRAST) == []
     assert_read(page)
 
 
-@pytest.mark.parametrize("width", [600, 900, 1400, 1900])
+@pytest.mark.parametrize("width", sampled([600, 900, 1400, 1900], 2))
 def test_nothing_is_cut_off(page: Any, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 1000})
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -20,6 +20,7 @@ from roam_lab.runtime.holes import LEAST_BYTES, TOLERANCE, Request, give_up, req
 from roam_lab.runtime.hook import hook
 from tests.plan.graphs import random_graph
 from tests.runtime.test_identity import assert_identical
+from tests.twins import sampled
 from tests.zoo import MODELS, OPTIMIZERS, tiny
 
 CAN_GIVE_UP = function_of_c("madvise") is not None and hasattr(mmap, "MADV_DONTNEED")
@@ -128,7 +129,7 @@ def as_much_as_can_be(monkeypatch):
     return given
 
 
-@pytest.mark.parametrize("name", ["resnet", "llama", "tiny"])
+@pytest.mark.parametrize("name", sampled(["resnet", "llama", "tiny"], 2))
 def test_what_is_given_up_is_not_read_again(name, as_much_as_can_be):
     torch.manual_seed(0)
     model, batch, loss = MODELS[name]()
@@ -136,7 +137,7 @@ def test_what_is_given_up_is_not_read_again(name, as_much_as_can_be):
     assert as_much_as_can_be
 
 
-@pytest.mark.parametrize("name", ["adamw_foreach", "adafactor_foreach", "sgd_momentum_fused"])
+@pytest.mark.parametrize("name", sampled(["adamw_foreach", "adafactor_foreach", "sgd_momentum_fused"], 2))
 def test_joined_parts_of_optimizers_read_nothing_that_is_given_up(name, as_much_as_can_be):
     torch.manual_seed(0)
     model, batch, loss = tiny()

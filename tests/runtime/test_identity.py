@@ -109,7 +109,7 @@ AGED = [
 ]
 
 
-@pytest.mark.parametrize("name", sampled(AGED, 4))
+@pytest.mark.parametrize("name", sampled(AGED, 2))
 def test_optimizers_that_have_run_before(name, device):
     """State and step counts as after a checkpoint was loaded."""
     torch.manual_seed(0)
@@ -121,7 +121,7 @@ def test_optimizers_that_have_run_before(name, device):
     assert_identical(model, optimizer, on(device, batch), loss)
 
 
-@pytest.mark.parametrize("name", sorted(STEPS))
+@pytest.mark.parametrize("name", sampled(sorted(STEPS), 4))
 @pytest.mark.parametrize(
     "make_optimizer",
     [adamw, *(pytest.param(one, marks=pytest.mark.slow) for one in (adamw_groups, OPTIMIZERS["sgd_momentum_single"]))],

@@ -239,7 +239,7 @@ def test_a_capture_of_this_start_that_parts_at_a_later_check_is_not_made_anew(tr
     assert list(cache.iterdir()) == []  # nor does the next start find it
 
 
-@pytest.mark.parametrize("number", [1, 3])
+@pytest.mark.parametrize("number", sampled([3, 1], 1))
 def test_a_capture_of_an_earlier_start_that_parts_is_made_anew(number, traces, cache, spoil):
     spoil(number)
     hooked = train(check=2)
@@ -625,7 +625,7 @@ def slow(cases):
     return [pytest.param(*case, marks=pytest.mark.slow) for case in cases]
 
 
-@pytest.mark.parametrize("change", [*CHANGES, *slow((one,) for one in MORE_CHANGES)])
+@pytest.mark.parametrize("change", [*CHANGES[:3], *slow((one,) for one in [*CHANGES[3:], *MORE_CHANGES])])
 def test_after_a_change_the_step_is_captured_anew(change, traces):
     before = torch.are_deterministic_algorithms_enabled()
     try:

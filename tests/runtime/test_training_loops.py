@@ -201,7 +201,7 @@ LOOPS = [
     MovingAverage, AverageOutside, SchedulerOutside, SchedulerInside, Freezes, Evaluates, ChangesLengths, LastIsSmaller,
     SavesAndLoads,
 ]  # fmt: skip
-QUICK = [HalfWithScaler, ClippedByNorm, AccumulatesOverCalls, MovingAverage, SchedulerInside, Freezes, LastIsSmaller]
+QUICK = [HalfWithScaler, AccumulatesOverCalls, SchedulerInside, Freezes, LastIsSmaller]
 FIRST_IS_EAGER = {HalfWithScaler: 1}
 """GradScaler makes its scale in its first step."""
 

@@ -29,11 +29,16 @@ class Stage:
 
     def __init__(self) -> None:
         self._models: dict[str, Any] = {}
-        self._drawn: set[str] = set()
+        self._ours: dict[tuple[Model, str], list[Model]] = {}
+        """What `add` has put into each list, as it is shown."""
         self._shown = False
+        self._drawn: set[str] = set()
         self._values: dict[tuple[Model, str], Any] = {}
         self._lists: dict[tuple[Model, str], list[Model]] = {}
-        self._ours: dict[tuple[Model, str], list[Model]] = {}
+
+    def begin(self) -> None:
+        """Forget what has been drawn since the last `show`, by a drawing that failed."""
+        self._lists, self._values, self._drawn = {}, {}, set()
 
     def once(self, key: str, make: Callable[[], M]) -> M:
         """The model of that key, made by `make` where there is none yet, with what never changes.
@@ -101,7 +106,8 @@ class Stage:
                 self._values[owner, name] = [*theirs, *added]
             self._apply()
         self._ours |= self._lists
-        self._lists, self._values, self._drawn, self._shown = {}, {}, set(), True
+        self._shown = True
+        self.begin()
 
     def _apply(self) -> None:
         changes = [

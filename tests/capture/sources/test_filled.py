@@ -8,6 +8,7 @@ from torch import nn
 
 import roam_lab as roam
 from roam_lab.errors import CaptureError
+from tests.twins import sampled
 
 READING = {
     "length": lambda log: 2.0 if len(log) > 2 else 1.0,
@@ -43,7 +44,7 @@ def made(kind, fill, read=None):
 
 
 @pytest.mark.parametrize("kind", [list, collections.deque, lambda: collections.deque(maxlen=2)])
-@pytest.mark.parametrize("fill", FILLING.values(), ids=FILLING.keys())
+@pytest.mark.parametrize("fill", sampled(FILLING.values(), 2), ids=FILLING.keys())
 def test_a_list_that_is_only_filled(kind, fill):
     batch, logs = torch.randn(4, 3), []
     for hooked in (False, True):
@@ -60,7 +61,7 @@ def test_a_list_that_is_only_filled(kind, fill):
 
 
 @pytest.mark.parametrize("kind", [list, collections.deque])
-@pytest.mark.parametrize("read", READING.values(), ids=READING.keys())
+@pytest.mark.parametrize("read", sampled(READING.values(), 4), ids=READING.keys())
 def test_a_list_that_is_read_as_well_is_refused(kind, read):
     if kind is collections.deque:
         read = {id(READING["comparison"]): lambda log: 2.0 if log == collections.deque() else 1.0}.get(id(read), read)

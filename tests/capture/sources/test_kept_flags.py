@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 import roam_lab as roam
+from tests.twins import sampled
 
 
 class Loop:
@@ -54,7 +55,7 @@ def in_a_dict(loop):
 
 
 @pytest.mark.parametrize("check", [pytest.param("first", marks=pytest.mark.slow), "never"])
-@pytest.mark.parametrize("factor", [improved, late, read_first, by_turns, in_a_dict])
+@pytest.mark.parametrize("factor", sampled([improved, late, read_first, by_turns, in_a_dict], 3))
 def test_a_flag_that_flips_is_a_way_of_its_own(factor, check):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 6))

@@ -12,6 +12,7 @@ from roam_lab.capture.sources import reach
 from roam_lab.capture.sources.schedulers import schedulers_noted
 from roam_lab.errors import RoamWarning
 from roam_lab.runtime import step_compiler
+from tests.twins import sampled
 
 
 class Training:
@@ -42,7 +43,7 @@ READ = {
 }
 
 
-@pytest.mark.parametrize("read", READ.values(), ids=READ)
+@pytest.mark.parametrize("read", sampled(READ.values(), 3), ids=READ)
 def test_one_that_is_read(read):
     torch.manual_seed(0)
     model, batch = nn.Linear(4, 2), torch.randn(3, 4)

@@ -152,3 +152,17 @@ def test_what_stands_below_can_be_drawn_later():
     assert told(model) != told(shown(PLANS["tree"], places=True))
     shown(PLANS["tree"], stage, places=True)
     assert told(model) == told(shown(PLANS["tree"], places=True))
+
+
+def test_a_drawing_that_fails_leaves_what_is_shown_and_the_next_one_is_whole():
+    stage = Stage()
+    model = shown(PLANS["captured"], stage, places=True)
+    views = views_of(PLANS["auto"])
+    with pytest.raises(AttributeError):
+        linked_views(replace(views, arena=None), stage=stage, places=True)
+    with pytest.raises(KeyError, match="'roam-selection' is drawn twice"):
+        linked_views(views, stage=stage, places=True)
+    stage.begin()
+    assert told(model) == told(shown(PLANS["captured"], places=True))
+    shown(PLANS["auto"], stage, places=True)
+    assert told(model) == told(shown(PLANS["auto"], places=True))

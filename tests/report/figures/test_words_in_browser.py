@@ -18,6 +18,7 @@ from tests.report.figures.in_page import SOURCE, planned
 from tests.report.views.graphs import blocks
 from tests.report.views.test_frontier import FOUND
 from tests.rewrite.graphs import blocks as rewritable
+from tests.twins import sampled
 
 CELLS = """<!DOCTYPE html><html lang="en"><meta charset="utf-8"><style>:root {{ color-scheme: light dark }}
 body {{ font: 13px system-ui, sans-serif }}</style><body>{}</body></html>"""
@@ -73,7 +74,7 @@ SWEPT = [
     },
 ]
 """Rows of a sweep: one with a plan, one that failed."""
-THEMES = pytest.mark.parametrize("scheme", ["light", "dark"])
+THEMES = pytest.mark.parametrize("scheme", sampled(["dark", "light"], 1))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +110,7 @@ def mixed(browser, tmp_path_factory):
         yield show(page("mixed", linked(plan)))
 
 
-@pytest.mark.parametrize("width", [900, pytest.param(1400, marks=pytest.mark.slow), 1900])
+@pytest.mark.parametrize("width", sampled([900, 1400, 1900], 1))
 def test_no_word_lies_over_another_or_leaves_its_figure(tab, mixed, width):
     for shown in (tab, mixed):
         shown.set_viewport_size({"width": width, "height": 900})
@@ -143,7 +144,7 @@ def test_all_words_of_the_figures_are_read(tab, scheme):
     assert_read(tab, height=6000)
 
 
-@pytest.mark.parametrize("width", [900, 1400, 1900])
+@pytest.mark.parametrize("width", sampled([900, 1400, 1900], 2))
 def test_no_figure_is_cut_off(tab, width):
     tab.set_viewport_size({"width": width, "height": 900})
     tab.wait_for_timeout(200)
@@ -179,7 +180,7 @@ def test_all_words_that_cells_show_are_read(browser, cells, tmp_path, scheme):
     shown.close()
 
 
-@pytest.mark.parametrize("width", [900, 1400])
+@pytest.mark.parametrize("width", sampled([900, 1400], 1))
 def test_no_word_that_cells_show_lies_over_another(browser, cells, tmp_path, width):
     path = tmp_path / "cells.html"
     path.write_text(cells, "utf-8")
