@@ -16,9 +16,14 @@ function cursorMove(now, steps, step) {
   if (next !== now.data.step[0]) now.data = {step: [next]}
 }
 
-// Runs once for all changes before the next frame: a drag moves the cursor more often than the page is painted.
-function cursorFrame(model, draw) {
-  if (model._roam_waits) return
+// Runs once for all changes: before the next frame, as a drag moves the cursor more often than the page is painted; `now`:
+// at the end of this turn, for another plan, which would be painted twice otherwise.
+function cursorFrame(model, draw, now = false) {
+  const run = () => {
+    if (model._roam_waits) draw()
+    model._roam_waits = false
+  }
+  if (now) queueMicrotask(run)
+  else if (!model._roam_waits) requestAnimationFrame(run)
   model._roam_waits = true
-  requestAnimationFrame(() => { model._roam_waits = false; draw() })
 }

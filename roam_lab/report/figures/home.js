@@ -85,6 +85,22 @@ function homeQuiet(document) {
   document._trigger_on_change = function (event) { if (!own(event)) tell.call(this, event) }
 }
 
+// bokeh draws a legend anew at each change of anything that its items refer to, data too: dozens of times for a plan.
+function homeLegends(fig) {
+  for (const model of fig.above) {
+    const view = model.items && homeView(model)
+    if (!view?._render_items || view._roam_waits !== undefined) continue
+    const draw = view._render_items
+    view._roam_waits = false
+    view._render_items = function () {
+      if (view._roam_waits) return
+      view._roam_waits = true
+      draw.call(view)
+      queueMicrotask(() => { view._roam_waits = false; draw.call(view) })
+    }
+  }
+}
+
 // One of the figures that ask in the same turn of the page paints for all.
 function homeOnce(document, paint) {
   if (!document || document._roam_paints) return
@@ -104,6 +120,7 @@ function homeSettle(fig, inks, now, steps, tries = 40) {
     return
   }
   homeKeys(view.el, now, steps)
+  homeLegends(fig)
   if (!inks) return
   const paint = () => {
     const shown = homeView(fig)

@@ -45,7 +45,7 @@ cursorFrame(focus, () => {
   source.inspected.setv({indices: []}, {sync: false})
   words.setv({data: icicleWords(columns)}, {sync: false})
   source.setv({data: columns}, {sync: false})
-})
+}, cb_obj === steps)
 """
 _ZOOM = """
 const at = cb_obj.indices[0]
