@@ -262,15 +262,16 @@ class Lab(widgets.VBox):  # type: ignore[misc]
             self.controls.follow({"order": row.plan.order_strategy, "layout": row.plan.layout_strategy, **row.asked})
 
     def _show(self) -> None:
-        self._show_table()
+        """The figures first, which a page takes longest to paint."""
         if self.chosen is not None:
             plan = self.bench.what_ifs.proven(self.bench.what_ifs[self.chosen])
             profile = self.bench.profile_of(self.chosen)
             known = self._frontier if profile is self.profile else None
             rows, here = self.bench.what_ifs, self.model in self.bench.made
             plans = [row.held for row in rows.of(self.model) if row.held is not None]
-            self.cards.value = head_html(plan, profile, plans, known)
             self.figures.show(plan, profile, known, rows.pinned_beside(self.chosen), here)
+            self.cards.value = head_html(plan, profile, plans, known)
+        self._show_table()
 
     def _show_table(self) -> None:
         self.table.show(self.bench.what_ifs.of(self.model), self.chosen)
