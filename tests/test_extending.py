@@ -117,7 +117,7 @@ def test_the_figure(own_registry):
     assert "forward" in "".join(drawn.itertext())
     figure = module.by_phase_figure(view)
     assert figure.html_attributes["aria-label"] == view.alt
-    assert list(figure.renderers[0].data_source.data["right"]) == list(view.created_bytes.values())
+    assert list(figure.renderers[0].data_source.data["bytes"]) == list(view.created_bytes.values())
 
 
 def test_the_whole_as_a_package(tmp_path):
