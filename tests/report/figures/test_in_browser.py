@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from roam_lab.plan import Profile, make_plan
 from roam_lab.report.figures import linked, page
+from roam_lab.report.figures.theme import INKS
 from roam_lab.report.views import views_of
 from roam_lab.report.views.details import details
-from tests.report.figures.in_page import click_at, column, planned, selected
+from tests.report.figures.in_page import SOURCE, click_at, column, planned, selected
 from tests.report.graphs import branches, chain
 from tests.report.views.graphs import blocks
 
@@ -93,3 +94,44 @@ def test_a_click_on_a_bar_of_another_graph_dims_nothing(shown):
     click_at(tab, "roam-alive", bar["right"] / 2, bar["y"])
     assert selected(tab, "roam-alive-data") == []
     assert column(tab, "roam-selection", "storage") == [-1]
+
+
+CHANGED = """async (legend) => {
+  const view = Bokeh.index.find_one(legend)
+  let drawn = 0
+  const watch = new MutationObserver((found) => { drawn += found.filter((one) => one.addedNodes.length).length })
+  watch.observe(view.shadow_el, {childList: true, subtree: true})
+  legend.items.forEach((item, at) => { item.label = {value: `changed ${at}`} })
+  await new Promise(requestAnimationFrame)
+  await new Promise(requestAnimationFrame)
+  watch.disconnect()
+  return [drawn, legend.items.length, view.shadow_el.textContent]
+}"""
+"""Changes every entry of a legend in one turn of the page, as another plan does."""
+LEGEND = f"({SOURCE})('roam-memory').above.find((one) => one.items)"
+
+
+def test_a_legend_whose_entries_all_change_is_drawn_twice(shown):
+    tab = shown(page("legend", linked(planned(blocks(2)))))
+    drawn, entries, words = tab.evaluate(f"() => ({CHANGED})({LEGEND})")
+    assert entries > 4
+    assert 1 <= drawn <= 2
+    assert all(f"changed {at}" in words for at in range(entries))
+
+
+NEW = """async (fig, steps, colour) => {
+  const made = fig.center.find((one) => one.type === "Span").clone()
+  made.line_color = colour
+  fig.center = [...fig.center, made]
+  steps.data = {...steps.data, more: steps.data.left}
+  await new Promise(requestAnimationFrame)
+  return made.line_color
+}"""
+"""A new annotation in a colour of theme "auto", as another plan may bring one along; the colour that it has then."""
+
+
+def test_what_is_new_in_a_figure_takes_on_the_theme_of_its_page(shown):
+    tab = shown(page("dark", linked(planned(blocks(2))), dark=True))
+    tab.wait_for_function(f"({SOURCE})('roam-memory').title.text_color === '{INKS['dark'].text}'")
+    figure, steps = (f"({SOURCE})('{name}')" for name in ("roam-memory", "roam-steps"))
+    assert tab.evaluate(f"(colour) => ({NEW})({figure}, {steps}, colour)", INKS["auto"].axis) == INKS["dark"].axis
