@@ -155,6 +155,7 @@ def missing():
     return profiled(*wrapped(Half))
 
 
+@pytest.mark.slow
 def test_parameters_without_gradient_are_named(tmp_path):
     for sentence in launch(missing, tmp_path):
         assert "2 parameters get no gradient" in sentence

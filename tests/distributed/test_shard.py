@@ -138,6 +138,7 @@ WORDS = {
 }
 
 
+@pytest.mark.slow
 def test_what_users_do_with_a_model(tmp_path):
     for found in launch(used, tmp_path):
         assert found.pop("parts") == [(13, 12), (13,), (13,), (13,), (2, 25), (2,), (2,), (3, 3), (3,)]

@@ -165,6 +165,7 @@ def test_with_on_mismatch_error(tmp_path):
         trained(planned_of(Trainer), tmp_path, options={"on_mismatch": "error"}, max_steps=7)
 
 
+@pytest.mark.slow
 def test_a_budget_that_cannot_be_met(tmp_path):
     with pytest.raises(InfeasibleError, match="too few"):
         trained(planned_of(Trainer), tmp_path, options={"budget": 1000}, **STEPS)

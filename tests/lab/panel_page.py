@@ -62,7 +62,7 @@ class Panel:
         from playwright.sync_api import TimeoutError as NoPanel
 
         self.page.execute("docmanager:save")
-        for seconds in (60, 90):
+        for seconds in (30, 90):
             self.page.load()
             self._open()
             try:

@@ -75,7 +75,7 @@ def test_constants_made_in_the_step_count_once():
     assert curve.peak_bytes == 804
 
 
-@pytest.mark.parametrize("name", sampled(["gpt2", "bert", "vit", "t5", "llama", "tiny"], 3))
+@pytest.mark.parametrize("name", sampled(["gpt2", "bert", "vit", "t5", "llama", "tiny"], 2))
 def test_observing_does_not_change_what_is_observed(name):
     """The allocator, asked without a dispatch mode, agrees: gradients are added in place where the engine does so.
 

@@ -318,6 +318,7 @@ def test_numbers_and_lists_that_the_step_changes_are_found_again(traces):
     assert len(traces) == made
 
 
+@pytest.mark.slow
 def test_a_number_that_is_gone_or_of_another_type_is_not(traces):
     train(text=COUNTING)
     traces.clear()

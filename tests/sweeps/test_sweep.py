@@ -55,6 +55,7 @@ def counting(monkeypatch: pytest.MonkeyPatch, doing: Callable[[Task], list[dict[
     return sizes
 
 
+@pytest.mark.slow
 def test_four_points_in_processes_of_their_own(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     points = roam.grid("train.py:make", batch=(1, 64), optimizer=("AdamW", "SGD"), order="captured", rewrites=())
     heard: list[float] = []
