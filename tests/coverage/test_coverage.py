@@ -15,7 +15,7 @@ WITH_ADAMW = ("gpt2",)
 all in `make coverage-of-models`, and tests/runtime/test_identity.py every optimizer's."""
 LONG = (
     "autoencoder_kl", "bert", "clip", "gemma3", "llama_padded_later", "mamba", "mixtral", "moco", "patchtst",
-    "resnet_like", "sd3", "t5", "unet_2d_condition", "upernet", "wav2vec2", "wav2vec2_classes",
+    "resnet_like", "sd3", "t5", "transformer_encoder", "unet_2d_condition", "upernet", "wav2vec2", "wav2vec2_classes",
 )  # fmt: skip
 """Models of families that have another one here, or, as experts chosen by value have, tests of their own."""
 

@@ -214,6 +214,7 @@ def test_lora():
     assert counts(roam) == (6, 0), roam.reasons
 
 
+@pytest.mark.slow
 def test_checkpoints_are_eagers_and_resumed_from(tmp_path):
     logs = pytest.importorskip("lightning.pytorch.loggers")
     found = {}

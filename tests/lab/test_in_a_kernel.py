@@ -41,6 +41,7 @@ def kernel() -> Iterator[Kernel]:
         yield opened
 
 
+@pytest.mark.slow
 def test_a_step_of_two_optimizers_is_planned_and_its_bits_are_eagers(kernel: Kernel) -> None:
     made = kernel.run("%roam profile gan real --optimizer painter,critic --step gan_step --name gan")
     assert any("gan: " in text and "whole step" in text for text in made.shown), made.everything()

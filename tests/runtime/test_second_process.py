@@ -36,6 +36,7 @@ def check(models, folder):
         assert second[model]["planned"] == second[model]["steps"], model
 
 
+@pytest.mark.slow
 def test_plain_models(tmp_path):
     check(["gpt2", "clipped"], tmp_path)
 

@@ -125,7 +125,8 @@ def linked_views(
 
     `stage`: on which figures have been drawn before; they become those of `views` at its next `show`, the figures of
     BELOW only where `below` is true. `places`: always with "frontier" and "tasks", and with what draws rewritten
-    storages, empty and invisible where a plan has none, so that another plan changes what is drawn, not with what.
+    storages, empty and invisible where a plan has none: what is drawn on a stage again needs it, as figures that come
+    and go would leave what links them with the others.
     """
     stage = stage or Stage()
     selection = new_selection(-1 if selected is None else selected, stage)
